@@ -1,0 +1,57 @@
+//! Instants as plain numbers, so that pure modules and the simulation can be handed any time.
+
+use std::time::Duration;
+
+/// A point in time: microseconds since the program (or the simulation) started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The start of the program.
+    pub const START: Instant = Instant(0);
+    /// Later than any deadline: for waits without one.
+    pub const NEVER: Instant = Instant(u64::MAX);
+
+    /// The instant `micros` microseconds after the start.
+    pub const fn from_micros(micros: u64) -> Instant {
+        Instant(micros)
+    }
+
+    /// Microseconds since the start.
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// Time passed since `earlier`; zero when `earlier` lies ahead.
+    pub fn since(self, earlier: Instant) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<Duration> for Instant {
+    type Output = Instant;
+
+    /// Saturates: a deadline past the end of time is [`Instant::NEVER`].
+    fn add(self, span: Duration) -> Instant {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        Instant(self.0.saturating_add(micros))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adding_past_the_end_of_time_is_never() {
+        assert_eq!(Instant::from_micros(5) + Duration::MAX, Instant::NEVER);
+    }
+
+    #[test]
+    fn since_a_later_instant_is_zero() {
+        let early = Instant::from_micros(1_000);
+        let late = early + Duration::from_millis(2);
+        assert_eq!(late.since(early), Duration::from_millis(2));
+        assert_eq!(early.since(late), Duration::ZERO);
+    }
+}

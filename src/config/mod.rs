@@ -1,0 +1,125 @@
+//! The whole configuration as values with their defaults and units. Reads no file and no argument.
+
+use crate::balance::Strategy;
+use crate::health;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is done with a client's bytes (`-m`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Each HTTP request is forwarded to a backend of its own.
+    Http,
+    /// Each connection is joined to a backend, bytes both ways.
+    Tcp,
+    /// Each HTTP request is answered with the address of a backend.
+    Redirect,
+}
+
+/// A port on a host, as written. No host: all interfaces for a listener, this machine for a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Host name or address without brackets; none for a bare port.
+    pub host: Option<String>,
+    /// Port; 0 asks for a free one and is allowed for listeners only.
+    pub port: u16,
+}
+
+/// One backend as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendSpec {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// Share of the traffic relative to the others, 1 to 1000.
+    pub weight: u32,
+    /// Used only when no other is left.
+    pub backup: bool,
+    /// Most pairs in flight; none: no limit of its own.
+    pub pairs_max: Option<u32>,
+}
+
+/// How long each wait may last. Each restarts with progress, but `head`, `queue` and `drain`.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    /// From the first byte of a request head to its last (408).
+    pub head: Duration,
+    /// A client connection between two requests.
+    pub keep_alive: Duration,
+    /// Connecting to a backend, per attempt.
+    pub connect: Duration,
+    /// From the request sent to the first byte of its answer (504).
+    pub response: Duration,
+    /// Between two bytes of a body, either direction.
+    pub idle: Duration,
+    /// Between two bytes of a tunnel or TCP session.
+    pub tunnel: Duration,
+    /// Waiting for a slot (503).
+    pub queue: Duration,
+    /// Reading on after our last answer, so that the client can read it (RFC 9112 §9.6).
+    pub linger: Duration,
+    /// A pooled connection to a backend without use.
+    pub pool: Duration,
+    /// Finishing what is in flight after a stop was asked for.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            connect: Duration::from_secs(3),
+            response: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+            tunnel: Duration::from_secs(3600),
+            queue: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
+            pool: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where the access log goes (`-l`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Standard output (`-`).
+    Stdout,
+    /// Appended to a file, made if missing.
+    File(PathBuf),
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: Endpoint,
+    /// Backends in the given order: those of the command line, then those of the list file.
+    pub backends: Vec<BackendSpec>,
+    /// The backend list file (`-f`).
+    pub list_file: Option<PathBuf>,
+    /// What is done with a client's bytes.
+    pub mode: Mode,
+    /// How backends are chosen.
+    pub strategy: Strategy,
+    /// Field name for [`Strategy::Header`], lower case.
+    pub hash_field: Option<String>,
+    /// Pairs in flight at most; none: what the open-file limit carries.
+    pub pairs_max: Option<u32>,
+    /// Probes and thresholds.
+    pub health: health::Settings,
+    /// Time-outs.
+    pub timeouts: Timeouts,
+    /// Most attempts for one request once a server may have seen it, 1 to 10.
+    pub attempts_max: u8,
+    /// Status when every backend is down.
+    pub all_down_status: u16,
+    /// Status of redirect mode for every method; none: 301 for GET and HEAD, 308 else.
+    pub redirect_status: Option<u16>,
+    /// Client values of X-Forwarded-* are kept and added to; else they are replaced.
+    pub trust_forwarded: bool,
+    /// The access log.
+    pub access_log: Option<LogTarget>,
+    /// One line per request, with the reason for the choice (`-v`).
+    pub verbose: bool,
+}

@@ -1,0 +1,6 @@
+//! A load balancer in one thread and one poll loop.
+
+pub mod balance;
+pub mod base;
+pub mod config;
+pub mod health;

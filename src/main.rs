@@ -1,0 +1,3 @@
+//! argv → command → run → exit code.
+
+fn main() {}
