@@ -4,3 +4,4 @@ pub mod balance;
 pub mod base;
 pub mod config;
 pub mod health;
+pub mod http;

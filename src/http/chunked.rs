@@ -1,0 +1,262 @@
+//! The chunked transfer coding, read incrementally and to the letter (RFC 9112 §7.1).
+
+use super::field::is_token_byte;
+
+/// Most bytes of one chunk-size line, extensions included. Extensions are ignored by everyone, so
+/// long ones are only ever an attack.
+pub const LINE_BYTES_MAX: u16 = 4096;
+
+/// Most bytes of the trailer section.
+pub const TRAILER_BYTES_MAX: u16 = 4096;
+
+/// Largest chunk: 2^60 - 1 bytes. More digits are refused before they could overflow.
+const SIZE_MAX: u64 = (1 << 60) - 1;
+
+/// Where in the coding the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the first digit of a chunk size.
+    SizeStart,
+    /// Behind at least one digit.
+    Size {
+        size: u64,
+        line: u16,
+    },
+    /// In white space or extensions behind the size.
+    Extension {
+        size: u64,
+        line: u16,
+    },
+    /// CR of the size line was read.
+    SizeLf {
+        size: u64,
+    },
+    /// Inside chunk data.
+    Data {
+        left: u64,
+    },
+    DataCr,
+    DataLf,
+    /// At the start of a trailer line, or of the empty line that ends it all.
+    TrailerStart {
+        seen: u16,
+    },
+    TrailerName {
+        seen: u16,
+    },
+    TrailerValue {
+        seen: u16,
+    },
+    TrailerLf {
+        seen: u16,
+    },
+    /// CR of the final empty line was read.
+    EndLf,
+    Ended,
+}
+
+/// A decoder for one chunked body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunked(State);
+
+/// The body breaks the grammar or a limit; where it ends cannot be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// A run of bytes at the start of the input that are all of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Content: this many bytes.
+    Data(usize),
+    /// Sizes, line ends, extensions, trailers: this many bytes.
+    Framing(usize),
+}
+
+impl Default for Chunked {
+    fn default() -> Chunked {
+        Chunked::new()
+    }
+}
+
+impl Chunked {
+    /// A decoder before the first chunk size.
+    pub const fn new() -> Chunked {
+        Chunked(State::SizeStart)
+    }
+
+    /// The empty line behind the trailer section was read.
+    pub fn is_ended(&self) -> bool {
+        self.0 == State::Ended
+    }
+
+    /// The first run of `input`; covers 0 bytes only when `input` is empty or the body has ended.
+    pub fn next(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
+        if let State::Data { left } = self.0 {
+            let taken = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
+            let left = left - taken as u64;
+            self.0 = if left == 0 { State::DataCr } else { State::Data { left } };
+            return Ok(Piece::Data(taken));
+        }
+        let mut taken = 0;
+        while taken < input.len() && !matches!(self.0, State::Data { .. } | State::Ended) {
+            self.0 = after(self.0, input[taken])?;
+            taken += 1;
+        }
+        Ok(Piece::Framing(taken))
+    }
+}
+
+/// The state behind one framing byte.
+fn after(state: State, byte: u8) -> Result<State, Malformed> {
+    Ok(match (state, byte) {
+        (State::SizeStart, _) => State::Size { size: digit(0, byte)?, line: 1 },
+        (State::Size { size, .. } | State::Extension { size, .. }, b'\r') => State::SizeLf { size },
+        (State::Size { size, line }, b';' | b' ' | b'\t') => {
+            State::Extension { size, line: within(line, LINE_BYTES_MAX)? }
+        }
+        (State::Size { size, line }, _) => {
+            State::Size { size: digit(size, byte)?, line: within(line, LINE_BYTES_MAX)? }
+        }
+        (State::Extension { size, line }, _) if is_text(byte) => {
+            State::Extension { size, line: within(line, LINE_BYTES_MAX)? }
+        }
+        (State::SizeLf { size: 0 }, b'\n') => State::TrailerStart { seen: 0 },
+        (State::SizeLf { size }, b'\n') => State::Data { left: size },
+        (State::DataCr, b'\r') => State::DataLf,
+        (State::DataLf, b'\n') => State::SizeStart,
+        (State::TrailerStart { .. }, b'\r') => State::EndLf,
+        (State::TrailerStart { seen } | State::TrailerName { seen }, _) if is_token_byte(byte) => {
+            State::TrailerName { seen: within(seen, TRAILER_BYTES_MAX)? }
+        }
+        (State::TrailerName { seen }, b':') => {
+            State::TrailerValue { seen: within(seen, TRAILER_BYTES_MAX)? }
+        }
+        (State::TrailerValue { seen }, b'\r') => State::TrailerLf { seen },
+        (State::TrailerValue { seen }, _) if is_text(byte) => {
+            State::TrailerValue { seen: within(seen, TRAILER_BYTES_MAX)? }
+        }
+        (State::TrailerLf { seen }, b'\n') => State::TrailerStart { seen },
+        (State::EndLf, b'\n') => State::Ended,
+        (
+            State::Extension { .. }
+            | State::SizeLf { .. }
+            | State::Data { .. }
+            | State::DataCr
+            | State::DataLf
+            | State::TrailerStart { .. }
+            | State::TrailerName { .. }
+            | State::TrailerValue { .. }
+            | State::TrailerLf { .. }
+            | State::EndLf
+            | State::Ended,
+            _,
+        ) => return Err(Malformed),
+    })
+}
+
+fn digit(size: u64, byte: u8) -> Result<u64, Malformed> {
+    let value = char::from(byte).to_digit(16).ok_or(Malformed)?;
+    if size > SIZE_MAX >> 4 {
+        return Err(Malformed);
+    }
+    Ok(size << 4 | u64::from(value))
+}
+
+/// One byte more than `seen`, if the limit allows it.
+fn within(seen: u16, limit: u16) -> Result<u16, Malformed> {
+    if seen < limit { Ok(seen + 1) } else { Err(Malformed) }
+}
+
+/// Field content: visible ASCII, obs-text, space, tab (RFC 9110 §5.5).
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes `input` cut at `cut`; the content, the bytes consumed and whether it ended.
+    fn decode(input: &[u8], cut: usize) -> Result<(Vec<u8>, usize, bool), Malformed> {
+        let mut decoder = Chunked::new();
+        let (mut content, mut used) = (Vec::new(), 0);
+        for end in [cut, input.len()] {
+            while used < end && !decoder.is_ended() {
+                match decoder.next(&input[used..end])? {
+                    Piece::Data(bytes) => {
+                        content.extend_from_slice(&input[used..used + bytes]);
+                        used += bytes;
+                    }
+                    Piece::Framing(bytes) => used += bytes,
+                }
+            }
+        }
+        Ok((content, used, decoder.is_ended()))
+    }
+
+    #[test]
+    fn whole_bodies_under_every_split() {
+        for (input, content, used) in [
+            (&b"0\r\n\r\n"[..], &b""[..], 5),
+            (b"3\r\nabc\r\n0\r\n\r\nNEXT", b"abc", 13),
+            (b"A;x=\"y\"\r\n0123456789\r\n00\r\nT: v\r\nU:\r\n\r\n", b"0123456789", 37),
+            (b"1 \r\na\r\n2\r\nbc\r\n0;end\r\n\r\n", b"abc", 23),
+        ] {
+            for cut in 0..=input.len() {
+                let found = decode(input, cut);
+                assert_eq!(found, Ok((content.to_vec(), used, true)), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn malformed_bodies_under_every_split() {
+        for input in [
+            &b"\r\n"[..],
+            b"g\r\n",
+            b"-1\r\n",
+            b"0x1\r\n",
+            b" 1\r\na\r\n",
+            b"1\na\r\n",
+            b"1\r\nab\r\n",
+            b"1\r\na\n0\r\n",
+            b"1\r\na\r0\r\n",
+            b"1;\n\r\n",
+            b"1;\x00\r\n",
+            b"1000000000000000\r\n",
+            b"0\r\nno colon\r\n\r\n",
+            b"0\r\n folded\r\n\r\n",
+            b"0\r\n: no name\r\n\r\n",
+            b"0\r\nT: a\nU: b\r\n\r\n",
+            b"0\r\nT: a\r\n\n",
+            b"0\r\n\n",
+        ] {
+            for cut in 0..=input.len() {
+                let text = String::from_utf8_lossy(input);
+                assert_eq!(decode(input, cut), Err(Malformed), "{text:?} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn limits_at_and_one_past() {
+        let line = |bytes: usize| {
+            let mut text = b"0;".to_vec();
+            text.resize(bytes, b'x');
+            text.extend_from_slice(b"\r\n\r\n");
+            decode(&text, 0)
+        };
+        assert!(line(usize::from(LINE_BYTES_MAX)).is_ok());
+        assert_eq!(line(usize::from(LINE_BYTES_MAX) + 1), Err(Malformed));
+        let trailer = |bytes: usize| {
+            let mut text = b"0\r\nT:".to_vec();
+            text.resize(3 + bytes, b'x');
+            text.extend_from_slice(b"\r\n\r\n");
+            decode(&text, 0)
+        };
+        assert!(trailer(usize::from(TRAILER_BYTES_MAX)).is_ok());
+        assert_eq!(trailer(usize::from(TRAILER_BYTES_MAX) + 1), Err(Malformed));
+        assert!(Chunked::new().next(b"fffffffffffffff\r\n").is_ok());
+        assert_eq!(Chunked::new().next(b"0fffffffffffffff0\r\n"), Err(Malformed));
+    }
+}

@@ -1,0 +1,147 @@
+//! Where a message ends, from its head (RFC 9112 §6.3); refuses what two readers could frame
+//! differently (§6.1, §11.2). Moves no byte: see `body`.
+
+use super::body::Body;
+use super::chunked::Chunked;
+use super::head::{Coding, Length, Method, Refusal, RequestHead, ResponseHead, Version};
+
+/// How the body of the request behind `head` is framed.
+///
+/// Errors: 400 for ambiguous framing, 501 for a transfer coding other than `chunked`.
+pub fn request(head: &RequestHead) -> Result<Body, Refusal> {
+    match (head.fields.coding, head.fields.length) {
+        (Coding::Absent, Length::Absent) => Ok(Body::Empty),
+        (Coding::Absent, Length::Bytes(0)) => Ok(Body::Empty),
+        (Coding::Absent, Length::Bytes(bytes)) => Ok(Body::Length(bytes)),
+        (Coding::Absent, Length::Invalid) => Err(Refusal::bad("the Content-Length is malformed")),
+        (_, Length::Bytes(_) | Length::Invalid) => {
+            Err(Refusal::bad("the request has both Transfer-Encoding and Content-Length"))
+        }
+        (_, Length::Absent) if head.version == Version::Http10 => {
+            Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding"))
+        }
+        (Coding::Chunked, Length::Absent) => Ok(Body::Chunked(Chunked::new())),
+        (Coding::Unknown, Length::Absent) => {
+            Err(Refusal { status: 501, reason: "only the chunked transfer coding is known here" })
+        }
+        (Coding::Invalid, Length::Absent) => {
+            Err(Refusal::bad("the Transfer-Encoding does not end in one chunked"))
+        }
+    }
+}
+
+/// How the body of the final response behind `head` to a `method` request is framed. A 1xx has no
+/// body and is not asked about here.
+///
+/// Errors: always 502: the server's message cannot be delimited safely.
+pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
+    const fn broken(reason: &'static str) -> Refusal {
+        Refusal { status: 502, reason }
+    }
+    let ambiguous = match (head.fields.coding, head.fields.length) {
+        (_, Length::Invalid) => Some("the server's Content-Length is malformed"),
+        (Coding::Chunked | Coding::Unknown | Coding::Invalid, Length::Bytes(_)) => {
+            Some("the server sent both Transfer-Encoding and Content-Length")
+        }
+        (Coding::Unknown | Coding::Invalid, Length::Absent) => {
+            Some("the server's transfer coding is not known")
+        }
+        (Coding::Chunked, Length::Absent) if head.version == Version::Http10 => {
+            Some("the server sent Transfer-Encoding in HTTP/1.0")
+        }
+        (Coding::Chunked, Length::Absent) | (Coding::Absent, Length::Absent | Length::Bytes(_)) => {
+            None
+        }
+    };
+    if let Some(reason) = ambiguous {
+        return Err(broken(reason));
+    }
+    if method == Method::Head || head.status == 204 || head.status == 304 {
+        return Ok(Body::Empty);
+    }
+    match (head.fields.coding, head.fields.length) {
+        (Coding::Absent, Length::Bytes(0)) => Ok(Body::Empty),
+        (Coding::Absent, Length::Bytes(bytes)) => Ok(Body::Length(bytes)),
+        (Coding::Absent, Length::Absent | Length::Invalid) => Ok(Body::UntilClose),
+        (Coding::Chunked | Coding::Unknown | Coding::Invalid, _) => {
+            Ok(Body::Chunked(Chunked::new()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head;
+    use super::*;
+
+    fn of_request(fields: &str, version: &str) -> Result<Body, u16> {
+        let text = format!("POST / HTTP/{version}\r\nHost: x\r\n{fields}\r\n");
+        let mut parsed = RequestHead::default();
+        assert_eq!(head::request(text.as_bytes(), &mut parsed), head::Parse::Complete, "{text:?}");
+        request(&parsed).map_err(|refusal| refusal.status)
+    }
+
+    fn of_response(status: u16, fields: &str, method: Method) -> Result<Body, u16> {
+        let text = format!("HTTP/1.1 {status} x\r\n{fields}\r\n");
+        let mut parsed = ResponseHead::default();
+        assert_eq!(head::response(text.as_bytes(), &mut parsed), head::Parse::Complete);
+        response(&parsed, method).map_err(|refusal| refusal.status)
+    }
+
+    #[test]
+    fn every_request_framing() {
+        let chunked = || Ok(Body::Chunked(Chunked::new()));
+        for (fields, expected) in [
+            ("", Ok(Body::Empty)),
+            ("Content-Length: 0\r\n", Ok(Body::Empty)),
+            ("Content-Length: 42\r\n", Ok(Body::Length(42))),
+            ("Content-Length: 042\r\n", Ok(Body::Length(42))),
+            ("Content-Length: 9223372036854775807\r\n", Ok(Body::Length(i64::MAX as u64))),
+            ("Content-Length: 9223372036854775808\r\n", Err(400)),
+            ("Content-Length: 99999999999999999999\r\n", Err(400)),
+            ("Content-Length: +1\r\n", Err(400)),
+            ("Content-Length: -1\r\n", Err(400)),
+            ("Content-Length: 0x1\r\n", Err(400)),
+            ("Content-Length: 1 2\r\n", Err(400)),
+            ("Content-Length: 5, 5\r\n", Err(400)),
+            ("Content-Length:\r\n", Err(400)),
+            ("Content-Length: 5\r\nContent-Length: 5\r\n", Err(400)),
+            ("Transfer-Encoding: chunked\r\n", chunked()),
+            ("Transfer-Encoding: Chunked\r\n", chunked()),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", Err(400)),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Err(400)),
+            ("Transfer-Encoding: gzip, chunked\r\n", Err(501)),
+            ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", Err(501)),
+            ("Transfer-Encoding: identity\r\n", Err(501)),
+            ("Transfer-Encoding: xchunked\r\n", Err(501)),
+            ("Transfer-Encoding: chunked, gzip\r\n", Err(400)),
+            ("Transfer-Encoding: chunked, chunked\r\n", Err(400)),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(400)),
+            ("Transfer-Encoding:\r\n", Err(400)),
+            ("Transfer-Encoding: chunked;a=b\r\n", Err(501)),
+        ] {
+            assert_eq!(of_request(fields, "1.1"), expected, "{fields:?}");
+        }
+        assert_eq!(of_request("Transfer-Encoding: chunked\r\n", "1.0"), Err(400));
+    }
+
+    #[test]
+    fn every_response_framing() {
+        let chunked = || Ok(Body::Chunked(Chunked::new()));
+        for (status, fields, method, expected) in [
+            (200, "", Method::Get, Ok(Body::UntilClose)),
+            (200, "Content-Length: 3\r\n", Method::Get, Ok(Body::Length(3))),
+            (200, "Content-Length: 3\r\n", Method::Head, Ok(Body::Empty)),
+            (204, "", Method::Get, Ok(Body::Empty)),
+            (304, "Content-Length: 3\r\n", Method::Get, Ok(Body::Empty)),
+            (200, "Transfer-Encoding: chunked\r\n", Method::Get, chunked()),
+            (200, "Transfer-Encoding: chunked\r\n", Method::Head, Ok(Body::Empty)),
+            (200, "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", Method::Get, Err(502)),
+            (200, "Transfer-Encoding: gzip\r\n", Method::Get, Err(502)),
+            (200, "Content-Length: 1\r\nContent-Length: 2\r\n", Method::Get, Err(502)),
+            (204, "Content-Length: a\r\n", Method::Get, Err(502)),
+        ] {
+            assert_eq!(of_response(status, fields, method), expected, "{status} {fields:?}");
+        }
+    }
+}

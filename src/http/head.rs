@@ -1,0 +1,500 @@
+//! Bytes → request or response head, as offsets into the bytes (RFC 9112 §2 to §5). Strict where
+//! leniency would let two readers see two messages; decides nothing about the body (see `framing`).
+
+use super::field::{ConnectionOptions, Name};
+use std::mem::MaybeUninit;
+
+/// Field lines one head may have; one more is answered 431 (RFC 6585 §5).
+pub const FIELDS_MAX: usize = 100;
+
+/// Longest head in bytes, request or response, the empty line included. Offsets are 16-bit.
+pub const HEAD_BYTES_MAX: usize = 12 * 1024;
+
+/// Longest request target in bytes; a longer one is answered 414 (RFC 9110 §15.5.15).
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+
+const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize && TARGET_BYTES_MAX < HEAD_BYTES_MAX);
+
+/// A range of a head's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Span {
+    /// The range `start..end`; the caller has checked both against [`HEAD_BYTES_MAX`].
+    pub fn new(start: usize, end: usize) -> Span {
+        Span { start: start as u16, end: end as u16 }
+    }
+
+    /// The bytes it covers; empty when `bytes` is not the head it was made for.
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.start()..self.end()).unwrap_or_default()
+    }
+
+    /// Offset of the first byte.
+    pub fn start(self) -> usize {
+        usize::from(self.start)
+    }
+
+    /// Offset behind the last byte.
+    pub fn end(self) -> usize {
+        usize::from(self.end)
+    }
+
+    /// Number of bytes.
+    pub fn len(self) -> usize {
+        self.end().saturating_sub(self.start())
+    }
+
+    /// No byte at all.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One field line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FieldLine {
+    /// What the proxy knows it as.
+    pub name: Name,
+    /// The name as it was sent.
+    pub name_text: Span,
+    /// The value without surrounding white space.
+    pub value: Span,
+    /// The whole line with its CRLF.
+    pub line: Span,
+}
+
+/// `Content-Length` over all its lines (RFC 9110 §8.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Length {
+    /// No such field.
+    #[default]
+    Absent,
+    /// Exactly one, all digits.
+    Bytes(u64),
+    /// A list, a sign, a second line, past 2^63: anything two readers could read differently.
+    Invalid,
+}
+
+/// `Transfer-Encoding` over all its lines (RFC 9112 §6.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// No such field.
+    #[default]
+    Absent,
+    /// Exactly `chunked`.
+    Chunked,
+    /// A coding this proxy does not know, with or without `chunked`.
+    Unknown,
+    /// `chunked` twice or not last: the end of the message cannot be told.
+    Invalid,
+}
+
+/// The field lines of a head and what was learnt while walking them once.
+#[derive(Debug)]
+pub struct Fields {
+    lines: [FieldLine; FIELDS_MAX],
+    count: usize,
+    /// Members of `Connection`.
+    pub connection: ConnectionOptions,
+    /// `Content-Length`.
+    pub length: Length,
+    /// `Transfer-Encoding`.
+    pub coding: Coding,
+    /// Value of the first `Host` line.
+    pub host: Option<Span>,
+    /// Number of `Host` lines.
+    pub hosts: u8,
+    /// Value of the first `Expect` line.
+    pub expect: Option<Span>,
+    /// Value of the first `Upgrade` line.
+    pub upgrade: Option<Span>,
+    /// A `Date` line is there.
+    pub has_date: bool,
+    /// One of `X-Forwarded-*` is there.
+    pub has_forwarded: bool,
+}
+
+impl Default for Fields {
+    fn default() -> Fields {
+        Fields {
+            lines: [FieldLine::default(); FIELDS_MAX],
+            count: 0,
+            connection: ConnectionOptions::default(),
+            length: Length::Absent,
+            coding: Coding::Absent,
+            host: None,
+            hosts: 0,
+            expect: None,
+            upgrade: None,
+            has_date: false,
+            has_forwarded: false,
+        }
+    }
+}
+
+impl Fields {
+    /// The field lines in the order they came.
+    pub fn lines(&self) -> &[FieldLine] {
+        &self.lines[..self.count]
+    }
+
+    /// The first line known as `name`.
+    pub fn find(&self, name: Name) -> Option<&FieldLine> {
+        self.lines().iter().find(|line| line.name == name)
+    }
+
+    /// The first line whose name is `name` in any case, for names outside [`Name`].
+    pub fn find_text(&self, bytes: &[u8], name: &[u8]) -> Option<&FieldLine> {
+        self.lines().iter().find(|line| line.name_text.of(bytes).eq_ignore_ascii_case(name))
+    }
+
+    fn clear(&mut self) {
+        self.count = 0;
+        self.connection = ConnectionOptions::default();
+        self.length = Length::Absent;
+        self.coding = Coding::Absent;
+        self.host = None;
+        self.hosts = 0;
+        self.expect = None;
+        self.upgrade = None;
+        self.has_date = false;
+        self.has_forwarded = false;
+    }
+
+    /// Takes over what `httparse` found. `end` is the head's length. False when a line does not
+    /// end in CRLF: a bare LF is a line end to some readers and not to others (RFC 9112 §2.2).
+    fn adopt(&mut self, bytes: &[u8], headers: &[httparse::Header<'_>], end: usize) -> bool {
+        self.clear();
+        let base = bytes.as_ptr() as usize;
+        let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(base);
+        let first = headers.first().map_or(end - 2, |header| offset(header.name.as_bytes()));
+        if !ends_in_crlf(bytes, first) || !ends_in_crlf(bytes, end) {
+            return false;
+        }
+        for (at, header) in headers.iter().enumerate() {
+            let start = offset(header.name.as_bytes());
+            let next = headers.get(at + 1);
+            let line_end = next.map_or(end - 2, |next| offset(next.name.as_bytes()));
+            if !ends_in_crlf(bytes, line_end) {
+                return false;
+            }
+            let value = if header.value.is_empty() {
+                Span::new(line_end - 2, line_end - 2)
+            } else {
+                let value_start = offset(header.value);
+                Span::new(value_start, value_start + header.value.len())
+            };
+            let name_text = Span::new(start, start + header.name.len());
+            let name = Name::of(header.name.as_bytes());
+            self.lines[at] = FieldLine { name, name_text, value, line: Span::new(start, line_end) };
+            self.note(name, value, header.value);
+        }
+        self.count = headers.len();
+        true
+    }
+
+    fn note(&mut self, name: Name, span: Span, value: &[u8]) {
+        match name {
+            Name::Connection => self.connection.add(value),
+            Name::ContentLength => {
+                self.length = match (self.length, decimal(value)) {
+                    (Length::Absent, Some(bytes)) => Length::Bytes(bytes),
+                    _ => Length::Invalid,
+                }
+            }
+            Name::TransferEncoding => self.coding = coding(self.coding, value),
+            Name::Host => {
+                self.host = self.host.or(Some(span));
+                self.hosts = self.hosts.saturating_add(1);
+            }
+            Name::Expect => self.expect = self.expect.or(Some(span)),
+            Name::Upgrade => self.upgrade = self.upgrade.or(Some(span)),
+            Name::Date => self.has_date = true,
+            Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => {
+                self.has_forwarded = true;
+            }
+            Name::Other
+            | Name::KeepAlive
+            | Name::MaxForwards
+            | Name::ProxyConnection
+            | Name::Referer
+            | Name::Te
+            | Name::UserAgent => {}
+        }
+    }
+}
+
+fn ends_in_crlf(bytes: &[u8], end: usize) -> bool {
+    end >= 2 && bytes.get(end - 2..end) == Some(b"\r\n")
+}
+
+/// One or more digits, no sign, no list; none when anything else or past 2^63 - 1.
+pub fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 19 {
+        return None;
+    }
+    let mut value: u64 = 0;
+    for &byte in text {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+    }
+    (value <= i64::MAX as u64).then_some(value)
+}
+
+/// `so_far` joined with one more `Transfer-Encoding` line.
+fn coding(so_far: Coding, value: &[u8]) -> Coding {
+    let mut result = so_far;
+    let mut empty = true;
+    for member in super::field::members(value) {
+        empty = false;
+        result = match (result, member.eq_ignore_ascii_case(b"chunked")) {
+            (Coding::Absent, true) => Coding::Chunked,
+            (Coding::Absent | Coding::Unknown, _) => Coding::Unknown,
+            (Coding::Chunked | Coding::Invalid, _) => Coding::Invalid,
+        };
+    }
+    if empty { Coding::Invalid } else { result }
+}
+
+/// Request methods with a meaning of their own to a gateway (RFC 9110 §9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    #[default]
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Connect,
+    Options,
+    Trace,
+    /// Any other token; case matters in methods.
+    Other,
+}
+
+impl Method {
+    /// The method named by `text`.
+    pub fn of(text: &[u8]) -> Method {
+        match text {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"CONNECT" => Method::Connect,
+            b"OPTIONS" => Method::Options,
+            b"TRACE" => Method::Trace,
+            _ => Method::Other,
+        }
+    }
+
+    /// Doing it twice means the same as doing it once (RFC 9110 §9.2.2). An unknown method is
+    /// taken as not idempotent.
+    pub fn is_idempotent(self) -> bool {
+        match self {
+            Method::Get
+            | Method::Head
+            | Method::Put
+            | Method::Delete
+            | Method::Options
+            | Method::Trace => true,
+            Method::Post | Method::Connect | Method::Other => false,
+        }
+    }
+}
+
+/// HTTP version as far as this program speaks it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    Http10,
+    #[default]
+    Http11,
+}
+
+/// A request head. Reused from request to request: it is large and mostly untouched.
+#[derive(Debug, Default)]
+pub struct RequestHead {
+    /// Bytes of the head, the empty line and any empty lines before it included.
+    pub bytes: usize,
+    pub method: Method,
+    /// The method as sent.
+    pub method_text: Span,
+    /// The request target as sent (RFC 9112 §3.2).
+    pub target: Span,
+    pub version: Version,
+    pub fields: Fields,
+}
+
+impl RequestHead {
+    /// Whether the client would send another request on this connection (RFC 9112 §9.3).
+    pub fn keeps_alive(&self) -> bool {
+        keeps_alive(self.version, self.fields.connection)
+    }
+}
+
+/// A response head. Reused like [`RequestHead`].
+#[derive(Debug, Default)]
+pub struct ResponseHead {
+    /// Bytes of the head, the empty line included.
+    pub bytes: usize,
+    /// Status code, 100 to 999.
+    pub status: u16,
+    /// Reason phrase, perhaps empty.
+    pub reason: Span,
+    pub version: Version,
+    pub fields: Fields,
+}
+
+impl ResponseHead {
+    /// Whether the server would read another request from this connection (RFC 9112 §9.3).
+    pub fn keeps_alive(&self) -> bool {
+        keeps_alive(self.version, self.fields.connection)
+    }
+}
+
+fn keeps_alive(version: Version, connection: ConnectionOptions) -> bool {
+    match version {
+        Version::Http11 => !connection.close,
+        Version::Http10 => connection.keep_alive && !connection.close,
+    }
+}
+
+/// Why a head is not accepted. For a request, the answer's status; a response is answered 502.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Status that tells the client.
+    pub status: u16,
+    /// One clause for the page and the log.
+    pub reason: &'static str,
+}
+
+impl Refusal {
+    pub(super) const fn bad(reason: &'static str) -> Refusal {
+        Refusal { status: 400, reason }
+    }
+}
+
+/// What the bytes so far amount to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parse {
+    /// Not yet a whole head, but it can become one.
+    Partial,
+    /// A whole head; the argument holds it.
+    Complete,
+    /// It can never be one that is accepted.
+    Refused(Refusal),
+}
+
+const TOO_LARGE: Refusal = Refusal { status: 431, reason: "the request head is too large" };
+const LONG_TARGET: Refusal = Refusal { status: 414, reason: "the request target is too long" };
+const BARE_LF: Refusal = Refusal::bad("a line of the head does not end in CRLF");
+
+/// Reads a request head from the start of `bytes` into `head`.
+///
+/// Progress rule: `Partial` only while fewer than [`HEAD_BYTES_MAX`] bytes are there, so a reader
+/// with that much room can never stall.
+pub fn request(bytes: &[u8], head: &mut RequestHead) -> Parse {
+    let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
+    let mut storage = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Request::new(&mut []);
+    let outcome = parsed.parse_with_uninit_headers(window, &mut storage);
+    let end = match outcome {
+        Ok(httparse::Status::Complete(end)) => end,
+        Ok(httparse::Status::Partial) => return partial(window),
+        Err(error) => return Parse::Refused(refusal(error, window)),
+    };
+    let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
+        return Parse::Refused(Refusal::bad("the request line is malformed"));
+    };
+    if target.len() > TARGET_BYTES_MAX {
+        return Parse::Refused(LONG_TARGET);
+    }
+    let offset = |part: &str| (part.as_ptr() as usize).wrapping_sub(window.as_ptr() as usize);
+    head.bytes = end;
+    head.method = Method::of(method.as_bytes());
+    head.method_text = Span::new(offset(method), offset(method) + method.len());
+    head.target = Span::new(offset(target), offset(target) + target.len());
+    head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
+    if !head.fields.adopt(window, parsed.headers, end) {
+        return Parse::Refused(BARE_LF);
+    }
+    Parse::Complete
+}
+
+/// Reads a response head from the start of `bytes` into `head`; the same progress rule.
+pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
+    let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
+    let mut storage = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let outcome = config.parse_response_with_uninit_headers(&mut parsed, window, &mut storage);
+    let end = match outcome {
+        Ok(httparse::Status::Complete(end)) => end,
+        Ok(httparse::Status::Partial) => return partial(window),
+        Err(error) => return Parse::Refused(refusal(error, window)),
+    };
+    let Some(status) = parsed.code.filter(|code| (100..=999).contains(code)) else {
+        return Parse::Refused(Refusal::bad("the status line is malformed"));
+    };
+    let reason = parsed.reason.unwrap_or_default();
+    let start = (reason.as_ptr() as usize).wrapping_sub(window.as_ptr() as usize);
+    head.bytes = end;
+    head.status = status;
+    // An absent reason is a static empty string, which lies outside the window.
+    head.reason =
+        if reason.is_empty() { Span::default() } else { Span::new(start, start + reason.len()) };
+    head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
+    if !head.fields.adopt(window, parsed.headers, end) {
+        return Parse::Refused(BARE_LF);
+    }
+    Parse::Complete
+}
+
+/// A head that is not complete yet: too long already, or more to come.
+fn partial(window: &[u8]) -> Parse {
+    let line_ended = window.contains(&b'\n');
+    if !line_ended && window.len() > TARGET_BYTES_MAX {
+        return Parse::Refused(LONG_TARGET);
+    }
+    if window.len() >= HEAD_BYTES_MAX {
+        return Parse::Refused(TOO_LARGE);
+    }
+    Parse::Partial
+}
+
+fn refusal(error: httparse::Error, window: &[u8]) -> Refusal {
+    match error {
+        httparse::Error::HeaderName => Refusal::bad("a field name is malformed"),
+        httparse::Error::HeaderValue => Refusal::bad("a field value has a forbidden byte"),
+        httparse::Error::NewLine => Refusal::bad("a line of the head does not end in CRLF"),
+        httparse::Error::Status => Refusal::bad("the status line is malformed"),
+        httparse::Error::Token => Refusal::bad("the request line is malformed"),
+        httparse::Error::TooManyHeaders => TOO_LARGE,
+        httparse::Error::Version if names_other_version(window) => {
+            Refusal { status: 505, reason: "only HTTP/1.0 and HTTP/1.1 are spoken here" }
+        }
+        httparse::Error::Version => Refusal::bad("the request line is malformed"),
+    }
+}
+
+/// A well-formed request line (two spaces) that ends in `HTTP/d.d`: a real version, only not ours.
+fn names_other_version(window: &[u8]) -> bool {
+    let line = window.split(|&byte| byte == b'\n').find(|line| line.len() > 1).unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let mut words = line.split(|&byte| byte == b' ');
+    let (_, _, version) = (words.next(), words.next(), words.next());
+    let Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]) = version else {
+        return false;
+    };
+    words.next().is_none() && major.is_ascii_digit() && minor.is_ascii_digit()
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

@@ -1,0 +1,126 @@
+use super::*;
+
+fn status_of(text: &[u8]) -> u16 {
+    match request(text, &mut RequestHead::default()) {
+        Parse::Complete => 200,
+        Parse::Partial => 0,
+        Parse::Refused(refusal) => refusal.status,
+    }
+}
+
+#[test]
+fn a_request_head_is_found_at_every_split() {
+    let text = b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: x:80\r\nEmpty:\r\nA: b c \t\r\nConnection: close\r\n\r\nbody";
+    let end = text.len() - 4;
+    let mut head = RequestHead::default();
+    for cut in 0..end {
+        assert_eq!(request(&text[..cut], &mut head), Parse::Partial, "cut at {cut}");
+    }
+    for cut in end..=text.len() {
+        assert_eq!(request(&text[..cut], &mut head), Parse::Complete, "cut at {cut}");
+        assert_eq!(head.bytes, end);
+        assert_eq!(head.method, Method::Post);
+        assert_eq!(head.target.of(text), b"/a?b=c");
+        let lines: Vec<_> = head.fields.lines().iter().map(|line| line.line.of(text)).collect();
+        assert_eq!(
+            lines,
+            [&b"Host: x:80\r\n"[..], b"Empty:\r\n", b"A: b c \t\r\n", b"Connection: close\r\n"]
+        );
+        let values: Vec<_> = head.fields.lines().iter().map(|line| line.value.of(text)).collect();
+        assert_eq!(values, [&b"x:80"[..], b"", b"b c", b"close"]);
+        assert!(!head.keeps_alive());
+    }
+}
+
+#[test]
+fn what_two_readers_could_read_differently_is_refused() {
+    for (text, status) in [
+        (&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], 200),
+        (b"GET / HTTP/1.0\r\n\r\n", 200),
+        (b"GET / HTTP/1.1\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\n\r\n", 400),
+        (b"GET / HTTP/1.1\n\n", 400),
+        (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n Host: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\rA: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\x00\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost\r\n\r\n", 400),
+        (b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET / x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /\r\n\r\n", 400),
+        (b"GE(T / HTTP/1.1\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01", 400),
+        (b"GET / HTTP/2.0\r\n\r\n", 505),
+        (b"GET / HTTP/0.9\r\n\r\n", 505),
+        (b"GET / HTTP/11\r\n\r\n", 400),
+        (b"GET / http/1.1\r\n\r\n", 400),
+    ] {
+        assert_eq!(status_of(text), status, "{:?}", String::from_utf8_lossy(text));
+    }
+}
+
+#[test]
+fn limits_at_and_one_past() {
+    let fields = |count: usize| {
+        let mut text = b"GET / HTTP/1.1\r\n".to_vec();
+        for _ in 0..count {
+            text.extend_from_slice(b"A: b\r\n");
+        }
+        text.extend_from_slice(b"\r\n");
+        status_of(&text)
+    };
+    assert_eq!(fields(FIELDS_MAX), 200);
+    assert_eq!(fields(FIELDS_MAX + 1), 431);
+
+    let target = |bytes: usize| {
+        status_of(format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(bytes - 1)).as_bytes())
+    };
+    assert_eq!(target(TARGET_BYTES_MAX), 200);
+    assert_eq!(target(TARGET_BYTES_MAX + 1), 414);
+    assert_eq!(status_of("a".repeat(TARGET_BYTES_MAX + 1).as_bytes()), 414);
+
+    let head = |bytes: usize| {
+        let fixed = "GET / HTTP/1.1\r\nA: \r\n\r\n".len();
+        status_of(format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(bytes - fixed)).as_bytes())
+    };
+    assert_eq!(head(HEAD_BYTES_MAX), 200);
+    assert_eq!(head(HEAD_BYTES_MAX + 1), 431);
+}
+
+#[test]
+fn response_heads_at_every_split() {
+    for (text, status, reason, version) in [
+        (&b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"[..], 200, &b"OK"[..], Version::Http11),
+        (b"HTTP/1.0 404 Not Found\r\n\r\n", 404, b"Not Found", Version::Http10),
+        (b"HTTP/1.1 204 \r\n\r\n", 204, b"", Version::Http11),
+        (b"HTTP/1.1 204\r\n\r\n", 204, b"", Version::Http11),
+    ] {
+        let mut head = ResponseHead::default();
+        for cut in 0..text.len() {
+            assert_eq!(response(&text[..cut], &mut head), Parse::Partial, "cut at {cut}");
+        }
+        assert_eq!(response(text, &mut head), Parse::Complete);
+        assert_eq!((head.status, head.reason.of(text), head.version), (status, reason, version));
+        assert_eq!(head.bytes, text.len());
+    }
+}
+
+#[test]
+fn broken_response_heads_are_refused() {
+    for text in [
+        &b"HTTP/2.0 200 OK\r\n\r\n"[..],
+        b"HTTP/1.1 20 OK\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 099 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\nA: b\r\n\r\n",
+        b"hello\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA b\r\n\r\n",
+    ] {
+        let found = response(text, &mut ResponseHead::default());
+        assert!(matches!(found, Parse::Refused(_)), "{:?}", String::from_utf8_lossy(text));
+    }
+}

@@ -1,0 +1,13 @@
+//! HTTP/1.1 as pure functions over bytes (RFC 9110, RFC 9112). Owns no socket and reads no clock;
+//! `httparse` is named here only.
+
+pub mod body;
+pub mod chunked;
+pub mod date;
+pub mod field;
+pub mod forward;
+pub mod framing;
+pub mod head;
+pub mod reply;
+pub mod target;
+pub mod writer;

@@ -1,0 +1,137 @@
+//! Responses made here: errors and redirects, with a small page that explains itself.
+
+use super::date::DATE_BYTES;
+use super::writer::{Overflow, Writer};
+
+/// A response to write.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'a> {
+    /// Status code.
+    pub status: u16,
+    /// One sentence for the person who sees the page; plain text.
+    pub sentence: &'a str,
+    /// Value of `Date`.
+    pub date: &'a [u8; DATE_BYTES],
+    /// Seconds for `Retry-After` (RFC 9110 §10.2.3).
+    pub retry_after: Option<u32>,
+    /// Authority and path for `Location`.
+    pub location: Option<(&'a [u8], &'a [u8])>,
+    /// The connection ends behind this response.
+    pub close: bool,
+    /// An HTTP/1.0 client is told that the connection stays.
+    pub keep_alive: bool,
+    /// The request was HEAD: the page's length is told but the page not sent (RFC 9110 §9.3.2).
+    pub head_only: bool,
+}
+
+/// Writes `reply` to the start of `out`; its length.
+pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<usize, Overflow> {
+    let reason = reason(reply.status).as_bytes();
+    let code = digits(reply.status);
+    let page: [&[u8]; 11] = [
+        b"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
+        &code,
+        b" ",
+        reason,
+        b"</title></head>\n<body><h1>",
+        &code,
+        b" ",
+        reason,
+        b"</h1><p>",
+        reply.sentence.as_bytes(),
+        b"</p></body></html>\n",
+    ];
+    let page_bytes: usize = page.iter().map(|part| part.len()).sum();
+    let mut to = Writer::new(out);
+    to.put_all(&[b"HTTP/1.1 ", &code, b" ", reason, b"\r\nDate: ", reply.date]);
+    to.put(b"\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: ");
+    to.put_decimal(page_bytes as u64);
+    to.put(b"\r\nCache-Control: no-store\r\n");
+    if let Some(seconds) = reply.retry_after {
+        to.put(b"Retry-After: ");
+        to.put_decimal(u64::from(seconds));
+        to.put(b"\r\n");
+    }
+    if let Some((authority, path)) = reply.location {
+        to.put_all(&[b"Location: http://", authority, path, b"\r\n"]);
+    }
+    if reply.close {
+        to.put(b"Connection: close\r\n");
+    } else if reply.keep_alive {
+        to.put(b"Connection: keep-alive\r\n");
+    }
+    to.put(b"\r\n");
+    if !reply.head_only {
+        to.put_all(&page);
+    }
+    to.finish()
+}
+
+fn digits(status: u16) -> [u8; 3] {
+    [status / 100 % 10, status / 10 % 10, status % 10].map(|digit| b'0' + digit as u8)
+}
+
+/// The reason phrase of RFC 9110 §15 for the codes this program makes.
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        200 => "OK",
+        201 => "Created",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        _ => "Unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_told_length_is_the_pages_and_head_gets_no_page() {
+        let date = super::super::date::imf_fixdate(0);
+        let mut reply = Reply {
+            status: 503,
+            sentence: "No server is up.",
+            date: &date,
+            retry_after: Some(1),
+            location: None,
+            close: true,
+            keep_alive: false,
+            head_only: false,
+        };
+        let mut out = [0; 1024];
+        let length = write(&reply, &mut out).expect("fits");
+        let text = String::from_utf8_lossy(&out[..length]).into_owned();
+        let (head, page) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\nDate: Thu"), "{head}");
+        assert!(head.contains("\r\nRetry-After: 1\r\nConnection: close"), "{head}");
+        assert!(head.contains(&format!("Content-Length: {}\r\n", page.len())), "{head}");
+        assert!(page.contains("<h1>503 Service Unavailable</h1><p>No server is up.</p>"));
+        reply.head_only = true;
+        let short = write(&reply, &mut out).expect("fits");
+        assert_eq!(&out[..short], &text.as_bytes()[..length - page.len()]);
+    }
+}

@@ -1,0 +1,163 @@
+//! The request target's four forms and the authority they imply (RFC 9112 §3.2, RFC 9110 §7.2).
+
+use super::head::{Method, Refusal, RequestHead, Span, Version};
+
+/// Longest `Host` value or authority in bytes: a DNS name has 255, plus a port.
+pub const AUTHORITY_BYTES_MAX: usize = 262;
+
+/// Where a request is for, once its target and `Host` were checked against each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Path and query as they go to the server; whoever writes it puts [`Target::lead`] first.
+    pub path: Span,
+    /// What an absolute form left out: `/`, or `*` for OPTIONS (RFC 9112 §3.2.4); else empty.
+    pub lead: &'static str,
+    /// The authority that goes to the server as `Host`; none for HTTP/1.0 without one.
+    pub authority: Option<Span>,
+    /// The authority stood in the target and replaces whatever `Host` said (RFC 9112 §3.2.2).
+    pub is_absolute: bool,
+}
+
+/// Reads the target of `head`, whose bytes are `bytes`, and checks the `Host` rules.
+pub fn target(bytes: &[u8], head: &RequestHead) -> Result<Target, Refusal> {
+    let host = host(bytes, head)?;
+    let text = head.target.of(bytes);
+    if head.method == Method::Connect {
+        return Err(Refusal { status: 501, reason: "CONNECT is not served here" });
+    }
+    if text.contains(&b'#') {
+        return Err(Refusal::bad("the request target has a fragment"));
+    }
+    if text.starts_with(b"/") || (text == b"*" && head.method == Method::Options) {
+        let path = head.target;
+        return Ok(Target { path, lead: "", authority: host, is_absolute: false });
+    }
+    absolute(bytes, head.target, head.method)
+}
+
+/// The one `Host` value, where there must be one (RFC 9112 §3.2).
+fn host(bytes: &[u8], head: &RequestHead) -> Result<Option<Span>, Refusal> {
+    if head.fields.hosts > 1 {
+        return Err(Refusal::bad("the request has more than one Host field"));
+    }
+    match head.fields.host {
+        None if head.version == Version::Http11 => {
+            Err(Refusal::bad("the request has no Host field"))
+        }
+        Some(host) if !is_authority(host.of(bytes)) => {
+            Err(Refusal::bad("the Host field is malformed"))
+        }
+        host => Ok(host),
+    }
+}
+
+/// `http://authority/path?query` (RFC 9112 §3.2.2).
+fn absolute(bytes: &[u8], target: Span, method: Method) -> Result<Target, Refusal> {
+    const MALFORMED: Refusal = Refusal::bad("the request target is malformed");
+    let text = target.of(bytes);
+    let colon = text.iter().position(|&byte| byte == b':').ok_or(MALFORMED)?;
+    let (scheme, rest) = text.split_at(colon);
+    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+        return Err(MALFORMED);
+    }
+    let rest = rest.strip_prefix(b"://").ok_or(MALFORMED)?;
+    let start = target.end() - rest.len();
+    let length = rest.iter().position(|&byte| byte == b'/' || byte == b'?').unwrap_or(rest.len());
+    if length == 0 || !is_authority(&rest[..length]) {
+        return Err(MALFORMED);
+    }
+    let authority = Span::new(start, start + length);
+    let path = Span::new(start + length, target.end());
+    let lead = match rest.get(length) {
+        Some(b'/') => "",
+        None if method == Method::Options => "*",
+        Some(_) | None => "/",
+    };
+    Ok(Target { path, lead, authority: Some(authority), is_absolute: true })
+}
+
+/// `uri-host [":" port]` without user information (RFC 9110 §4.2.4, §7.2); empty is allowed.
+fn is_authority(text: &[u8]) -> bool {
+    if text.len() > AUTHORITY_BYTES_MAX {
+        return false;
+    }
+    let (host, port) = if let Some(rest) = text.strip_prefix(b"[") {
+        let Some(close) = rest.iter().position(|&byte| byte == b']') else { return false };
+        let literal = &rest[..close];
+        let is_literal_byte =
+            |byte: &u8| byte.is_ascii_hexdigit() || matches!(*byte, b':' | b'.' | b'v');
+        if literal.is_empty() || !literal.iter().all(is_literal_byte) {
+            return false;
+        }
+        (&b""[..], &rest[close + 1..])
+    } else {
+        let colon = text.iter().position(|&byte| byte == b':').unwrap_or(text.len());
+        text.split_at(colon)
+    };
+    let is_host_byte =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let port = match port.strip_prefix(b":") {
+        Some(digits) => digits,
+        None if port.is_empty() => port,
+        None => return false,
+    };
+    host.iter().all(is_host_byte) && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::{Parse, request};
+    use super::*;
+
+    fn read(text: &str) -> Result<(String, Option<String>), u16> {
+        let mut head = RequestHead::default();
+        assert_eq!(request(text.as_bytes(), &mut head), Parse::Complete, "{text:?}");
+        let found = target(text.as_bytes(), &head).map_err(|refusal| refusal.status)?;
+        let text_of = |span: Span| String::from_utf8_lossy(span.of(text.as_bytes())).into_owned();
+        let path = format!("{}{}", found.lead, text_of(found.path));
+        Ok((path, found.authority.map(text_of)))
+    }
+
+    #[test]
+    fn every_form_of_target_and_host() {
+        let ok = |path: &str, host: &str| Ok((path.to_string(), Some(host.to_string())));
+        for (text, expected) in [
+            ("GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n", ok("/a?b", "x")),
+            ("GET http://y:80/a HTTP/1.1\r\nHost: x\r\n\r\n", ok("/a", "y:80")),
+            ("GET HTTP://y HTTP/1.1\r\nHost: x\r\n\r\n", ok("/", "y")),
+            ("GET http://y?q HTTP/1.1\r\nHost: x\r\n\r\n", ok("/?q", "y")),
+            ("OPTIONS http://y HTTP/1.1\r\nHost: x\r\n\r\n", ok("*", "y")),
+            ("GET http://[::1]:8/ HTTP/1.1\r\nHost:\r\n\r\n", ok("/", "[::1]:8")),
+            ("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", ok("*", "x")),
+            ("GET / HTTP/1.1\r\nHost:\r\n\r\n", ok("/", "")),
+            ("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", ok("/", "[::1]:80")),
+            ("GET / HTTP/1.0\r\n\r\n", Ok(("/".to_string(), None))),
+            ("GET * HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: user@x\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: x/y\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: x:8a\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: x:123456\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n", Err(400)),
+            ("GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
+            ("GET http:/// HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
+            ("GET http://u@x/ HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
+            ("GET a HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
+            ("GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
+            ("CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", Err(501)),
+        ] {
+            assert_eq!(read(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_authority_has_at_most_its_limit() {
+        let host = "a".repeat(AUTHORITY_BYTES_MAX);
+        assert!(read(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).is_ok());
+        assert_eq!(read(&format!("GET / HTTP/1.1\r\nHost: {host}a\r\n\r\n")), Err(400));
+    }
+}

@@ -1,0 +1,119 @@
+//! Appends text to a fixed piece of memory and remembers when it did not fit, so that a head is
+//! written without allocation and without a check behind every piece.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+/// The head does not fit into the memory given for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+/// A cursor over borrowed memory.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut [u8],
+    at: usize,
+    overflowed: bool,
+}
+
+impl<'a> Writer<'a> {
+    /// Writes from the start of `out`.
+    pub fn new(out: &'a mut [u8]) -> Writer<'a> {
+        Writer { out, at: 0, overflowed: false }
+    }
+
+    /// Appends `bytes` whole, or nothing and remembers that.
+    pub fn put(&mut self, bytes: &[u8]) {
+        let end = self.at + bytes.len();
+        match self.out.get_mut(self.at..end) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.at = end;
+            }
+            None => self.overflowed = true,
+        }
+    }
+
+    /// Appends each of `parts` in order.
+    pub fn put_all(&mut self, parts: &[&[u8]]) {
+        for part in parts {
+            self.put(part);
+        }
+    }
+
+    /// Appends `value` in decimal digits.
+    pub fn put_decimal(&mut self, value: u64) {
+        let mut digits = [0; 20];
+        let mut start = digits.len();
+        let mut rest = value;
+        loop {
+            start -= 1;
+            digits[start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.put(&digits[start..]);
+    }
+
+    /// Appends `ip` without brackets; an IPv4 address that came over an IPv6 socket as IPv4.
+    pub fn put_ip(&mut self, ip: IpAddr) {
+        match ip.to_canonical() {
+            IpAddr::V4(v4) => {
+                let [a, b, c, d] = v4.octets();
+                self.put_decimal(u64::from(a));
+                for part in [b, c, d] {
+                    self.put(b".");
+                    self.put_decimal(u64::from(part));
+                }
+            }
+            IpAddr::V6(v6) => {
+                // The standard formatter knows the `::` rules (RFC 5952); no allocation.
+                let mut text = [0; 46];
+                let room = text.len();
+                let mut rest = &mut text[..];
+                let written = write!(rest, "{v6}").map(|()| room - rest.len());
+                match written {
+                    Ok(length) => self.put(&text[..length]),
+                    Err(_) => self.overflowed = true,
+                }
+            }
+        }
+    }
+
+    /// Bytes written, unless something did not fit.
+    pub fn finish(self) -> Result<usize, Overflow> {
+        if self.overflowed { Err(Overflow) } else { Ok(self.at) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_text_numbers_and_addresses() {
+        let mut out = [0; 64];
+        let mut writer = Writer::new(&mut out);
+        writer.put_all(&[b"a", b"b"]);
+        writer.put_decimal(0);
+        writer.put_decimal(u64::MAX);
+        writer.put_ip("::ffff:10.0.0.255".parse().expect("an address"));
+        writer.put_ip("fe80::1".parse().expect("an address"));
+        let length = writer.finish().expect("fits");
+        assert_eq!(&out[..length], b"ab01844674407370955161510.0.0.255fe80::1");
+    }
+
+    #[test]
+    fn one_byte_too_many_is_an_overflow() {
+        let mut out = [0; 3];
+        let mut writer = Writer::new(&mut out);
+        writer.put(b"abc");
+        assert_eq!(writer.finish(), Ok(3));
+        let mut writer = Writer::new(&mut out);
+        writer.put(b"abcd");
+        writer.put(b"a");
+        assert_eq!(writer.finish(), Err(Overflow));
+    }
+}
