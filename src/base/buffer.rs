@@ -1,0 +1,311 @@
+//! Bytes in flight: a buffer that owns storage only while it holds something, and the pool that
+//! storage is lent from.
+
+/// Size of the storage a socket is read into: two heads of 6 KiB, or one of 12 KiB and its growth.
+pub const LARGE_BYTES: usize = 16 * 1024;
+
+/// Size of the storage that what is left waiting is kept in, when it fits: most request heads.
+pub const SMALL_BYTES: usize = 1024;
+
+/// Most spare storages of each size that are kept for reuse; the rest goes back to the allocator.
+const SPARE_MAX: usize = 256;
+
+/// Storage of the two sizes, lent and taken back. Last in, first out: what was used last is warm.
+/// Storage is zeroed once, when it is made, and never again.
+#[derive(Debug, Default)]
+pub struct Pool {
+    large: Vec<Box<[u8]>>,
+    small: Vec<Box<[u8]>>,
+    lent: usize,
+}
+
+impl Pool {
+    /// An empty pool; allocates nothing.
+    pub const fn new() -> Pool {
+        Pool { large: Vec::new(), small: Vec::new(), lent: 0 }
+    }
+
+    /// Storages lent and not yet taken back.
+    pub fn lent(&self) -> usize {
+        self.lent
+    }
+
+    fn lend_large(&mut self) -> Box<[u8]> {
+        self.lent += 1;
+        self.large.pop().unwrap_or_else(|| vec![0; LARGE_BYTES].into_boxed_slice())
+    }
+
+    fn lend_small(&mut self) -> Box<[u8]> {
+        self.lent += 1;
+        self.small.pop().unwrap_or_else(|| vec![0; SMALL_BYTES].into_boxed_slice())
+    }
+
+    fn take_back(&mut self, storage: Box<[u8]>) {
+        self.lent -= 1;
+        let spare = if storage.len() == LARGE_BYTES { &mut self.large } else { &mut self.small };
+        if spare.len() < SPARE_MAX {
+            spare.push(storage);
+        }
+    }
+}
+
+/// A first-in first-out run of bytes of at most [`LARGE_BYTES`].
+///
+/// Cursors: `start <= read <= end <= storage`. What lies before `read` was consumed but is kept
+/// while the buffer is held, so that it can be read again ([`Buffer::rewind`]).
+#[derive(Debug, Default)]
+pub struct Buffer {
+    storage: Option<Box<[u8]>>,
+    start: u32,
+    read: u32,
+    end: u32,
+    /// Consumed bytes stay. Not a state of anybody's conversation: only how `consume` behaves.
+    held: bool,
+}
+
+impl Buffer {
+    /// An empty buffer without storage.
+    pub const fn new() -> Buffer {
+        Buffer { storage: None, start: 0, read: 0, end: 0, held: false }
+    }
+
+    /// The bytes not yet consumed.
+    pub fn data(&self) -> &[u8] {
+        match &self.storage {
+            Some(storage) => &storage[self.read as usize..self.end as usize],
+            None => &[],
+        }
+    }
+
+    /// Nothing to consume.
+    pub fn is_empty(&self) -> bool {
+        self.read == self.end
+    }
+
+    /// Nothing at all is kept, so the buffer needs no storage.
+    pub fn is_vacant(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// How many bytes could still be added.
+    pub fn room(&self) -> usize {
+        LARGE_BYTES - (self.end - self.start) as usize
+    }
+
+    /// Marks the first `count` unread bytes as read.
+    pub fn consume(&mut self, count: usize) {
+        assert!(count <= (self.end - self.read) as usize, "consumed more than there was");
+        self.read += count as u32;
+        if !self.held {
+            self.start = self.read;
+        }
+    }
+
+    /// From here on, what is consumed can be read again.
+    pub fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// What was consumed since [`Buffer::hold`] is still all there.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Lets go of what was consumed.
+    pub fn release(&mut self) {
+        self.held = false;
+        self.start = self.read;
+    }
+
+    /// Makes unread again what was consumed while held.
+    pub fn rewind(&mut self) {
+        assert!(self.held, "rewound a buffer that did not hold");
+        self.read = self.start;
+    }
+
+    /// Drops everything and gives the storage back.
+    pub fn clear(&mut self, pool: &mut Pool) {
+        if let Some(storage) = self.storage.take() {
+            pool.take_back(storage);
+        }
+        *self = Buffer::new();
+    }
+
+    /// All the room there is, in one piece, behind the bytes that are kept. Whoever writes into it
+    /// says how much with [`Buffer::filled`].
+    pub fn space(&mut self, pool: &mut Pool) -> &mut [u8] {
+        let kept = self.start as usize..self.end as usize;
+        let storage = match self.storage.take() {
+            Some(mut storage) if storage.len() == LARGE_BYTES => {
+                if kept.start > 0 {
+                    storage.copy_within(kept, 0);
+                }
+                storage
+            }
+            Some(small) => {
+                let mut large = pool.lend_large();
+                large[..kept.len()].copy_from_slice(&small[kept]);
+                pool.take_back(small);
+                large
+            }
+            None => pool.lend_large(),
+        };
+        self.end -= self.start;
+        self.read -= self.start;
+        self.start = 0;
+        let storage = self.storage.insert(storage);
+        &mut storage[self.end as usize..]
+    }
+
+    /// The first `count` bytes of the last [`Buffer::space`] were written.
+    pub fn filled(&mut self, count: usize) {
+        self.end += count as u32;
+        let capacity = self.storage.as_ref().map_or(0, |storage| storage.len());
+        assert!(self.end as usize <= capacity, "filled more than the space there was");
+    }
+
+    /// Appends as much of `bytes` as there is room for; how much.
+    pub fn append(&mut self, bytes: &[u8], pool: &mut Pool) -> usize {
+        if bytes.is_empty() {
+            return 0;
+        }
+        let space = self.space(pool);
+        let count = bytes.len().min(space.len());
+        space[..count].copy_from_slice(&bytes[..count]);
+        self.filled(count);
+        count
+    }
+
+    /// Moves up to `count` bytes from the front of `from` to the end of this buffer; how many. The
+    /// storage itself changes hands when this buffer is vacant and `from` would be.
+    pub fn take_from(&mut self, from: &mut Buffer, count: usize, pool: &mut Pool) -> usize {
+        let whole = (from.end - from.read) as usize;
+        if self.is_vacant() && count == whole && !from.held {
+            self.clear(pool);
+            std::mem::swap(self, from);
+            return count;
+        }
+        let moved = self.append(&from.data()[..count.min(whole)], pool);
+        from.consume(moved);
+        moved
+    }
+
+    /// Called when nothing moves for now: gives back storage that holds nothing, and keeps the
+    /// little that is left in small storage, so that waiting is cheap.
+    pub fn settle(&mut self, pool: &mut Pool) {
+        let kept = self.start as usize..self.end as usize;
+        let Some(storage) = &self.storage else { return };
+        if kept.is_empty() {
+            let held = self.held;
+            self.clear(pool);
+            self.held = held;
+        } else if storage.len() == LARGE_BYTES && kept.len() <= SMALL_BYTES {
+            let mut small = pool.lend_small();
+            small[..kept.len()].copy_from_slice(&storage[kept]);
+            if let Some(large) = self.storage.replace(small) {
+                pool.take_back(large);
+            }
+            self.end -= self.start;
+            self.read -= self.start;
+            self.start = 0;
+        }
+    }
+
+    /// Whether storage is lent to this buffer.
+    pub fn has_storage(&self) -> bool {
+        self.storage.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    #[test]
+    fn bytes_come_out_as_they_went_in_whatever_the_steps() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed);
+            let mut pool = Pool::new();
+            let (mut a, mut b) = (Buffer::new(), Buffer::new());
+            let (mut sent, mut received) = (0u64, 0u64);
+            for _ in 0..400 {
+                match rng.below(6) {
+                    0 | 1 => {
+                        let space = a.space(&mut pool);
+                        let count = rng.below(space.len() as u64 + 1) as usize;
+                        for byte in &mut space[..count] {
+                            *byte = sent as u8;
+                            sent += 1;
+                        }
+                        a.filled(count);
+                    }
+                    2 => {
+                        let count = rng.below(a.data().len() as u64 + 1) as usize;
+                        b.take_from(&mut a, count, &mut pool);
+                    }
+                    3 => {
+                        b.take_from(&mut a, usize::MAX, &mut pool);
+                    }
+                    4 => {
+                        let count = rng.below(b.data().len() as u64 + 1) as usize;
+                        for &byte in &b.data()[..count] {
+                            assert_eq!(byte, received as u8, "seed {seed}");
+                            received += 1;
+                        }
+                        b.consume(count);
+                    }
+                    _ => {
+                        a.settle(&mut pool);
+                        b.settle(&mut pool);
+                        assert!(!a.is_vacant() || !a.has_storage());
+                    }
+                }
+                assert_eq!(a.data().len() + b.data().len(), (sent - received) as usize);
+            }
+            a.clear(&mut pool);
+            b.clear(&mut pool);
+            assert_eq!(pool.lent(), 0, "seed {seed}: storage lost");
+        }
+    }
+
+    #[test]
+    fn held_bytes_can_be_read_again_until_released() {
+        let mut pool = Pool::new();
+        let mut buffer = Buffer::new();
+        buffer.append(b"headbody", &mut pool);
+        buffer.hold();
+        buffer.consume(4);
+        buffer.settle(&mut pool);
+        assert_eq!(buffer.data(), b"body");
+        assert_eq!(buffer.room(), LARGE_BYTES - 8);
+        buffer.rewind();
+        assert_eq!(buffer.data(), b"headbody");
+        buffer.consume(8);
+        assert!(buffer.is_empty() && !buffer.is_vacant());
+        buffer.release();
+        assert!(buffer.is_vacant());
+        buffer.settle(&mut pool);
+        assert_eq!(pool.lent(), 0);
+    }
+
+    #[test]
+    fn whole_content_changes_hands_without_a_copy() {
+        let mut pool = Pool::new();
+        let (mut a, mut b) = (Buffer::new(), Buffer::new());
+        a.append(b"abc", &mut pool);
+        let before = a.data().as_ptr();
+        assert_eq!(b.take_from(&mut a, 3, &mut pool), 3);
+        assert_eq!(b.data().as_ptr(), before);
+        assert_eq!(pool.lent(), 1);
+    }
+
+    #[test]
+    fn a_full_buffer_takes_no_more() {
+        let mut pool = Pool::new();
+        let mut buffer = Buffer::new();
+        assert_eq!(buffer.append(&[1; LARGE_BYTES + 1], &mut pool), LARGE_BYTES);
+        assert_eq!(buffer.room(), 0);
+        assert_eq!(buffer.append(b"x", &mut pool), 0);
+    }
+}

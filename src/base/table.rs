@@ -1,0 +1,200 @@
+//! Typed tables: a slab whose keys carry the kind of the entry and a generation, so that a key of
+//! one kind cannot index another and a key to a removed entry finds nothing.
+
+use slab::Slab;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// What tells the keys of one table from those of another.
+pub trait Kind {
+    /// A number of its own, 0 to 15; part of every token.
+    const NUMBER: u8;
+}
+
+const GENERATION_BITS: u32 = 28;
+const GENERATION_MASK: u32 = (1 << GENERATION_BITS) - 1;
+
+// Tokens are the kernel's per-socket word: kind, generation and index must all fit.
+const _: () = assert!(usize::BITS == 64);
+
+/// The key of an entry in a `Table<K, _>`.
+pub struct Key<K> {
+    index: u32,
+    generation: u32,
+    kind: PhantomData<K>,
+}
+
+impl<K> Clone for Key<K> {
+    fn clone(&self) -> Key<K> {
+        *self
+    }
+}
+
+impl<K> Copy for Key<K> {}
+
+impl<K> PartialEq for Key<K> {
+    fn eq(&self, other: &Key<K>) -> bool {
+        self.index == other.index && self.generation == other.generation
+    }
+}
+
+impl<K> Eq for Key<K> {}
+
+impl<K: Kind> fmt::Debug for Key<K> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}.{}", K::NUMBER, self.index, self.generation)
+    }
+}
+
+/// A key of any kind, packed: kind 4 bits, generation 28, index 32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Id(u64);
+
+impl Id {
+    /// The id as the token given to the kernel.
+    pub const fn token(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The id a token was made from.
+    pub const fn from_token(token: usize) -> Id {
+        Id(token as u64)
+    }
+
+    /// The kind's number.
+    pub const fn kind(self) -> u8 {
+        (self.0 >> 60) as u8
+    }
+
+    /// The key, if it is one of kind `K`.
+    pub fn key<K: Kind>(self) -> Option<Key<K>> {
+        (self.kind() == K::NUMBER).then_some(Key {
+            index: self.0 as u32,
+            generation: (self.0 >> 32) as u32 & GENERATION_MASK,
+            kind: PhantomData,
+        })
+    }
+}
+
+impl<K: Kind> From<Key<K>> for Id {
+    fn from(key: Key<K>) -> Id {
+        Id(u64::from(K::NUMBER) << 60 | u64::from(key.generation) << 32 | u64::from(key.index))
+    }
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    value: T,
+}
+
+/// Entries of one kind. Insert, look-up and removal are O(1).
+#[derive(Debug)]
+pub struct Table<K, T> {
+    slots: Slab<Slot<T>>,
+    /// Generation of the next entry. One counter for the table, not one per slot: a stale key
+    /// could only match after 2^28 insertions that end in the same slot.
+    next: u32,
+    kind: PhantomData<K>,
+}
+
+impl<K: Kind, T> Default for Table<K, T> {
+    fn default() -> Table<K, T> {
+        Table::new()
+    }
+}
+
+impl<K: Kind, T> Table<K, T> {
+    /// An empty table; allocates nothing.
+    pub const fn new() -> Table<K, T> {
+        Table { slots: Slab::new(), next: 0, kind: PhantomData }
+    }
+
+    /// Adds `value`; its key stays valid until it is removed.
+    pub fn insert(&mut self, value: T) -> Key<K> {
+        let generation = self.next;
+        self.next = (self.next + 1) & GENERATION_MASK;
+        let index = self.slots.insert(Slot { generation, value });
+        let index = u32::try_from(index).expect("descriptors, hence entries, fit into 32 bits");
+        Key { index, generation, kind: PhantomData }
+    }
+
+    /// The entry of `key`, unless it was removed.
+    pub fn get(&self, key: Key<K>) -> Option<&T> {
+        let slot = self.slots.get(key.index as usize)?;
+        (slot.generation == key.generation).then_some(&slot.value)
+    }
+
+    /// The same, to change it.
+    pub fn get_mut(&mut self, key: Key<K>) -> Option<&mut T> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        (slot.generation == key.generation).then_some(&mut slot.value)
+    }
+
+    /// Takes the entry out, unless it is gone already.
+    pub fn remove(&mut self, key: Key<K>) -> Option<T> {
+        self.get(key)?;
+        Some(self.slots.remove(key.index as usize).value)
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// No entry at all.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// All entries with their keys, in slot order; O(slots), so not for every turn.
+    pub fn iter(&self) -> impl Iterator<Item = (Key<K>, &T)> {
+        self.slots.iter().map(|(index, slot)| {
+            let key = Key { index: index as u32, generation: slot.generation, kind: PhantomData };
+            (key, &slot.value)
+        })
+    }
+
+    /// All keys, in slot order; O(slots).
+    pub fn keys(&self) -> Vec<Key<K>> {
+        self.iter().map(|(key, _)| key).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Apple;
+    struct Pear;
+    impl Kind for Apple {
+        const NUMBER: u8 = 3;
+    }
+    impl Kind for Pear {
+        const NUMBER: u8 = 15;
+    }
+
+    #[test]
+    fn a_key_to_a_removed_entry_finds_nothing() {
+        let mut table: Table<Apple, &str> = Table::new();
+        let first = table.insert("first");
+        assert_eq!(table.remove(first), Some("first"));
+        let second = table.insert("second");
+        assert_eq!(first.index, second.index, "the slot is used again");
+        assert_eq!(table.get(first), None);
+        assert_eq!(table.remove(first), None);
+        assert_eq!(table.get(second), Some(&"second"));
+    }
+
+    #[test]
+    fn an_id_gives_back_its_key_and_only_to_its_kind() {
+        let mut table: Table<Pear, ()> = Table::new();
+        table.next = GENERATION_MASK;
+        let key = table.insert(());
+        let id = Id::from_token(Id::from(key).token());
+        assert_eq!(id.kind(), 15);
+        assert_eq!(id.key::<Pear>(), Some(key));
+        assert!(id.key::<Apple>().is_none());
+        assert_eq!(table.insert(()).generation, 0, "the generation wraps");
+    }
+}

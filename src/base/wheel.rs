@@ -1,0 +1,351 @@
+//! A hierarchical timer wheel: arm, move and cancel in O(1), whatever the number of timers
+//! (Varghese and Lauck 1987). Owners move their deadlines forward without telling the wheel; it
+//! asks again when the node fires. So a connection costs the wheel nothing per packet.
+
+use super::table::Id;
+use super::time::Instant;
+use slab::Slab;
+
+/// One tick in microseconds as a shift: 1.024 ms, as epoll waits whole milliseconds anyway.
+const TICK_SHIFT: u32 = 10;
+const SLOT_BITS: u32 = 6;
+const SLOTS: usize = 1 << SLOT_BITS;
+/// 64^6 ticks are more than two years; later deadlines wait in the last slot and are asked again.
+const LEVELS: usize = 6;
+const TICKS_MAX: u64 = (1 << (SLOT_BITS * LEVELS as u32)) - 1;
+const NONE: u32 = u32::MAX;
+
+/// An owner's place in the wheel; at most one per owner. Owners must [`Wheel::cancel`] it.
+#[derive(Debug, Default)]
+pub struct Timer(Option<u32>);
+
+#[derive(Debug)]
+struct Node {
+    id: Id,
+    tick: u64,
+    slot: u16,
+    next: u32,
+    previous: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    head: u32,
+    /// No node in the slot fires before this tick. A lower bound: leaving does not raise it.
+    earliest: u64,
+}
+
+/// The wheel.
+#[derive(Debug)]
+pub struct Wheel {
+    nodes: Slab<Node>,
+    slots: Box<[[Slot; SLOTS]; LEVELS]>,
+    /// A bit per slot with a node in it.
+    occupied: [u64; LEVELS],
+    /// The tick up to which everything has fired.
+    now: u64,
+}
+
+impl Default for Wheel {
+    fn default() -> Wheel {
+        Wheel::new()
+    }
+}
+
+impl Wheel {
+    /// An empty wheel at [`Instant::START`].
+    pub fn new() -> Wheel {
+        let slot = Slot { head: NONE, earliest: u64::MAX };
+        Wheel {
+            nodes: Slab::new(),
+            slots: Box::new([[slot; SLOTS]; LEVELS]),
+            occupied: [0; LEVELS],
+            now: 0,
+        }
+    }
+
+    /// Makes sure that `id` fires at `deadline` or before; an owner that is asked too early arms
+    /// again. Moving a deadline forward is therefore free.
+    pub fn arm(&mut self, timer: &mut Timer, deadline: Instant, id: Id) {
+        // Rounded up: a node that fires finds its deadline passed.
+        let wanted = deadline.as_micros().saturating_add((1 << TICK_SHIFT) - 1) >> TICK_SHIFT;
+        let tick = wanted.clamp(self.now, self.now.saturating_add(TICKS_MAX / 2));
+        match timer.0 {
+            Some(index) if self.nodes[index as usize].tick <= tick => {}
+            Some(index) => {
+                self.unlink(index);
+                self.nodes[index as usize].tick = tick;
+                self.link(index);
+            }
+            None => {
+                let node = Node { id, tick, slot: 0, next: NONE, previous: NONE };
+                let index = self.nodes.insert(node) as u32;
+                timer.0 = Some(index);
+                self.link(index);
+            }
+        }
+    }
+
+    /// Takes the timer out.
+    pub fn cancel(&mut self, timer: &mut Timer) {
+        if let Some(index) = timer.0.take() {
+            self.unlink(index);
+            self.nodes.remove(index as usize);
+        }
+    }
+
+    /// A node whose time has come, taken out: the owner forgets its [`Timer`] with
+    /// [`Timer::fired`]. None when nothing is due at `now`.
+    pub fn pop_expired(&mut self, now: Instant) -> Option<Id> {
+        let now = now.as_micros() >> TICK_SHIFT;
+        while let Some((level, slot)) = self.earliest() {
+            let earliest = self.slots[level][slot].earliest;
+            if earliest > now {
+                break;
+            }
+            // Every node due before this slot has fired, so the wheel may turn up to it.
+            self.now = self.now.max(earliest);
+            if let Some(id) = self.sift(level, slot) {
+                return Some(id);
+            }
+        }
+        self.now = self.now.max(now);
+        None
+    }
+
+    /// When to ask next; never later than the earliest deadline, earlier only when the timer that
+    /// was due then has been cancelled.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let (level, slot) = self.earliest()?;
+        Some(Instant::from_micros(self.slots[level][slot].earliest << TICK_SHIFT))
+    }
+
+    /// Timers armed.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// No timer armed.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The slot with the smallest `earliest`: the first occupied one of some level, as slots of a
+    /// level are in the order of time from the wheel's own position on.
+    fn earliest(&self) -> Option<(usize, usize)> {
+        let mut best = None;
+        let mut best_tick = u64::MAX;
+        for level in 0..LEVELS {
+            if self.occupied[level] == 0 {
+                continue;
+            }
+            let position = (self.now >> (SLOT_BITS * level as u32)) as u32 & (SLOTS as u32 - 1);
+            let ahead = self.occupied[level].rotate_right(position).trailing_zeros();
+            let slot = (position + ahead) as usize % SLOTS;
+            let tick = self.slots[level][slot].earliest;
+            if tick < best_tick || best.is_none() {
+                best = Some((level, slot));
+                best_tick = tick;
+            }
+        }
+        best
+    }
+
+    /// Returns one due node of the slot, or moves the others to where they belong now and corrects
+    /// the bound. Each node moves down at most once per level, so the cost per timer is O(1).
+    fn sift(&mut self, level: usize, slot: usize) -> Option<Id> {
+        let mut index = self.slots[level][slot].head;
+        self.slots[level][slot].earliest = u64::MAX;
+        while index != NONE {
+            let (next, tick) = {
+                let node = &self.nodes[index as usize];
+                (node.next, node.tick)
+            };
+            if tick <= self.now {
+                self.unlink(index);
+                // The rest of the slot was not looked at: its bound is as low as it was.
+                if self.occupied[level] & (1 << slot) != 0 {
+                    self.slots[level][slot].earliest = self.now;
+                }
+                return Some(self.nodes.remove(index as usize).id);
+            }
+            if self.place(tick) == (level, slot) {
+                let bound = &mut self.slots[level][slot].earliest;
+                *bound = (*bound).min(tick);
+            } else {
+                self.unlink(index);
+                self.link(index);
+            }
+            index = next;
+        }
+        None
+    }
+
+    /// The level is where `tick` and the wheel's position first differ, the slot the digit there.
+    fn place(&self, tick: u64) -> (usize, usize) {
+        let differing = 63 - ((tick ^ self.now) | 1).leading_zeros();
+        let level = (differing / SLOT_BITS) as usize;
+        let level = level.min(LEVELS - 1);
+        (level, (tick >> (SLOT_BITS * level as u32)) as usize % SLOTS)
+    }
+
+    fn link(&mut self, index: u32) {
+        let tick = self.nodes[index as usize].tick;
+        let (level, at) = self.place(tick);
+        let slot = &mut self.slots[level][at];
+        let node = &mut self.nodes[index as usize];
+        node.slot = (level * SLOTS + at) as u16;
+        node.previous = NONE;
+        node.next = slot.head;
+        let next = slot.head;
+        slot.head = index;
+        slot.earliest = slot.earliest.min(tick);
+        self.occupied[level] |= 1 << at;
+        if next != NONE {
+            self.nodes[next as usize].previous = index;
+        }
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let (next, previous, slot) = {
+            let node = &self.nodes[index as usize];
+            (node.next, node.previous, usize::from(node.slot))
+        };
+        let (level, at) = (slot / SLOTS, slot % SLOTS);
+        if next != NONE {
+            self.nodes[next as usize].previous = previous;
+        }
+        if previous != NONE {
+            self.nodes[previous as usize].next = next;
+            return;
+        }
+        self.slots[level][at].head = next;
+        if next == NONE {
+            self.occupied[level] &= !(1 << at);
+            self.slots[level][at].earliest = u64::MAX;
+        }
+    }
+}
+
+impl Timer {
+    /// A timer that is not armed.
+    pub const fn new() -> Timer {
+        Timer(None)
+    }
+
+    /// The owner's part of [`Wheel::pop_expired`]: the node is gone.
+    pub fn fired(&mut self) {
+        self.0 = None;
+    }
+
+    /// Whether a node is in the wheel.
+    pub fn is_armed(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    fn id(number: u64) -> Id {
+        Id::from_token(number as usize)
+    }
+
+    /// Against a plain map of deadlines: what fires, when, and when to ask next.
+    #[test]
+    fn fires_exactly_what_is_due_whatever_the_steps() {
+        for seed in 0..60 {
+            let mut rng = Rng::new(seed);
+            let mut wheel = Wheel::new();
+            let mut model: HashMap<u64, (Timer, Instant)> = HashMap::new();
+            let mut now = Instant::START;
+            for step in 0..2_000u64 {
+                match rng.below(10) {
+                    0..=4 => {
+                        let span = 1u64 << rng.below(38);
+                        let deadline = now + Duration::from_micros(rng.below(span));
+                        let mut timer = Timer::new();
+                        wheel.arm(&mut timer, deadline, id(step));
+                        model.insert(step, (timer, deadline));
+                    }
+                    5 => {
+                        let keys: Vec<u64> = model.keys().copied().collect();
+                        if let Some(&key) = keys.get(rng.below(keys.len() as u64) as usize) {
+                            let (mut timer, _) = model.remove(&key).expect("in the model");
+                            wheel.cancel(&mut timer);
+                        }
+                    }
+                    6 => {
+                        let keys: Vec<u64> = model.keys().copied().collect();
+                        if let Some(&key) = keys.get(rng.below(keys.len() as u64) as usize) {
+                            let (timer, deadline) = model.get_mut(&key).expect("in the model");
+                            let sooner = now
+                                + Duration::from_micros(deadline.since(now).as_micros() as u64 / 2);
+                            wheel.arm(timer, sooner, id(key));
+                            *deadline = sooner;
+                        }
+                    }
+                    _ => {
+                        let span = 1u64 << rng.below(36);
+                        now = now + Duration::from_micros(rng.below(span));
+                        while let Some(fired) = wheel.pop_expired(now) {
+                            let key = fired.token() as u64;
+                            let (mut timer, deadline) = model
+                                .remove(&key)
+                                .unwrap_or_else(|| panic!("seed {seed}: {key} fired twice"));
+                            timer.fired();
+                            assert!(deadline <= now, "seed {seed}: {key} fired early");
+                        }
+                        let tick = Duration::from_micros(1 << TICK_SHIFT);
+                        for (key, (_, deadline)) in &model {
+                            assert!(*deadline + tick > now, "seed {seed}: {key} did not fire");
+                        }
+                    }
+                }
+                assert_eq!(wheel.len(), model.len());
+                let earliest = model.values().map(|(_, deadline)| *deadline).min();
+                match (wheel.next_deadline(), earliest) {
+                    (None, None) => {}
+                    (Some(next), Some(earliest)) => {
+                        assert!(next <= earliest + Duration::from_micros(1 << TICK_SHIFT));
+                    }
+                    other => panic!("seed {seed}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lone_timer_wakes_the_sleeper_once_and_on_time() {
+        for micros in [1, 1_000, 70_000, 5_000_000, 300_000_000, 90_000_000_000] {
+            let mut wheel = Wheel::new();
+            wheel.pop_expired(Instant::from_micros(123_456_789));
+            let deadline = Instant::from_micros(123_456_789 + micros);
+            let mut timer = Timer::new();
+            wheel.arm(&mut timer, deadline, id(1));
+            let next = wheel.next_deadline().expect("armed");
+            assert!(
+                next >= deadline && next.since(deadline) <= Duration::from_micros(1 << TICK_SHIFT)
+            );
+            assert_eq!(wheel.pop_expired(next), Some(id(1)), "after {micros} µs");
+            assert_eq!(wheel.next_deadline(), None);
+        }
+    }
+
+    #[test]
+    fn moving_a_deadline_forward_leaves_the_node_where_it_is() {
+        let mut wheel = Wheel::new();
+        let mut timer = Timer::new();
+        wheel.arm(&mut timer, Instant::from_micros(10_000), id(1));
+        let before = wheel.next_deadline();
+        wheel.arm(&mut timer, Instant::from_micros(50_000), id(1));
+        assert_eq!(wheel.next_deadline(), before);
+        wheel.arm(&mut timer, Instant::from_micros(5_000), id(1));
+        assert!(wheel.next_deadline() < before);
+        assert_eq!(wheel.len(), 1);
+    }
+}
