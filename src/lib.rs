@@ -5,3 +5,4 @@ pub mod base;
 pub mod config;
 pub mod health;
 pub mod http;
+pub mod net;

@@ -1,0 +1,151 @@
+//! [`Net`] over mio: epoll or kqueue, sockets, the system clock, standard error and the access log.
+
+use super::signals::Signals;
+use super::{LISTENER, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket};
+use crate::base::table::Id;
+use crate::base::time::Instant;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Events taken from the kernel per wait; more come with the next one.
+const EVENTS_MAX: usize = 1024;
+
+/// How often the calendar clock is read beside the monotonic one, so that `Date` follows when
+/// somebody sets the clock.
+const CALENDAR_EVERY: Duration = Duration::from_secs(60);
+
+/// The operating system.
+#[derive(Debug)]
+pub struct Kernel {
+    poll: mio::Poll,
+    events: mio::event::Events,
+    signals: Signals,
+    access: Option<File>,
+    start: std::time::Instant,
+    /// The last reading of the calendar clock: when, and seconds since 1970.
+    calendar: (Duration, Duration),
+}
+
+impl Kernel {
+    /// Opens the poll and takes over SIGTERM, SIGINT and SIGHUP.
+    ///
+    /// Errors: the system's, such as no descriptor left.
+    pub fn new(access: Option<File>) -> io::Result<Kernel> {
+        let poll = mio::Poll::new()?;
+        let mut signals = Signals::new()?;
+        let read = mio::Interest::READABLE;
+        poll.registry().register(&mut signals.stop, mio::Token(STOP.token()), read)?;
+        poll.registry().register(&mut signals.reload, mio::Token(RELOAD.token()), read)?;
+        let events = mio::event::Events::with_capacity(EVENTS_MAX);
+        let start = std::time::Instant::now();
+        let calendar = (Duration::ZERO, since_1970());
+        Ok(Kernel { poll, events, signals, access, start, calendar })
+    }
+
+    /// Registers the listener, for [`Net::accept`].
+    pub fn listen(&mut self, listener: &mut mio::net::TcpListener) -> io::Result<()> {
+        let token = mio::Token(LISTENER.token());
+        self.poll.registry().register(listener, token, mio::Interest::READABLE)
+    }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+impl Net for Kernel {
+    type Socket = mio::net::TcpStream;
+    type Listener = mio::net::TcpListener;
+
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            outcome => outcome?,
+        }
+        for event in self.events.iter() {
+            let ended = event.is_read_closed();
+            let broken = event.is_error() || event.is_write_closed();
+            ready.push(Ready {
+                id: Id::from_token(event.token().0),
+                readable: event.is_readable() || ended || broken,
+                writable: event.is_writable() || broken,
+                ended,
+                broken,
+            });
+        }
+        Ok(())
+    }
+
+    fn now(&mut self) -> Now {
+        let elapsed = self.start.elapsed();
+        if elapsed.saturating_sub(self.calendar.0) >= CALENDAR_EVERY {
+            self.calendar = (elapsed, since_1970());
+        }
+        let (read_at, calendar) = self.calendar;
+        Now {
+            instant: Instant::START + elapsed,
+            unix_seconds: (calendar + elapsed.saturating_sub(read_at)).as_secs(),
+        }
+    }
+
+    fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)> {
+        listener.accept()
+    }
+
+    fn connect(&mut self, to: SocketAddr) -> io::Result<Self::Socket> {
+        let stream = mio::net::TcpStream::connect(to)?;
+        // Without it a second small write waits for the first one's acknowledgement.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn register(&mut self, socket: &mut Self::Socket, id: Id) -> io::Result<()> {
+        let both = mio::Interest::READABLE | mio::Interest::WRITABLE;
+        self.poll.registry().register(socket, mio::Token(id.token()), both)
+    }
+
+    fn signals(&mut self) -> Vec<Signal> {
+        self.signals.take()
+    }
+
+    fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {
+        match (sink, &mut self.access) {
+            (Sink::Events, _) => io::stderr().write(lines),
+            (Sink::Access, Some(file)) => file.write(lines),
+            (Sink::Access, None) => Ok(lines.len()),
+        }
+    }
+}
+
+impl Socket for mio::net::TcpStream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        Read::read(self, into)
+    }
+
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        Write::write(self, from)
+    }
+
+    fn connected(&mut self) -> io::Result<bool> {
+        if let Some(error) = self.take_error()? {
+            return Err(error);
+        }
+        match self.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn reset_on_drop(&mut self) {
+        // Best effort: if the option cannot be set, closing still ends the connection.
+        let _ = socket2::SockRef::from(&*self).set_linger(Some(Duration::ZERO));
+    }
+}

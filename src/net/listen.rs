@@ -1,0 +1,98 @@
+//! Opening the listening socket, looking up names, and the open-file limit.
+
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+/// Connections the kernel holds for us while the loop is busy; it caps this by its own limit.
+const BACKLOG: i32 = 4096;
+
+/// Opens a listening socket on `host`; without one on all interfaces, IPv4 and IPv6.
+///
+/// Errors: the port is taken, the address is not ours, the name is not known.
+pub fn listen(host: Option<&str>, port: u16) -> io::Result<mio::net::TcpListener> {
+    let Some(host) = host else {
+        return match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
+            // A machine without IPv6 refuses the family or the address.
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+            }
+            outcome => outcome,
+        };
+    };
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in resolve(host, port)? {
+        match bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn bind(at: SocketAddr) -> io::Result<mio::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
+    if at.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // A restart must not wait for connections of the previous process to time out.
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit it on Linux, which saves a call per connection.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&at.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(mio::net::TcpListener::from_std(socket.into()))
+}
+
+/// The addresses of `host`, IPv4 first: most local servers listen there only.
+///
+/// Errors: the name is not known, or the resolver does not answer.
+pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    addresses.dedup();
+    Ok(addresses)
+}
+
+/// Raises the soft limit of open files to the hard one; the limit now in force.
+#[allow(unsafe_code)]
+pub fn raise_file_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live, writable `rlimit`, as the call asks for.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let wanted = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+    // SAFETY: the pointer is to a live `rlimit`, which the call only reads.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) } == 0 {
+        limit = wanted;
+    }
+    Ok(limit.rlim_cur)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn port_zero_gets_a_free_port_and_a_taken_one_is_refused() {
+        let listener = listen(Some("127.0.0.1"), 0).expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        assert_ne!(port, 0);
+        let taken = listen(Some("127.0.0.1"), port);
+        assert_eq!(taken.expect_err("taken").kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_bare_port_listens_on_both_families_where_there_are_both() {
+        let listener = listen(None, 0).expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        std::net::TcpStream::connect(("127.0.0.1", port)).expect("IPv4 reaches it");
+    }
+
+    #[test]
+    fn the_file_limit_is_known() {
+        assert!(raise_file_limit().expect("a limit") > 16);
+    }
+}

@@ -1,0 +1,116 @@
+//! The kernel as the proxy sees it: sockets that do not block, readiness, the clock, and where
+//! lines go. Implemented by [`kernel`] over mio, and by the simulation over nothing.
+//!
+//! Readiness contract (edge-triggered, each socket registered once for both directions):
+//! what [`Net::wait`] reports are hints to be remembered; only a read or write tells the truth.
+//! After a read that filled less than it could, whatever arrives later is a new edge, unless the
+//! end of the input had been reported before.
+
+pub mod kernel;
+pub mod listen;
+pub mod signals;
+
+use crate::base::table::{Id, Kind};
+use crate::base::time::Instant;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The kind of sockets that are in no table: the listener and the signal pipes.
+#[derive(Debug)]
+pub struct Fixed;
+
+impl Kind for Fixed {
+    const NUMBER: u8 = 0;
+}
+
+/// What the listener is registered as.
+pub const LISTENER: Id = Id::from_token(1);
+/// What the pipe for "stop" is registered as.
+pub const STOP: Id = Id::from_token(2);
+/// What the pipe for "reload" is registered as.
+pub const RELOAD: Id = Id::from_token(3);
+
+const _: () = assert!(LISTENER.kind() == Fixed::NUMBER);
+
+/// Something may have changed about a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// What it was registered as.
+    pub id: Id,
+    /// A read may get something.
+    pub readable: bool,
+    /// A write may take something.
+    pub writable: bool,
+    /// The peer has sent its last byte; reads lead up to the end.
+    pub ended: bool,
+    /// Reset, refused or shut both ways; the next read or write says what.
+    pub broken: bool,
+}
+
+/// One reading of the clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    /// Monotonic, for deadlines.
+    pub instant: Instant,
+    /// Seconds since 1970 UTC, for `Date` and logs.
+    pub unix_seconds: u64,
+}
+
+/// Where a line goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// The log of events: standard error.
+    Events,
+    /// The access log.
+    Access,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM, SIGINT: finish what is in flight and end.
+    Stop,
+    /// SIGHUP: read files again.
+    Reload,
+}
+
+/// A connected or connecting stream that does not block. Dropping it closes it.
+pub trait Socket {
+    /// Reads into `into`, which is not empty; 0 at the end of the input.
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
+    /// Writes some of `from`, which is not empty.
+    fn write(&mut self, from: &[u8]) -> io::Result<usize>;
+    /// After `writable` on a connecting socket: true once established, false when the report was
+    /// spurious, the error when it failed.
+    fn connected(&mut self) -> io::Result<bool>;
+    /// Ends our output: the peer reads an end after what was written.
+    fn end_output(&mut self) -> io::Result<()>;
+    /// Dropping it will reset the connection, so that a cut-off message cannot look complete.
+    fn reset_on_drop(&mut self);
+}
+
+/// The kernel.
+pub trait Net {
+    /// A stream.
+    type Socket: Socket;
+    /// An accepting socket.
+    type Listener;
+
+    /// Waits until something is ready or `timeout` has passed (none: for ever), and adds what is
+    /// ready to `ready`. An interrupted wait is an empty one.
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
+    /// Reads the clock; called once per turn.
+    fn now(&mut self) -> Now;
+    /// Takes the next waiting connection.
+    fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
+    /// Starts to connect. Registers nothing.
+    fn connect(&mut self, to: SocketAddr) -> io::Result<Self::Socket>;
+    /// From here on, `wait` reports the socket's readiness under `id`.
+    fn register(&mut self, socket: &mut Self::Socket, id: Id) -> io::Result<()>;
+    /// Takes the signals that came since it was asked last: how often [`Signal::Stop`] and
+    /// whether [`Signal::Reload`].
+    fn signals(&mut self) -> Vec<Signal>;
+    /// Writes whole lines; how many bytes were taken. Never blocks for long.
+    fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize>;
+}
