@@ -8,6 +8,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// Longest host name (RFC 1035 §2.3.4).
 const HOST_BYTES_MAX: usize = 253;
 
+/// What an address may look like.
+const FORMS: &str = "PORT, HOST:PORT or [IPv6]:PORT";
+
 /// Why a text is no address. Each displays as one line naming the culprit and the mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressError {
@@ -27,8 +30,8 @@ pub enum AddressError {
     NoHost(String, String),
     /// A host without a port; the second is the host.
     NoPort(String, String),
-    /// The port is not a number; the second is the port.
-    PortNotNumber(String, String),
+    /// The port is not a number.
+    PortNotNumber(String),
     /// The port is above 65535.
     PortTooBig(String),
     /// Port 0, which no backend can listen on.
@@ -52,105 +55,68 @@ pub enum AddressError {
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use AddressError::*;
-        let forms = "PORT, HOST:PORT or [IPv6]:PORT";
-        match self {
-            Empty => write!(f, "the address is empty: write {forms}"),
-            Space(text) => write!(
-                f,
-                "{} has a space in it: write HOST:PORT without",
-                quote(text)
+        let fixed = str::to_owned;
+        let (culprit, wrong) = match self {
+            Empty => return write!(f, "the address is empty: write {FORMS}"),
+            Space(text) => (text, fixed("has a space in it: write HOST:PORT without")),
+            Comma(text) => (
+                text,
+                fixed("has a comma in it: put a space between addresses"),
             ),
-            Comma(text) => {
-                write!(
-                    f,
-                    "{} has a comma in it: put a space between addresses",
-                    quote(text)
-                )
-            }
-            Url(text, Some(mend)) => write!(f, "{} is a URL: write {}", quote(text), quote(mend)),
-            Url(text, None) => {
-                write!(
-                    f,
-                    "{} is a URL: write HOST:PORT of a plain HTTP server",
-                    quote(text)
-                )
-            }
-            Neither(text) => write!(f, "{} is not an address: write {forms}", quote(text)),
-            Garbage(text, mend) => {
-                write!(
-                    f,
-                    "{} goes on after the port: write {}",
-                    quote(text),
-                    quote(mend)
-                )
-            }
-            NoHost(text, port) => {
-                let (text, port) = (quote(text), quote(port));
-                write!(
-                    f,
-                    "{text} has no host before the colon: write {port} or HOST:PORT"
-                )
-            }
-            NoPort(text, host) => {
-                write!(
-                    f,
-                    "{} has no port: write {}",
-                    quote(text),
-                    quote(&format!("{host}:PORT"))
-                )
-            }
-            PortNotNumber(text, port) => {
-                let (text, port) = (quote(text), quote(port));
-                write!(
-                    f,
-                    "{text} has the port {port}: write a number from 1 to 65535"
-                )
-            }
-            PortTooBig(text) => write!(f, "{}: the highest port is 65535", quote(text)),
-            PortZero(text) => {
-                write!(
-                    f,
-                    "{}: no backend has port 0, write 1 to 65535",
-                    quote(text)
-                )
-            }
+            Url(text, Some(mend)) => (text, format!("is a URL: write {}", quote(mend))),
+            Url(text, None) => (
+                text,
+                fixed("is a URL: write HOST:PORT of a plain HTTP server"),
+            ),
+            Neither(text) => (text, format!("is not an address: write {FORMS}")),
+            Garbage(text, mend) => (
+                text,
+                format!("goes on after the port: write {}", quote(mend)),
+            ),
+            NoHost(text, port) => (
+                text,
+                format!("has no host: write {} or HOST:PORT", quote(port)),
+            ),
+            NoPort(text, host) => (
+                text,
+                format!("has no port: write {}", quote(&format!("{host}:PORT"))),
+            ),
+            PortNotNumber(text) => (text, fixed("has no number for a port: write 1 to 65535")),
+            PortTooBig(text) => (text, fixed("has too big a port: write 1 to 65535")),
+            PortZero(text) => (
+                text,
+                fixed("is no backend, port 0 is not in use: write 1 to 65535"),
+            ),
             Brackets(text, mend) => {
-                let (text, mend) = (quote(text), quote(mend));
-                write!(
-                    f,
-                    "{text} is an IPv6 address without brackets: write {mend}"
+                let mend = quote(mend);
+                (
+                    text,
+                    format!("is an IPv6 address without brackets: write {mend}"),
                 )
             }
-            Colons(text) => write!(f, "{} has too many colons: write HOST:PORT", quote(text)),
-            BracketOpen(text) => write!(f, "{} lacks the `]`: write [IPv6]:PORT", quote(text)),
+            Colons(text) => (text, fixed("has too many colons: write HOST:PORT")),
+            BracketOpen(text) => (text, fixed("lacks the `]`: write [IPv6]:PORT")),
             NotIpv6(text, inner) => {
-                let (text, inner) = (quote(text), quote(inner));
-                write!(
-                    f,
-                    "{text}: {inner} is not an IPv6 address, the only use of brackets"
+                let inner = quote(inner);
+                (
+                    text,
+                    format!("has {inner} in brackets, which is not an IPv6 address"),
                 )
             }
-            NotIpv4(host) => {
-                write!(
-                    f,
-                    "{} is not an IPv4 address: write four numbers up to 255",
-                    quote(host)
-                )
-            }
-            Star(text, port) => {
-                write!(
-                    f,
-                    "{}: for all interfaces write {} alone",
-                    quote(text),
-                    quote(port)
-                )
-            }
-            NotHost(host) => write!(
-                f,
-                "{} cannot be a host name: use letters, digits, `-`, `_` and single dots",
-                quote(host)
+            NotIpv4(host) => (
+                host,
+                fixed("is not an IPv4 address: write four numbers up to 255"),
             ),
-        }
+            Star(text, port) => (
+                text,
+                format!("means all interfaces: write {} alone", quote(port)),
+            ),
+            NotHost(host) => (
+                host,
+                fixed("cannot be a host name: use letters, digits, `-`, `_`, single dots"),
+            ),
+        };
+        write!(f, "{} {wrong}", quote(culprit))
     }
 }
 
@@ -302,10 +268,7 @@ fn port(text: &str, host: &str, digits: &str) -> Result<u16, AddressError> {
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(digits.len());
     match end {
-        0 => Err(AddressError::PortNotNumber(
-            text.to_owned(),
-            digits.to_owned(),
-        )),
+        0 => Err(AddressError::PortNotNumber(text.to_owned())),
         _ if end < digits.len() => {
             let colon = if host.is_empty() { "" } else { ":" };
             let mend = format!("{host}{colon}{}", &digits[..end]);

@@ -89,11 +89,12 @@ fn a_bad_line_is_located_and_skipped() {
         ),
         (
             b"h:0",
-            "expected host:port, `h:0`: no backend has port 0, write 1 to 65535".into(),
+            "expected host:port, `h:0` is no backend, port 0 is not in use: write 1 to 65535"
+                .into(),
         ),
         (
             b"h:65536",
-            "expected host:port, `h:65536`: the highest port is 65535".into(),
+            "expected host:port, `h:65536` has too big a port: write 1 to 65535".into(),
         ),
         (
             b"http://h:1/",
