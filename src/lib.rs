@@ -2,5 +2,6 @@
 
 pub mod balance;
 pub mod base;
+pub mod cli;
 pub mod config;
 pub mod health;
