@@ -48,13 +48,7 @@ pub struct Candidate {
 impl Candidate {
     fn new(spec: Spec) -> Candidate {
         assert!(spec.weight > 0, "a weight is at least 1");
-        Candidate {
-            spec,
-            standing: Standing::Serving,
-            up: true,
-            in_flight: 0,
-            visible: false,
-        }
+        Candidate { spec, standing: Standing::Serving, up: true, in_flight: 0, visible: false }
     }
 
     /// Up, not draining and below its own limit. (A backup must also wait for the others.)
@@ -89,21 +83,13 @@ pub struct Balancer {
 impl Balancer {
     /// A balancer over `specs`, indexed in that order, all up; same seed, same picks.
     pub fn new(strategy: Strategy, specs: &[Spec], seed: u64) -> Balancer {
-        let tier = |seed| Tier {
-            policy: policy::of(strategy, seed),
-            visible: 0,
-        };
+        let tier = |seed| Tier { policy: policy::of(strategy, seed), visible: 0 };
         let candidates = specs.iter().copied().map(Candidate::new).collect();
-        let mut balancer = Balancer {
-            strategy,
-            candidates,
-            tiers: [tier(seed), tier(seed.rotate_left(32))],
-        };
+        let mut balancer =
+            Balancer { strategy, candidates, tiers: [tier(seed), tier(seed.rotate_left(32))] };
         // All are introduced before the first enters: who takes turns spaces them by their number.
         for (index, candidate) in balancer.candidates.iter().enumerate() {
-            balancer.tiers[candidate.tier()]
-                .policy
-                .add(index, candidate);
+            balancer.tiers[candidate.tier()].policy.add(index, candidate);
         }
         for index in 0..specs.len() {
             balancer.refresh(index);
@@ -114,11 +100,7 @@ impl Balancer {
     /// Adds a backend, up and idle, at the lowest vacant index.
     pub fn add(&mut self, spec: Spec) -> usize {
         let vacant = |candidate: &Candidate| candidate.standing == Standing::Vacant;
-        let index = self
-            .candidates
-            .iter()
-            .position(vacant)
-            .unwrap_or(self.candidates.len());
+        let index = self.candidates.iter().position(vacant).unwrap_or(self.candidates.len());
         let candidate = Candidate::new(spec);
         self.tiers[candidate.tier()].policy.add(index, &candidate);
         if index == self.candidates.len() {
@@ -148,15 +130,8 @@ impl Balancer {
     /// The operator takes this backend out of rotation or puts it back.
     pub fn set_draining(&mut self, index: usize, draining: bool) {
         let candidate = &mut self.candidates[index];
-        assert!(
-            candidate.standing != Standing::Vacant,
-            "no backend at this index"
-        );
-        candidate.standing = if draining {
-            Standing::Draining
-        } else {
-            Standing::Serving
-        };
+        assert!(candidate.standing != Standing::Vacant, "no backend at this index");
+        candidate.standing = if draining { Standing::Draining } else { Standing::Serving };
         self.refresh(index);
     }
 
@@ -226,25 +201,14 @@ impl Balancer {
                 None => skipped.push((index, Skip::Backup)),
             }
         }
-        let reason = self.tiers[tier]
-            .policy
-            .reason(picked, &among, &self.candidates, hint);
-        Explanation {
-            strategy: self.strategy,
-            picked,
-            reason,
-            skipped,
-        }
+        let reason = self.tiers[tier].policy.reason(picked, &among, &self.candidates, hint);
+        Explanation { strategy: self.strategy, picked, reason, skipped }
     }
 
     /// How many a pick without tried ones would choose among.
     pub fn eligible_count(&self) -> usize {
         let [others, backups] = &self.tiers;
-        if others.visible > 0 {
-            others.visible
-        } else {
-            backups.visible
-        }
+        if others.visible > 0 { others.visible } else { backups.visible }
     }
 
     /// The backend at `index`; check [`Candidate::standing`] for a vacant one.
@@ -259,13 +223,8 @@ impl Balancer {
 
     fn tell(&mut self, index: usize, change: Change) {
         let candidate = &self.candidates[index];
-        assert!(
-            candidate.standing != Standing::Vacant,
-            "no backend at this index"
-        );
-        self.tiers[candidate.tier()]
-            .policy
-            .change(index, candidate, change);
+        assert!(candidate.standing != Standing::Vacant, "no backend at this index");
+        self.tiers[candidate.tier()].policy.change(index, candidate, change);
     }
 
     /// Makes visibility follow eligibility.

@@ -16,11 +16,7 @@ impl Weights {
         if index >= self.weights.len() {
             self.weights.resize((index + 1).next_power_of_two(), 0);
             let old = std::mem::take(&mut self.weights);
-            *self = Weights {
-                tree: vec![0; old.len() + 1],
-                weights: vec![0; old.len()],
-                total: 0,
-            };
+            *self = Weights { tree: vec![0; old.len() + 1], weights: vec![0; old.len()], total: 0 };
             for (index, weight) in old.into_iter().enumerate() {
                 self.set(index, weight);
             }

@@ -106,10 +106,7 @@ pub struct Explanation {
 impl Explanation {
     /// The same clause with `name(index)` for each backend.
     pub fn named<'a>(&'a self, name: &'a dyn Fn(usize) -> String) -> Named<'a> {
-        Named {
-            explanation: self,
-            name,
-        }
+        Named { explanation: self, name }
     }
 }
 
@@ -127,22 +124,9 @@ pub struct Named<'a> {
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Explanation {
-            strategy,
-            picked,
-            reason,
-            skipped,
-        } = self.explanation;
-        write!(
-            out,
-            "{}: {} {}",
-            strategy.name(),
-            (self.name)(*picked),
-            self.clause(reason)
-        )?;
-        let skips = skipped
-            .iter()
-            .map(|(index, skip)| format!("{} {skip}", (self.name)(*index)));
+        let Explanation { strategy, picked, reason, skipped } = self.explanation;
+        write!(out, "{}: {} {}", strategy.name(), (self.name)(*picked), self.clause(reason))?;
+        let skips = skipped.iter().map(|(index, skip)| format!("{} {skip}", (self.name)(*index)));
         match list(skips) {
             None => Ok(()),
             Some(skips) => write!(out, "; skipped {skips}"),
@@ -161,11 +145,7 @@ impl Named<'_> {
             Reason::Explored { score } => format!("is looked at again ({score})"),
             Reason::Load { among } => self.compared(among),
             Reason::Two { drawn } => self.compared(drawn),
-            Reason::Key {
-                passed,
-                in_flight,
-                weight,
-            } => self.key(passed, *in_flight, *weight),
+            Reason::Key { passed, in_flight, weight } => self.key(passed, *in_flight, *weight),
         }
     }
 
@@ -181,9 +161,7 @@ impl Named<'_> {
 
     fn chance(&self, among: &[(usize, u64)]) -> String {
         let total: u64 = among.iter().map(|(_, chance)| chance).sum();
-        let mine = among
-            .iter()
-            .find(|(index, _)| *index == self.explanation.picked);
+        let mine = among.iter().find(|(index, _)| *index == self.explanation.picked);
         let mine = mine.map_or(0, |(_, chance)| *chance);
         format!("drawn with a chance of {mine} in {total}")
     }
@@ -200,9 +178,7 @@ impl Named<'_> {
     }
 
     fn key(&self, passed: &[Passed], in_flight: u64, weight: u64) -> String {
-        let full = |Passed {
-                        index, in_flight, ..
-                    }: &Passed| {
+        let full = |Passed { index, in_flight, .. }: &Passed| {
             format!("{} with {in_flight} in flight", (self.name)(*index))
         };
         match list(passed.iter().map(full)) {
@@ -249,19 +225,10 @@ impl fmt::Display for Level {
 
 impl fmt::Display for Load {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Load {
-            requests,
-            weight,
-            errors,
-            ..
-        } = self;
+        let Load { requests, weight, errors, .. } = self;
         match out.alternate() {
             true => write!(out, "{requests}{} with {errors}", ByWeight(*weight)),
-            false => write!(
-                out,
-                "{requests} requests{} with {errors} errors",
-                ByWeight(*weight)
-            ),
+            false => write!(out, "{requests} requests{} with {errors} errors", ByWeight(*weight)),
         }
     }
 }
@@ -274,12 +241,7 @@ impl fmt::Display for Score {
             Pace::Unanswered => out.write_str("no answer yet")?,
         }
         let words = if out.alternate() { "" } else { " in flight" };
-        write!(
-            out,
-            " with {}{words}{}",
-            self.in_flight,
-            ByWeight(self.weight)
-        )
+        write!(out, " with {}{words}{}", self.in_flight, ByWeight(self.weight))
     }
 }
 

@@ -27,8 +27,6 @@ impl Policy for First {
     }
 
     fn reason(&self, _picked: usize, among: &[usize], _: &[Candidate], _: &Hint<'_>) -> Reason {
-        Reason::First {
-            among: among.to_vec(),
-        }
+        Reason::First { among: among.to_vec() }
     }
 }

@@ -68,10 +68,7 @@ impl Hashed {
             let points = (POINTS * count * member.weight).div_ceil(weight.max(1));
             // A sequence of its own per backend: with another weight it only grows or is cut short.
             let mut places = Rng::new(member.id);
-            let mut point = |_| Point {
-                at: (places.bits() >> 32) as u32,
-                index: index as u32,
-            };
+            let mut point = |_| Point { at: (places.bits() >> 32) as u32, index: index as u32 };
             self.ring.extend((0..points).map(&mut point));
         }
         self.ring.sort_unstable();
@@ -89,11 +86,8 @@ impl Hashed {
 impl Policy for Hashed {
     fn add(&mut self, index: usize, candidate: &Candidate) {
         let spec = candidate.spec;
-        *slot(&mut self.members, index) = Member {
-            id: spec.id,
-            weight: spec.weight.into(),
-            visible: false,
-        };
+        *slot(&mut self.members, index) =
+            Member { id: spec.id, weight: spec.weight.into(), visible: false };
         self.ring.clear();
     }
 
@@ -140,20 +134,10 @@ impl Policy for Hashed {
         for index in self.walk(hint.hash).take_while(|&index| index != picked) {
             let seen = passed.iter().any(|other| other.index == index);
             if among.contains(&index) && !seen {
-                let Candidate {
-                    spec, in_flight, ..
-                } = all[index];
-                passed.push(Passed {
-                    index,
-                    in_flight,
-                    weight: spec.weight,
-                });
+                let Candidate { spec, in_flight, .. } = all[index];
+                passed.push(Passed { index, in_flight, weight: spec.weight });
             }
         }
-        Reason::Key {
-            passed,
-            in_flight: totals.in_flight,
-            weight: totals.weight,
-        }
+        Reason::Key { passed, in_flight: totals.in_flight, weight: totals.weight }
     }
 }

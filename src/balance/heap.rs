@@ -12,10 +12,7 @@ pub(super) struct Heap<K> {
 
 impl<K> Default for Heap<K> {
     fn default() -> Heap<K> {
-        Heap {
-            nodes: Vec::new(),
-            places: Vec::new(),
-        }
+        Heap { nodes: Vec::new(), places: Vec::new() }
     }
 }
 

@@ -23,15 +23,8 @@ pub struct Level {
 impl Level {
     /// Without a place among its equals.
     pub(super) fn of(candidate: &Candidate) -> Level {
-        let Candidate {
-            spec, in_flight, ..
-        } = *candidate;
-        Level {
-            in_flight,
-            weight: spec.weight,
-            due: 0,
-            order: 0,
-        }
+        let Candidate { spec, in_flight, .. } = *candidate;
+        Level { in_flight, weight: spec.weight, due: 0, order: 0 }
     }
 }
 
@@ -39,9 +32,7 @@ impl Ord for Level {
     fn cmp(&self, other: &Level) -> Ordering {
         let mine = u64::from(self.in_flight) * u64::from(other.weight);
         let theirs = u64::from(other.in_flight) * u64::from(self.weight);
-        mine.cmp(&theirs)
-            .then(self.due.cmp(&other.due))
-            .then(self.order.cmp(&other.order))
+        mine.cmp(&theirs).then(self.due.cmp(&other.due)).then(self.order.cmp(&other.order))
     }
 }
 
@@ -75,16 +66,8 @@ pub(super) struct LeastConn {
 
 impl LeastConn {
     fn level(&self, index: usize, candidate: &Candidate) -> Level {
-        let due = if candidate.in_flight == 0 {
-            self.turns.due(index)
-        } else {
-            0
-        };
-        Level {
-            due,
-            order: self.orders[index],
-            ..Level::of(candidate)
-        }
+        let due = if candidate.in_flight == 0 { self.turns.due(index) } else { 0 };
+        Level { due, order: self.orders[index], ..Level::of(candidate) }
     }
 }
 
@@ -128,8 +111,6 @@ impl Policy for LeastConn {
 
     fn reason(&self, _: usize, among: &[usize], all: &[Candidate], _: &Hint<'_>) -> Reason {
         let level = |&index: &usize| (index, self.level(index, &all[index]));
-        Reason::Conns {
-            among: among.iter().map(level).collect(),
-        }
+        Reason::Conns { among: among.iter().map(level).collect() }
     }
 }

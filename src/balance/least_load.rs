@@ -24,9 +24,7 @@ impl Ord for Load {
     fn cmp(&self, other: &Load) -> Ordering {
         let mine = u128::from(self.requests) * u128::from(other.weight);
         let theirs = u128::from(other.requests) * u128::from(self.weight);
-        mine.cmp(&theirs)
-            .then(self.errors.cmp(&other.errors))
-            .then(self.order.cmp(&other.order))
+        mine.cmp(&theirs).then(self.errors.cmp(&other.errors)).then(self.order.cmp(&other.order))
     }
 }
 
@@ -54,10 +52,7 @@ pub(super) struct LeastLoad {
 
 impl Policy for LeastLoad {
     fn add(&mut self, index: usize, candidate: &Candidate) {
-        *slot(&mut self.loads, index) = Load {
-            weight: candidate.spec.weight,
-            ..Load::default()
-        };
+        *slot(&mut self.loads, index) = Load { weight: candidate.spec.weight, ..Load::default() };
     }
 
     fn enter(&mut self, index: usize, _candidate: &Candidate) {
@@ -78,11 +73,7 @@ impl Policy for LeastLoad {
             }
             Change::Failed => load.errors = load.errors.saturating_add(1),
             Change::Reported { requests, errors } => {
-                *load = Load {
-                    requests,
-                    errors,
-                    ..*load
-                };
+                *load = Load { requests, errors, ..*load };
             }
             Change::Ended | Change::Served { .. } | Change::Probed { .. } => return,
         }
@@ -95,8 +86,6 @@ impl Policy for LeastLoad {
 
     fn reason(&self, _: usize, among: &[usize], _: &[Candidate], _: &Hint<'_>) -> Reason {
         let load = |&index: &usize| (index, self.loads[index]);
-        Reason::Load {
-            among: among.iter().map(load).collect(),
-        }
+        Reason::Load { among: among.iter().map(load).collect() }
     }
 }

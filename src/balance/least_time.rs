@@ -57,10 +57,7 @@ impl Score {
             Pace::Untried | Pace::Unanswered => 1,
             Pace::Average(us) => us.max(1),
         };
-        (
-            u128::from(time_us) * (u128::from(self.in_flight) + 1),
-            self.weight.into(),
-        )
+        (u128::from(time_us) * (u128::from(self.in_flight) + 1), self.weight.into())
     }
 }
 
@@ -111,24 +108,14 @@ struct Memory {
 
 impl Memory {
     fn score(&self, candidate: &Candidate) -> Score {
-        let known = self
-            .answers
-            .map(|(average_us, _)| average_us)
-            .or(self.probe_us);
+        let known = self.answers.map(|(average_us, _)| average_us).or(self.probe_us);
         let pace = match known {
             _ if self.order == 0 => Pace::Untried,
             Some(us) => Pace::Average(us),
             None => Pace::Unanswered,
         };
-        let Candidate {
-            spec, in_flight, ..
-        } = *candidate;
-        Score {
-            pace,
-            in_flight,
-            weight: spec.weight,
-            order: self.order,
-        }
+        let Candidate { spec, in_flight, .. } = *candidate;
+        Score { pace, in_flight, weight: spec.weight, order: self.order }
     }
 
     /// Takes one answer into the average.
@@ -183,8 +170,7 @@ impl Policy for LeastTime {
     }
 
     fn enter(&mut self, index: usize, candidate: &Candidate) {
-        self.visible
-            .set(index, self.memories[index].score(candidate));
+        self.visible.set(index, self.memories[index].score(candidate));
     }
 
     fn leave(&mut self, index: usize, _candidate: &Candidate) {
@@ -217,9 +203,7 @@ impl Policy for LeastTime {
         let score = |&index: &usize| (index, self.memories[index].score(&all[index]));
         let among: Vec<_> = among.iter().map(score).collect();
         match self.picks_since_explored {
-            0 => Reason::Explored {
-                score: self.memories[picked].score(&all[picked]),
-            },
+            0 => Reason::Explored { score: self.memories[picked].score(&all[picked]) },
             _ => Reason::Time { among },
         }
     }

@@ -77,82 +77,22 @@ const fn row(
     aliases: &'static [&'static str],
     about: &'static str,
 ) -> Name {
-    Name {
-        strategy,
-        name,
-        aliases,
-        about,
-    }
+    Name { strategy, name, aliases, about }
 }
 
 /// Every strategy, in the order `--help` lists them; one row each.
 pub const NAMES: [Name; 11] = [
-    row(
-        Strategy::First,
-        "first",
-        &["n2one"],
-        "the first healthy one, in the given order",
-    ),
-    row(
-        Strategy::RoundRobin,
-        "rr",
-        &["round-robin"],
-        "in turn, by weight",
-    ),
-    row(
-        Strategy::Random,
-        "rand",
-        &["random"],
-        "at random, by weight",
-    ),
-    row(
-        Strategy::LeastConn,
-        "least-conn",
-        &["lc"],
-        "fewest in-flight pairs per weight",
-    ),
-    row(
-        Strategy::LeastTime,
-        "least-time",
-        &["lrt"],
-        "lowest average response time per weight",
-    ),
-    row(
-        Strategy::LeastLoad,
-        "least-load",
-        &["load"],
-        "fewest requests by its own health report",
-    ),
-    row(
-        Strategy::Rank,
-        "rank",
-        &[],
-        "at random, the faster its last probe the likelier",
-    ),
-    row(
-        Strategy::PowerOfTwo,
-        "p2c",
-        &[],
-        "the less busy of two random ones",
-    ),
-    row(
-        Strategy::Source,
-        "source",
-        &[],
-        "by hash of the client's address, bounded load",
-    ),
-    row(
-        Strategy::Uri,
-        "uri",
-        &[],
-        "by hash of the request target, bounded load",
-    ),
-    row(
-        Strategy::Header,
-        "header",
-        &[],
-        "by hash of a request field, bounded load",
-    ),
+    row(Strategy::First, "first", &["n2one"], "the first healthy one, in the given order"),
+    row(Strategy::RoundRobin, "rr", &["round-robin"], "in turn, by weight"),
+    row(Strategy::Random, "rand", &["random"], "at random, by weight"),
+    row(Strategy::LeastConn, "least-conn", &["lc"], "fewest in-flight pairs per weight"),
+    row(Strategy::LeastTime, "least-time", &["lrt"], "lowest average response time per weight"),
+    row(Strategy::LeastLoad, "least-load", &["load"], "fewest requests by its own health report"),
+    row(Strategy::Rank, "rank", &[], "at random, the faster its last probe the likelier"),
+    row(Strategy::PowerOfTwo, "p2c", &[], "the less busy of two random ones"),
+    row(Strategy::Source, "source", &[], "by hash of the client's address, bounded load"),
+    row(Strategy::Uri, "uri", &[], "by hash of the request target, bounded load"),
+    row(Strategy::Header, "header", &[], "by hash of a request field, bounded load"),
 ];
 
 impl Strategy {

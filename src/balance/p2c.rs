@@ -18,11 +18,7 @@ pub(super) struct PowerOfTwo {
 impl PowerOfTwo {
     /// Nobody visible yet.
     pub(super) fn new(rng: Rng) -> PowerOfTwo {
-        PowerOfTwo {
-            rng,
-            weights: Weights::default(),
-            drawn: [0; 2],
-        }
+        PowerOfTwo { rng, weights: Weights::default(), drawn: [0; 2] }
     }
 
     /// The second of two: drawn from what the first leaves of the total, so that it is another one
@@ -65,8 +61,6 @@ impl Policy for PowerOfTwo {
     }
 
     fn reason(&self, _picked: usize, _: &[usize], all: &[Candidate], _: &Hint<'_>) -> Reason {
-        Reason::Two {
-            drawn: self.drawn.map(|index| (index, Level::of(&all[index]))),
-        }
+        Reason::Two { drawn: self.drawn.map(|index| (index, Level::of(&all[index]))) }
     }
 }

@@ -16,10 +16,7 @@ pub(super) struct Random {
 impl Random {
     /// Nobody visible yet.
     pub(super) fn new(rng: Rng) -> Random {
-        Random {
-            rng,
-            weights: Weights::default(),
-        }
+        Random { rng, weights: Weights::default() }
     }
 }
 
@@ -45,8 +42,6 @@ impl Policy for Random {
 
     fn reason(&self, _picked: usize, among: &[usize], _: &[Candidate], _: &Hint<'_>) -> Reason {
         let chance = |&index: &usize| (index, self.weights.of(index));
-        Reason::Chance {
-            among: among.iter().map(chance).collect(),
-        }
+        Reason::Chance { among: among.iter().map(chance).collect() }
     }
 }

@@ -27,18 +27,11 @@ struct Place {
 impl Rank {
     /// Nobody visible yet.
     pub(super) fn new(rng: Rng) -> Rank {
-        Rank {
-            rng,
-            probes_us: Vec::new(),
-            visible: Vec::new(),
-        }
+        Rank { rng, probes_us: Vec::new(), visible: Vec::new() }
     }
 
     fn place(&self, index: usize) -> Place {
-        Place {
-            fastness: self.probes_us[index].map_or(0, |us| u64::MAX - us),
-            index,
-        }
+        Place { fastness: self.probes_us[index].map_or(0, |us| u64::MAX - us), index }
     }
 
     fn remove(&mut self, index: usize) -> bool {
@@ -95,8 +88,6 @@ impl Policy for Rank {
         let mut places: Vec<_> = among.iter().map(|&index| self.place(index)).collect();
         places.sort();
         let chance = |(rank, place): (usize, &Place)| (place.index, rank as u64 + 1);
-        Reason::Chance {
-            among: places.iter().enumerate().map(chance).collect(),
-        }
+        Reason::Chance { among: places.iter().enumerate().map(chance).collect() }
     }
 }

@@ -40,8 +40,6 @@ impl Policy for RoundRobin {
             true => (index, self.turns.taken(index)),
             false => (index, self.turns.due(index)),
         };
-        Reason::Turn {
-            due: among.iter().map(due).collect(),
-        }
+        Reason::Turn { due: among.iter().map(due).collect() }
     }
 }

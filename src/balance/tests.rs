@@ -8,20 +8,11 @@ use crate::base::time::Instant;
 use std::time::Duration;
 
 fn spec(weight: u32, id: usize) -> Spec {
-    Spec {
-        weight,
-        backup: false,
-        pairs_max: None,
-        id: hash(format!("10.0.0.{id}:80").as_bytes()),
-    }
+    Spec { weight, backup: false, pairs_max: None, id: hash(format!("10.0.0.{id}:80").as_bytes()) }
 }
 
 fn specs(weights: &[u32]) -> Vec<Spec> {
-    weights
-        .iter()
-        .enumerate()
-        .map(|(id, &weight)| spec(weight, id))
-        .collect()
+    weights.iter().enumerate().map(|(id, &weight)| spec(weight, id)).collect()
 }
 
 fn strategies() -> impl Iterator<Item = Strategy> {
@@ -41,13 +32,7 @@ fn shares(balancer: &mut Balancer, backends: usize, rounds: usize, depth: usize)
     let mut counts = vec![0.0; backends];
     let mut held = std::collections::VecDeque::new();
     for _ in 0..rounds {
-        let index = take(
-            balancer,
-            &Hint {
-                hash: rng.bits(),
-                ..Hint::default()
-            },
-        );
+        let index = take(balancer, &Hint { hash: rng.bits(), ..Hint::default() });
         counts[index] += 1.0 / rounds as f64;
         held.push_back(index);
         if held.len() > depth {
@@ -77,36 +62,16 @@ fn the_published_facts_hold() {
     let all: Vec<(usize, usize)> = (0..8).map(|step| (step, step % 4)).collect();
     let cases = [
         ("rr", Strategy::RoundRobin, free, [0, 1, 2, 3, 0, 1, 2, 3]),
-        (
-            "least-conn, no release",
-            Strategy::LeastConn,
-            free,
-            [0, 1, 2, 3, 0, 1, 2, 3],
-        ),
+        ("least-conn, no release", Strategy::LeastConn, free, [0, 1, 2, 3, 0, 1, 2, 3]),
         (
             "least-conn, releases",
             Strategy::LeastConn,
             &[(4, 0), (5, 3), (6, 2), (7, 0)],
             [0, 1, 2, 3, 0, 0, 3, 2],
         ),
-        (
-            "least-conn, one client",
-            Strategy::LeastConn,
-            &all,
-            [0, 1, 2, 3, 0, 1, 2, 3],
-        ),
-        (
-            "least-time, untried first",
-            Strategy::LeastTime,
-            free,
-            [0, 1, 2, 3, 0, 1, 2, 3],
-        ),
-        (
-            "least-load, own counts",
-            Strategy::LeastLoad,
-            free,
-            [0, 1, 2, 3, 0, 1, 2, 3],
-        ),
+        ("least-conn, one client", Strategy::LeastConn, &all, [0, 1, 2, 3, 0, 1, 2, 3]),
+        ("least-time, untried first", Strategy::LeastTime, free, [0, 1, 2, 3, 0, 1, 2, 3]),
+        ("least-load, own counts", Strategy::LeastLoad, free, [0, 1, 2, 3, 0, 1, 2, 3]),
         ("first", Strategy::First, free, [0; 8]),
     ];
     for (name, strategy, releases, expected) in cases {
@@ -135,12 +100,7 @@ impl Walk {
         let mut rng = Rng::new(seed);
         let size = 1 + rng.below(9) as usize;
         let specs: Vec<_> = (0..size).map(|id| Walk::spec(&mut rng, id)).collect();
-        Walk {
-            balancer: Balancer::new(strategy, &specs, seed),
-            rng,
-            size,
-            now: Instant::START,
-        }
+        Walk { balancer: Balancer::new(strategy, &specs, seed), rng, size, now: Instant::START }
     }
 
     fn spec(rng: &mut Rng, id: usize) -> Spec {
@@ -186,20 +146,13 @@ impl Walk {
         let open = |backup: bool| {
             let fits = move |index: &usize| {
                 let candidate = self.balancer.candidate(*index);
-                let full = candidate
-                    .spec
-                    .pairs_max
-                    .is_some_and(|max| candidate.in_flight >= max);
+                let full = candidate.spec.pairs_max.is_some_and(|max| candidate.in_flight >= max);
                 let serving = candidate.standing == Standing::Serving && candidate.up && !full;
                 serving && candidate.spec.backup == backup && !tried.contains(index)
             };
             (0..self.size).filter(fits).collect::<Vec<_>>()
         };
-        if open(false).is_empty() {
-            open(true)
-        } else {
-            open(false)
-        }
+        if open(false).is_empty() { open(true) } else { open(false) }
     }
 
     /// A request: picks, compares with the scan, returns what happened.
@@ -207,11 +160,7 @@ impl Walk {
         let draws = self.rng.below(4) * self.rng.below(2);
         let size = self.size as u64;
         let tried: Vec<_> = (0..draws).map(|_| self.rng.below(size) as usize).collect();
-        let hint = Hint {
-            tried: &tried,
-            hash: self.rng.bits(),
-            now: self.now,
-        };
+        let hint = Hint { tried: &tried, hash: self.rng.bits(), now: self.now };
         let picked = self.balancer.pick(&hint);
         let allowed = self.allowed(&tried);
         assert_eq!(self.balancer.eligible_count(), self.allowed(&[]).len());
@@ -229,9 +178,7 @@ impl Walk {
 
     fn present(&self) -> usize {
         let standing = |index: &usize| self.balancer.candidate(*index).standing;
-        (0..self.size)
-            .filter(|index| standing(index) != Standing::Vacant)
-            .count()
+        (0..self.size).filter(|index| standing(index) != Standing::Vacant).count()
     }
 }
 
@@ -266,11 +213,9 @@ fn check(why: &Explanation, allowed: &[usize], balancer: &Balancer) {
         Reason::Time { among } => {
             let score = |it: &Score| match it.pace {
                 Pace::Untried => (0, 0.0, 0),
-                Pace::Average(us) => (
-                    1,
-                    per(us.max(1) * u64::from(it.in_flight + 1), it.weight),
-                    it.order,
-                ),
+                Pace::Average(us) => {
+                    (1, per(us.max(1) * u64::from(it.in_flight + 1), it.weight), it.order)
+                }
                 Pace::Unanswered => (2, per(u64::from(it.in_flight) + 1, it.weight), it.order),
             };
             (least(among, score), indices(among))
@@ -278,16 +223,10 @@ fn check(why: &Explanation, allowed: &[usize], balancer: &Balancer) {
         Reason::Two { drawn } => {
             let distinct = drawn[0].0 != drawn[1].0 || allowed.len() == 1;
             assert!(distinct && drawn.iter().all(|(index, _)| allowed.contains(index)));
-            (
-                least(drawn, |it| per(it.in_flight.into(), it.weight)),
-                allowed.to_vec(),
-            )
+            (least(drawn, |it| per(it.in_flight.into(), it.weight)), allowed.to_vec())
         }
         Reason::Chance { among } => {
-            let drawn = among
-                .iter()
-                .find(|(index, _)| *index == why.picked)
-                .unwrap();
+            let drawn = among.iter().find(|(index, _)| *index == why.picked).unwrap();
             assert!(drawn.1 > 0 && among.iter().all(|(_, chance)| *chance > 0));
             (why.picked, indices(among))
         }
@@ -295,11 +234,7 @@ fn check(why: &Explanation, allowed: &[usize], balancer: &Balancer) {
             assert_eq!(score.in_flight, 0);
             (why.picked, allowed.to_vec())
         }
-        Reason::Key {
-            passed,
-            in_flight,
-            weight,
-        } => {
+        Reason::Key { passed, in_flight, weight } => {
             let share = |weight_of: u32| {
                 1.25 * (*in_flight as f64 + 1.0) * f64::from(weight_of) / *weight as f64
             };
@@ -369,11 +304,7 @@ fn shares_follow_the_weights() {
         let shares = shares(&mut balancer, 4, 40_000, depth);
         for (share, weight) in shares.iter().zip(weights) {
             let off = (share - f64::from(weight) / 10.0).abs();
-            assert!(
-                off < tolerance,
-                "{} at {depth}: {shares:?}",
-                strategy.name()
-            );
+            assert!(off < tolerance, "{} at {depth}: {shares:?}", strategy.name());
         }
     }
 }

@@ -139,10 +139,7 @@ impl Health {
             self.hung_since.get_or_insert(started);
         }
         if self.probes_failed >= settings.fall || self.hangs_too_long(settings, now) {
-            return self.fall(Cause::Probe {
-                fault,
-                timeout: settings.timeout,
-            });
+            return self.fall(Cause::Probe { fault, timeout: settings.timeout });
         }
         if !self.is_up() {
             self.state = State::Down { passes: 0 };
@@ -154,8 +151,7 @@ impl Health {
     fn hangs_too_long(&self, settings: &Settings, now: Instant) -> bool {
         let latest_start = now + doubt_interval(settings) / 10 * 11;
         let limit = HUNG_WITHIN.max(settings.timeout);
-        self.hung_since
-            .is_some_and(|since| latest_start + settings.timeout > since + limit)
+        self.hung_since.is_some_and(|since| latest_start + settings.timeout > since + limit)
     }
 
     fn connect_failed(&mut self, kind: ErrorKind, now: Instant) -> Option<Transition> {
@@ -187,10 +183,7 @@ impl Health {
     }
 
     fn rise(&mut self, proof: Proof) -> Option<Transition> {
-        *self = Health {
-            failed_at: self.failed_at,
-            ..Health::new()
-        };
+        *self = Health { failed_at: self.failed_at, ..Health::new() };
         Some(Transition::Up(proof))
     }
 
@@ -210,10 +203,7 @@ impl Health {
             (State::Down { .. }, Some(ProbeFault::TimedOut | ProbeFault::Broken)) => return None,
             (State::Down { .. }, Some(ProbeFault::Status(_))) => return None,
         };
-        Some(Suspicion {
-            kind,
-            failed_at: self.failed_at,
-        })
+        Some(Suspicion { kind, failed_at: self.failed_at })
     }
 
     /// From the end of one probe to the start of the next, before [`super::check::jitter`]. With

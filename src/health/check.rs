@@ -44,10 +44,7 @@ pub fn load_report(body: &[u8]) -> Option<LoadReport> {
     let text = std::str::from_utf8(body).ok()?;
     let text = text.strip_suffix('\n').unwrap_or(text);
     let (errors, requests) = text.split_once('\n')?;
-    Some(LoadReport {
-        errors: decimal(errors)?,
-        requests: decimal(requests)?,
-    })
+    Some(LoadReport { errors: decimal(errors)?, requests: decimal(requests)? })
 }
 
 /// Digits only, then perhaps a carriage return: `parse` alone would take a sign.
@@ -101,11 +98,7 @@ mod tests {
             (503, Some(503), true),
         ];
         for (status, expect, healthy) in cases {
-            let expected = if healthy {
-                Ok(())
-            } else {
-                Err(ProbeFault::Status(status))
-            };
+            let expected = if healthy { Ok(()) } else { Err(ProbeFault::Status(status)) };
             assert_eq!(judge(status, expect), expected, "{status} for {expect:?}");
         }
     }
@@ -136,12 +129,7 @@ mod tests {
         ];
         for (body, expected) in cases {
             let expected = expected.map(|(errors, requests)| LoadReport { errors, requests });
-            assert_eq!(
-                load_report(body),
-                expected,
-                "{:?}",
-                body.escape_ascii().to_string()
-            );
+            assert_eq!(load_report(body), expected, "{:?}", body.escape_ascii().to_string());
         }
     }
 
@@ -150,11 +138,7 @@ mod tests {
         let mut rng = Rng::new(5);
         let span = Duration::from_secs(2);
         let spans: Vec<_> = (0..1_000).map(|_| jitter(span, &mut rng)).collect();
-        assert!(
-            spans
-                .iter()
-                .all(|it| (span / 10 * 9..span / 10 * 11).contains(it))
-        );
+        assert!(spans.iter().all(|it| (span / 10 * 9..span / 10 * 11).contains(it)));
         assert!(spans.iter().max() > spans.iter().min().map(|least| *least * 6 / 5).as_ref());
         assert_eq!(jitter(Duration::ZERO, &mut rng), Duration::ZERO);
     }
@@ -164,10 +148,7 @@ mod tests {
         let mut rng = Rng::new(5);
         for (interval_ms, most_ms) in [(120_000, 100), (2_000, 100), (200, 20), (0, 1)] {
             let interval = Duration::from_millis(interval_ms);
-            let settings = Settings {
-                interval,
-                ..Settings::default()
-            };
+            let settings = Settings { interval, ..Settings::default() };
             for _ in 0..100 {
                 assert!(first_probe_in(&settings, &mut rng) < Duration::from_millis(most_ms));
             }

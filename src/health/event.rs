@@ -102,10 +102,7 @@ impl fmt::Display for Cause {
             Cause::ConnectFailed(kind) => write!(out, "{kind}"),
             Cause::Unanswered(1) => out.write_str("closed without an answer"),
             Cause::Unanswered(times) => write!(out, "closed without an answer {times} times"),
-            Cause::Probe {
-                fault: ProbeFault::TimedOut,
-                timeout,
-            } => {
+            Cause::Probe { fault: ProbeFault::TimedOut, timeout } => {
                 write!(out, "health check timed out after {timeout:?}")
             }
             Cause::Probe { fault, timeout: _ } => write!(out, "{fault}"),
