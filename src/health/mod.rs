@@ -1,4 +1,14 @@
-//! Whether a backend is believed to be up: pure, fed with observations.
+//! Whether a backend is believed to be up: pure, fed with observations. Runs no probe.
+//!
+//! [`Health`] weighs what probes and clients' requests show of one backend; `check` says what a
+//! probe sends and how its answer is judged.
+
+mod belief;
+pub mod check;
+mod event;
+
+pub use belief::{HUNG_WITHIN, Health, Suspicion};
+pub use event::{Cause, Observation, ProbeFault, Proof, Transition};
 
 use std::time::Duration;
 
@@ -48,3 +58,6 @@ impl Default for Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! The decision record: a plain value with the figures a pick was made on, from which the choice
+//! can be computed again, and its one short clause for the log.
+
+use super::Strategy;
+use super::least_conn::Level;
+use super::least_load::Load;
+use super::least_time::{Pace, Score};
+use std::fmt;
+
+/// How many others, and how many skipped ones, the clause names before it only counts them.
+const NAMED_MAX: usize = 4;
+
+/// Why a backend could not be picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// Believed down.
+    Down,
+    /// Draining.
+    Draining,
+    /// At its own limit of pairs.
+    Full,
+    /// It already failed this request.
+    Tried,
+    /// A backup, and others are left.
+    Backup,
+}
+
+/// A backend the key would have gone to, had it not held its share already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Which.
+    pub index: usize,
+    /// Pairs in flight.
+    pub in_flight: u32,
+    /// Its weight.
+    pub weight: u32,
+}
+
+/// The figures of one pick, by backend index; those skipped are not among them.
+#[derive(Clone, Debug)]
+pub enum Reason {
+    /// `first`: the lowest index.
+    First {
+        /// All that could be picked.
+        among: Vec<usize>,
+    },
+    /// `rr`: the earliest due, of equals the lowest index.
+    Turn {
+        /// When each is due on the policy's virtual clock.
+        due: Vec<(usize, u64)>,
+    },
+    /// `rand`, `rank`: any, with a chance in proportion to the number beside it.
+    Chance {
+        /// Each with its chance.
+        among: Vec<(usize, u64)>,
+    },
+    /// `least-conn`: the least level, of equals the lowest index.
+    Conns {
+        /// Each with its level.
+        among: Vec<(usize, Level)>,
+    },
+    /// `least-time`: the least score, of equals the lowest index.
+    Time {
+        /// Each with its score.
+        among: Vec<(usize, Score)>,
+    },
+    /// `least-time`: idle and unused for long, tried again whatever its score.
+    Explored {
+        /// Its score.
+        score: Score,
+    },
+    /// `least-load`: the least load, of equals the lowest index.
+    Load {
+        /// Each with its load.
+        among: Vec<(usize, Load)>,
+    },
+    /// `p2c`: the lower level, of equals the first.
+    Two {
+        /// The two drawn; twice the same when there is but one.
+        drawn: [(usize, Level); 2],
+    },
+    /// `source`, `uri`, `header`: the first on the ring that holds less than its share.
+    Key {
+        /// Those before it on the ring, in this order.
+        passed: Vec<Passed>,
+        /// Pairs in flight with all that could be picked.
+        in_flight: u64,
+        /// Weights of all that could be picked.
+        weight: u64,
+    },
+}
+
+/// One decision. `Display` shows backends as `#index`; [`Explanation::named`] by name.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The policy that decided.
+    pub strategy: Strategy,
+    /// The backend picked.
+    pub picked: usize,
+    /// On which figures.
+    pub reason: Reason,
+    /// Who was not considered, by index.
+    pub skipped: Vec<(usize, Skip)>,
+}
+
+impl Explanation {
+    /// The same clause with `name(index)` for each backend.
+    pub fn named<'a>(&'a self, name: &'a dyn Fn(usize) -> String) -> Named<'a> {
+        Named { explanation: self, name }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.named(&|index| format!("#{index}")).fmt(out)
+    }
+}
+
+/// An [`Explanation`] with names, to be printed.
+pub struct Named<'a> {
+    explanation: &'a Explanation,
+    name: &'a dyn Fn(usize) -> String,
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Explanation { strategy, picked, reason, skipped } = self.explanation;
+        write!(out, "{}: {} {}", strategy.name(), (self.name)(*picked), self.clause(reason))?;
+        let skips = skipped.iter().map(|(index, skip)| format!("{} {skip}", (self.name)(*index)));
+        match list(skips) {
+            None => Ok(()),
+            Some(skips) => write!(out, "; skipped {skips}"),
+        }
+    }
+}
+
+impl Named<'_> {
+    fn clause(&self, reason: &Reason) -> String {
+        match reason {
+            Reason::First { among } => format!("is the first of {} eligible", among.len()),
+            Reason::Turn { due } => self.turn(due),
+            Reason::Chance { among } => self.chance(among),
+            Reason::Conns { among } => self.compared(among),
+            Reason::Time { among } => self.compared(among),
+            Reason::Explored { score } => format!("is looked at again ({score})"),
+            Reason::Load { among } => self.compared(among),
+            Reason::Two { drawn } => self.compared(drawn),
+            Reason::Key { passed, in_flight, weight } => self.key(passed, *in_flight, *weight),
+        }
+    }
+
+    fn turn(&self, due: &[(usize, u64)]) -> String {
+        let mut next: Vec<_> = due.iter().map(|&(index, due)| (due, index)).collect();
+        next.retain(|&(_, index)| index != self.explanation.picked);
+        next.sort_unstable();
+        match list(next.iter().map(|&(_, index)| (self.name)(index))) {
+            None => String::from("is the only one eligible"),
+            Some(next) => format!("is next in turn (due after it: {next})"),
+        }
+    }
+
+    fn chance(&self, among: &[(usize, u64)]) -> String {
+        let total: u64 = among.iter().map(|(_, chance)| chance).sum();
+        let mine = among.iter().find(|(index, _)| *index == self.explanation.picked);
+        let mine = mine.map_or(0, |(_, chance)| *chance);
+        format!("drawn with a chance of {mine} in {total}")
+    }
+
+    fn compared<F: fmt::Display>(&self, among: &[(usize, F)]) -> String {
+        let is_picked = |index: usize| index == self.explanation.picked;
+        let mine = among.iter().find(|(index, _)| is_picked(*index));
+        let mine = mine.map_or_else(String::new, |(_, figure)| figure.to_string());
+        let others = among.iter().filter(|(index, _)| !is_picked(*index));
+        match list(others.map(|(_, figure)| format!("{figure:#}"))) {
+            None => format!("has {mine}"),
+            Some(others) => format!("has {mine} (others {others})"),
+        }
+    }
+
+    fn key(&self, passed: &[Passed], in_flight: u64, weight: u64) -> String {
+        let full = |Passed { index, in_flight, .. }: &Passed| {
+            format!("{} with {in_flight} in flight", (self.name)(*index))
+        };
+        match list(passed.iter().map(full)) {
+            None => String::from("owns the key"),
+            Some(passed) => format!(
+                "is next for the key after {passed}: over the share ({in_flight} in flight over \
+                 weights of {weight})"
+            ),
+        }
+    }
+}
+
+/// The first few of `items` and how many more; none when there is none.
+fn list(items: impl Iterator<Item = String>) -> Option<String> {
+    let items: Vec<String> = items.collect();
+    let (named, more) = items.split_at(items.len().min(NAMED_MAX));
+    match (named.is_empty(), more.len()) {
+        (true, _) => None,
+        (false, 0) => Some(named.join(", ")),
+        (false, more) => Some(format!("{} and {more} more", named.join(", "))),
+    }
+}
+
+/// ` by weight 3`; nothing for the weight most have.
+struct ByWeight(u32);
+
+impl fmt::Display for ByWeight {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => Ok(()),
+            weight => write!(out, " by weight {weight}"),
+        }
+    }
+}
+
+// The alternate form (`{:#}`) of a figure leaves out the words: for the others in a comparison.
+
+impl fmt::Display for Level {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = if out.alternate() { "" } else { " in flight" };
+        write!(out, "{}{words}{}", self.in_flight, ByWeight(self.weight))
+    }
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Load { requests, weight, errors, .. } = self;
+        match out.alternate() {
+            true => write!(out, "{requests}{} with {errors}", ByWeight(*weight)),
+            false => write!(out, "{requests} requests{} with {errors} errors", ByWeight(*weight)),
+        }
+    }
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pace {
+            Pace::Untried => return out.write_str("no request yet"),
+            Pace::Average(us) => write!(out, "{}.{:03}ms", us / 1_000, us % 1_000)?,
+            Pace::Unanswered => out.write_str("no answer yet")?,
+        }
+        let words = if out.alternate() { "" } else { " in flight" };
+        write!(out, " with {}{words}{}", self.in_flight, ByWeight(self.weight))
+    }
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Skip::Down => "down",
+            Skip::Draining => "draining",
+            Skip::Full => "at its max",
+            Skip::Tried => "already tried",
+            Skip::Backup => "a backup",
+        })
+    }
+}

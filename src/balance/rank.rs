@@ -1,0 +1,93 @@
+//! `rank`: at random, with weight 1 for the slowest last probe up to n for the fastest.
+
+use super::balancer::Candidate;
+use super::explain::Reason;
+use super::policy::{Change, Hint, Policy, slot};
+use crate::base::rng::Rng;
+
+/// The visible ones in the order of their last probes. Weights of the configuration play no part.
+#[derive(Debug)]
+pub(super) struct Rank {
+    rng: Rng,
+    /// Last probe's time by index, microseconds.
+    probes_us: Vec<Option<u64>>,
+    /// Slowest first. A sorted list, for it changes seldom and its place is the weight; moving
+    /// 1,000 entries up by one costs less than the log n of a tree.
+    visible: Vec<Place>,
+}
+
+/// Sorts the slowest first and one without a probe before it: nothing speaks for that one yet.
+/// Equals stay in index order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    fastness: u64,
+    index: usize,
+}
+
+impl Rank {
+    /// Nobody visible yet.
+    pub(super) fn new(rng: Rng) -> Rank {
+        Rank { rng, probes_us: Vec::new(), visible: Vec::new() }
+    }
+
+    fn place(&self, index: usize) -> Place {
+        Place { fastness: self.probes_us[index].map_or(0, |us| u64::MAX - us), index }
+    }
+
+    fn remove(&mut self, index: usize) -> bool {
+        let found = self.visible.binary_search(&self.place(index));
+        found.map(|at| self.visible.remove(at)).is_ok()
+    }
+
+    fn insert(&mut self, index: usize) {
+        let place = self.place(index);
+        let at = self.visible.partition_point(|other| *other < place);
+        self.visible.insert(at, place);
+    }
+}
+
+impl Policy for Rank {
+    fn add(&mut self, index: usize, _candidate: &Candidate) {
+        *slot(&mut self.probes_us, index) = None;
+    }
+
+    fn enter(&mut self, index: usize, _candidate: &Candidate) {
+        self.insert(index);
+    }
+
+    fn leave(&mut self, index: usize, _candidate: &Candidate) {
+        self.remove(index);
+    }
+
+    fn change(&mut self, index: usize, _candidate: &Candidate, change: Change) {
+        match change {
+            Change::Probed { duration_us } => {
+                let visible = self.remove(index);
+                self.probes_us[index] = Some(duration_us);
+                if visible {
+                    self.insert(index);
+                }
+            }
+            Change::Began | Change::Ended | Change::Served { .. } => {}
+            Change::Reported { .. } | Change::Failed => {}
+        }
+    }
+
+    fn pick(&mut self, _candidates: &[Candidate], _hint: &Hint<'_>) -> Option<usize> {
+        let count = self.visible.len() as u64;
+        if count == 0 {
+            return None;
+        }
+        // Places 0, 1, 2 … own 1, 2, 3 … points of the total: place k starts at k (k + 1) / 2.
+        let point = self.rng.below(count * (count + 1) / 2);
+        let place = ((8 * point + 1).isqrt() - 1) / 2;
+        Some(self.visible[place as usize].index)
+    }
+
+    fn reason(&self, _picked: usize, among: &[usize], _: &[Candidate], _: &Hint<'_>) -> Reason {
+        let mut places: Vec<_> = among.iter().map(|&index| self.place(index)).collect();
+        places.sort();
+        let chance = |(rank, place): (usize, &Place)| (place.index, rank as u64 + 1);
+        Reason::Chance { among: places.iter().enumerate().map(chance).collect() }
+    }
+}

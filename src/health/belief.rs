@@ -1,0 +1,224 @@
+//! What one backend is believed to be, and how evidence changes it.
+//!
+//! Probes decide, by thresholds. Clients' requests can take a backend down too, which is safe only
+//! because such a belief is cheap to undo: its probes run soon, it is the first to be tried when
+//! nobody is believed up, and an answer to a client refutes it. What an answer does not refute is
+//! a probe that reached the server and was answered badly or not at all: the operator chose what
+//! probes ask for, and a page that still works says nothing about that.
+
+use super::event::{Cause, Observation, ProbeFault, Proof, Transition};
+use super::{Check, Settings};
+use crate::base::time::Instant;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+/// A backend whose probes hang is down this long after the first of them started, whatever `fall`
+/// says; or after one whole probe, if the time-out is longer.
+pub const HUNG_WITHIN: Duration = Duration::from_secs(5);
+/// A backend that failed a probe but is still up is probed again this soon.
+const DOUBT_INTERVAL: Duration = Duration::from_millis(250);
+/// A backend that is down is probed this often, so that a long interval does not delay its return.
+const DOWN_INTERVAL: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Up,
+    /// After so many passed probes in a row.
+    Down {
+        passes: u16,
+    },
+}
+
+/// Where a down backend stands in the queue for the last resort: the least is tried first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Suspicion {
+    kind: Kind,
+    /// Of equals the one that failed longest ago.
+    failed_at: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Only clients' requests failed; its last probe, if there was one, passed.
+    Clients,
+    /// Its last probe could not connect: it will fail fast if it still cannot.
+    Connect,
+}
+
+/// What is believed of one backend, and the evidence it rests on.
+#[derive(Clone, Debug)]
+pub struct Health {
+    state: State,
+    /// The latest probe's fault; none if it passed or there was none.
+    fault: Option<ProbeFault>,
+    /// Probes failed in a row.
+    probes_failed: u16,
+    /// When the first probe that timed out in this row started.
+    hung_since: Option<Instant>,
+    /// Clients' requests unanswered in a row.
+    unanswered: u16,
+    /// The latest failure of any kind.
+    failed_at: Instant,
+}
+
+impl Default for Health {
+    fn default() -> Health {
+        Health::new()
+    }
+}
+
+impl Health {
+    /// Up: a new backend is trusted at once and probed at once.
+    pub fn new() -> Health {
+        Health {
+            state: State::Up,
+            fault: None,
+            probes_failed: 0,
+            hung_since: None,
+            unanswered: 0,
+            failed_at: Instant::START,
+        }
+    }
+
+    /// Whether it is believed up.
+    pub fn is_up(&self) -> bool {
+        self.state == State::Up
+    }
+
+    /// Takes in one piece of evidence, seen at `now`; returns the change of belief, if any.
+    pub fn observe(
+        &mut self,
+        observation: Observation,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<Transition> {
+        match observation {
+            Observation::ProbePassed { started } => self.probe_passed(started, settings),
+            Observation::ProbeFailed { started, fault } => {
+                self.probe_failed(started, fault, settings, now)
+            }
+            Observation::ConnectFailed(kind) => self.connect_failed(kind, now),
+            Observation::Unanswered => self.went_unanswered(settings, now),
+            Observation::Served { sent } => self.served(sent),
+            Observation::TrialDue => match self.state {
+                State::Up => None,
+                State::Down { .. } => self.rise(Proof::Trial),
+            },
+        }
+    }
+
+    fn probe_passed(&mut self, started: Instant, settings: &Settings) -> Option<Transition> {
+        self.fault = None;
+        self.probes_failed = 0;
+        self.hung_since = None;
+        match self.state {
+            State::Up => None,
+            // Older than the failure it would have to refute.
+            State::Down { .. } if started < self.failed_at => None,
+            State::Down { passes } if passes.saturating_add(1) >= settings.rise => {
+                self.rise(Proof::Probe)
+            }
+            State::Down { passes } => {
+                self.state = State::Down { passes: passes + 1 };
+                None
+            }
+        }
+    }
+
+    fn probe_failed(
+        &mut self,
+        started: Instant,
+        fault: ProbeFault,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<Transition> {
+        self.failed_at = now;
+        self.fault = Some(fault);
+        self.probes_failed = self.probes_failed.saturating_add(1);
+        if fault == ProbeFault::TimedOut {
+            self.hung_since.get_or_insert(started);
+        }
+        if self.probes_failed >= settings.fall || self.hangs_too_long(settings, now) {
+            return self.fall(Cause::Probe { fault, timeout: settings.timeout });
+        }
+        if !self.is_up() {
+            self.state = State::Down { passes: 0 };
+        }
+        None
+    }
+
+    /// Whether one more probe, should it hang as well, would end too late to act upon.
+    fn hangs_too_long(&self, settings: &Settings, now: Instant) -> bool {
+        let latest_start = now + doubt_interval(settings) / 10 * 11;
+        let limit = HUNG_WITHIN.max(settings.timeout);
+        self.hung_since.is_some_and(|since| latest_start + settings.timeout > since + limit)
+    }
+
+    fn connect_failed(&mut self, kind: ErrorKind, now: Instant) -> Option<Transition> {
+        self.failed_at = now;
+        self.fall(Cause::ConnectFailed(kind))
+    }
+
+    fn went_unanswered(&mut self, settings: &Settings, now: Instant) -> Option<Transition> {
+        self.failed_at = now;
+        self.unanswered = self.unanswered.saturating_add(1);
+        match self.unanswered >= settings.fall {
+            true => self.fall(Cause::Unanswered(self.unanswered)),
+            false => None,
+        }
+    }
+
+    fn served(&mut self, sent: Instant) -> Option<Transition> {
+        self.unanswered = 0;
+        // A server that stops refuses to connect while it finishes what it holds: those answers
+        // are to requests from before the failure and refute nothing.
+        let refutes = sent >= self.failed_at;
+        match (self.state, self.fault) {
+            (State::Up, _) => None,
+            (State::Down { .. }, None | Some(ProbeFault::Connect(_))) if refutes => {
+                self.rise(Proof::Request)
+            }
+            (State::Down { .. }, _) => None,
+        }
+    }
+
+    fn rise(&mut self, proof: Proof) -> Option<Transition> {
+        *self = Health { failed_at: self.failed_at, ..Health::new() };
+        Some(Transition::Up(proof))
+    }
+
+    fn fall(&mut self, cause: Cause) -> Option<Transition> {
+        let was_up = self.is_up();
+        self.state = State::Down { passes: 0 };
+        was_up.then_some(Transition::Down(cause))
+    }
+
+    /// Its place in the queue when no backend is believed up. None for one that is up, and for one
+    /// whose last probe hung (a client would hang too) or reached it and was answered badly.
+    pub fn last_resort(&self) -> Option<Suspicion> {
+        let kind = match (self.state, self.fault) {
+            (State::Up, _) => return None,
+            (State::Down { .. }, None) => Kind::Clients,
+            (State::Down { .. }, Some(ProbeFault::Connect(_))) => Kind::Connect,
+            (State::Down { .. }, Some(ProbeFault::TimedOut | ProbeFault::Broken)) => return None,
+            (State::Down { .. }, Some(ProbeFault::Status(_))) => return None,
+        };
+        Some(Suspicion { kind, failed_at: self.failed_at })
+    }
+
+    /// From the end of one probe to the start of the next, before [`super::check::jitter`]. With
+    /// probes off and the backend down: from then to [`Observation::TrialDue`].
+    pub fn next_probe_in(&self, settings: &Settings) -> Duration {
+        match self.state {
+            // A trial may cost a client's request a detour, which a probe does not.
+            State::Down { .. } if settings.check == Check::Off => settings.interval,
+            State::Down { .. } => settings.interval.min(DOWN_INTERVAL),
+            State::Up if self.probes_failed > 0 => doubt_interval(settings),
+            State::Up => settings.interval,
+        }
+    }
+}
+
+fn doubt_interval(settings: &Settings) -> Duration {
+    settings.interval.min(DOUBT_INTERVAL)
+}

@@ -1,0 +1,122 @@
+//! What is seen of a backend and what follows from it, as values and as words for the event log.
+
+use crate::base::time::Instant;
+use std::fmt;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+/// What went wrong with a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeFault {
+    /// It could not connect: refused, unreachable.
+    Connect(ErrorKind),
+    /// It got no complete answer in time, or not even a connection.
+    TimedOut,
+    /// It was answered with this status, which does not count as healthy.
+    Status(u16),
+    /// The answer was malformed or cut off.
+    Broken,
+}
+
+/// One piece of evidence about a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// A probe got a healthy answer.
+    ProbePassed {
+        /// When the probe started.
+        started: Instant,
+    },
+    /// A probe did not.
+    ProbeFailed {
+        /// When the probe started.
+        started: Instant,
+        /// What went wrong.
+        fault: ProbeFault,
+    },
+    /// A client's request could not connect.
+    ConnectFailed(ErrorKind),
+    /// A fresh connection closed without a byte of an answer. A pooled one that does so was merely
+    /// old and is not reported at all.
+    Unanswered,
+    /// A client's request was answered.
+    Served {
+        /// When the request was sent to the backend.
+        sent: Instant,
+    },
+    /// With probes off nothing else would bring a backend back: the time of
+    /// [`super::Health::next_probe_in`] has passed since it went down.
+    TrialDue,
+}
+
+/// Why a backend went down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A client's request could not connect.
+    ConnectFailed(ErrorKind),
+    /// So many requests in a row were not answered.
+    Unanswered(u16),
+    /// Its probes failed, the last in this way.
+    Probe {
+        /// What went wrong.
+        fault: ProbeFault,
+        /// The longest a probe may take.
+        timeout: Duration,
+    },
+}
+
+/// Why a backend came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Its probes passed.
+    Probe,
+    /// It answered a client's request.
+    Request,
+    /// None: with probes off it is simply tried again.
+    Trial,
+}
+
+/// A change of belief; `Display` gives the words for the event line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// Believed up from now on.
+    Up(Proof),
+    /// Believed down from now on.
+    Down(Cause),
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Transition::Up(Proof::Probe) => out.write_str("up: health check passed"),
+            Transition::Up(Proof::Request) => out.write_str("up: answered a request"),
+            Transition::Up(Proof::Trial) => out.write_str("up: on trial, health checks are off"),
+            Transition::Down(cause) => write!(out, "down: {cause}"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::ConnectFailed(ErrorKind::TimedOut) => out.write_str("connecting timed out"),
+            Cause::ConnectFailed(kind) => write!(out, "{kind}"),
+            Cause::Unanswered(1) => out.write_str("closed without an answer"),
+            Cause::Unanswered(times) => write!(out, "closed without an answer {times} times"),
+            Cause::Probe { fault: ProbeFault::TimedOut, timeout } => {
+                write!(out, "health check timed out after {timeout:?}")
+            }
+            Cause::Probe { fault, timeout: _ } => write!(out, "{fault}"),
+        }
+    }
+}
+
+impl fmt::Display for ProbeFault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProbeFault::Connect(kind) => write!(out, "health check could not connect: {kind}"),
+            ProbeFault::TimedOut => out.write_str("health check timed out"),
+            ProbeFault::Status(status) => write!(out, "health check answered {status}"),
+            ProbeFault::Broken => out.write_str("health check got a broken answer"),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Sequences of evidence and what is believed after each, and simulated probe schedules.
+
+use super::check::jitter;
+use super::*;
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use std::io::ErrorKind;
+
+const REFUSED: ErrorKind = ErrorKind::ConnectionRefused;
+
+fn at(ms: u64) -> Instant {
+    Instant::from_micros(ms * 1_000)
+}
+
+/// What happens in a table, one step per 10 ms; a probe starts 5 ms before its step.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Pass,
+    /// A probe that started at the first step.
+    OldPass,
+    Fail(ProbeFault),
+    Refused,
+    Unanswered,
+    Served,
+    /// The answer to a request sent at the first step.
+    OldServed,
+    TrialDue,
+}
+
+/// The words of each transition, by the step it followed.
+fn run(settings: &Settings, steps: &[Step]) -> (Health, Vec<(usize, String)>) {
+    let mut health = Health::new();
+    let mut said = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        let now = at(1_000 + 10 * index as u64);
+        let (recent, first) = (at(995 + 10 * index as u64), at(995));
+        let observation = match *step {
+            Step::Pass => Observation::ProbePassed { started: recent },
+            Step::OldPass => Observation::ProbePassed { started: first },
+            Step::Fail(fault) => Observation::ProbeFailed { started: recent, fault },
+            Step::Refused => Observation::ConnectFailed(REFUSED),
+            Step::Unanswered => Observation::Unanswered,
+            Step::Served => Observation::Served { sent: recent },
+            Step::OldServed => Observation::Served { sent: first },
+            Step::TrialDue => Observation::TrialDue,
+        };
+        let was_up = health.is_up();
+        let transition = health.observe(observation, settings, now);
+        assert_eq!(transition.is_some(), health.is_up() != was_up, "a change and only a change");
+        said.extend(transition.map(|it| (index, it.to_string())));
+    }
+    (health, said)
+}
+
+fn settings(rise: u16, fall: u16) -> Settings {
+    Settings { rise, fall, ..Settings::default() }
+}
+
+#[test]
+fn evidence_leads_to_these_transitions() {
+    use Step::*;
+    let down = Fail(ProbeFault::Status(500));
+    let cannot = Fail(ProbeFault::Connect(REFUSED));
+    type Case<'a> = (&'a str, (u16, u16), &'a [Step], &'a [(usize, &'a str)]);
+    let cases: &[Case<'_>] = &[
+        ("starts up", (1, 2), &[Pass, Served], &[]),
+        ("one below fall", (1, 3), &[down, down], &[]),
+        ("at fall", (1, 3), &[down; 3], &[(2, "down: health check answered 500")]),
+        ("past fall", (1, 3), &[down; 4], &[(2, "down: health check answered 500")]),
+        ("a pass starts the row again", (1, 2), &[down, Pass, down], &[]),
+        (
+            "the last fault is named",
+            (1, 2),
+            &[down, cannot],
+            &[(1, "down: health check could not connect: connection refused")],
+        ),
+        (
+            "a broken answer",
+            (1, 1),
+            &[Fail(ProbeFault::Broken)],
+            &[(0, "down: health check got a broken answer")],
+        ),
+        (
+            "at rise",
+            (2, 1),
+            &[down, Pass, Pass, Pass],
+            &[(0, "down: health check answered 500"), (2, "up: health check passed")],
+        ),
+        (
+            "a failure starts the passes again",
+            (2, 1),
+            &[down, Pass, down, Pass],
+            &[(0, "down: health check answered 500")],
+        ),
+        (
+            "also below fall",
+            (2, 9),
+            &[Refused, Pass, down, Pass],
+            &[(0, "down: connection refused")],
+        ),
+        ("refused at once", (1, 99), &[Refused, Refused], &[(0, "down: connection refused")]),
+        ("unanswered below fall", (1, 2), &[Unanswered], &[]),
+        (
+            "unanswered at fall",
+            (1, 2),
+            &[Unanswered, Unanswered, Unanswered],
+            &[(1, "down: closed without an answer 2 times")],
+        ),
+        ("unanswered once", (1, 1), &[Unanswered], &[(0, "down: closed without an answer")]),
+        ("served in between", (1, 2), &[Unanswered, Served, Unanswered], &[]),
+        (
+            "passes do not hide them",
+            (1, 2),
+            &[Unanswered, Pass, Unanswered],
+            &[(2, "down: closed without an answer 2 times")],
+        ),
+        (
+            "an answer refutes refusals",
+            (3, 1),
+            &[Refused, OldServed, Served],
+            &[(0, "down: connection refused"), (2, "up: answered a request")],
+        ),
+        (
+            "and a probe that could not connect",
+            (3, 1),
+            &[cannot, Served],
+            &[
+                (0, "down: health check could not connect: connection refused"),
+                (1, "up: answered a request"),
+            ],
+        ),
+        (
+            "but not a bad status",
+            (1, 1),
+            &[down, Served],
+            &[(0, "down: health check answered 500")],
+        ),
+        (
+            "even when clients' requests took it down",
+            (1, 9),
+            &[Refused, down, Served],
+            &[(0, "down: connection refused")],
+        ),
+        (
+            "a pass older than the failure proves nothing",
+            (1, 2),
+            &[Served, Refused, OldPass, Pass],
+            &[(1, "down: connection refused"), (3, "up: health check passed")],
+        ),
+        (
+            "after coming up counting starts afresh",
+            (1, 2),
+            &[down, Refused, Pass, down, Unanswered],
+            &[(1, "down: connection refused"), (2, "up: health check passed")],
+        ),
+        (
+            "a trial without probes",
+            (1, 2),
+            &[TrialDue, Refused, TrialDue],
+            &[(1, "down: connection refused"), (2, "up: on trial, health checks are off")],
+        ),
+    ];
+    for (name, (rise, fall), steps, expected) in cases {
+        let (_, said) = run(&settings(*rise, *fall), steps);
+        let said: Vec<_> = said.iter().map(|(step, words)| (*step, words.as_str())).collect();
+        assert_eq!(said, *expected, "{name}");
+    }
+}
+
+#[test]
+fn a_hung_probe_is_named_with_its_limit() {
+    for (ms, expected) in [(2_000, "2s"), (500, "500ms"), (1_500, "1.5s")] {
+        let timeout = Duration::from_millis(ms);
+        let settings = Settings { timeout, fall: 1, ..Settings::default() };
+        let (_, said) = run(&settings, &[Step::Fail(ProbeFault::TimedOut)]);
+        assert_eq!(said[0].1, format!("down: health check timed out after {expected}"));
+    }
+}
+
+#[test]
+fn the_least_suspicious_is_the_last_resort() {
+    use Step::*;
+    let cannot = Fail(ProbeFault::Connect(REFUSED));
+    let suspicion = |steps: &[Step]| run(&settings(1, 1), steps).0.last_resort();
+    let clients = suspicion(&[Refused]);
+    let ordered = [
+        clients,
+        suspicion(&[Pass, Refused]),
+        suspicion(&[Pass, Pass, Unanswered]),
+        suspicion(&[cannot]),
+        suspicion(&[Refused, cannot]),
+        suspicion(&[cannot, Pass, Refused, cannot]),
+    ];
+    assert!(ordered.iter().all(Option::is_some), "{ordered:?}");
+    assert!(ordered.is_sorted_by(|a, b| a < b), "{ordered:?}");
+    // Tried in vain it goes to the back, so that all get their chance.
+    assert!(suspicion(&[Refused, Refused]) > clients);
+    for fault in [ProbeFault::TimedOut, ProbeFault::Status(503), ProbeFault::Broken] {
+        assert_eq!(suspicion(&[Fail(fault)]), None, "{fault}");
+        assert_eq!(suspicion(&[Fail(fault), Refused]), None, "{fault}, then refused");
+        let (health, _) = run(&settings(1, 9), &[Refused, Fail(fault)]);
+        assert_eq!(health.last_resort(), None, "refused, then {fault} below fall");
+    }
+    assert_eq!(suspicion(&[Pass]), None, "up");
+}
+
+#[test]
+fn probes_run_sooner_in_doubt_and_while_down() {
+    use Step::*;
+    let down = Fail(ProbeFault::Broken);
+    let cases: &[(&str, Check, u64, &[Step], u64)] = &[
+        ("steady", Check::Http, 120_000, &[Pass], 120_000),
+        ("in doubt", Check::Http, 120_000, &[down], 250),
+        ("in doubt, short interval", Check::Tcp, 100, &[down], 100),
+        ("no longer in doubt", Check::Http, 120_000, &[down, Pass], 120_000),
+        ("down", Check::Http, 120_000, &[down, down], 1_000),
+        ("down, short interval", Check::Tcp, 100, &[down, down], 100),
+        ("down without probes", Check::Off, 2_000, &[Refused], 2_000),
+    ];
+    for (name, check, interval_ms, steps, expected_ms) in cases {
+        let interval = Duration::from_millis(*interval_ms);
+        let settings = Settings { check: *check, interval, ..Settings::default() };
+        let (health, _) = run(&settings, steps);
+        assert_eq!(health.next_probe_in(&settings).as_millis(), (*expected_ms).into(), "{name}");
+    }
+}
+
+/// Probes a server whose every probe meets `fate`, on the proxy's schedule; returns how long after
+/// the start of the first probe it went down.
+fn down_after(settings: &Settings, rng: &mut Rng, fate: impl Fn(u32) -> ProbeFault) -> Duration {
+    let mut health = Health::new();
+    let first = at(7_000);
+    let mut started = first;
+    for nth in 0.. {
+        let fault = fate(nth);
+        let took = match fault {
+            ProbeFault::TimedOut => settings.timeout,
+            ProbeFault::Connect(_) | ProbeFault::Status(_) | ProbeFault::Broken => Duration::ZERO,
+        };
+        let now = started + took;
+        if health.observe(Observation::ProbeFailed { started, fault }, settings, now).is_some() {
+            return now.since(first);
+        }
+        started = now + jitter(health.next_probe_in(settings), rng);
+    }
+    unreachable!("the loop has no end")
+}
+
+#[test]
+fn a_server_whose_probes_hang_is_down_within_five_seconds() {
+    let mut rng = Rng::new(11);
+    for fall in [1, 2, 3, 10, 1_000, u16::MAX] {
+        for timeout_ms in [10, 100, 900, 1_000, 2_000, 2_375, 2_500, 3_000, 4_999, 5_000] {
+            for interval_ms in [1, 100, 250, 1_000, 2_000, 120_000] {
+                let timeout = Duration::from_millis(timeout_ms);
+                let interval = Duration::from_millis(interval_ms);
+                let settings = Settings { fall, timeout, interval, ..Settings::default() };
+                let name = format!("fall {fall}, timeout {timeout:?}, interval {interval:?}");
+                let took = down_after(&settings, &mut rng, |_| ProbeFault::TimedOut);
+                assert!(took <= HUNG_WITHIN, "{name}: {took:?}");
+                // Not sooner than needed: fewer than `fall` failures only when time ran out.
+                let enough = timeout * u32::from(fall);
+                let one_more =
+                    took + (timeout + interval.min(Duration::from_millis(250))) * 12 / 10;
+                assert!(took >= enough || one_more > HUNG_WITHIN, "{name}: {took:?}");
+                let mixed = |nth| match nth % 2 {
+                    0 => ProbeFault::TimedOut,
+                    _ => ProbeFault::Connect(REFUSED),
+                };
+                let took = down_after(&settings, &mut rng, mixed);
+                assert!(took <= HUNG_WITHIN, "{name}, mixed: {took:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_longer_time_out_is_waited_for_once() {
+    let timeout = Duration::from_secs(8);
+    let settings = Settings { timeout, fall: 5, ..Settings::default() };
+    assert_eq!(down_after(&settings, &mut Rng::new(1), |_| ProbeFault::TimedOut), timeout);
+}
+
+#[test]
+fn by_default_two_hung_probes_are_needed() {
+    let took = down_after(&Settings::default(), &mut Rng::new(1), |_| ProbeFault::TimedOut);
+    assert!(took > Duration::from_secs(4), "{took:?}");
+}
