@@ -7,3 +7,6 @@ pub mod config;
 pub mod health;
 pub mod http;
 pub mod net;
+pub mod observe;
+pub mod proxy;
+pub mod serve;

@@ -66,6 +66,16 @@ impl Id {
         (self.0 >> 60) as u8
     }
 
+    /// The id of an entry that is numbered rather than kept in a table.
+    pub const fn numbered<K: Kind>(number: u32) -> Id {
+        Id((K::NUMBER as u64) << 60 | number as u64)
+    }
+
+    /// The number it was made from, if its kind is `K`.
+    pub fn number<K: Kind>(self) -> Option<usize> {
+        (self.kind() == K::NUMBER).then_some(self.0 as u32 as usize)
+    }
+
     /// The key, if it is one of kind `K`.
     pub fn key<K: Kind>(self) -> Option<Key<K>> {
         (self.kind() == K::NUMBER).then_some(Key {

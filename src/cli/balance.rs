@@ -18,14 +18,8 @@ const PAGE: Page = Page {
     program: "loadbalancer",
     summary: "Balances HTTP or TCP over several servers: one process, no configuration file.",
     examples: &[
-        (
-            "loadbalancer 8080 1234 5678",
-            "port 8080 over two local servers",
-        ),
-        (
-            "loadbalancer 8080 -N 8 1234 -R 7 5678 1248",
-            "options and ports in any order",
-        ),
+        ("loadbalancer 8080 1234 5678", "port 8080 over two local servers"),
+        ("loadbalancer 8080 -N 8 1234 -R 7 5678 1248", "options and ports in any order"),
         (
             "loadbalancer -b localhost:8081 10.0.0.2:8082 -c 10 -s rr -p 8000",
             "long form; -b takes one or more; without -p port 80",
@@ -38,18 +32,9 @@ const PAGE: Page = Page {
             "loadbalancer 8080 5000 5001 5002 5003 -s least-time",
             "over four servers, whichever answers fastest",
         ),
-        (
-            "loadbalancer demo",
-            "nothing set up yet? three servers of its own, on port 8080",
-        ),
-        (
-            "loadbalancer httpserver 1234 -l /tmp/log1234",
-            "a small server to balance over",
-        ),
-        (
-            "loadbalancer get http://localhost:8080/file",
-            "download a file through it",
-        ),
+        ("loadbalancer demo", "nothing set up yet? three servers of its own, on port 8080"),
+        ("loadbalancer httpserver 1234 -l /tmp/log1234", "a small server to balance over"),
+        ("loadbalancer get http://localhost:8080/file", "download a file through it"),
     ],
     usage: &[
         "loadbalancer [OPTIONS] ADDR BACKEND...",
@@ -70,10 +55,7 @@ const DEMO_PAGE: Page = Page {
     summary: "Starts three small servers and balances over them, on this machine only.",
     examples: &[
         ("loadbalancer demo", "then open http://127.0.0.1:8080/"),
-        (
-            "loadbalancer demo 9000 -s least-time -v",
-            "another port and strategy, each choice told",
-        ),
+        ("loadbalancer demo 9000 -s least-time -v", "another port and strategy, each choice told"),
     ],
     usage: &["loadbalancer demo [ADDR] [OPTIONS]"],
     notes: &[
@@ -129,16 +111,10 @@ pub fn demo(words: Vec<OsString>) -> Result<Command, UsageError> {
     }
     if let Some(word) = words.next() {
         let mend = "the demo takes one address and brings its own backends";
-        return Err(UsageError::Surplus {
-            word: word.text.clone(),
-            mend,
-        });
+        return Err(UsageError::Surplus { word: word.text.clone(), mend });
     }
     // Whoever only wants to look must not open a port to the network.
-    config
-        .listen
-        .host
-        .get_or_insert_with(|| "127.0.0.1".to_owned());
+    config.listen.host.get_or_insert_with(|| "127.0.0.1".to_owned());
     settle(&mut config, &given)?;
     Ok(Command::Demo(Demo { config }))
 }
@@ -161,29 +137,19 @@ fn address(
 ) -> Result<Endpoint, UsageError> {
     read(&word.text).map_err(|wrong| {
         if let Some(spelled) = word.option.clone() {
-            return UsageError::BadValue {
-                spelled,
-                wrong: wrong.to_string(),
-            };
+            return UsageError::BadValue { spelled, wrong: wrong.to_string() };
         }
         let is_name = word.text.bytes().all(|b| b.is_ascii_alphabetic());
         match nearest(&word.text, COMMANDS.into_iter()) {
             Some(command) if command == word.text => UsageError::LateCommand(command),
-            Some(near) if is_name => UsageError::UnknownCommand {
-                word: word.text.clone(),
-                near,
-            },
+            Some(near) if is_name => UsageError::UnknownCommand { word: word.text.clone(), near },
             Some(_) | None => UsageError::BadWord(wrong.to_string()),
         }
     })
 }
 
 fn add(config: &mut Config, backend: Endpoint) -> Result<(), UsageError> {
-    if config
-        .backends
-        .iter()
-        .any(|spec| spec.endpoint.is_same_backend(&backend))
-    {
+    if config.backends.iter().any(|spec| spec.endpoint.is_same_backend(&backend)) {
         return Err(UsageError::BackendTwice(backend));
     }
     if is_loop(&config.listen, &backend) {
@@ -200,10 +166,8 @@ fn add(config: &mut Config, backend: Endpoint) -> Result<(), UsageError> {
 /// here, and what is not certain is allowed.
 fn is_loop(listen: &Endpoint, backend: &Endpoint) -> bool {
     let ip = |host: &str| host.parse::<IpAddr>().ok();
-    let listens_everywhere = listen
-        .host
-        .as_deref()
-        .is_none_or(|host| ip(host).is_some_and(|ip| ip.is_unspecified()));
+    let listens_everywhere =
+        listen.host.as_deref().is_none_or(|host| ip(host).is_some_and(|ip| ip.is_unspecified()));
     let is_local = backend.host.as_deref().is_none_or(|host| {
         host.eq_ignore_ascii_case("localhost") || ip(host).is_some_and(|ip| ip.is_loopback())
     });
@@ -217,13 +181,7 @@ fn settle(config: &mut Config, given: &Given) -> Result<(), UsageError> {
         // A server behind TCP mode need not speak HTTP.
         config.health.check = Check::Tcp;
     }
-    let probes = [
-        "check-interval",
-        "probe-per-requests",
-        "health-timeout",
-        "rise",
-        "fall",
-    ];
+    let probes = ["check-interval", "probe-per-requests", "health-timeout", "rise", "fall"];
     let asks = ["health-path", "health-expect"];
     let is_header = config.strategy == Strategy::Header;
     let reads_requests = matches!(config.strategy, Strategy::Uri | Strategy::Header);

@@ -11,11 +11,7 @@ pub enum UsageError {
     /// An option given twice that can be given once, by its names.
     OptionTwice(String),
     /// An option at the end or before another one, without its value.
-    NoValue {
-        spelled: String,
-        value: &'static str,
-        follows: Option<String>,
-    },
+    NoValue { spelled: String, value: &'static str, follows: Option<String> },
     /// A value attached to an option that takes none.
     NeedlessValue(String),
     /// A value that does not fit; `wrong` says why and the mend.
@@ -39,10 +35,7 @@ pub enum UsageError {
     /// Options that cannot work together: which, and the mend.
     Conflict(&'static str),
     /// A command without the word it needs, and a call that has it.
-    Missing {
-        what: &'static str,
-        example: &'static str,
-    },
+    Missing { what: &'static str, example: &'static str },
     /// A word too many.
     Surplus { word: String, mend: &'static str },
 }
@@ -55,35 +48,19 @@ impl fmt::Display for UsageError {
                 write!(f, "there is no option {}; {mend}", quote(spelled))
             }
             OptionTwice(names) => write!(f, "{names} is given twice: keep one"),
-            NoValue {
-                spelled,
-                value,
-                follows,
-            } => {
-                let before = follows
-                    .as_ref()
-                    .map(|next| format!(" before {}", quote(next)));
+            NoValue { spelled, value, follows } => {
+                let before = follows.as_ref().map(|next| format!(" before {}", quote(next)));
                 let before = before.unwrap_or_default();
-                write!(
-                    f,
-                    "{spelled} needs a value: write {spelled} {value}{before}"
-                )
+                write!(f, "{spelled} needs a value: write {spelled} {value}{before}")
             }
             NeedlessValue(spelled) => write!(f, "{spelled} takes no value: write it alone"),
             BadValue { spelled, wrong } => write!(f, "{spelled}: {wrong}"),
             BadWord(wrong) => f.write_str(wrong),
             UnknownCommand { word, near } => {
-                write!(
-                    f,
-                    "there is no command {}; did you mean {near}?",
-                    quote(word)
-                )
+                write!(f, "there is no command {}; did you mean {near}?", quote(word))
             }
             LateCommand(word) => {
-                write!(
-                    f,
-                    "the command `{word}` comes first: write loadbalancer {word} ..."
-                )
+                write!(f, "the command `{word}` comes first: write loadbalancer {word} ...")
             }
             NotText(word) => write!(f, "{} is not UTF-8: write plain text", quote(word)),
             NoBackend => f.write_str(
@@ -94,16 +71,10 @@ impl fmt::Display for UsageError {
                 write!(f, "the backend `{backend}` is given twice: keep one")
             }
             BackendsMax => {
-                write!(
-                    f,
-                    "there are more than {BACKENDS_MAX} backends: leave some out"
-                )
+                write!(f, "there are more than {BACKENDS_MAX} backends: leave some out")
             }
             Loop(backend) => {
-                write!(
-                    f,
-                    "the backend `{backend}` is the balancer itself: change either port"
-                )
+                write!(f, "the backend `{backend}` is the balancer itself: change either port")
             }
             Conflict(wrong) => f.write_str(wrong),
             Missing { what, example } => write!(f, "no {what} given: write {example}"),

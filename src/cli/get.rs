@@ -12,14 +12,8 @@ const PAGE: Page = Page {
     program: "loadbalancer get",
     summary: "Downloads a file, following redirects, and says which server it came from.",
     examples: &[
-        (
-            "loadbalancer get http://localhost:8080/file",
-            "save it as ./file",
-        ),
-        (
-            "loadbalancer get http://localhost:8080/file -o copy",
-            "save it as ./copy",
-        ),
+        ("loadbalancer get http://localhost:8080/file", "save it as ./file"),
+        ("loadbalancer get http://localhost:8080/file -o copy", "save it as ./copy"),
     ],
     usage: &["loadbalancer get URL [-o FILE]"],
     notes: &["Exit code 2: wrong use; else not 0 for a status of 400 and above or a cut body."],
@@ -51,22 +45,14 @@ pub fn get(words: Vec<OsString>) -> Result<Command, UsageError> {
     let mut get = Get::default();
     let given = match scan(&rows, words, PAGE.program, &mut get)? {
         Scan::Help => {
-            return Ok(Command::Help(help::text(
-                &PAGE,
-                &rows,
-                &Get::default(),
-                &[],
-            )));
+            return Ok(Command::Help(help::text(&PAGE, &rows, &Get::default(), &[])));
         }
         Scan::Version => return Ok(Command::Version),
         Scan::Run(given) => given,
     };
     let mut words = given.words.into_iter().map(|word| word.text);
     let example = "loadbalancer get http://localhost:8080/file";
-    let url = words.next().ok_or(UsageError::Missing {
-        what: "URL",
-        example,
-    })?;
+    let url = words.next().ok_or(UsageError::Missing { what: "URL", example })?;
     if let Some(word) = words.next() {
         let mend = "get takes one URL, call it again for the next";
         return Err(UsageError::Surplus { word, mend });
@@ -79,10 +65,7 @@ pub fn get(words: Vec<OsString>) -> Result<Command, UsageError> {
 fn check(url: String) -> Result<String, UsageError> {
     let shown = quote(&url);
     let wrong = match url.split_once("://") {
-        None => format!(
-            "{shown} is not a URL: write {}",
-            quote(&format!("http://{url}"))
-        ),
+        None => format!("{shown} is not a URL: write {}", quote(&format!("http://{url}"))),
         Some((scheme, _)) if !scheme.eq_ignore_ascii_case("http") => {
             format!("{shown} is not plain HTTP: write a URL beginning with http://")
         }

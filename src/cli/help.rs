@@ -64,12 +64,8 @@ pub fn text<T: Clone>(
 
 /// The names of an option and its value.
 fn left<T>(row: &Opt<T>) -> String {
-    let short = row
-        .short
-        .map_or("    ".to_owned(), |short| format!("-{short}, "));
-    format!("{short}--{} {}", row.long, row.value)
-        .trim_end()
-        .to_owned()
+    let short = row.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
+    format!("{short}--{} {}", row.long, row.value).trim_end().to_owned()
 }
 
 /// The default in brackets; nothing where there is none to tell.

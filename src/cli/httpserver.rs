@@ -16,20 +16,11 @@ const PAGE: Page = Page {
     program: "loadbalancer httpserver",
     summary: "A small HTTP server to balance over; also runs under the name httpserver.",
     examples: &[
-        (
-            "loadbalancer httpserver 1234",
-            "serve the current directory on port 1234",
-        ),
+        ("loadbalancer httpserver 1234", "serve the current directory on port 1234"),
         ("loadbalancer httpserver 1234 -l /tmp/log1234", "with a log"),
-        (
-            "loadbalancer httpserver 1234 --delay 200ms --fail-rate 10%",
-            "a bad day, to try things",
-        ),
+        ("loadbalancer httpserver 1234 --delay 200ms --fail-rate 10%", "a bad day, to try things"),
         ("curl -T xyz http://localhost:1234/xyz", "upload a file"),
-        (
-            "curl http://localhost:1234/100",
-            "a page with pi to 100 terms, 1 ms each",
-        ),
+        ("curl http://localhost:1234/100", "a page with pi to 100 terms, 1 ms each"),
     ],
     usage: &["loadbalancer httpserver ADDR [OPTIONS]"],
     notes: &[
@@ -90,11 +81,7 @@ pub static OPTIONS: [Opt<HttpServer>; 8] = [
         value: "TIME",
         group: Group::Experiments,
         help: "Wait before each answer",
-        take: Take::Span {
-            at: |server| &mut server.delay,
-            least: Duration::ZERO,
-            most: LONGEST,
-        },
+        take: Take::Span { at: |server| &mut server.delay, least: Duration::ZERO, most: LONGEST },
     },
     Opt {
         long: "fail-rate",
@@ -123,10 +110,7 @@ impl Default for HttpServer {
     /// What a call without options gives. The port has no default: a call without one is refused.
     fn default() -> HttpServer {
         HttpServer {
-            listen: Endpoint {
-                host: None,
-                port: 0,
-            },
+            listen: Endpoint { host: None, port: 0 },
             log: None,
             dir: PathBuf::from("."),
             delay: Duration::ZERO,
@@ -142,12 +126,7 @@ pub fn httpserver(words: Vec<OsString>) -> Result<Command, UsageError> {
     let mut server = HttpServer::default();
     let given = match scan(&rows, words, PAGE.program, &mut server)? {
         Scan::Help => {
-            return Ok(Command::Help(help::text(
-                &PAGE,
-                &rows,
-                &HttpServer::default(),
-                &[],
-            )));
+            return Ok(Command::Help(help::text(&PAGE, &rows, &HttpServer::default(), &[])));
         }
         Scan::Version => return Ok(Command::Version),
         Scan::Run(given) => given,
@@ -155,10 +134,7 @@ pub fn httpserver(words: Vec<OsString>) -> Result<Command, UsageError> {
     let mut words = given.words.iter();
     if !given.has("listen") {
         let what = "port to listen on";
-        let missing = UsageError::Missing {
-            what,
-            example: "loadbalancer httpserver 1234",
-        };
+        let missing = UsageError::Missing { what, example: "loadbalancer httpserver 1234" };
         let word = words.next().ok_or(missing)?;
         let bad = |wrong: AddressError| UsageError::BadWord(wrong.to_string());
         server.listen = Endpoint::listener(&word.text).map_err(bad)?;
@@ -166,10 +142,7 @@ pub fn httpserver(words: Vec<OsString>) -> Result<Command, UsageError> {
     match words.next() {
         Some(word) => {
             let mend = "start another httpserver for it";
-            Err(UsageError::Surplus {
-                word: word.text.clone(),
-                mend,
-            })
+            Err(UsageError::Surplus { word: word.text.clone(), mend })
         }
         None => Ok(Command::HttpServer(server)),
     }

@@ -58,13 +58,8 @@ pub struct Demo {
 impl Default for Demo {
     /// On 127.0.0.1:8080.
     fn default() -> Demo {
-        let listen = Endpoint {
-            host: Some("127.0.0.1".to_owned()),
-            port: 8080,
-        };
-        Demo {
-            config: Config::new(listen, Vec::new()),
-        }
+        let listen = Endpoint { host: Some("127.0.0.1".to_owned()), port: 8080 };
+        Demo { config: Config::new(listen, Vec::new()) }
     }
 }
 
@@ -99,10 +94,7 @@ pub fn parse(argv: Vec<OsString>) -> Result<Command, UsageError> {
     let mut words = argv.into_iter();
     let called = words.next().unwrap_or_default();
     let words: Vec<OsString> = words.collect();
-    if Path::new(&called)
-        .file_name()
-        .is_some_and(|name| name == "httpserver")
-    {
+    if Path::new(&called).file_name().is_some_and(|name| name == "httpserver") {
         return httpserver::httpserver(words);
     }
     let mut after_command = Arguments::from_vec(words.clone());

@@ -29,21 +29,11 @@ pub enum Take<T: 'static> {
     /// No value.
     Flag(fn(&mut T)),
     /// One value; the error says what is wrong with it and the mend.
-    Text {
-        set: fn(&mut T, &str) -> Result<(), String>,
-        default: fn(&T) -> String,
-    },
+    Text { set: fn(&mut T, &str) -> Result<(), String>, default: fn(&T) -> String },
     /// One value, a file or directory name in any encoding.
-    Path {
-        set: fn(&mut T, PathBuf) -> Result<(), String>,
-        default: fn(&T) -> String,
-    },
+    Path { set: fn(&mut T, PathBuf) -> Result<(), String>, default: fn(&T) -> String },
     /// One duration within bounds.
-    Span {
-        at: fn(&mut T) -> &mut Duration,
-        least: Duration,
-        most: Duration,
-    },
+    Span { at: fn(&mut T) -> &mut Duration, least: Duration, most: Duration },
     /// One value, and the option may be given again.
     Each(fn(&mut T, &str) -> Result<(), String>),
     /// All words up to the next option; may be given again. The command takes them from

@@ -9,26 +9,15 @@ use crate::config::{Config, Endpoint, Mode};
 use crate::health::Check;
 use std::time::Duration;
 
-const MODES: [(&str, Mode); 3] = [
-    ("http", Mode::Http),
-    ("tcp", Mode::Tcp),
-    ("redirect", Mode::Redirect),
-];
+const MODES: [(&str, Mode); 3] =
+    [("http", Mode::Http), ("tcp", Mode::Tcp), ("redirect", Mode::Redirect)];
 
-const CHECKS: [(&str, Check); 3] = [
-    ("http", Check::Http),
-    ("tcp", Check::Tcp),
-    ("off", Check::Off),
-];
+const CHECKS: [(&str, Check); 3] =
+    [("http", Check::Http), ("tcp", Check::Tcp), ("off", Check::Off)];
 
 /// Statuses that send a client elsewhere (RFC 9110 §15.4).
-const REDIRECTS: [(&str, u16); 5] = [
-    ("301", 301),
-    ("302", 302),
-    ("303", 303),
-    ("307", 307),
-    ("308", 308),
-];
+const REDIRECTS: [(&str, u16); 5] =
+    [("301", 301), ("302", 302), ("303", 303), ("307", 307), ("308", 308)];
 
 /// Shortest time-out: the resolution of the timers.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
@@ -44,19 +33,8 @@ const fn timeout(
     help: &'static str,
     at: fn(&mut Config) -> &mut Duration,
 ) -> Opt<Config> {
-    let take = Take::Span {
-        at,
-        least: TIMEOUT_MIN,
-        most: LONGEST,
-    };
-    Opt {
-        long,
-        short: None,
-        value: "TIME",
-        group: Group::Timeouts,
-        help,
-        take,
-    }
+    let take = Take::Span { at, least: TIMEOUT_MIN, most: LONGEST };
+    Opt { long, short: None, value: "TIME", group: Group::Timeouts, help, take }
 }
 
 /// Every option of the balancer, in the order of help within its group.
@@ -69,9 +47,7 @@ pub static OPTIONS: [Opt<Config>; 34] = [
         help: "Listen here; else on the first ADDR that stands alone",
         take: Take::Text {
             set: |c, v| {
-                Endpoint::listener(v)
-                    .map(|at| c.listen = at)
-                    .map_err(|wrong| wrong.to_string())
+                Endpoint::listener(v).map(|at| c.listen = at).map_err(|wrong| wrong.to_string())
             },
             default: |c| c.listen.to_string(),
         },
@@ -210,11 +186,7 @@ pub static OPTIONS: [Opt<Config>; 34] = [
         value: "TIME",
         group: Group::Health,
         help: "Time between two probes of a backend",
-        take: Take::Span {
-            at: |c| &mut c.health.interval,
-            least: INTERVAL_MIN,
-            most: LONGEST,
-        },
+        take: Take::Span { at: |c| &mut c.health.interval, least: INTERVAL_MIN, most: LONGEST },
     },
     Opt {
         long: "probe-per-requests",
@@ -283,40 +255,16 @@ pub static OPTIONS: [Opt<Config>; 34] = [
             default: |c| c.health.fall.to_string(),
         },
     },
-    timeout("head-timeout", "A request head, first byte to last", |c| {
-        &mut c.timeouts.head
-    }),
-    timeout("keep-alive-timeout", "A client between two requests", |c| {
-        &mut c.timeouts.keep_alive
-    }),
-    timeout("connect-timeout", "Connecting to a backend", |c| {
-        &mut c.timeouts.connect
-    }),
-    timeout("response-timeout", "A backend's answer to begin", |c| {
-        &mut c.timeouts.response
-    }),
-    timeout("idle-timeout", "The next byte of a body", |c| {
-        &mut c.timeouts.idle
-    }),
-    timeout(
-        "tunnel-timeout",
-        "The next byte in TCP mode or WebSocket",
-        |c| &mut c.timeouts.tunnel,
-    ),
-    timeout("queue-timeout", "A request waiting for its turn", |c| {
-        &mut c.timeouts.queue
-    }),
-    timeout("linger-timeout", "A client reading our last answer", |c| {
-        &mut c.timeouts.linger
-    }),
-    timeout("pool-timeout", "An unused connection to a backend", |c| {
-        &mut c.timeouts.pool
-    }),
-    timeout(
-        "drain-timeout",
-        "Finishing what is in flight at the end",
-        |c| &mut c.timeouts.drain,
-    ),
+    timeout("head-timeout", "A request head, first byte to last", |c| &mut c.timeouts.head),
+    timeout("keep-alive-timeout", "A client between two requests", |c| &mut c.timeouts.keep_alive),
+    timeout("connect-timeout", "Connecting to a backend", |c| &mut c.timeouts.connect),
+    timeout("response-timeout", "A backend's answer to begin", |c| &mut c.timeouts.response),
+    timeout("idle-timeout", "The next byte of a body", |c| &mut c.timeouts.idle),
+    timeout("tunnel-timeout", "The next byte in TCP mode or WebSocket", |c| &mut c.timeouts.tunnel),
+    timeout("queue-timeout", "A request waiting for its turn", |c| &mut c.timeouts.queue),
+    timeout("linger-timeout", "A client reading our last answer", |c| &mut c.timeouts.linger),
+    timeout("pool-timeout", "An unused connection to a backend", |c| &mut c.timeouts.pool),
+    timeout("drain-timeout", "Finishing what is in flight at the end", |c| &mut c.timeouts.drain),
     Opt {
         long: "max-pairs",
         short: Some('N'),

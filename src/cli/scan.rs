@@ -55,10 +55,7 @@ pub fn scan<T>(
     program: &'static str,
     target: &mut T,
 ) -> Result<Scan, UsageError> {
-    let end = words
-        .iter()
-        .position(|word| word == "--")
-        .unwrap_or(words.len());
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
     let plain = words.split_off(end);
     let mut before_end = Arguments::from_vec(words);
     // Whoever asks for help gets it, whatever else is wrong with the line.
@@ -69,13 +66,7 @@ pub fn scan<T>(
         return Ok(Scan::Version);
     }
     let words = before_end.finish().into_iter().peekable();
-    let mut scanner = Scanner {
-        rows,
-        words,
-        program,
-        target,
-        given: Given::default(),
-    };
+    let mut scanner = Scanner { rows, words, program, target, given: Given::default() };
     if let Some(asked) = scanner.run()? {
         return Ok(asked);
     }
@@ -130,17 +121,11 @@ impl<T> Scanner<'_, T> {
         let name = lossy(bytes.split(|&b| b == b'=').next().unwrap_or_default());
         if name.len() > 2 && self.rows.iter().any(|row| row.long == &name[1..]) {
             let mend = format!("did you mean -{name}?");
-            return Err(UsageError::UnknownOption {
-                spelled: name,
-                mend,
-            });
+            return Err(UsageError::UnknownOption { spelled: name, mend });
         }
         let mut rest = &bytes[1..];
         while let [letter, tail @ ..] = rest {
-            let row = self
-                .rows
-                .iter()
-                .find(|row| row.short == Some(char::from(*letter)));
+            let row = self.rows.iter().find(|row| row.short == Some(char::from(*letter)));
             let Some(row) = row else {
                 return Err(self.unknown(lossy(bytes)));
             };
@@ -198,9 +183,7 @@ impl<T> Scanner<'_, T> {
                 duration::parse(&value, least, most).map(|span| *at(self.target) = span)
             }
         };
-        outcome
-            .map(|()| None)
-            .map_err(|wrong| UsageError::BadValue { spelled, wrong })
+        outcome.map(|()| None).map_err(|wrong| UsageError::BadValue { spelled, wrong })
     }
 
     /// The words of `-b`: the attached one alone, or all up to the next option, at least one.
@@ -229,18 +212,11 @@ impl<T> Scanner<'_, T> {
             return Ok(value);
         }
         let follows = self.words.peek().map(|word| lossy(word.as_bytes()));
-        Err(UsageError::NoValue {
-            spelled: spelled.to_owned(),
-            value: row.value,
-            follows,
-        })
+        Err(UsageError::NoValue { spelled: spelled.to_owned(), value: row.value, follows })
     }
 
     fn keep(&mut self, word: OsString, option: Option<&String>) -> Result<(), UsageError> {
-        self.given.words.push(Word {
-            text: text(word)?,
-            option: option.cloned(),
-        });
+        self.given.words.push(Word { text: text(word)?, option: option.cloned() });
         Ok(())
     }
 
@@ -261,8 +237,7 @@ fn is_option(word: &OsString) -> bool {
 }
 
 fn text(word: OsString) -> Result<String, UsageError> {
-    word.into_string()
-        .map_err(|word| UsageError::NotText(lossy(word.as_bytes())))
+    word.into_string().map_err(|word| UsageError::NotText(lossy(word.as_bytes())))
 }
 
 fn lossy(bytes: &[u8]) -> String {

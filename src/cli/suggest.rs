@@ -59,14 +59,8 @@ fn distance(a: &[char], b: &str) -> usize {
 mod tests {
     use super::*;
 
-    const NAMES: [&str; 6] = [
-        "strategy",
-        "retries",
-        "check-interval",
-        "head-timeout",
-        "idle-timeout",
-        "demo",
-    ];
+    const NAMES: [&str; 6] =
+        ["strategy", "retries", "check-interval", "head-timeout", "idle-timeout", "demo"];
 
     #[test]
     fn slips_find_the_name_meant() {
@@ -90,12 +84,7 @@ mod tests {
 
     #[test]
     fn distance_counts_edits() {
-        let table = [
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("abc", "abc", 0),
-            ("abc", "acb", 1),
-        ];
+        let table = [("", "abc", 3), ("abc", "", 3), ("abc", "abc", 0), ("abc", "acb", 1)];
         for (a, b, expected) in table {
             let letters: Vec<char> = a.chars().collect();
             assert_eq!(distance(&letters, b), expected, "{a} {b}");
@@ -105,10 +94,7 @@ mod tests {
     #[test]
     fn words_past_the_limit_are_not_compared() {
         let whole = "a".repeat(WORD_CHARS_MAX);
-        assert_eq!(
-            nearest(&whole, [whole.as_str()].into_iter()),
-            Some(whole.as_str())
-        );
+        assert_eq!(nearest(&whole, [whole.as_str()].into_iter()), Some(whole.as_str()));
         let past = "a".repeat(WORD_CHARS_MAX + 1);
         assert_eq!(nearest(&past, [past.as_str()].into_iter()), None);
     }

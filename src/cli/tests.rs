@@ -23,11 +23,8 @@ fn config(text: &str) -> Config {
 
 /// `listen <- backends`, as addresses.
 fn addresses(config: &Config) -> String {
-    let backends: Vec<String> = config
-        .backends
-        .iter()
-        .map(|spec| spec.endpoint.to_string())
-        .collect();
+    let backends: Vec<String> =
+        config.backends.iter().map(|spec| spec.endpoint.to_string()).collect();
     format!("{} <- {}", config.listen, backends.join(" "))
 }
 
@@ -45,10 +42,7 @@ fn every_published_call_of_the_balancer_is_understood() {
 
     let mixed = config("loadbalancer 8080 -N 8 1234 -R 7 5678 1248");
     assert_eq!(addresses(&mixed), "8080 <- 1234 5678 1248");
-    assert_eq!(
-        (mixed.pairs_max, mixed.health.per_requests),
-        (Some(8), Some(7))
-    );
+    assert_eq!((mixed.pairs_max, mixed.health.per_requests), (Some(8), Some(7)));
 
     let long = config("loadbalancer -b localhost:8081 10.0.0.2:8082 -c 10 -s rr -p 8000");
     assert_eq!(addresses(&long), "8000 <- localhost:8081 10.0.0.2:8082");
@@ -85,10 +79,7 @@ fn listen_address_and_backends_are_told_apart() {
         ("[::1]:8080 [::1]:1", "[::1]:8080 <- [::1]:1"),
         ("-- 8080 1234", "8080 <- 1234"),
         ("0 1234", "0 <- 1234"),
-        (
-            "127.0.0.1:8080 10.0.0.1:8080",
-            "127.0.0.1:8080 <- 10.0.0.1:8080",
-        ),
+        ("127.0.0.1:8080 10.0.0.1:8080", "127.0.0.1:8080 <- 10.0.0.1:8080"),
     ];
     for (text, expected) in table {
         let config = config(&format!("loadbalancer {text}"));
@@ -98,15 +89,7 @@ fn listen_address_and_backends_are_told_apart() {
 
 #[test]
 fn every_way_to_write_an_option_means_the_same() {
-    for text in [
-        "-N8",
-        "-N 8",
-        "-N=8",
-        "--max-pairs=8",
-        "--max-pairs 8",
-        "-vN8",
-        "-vN 8",
-    ] {
+    for text in ["-N8", "-N 8", "-N=8", "--max-pairs=8", "--max-pairs 8", "-vN8", "-vN 8"] {
         let config = config(&format!("loadbalancer 8080 {text} 1234"));
         assert_eq!(config.pairs_max, Some(8), "{text}");
         assert_eq!(addresses(&config), "8080 <- 1234", "{text}");
@@ -119,10 +102,7 @@ fn values_reach_their_place() {
     let given = config(text);
     assert_eq!(given.access_log, Some(LogTarget::Stdout));
     assert_eq!(given.attempts_max, 1);
-    assert_eq!(
-        given.error_pages,
-        [(503, PathBuf::from("a")), (502, PathBuf::from("b=c"))]
-    );
+    assert_eq!(given.error_pages, [(503, PathBuf::from("a")), (502, PathBuf::from("b=c"))]);
     assert_eq!(given.health.interval, Duration::from_millis(500));
     let file = config("loadbalancer 1 2 --log=- -fx").list_file;
     assert_eq!(file, Some(PathBuf::from("x")));
@@ -132,20 +112,13 @@ fn values_reach_their_place() {
 fn tcp_mode_probes_by_connecting_unless_told_otherwise() {
     assert_eq!(config("loadbalancer 1 2").health.check, Check::Http);
     assert_eq!(config("loadbalancer 1 2 -m tcp").health.check, Check::Tcp);
-    assert_eq!(
-        config("loadbalancer 1 2 -m tcp --health http").health.check,
-        Check::Http
-    );
+    assert_eq!(config("loadbalancer 1 2 -m tcp --health http").health.check, Check::Http);
 }
 
 #[test]
 fn every_strategy_is_known_by_its_names_and_aliases() {
     for (name, aliases, _) in strategy::names() {
-        let companion = if name == "header" {
-            "--hash-field x"
-        } else {
-            ""
-        };
+        let companion = if name == "header" { "--hash-field x" } else { "" };
         for given in [&[name], aliases].concat() {
             let strategy = config(&format!("loadbalancer 1 2 {companion} -s {given}")).strategy;
             assert_eq!(strategy::name(strategy), name, "{given}");
@@ -163,36 +136,20 @@ fn the_demo_listens_on_this_machine_only() {
         ("loadbalancer demo [::1]:9000 -s lc", "[::1]:9000"),
     ];
     for (text, expected) in table {
-        let Ok(Command::Demo(demo)) = line(text) else {
-            panic!("{text}")
-        };
+        let Ok(Command::Demo(demo)) = line(text) else { panic!("{text}") };
         assert_eq!(demo.config.listen.to_string(), expected, "{text}");
         assert_eq!(demo.config.backends, []);
     }
-    let Ok(Command::Demo(demo)) = line("loadbalancer demo -s lc -v") else {
-        panic!("demo")
-    };
-    assert_eq!(
-        (demo.config.strategy, demo.config.verbose),
-        (Strategy::LeastConn, true)
-    );
+    let Ok(Command::Demo(demo)) = line("loadbalancer demo -s lc -v") else { panic!("demo") };
+    assert_eq!((demo.config.strategy, demo.config.verbose), (Strategy::LeastConn, true));
 }
 
 #[test]
 fn httpserver_is_understood_under_both_names() {
-    let listen = Endpoint {
-        host: None,
-        port: 1234,
-    };
-    let plain = HttpServer {
-        listen,
-        ..HttpServer::default()
-    };
+    let listen = Endpoint { host: None, port: 1234 };
+    let plain = HttpServer { listen, ..HttpServer::default() };
     let log = Some(LogTarget::File(PathBuf::from("/tmp/log1234")));
-    let logged = HttpServer {
-        log,
-        ..plain.clone()
-    };
+    let logged = HttpServer { log, ..plain.clone() };
     let odd = HttpServer {
         dir: PathBuf::from("d"),
         delay: Duration::from_millis(20),
@@ -206,10 +163,7 @@ fn httpserver_is_understood_under_both_names() {
         ("/usr/local/bin/httpserver -p 1234", &plain),
         ("loadbalancer httpserver 1234 -l /tmp/log1234", &logged),
         ("./httpserver 1234 -l /tmp/log1234", &logged),
-        (
-            "httpserver -dd --delay 20ms --fail-rate 30% --until-eof 1234",
-            &odd,
-        ),
+        ("httpserver -dd --delay 20ms --fail-rate 30% --until-eof 1234", &odd),
         ("httpserver --delay 0 --fail-rate 0 1234", &plain),
     ];
     for (text, expected) in table {
@@ -226,13 +180,7 @@ fn get_takes_a_url_and_a_file() {
     for (text, output) in [("", None), (" -o x", Some("x")), (" --output=x", Some("x"))] {
         let output = output.map(PathBuf::from);
         match line(&format!("loadbalancer get {url}{text}")) {
-            Ok(Command::Get(get)) => assert_eq!(
-                get,
-                Get {
-                    url: url.clone(),
-                    output
-                }
-            ),
+            Ok(Command::Get(get)) => assert_eq!(get, Get { url: url.clone(), output }),
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -240,27 +188,10 @@ fn get_takes_a_url_and_a_file() {
 
 #[test]
 fn help_and_version_win_wherever_they_stand() {
-    for text in [
-        "-h",
-        "--help",
-        "8080 --bogus -h",
-        "-N x --help",
-        "-vh",
-        "-N --help",
-    ] {
-        assert!(
-            help(&format!("loadbalancer {text}")).contains("Examples:"),
-            "{text}"
-        );
+    for text in ["-h", "--help", "8080 --bogus -h", "-N x --help", "-vh", "-N --help"] {
+        assert!(help(&format!("loadbalancer {text}")).contains("Examples:"), "{text}");
     }
-    for text in [
-        "-V",
-        "--version",
-        "demo -V",
-        "httpserver --version",
-        "get -V",
-        "-vV",
-    ] {
+    for text in ["-V", "--version", "demo -V", "httpserver --version", "get -V", "-vV"] {
         let read = line(&format!("loadbalancer {text}"));
         assert!(matches!(read, Ok(Command::Version)), "{text}");
     }
@@ -271,14 +202,8 @@ fn help_and_version_win_wherever_they_stand() {
 fn file_names_may_be_any_bytes() {
     use std::os::unix::ffi::OsStringExt;
     let odd = OsString::from_vec(b"--log=\xFF".to_vec());
-    let argv = ["loadbalancer", "1", "2"]
-        .map(OsString::from)
-        .into_iter()
-        .chain([odd])
-        .collect();
-    let Ok(Command::Balance(config)) = parse(argv) else {
-        panic!("odd file name")
-    };
+    let argv = ["loadbalancer", "1", "2"].map(OsString::from).into_iter().chain([odd]).collect();
+    let Ok(Command::Balance(config)) = parse(argv) else { panic!("odd file name") };
     let path = PathBuf::from(OsString::from_vec(b"\xFF".to_vec()));
     assert_eq!(config.access_log, Some(LogTarget::File(path)));
 }
@@ -294,17 +219,8 @@ fn random_command_lines_never_panic_and_messages_are_one_line() {
     }
     let others = "8080 0 65536 h:1 [::1]:2 -- - = --= -= -N8 -N= -vN8 --log=x demo get httpserver \
                   http://h/ 1s 0.5 rr header tcp off 503=x é --é -é --no";
-    vocabulary.extend(
-        others
-            .split_whitespace()
-            .map(|word| word.as_bytes().to_vec()),
-    );
-    vocabulary.extend([
-        b"\xFF".to_vec(),
-        b"-\xFF".to_vec(),
-        b"--\xFF=".to_vec(),
-        Vec::new(),
-    ]);
+    vocabulary.extend(others.split_whitespace().map(|word| word.as_bytes().to_vec()));
+    vocabulary.extend([b"\xFF".to_vec(), b"-\xFF".to_vec(), b"--\xFF=".to_vec(), Vec::new()]);
     for _ in 0..30_000 {
         let mut argv = vec![OsString::from("loadbalancer")];
         for _ in 0..rng.below(9) {

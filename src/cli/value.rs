@@ -12,10 +12,7 @@ pub fn whole(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
         Ok(number) if is_digits && range.contains(&number) => Ok(number),
         Ok(_) | Err(_) => {
             let (least, most) = range.into_inner();
-            Err(format!(
-                "{} is not a whole number from {least} to {most}",
-                quote(text)
-            ))
+            Err(format!("{} is not a whole number from {least} to {most}", quote(text)))
         }
     }
 }
@@ -43,26 +40,18 @@ pub fn none_of<'a>(
     candidates: impl Iterator<Item = &'a str>,
 ) -> String {
     let mend = nearest(text, candidates).map(|name| format!("; did you mean {name}?"));
-    format!(
-        "{} is none of {}{}",
-        quote(text),
-        names.join(", "),
-        mend.unwrap_or_default()
-    )
+    format!("{} is none of {}{}", quote(text), names.join(", "), mend.unwrap_or_default())
 }
 
 /// A share of all requests from 0 to 1, as a fraction or in per cent.
 pub fn share(text: &str) -> Result<f64, String> {
-    let (number, scale) = text
-        .strip_suffix('%')
-        .map_or((text, 1.0), |number| (number, 100.0));
+    let (number, scale) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let is_plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     match number.parse::<f64>() {
         Ok(number) if is_plain && number <= scale => Ok(number / scale),
-        Ok(_) | Err(_) => Err(format!(
-            "{} is not a share: write 0.3 or 30%, at most 1 or 100%",
-            quote(text)
-        )),
+        Ok(_) | Err(_) => {
+            Err(format!("{} is not a share: write 0.3 or 30%, at most 1 or 100%", quote(text)))
+        }
     }
 }
 
@@ -70,10 +59,7 @@ pub fn share(text: &str) -> Result<f64, String> {
 pub fn page(text: &str) -> Result<(u16, PathBuf), String> {
     match text.split_once('=') {
         Some((code, file)) if !file.is_empty() => Ok((small(code, 400..=599)?, file.into())),
-        Some(_) | None => Err(format!(
-            "{} is not CODE=FILE: write 503=sorry.html",
-            quote(text)
-        )),
+        Some(_) | None => Err(format!("{} is not CODE=FILE: write 503=sorry.html", quote(text))),
     }
 }
 
@@ -81,10 +67,7 @@ pub fn page(text: &str) -> Result<(u16, PathBuf), String> {
 pub fn field_name(text: &str) -> Result<String, String> {
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if text.is_empty() || !text.bytes().all(is_token) {
-        return Err(format!(
-            "{} is not a field name: write one like x-user-id",
-            quote(text)
-        ));
+        return Err(format!("{} is not a field name: write one like x-user-id", quote(text)));
     }
     Ok(text.to_ascii_lowercase())
 }
@@ -95,10 +78,7 @@ pub fn target(text: &str) -> Result<String, String> {
     const TARGET_BYTES_MAX: usize = 1_024;
     let is_visible = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     if !text.starts_with('/') || !is_visible || text.len() > TARGET_BYTES_MAX {
-        return Err(format!(
-            "{} is not a path: write one like /healthcheck",
-            quote(text)
-        ));
+        return Err(format!("{} is not a path: write one like /healthcheck", quote(text)));
     }
     Ok(text.to_owned())
 }
@@ -139,20 +119,12 @@ mod tests {
 
     #[test]
     fn shares_are_fractions_or_per_cent() {
-        let table = [
-            ("0", 0.0),
-            ("1", 1.0),
-            ("0.3", 0.3),
-            (".5", 0.5),
-            ("30%", 0.3),
-            ("100%", 1.0),
-        ];
+        let table =
+            [("0", 0.0), ("1", 1.0), ("0.3", 0.3), (".5", 0.5), ("30%", 0.3), ("100%", 1.0)];
         for (text, expected) in table {
             assert_eq!(share(text), Ok(expected), "{text}");
         }
-        for text in [
-            "", "%", ".", "30", "1.1", "101%", "-0.1", "nan", "inf", "1e-1", "0,3",
-        ] {
+        for text in ["", "%", ".", "30", "1.1", "101%", "-0.1", "nan", "inf", "1e-1", "0,3"] {
             let expected = format!("`{text}` is not a share: write 0.3 or 30%, at most 1 or 100%");
             assert_eq!(share(text), Err(expected));
         }

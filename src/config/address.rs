@@ -59,62 +59,39 @@ impl fmt::Display for AddressError {
         let (culprit, wrong) = match self {
             Empty => return write!(f, "the address is empty: write {FORMS}"),
             Space(text) => (text, fixed("has a space in it: write HOST:PORT without")),
-            Comma(text) => (
-                text,
-                fixed("has a comma in it: put a space between addresses"),
-            ),
+            Comma(text) => (text, fixed("has a comma in it: put a space between addresses")),
             Url(text, Some(mend)) => (text, format!("is a URL: write {}", quote(mend))),
-            Url(text, None) => (
-                text,
-                fixed("is a URL: write HOST:PORT of a plain HTTP server"),
-            ),
+            Url(text, None) => (text, fixed("is a URL: write HOST:PORT of a plain HTTP server")),
             Neither(text) => (text, format!("is not an address: write {FORMS}")),
-            Garbage(text, mend) => (
-                text,
-                format!("goes on after the port: write {}", quote(mend)),
-            ),
-            NoHost(text, port) => (
-                text,
-                format!("has no host: write {} or HOST:PORT", quote(port)),
-            ),
-            NoPort(text, host) => (
-                text,
-                format!("has no port: write {}", quote(&format!("{host}:PORT"))),
-            ),
+            Garbage(text, mend) => (text, format!("goes on after the port: write {}", quote(mend))),
+            NoHost(text, port) => {
+                (text, format!("has no host: write {} or HOST:PORT", quote(port)))
+            }
+            NoPort(text, host) => {
+                (text, format!("has no port: write {}", quote(&format!("{host}:PORT"))))
+            }
             PortNotNumber(text) => (text, fixed("has no number for a port: write 1 to 65535")),
             PortTooBig(text) => (text, fixed("has too big a port: write 1 to 65535")),
-            PortZero(text) => (
-                text,
-                fixed("is no backend, port 0 is not in use: write 1 to 65535"),
-            ),
+            PortZero(text) => {
+                (text, fixed("is no backend, port 0 is not in use: write 1 to 65535"))
+            }
             Brackets(text, mend) => {
                 let mend = quote(mend);
-                (
-                    text,
-                    format!("is an IPv6 address without brackets: write {mend}"),
-                )
+                (text, format!("is an IPv6 address without brackets: write {mend}"))
             }
             Colons(text) => (text, fixed("has too many colons: write HOST:PORT")),
             BracketOpen(text) => (text, fixed("lacks the `]`: write [IPv6]:PORT")),
             NotIpv6(text, inner) => {
                 let inner = quote(inner);
-                (
-                    text,
-                    format!("has {inner} in brackets, which is not an IPv6 address"),
-                )
+                (text, format!("has {inner} in brackets, which is not an IPv6 address"))
             }
-            NotIpv4(host) => (
-                host,
-                fixed("is not an IPv4 address: write four numbers up to 255"),
-            ),
-            Star(text, port) => (
-                text,
-                format!("means all interfaces: write {} alone", quote(port)),
-            ),
-            NotHost(host) => (
-                host,
-                fixed("cannot be a host name: use letters, digits, `-`, `_`, single dots"),
-            ),
+            NotIpv4(host) => (host, fixed("is not an IPv4 address: write four numbers up to 255")),
+            Star(text, port) => {
+                (text, format!("means all interfaces: write {} alone", quote(port)))
+            }
+            NotHost(host) => {
+                (host, fixed("cannot be a host name: use letters, digits, `-`, `_`, single dots"))
+            }
         };
         write!(f, "{} {wrong}", quote(culprit))
     }
@@ -149,13 +126,7 @@ impl Endpoint {
 
     /// What [`Endpoint::is_same_backend`] compares.
     pub(super) fn backend_key(&self) -> (String, u16) {
-        (
-            self.host
-                .as_deref()
-                .unwrap_or("localhost")
-                .to_ascii_lowercase(),
-            self.port,
-        )
+        (self.host.as_deref().unwrap_or("localhost").to_ascii_lowercase(), self.port)
     }
 }
 
@@ -191,16 +162,12 @@ fn authority(scheme: &str, rest: &str) -> Option<String> {
         return None;
     }
     let authority = rest.split(['/', '?', '#']).next()?;
-    let has_port = authority
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| !port.contains(']'));
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']'));
     let address = match has_port {
         true => authority.to_owned(),
         false => format!("{authority}:80"),
     };
-    Endpoint::listener(&address)
-        .ok()
-        .map(|endpoint| endpoint.to_string())
+    Endpoint::listener(&address).ok().map(|endpoint| endpoint.to_string())
 }
 
 /// `[IPv6]:PORT`, the first bracket taken off in `rest`.
@@ -214,10 +181,9 @@ fn bracketed(text: &str, rest: &str) -> Result<Endpoint, AddressError> {
     let host = format!("[{inner}]");
     match after.strip_prefix(':') {
         Some("") | None => Err(AddressError::NoPort(text.to_owned(), host)),
-        Some(digits) => Ok(Endpoint {
-            host: Some(inner.to_owned()),
-            port: port(text, &host, digits)?,
-        }),
+        Some(digits) => {
+            Ok(Endpoint { host: Some(inner.to_owned()), port: port(text, &host, digits)? })
+        }
     }
 }
 
@@ -242,19 +208,13 @@ fn plain(text: &str) -> Result<Endpoint, AddressError> {
     if digits.is_empty() {
         return Err(AddressError::NoPort(text.to_owned(), host.to_owned()));
     }
-    Ok(Endpoint {
-        host: Some(host.to_owned()),
-        port: port(text, host, digits)?,
-    })
+    Ok(Endpoint { host: Some(host.to_owned()), port: port(text, host, digits)? })
 }
 
 /// A text without a colon: a port, or something that lacks one.
 fn bare(text: &str) -> Result<Endpoint, AddressError> {
     if text.starts_with(|c: char| c.is_ascii_digit()) && text.parse::<Ipv4Addr>().is_err() {
-        return Ok(Endpoint {
-            host: None,
-            port: port(text, "", text)?,
-        });
+        return Ok(Endpoint { host: None, port: port(text, "", text)? });
     }
     match host_name(text) {
         Ok(()) => Err(AddressError::NoPort(text.to_owned(), text.to_owned())),
@@ -264,9 +224,7 @@ fn bare(text: &str) -> Result<Endpoint, AddressError> {
 
 /// The number of a port; `text` and `host` are for the messages.
 fn port(text: &str, host: &str, digits: &str) -> Result<u16, AddressError> {
-    let end = digits
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(digits.len());
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     match end {
         0 => Err(AddressError::PortNotNumber(text.to_owned())),
         _ if end < digits.len() => {
@@ -275,9 +233,7 @@ fn port(text: &str, host: &str, digits: &str) -> Result<u16, AddressError> {
             Err(AddressError::Garbage(text.to_owned(), mend))
         }
         // Only digits: what does not parse is too big.
-        _ => digits
-            .parse()
-            .map_err(|_| AddressError::PortTooBig(text.to_owned())),
+        _ => digits.parse().map_err(|_| AddressError::PortTooBig(text.to_owned())),
     }
 }
 
@@ -306,11 +262,7 @@ fn is_ipv6(text: &str) -> bool {
 fn host_name(host: &str) -> Result<(), AddressError> {
     if host.bytes().all(|b| b.is_ascii_digit() || b == b'.') && !host.is_empty() {
         let is_ipv4 = host.parse::<Ipv4Addr>().is_ok();
-        return if is_ipv4 {
-            Ok(())
-        } else {
-            Err(AddressError::NotIpv4(host.to_owned()))
-        };
+        return if is_ipv4 { Ok(()) } else { Err(AddressError::NotIpv4(host.to_owned())) };
     }
     let is_label = |label: &str| {
         let is_letter = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';

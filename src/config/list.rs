@@ -61,10 +61,7 @@ impl List {
     pub fn parse(file: &str, bytes: &[u8], given: &[BackendSpec]) -> List {
         let mut reader = Reader {
             file,
-            places: given
-                .iter()
-                .map(|spec| (spec.endpoint.backend_key(), None))
-                .collect(),
+            places: given.iter().map(|spec| (spec.endpoint.backend_key(), None)).collect(),
             room: BACKENDS_MAX.saturating_sub(given.len()),
             list: List::default(),
             unshown: 0,
@@ -78,10 +75,7 @@ impl List {
             reader.line(line, text.strip_suffix(b"\r").unwrap_or(text));
         }
         if bytes.len() > FILE_BYTES_MAX {
-            reader.warn(
-                line,
-                format!("expected the file to end within {FILE_BYTES_MAX} bytes"),
-            );
+            reader.warn(line, format!("expected the file to end within {FILE_BYTES_MAX} bytes"));
         }
         reader.finish(line)
     }
@@ -111,10 +105,7 @@ impl Reader<'_> {
         if let Some(place) = self.places.get(&key) {
             let place = place.map_or("the command line".to_owned(), |line| format!("line {line}"));
             let shown = quote(&spec.endpoint.to_string());
-            self.warn(
-                line,
-                format!("expected each backend once, {shown} is also on {place}"),
-            );
+            self.warn(line, format!("expected each backend once, {shown} is also on {place}"));
         } else if self.list.backends.len() == self.room {
             self.warn(line, format!("expected at most {BACKENDS_MAX} backends"));
         } else {
@@ -125,11 +116,7 @@ impl Reader<'_> {
 
     fn warn(&mut self, line: usize, text: String) {
         if self.list.warnings.len() < WARNINGS_MAX {
-            self.list.warnings.push(Warning {
-                file: self.file.to_owned(),
-                line,
-                text,
-            });
+            self.list.warnings.push(Warning { file: self.file.to_owned(), line, text });
         } else {
             self.unshown += 1;
         }
@@ -138,11 +125,7 @@ impl Reader<'_> {
     fn finish(mut self, line: usize) -> List {
         if self.unshown > 0 {
             let text = format!("and {} more bad lines up to here", self.unshown);
-            self.list.warnings.push(Warning {
-                file: self.file.to_owned(),
-                line,
-                text,
-            });
+            self.list.warnings.push(Warning { file: self.file.to_owned(), line, text });
         }
         self.list
     }
@@ -185,10 +168,7 @@ fn setting(spec: &mut BackendSpec, word: &str) -> Result<(), String> {
         Some(("max", value)) => spec.pairs_max = Some(whole("max", value, PAIRS_MAX)?),
         None if word == "backup" => spec.backup = true,
         Some(_) | None => {
-            return Err(format!(
-                "expected weight=N, backup or max=N, got {}",
-                quote(word)
-            ));
+            return Err(format!("expected weight=N, backup or max=N, got {}", quote(word)));
         }
     }
     Ok(())
@@ -199,10 +179,9 @@ fn whole(name: &str, value: &str, most: u32) -> Result<u32, String> {
     let is_digits = value.bytes().all(|b| b.is_ascii_digit());
     match value.parse() {
         Ok(number) if is_digits && (1..=most).contains(&number) => Ok(number),
-        Ok(_) | Err(_) => Err(format!(
-            "expected {name}= a whole number from 1 to {most}, got {}",
-            quote(value)
-        )),
+        Ok(_) | Err(_) => {
+            Err(format!("expected {name}= a whole number from 1 to {most}, got {}", quote(value)))
+        }
     }
 }
 

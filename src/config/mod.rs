@@ -51,12 +51,7 @@ pub struct BackendSpec {
 impl BackendSpec {
     /// A backend with the weight 1, in use from the start, without a limit of its own.
     pub fn new(endpoint: Endpoint) -> BackendSpec {
-        BackendSpec {
-            endpoint,
-            weight: 1,
-            backup: false,
-            pairs_max: None,
-        }
+        BackendSpec { endpoint, weight: 1, backup: false, pairs_max: None }
     }
 }
 
@@ -151,11 +146,7 @@ pub struct Config {
 impl Config {
     /// Balances over `backends` with every other setting at its default.
     pub fn new(listen: Endpoint, backends: Vec<BackendSpec>) -> Config {
-        Config {
-            listen,
-            backends,
-            ..Config::default()
-        }
+        Config { listen, backends, ..Config::default() }
     }
 }
 
@@ -163,10 +154,7 @@ impl Default for Config {
     /// Port 80, no backend; with [`Timeouts`] and [`health::Settings`] the one place of defaults.
     fn default() -> Config {
         Config {
-            listen: Endpoint {
-                host: None,
-                port: 80,
-            },
+            listen: Endpoint { host: None, port: 80 },
             backends: Vec::new(),
             list_file: None,
             mode: Mode::Http,

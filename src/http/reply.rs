@@ -20,6 +20,8 @@ pub struct Reply<'a> {
     pub close: bool,
     /// An HTTP/1.0 client is told that the connection stays.
     pub keep_alive: bool,
+    /// The page instead of the built-in one.
+    pub page: Option<&'a [u8]>,
     /// The request was HEAD: the page's length is told but the page not sent (RFC 9110 §9.3.2).
     pub head_only: bool,
 }
@@ -28,7 +30,7 @@ pub struct Reply<'a> {
 pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<usize, Overflow> {
     let reason = reason(reply.status).as_bytes();
     let code = digits(reply.status);
-    let page: [&[u8]; 11] = [
+    let built_in: [&[u8]; 11] = [
         b"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
         &code,
         b" ",
@@ -41,6 +43,7 @@ pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<usize, Overflow> {
         reply.sentence.as_bytes(),
         b"</p></body></html>\n",
     ];
+    let page = reply.page.as_ref().map_or(&built_in[..], std::slice::from_ref);
     let page_bytes: usize = page.iter().map(|part| part.len()).sum();
     let mut to = Writer::new(out);
     to.put_all(&[b"HTTP/1.1 ", &code, b" ", reason, b"\r\nDate: ", reply.date]);
@@ -62,7 +65,7 @@ pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<usize, Overflow> {
     }
     to.put(b"\r\n");
     if !reply.head_only {
-        to.put_all(&page);
+        to.put_all(page);
     }
     to.finish()
 }
@@ -120,6 +123,7 @@ mod tests {
             location: None,
             close: true,
             keep_alive: false,
+            page: None,
             head_only: false,
         };
         let mut out = [0; 1024];

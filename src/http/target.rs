@@ -6,7 +6,7 @@ use super::head::{Method, Refusal, RequestHead, Span, Version};
 pub const AUTHORITY_BYTES_MAX: usize = 262;
 
 /// Where a request is for, once its target and `Host` were checked against each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     /// Path and query as they go to the server; whoever writes it puts [`Target::lead`] first.
     pub path: Span,

@@ -1,6 +1,7 @@
 //! Opening the listening socket, looking up names, and the open-file limit.
 
 use socket2::{Domain, Protocol, Socket, Type};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
@@ -69,6 +70,12 @@ pub fn raise_file_limit() -> io::Result<u64> {
         limit = wanted;
     }
     Ok(limit.rlim_cur)
+}
+
+/// A number that differs from start to start, for jitter and random choices.
+pub fn seed() -> u64 {
+    // The standard library's hash keys come from the system's randomness.
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

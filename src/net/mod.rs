@@ -114,3 +114,11 @@ pub trait Net {
     /// Writes whole lines; how many bytes were taken. Never blocks for long.
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize>;
 }
+
+/// Whether a call failed for want of something on this machine (descriptors, memory, ports), not
+/// because of the peer.
+pub fn is_shortage(error: &io::Error) -> bool {
+    const SHORTAGES: [i32; 5] =
+        [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code))
+}

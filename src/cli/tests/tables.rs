@@ -11,14 +11,8 @@ fn check_help<T>(text: &str, rows: &[Opt<T>], left_out: &[&str]) {
     let flowing = words.join(" ");
     for row in rows.iter().filter(|row| !left_out.contains(&row.long)) {
         let names = format!("--{} {}", row.long, row.value);
-        assert!(
-            flowing.contains(&format!("{} {}", names.trim(), row.help)),
-            "{}",
-            row.long
-        );
-        let short = row
-            .short
-            .map_or(String::new(), |short| format!("-{short}, --{}", row.long));
+        assert!(flowing.contains(&format!("{} {}", names.trim(), row.help)), "{}", row.long);
+        let short = row.short.map_or(String::new(), |short| format!("-{short}, --{}", row.long));
         assert!(help.contains(&short), "{short}");
         assert_eq!(
             row.takes_value(),
@@ -35,11 +29,7 @@ fn check_help<T>(text: &str, rows: &[Opt<T>], left_out: &[&str]) {
 #[test]
 fn help_shows_every_option() {
     check_help("loadbalancer -h", &options::OPTIONS, &[]);
-    check_help(
-        "loadbalancer demo -h",
-        &options::OPTIONS,
-        &["backend", "file"],
-    );
+    check_help("loadbalancer demo -h", &options::OPTIONS, &["backend", "file"]);
     check_help("httpserver -h", &httpserver::OPTIONS, &[]);
     check_help("loadbalancer get -h", &get::OPTIONS, &[]);
     assert!(!help("loadbalancer demo -h").contains("--backend"));
@@ -59,16 +49,11 @@ fn help_shows_the_defaults_of_the_configuration() {
 
 #[test]
 fn every_example_of_help_is_a_good_call() {
-    for topic in [
-        "loadbalancer",
-        "loadbalancer demo",
-        "loadbalancer httpserver",
-        "loadbalancer get",
-    ] {
+    for topic in
+        ["loadbalancer", "loadbalancer demo", "loadbalancer httpserver", "loadbalancer get"]
+    {
         let help = help(&format!("{topic} --help"));
-        let calls = help
-            .lines()
-            .filter_map(|line| line.strip_prefix("  loadbalancer"));
+        let calls = help.lines().filter_map(|line| line.strip_prefix("  loadbalancer"));
         let examples: Vec<&str> = calls.filter(|call| !call.contains(['[', '|'])).collect();
         assert!(!examples.is_empty());
         for call in examples {
@@ -126,10 +111,7 @@ fn every_option_changes_the_configuration() {
         let (long, value, beside) = sample.unwrap_or_else(|| panic!("sample for {}", row.long));
         let with = config(&format!("loadbalancer 8080 1234 {beside} --{long} {value}"));
         let with = format!("{with:?}");
-        assert!(
-            !results.contains(&with),
-            "--{long} does what another option or none does"
-        );
+        assert!(!results.contains(&with), "--{long} does what another option or none does");
         results.push(with);
     }
 }

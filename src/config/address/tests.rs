@@ -4,10 +4,7 @@ use super::*;
 use crate::base::rng::Rng;
 
 fn endpoint(host: &str, port: u16) -> Endpoint {
-    Endpoint {
-        host: (!host.is_empty()).then(|| host.to_owned()),
-        port,
-    }
+    Endpoint { host: (!host.is_empty()).then(|| host.to_owned()), port }
 }
 
 #[test]
@@ -23,10 +20,7 @@ fn good_addresses_are_read_and_print_as_written() {
         ("[::]:80", endpoint("::", 80)),
         ("[fe80::1%eth0]:80", endpoint("fe80::1%eth0", 80)),
         ("[::ffff:10.0.0.1]:80", endpoint("::ffff:10.0.0.1", 80)),
-        (
-            "my_host-1.example.org.:80",
-            endpoint("my_host-1.example.org.", 80),
-        ),
+        ("my_host-1.example.org.:80", endpoint("my_host-1.example.org.", 80)),
         ("3com.com:80", endpoint("3com.com", 80)),
     ];
     for (text, expected) in table {
@@ -45,126 +39,57 @@ fn leading_zeros_are_decimal() {
 #[test]
 fn port_0_is_for_listeners_only() {
     assert_eq!(Endpoint::listener("0"), Ok(endpoint("", 0)));
-    assert_eq!(
-        Endpoint::listener("127.0.0.1:0"),
-        Ok(endpoint("127.0.0.1", 0))
-    );
+    assert_eq!(Endpoint::listener("127.0.0.1:0"), Ok(endpoint("127.0.0.1", 0)));
     for text in ["0", "localhost:0", "[::1]:0", "000"] {
-        assert_eq!(
-            Endpoint::backend(text),
-            Err(AddressError::PortZero(text.to_owned()))
-        );
+        assert_eq!(Endpoint::backend(text), Err(AddressError::PortZero(text.to_owned())));
     }
 }
 
 const BAD: &[(&str, &str)] = &[
-    (
-        "",
-        "the address is empty: write PORT, HOST:PORT or [IPv6]:PORT",
-    ),
+    ("", "the address is empty: write PORT, HOST:PORT or [IPv6]:PORT"),
     ("abc", "`abc` has no port: write `abc:PORT`"),
-    (
-        "localhost",
-        "`localhost` has no port: write `localhost:PORT`",
-    ),
+    ("localhost", "`localhost` has no port: write `localhost:PORT`"),
     ("10.0.0.1", "`10.0.0.1` has no port: write `10.0.0.1:PORT`"),
-    (
-        "localhost:",
-        "`localhost:` has no port: write `localhost:PORT`",
-    ),
+    ("localhost:", "`localhost:` has no port: write `localhost:PORT`"),
     ("[::1]", "`[::1]` has no port: write `[::1]:PORT`"),
     ("[::1]:", "`[::1]:` has no port: write `[::1]:PORT`"),
     ("[::1]80", "`[::1]80` has no port: write `[::1]:PORT`"),
-    (
-        ":",
-        "`:` is not an address: write PORT, HOST:PORT or [IPv6]:PORT",
-    ),
-    (
-        "-",
-        "`-` is not an address: write PORT, HOST:PORT or [IPv6]:PORT",
-    ),
-    (
-        "@",
-        "`@` is not an address: write PORT, HOST:PORT or [IPv6]:PORT",
-    ),
+    (":", "`:` is not an address: write PORT, HOST:PORT or [IPv6]:PORT"),
+    ("-", "`-` is not an address: write PORT, HOST:PORT or [IPv6]:PORT"),
+    ("@", "`@` is not an address: write PORT, HOST:PORT or [IPv6]:PORT"),
     ("65536", "`65536` has too big a port: write 1 to 65535"),
-    (
-        "h:99999999999999999999",
-        "`h:99999999999999999999` has too big a port: write 1 to 65535",
-    ),
+    ("h:99999999999999999999", "`h:99999999999999999999` has too big a port: write 1 to 65535"),
     (":8080", "`:8080` has no host: write `8080` or HOST:PORT"),
-    (
-        "h:http",
-        "`h:http` has no number for a port: write 1 to 65535",
-    ),
+    ("h:http", "`h:http` has no number for a port: write 1 to 65535"),
     ("h:-1", "`h:-1` has no number for a port: write 1 to 65535"),
     ("h:+1", "`h:+1` has no number for a port: write 1 to 65535"),
     ("8080x", "`8080x` goes on after the port: write `8080`"),
     ("1.5", "`1.5` goes on after the port: write `1`"),
     ("h:80/x", "`h:80/x` goes on after the port: write `h:80`"),
-    (
-        "[::1]:80x",
-        "`[::1]:80x` goes on after the port: write `[::1]:80`",
-    ),
-    (
-        "::1",
-        "`::1` is an IPv6 address without brackets: write `[::1]:PORT`",
-    ),
-    (
-        "fe80::1:80",
-        "`fe80::1:80` is an IPv6 address without brackets: write `[fe80::1]:80`",
-    ),
+    ("[::1]:80x", "`[::1]:80x` goes on after the port: write `[::1]:80`"),
+    ("::1", "`::1` is an IPv6 address without brackets: write `[::1]:PORT`"),
+    ("fe80::1:80", "`fe80::1:80` is an IPv6 address without brackets: write `[fe80::1]:80`"),
     ("a:b:c", "`a:b:c` has too many colons: write HOST:PORT"),
     ("[::1:80", "`[::1:80` lacks the `]`: write [IPv6]:PORT"),
-    (
-        "[h]:80",
-        "`[h]:80` has `h` in brackets, which is not an IPv6 address",
-    ),
-    (
-        "[fe80::1%]:8",
-        "`[fe80::1%]:8` has `fe80::1%` in brackets, which is not an IPv6 address",
-    ),
-    (
-        "256.0.0.1:80",
-        "`256.0.0.1` is not an IPv4 address: write four numbers up to 255",
-    ),
-    (
-        "1234:80",
-        "`1234` is not an IPv4 address: write four numbers up to 255",
-    ),
+    ("[h]:80", "`[h]:80` has `h` in brackets, which is not an IPv6 address"),
+    ("[fe80::1%]:8", "`[fe80::1%]:8` has `fe80::1%` in brackets, which is not an IPv6 address"),
+    ("256.0.0.1:80", "`256.0.0.1` is not an IPv4 address: write four numbers up to 255"),
+    ("1234:80", "`1234` is not an IPv4 address: write four numbers up to 255"),
     ("*:80", "`*:80` means all interfaces: write `80` alone"),
-    (
-        "a..b:80",
-        "`a..b` cannot be a host name: use letters, digits, `-`, `_`, single dots",
-    ),
+    ("a..b:80", "`a..b` cannot be a host name: use letters, digits, `-`, `_`, single dots"),
     (
         "bücher.de:80",
         "`bücher.de` cannot be a host name: use letters, digits, `-`, `_`, single dots",
     ),
-    (
-        "h: 80",
-        "`h: 80` has a space in it: write HOST:PORT without",
-    ),
+    ("h: 80", "`h: 80` has a space in it: write HOST:PORT without"),
     (" 80", "` 80` has a space in it: write HOST:PORT without"),
     ("80\n", "`80\\n` has a space in it: write HOST:PORT without"),
-    (
-        "a:1,b:2",
-        "`a:1,b:2` has a comma in it: put a space between addresses",
-    ),
+    ("a:1,b:2", "`a:1,b:2` has a comma in it: put a space between addresses"),
     ("http://h:81/x", "`http://h:81/x` is a URL: write `h:81`"),
     ("HTTP://h", "`HTTP://h` is a URL: write `h:80`"),
-    (
-        "http://[::1]/",
-        "`http://[::1]/` is a URL: write `[::1]:80`",
-    ),
-    (
-        "http://",
-        "`http://` is a URL: write HOST:PORT of a plain HTTP server",
-    ),
-    (
-        "https://h/",
-        "`https://h/` is a URL: write HOST:PORT of a plain HTTP server",
-    ),
+    ("http://[::1]/", "`http://[::1]/` is a URL: write `[::1]:80`"),
+    ("http://", "`http://` is a URL: write HOST:PORT of a plain HTTP server"),
+    ("https://h/", "`https://h/` is a URL: write HOST:PORT of a plain HTTP server"),
 ];
 
 #[test]
@@ -175,10 +100,7 @@ fn every_bad_form_has_its_message() {
         assert_eq!(Endpoint::backend(text), Err(wrong), "{text}");
     }
     let zero = Endpoint::backend("h:0").expect_err("port 0");
-    assert_eq!(
-        zero.to_string(),
-        "`h:0` is no backend, port 0 is not in use: write 1 to 65535"
-    );
+    assert_eq!(zero.to_string(), "`h:0` is no backend, port 0 is not in use: write 1 to 65535");
 }
 
 #[test]
@@ -212,11 +134,7 @@ fn random_text_never_panics_and_good_ones_round_trip() {
         let text: String = (0..length).map(|_| letter(&mut rng)).collect();
         match Endpoint::listener(&text) {
             Ok(endpoint) => {
-                assert_eq!(
-                    Endpoint::listener(&endpoint.to_string()),
-                    Ok(endpoint),
-                    "{text}"
-                );
+                assert_eq!(Endpoint::listener(&endpoint.to_string()), Ok(endpoint), "{text}");
             }
             Err(wrong) => assert!(!wrong.to_string().contains(char::is_control), "{text:?}"),
         }

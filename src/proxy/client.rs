@@ -1,0 +1,430 @@
+//! A client's connection outside of its exchanges: reading heads, waiting, local answers, leaving.
+
+use super::conn::{Conn, Filled, Flushed, Input};
+use super::exchange::After;
+use super::route::{self, HashBy, Plan};
+use super::{ClientKey, Next, PairKey, Proxy};
+use crate::base::time::Instant;
+use crate::base::wheel::Timer;
+use crate::config::Mode;
+use crate::http::body::Body;
+use crate::http::head::{Parse, Refusal};
+use crate::http::reply::{self, Reply};
+use crate::net::Net;
+use crate::observe::Record;
+use crate::observe::access::Noted;
+use std::net::IpAddr;
+
+/// Most bytes read and thrown away from a client that was refused (RFC 9112 §9.6), so that a
+/// flood is cut off while an ordinary upload's client still reads its answer.
+const LINGER_READS_MAX: u8 = 64;
+
+/// Where a client's connection stands. Its one deadline belongs to the wait of this state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientState {
+    /// No byte of a request yet; holds no storage. Deadline: keep-alive → close.
+    Idle,
+    /// The head is not complete. Deadline, fixed: head → 408.
+    Head,
+    /// Waits for a slot. Deadline, fixed: queue → 503.
+    Queued,
+    /// Was just given a slot; the next step makes its pair.
+    Admitted,
+    /// The pair decides and owns the deadline.
+    Paired(PairKey),
+    /// The last of an answer is in the outbox. Deadline: idle → close.
+    Replying(After),
+    /// Our end was sent; reads on so that the client can read the answer (RFC 9112 §9.6).
+    /// Deadline, fixed: linger → close.
+    Lingering {
+        /// Reads thrown away.
+        reads: u8,
+    },
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub struct Client<S> {
+    pub conn: Conn<S>,
+    pub state: ClientState,
+    /// When the wait of `state` has lasted too long.
+    pub deadline: Instant,
+    pub timer: Timer,
+    pub ip: IpAddr,
+    /// It is in the run queue already.
+    pub queued: bool,
+}
+
+/// Why a local answer is given, beside its status.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    pub status: u16,
+    /// One clause: what went wrong.
+    pub reason: &'a str,
+    /// Authority and path of `Location`.
+    pub location: Option<(&'a [u8], &'a [u8])>,
+}
+
+impl From<Refusal> for Answer<'static> {
+    fn from(refusal: Refusal) -> Answer<'static> {
+        Answer { status: refusal.status, reason: refusal.reason, location: None }
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// Lets one client do what its state allows.
+    pub(super) fn step_client(&mut self, key: ClientKey) {
+        // Each turn of this loop is a change of state; a burst of pipelined requests goes to the
+        // back of the queue rather than holding up the others.
+        for _ in 0..super::STEPS_MAX {
+            let Some(client) = self.clients.get(key) else { return };
+            let next = match client.state {
+                ClientState::Idle | ClientState::Head => self.read_head(key),
+                ClientState::Queued => self.wait_in_queue(key),
+                ClientState::Admitted => self.serve(key),
+                ClientState::Paired(pair) => self.step_pair(key, pair),
+                ClientState::Replying(after) => self.reply_on(key, after),
+                ClientState::Lingering { reads } => self.linger(key, reads),
+            };
+            match next {
+                Next::Again => {}
+                Next::Gone => return,
+                Next::Yield => break,
+                Next::Park => match self.park_client(key) {
+                    Next::Again => {}
+                    Next::Park | Next::Yield | Next::Gone => return,
+                },
+            }
+        }
+        self.wake_later(key.into());
+    }
+
+    /// Nothing moves: gives back storage and arms the timer, or acts when the wait is over.
+    fn park_client(&mut self, key: ClientKey) -> Next {
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        if client.deadline <= self.now.instant {
+            return self.expire_client(key);
+        }
+        client.conn.settle(&mut self.pool);
+        let deadline = client.deadline;
+        self.wheel.arm(&mut client.timer, deadline, key.into());
+        if !client.conn.registered {
+            client.conn.registered = true;
+            if self.net.register(&mut client.conn.socket, key.into()).is_err() {
+                return self.dismiss(key);
+            }
+        }
+        Next::Park
+    }
+
+    /// The wait of the client's state has lasted too long.
+    fn expire_client(&mut self, key: ClientKey) -> Next {
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        match client.state {
+            ClientState::Head => {
+                let reason = "the request did not come in time";
+                self.answer_and_close(key, Refusal { status: 408, reason }.into())
+            }
+            ClientState::Queued => {
+                self.admission.leave();
+                let reason = "all servers are busy; the wait for one was too long";
+                self.answer_and_close(key, Refusal { status: 503, reason }.into())
+            }
+            ClientState::Paired(pair) => self.expire_pair(key, pair),
+            ClientState::Idle
+            | ClientState::Admitted
+            | ClientState::Replying(_)
+            | ClientState::Lingering { .. } => self.dismiss(key),
+        }
+    }
+
+    /// Reads until there is a whole head, or nothing more for now.
+    fn read_head(&mut self, key: ClientKey) -> Next {
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        if self.config.mode == Mode::Tcp {
+            return self.seek_slot(key);
+        }
+        let filled = client.conn.fill(&mut self.pool);
+        let data = client.conn.end.inbox.data();
+        if filled == Filled::Failed || (data.is_empty() && client.conn.end.input != Input::Open) {
+            return self.dismiss(key);
+        }
+        if data.is_empty() {
+            let leaves = self.manners.draining && client.state == ClientState::Idle;
+            return if leaves { self.dismiss(key) } else { Next::Park };
+        }
+        if client.state == ClientState::Idle {
+            client.state = ClientState::Head;
+            client.deadline = self.now.instant + self.config.timeouts.head;
+        } else if filled == Filled::Nothing {
+            return Next::Park;
+        }
+        match self.heads.read_request(key, data) {
+            Parse::Complete => self.seek_slot(key),
+            Parse::Refused(refusal) => self.answer_and_close(key, refusal.into()),
+            Parse::Partial if client.conn.end.input == Input::Open => Next::Park,
+            Parse::Partial => self.dismiss(key),
+        }
+    }
+
+    /// The head is complete: on to a slot, or into the queue.
+    fn seek_slot(&mut self, key: ClientKey) -> Next {
+        if self.config.mode == Mode::Redirect {
+            return self.serve(key);
+        }
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        if self.admission.admit() {
+            client.state = ClientState::Admitted;
+            return self.serve(key);
+        }
+        client.state = ClientState::Queued;
+        client.deadline = self.now.instant + self.config.timeouts.queue;
+        let clients = &self.clients;
+        self.admission.enqueue(key, |queued| super::is_queued(clients, queued));
+        Next::Park
+    }
+
+    /// Decides what the request is for, and begins it.
+    fn serve(&mut self, key: ClientKey) -> Next {
+        match self.plan(key) {
+            Ok(plan) if self.config.mode == Mode::Redirect => self.redirect(key, &plan),
+            Ok(plan) => self.begin(key, plan),
+            Err(refusal) => {
+                self.give_back_slot(key);
+                self.answer_and_close(key, refusal.into())
+            }
+        }
+    }
+
+    /// Reads the plan off the head at the start of the inbox.
+    fn plan(&mut self, key: ClientKey) -> Result<Plan, Refusal> {
+        const GONE: Refusal = Refusal { status: 400, reason: "the request is gone" };
+        let client = self.clients.get(key).ok_or(GONE)?;
+        if self.config.mode == Mode::Tcp {
+            return Ok(Plan::tunnel(route::hash_of_address(client.ip), self.now.instant));
+        }
+        let bytes = client.conn.end.inbox.data();
+        self.heads.recall_request(key, bytes);
+        let field = self.config.hash_field.as_deref().unwrap_or_default();
+        let by = HashBy { strategy: self.config.strategy, field, client: client.ip };
+        route::plan(bytes, &self.heads.request, &by, self.now.instant)
+    }
+
+    /// In the queue only a fault is listened for; the next step after admission is `serve`.
+    fn wait_in_queue(&mut self, key: ClientKey) -> Next {
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        if client.conn.looks_broken() && client.conn.fill(&mut self.pool) == Filled::Failed {
+            return self.dismiss(key);
+        }
+        Next::Park
+    }
+
+    /// Answers with the chosen server's address (requirements of redirect mode: nothing is
+    /// proxied, no slot is taken).
+    fn redirect(&mut self, key: ClientKey, plan: &Plan) -> Next {
+        use crate::http::head::Method;
+        let mut noted = self.note(key);
+        let Some(backend) = self.cluster.pick(&[], plan.hash, self.now.instant) else {
+            return self.answer(key, Some(plan), self.all_down(), noted);
+        };
+        if let Some(noted) = &mut noted {
+            noted.backend = self.cluster.name(backend).to_string();
+            noted.why = self.cluster.explain(backend, &[], plan.hash, self.now.instant);
+        }
+        self.cluster.began(backend);
+        self.cluster.ended(backend);
+        let status = match plan.method {
+            _ if self.config.redirect_status.is_some() => {
+                self.config.redirect_status.unwrap_or_default()
+            }
+            Method::Get | Method::Head => 301,
+            Method::Post
+            | Method::Put
+            | Method::Delete
+            | Method::Connect
+            | Method::Options
+            | Method::Trace
+            | Method::Other => 308,
+        };
+        let Some(client) = self.clients.get(key) else { return Next::Gone };
+        let path = plan.target.path.of(client.conn.end.inbox.data()).to_vec();
+        let lead = plan.target.lead.as_bytes();
+        let host = self.cluster.name(backend).to_string();
+        let reason = "another server has what was asked for; its address is in Location";
+        let location = Some((host.as_bytes(), &[lead, &path].concat()[..]));
+        self.answer(key, Some(plan), Answer { status, reason, location }, noted)
+    }
+
+    /// What is said when no server can be asked.
+    pub(super) fn all_down(&self) -> Answer<'static> {
+        let reason = "no server is up to take the request; trying again soon may help";
+        Answer { status: self.config.all_down_status, reason, location: None }
+    }
+
+    /// Answers in the server's stead; the connection stays when the request can be skipped.
+    pub(super) fn answer(
+        &mut self,
+        key: ClientKey,
+        plan: Option<&Plan>,
+        answer: Answer<'_>,
+        noted: Option<Box<Noted>>,
+    ) -> Next {
+        if self.config.mode == Mode::Tcp {
+            return self.dismiss(key);
+        }
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        let inbox = &mut client.conn.end.inbox;
+        if inbox.is_held() {
+            inbox.rewind();
+            inbox.release();
+        }
+        let skippable = plan.filter(|plan| {
+            plan.body == Body::Empty && plan.keep_alive && inbox.data().len() >= plan.head_bytes
+        });
+        let stays = skippable.is_some() && !self.manners.draining;
+        if let Some(plan) = skippable {
+            inbox.consume(plan.head_bytes);
+        }
+        use crate::http::head::{Method, Version};
+        let retry_after = (answer.status == 503 || answer.status == self.config.all_down_status)
+            .then_some(super::RETRY_AFTER_SECONDS);
+        let reply = Reply {
+            status: answer.status,
+            sentence: answer.reason,
+            date: &self.manners.date,
+            retry_after,
+            location: answer.location,
+            close: !stays,
+            keep_alive: stays && plan.is_some_and(|plan| plan.version == Version::Http10),
+            head_only: plan.is_some_and(|plan| plan.method == Method::Head),
+            page: self.error_pages.get(&answer.status).map(Vec::as_slice),
+        };
+        let out = client.conn.end.outbox.space(&mut self.pool);
+        let Ok(count) = reply::write(&reply, out) else {
+            return self.dismiss(key);
+        };
+        client.conn.end.outbox.filled(count);
+        client.state =
+            ClientState::Replying(if stays { After::NextRequest } else { After::Linger });
+        client.deadline = self.now.instant + self.config.timeouts.idle;
+        let since = plan.map_or(self.now.instant, |plan| plan.since);
+        let ip = client.ip;
+        self.log(ip, since, &Record { status: answer.status, response_bytes: 0, noted });
+        Next::Again
+    }
+
+    /// The same where the rest of the client's bytes cannot be trusted or used.
+    pub(super) fn answer_and_close(&mut self, key: ClientKey, answer: Answer<'_>) -> Next {
+        let noted = self.note_unread();
+        self.answer(key, None, answer, noted)
+    }
+
+    /// Writes out the rest of an answer.
+    fn reply_on(&mut self, key: ClientKey, after: After) -> Next {
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        match client.conn.flush(&mut self.pool) {
+            Flushed::Failed => {
+                return self.dismiss(key);
+            }
+            Flushed::Something => {
+                client.deadline = self.now.instant + self.config.timeouts.idle;
+            }
+            Flushed::Nothing => {}
+        }
+        if !client.conn.end.outbox.is_empty() {
+            return Next::Park;
+        }
+        match after {
+            After::NextRequest if !self.manners.draining => {
+                client.state = ClientState::Idle;
+                client.deadline = self.now.instant + self.config.timeouts.keep_alive;
+                Next::Again
+            }
+            After::NextRequest | After::Close => {
+                // With unread bytes in the kernel, closing would reset the connection and could
+                // take our answer away from the client (RFC 9112 §9.6).
+                let conn = &client.conn;
+                let unread = conn.readable || !conn.end.inbox.is_empty();
+                if unread { self.begin_linger(key) } else { self.dismiss(key) }
+            }
+            After::Linger => self.begin_linger(key),
+        }
+    }
+
+    /// Removes the client as the outcome of a step.
+    pub(super) fn dismiss(&mut self, key: ClientKey) -> Next {
+        self.remove_client(key);
+        Next::Gone
+    }
+
+    fn begin_linger(&mut self, key: ClientKey) -> Next {
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        if client.conn.end.input != Input::Open {
+            return self.dismiss(key);
+        }
+        client.conn.finish_output();
+        client.state = ClientState::Lingering { reads: 0 };
+        client.deadline = self.now.instant + self.config.timeouts.linger;
+        Next::Again
+    }
+
+    /// Reads and throws away, until the client has ended too or had its time.
+    fn linger(&mut self, key: ClientKey, reads: u8) -> Next {
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        // Sends our end, which waited for the outbox.
+        client.conn.flush(&mut self.pool);
+        client.conn.end.inbox.clear(&mut self.pool);
+        let filled = client.conn.fill(&mut self.pool);
+        let over = client.conn.end.input != Input::Open || reads >= LINGER_READS_MAX;
+        if over {
+            return self.dismiss(key);
+        }
+        match filled {
+            Filled::Nothing | Filled::Failed => Next::Park,
+            Filled::Something => {
+                client.state = ClientState::Lingering { reads: reads + 1 };
+                Next::Again
+            }
+        }
+    }
+
+    /// Takes a client out of its table and everything it holds with it.
+    pub(super) fn remove_client(&mut self, key: ClientKey) {
+        let Some(mut client) = self.clients.remove(key) else { return };
+        match client.state {
+            ClientState::Queued => self.admission.leave(),
+            ClientState::Admitted => self.free_slot(),
+            ClientState::Paired(pair) => self.drop_pair(pair),
+            ClientState::Idle
+            | ClientState::Head
+            | ClientState::Replying(_)
+            | ClientState::Lingering { .. } => {}
+        }
+        self.wheel.cancel(&mut client.timer);
+        client.conn.close(&mut self.pool);
+        self.gate.resume();
+    }
+
+    /// An admitted client gives its slot back; whoever has waited longest gets it.
+    pub(super) fn give_back_slot(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(key)
+            && client.state == ClientState::Admitted
+        {
+            client.state = ClientState::Head;
+            self.free_slot();
+        }
+    }
+
+    /// One slot less is used: the first in the queue gets it.
+    pub(super) fn free_slot(&mut self) {
+        self.admission.release();
+        let clients = &self.clients;
+        let next = self.admission.next(|queued| super::is_queued(clients, queued));
+        if let Some(client) = next.and_then(|next| self.clients.get_mut(next)) {
+            client.state = ClientState::Admitted;
+        }
+        if let Some(next) = next {
+            self.wake(next.into());
+        }
+    }
+}

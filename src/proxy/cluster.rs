@@ -1,0 +1,293 @@
+//! The backends of the service: addresses, health, counters, idle connections, and the policy.
+
+use super::{ProbeKey, UpstreamKey};
+use crate::balance::{self, Balancer, Hint, Spec};
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use crate::base::wheel::Timer;
+use crate::config::{BackendSpec, Config};
+use crate::health::{self, Check, Health, Observation, Settings, Transition};
+use crate::observe::journal::Lines;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A configured backend with the addresses its name stands for.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub spec: BackendSpec,
+    /// In the order they are tried; none for a name that is not known (it then counts as down).
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// One backend.
+#[derive(Debug)]
+struct Backend {
+    /// As written.
+    name: String,
+    addresses: Vec<SocketAddr>,
+    /// Which of the addresses is used now.
+    at: usize,
+    /// Addresses in a row that could not be connected to.
+    misses: usize,
+    health: Health,
+    /// Idle connections, the last used last; some may be closed already.
+    pool: Vec<UpstreamKey>,
+    /// The probe under way.
+    probe: Option<ProbeKey>,
+    /// When the next probe is due.
+    probe_due: Instant,
+    timer: Timer,
+}
+
+/// All backends.
+pub struct Cluster {
+    backends: Vec<Backend>,
+    balancer: Balancer,
+    settings: Settings,
+    /// Requests since all backends were probed because of their number.
+    since_probes: u32,
+    rng: Rng,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Cluster").field("backends", &self.backends).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// A cluster of `members`, all believed up; same seed, same choices.
+    pub fn new(config: &Config, members: Vec<Member>, seed: u64) -> Cluster {
+        let backends: Vec<Backend> = members
+            .iter()
+            .map(|member| Backend {
+                name: authority(&member.spec),
+                addresses: member.addresses.clone(),
+                at: 0,
+                misses: 0,
+                health: Health::new(),
+                pool: Vec::new(),
+                probe: None,
+                probe_due: Instant::START,
+                timer: Timer::new(),
+            })
+            .collect();
+        let specs: Vec<Spec> = members
+            .iter()
+            .zip(&backends)
+            .map(|(member, backend)| Spec {
+                weight: member.spec.weight,
+                backup: member.spec.backup,
+                pairs_max: member.spec.pairs_max,
+                id: balance::hash(backend.name.as_bytes()),
+            })
+            .collect();
+        Cluster {
+            balancer: Balancer::new(config.strategy, &specs, seed),
+            backends,
+            settings: config.health.clone(),
+            since_probes: 0,
+            rng: Rng::new(seed),
+        }
+    }
+
+    /// Number of backends; they are numbered from 0.
+    pub fn len(&self) -> usize {
+        self.backends.len()
+    }
+
+    /// No backend at all.
+    pub fn is_empty(&self) -> bool {
+        self.backends.is_empty()
+    }
+
+    /// The backend as written, `host:port`.
+    pub fn name(&self, backend: usize) -> &str {
+        self.backends.get(backend).map_or("", |backend| &backend.name)
+    }
+
+    /// Where to connect to now.
+    pub fn address(&self, backend: usize) -> SocketAddr {
+        let backend = &self.backends[backend];
+        let none = SocketAddr::from(([0, 0, 0, 0], 0));
+        backend.addresses.get(backend.at).copied().unwrap_or(none)
+    }
+
+    /// Whether it is believed up.
+    pub fn is_up(&self, backend: usize) -> bool {
+        self.backends[backend].health.is_up()
+    }
+
+    /// Pairs in flight with it.
+    pub fn in_flight(&self, backend: usize) -> u32 {
+        self.balancer.in_flight(backend)
+    }
+
+    /// Its idle connections.
+    pub fn pool(&mut self, backend: usize) -> &mut Vec<UpstreamKey> {
+        &mut self.backends[backend].pool
+    }
+
+    /// The backend for a request; none when no eligible one is left beside `tried`.
+    pub fn pick(&mut self, tried: &[usize], hash: u64, now: Instant) -> Option<usize> {
+        self.balancer.pick(&Hint { tried, hash, now })
+    }
+
+    /// Why the last pick was `backend`, in one clause.
+    pub fn explain(&self, backend: usize, tried: &[usize], hash: u64, now: Instant) -> String {
+        let name = |index| self.name(index).to_string();
+        self.balancer.explain(backend, &Hint { tried, hash, now }).named(&name).to_string()
+    }
+
+    /// The least suspicious of those believed down, to be tried before giving up.
+    pub fn last_resort(&self, tried: &[usize]) -> Option<usize> {
+        let down = self.backends.iter().enumerate();
+        down.filter(|(index, _)| !tried.contains(index))
+            .filter_map(|(index, backend)| Some((backend.health.last_resort()?, index)))
+            .min()
+            .map(|(_, index)| index)
+    }
+
+    /// A pair was made; true when it is time to probe all backends (`-R`).
+    pub fn began(&mut self, backend: usize) -> bool {
+        self.balancer.began(backend);
+        self.since_probes = self.since_probes.saturating_add(1);
+        let due = self.settings.per_requests.is_some_and(|limit| self.since_probes >= limit);
+        if due {
+            self.since_probes = 0;
+        }
+        due
+    }
+
+    /// A pair ended.
+    pub fn ended(&mut self, backend: usize) {
+        self.balancer.ended(backend);
+    }
+
+    /// A request failed on it.
+    pub fn failed(&mut self, backend: usize) {
+        self.balancer.failed(backend);
+    }
+
+    /// It answered a request sent at `sent`; the change of belief, if any.
+    pub fn served(
+        &mut self,
+        backend: usize,
+        sent: Instant,
+        answered: Instant,
+    ) -> Option<Transition> {
+        let micros = answered.since(sent).as_micros() as u64;
+        self.balancer.served(backend, micros, answered);
+        self.observe(backend, Observation::Served { sent }, answered)
+    }
+
+    /// A probe passed: for the policies that go by its time or its report.
+    pub fn probed(&mut self, backend: usize, took: Duration, body: &[u8]) {
+        self.balancer.probed(backend, took.as_micros() as u64);
+        if let Some(report) = health::check::load_report(body) {
+            self.balancer.report(backend, report.requests, report.errors);
+        }
+    }
+
+    /// Evidence about a backend; the change of belief, if any, is in force when this returns.
+    pub fn observe(
+        &mut self,
+        backend: usize,
+        observation: Observation,
+        now: Instant,
+    ) -> Option<Transition> {
+        let health = &mut self.backends[backend].health;
+        let transition = health.observe(observation, &self.settings, now)?;
+        let up = health.is_up();
+        self.balancer.set_up(backend, up);
+        Some(transition)
+    }
+
+    /// The current address could not be connected to, so the next one's turn comes. True when all
+    /// addresses have failed in a row: the backend itself then has.
+    pub fn address_failed(&mut self, backend: usize) -> bool {
+        let backend = &mut self.backends[backend];
+        let count = backend.addresses.len().max(1);
+        backend.at = (backend.at + 1) % count;
+        backend.misses += 1;
+        let out = backend.misses >= count;
+        if out {
+            backend.misses = 0;
+        }
+        out
+    }
+
+    /// The current address was connected to.
+    pub fn address_works(&mut self, backend: usize) {
+        self.backends[backend].misses = 0;
+    }
+
+    /// Whether one more idle connection is worth keeping: as many as are in use, and `spare`.
+    /// Closed ones are still in the pool; they are forgotten before they would count.
+    pub fn wants_idle(
+        &mut self,
+        backend: usize,
+        spare: usize,
+        is_open: impl Fn(UpstreamKey) -> bool,
+    ) -> bool {
+        let limit = spare + self.balancer.in_flight(backend) as usize;
+        let pool = &mut self.backends[backend].pool;
+        if pool.len() >= limit {
+            pool.retain(|&key| is_open(key));
+        }
+        pool.len() < limit
+    }
+
+    /// The probe under way, to set or to read.
+    pub fn probe(&mut self, backend: usize) -> &mut Option<ProbeKey> {
+        &mut self.backends[backend].probe
+    }
+
+    /// The timer of the next probe, to arm or to mark as fired.
+    pub fn timer(&mut self, backend: usize) -> &mut Timer {
+        &mut self.backends[backend].timer
+    }
+
+    /// When the next probe is due.
+    pub fn probe_due(&self, backend: usize) -> Instant {
+        self.backends[backend].probe_due
+    }
+
+    /// Sets when the next probe is due, by what is believed now.
+    pub fn schedule(&mut self, backend: usize, now: Instant) -> Instant {
+        let span = self.backends[backend].health.next_probe_in(&self.settings);
+        let due = now + health::check::jitter(span, &mut self.rng);
+        self.backends[backend].probe_due = due;
+        due
+    }
+
+    /// Sets when the first probe is due.
+    pub fn schedule_first(&mut self, backend: usize, now: Instant) -> Instant {
+        let due = now + health::check::first_probe_in(&self.settings, &mut self.rng);
+        self.backends[backend].probe_due = due;
+        due
+    }
+
+    /// Whether there are probes at all; without, a backend is trusted again after its interval.
+    pub fn check(&self) -> Check {
+        self.settings.check
+    }
+
+    /// How it is probed and judged.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+/// `host:port` as it goes into `Host` and `Location`; a bare port is on this machine.
+fn authority(spec: &BackendSpec) -> String {
+    match spec.endpoint.host {
+        Some(_) => spec.endpoint.to_string(),
+        None => format!("localhost:{}", spec.endpoint.port),
+    }
+}
+
+/// The event line of a change of belief.
+pub fn tell(events: &mut Lines, name: &str, transition: &Transition) {
+    events.add(format_args!("loadbalancer: backend {name} {transition}"));
+}

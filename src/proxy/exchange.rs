@@ -1,0 +1,501 @@
+//! A client joined to an upstream for one exchange, and how its bytes advance. Decides nothing
+//! about faults: it reports them as [`Trouble`] for `verdict`.
+
+use super::conn::{Conn, Filled, Flushed, Input};
+use super::pump;
+use super::route::Plan;
+use super::upstream::{Tried, Upstream};
+use super::verdict::{Facts, Phase, Trouble};
+use super::{ClientKey, UpstreamKey};
+use crate::base::buffer::Pool;
+use crate::base::time::Instant;
+use crate::http::body::Body;
+use crate::http::date::DATE_BYTES;
+use crate::http::forward::{self, Persistence, Recode, RequestContext};
+use crate::http::framing;
+use crate::http::head::{self, Method, Parse, RequestHead, ResponseHead, Version};
+use crate::net::Socket;
+use crate::observe::Record;
+use std::net::IpAddr;
+
+/// A request that could no longer be held whole with less room than this is let go of.
+const HOLD_ROOM_MIN: usize = 1024;
+
+/// One direction of an exchange. In TCP mode both start as `Tunnel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// The head has not gone on.
+    Head,
+    /// The head has gone on, this is left.
+    Body(Body),
+    /// Bytes as they come, until the end.
+    Tunnel,
+    /// All has gone on.
+    Done,
+}
+
+impl Half {
+    fn phase(self) -> Phase {
+        match self {
+            Half::Head => Phase::Head,
+            Half::Body(_) => Phase::Body,
+            Half::Tunnel => Phase::Tunnel,
+            Half::Done => Phase::Done,
+        }
+    }
+
+    fn after_head(body: Body) -> Half {
+        if body.is_ended() { Half::Done } else { Half::Body(body) }
+    }
+}
+
+/// What follows for the client behind a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    NextRequest,
+    /// The connection ends, its request having been read whole.
+    Close,
+    /// The connection ends while the client may still be sending.
+    Linger,
+}
+
+/// A client joined to an upstream.
+#[derive(Debug)]
+pub struct Pair {
+    pub client: ClientKey,
+    pub upstream: UpstreamKey,
+    /// Number of the backend the upstream leads to.
+    pub backend: usize,
+    pub plan: Plan,
+    pub request: Half,
+    pub response: Half,
+    pub recode: Recode,
+    /// What the forwarded response promised the client.
+    pub after: After,
+    /// The server would take another request on this connection.
+    pub upstream_stays: bool,
+    /// An interim response has come: the server has begun to act.
+    pub interim: bool,
+    /// Attempts made, this one included.
+    pub attempts: u8,
+    /// Backends that failed this request.
+    pub tried: Tried,
+    /// When this attempt began.
+    pub sent: Instant,
+    /// When the head of the final response had come.
+    pub answered: Option<Instant>,
+    pub record: Record,
+}
+
+/// Head storage that all exchanges share. A request is mostly forwarded in the step that parsed
+/// it; one that had to wait is parsed again, which is cheaper than keeping its fields' places.
+#[derive(Debug, Default)]
+pub struct Heads {
+    pub request: RequestHead,
+    /// Whose head `request` is.
+    request_of: Option<ClientKey>,
+    pub response: ResponseHead,
+}
+
+impl Heads {
+    /// Parses the head at the start of `bytes`, what `client` has sent.
+    pub fn read_request(&mut self, client: ClientKey, bytes: &[u8]) -> Parse {
+        let parse = head::request(bytes, &mut self.request);
+        self.request_of = (parse == Parse::Complete).then_some(client);
+        parse
+    }
+
+    /// The same for a head known to be complete, unless it was the last one parsed.
+    pub fn recall_request(&mut self, client: ClientKey, bytes: &[u8]) {
+        if self.request_of != Some(client) {
+            let parse = self.read_request(client, bytes);
+            assert!(parse == Parse::Complete, "a head that was accepted is still there");
+        }
+    }
+}
+
+/// What every exchange is told alike.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    pub trust_forwarded: bool,
+    /// Responses say `Connection: close`: the program is about to end.
+    pub draining: bool,
+    /// `Date` for responses that have none.
+    pub date: [u8; DATE_BYTES],
+}
+
+/// A pair with both its connections at hand.
+#[derive(Debug)]
+pub struct Exchange<'a, S> {
+    pub pair: &'a mut Pair,
+    pub client: &'a mut Conn<S>,
+    pub client_ip: IpAddr,
+    pub upstream: &'a mut Upstream<S>,
+    /// The backend as written, for requests without `Host`.
+    pub host: &'a str,
+    pub manners: &'a Manners,
+    pub heads: &'a mut Heads,
+    pub pool: &'a mut Pool,
+    pub now: Instant,
+}
+
+impl<S: Socket> Exchange<'_, S> {
+    /// Moves what can move, once in every place; whether anything did.
+    pub fn advance(&mut self) -> Result<bool, Trouble> {
+        let mut moved = self.hear_client()?;
+        if self.upstream.is_connecting {
+            if !self.connected()? {
+                return Ok(moved);
+            }
+            moved = true;
+        }
+        moved |= self.send_request()?;
+        if self.pair.response != Half::Done {
+            moved |= self.upstream.conn.fill(self.pool) == Filled::Something;
+        }
+        moved |= self.send_response()?;
+        match self.client.flush(self.pool) {
+            Flushed::Failed => Err(Trouble::ClientGone),
+            flushed => Ok(moved | (flushed == Flushed::Something)),
+        }
+    }
+
+    /// What a verdict is made from.
+    pub fn facts(&self, attempts_max: u8) -> Facts {
+        let request = self.pair.request.phase();
+        let client_inbox = &self.client.end.inbox;
+        let owes_request = request == Phase::Body
+            && client_inbox.is_empty()
+            && self.upstream.conn.end.outbox.is_empty();
+        Facts {
+            request,
+            response: self.pair.response.phase(),
+            connecting: self.upstream.is_connecting,
+            sent: self.upstream.sent,
+            answered: self.pair.interim || !self.upstream.conn.end.inbox.is_empty(),
+            held: client_inbox.is_held(),
+            idempotent: self.pair.plan.method.is_idempotent(),
+            client_owes: owes_request || !self.client.end.outbox.is_empty(),
+            attempts_left: self.pair.attempts < attempts_max,
+        }
+    }
+
+    /// Reads from the client while its message or tunnel goes on. Else its bytes (the next
+    /// request, perhaps) stay in the kernel, which is all the back-pressure there is.
+    fn hear_client(&mut self) -> Result<bool, Trouble> {
+        let wanted = match self.pair.request {
+            Half::Body(body) => {
+                self.let_go_if_too_long(body);
+                true
+            }
+            Half::Tunnel => true,
+            Half::Head | Half::Done => self.client.looks_broken(),
+        };
+        let moved = wanted
+            && match self.client.fill(self.pool) {
+                Filled::Failed => return Err(Trouble::ClientGone),
+                filled => filled == Filled::Something,
+            };
+        let ended = self.client.end.input != Input::Open && self.client.end.inbox.is_empty();
+        if ended && matches!(self.pair.request, Half::Body(_)) {
+            return Err(Trouble::ClientGone);
+        }
+        Ok(moved)
+    }
+
+    /// A request that cannot be held whole is not held at all: its storage may then change hands.
+    fn let_go_if_too_long(&mut self, body: Body) {
+        let inbox = &mut self.client.end.inbox;
+        let coming = match body {
+            Body::Length(left) => left.saturating_sub(inbox.data().len() as u64),
+            Body::Empty => 0,
+            Body::Chunked(_) | Body::UntilClose => HOLD_ROOM_MIN as u64,
+        };
+        if inbox.is_held() && coming > inbox.room() as u64 {
+            inbox.release();
+        }
+    }
+
+    fn connected(&mut self) -> Result<bool, Trouble> {
+        let conn = &mut self.upstream.conn;
+        if !conn.writable {
+            return Ok(false);
+        }
+        match conn.socket.connected() {
+            Ok(established) => {
+                conn.writable = established;
+                self.upstream.is_connecting = !established;
+                Ok(established)
+            }
+            Err(error) => Err(Trouble::ConnectFailed(error.kind())),
+        }
+    }
+
+    /// Client → server, as far as it goes.
+    fn send_request(&mut self) -> Result<bool, Trouble> {
+        let upstream = &mut self.upstream.conn;
+        let moved = match &mut self.pair.request {
+            Half::Head => self.forward_request()?,
+            Half::Body(body) => {
+                let from = &mut self.client.end.inbox;
+                let to = &mut upstream.end.outbox;
+                let count = pump::pump(body, Recode::Keep, from, to, self.pool)
+                    .map_err(|_| Trouble::ClientMalformed)?;
+                if body.is_ended() {
+                    self.pair.request = Half::Done;
+                }
+                count > 0
+            }
+            Half::Tunnel => {
+                let moved = tunnel(self.client, upstream, self.pool);
+                if self.client.end.input == Input::Failed {
+                    return Err(Trouble::ClientGone);
+                }
+                if is_spent(self.client) {
+                    self.pair.request = Half::Done;
+                }
+                moved
+            }
+            Half::Done => false,
+        };
+        match self.upstream.conn.flush(self.pool) {
+            Flushed::Nothing => Ok(moved),
+            Flushed::Something => {
+                self.upstream.sent = true;
+                Ok(true)
+            }
+            // The server may have answered before it closed: reading tells.
+            Flushed::Failed => {
+                self.upstream.conn.readable = true;
+                Ok(true)
+            }
+        }
+    }
+
+    /// The head goes into an empty outbox, where it always fits; what is forwarded stays in the
+    /// inbox until the response begins, so that it can be sent again.
+    fn forward_request(&mut self) -> Result<bool, Trouble> {
+        let inbox = &mut self.client.end.inbox;
+        self.heads.recall_request(self.pair.client, inbox.data());
+        let context = RequestContext {
+            client: self.client_ip,
+            default_host: self.host,
+            trust_forwarded: self.manners.trust_forwarded,
+            upgrade: self.pair.plan.upgrade,
+        };
+        let outbox = &mut self.upstream.conn.end.outbox;
+        let head = &self.heads.request;
+        let target = &self.pair.plan.target;
+        let out = outbox.space(self.pool);
+        let written = forward::request(inbox.data(), head, target, &context, out);
+        // Cannot be (see the assertion below); if it were, the client would be told, not we die.
+        outbox.filled(written.map_err(|_| Trouble::ClientMalformed)?);
+        inbox.hold();
+        inbox.consume(head.bytes);
+        self.pair.request = Half::after_head(self.pair.plan.body);
+        if let Half::Body(body) = &mut self.pair.request {
+            pump::pump(body, Recode::Keep, inbox, outbox, self.pool)
+                .map_err(|_| Trouble::ClientMalformed)?;
+            if body.is_ended() {
+                self.pair.request = Half::Done;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Server → client, as far as it goes.
+    fn send_response(&mut self) -> Result<bool, Trouble> {
+        let mut moved = false;
+        while self.pair.response == Half::Head {
+            if !self.forward_response()? {
+                return Ok(moved);
+            }
+            moved = true;
+        }
+        match &mut self.pair.response {
+            Half::Head | Half::Done => Ok(moved),
+            Half::Body(_) => Ok(self.send_body()? | moved),
+            Half::Tunnel => {
+                moved |= tunnel(&mut self.upstream.conn, self.client, self.pool);
+                if self.upstream.conn.end.input == Input::Failed {
+                    return Err(Trouble::UpstreamClosed);
+                }
+                if is_spent(&self.upstream.conn) {
+                    self.pair.response = Half::Done;
+                }
+                Ok(moved)
+            }
+        }
+    }
+
+    fn send_body(&mut self) -> Result<bool, Trouble> {
+        let Half::Body(body) = &mut self.pair.response else { return Ok(false) };
+        let recode = self.pair.recode;
+        let from = &mut self.upstream.conn.end;
+        let to = &mut self.client.end.outbox;
+        let count = pump::pump(body, recode, &mut from.inbox, to, self.pool)
+            .map_err(|_| Trouble::UpstreamMalformed("the server's chunked framing is malformed"))?;
+        self.pair.record.response_bytes += count as u64;
+        if body.is_ended() {
+            self.pair.response = Half::Done;
+            return Ok(true);
+        }
+        if !from.inbox.is_empty() || from.input == Input::Open {
+            return Ok(count > 0);
+        }
+        if *body != Body::UntilClose || from.input == Input::Failed {
+            return Err(Trouble::UpstreamClosed);
+        }
+        if pump::finish(recode, to, self.pool) {
+            self.pair.response = Half::Done;
+            return Ok(true);
+        }
+        Ok(count > 0)
+    }
+
+    /// Takes one response head from the server; whether one went on (or was dropped).
+    fn forward_response(&mut self) -> Result<bool, Trouble> {
+        let from = &mut self.upstream.conn.end;
+        let data = from.inbox.data();
+        if data.is_empty() {
+            return if from.input == Input::Open {
+                Ok(false)
+            } else {
+                Err(Trouble::UpstreamClosed)
+            };
+        }
+        if !self.upstream.sent {
+            // An answer to nothing: left over from before, so nobody's (RFC 9112 §9.2).
+            from.inbox.clear(self.pool);
+            return Err(Trouble::UpstreamClosed);
+        }
+        if !self.client.end.outbox.is_empty() {
+            return Ok(false);
+        }
+        match head::response(data, &mut self.heads.response) {
+            Parse::Partial if from.input == Input::Open => return Ok(false),
+            Parse::Partial => {
+                return Err(Trouble::UpstreamMalformed("the server closed inside its head"));
+            }
+            Parse::Refused(refusal) => return Err(Trouble::UpstreamMalformed(refusal.reason)),
+            Parse::Complete => {}
+        }
+        match self.heads.response.status {
+            101 if self.pair.plan.upgrade => self.switch_protocols(),
+            101 => Err(Trouble::UpstreamMalformed("the server switched protocols unasked")),
+            100..=199 => self.forward_interim(),
+            _ => self.forward_final(),
+        }
+    }
+
+    /// 101: from here on bytes go both ways as they come (RFC 9110 §7.8).
+    fn switch_protocols(&mut self) -> Result<bool, Trouble> {
+        self.write_head(Recode::Keep, Persistence::Upgrade, None)?;
+        self.client.end.inbox.release();
+        self.pair.record.status = 101;
+        self.pair.answered = Some(self.now);
+        self.pair.after = After::Close;
+        self.pair.request = Half::Tunnel;
+        self.pair.response = Half::Tunnel;
+        Ok(true)
+    }
+
+    /// Other 1xx go on as they are, but HTTP/1.0 does not know them (RFC 9110 §15.2).
+    fn forward_interim(&mut self) -> Result<bool, Trouble> {
+        self.pair.interim = true;
+        if self.pair.plan.version == Version::Http11 {
+            self.write_head(Recode::Keep, Persistence::Default, None)?;
+        } else {
+            self.upstream.conn.end.inbox.consume(self.heads.response.bytes);
+        }
+        Ok(true)
+    }
+
+    fn forward_final(&mut self) -> Result<bool, Trouble> {
+        let head = &self.heads.response;
+        let plan = &self.pair.plan;
+        let body = framing::response(head, plan.method)
+            .map_err(|refusal| Trouble::UpstreamMalformed(refusal.reason))?;
+        let recode = match (body, plan.version) {
+            (Body::UntilClose, Version::Http11) => Recode::Enchunk,
+            (Body::Chunked(_), Version::Http10) => Recode::Dechunk,
+            (Body::Empty | Body::Length(_) | Body::Chunked(_) | Body::UntilClose, _) => {
+                Recode::Keep
+            }
+        };
+        // An HTTP/1.0 client knows the end of such a body only by the close.
+        let close_delimited =
+            plan.version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
+        let stays = plan.keep_alive && !close_delimited && !self.manners.draining;
+        let persistence = match (stays, plan.version) {
+            (false, _) => Persistence::Close,
+            (true, Version::Http10) => Persistence::KeepAlive,
+            (true, Version::Http11) => Persistence::Default,
+        };
+        self.pair.after = if stays { After::NextRequest } else { After::Close };
+        self.pair.upstream_stays = head.keeps_alive() && body != Body::UntilClose;
+        self.pair.recode = recode;
+        self.pair.response = Half::after_head(body);
+        self.pair.record.status = head.status;
+        self.pair.answered = Some(self.now);
+        let date = self.manners.date;
+        self.write_head(recode, persistence, Some(&date))?;
+        self.client.end.inbox.release();
+        Ok(true)
+    }
+
+    /// The response head in `heads` → the client's empty outbox; leaves the server's inbox.
+    fn write_head(
+        &mut self,
+        recode: Recode,
+        persistence: Persistence,
+        date: Option<&[u8; DATE_BYTES]>,
+    ) -> Result<(), Trouble> {
+        let inbox = &mut self.upstream.conn.end.inbox;
+        let outbox = &mut self.client.end.outbox;
+        let head = &self.heads.response;
+        let out = outbox.space(self.pool);
+        let written = forward::response(inbox.data(), head, recode, persistence, date, out);
+        const TOO_LONG: Trouble = Trouble::UpstreamMalformed("the server's head is too long");
+        outbox.filled(written.map_err(|_| TOO_LONG)?);
+        inbox.consume(head.bytes);
+        Ok(())
+    }
+}
+
+/// Moves what there is from one connection's inbox to the other's outbox, then the end.
+fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut Pool) -> bool {
+    let count = from.end.inbox.data().len().min(to.end.outbox.room());
+    let moved = to.end.outbox.take_from(&mut from.end.inbox, count, pool);
+    if is_spent(from) {
+        to.finish_output();
+    }
+    moved > 0
+}
+
+/// Everything the peer sent has gone on, its end included.
+fn is_spent<S>(conn: &Conn<S>) -> bool {
+    conn.end.input == Input::Ended && conn.end.inbox.is_empty()
+}
+
+const _: () = assert!(
+    head::HEAD_BYTES_MAX + forward::GROWTH_BYTES_MAX <= crate::base::buffer::LARGE_BYTES,
+    "a forwarded head fits into an empty buffer"
+);
+
+impl Plan {
+    /// A TCP session: no head, bytes both ways.
+    pub fn tunnel(hash: u64, since: Instant) -> Plan {
+        Plan {
+            head_bytes: 0,
+            method: Method::Connect,
+            version: Version::Http11,
+            target: crate::http::target::Target::default(),
+            body: Body::Empty,
+            keep_alive: false,
+            upgrade: false,
+            hash,
+            since,
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! The machine: one [`Proxy`] owns every table, and a turn moves whatever can move.
+//!
+//! A turn waits, reads the clock, marks what became ready or expired (touching nothing else),
+//! accepts, then runs each affected owner once, and writes the log lines. What an owner does
+//! depends on its state alone, never on what woke it: calling a step once too often costs nothing.
+
+mod admission;
+mod client;
+mod cluster;
+mod conn;
+mod exchange;
+mod gate;
+mod pair;
+mod probe;
+mod pump;
+mod route;
+mod upstream;
+mod verdict;
+
+pub use cluster::Member;
+
+use crate::base::buffer::Pool;
+use crate::base::table::{Id, Key, Kind, Table};
+use crate::base::time::Instant;
+use crate::base::wheel::Wheel;
+use crate::config::Config;
+use crate::health::Transition;
+use crate::http::date;
+use crate::net::{self, Net, Now, Ready, Signal, Sink};
+use crate::observe::Record;
+use crate::observe::access::{Combined, Noted, Verbose};
+use crate::observe::journal::Lines;
+use admission::Admission;
+use client::{Client, ClientState};
+use cluster::Cluster;
+use exchange::{Heads, Manners, Pair};
+use gate::Gate;
+use probe::Probe;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+use upstream::Upstream;
+
+/// Changes of state one client may go through in one turn.
+const STEPS_MAX: usize = 16;
+
+/// What `Retry-After` says: about the time a server that came back needs to be noticed.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident, $key:ident = $number:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $kind;
+        impl Kind for $kind {
+            const NUMBER: u8 = $number;
+        }
+        #[allow(missing_docs)]
+        pub type $key = Key<$kind>;
+    )*};
+}
+
+kinds! {
+    /// Accepted connections.
+    ClientKind, ClientKey = 1;
+    /// Connections to backends.
+    UpstreamKind, UpstreamKey = 2;
+    /// Clients joined to upstreams.
+    PairKind, PairKey = 3;
+    /// Health checks under way.
+    ProbeKind, ProbeKey = 4;
+}
+
+/// Timers of the backends' next probes; numbered, not in a table.
+#[derive(Debug)]
+pub struct BackendKind;
+
+impl Kind for BackendKind {
+    const NUMBER: u8 = 5;
+}
+
+/// What a step ended in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The state changed: step once more.
+    Again,
+    /// Nothing can move: wait.
+    Park,
+    /// More could move, but others are waiting.
+    Yield,
+    /// The entry has left its table.
+    Gone,
+}
+
+/// Limits that depend on the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most pairs in flight, at least 1.
+    pub pairs_max: usize,
+    /// Most clients connected, at least 1.
+    pub clients_max: usize,
+}
+
+/// Whether to call [`Proxy::turn`] again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Running,
+    /// A stop was asked for and nothing is in flight any more.
+    Ended,
+}
+
+/// When the program stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// Not asked for.
+    No,
+    /// Once nothing is in flight, at this time at the latest.
+    By(Instant),
+    /// Asked for twice.
+    Now,
+}
+
+/// The load balancer over some [`Net`].
+#[derive(Debug)]
+pub struct Proxy<N: Net> {
+    net: N,
+    config: Config,
+    limits: Limits,
+    error_pages: HashMap<u16, Vec<u8>>,
+    gate: Gate<N::Listener>,
+    clients: Table<ClientKind, Client<N::Socket>>,
+    upstreams: Table<UpstreamKind, Upstream<N::Socket>>,
+    pairs: Table<PairKind, Pair>,
+    probes: Table<ProbeKind, Probe<N::Socket>>,
+    cluster: Cluster,
+    admission: Admission,
+    pool: Pool,
+    wheel: Wheel,
+    heads: Heads,
+    manners: Manners,
+    now: Now,
+    stop: Stop,
+    /// What the last wait reported; kept for its memory.
+    ready: Vec<Ready>,
+    /// Who is to be stepped in this turn.
+    run: VecDeque<Id>,
+    /// Who yielded: stepped in the next turn, which does not wait.
+    later: VecDeque<Id>,
+    events: Lines,
+    access: Lines,
+}
+
+impl<N: Net> Proxy<N> {
+    /// A balancer that accepts from `listener`, which `net` reports as [`net::LISTENER`]. `seed`
+    /// decides jitter and random choices.
+    pub fn new(
+        mut net: N,
+        listener: N::Listener,
+        config: Config,
+        members: Vec<Member>,
+        limits: Limits,
+        error_pages: HashMap<u16, Vec<u8>>,
+        seed: u64,
+    ) -> Proxy<N> {
+        let now = net.now();
+        let manners = Manners {
+            trust_forwarded: config.trust_forwarded,
+            draining: false,
+            date: date::imf_fixdate(now.unix_seconds),
+        };
+        let mut proxy = Proxy {
+            cluster: Cluster::new(&config, members, seed),
+            admission: Admission::new(limits.pairs_max),
+            net,
+            config,
+            limits,
+            error_pages,
+            gate: Gate::new(listener),
+            clients: Table::new(),
+            upstreams: Table::new(),
+            pairs: Table::new(),
+            probes: Table::new(),
+            pool: Pool::new(),
+            wheel: Wheel::new(),
+            heads: Heads::default(),
+            manners,
+            now,
+            stop: Stop::No,
+            ready: Vec::new(),
+            run: VecDeque::new(),
+            later: VecDeque::new(),
+            events: Lines::default(),
+            access: Lines::default(),
+        };
+        proxy.schedule_first_probes();
+        proxy
+    }
+
+    /// One turn of the loop.
+    ///
+    /// Errors: the wait itself failed, which nothing here can mend.
+    pub fn turn(&mut self) -> io::Result<Status> {
+        let timeout = self.timeout();
+        let mut ready = std::mem::take(&mut self.ready);
+        let waited = self.net.wait(timeout, &mut ready);
+        self.read_clock();
+        for ready in ready.drain(..) {
+            self.mark(&ready);
+        }
+        self.ready = ready;
+        waited?;
+        self.expire();
+        self.accept();
+        std::mem::swap(&mut self.run, &mut self.later);
+        self.run.append(&mut self.later);
+        while let Some(id) = self.run.pop_front() {
+            self.step(id);
+        }
+        self.write_lines();
+        Ok(self.status())
+    }
+
+    /// How long the next wait may last; none: until something happens.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.run.is_empty() || !self.later.is_empty() || self.can_accept() {
+            return Some(Duration::ZERO);
+        }
+        let drain = match self.stop {
+            Stop::By(deadline) => Some(deadline),
+            Stop::No | Stop::Now => None,
+        };
+        let deadlines = [self.wheel.next_deadline(), self.gate.paused_until(), drain];
+        let earliest = deadlines.into_iter().flatten().min()?;
+        Some(earliest.since(self.now.instant))
+    }
+
+    /// The turn's only reading of the clock.
+    fn read_clock(&mut self) {
+        let before = self.now.unix_seconds;
+        self.now = self.net.now();
+        if self.now.unix_seconds != before {
+            self.manners.date = date::imf_fixdate(self.now.unix_seconds);
+        }
+    }
+
+    /// Remembers one report and who it concerns; nothing else, so that no slot is freed or used
+    /// again while reports are still being read.
+    fn mark(&mut self, ready: &Ready) {
+        let id = ready.id;
+        match id {
+            net::LISTENER => self.gate.readable = true,
+            net::STOP | net::RELOAD => self.take_signals(),
+            _ => {}
+        }
+        if let Some(client) = id.key().and_then(|key: ClientKey| self.clients.get_mut(key)) {
+            client.conn.mark(ready);
+        } else if let Some(upstream) =
+            id.key().and_then(|key: UpstreamKey| self.upstreams.get_mut(key))
+        {
+            upstream.conn.mark(ready);
+        } else if let Some(probe) = id.key().and_then(|key: ProbeKey| self.probes.get_mut(key)) {
+            probe.conn.mark(ready);
+        }
+        self.wake(id);
+    }
+
+    /// Fires the timers that are due.
+    fn expire(&mut self) {
+        while let Some(id) = self.wheel.pop_expired(self.now.instant) {
+            if let Some(client) = id.key().and_then(|key: ClientKey| self.clients.get_mut(key)) {
+                client.timer.fired();
+                self.wake(id);
+            } else if let Some(key) = id.key() {
+                self.upstream_timer_fired(key);
+            } else if let Some(probe) = id.key().and_then(|key: ProbeKey| self.probes.get_mut(key))
+            {
+                probe.timer.fired();
+                self.wake(id);
+            } else if let Some(backend) = id.number::<BackendKind>() {
+                self.probe_timer_fired(backend);
+            }
+        }
+    }
+
+    /// Puts the owner of `id` into the run queue, once: for an upstream at work its client.
+    fn wake(&mut self, id: Id) {
+        let upstream = id.key().and_then(|key: UpstreamKey| self.upstreams.get(key));
+        let pair = upstream.and_then(|upstream| upstream.pair);
+        let owner =
+            pair.and_then(|pair| self.pairs.get(pair)).map_or(id, |pair| pair.client.into());
+        if self.set_queued(owner, true) == Some(false) {
+            self.run.push_back(owner);
+        }
+    }
+
+    /// Puts a client at the end of the next turn's queue.
+    fn wake_later(&mut self, id: Id) {
+        if self.set_queued(id, true) == Some(false) {
+            self.later.push_back(id);
+        }
+    }
+
+    /// Sets whether an owner is in the run queue; whether it was, none if it is gone.
+    fn set_queued(&mut self, id: Id, queued: bool) -> Option<bool> {
+        let flag = if let Some(key) = id.key() {
+            &mut self.clients.get_mut(key)?.queued
+        } else if let Some(key) = id.key::<UpstreamKind>() {
+            &mut self.upstreams.get_mut(key)?.queued
+        } else {
+            &mut self.probes.get_mut(id.key()?)?.queued
+        };
+        Some(std::mem::replace(flag, queued))
+    }
+
+    fn step(&mut self, id: Id) {
+        self.set_queued(id, false);
+        if let Some(key) = id.key() {
+            self.step_client(key);
+        } else if let Some(key) = id.key() {
+            self.step_idle_upstream(key);
+        } else if let Some(key) = id.key() {
+            self.step_probe(key);
+        }
+    }
+
+    fn take_signals(&mut self) {
+        for signal in self.net.signals() {
+            match (signal, self.stop) {
+                (Signal::Stop, Stop::No) => self.drain(),
+                (Signal::Stop, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
+                (Signal::Reload, _) => {}
+            }
+        }
+    }
+
+    /// Stops accepting, and lets what is in flight end.
+    fn drain(&mut self) {
+        let limit = self.config.timeouts.drain;
+        self.stop = Stop::By(self.now.instant + limit);
+        // Whoever is in the backlog was promised an answer by the kernel.
+        while self.can_accept() {
+            self.accept();
+        }
+        self.gate.close();
+        self.manners.draining = true;
+        self.events.add(format_args!(
+            "loadbalancer: stopping: {} in flight, {} waiting, {} s at most; \
+             a second signal stops at once",
+            self.pairs.len(),
+            self.admission.waiting(),
+            limit.as_secs_f32(),
+        ));
+        // Idle ones leave when stepped.
+        for key in self.clients.keys() {
+            self.wake(key.into());
+        }
+    }
+
+    fn status(&self) -> Status {
+        let over = match self.stop {
+            Stop::No => false,
+            Stop::By(deadline) => self.clients.is_empty() || deadline <= self.now.instant,
+            Stop::Now => true,
+        };
+        if over { Status::Ended } else { Status::Running }
+    }
+
+    /// One event line about a backend.
+    fn tell(&mut self, backend: usize, transition: &Transition) {
+        cluster::tell(&mut self.events, self.cluster.name(backend), transition);
+    }
+
+    fn is_logging(&self) -> bool {
+        self.config.verbose || self.config.access_log.is_some()
+    }
+
+    /// Notes what the logs need of the request whose head was read last, which is `key`'s.
+    fn note(&mut self, key: ClientKey) -> Option<Box<Noted>> {
+        if !self.is_logging() {
+            return None;
+        }
+        let bytes = self.clients.get(key)?.conn.end.inbox.data();
+        Some(Box::new(Noted::of(bytes, &self.heads.request)))
+    }
+
+    /// The same for a request that could not be read.
+    fn note_unread(&self) -> Option<Box<Noted>> {
+        self.is_logging().then(|| Box::new(Noted::unread()))
+    }
+
+    /// One request is over.
+    fn log(&mut self, client: IpAddr, since: Instant, record: &Record) {
+        if record.noted.is_none() {
+            return;
+        }
+        if self.config.verbose {
+            let now = self.now.instant;
+            self.events.add(format_args!("{}", Verbose { client, since, now, record }));
+        }
+        if self.config.access_log.is_some() {
+            let unix_seconds = self.now.unix_seconds;
+            self.access.add(format_args!("{}", Combined { client, unix_seconds, record }));
+        }
+    }
+
+    /// Writes out the turn's lines; what is not taken now is kept for the next turn.
+    fn write_lines(&mut self) {
+        let lost = self.access.take_dropped();
+        if lost > 0 {
+            self.events.add(format_args!(
+                "loadbalancer: {lost} access log lines were lost: the log cannot be written as \
+                 fast as they come"
+            ));
+        }
+        for (sink, lines) in [(Sink::Events, &mut self.events), (Sink::Access, &mut self.access)] {
+            while !lines.pending().is_empty() {
+                match self.net.log(sink, lines.pending()) {
+                    Ok(count @ 1..) => lines.written(count),
+                    Ok(0) | Err(_) => break,
+                }
+            }
+        }
+    }
+}
+
+/// Whether the client of `key` waits for a slot.
+fn is_queued<S>(clients: &Table<ClientKind, Client<S>>, key: ClientKey) -> bool {
+    clients.get(key).is_some_and(|client| client.state == ClientState::Queued)
+}

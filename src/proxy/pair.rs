@@ -1,0 +1,317 @@
+//! A pair's life: begun, stepped, and ended as its verdict says.
+
+use super::client::{Answer, ClientState};
+use super::exchange::{After, Exchange, Half, Pair};
+use super::route::Plan;
+use super::upstream::{Acquired, Tried, Unavailable};
+use super::verdict::{self, Trouble, Verdict};
+use super::{ClientKey, Next, PairKey, Proxy};
+use crate::config::{Mode, Timeouts};
+use crate::health::Observation;
+use crate::http::body::Body;
+use crate::http::forward::Recode;
+use crate::net::{Net, Socket};
+use crate::observe::Record;
+use std::io;
+use std::time::Duration;
+
+/// Rounds of a step before others get their turn: at 16 KiB a round and direction.
+const ROUNDS_MAX: usize = 4;
+
+impl<N: Net> Proxy<N> {
+    /// Joins an admitted client to a backend of the policy's choice.
+    pub(super) fn begin(&mut self, key: ClientKey, plan: Plan) -> Next {
+        let mut noted = self.note(key);
+        let mut tried = Tried::default();
+        // A pooled connection may close under a request that cannot be repeated: such a request
+        // gets a connection of its own (RFC 9112 §9.3.1).
+        let pooled = plan.method.is_idempotent();
+        let acquired = match self.acquire(&mut tried, plan.hash, pooled, &mut noted) {
+            Ok(acquired) => acquired,
+            Err(unavailable) => {
+                self.give_back_slot(key);
+                return self.answer(key, Some(&plan), self.sorry(unavailable), noted);
+            }
+        };
+        let half = if self.config.mode == Mode::Tcp { Half::Tunnel } else { Half::Head };
+        self.join(
+            Pair {
+                client: key,
+                upstream: acquired.upstream,
+                backend: acquired.backend,
+                plan,
+                request: half,
+                response: half,
+                recode: Recode::Keep,
+                after: After::Close,
+                upstream_stays: false,
+                interim: false,
+                attempts: 1,
+                tried,
+                sent: self.now.instant,
+                answered: None,
+                record: Record { noted, ..Record::default() },
+            },
+            &acquired,
+        )
+    }
+
+    /// Enters a pair, so that client, upstream and pair name one another.
+    fn join(&mut self, pair: Pair, acquired: &Acquired) -> Next {
+        let key = pair.client;
+        let pair = self.pairs.insert(pair);
+        let timeouts = &self.config.timeouts;
+        let limit = if acquired.connecting { timeouts.connect } else { timeouts.response };
+        if let Some(client) = self.clients.get_mut(key) {
+            client.state = ClientState::Paired(pair);
+            client.deadline = self.now.instant + limit;
+        }
+        if let Some(upstream) = self.upstreams.get_mut(acquired.upstream) {
+            upstream.pair = Some(pair);
+        }
+        Next::Again
+    }
+
+    /// What the client is told when there is no upstream for its request.
+    fn sorry(&self, unavailable: Unavailable) -> Answer<'static> {
+        match unavailable {
+            Unavailable::NoBackend => self.all_down(),
+            Unavailable::NoDescriptor => {
+                let reason = "the load balancer has no free descriptor; trying again may help";
+                Answer { status: 503, reason, location: None }
+            }
+        }
+    }
+
+    /// Moves what can move, then does what the verdict says.
+    pub(super) fn step_pair(&mut self, key: ClientKey, pair: PairKey) -> Next {
+        for _ in 0..ROUNDS_MAX {
+            let judged = self.with_exchange(pair, |exchange, attempts_max| {
+                let outcome = exchange.advance();
+                (outcome, verdict::verdict(&exchange.facts(attempts_max), outcome.err()))
+            });
+            let Some((outcome, verdict)) = judged else { return self.dismiss(key) };
+            if outcome == Ok(true) {
+                self.postpone(key, pair);
+            }
+            match verdict {
+                Verdict::Park if outcome == Ok(true) => {}
+                verdict => return self.carry_out(key, pair, verdict, outcome.err()),
+            }
+        }
+        Next::Yield
+    }
+
+    /// The deadline of a pair's wait has passed.
+    pub(super) fn expire_pair(&mut self, key: ClientKey, pair: PairKey) -> Next {
+        let trouble = Some(Trouble::Expired);
+        let verdict = self.with_exchange(pair, |exchange, attempts_max| {
+            verdict::verdict(&exchange.facts(attempts_max), trouble)
+        });
+        match verdict {
+            Some(verdict) => self.carry_out(key, pair, verdict, trouble),
+            None => self.dismiss(key),
+        }
+    }
+
+    /// Runs `act` on a pair with both its connections at hand.
+    fn with_exchange<T>(
+        &mut self,
+        key: PairKey,
+        act: impl FnOnce(&mut Exchange<'_, N::Socket>, u8) -> T,
+    ) -> Option<T> {
+        let pair = self.pairs.get_mut(key)?;
+        let client = self.clients.get_mut(pair.client)?;
+        let upstream = self.upstreams.get_mut(pair.upstream)?;
+        // A response to the wrong client would be worse than a crash.
+        assert!(client.state == ClientState::Paired(key), "a pair's client names the pair");
+        assert!(upstream.pair == Some(key), "a pair's upstream names the pair");
+        let mut exchange = Exchange {
+            client_ip: client.ip,
+            client: &mut client.conn,
+            host: self.cluster.name(pair.backend),
+            upstream,
+            pair,
+            manners: &self.manners,
+            heads: &mut self.heads,
+            pool: &mut self.pool,
+            now: self.now.instant,
+        };
+        Some(act(&mut exchange, self.config.attempts_max))
+    }
+
+    /// Something moved: the wait begins anew, for whatever the exchange now waits for.
+    fn postpone(&mut self, key: ClientKey, pair: PairKey) {
+        let (Some(pair), Some(client)) = (self.pairs.get(pair), self.clients.get_mut(key)) else {
+            return;
+        };
+        let connecting = self.upstreams.get(pair.upstream).is_some_and(|up| up.is_connecting);
+        if !connecting {
+            let limit = wait_limit(&self.config.timeouts, pair.request, pair.response);
+            client.deadline = self.now.instant + limit;
+        }
+    }
+
+    /// One match carries out every verdict.
+    fn carry_out(
+        &mut self,
+        key: ClientKey,
+        pair: PairKey,
+        verdict: Verdict,
+        trouble: Option<Trouble>,
+    ) -> Next {
+        if let Some(trouble) = trouble {
+            self.blame(pair, trouble);
+        }
+        match verdict {
+            Verdict::Park => Next::Park,
+            Verdict::Finish => self.finish(key, pair, None),
+            Verdict::FinishEarly => self.finish(key, pair, Some(After::Linger)),
+            Verdict::Retry => self.retry(key, pair),
+            Verdict::Reply(refusal) => {
+                let Some(ended) = self.detach(key, pair, false) else { return self.dismiss(key) };
+                self.give_back_slot(key);
+                self.answer(key, Some(&ended.plan), refusal.into(), ended.record.noted)
+            }
+            Verdict::Abort => self.abort(key, pair, trouble),
+        }
+    }
+
+    /// Tells the cluster whose fault it was, and remembers who failed this request.
+    fn blame(&mut self, key: PairKey, trouble: Trouble) {
+        let Some(pair) = self.pairs.get(key) else { return };
+        let Some(upstream) = self.upstreams.get(pair.upstream) else { return };
+        let (backend, unanswered) = (pair.backend, pair.response == Half::Head && !pair.interim);
+        let (connecting, reused) = (upstream.is_connecting, upstream.reused);
+        let failed = match trouble {
+            Trouble::ConnectFailed(kind) => self.connect_failed(backend, kind),
+            Trouble::Expired if connecting => self.connect_failed(backend, io::ErrorKind::TimedOut),
+            // A pooled connection may close at any time: that says nothing about the server.
+            Trouble::UpstreamClosed if reused => false,
+            Trouble::UpstreamClosed if unanswered => {
+                self.cluster.failed(backend);
+                self.observe(backend, Observation::Unanswered);
+                true
+            }
+            Trouble::UpstreamClosed | Trouble::UpstreamMalformed(_) | Trouble::Expired => {
+                self.cluster.failed(backend);
+                true
+            }
+            Trouble::ClientGone | Trouble::ClientMalformed => false,
+        };
+        if let Some(pair) = self.pairs.get_mut(key).filter(|_| failed) {
+            pair.tried.backends.push(backend);
+        }
+    }
+
+    /// A client's request could not connect; true when all addresses of the backend have failed.
+    pub(super) fn connect_failed(&mut self, backend: usize, kind: io::ErrorKind) -> bool {
+        let out = self.cluster.address_failed(backend);
+        if out {
+            self.cluster.failed(backend);
+            self.observe(backend, Observation::ConnectFailed(kind));
+        }
+        out
+    }
+
+    /// Takes a pair apart: its upstream is released, its client holds only the slot.
+    fn detach(&mut self, key: ClientKey, pair: PairKey, reusable: bool) -> Option<Pair> {
+        let pair = self.pairs.remove(pair)?;
+        self.settle_accounts(&pair);
+        self.release_upstream(&pair, reusable);
+        self.clients.get_mut(key)?.state = ClientState::Admitted;
+        Some(pair)
+    }
+
+    /// Tells the cluster what it learnt from an exchange that is over.
+    fn settle_accounts(&mut self, pair: &Pair) {
+        let Some(answered) = pair.answered else { return };
+        self.cluster.address_works(pair.backend);
+        if pair.record.status >= 500 {
+            self.cluster.failed(pair.backend);
+        }
+        if let Some(transition) = self.cluster.served(pair.backend, pair.sent, answered) {
+            self.tell(pair.backend, &transition);
+        }
+    }
+
+    /// The exchange is complete: the upstream to the pool, the client to what follows.
+    fn finish(&mut self, key: ClientKey, pair: PairKey, instead: Option<After>) -> Next {
+        let stays = self.pairs.get(pair).is_some_and(|pair| pair.upstream_stays);
+        let reusable = stays && instead.is_none();
+        let Some(ended) = self.detach(key, pair, reusable) else { return self.dismiss(key) };
+        self.give_back_slot(key);
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        client.state = ClientState::Replying(instead.unwrap_or(ended.after));
+        let ip = client.ip;
+        self.log(ip, ended.plan.since, &ended.record);
+        Next::Again
+    }
+
+    /// Another connection gets the same request, from its first byte.
+    fn retry(&mut self, key: ClientKey, pair: PairKey) -> Next {
+        let Some(mut pair) = self.detach(key, pair, false) else { return self.dismiss(key) };
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        if client.conn.end.inbox.is_held() {
+            client.conn.end.inbox.rewind();
+        }
+        let noted = &mut pair.record.noted;
+        match self.acquire(&mut pair.tried, pair.plan.hash, false, noted) {
+            Ok(acquired) => {
+                pair.upstream = acquired.upstream;
+                pair.backend = acquired.backend;
+                pair.attempts = pair.attempts.saturating_add(1);
+                pair.sent = self.now.instant;
+                pair.request = pair.response;
+                self.join(pair, &acquired)
+            }
+            Err(unavailable) => {
+                self.give_back_slot(key);
+                self.answer(key, Some(&pair.plan), self.sorry(unavailable), pair.record.noted)
+            }
+        }
+    }
+
+    /// Cuts the exchange off. Where the framing shows the client that something is missing it
+    /// gets what has come and an end; where it does not, or nobody is there, a reset.
+    fn abort(&mut self, key: ClientKey, pair: PairKey, trouble: Option<Trouble>) -> Next {
+        let Some(ended) = self.detach(key, pair, false) else { return self.dismiss(key) };
+        self.give_back_slot(key);
+        let by_server =
+            matches!(trouble, Some(Trouble::UpstreamClosed | Trouble::UpstreamMalformed(_)));
+        let shows = match ended.response {
+            Half::Body(Body::UntilClose) => ended.recode == Recode::Enchunk,
+            Half::Body(_) => ended.recode == Recode::Keep,
+            Half::Head | Half::Tunnel | Half::Done => false,
+        };
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        let ip = client.ip;
+        if by_server && shows {
+            client.state = ClientState::Replying(After::Linger);
+        } else {
+            client.conn.socket.reset_on_drop();
+        }
+        self.log(ip, ended.plan.since, &ended.record);
+        if by_server && shows { Next::Again } else { self.dismiss(key) }
+    }
+
+    /// The client of this pair is gone, table entry and all.
+    pub(super) fn drop_pair(&mut self, pair: PairKey) {
+        if let Some(pair) = self.pairs.remove(pair) {
+            self.settle_accounts(&pair);
+            self.release_upstream(&pair, false);
+            self.free_slot();
+        }
+    }
+}
+
+/// How long the exchange may stand still, by what it waits for.
+fn wait_limit(timeouts: &Timeouts, request: Half, response: Half) -> Duration {
+    match (request, response) {
+        (Half::Tunnel, _) | (_, Half::Tunnel) => timeouts.tunnel,
+        (Half::Done, Half::Head) => timeouts.response,
+        (Half::Head | Half::Body(_) | Half::Done, Half::Head | Half::Body(_) | Half::Done) => {
+            timeouts.idle
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Health checks: when they run, and their connections. What they send and how they are judged is
+//! decided by `health::check`.
+
+use super::conn::{Conn, Filled, Flushed, Input};
+use super::{BackendKind, ProbeKey, Proxy};
+use crate::base::buffer::Pool;
+use crate::base::table::Id;
+use crate::base::time::Instant;
+use crate::base::wheel::Timer;
+use crate::health::check;
+use crate::health::{Check, Observation, ProbeFault, Settings};
+use crate::http::body::Body;
+use crate::http::chunked::Piece;
+use crate::http::framing;
+use crate::http::head::{self, Method, Parse, ResponseHead};
+use crate::net::{self, Net, Socket};
+use std::io;
+
+/// Bytes of an answer's body that are looked at: a load report is two numbers.
+const BODY_BYTES_MAX: usize = 64;
+
+/// A health check's connection.
+#[derive(Debug)]
+pub struct Probe<S> {
+    pub conn: Conn<S>,
+    backend: usize,
+    is_connecting: bool,
+    /// Status and the rest of the body, once the head has come.
+    answer: Option<(u16, Body)>,
+    body: Vec<u8>,
+    started: Instant,
+    deadline: Instant,
+    pub timer: Timer,
+    /// It is in the run queue already.
+    pub queued: bool,
+}
+
+impl<S: Socket> Probe<S> {
+    /// Moves what can move; the outcome, once there is one.
+    fn advance(
+        &mut self,
+        settings: &Settings,
+        host: &str,
+        head: &mut ResponseHead,
+        pool: &mut Pool,
+    ) -> Option<Result<(), ProbeFault>> {
+        if self.is_connecting {
+            match self.connect(settings, host, pool) {
+                Ok(false) => return None,
+                Ok(true) if settings.check == Check::Tcp => return Some(Ok(())),
+                Ok(true) => {}
+                Err(error) => return Some(Err(ProbeFault::Connect(error.kind()))),
+            }
+        }
+        if self.conn.flush(pool) == Flushed::Failed {
+            return Some(Err(ProbeFault::Broken));
+        }
+        loop {
+            let filled = self.conn.fill(pool);
+            if let Some(outcome) = self.read(settings, head) {
+                return Some(outcome);
+            }
+            if filled != Filled::Something {
+                return None;
+            }
+        }
+    }
+
+    /// True once connected, the request then being in the outbox.
+    fn connect(&mut self, settings: &Settings, host: &str, pool: &mut Pool) -> io::Result<bool> {
+        if !self.conn.writable {
+            return Ok(false);
+        }
+        self.conn.writable = self.conn.socket.connected()?;
+        self.is_connecting = !self.conn.writable;
+        if !self.is_connecting && settings.check == Check::Http {
+            let mut request = Vec::new();
+            check::request(&settings.path, host, &mut request);
+            self.conn.end.outbox.append(&request, pool);
+        }
+        Ok(!self.is_connecting)
+    }
+
+    /// Judges what has come so far.
+    fn read(
+        &mut self,
+        settings: &Settings,
+        head: &mut ResponseHead,
+    ) -> Option<Result<(), ProbeFault>> {
+        let broken = Some(Err(ProbeFault::Broken));
+        let end = &mut self.conn.end;
+        while self.answer.is_none() {
+            match head::response(end.inbox.data(), head) {
+                Parse::Partial if end.input == Input::Open => return None,
+                Parse::Partial | Parse::Refused(_) => return broken,
+                Parse::Complete => end.inbox.consume(head.bytes),
+            }
+            if head.status >= 200 {
+                let Ok(body) = framing::response(head, Method::Get) else { return broken };
+                self.answer = Some((head.status, body));
+            }
+        }
+        let (status, body) = self.answer.as_mut()?;
+        while !end.inbox.is_empty() && !body.is_ended() {
+            let data = end.inbox.data();
+            let count = match body.next(data) {
+                Ok(Piece::Data(count)) => {
+                    let wanted = count.min(BODY_BYTES_MAX.saturating_sub(self.body.len()));
+                    self.body.extend_from_slice(&data[..wanted]);
+                    count
+                }
+                Ok(Piece::Framing(count)) => count,
+                Err(_) => return broken,
+            };
+            end.inbox.consume(count);
+        }
+        let complete = body.is_ended() || (*body == Body::UntilClose && end.input == Input::Ended);
+        if complete {
+            return Some(check::judge(*status, settings.expect));
+        }
+        if end.input == Input::Open { None } else { broken }
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// Plans the first probe of every backend.
+    pub(super) fn schedule_first_probes(&mut self) {
+        if self.cluster.check() != Check::Off {
+            for backend in 0..self.cluster.len() {
+                let due = self.cluster.schedule_first(backend, self.now.instant);
+                self.arm_probe(backend, due);
+            }
+        }
+    }
+
+    /// Probes every backend now, because of the number of requests.
+    pub(super) fn probe_all(&mut self) {
+        for backend in 0..self.cluster.len() {
+            self.start_probe(backend);
+        }
+    }
+
+    /// The timer of a backend's next probe has fired.
+    pub(super) fn probe_timer_fired(&mut self, backend: usize) {
+        if backend >= self.cluster.len() {
+            return;
+        }
+        self.cluster.timer(backend).fired();
+        let due = self.cluster.probe_due(backend);
+        if due <= self.now.instant {
+            self.start_probe(backend);
+        } else {
+            self.arm_probe(backend, due);
+        }
+    }
+
+    fn arm_probe(&mut self, backend: usize, due: Instant) {
+        let id = Id::numbered::<BackendKind>(backend as u32);
+        self.wheel.arm(self.cluster.timer(backend), due, id);
+    }
+
+    fn start_probe(&mut self, backend: usize) {
+        if self.cluster.probe(backend).is_some() {
+            return;
+        }
+        if self.cluster.check() == Check::Off {
+            self.observe(backend, Observation::TrialDue);
+            return;
+        }
+        match self.net.connect(self.cluster.address(backend)) {
+            Ok(socket) => self.enter_probe(backend, socket),
+            // Nothing to hold against the backend; the next probe comes at its time.
+            Err(error) if net::is_shortage(&error) => self.plan_next_probe(backend),
+            Err(error) => {
+                let fault = ProbeFault::Connect(error.kind());
+                self.judge_probe(backend, self.now.instant, Err(fault), &[]);
+            }
+        }
+    }
+
+    fn enter_probe(&mut self, backend: usize, socket: N::Socket) {
+        let now = self.now.instant;
+        let key = self.probes.insert(Probe {
+            conn: Conn::connecting(socket),
+            backend,
+            is_connecting: true,
+            answer: None,
+            body: Vec::new(),
+            started: now,
+            deadline: now + self.config.health.timeout,
+            timer: Timer::new(),
+            queued: false,
+        });
+        let Some(probe) = self.probes.get_mut(key) else { return };
+        if self.net.register(&mut probe.conn.socket, key.into()).is_err() {
+            self.remove_probe(key);
+            return self.plan_next_probe(backend);
+        }
+        self.wheel.arm(&mut probe.timer, probe.deadline, key.into());
+        *self.cluster.probe(backend) = Some(key);
+    }
+
+    /// Lets one probe do what it can.
+    pub(super) fn step_probe(&mut self, key: ProbeKey) {
+        let Some(probe) = self.probes.get_mut(key) else { return };
+        let host = self.cluster.name(probe.backend);
+        let settings = self.cluster.settings();
+        let head = &mut self.heads.response;
+        let outcome = match probe.advance(settings, host, head, &mut self.pool) {
+            Some(outcome) => outcome,
+            None if probe.deadline <= self.now.instant => Err(ProbeFault::TimedOut),
+            None => {
+                probe.conn.settle(&mut self.pool);
+                return self.wheel.arm(&mut probe.timer, probe.deadline, key.into());
+            }
+        };
+        let (backend, started) = (probe.backend, probe.started);
+        let body = std::mem::take(&mut probe.body);
+        self.remove_probe(key);
+        *self.cluster.probe(backend) = None;
+        self.judge_probe(backend, started, outcome, &body);
+    }
+
+    fn remove_probe(&mut self, key: ProbeKey) {
+        if let Some(mut probe) = self.probes.remove(key) {
+            self.wheel.cancel(&mut probe.timer);
+            probe.conn.close(&mut self.pool);
+        }
+    }
+
+    fn judge_probe(
+        &mut self,
+        backend: usize,
+        started: Instant,
+        outcome: Result<(), ProbeFault>,
+        body: &[u8],
+    ) {
+        let observation = match outcome {
+            Ok(()) => {
+                self.cluster.address_works(backend);
+                self.cluster.probed(backend, self.now.instant.since(started), body);
+                Observation::ProbePassed { started }
+            }
+            Err(ProbeFault::Connect(_)) if !self.cluster.address_failed(backend) => {
+                // Another address of the same name is tried before anything is held against it.
+                return self.start_probe(backend);
+            }
+            Err(fault) => Observation::ProbeFailed { started, fault },
+        };
+        self.observe(backend, observation);
+    }
+
+    /// With checks off there is something to do only for a backend that is down: trusting it again.
+    fn plan_next_probe(&mut self, backend: usize) {
+        if self.cluster.check() == Check::Off && self.cluster.is_up(backend) {
+            return;
+        }
+        let due = self.cluster.schedule(backend, self.now.instant);
+        self.arm_probe(backend, due);
+    }
+
+    /// Takes in evidence about a backend. When the belief changes, or could soon, it is told and
+    /// the next probe is planned anew.
+    pub(super) fn observe(&mut self, backend: usize, observation: Observation) {
+        let transition = self.cluster.observe(backend, observation, self.now.instant);
+        if let Some(transition) = transition {
+            self.tell(backend, &transition);
+        }
+        if self.cluster.probe(backend).is_none() {
+            self.plan_next_probe(backend);
+        }
+    }
+}

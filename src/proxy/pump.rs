@@ -1,0 +1,163 @@
+//! One half-duplex move: inbox → framing → outbox. Pure: no socket, no clock.
+
+use crate::base::buffer::{Buffer, Pool};
+use crate::http::body::Body;
+use crate::http::chunked::{Malformed, Piece};
+use crate::http::forward::Recode;
+
+/// Room a chunk needs beside its data: four digits of size (a buffer is 16 KiB), two CRLF.
+const CHUNK_FRAMING: usize = 8;
+
+/// What ends a chunked body that has no trailer section (RFC 9112 §7.1).
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Moves what belongs to `body` as far as there is room; how many bytes left `from`.
+///
+/// Progress: with data in `from`, room in `to` and a body that has not ended, at least one byte
+/// moves (two storages of room for [`Recode::Enchunk`] aside: an empty `to` always suffices).
+pub fn pump(
+    body: &mut Body,
+    recode: Recode,
+    from: &mut Buffer,
+    to: &mut Buffer,
+    pool: &mut Pool,
+) -> Result<usize, Malformed> {
+    match recode {
+        Recode::Keep => {
+            let ready = from.data().len().min(to.room());
+            let count = body.admit(&from.data()[..ready])?;
+            Ok(to.take_from(from, count, pool))
+        }
+        Recode::Dechunk => dechunk(body, from, to, pool),
+        Recode::Enchunk => Ok(enchunk(from, to, pool)),
+    }
+}
+
+fn dechunk(
+    body: &mut Body,
+    from: &mut Buffer,
+    to: &mut Buffer,
+    pool: &mut Pool,
+) -> Result<usize, Malformed> {
+    let mut moved = 0;
+    while !from.is_empty() && !body.is_ended() && to.room() > 0 {
+        let ready = from.data().len().min(to.room());
+        let count = match body.next(&from.data()[..ready])? {
+            Piece::Data(count) => to.append(&from.data()[..count], pool),
+            Piece::Framing(count) => count,
+        };
+        from.consume(count);
+        moved += count;
+    }
+    Ok(moved)
+}
+
+fn enchunk(from: &mut Buffer, to: &mut Buffer, pool: &mut Pool) -> usize {
+    let count = from.data().len().min(to.room().saturating_sub(CHUNK_FRAMING));
+    if count == 0 {
+        return 0;
+    }
+    let mut size = *b"0000\r\n";
+    for (at, digit) in size[..4].iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[count >> (12 - 4 * at) & 15];
+    }
+    to.append(&size, pool);
+    to.append(&from.data()[..count], pool);
+    to.append(b"\r\n", pool);
+    from.consume(count);
+    count
+}
+
+/// Writes the end of a body that came until close; false when there is no room yet.
+pub fn finish(recode: Recode, to: &mut Buffer, pool: &mut Pool) -> bool {
+    if recode != Recode::Enchunk {
+        return true;
+    }
+    let fits = to.room() >= LAST_CHUNK.len();
+    if fits {
+        to.append(LAST_CHUNK, pool);
+    }
+    fits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::chunked::Chunked;
+
+    /// Pumps `input` in two pieces cut at `cut`, draining `to` every time; what came out.
+    fn run(mut body: Body, recode: Recode, input: &[u8], cut: usize) -> Result<Vec<u8>, Malformed> {
+        let mut pool = Pool::new();
+        let (mut from, mut to) = (Buffer::new(), Buffer::new());
+        let mut out = Vec::new();
+        for part in [&input[..cut], &input[cut..]] {
+            from.append(part, &mut pool);
+            loop {
+                let moved = pump(&mut body, recode, &mut from, &mut to, &mut pool)?;
+                out.extend_from_slice(to.data());
+                to.consume(to.data().len());
+                if moved == 0 {
+                    break;
+                }
+            }
+        }
+        if body == Body::UntilClose {
+            assert!(finish(recode, &mut to, &mut pool));
+            out.extend_from_slice(to.data());
+        }
+        out.extend_from_slice(b"|");
+        out.extend_from_slice(from.data());
+        Ok(out)
+    }
+
+    #[test]
+    fn every_recoding_under_every_split() {
+        let chunked = b"3\r\nabc\r\n1;x\r\nd\r\n0\r\nT: u\r\n\r\nrest";
+        for cut in 0..=chunked.len() {
+            let body = Body::Chunked(Chunked::new());
+            let kept = run(body, Recode::Keep, chunked, cut).expect("well-formed");
+            assert_eq!(kept, b"3\r\nabc\r\n1;x\r\nd\r\n0\r\nT: u\r\n\r\n|rest", "cut at {cut}");
+            let plain = run(body, Recode::Dechunk, chunked, cut).expect("well-formed");
+            assert_eq!(plain, b"abcd|rest", "cut at {cut}");
+        }
+        for cut in 0..=4 {
+            let out = run(Body::UntilClose, Recode::Enchunk, b"abcd", cut).expect("no framing");
+            let text = String::from_utf8_lossy(&out).replace("000", "");
+            let expected = match cut {
+                0 | 4 => "4\r\nabcd\r\n0\r\n\r\n|".to_string(),
+                _ => format!(
+                    "{cut}\r\n{}\r\n{}\r\n{}\r\n0\r\n\r\n|",
+                    &"abcd"[..cut],
+                    4 - cut,
+                    &"abcd"[cut..]
+                ),
+            };
+            assert_eq!(text, expected, "cut at {cut}");
+        }
+        assert_eq!(run(Body::Length(2), Recode::Keep, b"abc", 1).expect("plain"), b"ab|c");
+    }
+
+    #[test]
+    fn a_full_outbox_stops_the_pump_and_nothing_is_lost() {
+        let mut pool = Pool::new();
+        let (mut from, mut to) = (Buffer::new(), Buffer::new());
+        let mut body = Body::UntilClose;
+        let big = vec![b'x'; to.room()];
+        for recode in [Recode::Keep, Recode::Enchunk] {
+            from.append(&big, &mut pool);
+            to.append(b"y", &mut pool);
+            let first = pump(&mut body, recode, &mut from, &mut to, &mut pool).expect("plain");
+            assert_eq!(from.data().len() + first, big.len());
+            assert_eq!(pump(&mut body, recode, &mut from, &mut to, &mut pool), Ok(0));
+            assert!(!(recode == Recode::Enchunk) || !finish(recode, &mut to, &mut pool));
+            from.clear(&mut pool);
+            to.clear(&mut pool);
+        }
+    }
+
+    #[test]
+    fn a_malformed_body_is_reported() {
+        let body = Body::Chunked(Chunked::new());
+        assert_eq!(run(body, Recode::Keep, b"x\r\n", 1), Err(Malformed));
+    }
+}

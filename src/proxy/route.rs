@@ -1,0 +1,99 @@
+//! What to do with a request, from its head alone: forward it, or refuse it. Pure.
+
+use crate::balance::{self, Strategy};
+use crate::base::time::Instant;
+use crate::http::body::Body;
+use crate::http::forward;
+use crate::http::framing;
+use crate::http::head::{Method, Refusal, RequestHead, Version};
+use crate::http::target::{self, Target};
+use std::net::IpAddr;
+
+/// What is remembered of a request while it is served.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Bytes of its head.
+    pub head_bytes: usize,
+    pub method: Method,
+    pub version: Version,
+    /// Where it is for; its spans are good as long as the head is in the inbox.
+    pub target: Target,
+    /// How its body is framed.
+    pub body: Body,
+    /// The client would send another request on this connection.
+    pub keep_alive: bool,
+    /// The connection may become a tunnel.
+    pub upgrade: bool,
+    /// What the hash strategies choose by; 0 for the others.
+    pub hash: u64,
+    /// When it was complete.
+    pub since: Instant,
+}
+
+/// By what the hash strategies choose.
+#[derive(Clone, Copy, Debug)]
+pub struct HashBy<'a> {
+    pub strategy: Strategy,
+    /// Field name for [`Strategy::Header`].
+    pub field: &'a str,
+    pub client: IpAddr,
+}
+
+/// Reads the request's intent off its head.
+///
+/// Errors: what the head says cannot be served, with the status for it.
+pub fn plan(
+    bytes: &[u8],
+    head: &RequestHead,
+    by: &HashBy<'_>,
+    since: Instant,
+) -> Result<Plan, Refusal> {
+    let target = target::target(bytes, head)?;
+    let body = framing::request(head)?;
+    if let Some(expect) = head.fields.expect
+        && !expect.of(bytes).eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Refusal { status: 417, reason: "only 100-continue can be expected here" });
+    }
+    Ok(Plan {
+        head_bytes: head.bytes,
+        method: head.method,
+        version: head.version,
+        target,
+        body,
+        keep_alive: head.keeps_alive(),
+        upgrade: body == Body::Empty && forward::asks_upgrade(bytes, head),
+        hash: hash(bytes, head, by),
+        since,
+    })
+}
+
+fn hash(bytes: &[u8], head: &RequestHead, by: &HashBy<'_>) -> u64 {
+    match by.strategy {
+        Strategy::Source => hash_of_address(by.client),
+        Strategy::Uri => balance::hash(head.target.of(bytes)),
+        Strategy::Header => {
+            let line = head.fields.find_text(bytes, by.field.as_bytes());
+            line.map_or_else(
+                || hash_of_address(by.client),
+                |line| balance::hash(line.value.of(bytes)),
+            )
+        }
+        Strategy::First
+        | Strategy::RoundRobin
+        | Strategy::Random
+        | Strategy::LeastConn
+        | Strategy::LeastTime
+        | Strategy::LeastLoad
+        | Strategy::Rank
+        | Strategy::PowerOfTwo => 0,
+    }
+}
+
+/// The hash of a client's address, also what TCP mode chooses by.
+pub fn hash_of_address(client: IpAddr) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(v4) => balance::hash(&v4.octets()),
+        IpAddr::V6(v6) => balance::hash(&v6.octets()),
+    }
+}

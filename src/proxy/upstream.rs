@@ -1,0 +1,240 @@
+//! Connections to backends: opened, lent to a pair, pooled while idle, dropped when they stir.
+
+use super::conn::Conn;
+use super::exchange::Pair;
+use super::{PairKey, Proxy, UpstreamKey};
+use crate::base::time::Instant;
+use crate::base::wheel::Timer;
+use crate::net::Net;
+use crate::observe::access::Noted;
+use std::io;
+
+/// Idle connections kept per backend beyond as many as are in use.
+const SPARE_MAX: usize = 64;
+
+/// A connection to a backend.
+#[derive(Debug)]
+pub struct Upstream<S> {
+    pub conn: Conn<S>,
+    /// The pair it works for; idle without one.
+    pub pair: Option<PairKey>,
+    pub is_connecting: bool,
+    /// A byte of its pair's request was written.
+    pub sent: bool,
+    /// It has served an exchange before this one.
+    pub reused: bool,
+    /// When an idle one is closed.
+    deadline: Instant,
+    timer: Timer,
+    /// It is in the run queue already.
+    pub queued: bool,
+}
+
+/// An upstream for a request, counted as in flight with its backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Acquired {
+    pub upstream: UpstreamKey,
+    pub backend: usize,
+    pub connecting: bool,
+}
+
+/// Why there is no upstream for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// No backend is left to try.
+    NoBackend,
+    /// This machine has no descriptor or port left.
+    NoDescriptor,
+}
+
+/// Backends one request has tried.
+#[derive(Debug, Default)]
+pub struct Tried {
+    /// Those that failed it.
+    pub backends: Vec<usize>,
+    /// One believed down was tried because no other was left: that is done once.
+    pub last_resort: bool,
+}
+
+impl<N: Net> Proxy<N> {
+    /// An upstream to the backend the policy picks, from the pool if `pooled` and there is one.
+    /// Tries one backend after the other as long as connecting fails at once.
+    pub(super) fn acquire(
+        &mut self,
+        tried: &mut Tried,
+        hash: u64,
+        pooled: bool,
+        noted: &mut Option<Box<Noted>>,
+    ) -> Result<Acquired, Unavailable> {
+        let mut made_room = false;
+        loop {
+            let backend = self.choose(tried, hash, noted).ok_or(Unavailable::NoBackend)?;
+            if pooled && let Some(upstream) = self.checkout(backend) {
+                self.count_begun(backend);
+                return Ok(Acquired { upstream, backend, connecting: false });
+            }
+            match self.connect(backend) {
+                Ok(upstream) => {
+                    self.count_begun(backend);
+                    return Ok(Acquired { upstream, backend, connecting: true });
+                }
+                Err(error) if crate::net::is_shortage(&error) => {
+                    if made_room || !self.drop_an_idle_upstream() {
+                        return Err(Unavailable::NoDescriptor);
+                    }
+                    made_room = true;
+                }
+                Err(error) => {
+                    if self.connect_failed(backend, error.kind()) {
+                        tried.backends.push(backend);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The backend to try next: never one again while another is eligible; one believed down only
+    /// when none is believed up.
+    fn choose(
+        &mut self,
+        tried: &mut Tried,
+        hash: u64,
+        noted: &mut Option<Box<Noted>>,
+    ) -> Option<usize> {
+        let now = self.now.instant;
+        let mut avoided = &tried.backends[..];
+        let mut picked = self.cluster.pick(avoided, hash, now);
+        if picked.is_none() && !avoided.is_empty() {
+            avoided = &[];
+            picked = self.cluster.pick(avoided, hash, now);
+        }
+        if let (Some(picked), Some(noted)) = (picked, noted.as_mut()) {
+            noted.why = self.cluster.explain(picked, avoided, hash, now);
+        }
+        if picked.is_none() && !tried.last_resort {
+            tried.last_resort = true;
+            picked = self.cluster.last_resort(&tried.backends);
+            if let Some(noted) = noted.as_mut().filter(|_| picked.is_some()) {
+                noted.why =
+                    String::from("no server is believed up; this one is the least suspicious");
+            }
+        }
+        if let (Some(picked), Some(noted)) = (picked, noted.as_mut()) {
+            noted.backend = self.cluster.name(picked).to_string();
+        }
+        picked
+    }
+
+    /// One more pair with this backend; every so many requests all backends are probed (`-R`).
+    fn count_begun(&mut self, backend: usize) {
+        if self.cluster.began(backend) {
+            self.probe_all();
+        }
+    }
+
+    /// The most recently used idle connection of this backend that has not stirred since.
+    fn checkout(&mut self, backend: usize) -> Option<UpstreamKey> {
+        while let Some(key) = self.cluster.pool(backend).pop() {
+            let Some(upstream) = self.upstreams.get_mut(key) else { continue };
+            if upstream.conn.is_quiet() {
+                upstream.reused = true;
+                upstream.sent = false;
+                return Some(key);
+            }
+            // Bytes or an end nobody asked for: it is not fit for a request any more.
+            self.close_upstream(key);
+        }
+        None
+    }
+
+    fn connect(&mut self, backend: usize) -> io::Result<UpstreamKey> {
+        let socket = self.net.connect(self.cluster.address(backend))?;
+        let key = self.upstreams.insert(Upstream {
+            conn: Conn::connecting(socket),
+            pair: None,
+            is_connecting: true,
+            sent: false,
+            reused: false,
+            deadline: Instant::NEVER,
+            timer: Timer::new(),
+            queued: false,
+        });
+        if let Some(upstream) = self.upstreams.get_mut(key) {
+            upstream.conn.registered = true;
+            if let Err(error) = self.net.register(&mut upstream.conn.socket, key.into()) {
+                self.close_upstream(key);
+                return Err(error);
+            }
+        }
+        Ok(key)
+    }
+
+    /// An upstream leaves its pair: to the pool if it can serve again, else closed.
+    pub(super) fn release_upstream(&mut self, pair: &Pair, reusable: bool) {
+        self.cluster.ended(pair.backend);
+        let Some(upstream) = self.upstreams.get(pair.upstream) else { return };
+        let clean = reusable && upstream.conn.is_calm() && !self.manners.draining;
+        let upstreams = &self.upstreams;
+        let is_open = |key| upstreams.get(key).is_some();
+        if !clean || !self.cluster.wants_idle(pair.backend, SPARE_MAX, is_open) {
+            return self.close_upstream(pair.upstream);
+        }
+        let Some(upstream) = self.upstreams.get_mut(pair.upstream) else { return };
+        upstream.pair = None;
+        upstream.conn.settle(&mut self.pool);
+        upstream.deadline = self.now.instant + self.config.timeouts.pool;
+        let deadline = upstream.deadline;
+        self.wheel.arm(&mut upstream.timer, deadline, pair.upstream.into());
+        let stirs = upstream.conn.readable;
+        self.cluster.pool(pair.backend).push(pair.upstream);
+        if stirs {
+            self.wake(pair.upstream.into());
+        }
+    }
+
+    /// An event or the timer of an upstream without a pair: anything but silence ends it.
+    pub(super) fn step_idle_upstream(&mut self, key: UpstreamKey) {
+        let Some(upstream) = self.upstreams.get_mut(key) else { return };
+        upstream.conn.fill(&mut self.pool);
+        upstream.conn.settle(&mut self.pool);
+        let stirred = !upstream.conn.is_calm() || upstream.conn.readable;
+        if stirred || upstream.deadline <= self.now.instant {
+            // Its key stays in the pool, where it finds nothing.
+            return self.close_upstream(key);
+        }
+        let deadline = upstream.deadline;
+        self.wheel.arm(&mut upstream.timer, deadline, key.into());
+    }
+
+    /// The timer's node has fired.
+    pub(super) fn upstream_timer_fired(&mut self, key: UpstreamKey) {
+        if let Some(upstream) = self.upstreams.get_mut(key) {
+            upstream.timer.fired();
+            // One at work arms again when it comes back to the pool.
+            if upstream.pair.is_none() {
+                self.wake(key.into());
+            }
+        }
+    }
+
+    /// Closes a connection to a backend, whatever it was doing.
+    pub(super) fn close_upstream(&mut self, key: UpstreamKey) {
+        if let Some(mut upstream) = self.upstreams.remove(key) {
+            self.wheel.cancel(&mut upstream.timer);
+            upstream.conn.close(&mut self.pool);
+        }
+    }
+
+    /// Makes room for a new connection; false when no idle one is left.
+    fn drop_an_idle_upstream(&mut self) -> bool {
+        for backend in 0..self.cluster.len() {
+            while let Some(key) = self.cluster.pool(backend).pop() {
+                if self.upstreams.get(key).is_some() {
+                    self.close_upstream(key);
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}

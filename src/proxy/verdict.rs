@@ -1,0 +1,211 @@
+//! What becomes of a pair, from what is known about it: one total decision, pure.
+//!
+//! The rules: a request goes to another server when nothing of it can have been acted upon, or
+//! when doing it twice is the same as once, it is still held whole, and no byte of an answer has
+//! come (RFC 9110 §9.2.2, RFC 9112 §9.3.1). A response that stops short is cut short for the
+//! client too, so that it shows (RFC 9112 §8).
+
+use crate::http::head::Refusal;
+use std::io;
+
+/// How far one direction of an exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Head,
+    Body,
+    Tunnel,
+    Done,
+}
+
+/// What went wrong, if anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The client reset, or ended inside its message.
+    ClientGone,
+    /// The client's body breaks the framing.
+    ClientMalformed,
+    /// The server could not be connected to.
+    ConnectFailed(io::ErrorKind),
+    /// The server ended or reset, its response not being complete.
+    UpstreamClosed,
+    /// The server's response breaks the framing or a limit.
+    UpstreamMalformed(&'static str),
+    /// The deadline of the wait has passed.
+    Expired,
+}
+
+/// What is known about a pair.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    pub request: Phase,
+    pub response: Phase,
+    /// The connection to the server is not established.
+    pub connecting: bool,
+    /// A byte of the request was written to this connection.
+    pub sent: bool,
+    /// A byte of the answer has come.
+    pub answered: bool,
+    /// The request is still held whole.
+    pub held: bool,
+    pub idempotent: bool,
+    /// The wait is for the client: it owes request bytes, or room for response bytes.
+    pub client_owes: bool,
+    /// A further attempt is within the limit.
+    pub attempts_left: bool,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Wait for more.
+    Park,
+    /// Both messages are complete.
+    Finish,
+    /// The response is complete, the request is not: answer sent, connection not reusable.
+    FinishEarly,
+    /// Try another server.
+    Retry,
+    /// Answer in the server's stead.
+    Reply(Refusal),
+    /// Cut both connections.
+    Abort,
+}
+
+/// The decision.
+pub fn verdict(facts: &Facts, trouble: Option<Trouble>) -> Verdict {
+    match trouble {
+        None => settled(facts),
+        Some(Trouble::ClientGone) => Verdict::Abort,
+        Some(Trouble::ClientMalformed) => {
+            answer_or_abort(facts, 400, "the request body's chunked framing is malformed")
+        }
+        Some(Trouble::ConnectFailed(_)) => Verdict::Retry,
+        Some(Trouble::UpstreamClosed) => {
+            retry_or(facts, || answer_or_abort(facts, 502, "the server closed without an answer"))
+        }
+        Some(Trouble::UpstreamMalformed(reason)) => answer_or_abort(facts, 502, reason),
+        Some(Trouble::Expired) => expired(facts),
+    }
+}
+
+fn settled(facts: &Facts) -> Verdict {
+    match (facts.request, facts.response) {
+        (Phase::Done, Phase::Done) => Verdict::Finish,
+        (Phase::Head | Phase::Body, Phase::Done) => Verdict::FinishEarly,
+        (Phase::Tunnel, Phase::Done) | (Phase::Done, Phase::Tunnel) => Verdict::Park,
+        (_, Phase::Head | Phase::Body | Phase::Tunnel) => Verdict::Park,
+    }
+}
+
+fn retry_or(facts: &Facts, otherwise: impl Fn() -> Verdict) -> Verdict {
+    let repeatable = facts.idempotent && facts.held && facts.attempts_left;
+    match facts.response {
+        Phase::Head if !facts.answered && (!facts.sent || repeatable) => Verdict::Retry,
+        Phase::Head | Phase::Body | Phase::Tunnel | Phase::Done => otherwise(),
+    }
+}
+
+fn answer_or_abort(facts: &Facts, status: u16, reason: &'static str) -> Verdict {
+    match facts.response {
+        Phase::Head => Verdict::Reply(Refusal { status, reason }),
+        Phase::Body | Phase::Tunnel | Phase::Done => Verdict::Abort,
+    }
+}
+
+fn expired(facts: &Facts) -> Verdict {
+    if facts.connecting {
+        return Verdict::Retry;
+    }
+    let (status, reason) = if facts.client_owes {
+        (408, "the rest of the request did not come in time")
+    } else {
+        (504, "the server did not answer in time")
+    };
+    answer_or_abort(facts, status, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAITING: Facts = Facts {
+        request: Phase::Done,
+        response: Phase::Head,
+        connecting: false,
+        sent: true,
+        answered: false,
+        held: true,
+        idempotent: true,
+        client_owes: false,
+        attempts_left: true,
+    };
+
+    fn status(verdict: Verdict) -> u16 {
+        match verdict {
+            Verdict::Reply(refusal) => refusal.status,
+            other => panic!("{other:?} is no reply"),
+        }
+    }
+
+    #[test]
+    fn a_request_is_repeated_only_when_it_may_be() {
+        let closed = Some(Trouble::UpstreamClosed);
+        let post = Facts { idempotent: false, ..WAITING };
+        for (name, facts, repeated) in [
+            ("idempotent, held, unanswered", WAITING, true),
+            ("nothing sent, whatever it is", Facts { sent: false, held: false, ..post }, true),
+            ("not idempotent", post, false),
+            ("no longer held", Facts { held: false, ..WAITING }, false),
+            ("a byte of an answer came", Facts { answered: true, ..WAITING }, false),
+            (
+                "answered before anything was sent",
+                Facts { answered: true, sent: false, ..WAITING },
+                false,
+            ),
+            ("no attempt left", Facts { attempts_left: false, ..WAITING }, false),
+        ] {
+            assert_eq!(verdict(&facts, closed) == Verdict::Retry, repeated, "{name}");
+        }
+        assert_eq!(status(verdict(&post, closed)), 502);
+    }
+
+    #[test]
+    fn a_response_that_began_is_cut_not_replaced() {
+        let begun = Facts { response: Phase::Body, answered: true, ..WAITING };
+        for trouble in [
+            Trouble::UpstreamClosed,
+            Trouble::UpstreamMalformed("x"),
+            Trouble::Expired,
+            Trouble::ClientGone,
+            Trouble::ClientMalformed,
+        ] {
+            assert_eq!(verdict(&begun, Some(trouble)), Verdict::Abort, "{trouble:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_waited_for_decides_the_status() {
+        let expired = Some(Trouble::Expired);
+        assert_eq!(status(verdict(&WAITING, expired)), 504);
+        assert_eq!(status(verdict(&Facts { client_owes: true, ..WAITING }, expired)), 408);
+        assert_eq!(verdict(&Facts { connecting: true, ..WAITING }, expired), Verdict::Retry);
+    }
+
+    #[test]
+    fn without_trouble_only_completion_ends_it() {
+        use Phase::{Body, Done, Head, Tunnel};
+        for (request, response, expected) in [
+            (Done, Done, Verdict::Finish),
+            (Body, Done, Verdict::FinishEarly),
+            (Head, Head, Verdict::Park),
+            (Done, Head, Verdict::Park),
+            (Done, Body, Verdict::Park),
+            (Tunnel, Tunnel, Verdict::Park),
+            (Done, Tunnel, Verdict::Park),
+            (Tunnel, Done, Verdict::Park),
+        ] {
+            let facts = Facts { request, response, ..WAITING };
+            assert_eq!(verdict(&facts, None), expected, "{request:?} {response:?}");
+        }
+    }
+}

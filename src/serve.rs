@@ -1,0 +1,212 @@
+//! From a configuration to a running balancer: names looked up, files read, limits set, the port
+//! opened, the loop turned. Every failure is one sentence with the culprit and the mend.
+
+use crate::config::list::{FILE_BYTES_MAX, List};
+use crate::config::{BackendSpec, Config, LogTarget, Mode, quote};
+use crate::net::kernel::Kernel;
+use crate::net::listen;
+use crate::proxy::{Limits, Member, Proxy, Status};
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Descriptors kept for what is neither client nor upstream: files, probes, the poll.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// Largest page for `--error-page`, in bytes: with its head it must fit into one buffer.
+const PAGE_BYTES_MAX: u64 = 8 * 1024;
+
+const _: () = assert!(PAGE_BYTES_MAX as usize + 2048 <= crate::base::buffer::LARGE_BYTES);
+
+/// Why the program could not start or go on: one sentence for standard error.
+#[derive(Debug)]
+pub struct Failure(String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// Balances until a signal ends it. `listening` is told the address once clients can connect.
+///
+/// Errors: what the system refused, before the first client or while running.
+pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
+    let members = members(&config)?;
+    let error_pages = error_pages(&config)?;
+    let access = access_log(&config)?;
+    let limits = limits(&config);
+    let host = config.listen.host.as_deref();
+    let mut listener =
+        listen::listen(host, config.listen.port).map_err(|error| cannot_listen(&config, &error))?;
+    let system = |error: io::Error| Failure(format!("the system refused to poll: {error}"));
+    let address = listener.local_addr().map_err(system)?;
+    let mut kernel = Kernel::new(access).map_err(system)?;
+    kernel.listen(&mut listener).map_err(system)?;
+    eprintln!("{}", start_line(&config, address, &members));
+    listening(address);
+    let seed = listen::seed();
+    let mut proxy = Proxy::new(kernel, listener, config, members, limits, error_pages, seed);
+    loop {
+        if proxy.turn().map_err(system)? == Status::Ended {
+            return Ok(());
+        }
+    }
+}
+
+/// The backends of the command line and the list file, looked up. A name on the command line that
+/// is not known is an error; one in the file is a warning, and the others work.
+fn members(config: &Config) -> Result<Vec<Member>, Failure> {
+    let mut members = Vec::new();
+    for spec in &config.backends {
+        let addresses = addresses(spec).map_err(|error| {
+            let backend = &spec.endpoint;
+            Failure(format!("backend {backend}: {error}; check the name"))
+        })?;
+        members.push(Member { spec: spec.clone(), addresses });
+    }
+    if let Some(file) = &config.list_file {
+        members.extend(listed(file, &config.backends));
+    }
+    if members.is_empty() {
+        eprintln!(
+            "loadbalancer: no backend yet: every request is answered {}",
+            config.all_down_status
+        );
+    }
+    Ok(members)
+}
+
+fn listed(file: &Path, given: &[BackendSpec]) -> Vec<Member> {
+    let name = file.display().to_string();
+    let bytes = match read_at_most(file, FILE_BYTES_MAX as u64 + 1) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            eprintln!("loadbalancer: cannot read the list file {}: {error}", quote(&name));
+            return Vec::new();
+        }
+    };
+    let list = List::parse(&name, &bytes, given);
+    for warning in &list.warnings {
+        eprintln!("loadbalancer: {warning}");
+    }
+    let mut members = Vec::new();
+    for listed in list.backends {
+        match addresses(&listed.spec) {
+            Ok(addresses) => members.push(Member { spec: listed.spec, addresses }),
+            Err(error) => {
+                let (line, backend) = (listed.line, &listed.spec.endpoint);
+                eprintln!("loadbalancer: {name}:{line}: {backend}: {error}; check the name");
+            }
+        }
+    }
+    members
+}
+
+/// Where a backend may listen, in the order to try. Without a host it is on this machine.
+fn addresses(spec: &BackendSpec) -> io::Result<Vec<SocketAddr>> {
+    let port = spec.endpoint.port;
+    let Some(host) = &spec.endpoint.host else {
+        let local = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        return Ok(local.map(|ip| SocketAddr::from((ip, port))).to_vec());
+    };
+    let addresses = listen::resolve(host, port)?;
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    }
+    Ok(addresses)
+}
+
+fn read_at_most(file: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn error_pages(config: &Config) -> Result<HashMap<u16, Vec<u8>>, Failure> {
+    let mut pages = HashMap::new();
+    for (status, file) in &config.error_pages {
+        let name = quote(&file.display().to_string());
+        let bytes = read_at_most(file, PAGE_BYTES_MAX + 1)
+            .map_err(|error| Failure(format!("cannot read the error page {name}: {error}")))?;
+        if bytes.len() as u64 > PAGE_BYTES_MAX {
+            let message =
+                format!("the error page {name} is larger than {PAGE_BYTES_MAX} bytes; shorten it");
+            return Err(Failure(message));
+        }
+        pages.insert(*status, bytes);
+    }
+    Ok(pages)
+}
+
+fn access_log(config: &Config) -> Result<Option<File>, Failure> {
+    match &config.access_log {
+        None => Ok(None),
+        Some(LogTarget::Stdout) => {
+            let copy = io::stdout().as_fd().try_clone_to_owned();
+            let copy = copy.map_err(|error| Failure(format!("standard output: {error}")))?;
+            Ok(Some(File::from(copy)))
+        }
+        Some(LogTarget::File(path)) => {
+            let file = File::options().append(true).create(true).open(path).map_err(|error| {
+                let name = quote(&path.display().to_string());
+                Failure(format!("cannot open the log {name}: {error}; choose another file"))
+            })?;
+            Ok(Some(file))
+        }
+    }
+}
+
+/// What the open-file limit carries: each pair in flight has two descriptors.
+fn limits(config: &Config) -> Limits {
+    let files = listen::raise_file_limit().unwrap_or(1024);
+    let free = files.saturating_sub(DESCRIPTORS_RESERVED).clamp(2, 2_000_000) as usize;
+    let pairs_max = config.pairs_max.map_or(free / 2, |pairs| pairs as usize);
+    if pairs_max > free / 2 {
+        eprintln!(
+            "loadbalancer: -N {pairs_max} needs more open files than the limit of {files} carries; \
+             raise it (ulimit -n) or lower -N below {}",
+            free / 2 + 1
+        );
+    }
+    let clients_max = free - pairs_max.min(free / 2);
+    Limits { pairs_max, clients_max }
+}
+
+fn cannot_listen(config: &Config, error: &io::Error) -> Failure {
+    let address = &config.listen;
+    let mend = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
+        io::ErrorKind::PermissionDenied => "ports below 1024 are for root; choose a higher port",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+        _ => "choose another address",
+    };
+    Failure(format!("cannot listen on {address}: {error}: {mend}"))
+}
+
+/// The one line that says where, how and over what.
+fn start_line(config: &Config, address: SocketAddr, members: &[Member]) -> String {
+    let scheme = if config.mode == Mode::Tcp { "tcp" } else { "http" };
+    let verb = match config.mode {
+        Mode::Http | Mode::Tcp => "balancing",
+        Mode::Redirect => "redirecting",
+    };
+    let shown = if address.ip().is_unspecified() {
+        format!("{scheme}://localhost:{} (all interfaces)", address.port())
+    } else {
+        format!("{scheme}://{address}")
+    };
+    let names: Vec<String> =
+        members.iter().map(|member| member.spec.endpoint.to_string()).collect();
+    let (strategy, count) = (config.strategy.name(), names.len());
+    let plural = if count == 1 { "" } else { "s" };
+    let colon = if count == 0 { "" } else { ": " };
+    format!(
+        "loadbalancer: listening on {shown}, {verb} by {strategy} over {count} backend{plural}{colon}{}",
+        names.join(" ")
+    )
+}
