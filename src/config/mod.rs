@@ -1,9 +1,19 @@
 //! The whole configuration as values with their defaults and units. Reads no file and no argument.
 
+mod address;
+pub mod list;
+mod quote;
+
+pub use address::AddressError;
+pub use quote::quote;
+
 use crate::balance::Strategy;
 use crate::health;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Most backends of one balancer, from the command line and the list file together.
+pub const BACKENDS_MAX: usize = 1_000;
 
 /// What is done with a client's bytes (`-m`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +26,7 @@ pub enum Mode {
     Redirect,
 }
 
-/// A port on a host, as written. No host: all interfaces for a listener, this machine for a backend.
+/// A port on a host, as written. No host: all interfaces for a listener, localhost for a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// Host name or address without brackets; none for a bare port.
@@ -36,6 +46,18 @@ pub struct BackendSpec {
     pub backup: bool,
     /// Most pairs in flight; none: no limit of its own.
     pub pairs_max: Option<u32>,
+}
+
+impl BackendSpec {
+    /// A backend with the weight 1, in use from the start, without a limit of its own.
+    pub fn new(endpoint: Endpoint) -> BackendSpec {
+        BackendSpec {
+            endpoint,
+            weight: 1,
+            backup: false,
+            pairs_max: None,
+        }
+    }
 }
 
 /// How long each wait may last. Each restarts with progress, but `head`, `queue` and `drain`.
@@ -94,7 +116,7 @@ pub enum LogTarget {
 pub struct Config {
     /// Where clients connect.
     pub listen: Endpoint,
-    /// Backends in the given order: those of the command line, then those of the list file.
+    /// Backends of the command line in the given order; [`list::List`] adds those of the file.
     pub backends: Vec<BackendSpec>,
     /// The backend list file (`-f`).
     pub list_file: Option<PathBuf>,
@@ -116,10 +138,50 @@ pub struct Config {
     pub all_down_status: u16,
     /// Status of redirect mode for every method; none: 301 for GET and HEAD, 308 else.
     pub redirect_status: Option<u16>,
+    /// Files sent instead of the built-in page, by status (400 to 599).
+    pub error_pages: Vec<(u16, PathBuf)>,
     /// Client values of X-Forwarded-* are kept and added to; else they are replaced.
     pub trust_forwarded: bool,
     /// The access log.
     pub access_log: Option<LogTarget>,
     /// One line per request, with the reason for the choice (`-v`).
     pub verbose: bool,
+}
+
+impl Config {
+    /// Balances over `backends` with every other setting at its default.
+    pub fn new(listen: Endpoint, backends: Vec<BackendSpec>) -> Config {
+        Config {
+            listen,
+            backends,
+            ..Config::default()
+        }
+    }
+}
+
+impl Default for Config {
+    /// Port 80, no backend; with [`Timeouts`] and [`health::Settings`] the one place of defaults.
+    fn default() -> Config {
+        Config {
+            listen: Endpoint {
+                host: None,
+                port: 80,
+            },
+            backends: Vec::new(),
+            list_file: None,
+            mode: Mode::Http,
+            strategy: Strategy::RoundRobin,
+            hash_field: None,
+            pairs_max: None,
+            health: health::Settings::default(),
+            timeouts: Timeouts::default(),
+            attempts_max: 3,
+            all_down_status: 503,
+            redirect_status: None,
+            error_pages: Vec::new(),
+            trust_forwarded: false,
+            access_log: None,
+            verbose: false,
+        }
+    }
 }

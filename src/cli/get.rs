@@ -1,0 +1,98 @@
+//! The command line of the download client.
+
+use super::error::UsageError;
+use super::help::{self, Page};
+use super::option::{Group, Opt, Take};
+use super::scan::{Scan, scan};
+use super::{Command, Get};
+use crate::config::quote;
+use std::ffi::OsString;
+
+const PAGE: Page = Page {
+    program: "loadbalancer get",
+    summary: "Downloads a file, following redirects, and says which server it came from.",
+    examples: &[
+        (
+            "loadbalancer get http://localhost:8080/file",
+            "save it as ./file",
+        ),
+        (
+            "loadbalancer get http://localhost:8080/file -o copy",
+            "save it as ./copy",
+        ),
+    ],
+    usage: &["loadbalancer get URL [-o FILE]"],
+    notes: &["Exit code 2: wrong use; else not 0 for a status of 400 and above or a cut body."],
+};
+
+/// Every option of the download client.
+pub static OPTIONS: [Opt<Get>; 3] = [
+    Opt {
+        long: "output",
+        short: Some('o'),
+        value: "FILE",
+        group: Group::Where,
+        help: "Save as FILE",
+        take: Take::Path {
+            set: |get, path| {
+                get.output = Some(path);
+                Ok(())
+            },
+            default: |_| "the last part of the URL, in the current directory".to_owned(),
+        },
+    },
+    Opt::help(),
+    Opt::version(),
+];
+
+/// Reads the words after `get`.
+pub fn get(words: Vec<OsString>) -> Result<Command, UsageError> {
+    let rows: Vec<&Opt<Get>> = OPTIONS.iter().collect();
+    let mut get = Get::default();
+    let given = match scan(&rows, words, PAGE.program, &mut get)? {
+        Scan::Help => {
+            return Ok(Command::Help(help::text(
+                &PAGE,
+                &rows,
+                &Get::default(),
+                &[],
+            )));
+        }
+        Scan::Version => return Ok(Command::Version),
+        Scan::Run(given) => given,
+    };
+    let mut words = given.words.into_iter().map(|word| word.text);
+    let example = "loadbalancer get http://localhost:8080/file";
+    let url = words.next().ok_or(UsageError::Missing {
+        what: "URL",
+        example,
+    })?;
+    if let Some(word) = words.next() {
+        let mend = "get takes one URL, call it again for the next";
+        return Err(UsageError::Surplus { word, mend });
+    }
+    get.url = check(url)?;
+    Ok(Command::Get(get))
+}
+
+/// Accepts `http://` followed by something without spaces; the rest is checked by who connects.
+fn check(url: String) -> Result<String, UsageError> {
+    let shown = quote(&url);
+    let wrong = match url.split_once("://") {
+        None => format!(
+            "{shown} is not a URL: write {}",
+            quote(&format!("http://{url}"))
+        ),
+        Some((scheme, _)) if !scheme.eq_ignore_ascii_case("http") => {
+            format!("{shown} is not plain HTTP: write a URL beginning with http://")
+        }
+        Some((_, rest)) if rest.is_empty() || rest.starts_with(['/', '?', '#']) => {
+            format!("{shown} names no host: write http://host:port/file")
+        }
+        Some(_) if url.contains(|c: char| c.is_whitespace() || c.is_control()) => {
+            format!("{shown} has a space in it: write %20 for it")
+        }
+        Some(_) => return Ok(url),
+    };
+    Err(UsageError::BadWord(wrong))
+}

@@ -1,0 +1,145 @@
+//! What a row of an option table says. Parsing, help and messages read the same rows; the rows
+//! themselves stand with the command they belong to.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One option of a command that fills in a `T`.
+pub struct Opt<T: 'static> {
+    /// Long name without the dashes, unique in its table.
+    pub long: &'static str,
+    /// Short name, unique in its table.
+    pub short: Option<char>,
+    /// What stands for the value in help; empty for an option without one.
+    pub value: &'static str,
+    /// The heading it is listed under.
+    pub group: Group,
+    /// What it does, in one sentence; the default is added by help.
+    pub help: &'static str,
+    /// How it changes the `T`.
+    pub take: Take<T>,
+}
+
+/// How an option applies. The `default` functions show the value of a `T::default()`.
+pub enum Take<T: 'static> {
+    /// Asks for the help text.
+    Help,
+    /// Asks for the version.
+    Version,
+    /// No value.
+    Flag(fn(&mut T)),
+    /// One value; the error says what is wrong with it and the mend.
+    Text {
+        set: fn(&mut T, &str) -> Result<(), String>,
+        default: fn(&T) -> String,
+    },
+    /// One value, a file or directory name in any encoding.
+    Path {
+        set: fn(&mut T, PathBuf) -> Result<(), String>,
+        default: fn(&T) -> String,
+    },
+    /// One duration within bounds.
+    Span {
+        at: fn(&mut T) -> &mut Duration,
+        least: Duration,
+        most: Duration,
+    },
+    /// One value, and the option may be given again.
+    Each(fn(&mut T, &str) -> Result<(), String>),
+    /// All words up to the next option; may be given again. The command takes them from
+    /// [`Given`](super::scan::Given), in their order among the words without an option.
+    Words,
+}
+
+/// The headings of help, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Addresses and files.
+    Where,
+    /// What is done with a request.
+    How,
+    /// Probes.
+    Health,
+    /// Time-outs.
+    Timeouts,
+    /// Limits.
+    Limits,
+    /// What is written down.
+    Logging,
+    /// Misbehaving on purpose, and the like.
+    Experiments,
+    /// Help and version.
+    About,
+}
+
+impl Group {
+    /// Every group in the order of help.
+    pub const ALL: [Group; 8] = [
+        Group::Where,
+        Group::How,
+        Group::Health,
+        Group::Timeouts,
+        Group::Limits,
+        Group::Logging,
+        Group::Experiments,
+        Group::About,
+    ];
+
+    /// The heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::Where => "Where",
+            Group::How => "How",
+            Group::Health => "Health",
+            Group::Timeouts => "Time-outs",
+            Group::Limits => "Limits",
+            Group::Logging => "Logging",
+            Group::Experiments => "Experiments",
+            Group::About => "About",
+        }
+    }
+}
+
+impl<T> Opt<T> {
+    /// Whether words after it can be its value.
+    pub fn takes_value(&self) -> bool {
+        !self.value.is_empty()
+    }
+
+    /// Whether it may be given more than once.
+    pub fn repeats(&self) -> bool {
+        matches!(self.take, Take::Each(_) | Take::Words)
+    }
+
+    /// Both names, as in `-p/--listen`.
+    pub fn names(&self) -> String {
+        match self.short {
+            Some(short) => format!("-{short}/--{}", self.long),
+            None => format!("--{}", self.long),
+        }
+    }
+
+    /// The row of `-h`, the same in every table.
+    pub const fn help() -> Opt<T> {
+        Opt {
+            long: "help",
+            short: Some('h'),
+            value: "",
+            group: Group::About,
+            help: "Print this text",
+            take: Take::Help,
+        }
+    }
+
+    /// The row of `-V`, the same in every table.
+    pub const fn version() -> Opt<T> {
+        Opt {
+            long: "version",
+            short: Some('V'),
+            value: "",
+            group: Group::About,
+            help: "Print the version",
+            take: Take::Version,
+        }
+    }
+}

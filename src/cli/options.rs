@@ -1,0 +1,366 @@
+//! The option table of the balancer: from it come parsing, help and messages. Each row names the
+//! part of [`Config`] it sets; the defaults are those of [`Config::default`].
+
+use super::duration::LONGEST;
+use super::option::{Group, Opt, Take};
+use super::strategy;
+use super::value::{choice, field_name, log_target, page, shown_log, small, target, whole};
+use crate::config::{Config, Endpoint, Mode};
+use crate::health::Check;
+use std::time::Duration;
+
+const MODES: [(&str, Mode); 3] = [
+    ("http", Mode::Http),
+    ("tcp", Mode::Tcp),
+    ("redirect", Mode::Redirect),
+];
+
+const CHECKS: [(&str, Check); 3] = [
+    ("http", Check::Http),
+    ("tcp", Check::Tcp),
+    ("off", Check::Off),
+];
+
+/// Statuses that send a client elsewhere (RFC 9110 §15.4).
+const REDIRECTS: [(&str, u16); 5] = [
+    ("301", 301),
+    ("302", 302),
+    ("303", 303),
+    ("307", 307),
+    ("308", 308),
+];
+
+/// Shortest time-out: the resolution of the timers.
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
+/// Shortest probe interval: below it probes would be most of the traffic.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// A hanging backend is noticed within this time.
+const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(5);
+
+const fn timeout(
+    long: &'static str,
+    help: &'static str,
+    at: fn(&mut Config) -> &mut Duration,
+) -> Opt<Config> {
+    let take = Take::Span {
+        at,
+        least: TIMEOUT_MIN,
+        most: LONGEST,
+    };
+    Opt {
+        long,
+        short: None,
+        value: "TIME",
+        group: Group::Timeouts,
+        help,
+        take,
+    }
+}
+
+/// Every option of the balancer, in the order of help within its group.
+pub static OPTIONS: [Opt<Config>; 34] = [
+    Opt {
+        long: "listen",
+        short: Some('p'),
+        value: "ADDR",
+        group: Group::Where,
+        help: "Listen here; else on the first ADDR that stands alone",
+        take: Take::Text {
+            set: |c, v| {
+                Endpoint::listener(v)
+                    .map(|at| c.listen = at)
+                    .map_err(|wrong| wrong.to_string())
+            },
+            default: |c| c.listen.to_string(),
+        },
+    },
+    Opt {
+        long: "backend",
+        short: Some('b'),
+        value: "ADDR...",
+        group: Group::Where,
+        help: "Balance over these, all words up to the next option; may be repeated",
+        take: Take::Words,
+    },
+    Opt {
+        long: "file",
+        short: Some('f'),
+        value: "FILE",
+        group: Group::Where,
+        help: "Balance over the backends listed in FILE, one per line: \
+               host:port [weight=N] [backup] [max=N], # comments",
+        take: Take::Path {
+            set: |c, v| match v.as_os_str() == "-" {
+                true => Err("`-` is not a file: write the name of one".to_owned()),
+                false => {
+                    c.list_file = Some(v);
+                    Ok(())
+                }
+            },
+            default: |_| String::new(),
+        },
+    },
+    Opt {
+        long: "mode",
+        short: Some('m'),
+        value: "MODE",
+        group: Group::How,
+        help: "http: forward each request; tcp: join each connection to a backend; \
+               redirect: answer with a backend's address",
+        take: Take::Text {
+            set: |c, v| choice(v, &MODES).map(|mode| c.mode = mode),
+            default: |c| named(c.mode, &MODES),
+        },
+    },
+    Opt {
+        long: "strategy",
+        short: Some('s'),
+        value: "NAME",
+        group: Group::How,
+        help: "How a backend is chosen, see Strategies below",
+        take: Take::Text {
+            set: |c, v| strategy::parse(v).map(|strategy| c.strategy = strategy),
+            default: |c| strategy::name(c.strategy).to_owned(),
+        },
+    },
+    Opt {
+        long: "hash-field",
+        short: None,
+        value: "FIELD",
+        group: Group::How,
+        help: "The request field that -s header goes by",
+        take: Take::Text {
+            set: |c, v| field_name(v).map(|name| c.hash_field = Some(name)),
+            default: |c| c.hash_field.clone().unwrap_or_default(),
+        },
+    },
+    Opt {
+        long: "retries",
+        short: None,
+        value: "NUM",
+        group: Group::How,
+        help: "Tries on other backends once one may have seen the request, 0 to 9",
+        take: Take::Text {
+            set: |c, v| small(v, 0..=9).map(|n| c.attempts_max = n as u8 + 1),
+            default: |c| (c.attempts_max - 1).to_string(),
+        },
+    },
+    Opt {
+        long: "all-down-status",
+        short: None,
+        value: "CODE",
+        group: Group::How,
+        help: "Status when every backend is down, 400 to 599",
+        take: Take::Text {
+            set: |c, v| small(v, 400..=599).map(|code| c.all_down_status = code),
+            default: |c| c.all_down_status.to_string(),
+        },
+    },
+    Opt {
+        long: "redirect-status",
+        short: None,
+        value: "CODE",
+        group: Group::How,
+        help: "Status of -m redirect: 301, 302, 303, 307 or 308",
+        take: Take::Text {
+            set: |c, v| choice(v, &REDIRECTS).map(|code| c.redirect_status = Some(code)),
+            default: |c| or(c.redirect_status, "301 for GET and HEAD, else 308"),
+        },
+    },
+    Opt {
+        long: "error-page",
+        short: None,
+        value: "CODE=FILE",
+        group: Group::How,
+        help: "Answer the status CODE (400 to 599) with this page; may be repeated",
+        take: Take::Each(|c, v| {
+            let (code, file) = page(v)?;
+            if c.error_pages.iter().any(|(other, _)| *other == code) {
+                return Err(format!("{code} has two pages: keep one"));
+            }
+            c.error_pages.push((code, file));
+            Ok(())
+        }),
+    },
+    Opt {
+        long: "trust-forwarded",
+        short: None,
+        value: "",
+        group: Group::How,
+        help: "Add to the X-Forwarded-* fields of clients instead of replacing them",
+        take: Take::Flag(|c| c.trust_forwarded = true),
+    },
+    Opt {
+        long: "health",
+        short: None,
+        value: "CHECK",
+        group: Group::Health,
+        help: "http: ask for --health-path; tcp: only connect (the default with -m tcp); \
+               off: no probes",
+        take: Take::Text {
+            set: |c, v| choice(v, &CHECKS).map(|check| c.health.check = check),
+            default: |c| named(c.health.check, &CHECKS),
+        },
+    },
+    Opt {
+        long: "check-interval",
+        short: Some('c'),
+        value: "TIME",
+        group: Group::Health,
+        help: "Time between two probes of a backend",
+        take: Take::Span {
+            at: |c| &mut c.health.interval,
+            least: INTERVAL_MIN,
+            most: LONGEST,
+        },
+    },
+    Opt {
+        long: "probe-per-requests",
+        short: Some('R'),
+        value: "NUM",
+        group: Group::Health,
+        help: "Probe every backend at least once per NUM requests as well",
+        take: Take::Text {
+            set: |c, v| whole(v, 1..=1_000_000_000).map(|n| c.health.per_requests = Some(n)),
+            default: |c| or(c.health.per_requests, "by time only"),
+        },
+    },
+    Opt {
+        long: "health-path",
+        short: None,
+        value: "PATH",
+        group: Group::Health,
+        help: "What an HTTP probe asks for",
+        take: Take::Text {
+            set: |c, v| target(v).map(|path| c.health.path = path),
+            default: |c| c.health.path.clone(),
+        },
+    },
+    Opt {
+        long: "health-expect",
+        short: None,
+        value: "CODE",
+        group: Group::Health,
+        help: "The one status that is healthy, 200 to 599",
+        take: Take::Text {
+            set: |c, v| small(v, 200..=599).map(|code| c.health.expect = Some(code)),
+            default: |c| or(c.health.expect, "any below 500"),
+        },
+    },
+    Opt {
+        long: "health-timeout",
+        short: None,
+        value: "TIME",
+        group: Group::Health,
+        help: "Longest time for a probe, 5s at most",
+        take: Take::Span {
+            at: |c| &mut c.health.timeout,
+            least: TIMEOUT_MIN,
+            most: PROBE_TIMEOUT_MAX,
+        },
+    },
+    Opt {
+        long: "rise",
+        short: None,
+        value: "NUM",
+        group: Group::Health,
+        help: "Passed probes in a row that bring a backend up, 1 to 100",
+        take: Take::Text {
+            set: |c, v| small(v, 1..=100).map(|n| c.health.rise = n),
+            default: |c| c.health.rise.to_string(),
+        },
+    },
+    Opt {
+        long: "fall",
+        short: None,
+        value: "NUM",
+        group: Group::Health,
+        help: "Failed probes in a row that take a backend down, 1 to 100",
+        take: Take::Text {
+            set: |c, v| small(v, 1..=100).map(|n| c.health.fall = n),
+            default: |c| c.health.fall.to_string(),
+        },
+    },
+    timeout("head-timeout", "A request head, first byte to last", |c| {
+        &mut c.timeouts.head
+    }),
+    timeout("keep-alive-timeout", "A client between two requests", |c| {
+        &mut c.timeouts.keep_alive
+    }),
+    timeout("connect-timeout", "Connecting to a backend", |c| {
+        &mut c.timeouts.connect
+    }),
+    timeout("response-timeout", "A backend's answer to begin", |c| {
+        &mut c.timeouts.response
+    }),
+    timeout("idle-timeout", "The next byte of a body", |c| {
+        &mut c.timeouts.idle
+    }),
+    timeout(
+        "tunnel-timeout",
+        "The next byte in TCP mode or WebSocket",
+        |c| &mut c.timeouts.tunnel,
+    ),
+    timeout("queue-timeout", "A request waiting for its turn", |c| {
+        &mut c.timeouts.queue
+    }),
+    timeout("linger-timeout", "A client reading our last answer", |c| {
+        &mut c.timeouts.linger
+    }),
+    timeout("pool-timeout", "An unused connection to a backend", |c| {
+        &mut c.timeouts.pool
+    }),
+    timeout(
+        "drain-timeout",
+        "Finishing what is in flight at the end",
+        |c| &mut c.timeouts.drain,
+    ),
+    Opt {
+        long: "max-pairs",
+        short: Some('N'),
+        value: "NUM",
+        group: Group::Limits,
+        help: "Requests (or TCP sessions) in flight at once, 1 to 1000000; more wait in turn",
+        take: Take::Text {
+            set: |c, v| whole(v, 1..=1_000_000).map(|n| c.pairs_max = Some(n)),
+            default: |c| or(c.pairs_max, "what the open-file limit carries"),
+        },
+    },
+    Opt {
+        long: "log",
+        short: Some('l'),
+        value: "FILE",
+        group: Group::Logging,
+        help: "Append a line per request to FILE; - is standard output",
+        take: Take::Path {
+            set: |c, v| {
+                c.access_log = Some(log_target(v));
+                Ok(())
+            },
+            default: |c| shown_log(c.access_log.as_ref()),
+        },
+    },
+    Opt {
+        long: "verbose",
+        short: Some('v'),
+        value: "",
+        group: Group::Logging,
+        help: "Print a line per request with the reason for the choice, to standard error",
+        take: Take::Flag(|c| c.verbose = true),
+    },
+    Opt::help(),
+    Opt::version(),
+];
+
+/// The name of a value among its choices.
+fn named<V: Copy + PartialEq>(value: V, choices: &[(&'static str, V)]) -> String {
+    let found = choices.iter().find(|(_, choice)| *choice == value);
+    found.map_or_else(String::new, |(name, _)| (*name).to_owned())
+}
+
+/// A number, or what happens without one.
+fn or<V: ToString>(value: Option<V>, without: &str) -> String {
+    value.map_or_else(|| without.to_owned(), |value| value.to_string())
+}

@@ -1,0 +1,270 @@
+//! The words of a command line against an option table: which options apply, which words are left.
+//! Knows every way to write an option, and no option by name.
+//!
+//! pico-args finds the command and a request for help anywhere; the rest is read in order here,
+//! because pico-args takes options out by name and so cannot tell which words follow a `-b`, what
+//! was given twice, or that `-N -R 7` lacks a value.
+
+use super::duration;
+use super::error::UsageError;
+use super::option::{Opt, Take};
+use super::suggest::nearest;
+use pico_args::Arguments;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// What a command line asks for.
+pub enum Scan {
+    /// The help text.
+    Help,
+    /// The version.
+    Version,
+    /// To run, with what was left after the options were applied.
+    Run(Given),
+}
+
+/// What the options left to the command.
+#[derive(Default)]
+pub struct Given {
+    /// Words without an option and those of [`Take::Words`] options, in the order written.
+    pub words: Vec<Word>,
+    /// Long names of the options given.
+    options: Vec<&'static str>,
+}
+
+/// A word for the command itself.
+pub struct Word {
+    /// The word.
+    pub text: String,
+    /// The option it belongs to, as written; none for a word that stands alone.
+    pub option: Option<String>,
+}
+
+impl Given {
+    /// Whether the option with this long name was given.
+    pub fn has(&self, long: &str) -> bool {
+        self.options.contains(&long)
+    }
+}
+
+/// Applies the options among `words` to `target`. `program` is the command named in messages.
+pub fn scan<T>(
+    rows: &[&'static Opt<T>],
+    mut words: Vec<OsString>,
+    program: &'static str,
+    target: &mut T,
+) -> Result<Scan, UsageError> {
+    let end = words
+        .iter()
+        .position(|word| word == "--")
+        .unwrap_or(words.len());
+    let plain = words.split_off(end);
+    let mut before_end = Arguments::from_vec(words);
+    // Whoever asks for help gets it, whatever else is wrong with the line.
+    if before_end.contains(["-h", "--help"]) {
+        return Ok(Scan::Help);
+    }
+    if before_end.contains(["-V", "--version"]) {
+        return Ok(Scan::Version);
+    }
+    let words = before_end.finish().into_iter().peekable();
+    let mut scanner = Scanner {
+        rows,
+        words,
+        program,
+        target,
+        given: Given::default(),
+    };
+    if let Some(asked) = scanner.run()? {
+        return Ok(asked);
+    }
+    for word in plain.into_iter().skip(1) {
+        scanner.keep(word, None)?;
+    }
+    Ok(Scan::Run(scanner.given))
+}
+
+/// Reading in progress.
+struct Scanner<'a, T: 'static> {
+    rows: &'a [&'static Opt<T>],
+    words: std::iter::Peekable<std::vec::IntoIter<OsString>>,
+    program: &'static str,
+    target: &'a mut T,
+    given: Given,
+}
+
+impl<T> Scanner<'_, T> {
+    fn run(&mut self) -> Result<Option<Scan>, UsageError> {
+        while let Some(word) = self.words.next() {
+            let asked = match word.as_bytes() {
+                [b'-', b'-', ..] => self.long(&word)?,
+                [b'-', _, ..] => self.shorts(&word)?,
+                _ => {
+                    self.keep(word, None)?;
+                    None
+                }
+            };
+            if asked.is_some() {
+                return Ok(asked);
+            }
+        }
+        Ok(None)
+    }
+
+    /// `--name` or `--name=value`.
+    fn long(&mut self, word: &OsStr) -> Result<Option<Scan>, UsageError> {
+        let bytes = word.as_bytes();
+        let equals = bytes.iter().position(|&b| b == b'=');
+        let spelled = lossy(&bytes[..equals.unwrap_or(bytes.len())]);
+        let value = equals.map(|at| OsString::from_vec(bytes[at + 1..].to_vec()));
+        match self.rows.iter().find(|row| row.long == &spelled[2..]) {
+            Some(row) => self.apply(row, spelled, value),
+            None => Err(self.unknown(spelled)),
+        }
+    }
+
+    /// `-v`, `-N8`, `-N=8`, or flags and at most one option with a value in one word: `-vN8`.
+    fn shorts(&mut self, word: &OsStr) -> Result<Option<Scan>, UsageError> {
+        let bytes = word.as_bytes();
+        let name = lossy(bytes.split(|&b| b == b'=').next().unwrap_or_default());
+        if name.len() > 2 && self.rows.iter().any(|row| row.long == &name[1..]) {
+            let mend = format!("did you mean -{name}?");
+            return Err(UsageError::UnknownOption {
+                spelled: name,
+                mend,
+            });
+        }
+        let mut rest = &bytes[1..];
+        while let [letter, tail @ ..] = rest {
+            let row = self
+                .rows
+                .iter()
+                .find(|row| row.short == Some(char::from(*letter)));
+            let Some(row) = row else {
+                return Err(self.unknown(lossy(bytes)));
+            };
+            let spelled = format!("-{}", char::from(*letter));
+            let has_equals = tail.first() == Some(&b'=');
+            if row.takes_value() || has_equals {
+                let value = if has_equals { &tail[1..] } else { tail };
+                let value = (!tail.is_empty()).then(|| OsString::from_vec(value.to_vec()));
+                return self.apply(row, spelled, value);
+            }
+            let asked = self.apply(row, spelled, None)?;
+            if asked.is_some() {
+                return Ok(asked);
+            }
+            rest = tail;
+        }
+        Ok(None)
+    }
+
+    /// Applies one option, whose value is attached or follows.
+    fn apply(
+        &mut self,
+        row: &'static Opt<T>,
+        spelled: String,
+        attached: Option<OsString>,
+    ) -> Result<Option<Scan>, UsageError> {
+        if attached.is_some() && !row.takes_value() {
+            return Err(UsageError::NeedlessValue(spelled));
+        }
+        if !row.repeats() && self.given.has(row.long) {
+            return Err(UsageError::OptionTwice(row.names()));
+        }
+        self.given.options.push(row.long);
+        let outcome = match row.take {
+            Take::Help => return Ok(Some(Scan::Help)),
+            Take::Version => return Ok(Some(Scan::Version)),
+            Take::Words => return self.words_of(row, spelled, attached).map(|()| None),
+            Take::Flag(set) => {
+                set(self.target);
+                Ok(())
+            }
+            Take::Path { set, .. } => {
+                let value = self.value(row, &spelled, attached)?;
+                match value.is_empty() {
+                    true => Err("the name is empty: write a file name".to_owned()),
+                    false => set(self.target, PathBuf::from(value)),
+                }
+            }
+            Take::Text { set, .. } | Take::Each(set) => {
+                let value = text(self.value(row, &spelled, attached)?)?;
+                set(self.target, &value)
+            }
+            Take::Span { at, least, most } => {
+                let value = text(self.value(row, &spelled, attached)?)?;
+                duration::parse(&value, least, most).map(|span| *at(self.target) = span)
+            }
+        };
+        outcome
+            .map(|()| None)
+            .map_err(|wrong| UsageError::BadValue { spelled, wrong })
+    }
+
+    /// The words of `-b`: the attached one alone, or all up to the next option, at least one.
+    fn words_of(
+        &mut self,
+        row: &'static Opt<T>,
+        spelled: String,
+        attached: Option<OsString>,
+    ) -> Result<(), UsageError> {
+        let is_alone = attached.is_some();
+        let first = self.value(row, &spelled, attached)?;
+        self.keep(first, Some(&spelled))?;
+        while !is_alone && let Some(word) = self.words.next_if(|word| !is_option(word)) {
+            self.keep(word, Some(&spelled))?;
+        }
+        Ok(())
+    }
+
+    fn value(
+        &mut self,
+        row: &'static Opt<T>,
+        spelled: &str,
+        attached: Option<OsString>,
+    ) -> Result<OsString, UsageError> {
+        if let Some(value) = attached.or_else(|| self.words.next_if(|word| !is_option(word))) {
+            return Ok(value);
+        }
+        let follows = self.words.peek().map(|word| lossy(word.as_bytes()));
+        Err(UsageError::NoValue {
+            spelled: spelled.to_owned(),
+            value: row.value,
+            follows,
+        })
+    }
+
+    fn keep(&mut self, word: OsString, option: Option<&String>) -> Result<(), UsageError> {
+        self.given.words.push(Word {
+            text: text(word)?,
+            option: option.cloned(),
+        });
+        Ok(())
+    }
+
+    fn unknown(&self, spelled: String) -> UsageError {
+        let name = spelled.trim_start_matches('-');
+        let near = nearest(name, self.rows.iter().map(|row| row.long));
+        let mend = match near {
+            Some(name) => format!("did you mean --{name}?"),
+            None => format!("see {} --help", self.program),
+        };
+        UsageError::UnknownOption { spelled, mend }
+    }
+}
+
+/// Whether a word is an option and so no value; `-` alone is a value (standard output).
+fn is_option(word: &OsString) -> bool {
+    matches!(word.as_bytes(), [b'-', _, ..])
+}
+
+fn text(word: OsString) -> Result<String, UsageError> {
+    word.into_string()
+        .map_err(|word| UsageError::NotText(lossy(word.as_bytes())))
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

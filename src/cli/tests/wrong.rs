@@ -1,0 +1,343 @@
+//! Every wrong use with its message.
+
+use super::*;
+
+const NO_BACKEND: &str = "no backend to balance over: name them after the port, as in \
+                      loadbalancer 8080 1234 5678, or try loadbalancer demo";
+
+const WRONG: &[(&str, &str)] = &[
+    // No backend.
+    ("", NO_BACKEND),
+    ("8080", NO_BACKEND),
+    ("-p 8080", NO_BACKEND),
+    ("-v", NO_BACKEND),
+    // Unknown options.
+    (
+        "1 2 --stratgy rr",
+        "there is no option `--stratgy`; did you mean --strategy?",
+    ),
+    (
+        "1 2 --stratgy=rr",
+        "there is no option `--stratgy`; did you mean --strategy?",
+    ),
+    (
+        "1 2 --interval 5",
+        "there is no option `--interval`; did you mean --check-interval?",
+    ),
+    (
+        "1 2 -strategy rr",
+        "there is no option `-strategy`; did you mean --strategy?",
+    ),
+    (
+        "1 2 --bogus",
+        "there is no option `--bogus`; see loadbalancer --help",
+    ),
+    ("1 2 -x", "there is no option `-x`; see loadbalancer --help"),
+    (
+        "1 2 -vx",
+        "there is no option `-vx`; see loadbalancer --help",
+    ),
+    (
+        "1 2 --=5",
+        "there is no option `--`; see loadbalancer --help",
+    ),
+    (
+        "demo -b h:1",
+        "there is no option `-b`; see loadbalancer demo --help",
+    ),
+    (
+        "httpserver 1 -N 8",
+        "there is no option `-N`; see loadbalancer httpserver --help",
+    ),
+    // Once, with a value, without a value.
+    ("1 2 -N 8 -N 9", "-N/--max-pairs is given twice: keep one"),
+    (
+        "1 2 -N 8 --max-pairs=8",
+        "-N/--max-pairs is given twice: keep one",
+    ),
+    ("1 2 -v -v", "-v/--verbose is given twice: keep one"),
+    ("1 2 --rise 1 --rise 1", "--rise is given twice: keep one"),
+    ("1 2 -N", "-N needs a value: write -N NUM"),
+    ("1 2 --rise", "--rise needs a value: write --rise NUM"),
+    ("1 -N -R 7 2", "-N needs a value: write -N NUM before `-R`"),
+    ("1 -b -v", "-b needs a value: write -b ADDR... before `-v`"),
+    ("1 -f", "-f needs a value: write -f FILE"),
+    (
+        "1 2 --verbose=yes",
+        "--verbose takes no value: write it alone",
+    ),
+    ("1 2 -v=1", "-v takes no value: write it alone"),
+    // Addresses.
+    ("abc 1", "`abc` has no port: write `abc:PORT`"),
+    ("8080 abc", "`abc` has no port: write `abc:PORT`"),
+    ("8080 65536", "`65536` has too big a port: write 1 to 65535"),
+    ("65536 1", "`65536` has too big a port: write 1 to 65535"),
+    (
+        "8080 0",
+        "`0` is no backend, port 0 is not in use: write 1 to 65535",
+    ),
+    (
+        "-b 0 -p 1",
+        "-b: `0` is no backend, port 0 is not in use: write 1 to 65535",
+    ),
+    (
+        "-b localhost",
+        "-b: `localhost` has no port: write `localhost:PORT`",
+    ),
+    (
+        "-b h:1,h:2",
+        "-b: `h:1,h:2` has a comma in it: put a space between addresses",
+    ),
+    ("-p abc 1", "-p: `abc` has no port: write `abc:PORT`"),
+    (
+        "--listen=70000 1",
+        "--listen: `70000` has too big a port: write 1 to 65535",
+    ),
+    ("8080 http://h:1/", "`http://h:1/` is a URL: write `h:1`"),
+    (
+        "8080 1234 1234",
+        "the backend `1234` is given twice: keep one",
+    ),
+    (
+        "8080 1 -b localhost:1",
+        "the backend `localhost:1` is given twice: keep one",
+    ),
+    (
+        "8080 8080",
+        "the backend `8080` is the balancer itself: change either port",
+    ),
+    (
+        "-p 8080 [::1]:8080",
+        "the backend `[::1]:8080` is the balancer itself: change either port",
+    ),
+    (
+        "h:1 H:1",
+        "the backend `H:1` is the balancer itself: change either port",
+    ),
+    // Commands.
+    ("dmeo", "there is no command `dmeo`; did you mean demo?"),
+    (
+        "htpserver 1234",
+        "there is no command `htpserver`; did you mean httpserver?",
+    ),
+    (
+        "-v demo",
+        "the command `demo` comes first: write loadbalancer demo ...",
+    ),
+    (
+        "8080 demo",
+        "the command `demo` comes first: write loadbalancer demo ...",
+    ),
+    (
+        "demo 1 2",
+        "`2` is one word too many: the demo takes one address and brings its own backends",
+    ),
+    ("demo abc", "`abc` has no port: write `abc:PORT`"),
+    (
+        "httpserver",
+        "no port to listen on given: write loadbalancer httpserver 1234",
+    ),
+    ("httpserver abc", "`abc` has no port: write `abc:PORT`"),
+    (
+        "httpserver 1 2",
+        "`2` is one word too many: start another httpserver for it",
+    ),
+    (
+        "httpserver 1 --fail-rate 30",
+        "--fail-rate: `30` is not a share: write 0.3 or 30%, at most 1 or 100%",
+    ),
+    (
+        "get",
+        "no URL given: write loadbalancer get http://localhost:8080/file",
+    ),
+    ("get h:1/f", "`h:1/f` is not a URL: write `http://h:1/f`"),
+    (
+        "get https://h",
+        "`https://h` is not plain HTTP: write a URL beginning with http://",
+    ),
+    (
+        "get http:///f",
+        "`http:///f` names no host: write http://host:port/file",
+    ),
+    (
+        "get http://h/a http://h/b",
+        "`http://h/b` is one word too many: get takes one URL, call it again for the next",
+    ),
+];
+
+#[test]
+fn every_wrong_use_has_its_message() {
+    for (text, expected) in WRONG {
+        match line(&format!("loadbalancer {text}")) {
+            Err(wrong) => assert_eq!(wrong.to_string(), *expected, "{text}"),
+            Ok(command) => panic!("{text}: {command:?}"),
+        }
+    }
+}
+
+const BAD_VALUES: &[(&str, &str)] = &[
+    ("-N 0", "-N: `0` is not a whole number from 1 to 1000000"),
+    (
+        "-N1000001",
+        "-N: `1000001` is not a whole number from 1 to 1000000",
+    ),
+    (
+        "--max-pairs=-1",
+        "--max-pairs: `-1` is not a whole number from 1 to 1000000",
+    ),
+    ("-N=", "-N: `` is not a whole number from 1 to 1000000"),
+    ("-R 0", "-R: `0` is not a whole number from 1 to 1000000000"),
+    ("-c 0", "-c: `0` is too short: write at least 10ms"),
+    ("-c 25h", "-c: `25h` is too long: write at most 24h"),
+    (
+        "-c soon",
+        "-c: `soon` is not a duration: write 500ms, 5s, 1m or 2h",
+    ),
+    (
+        "--idle-timeout 0",
+        "--idle-timeout: `0` is too short: write at least 1ms",
+    ),
+    (
+        "--health-timeout 5001ms",
+        "--health-timeout: `5001ms` is too long: write at most 5s",
+    ),
+    (
+        "-s rrr",
+        "-s: `rrr` is none of first, rr, rand, least-conn, least-time, least-load, \
+                    rank, p2c, source, uri, header; did you mean rr?",
+    ),
+    (
+        "-m htp",
+        "-m: `htp` is none of http, tcp, redirect; did you mean http?",
+    ),
+    ("-m 5", "-m: `5` is none of http, tcp, redirect"),
+    ("--health on", "--health: `on` is none of http, tcp, off"),
+    (
+        "-m redirect --redirect-status 300",
+        "--redirect-status: `300` is none of 301, 302, 303, 307, 308; did you mean 301?",
+    ),
+    (
+        "--all-down-status 200",
+        "--all-down-status: `200` is not a whole number from 400 to 599",
+    ),
+    (
+        "--health-expect 600",
+        "--health-expect: `600` is not a whole number from 200 to 599",
+    ),
+    (
+        "--health-path x",
+        "--health-path: `x` is not a path: write one like /healthcheck",
+    ),
+    (
+        "--rise 101",
+        "--rise: `101` is not a whole number from 1 to 100",
+    ),
+    (
+        "--fall 0",
+        "--fall: `0` is not a whole number from 1 to 100",
+    ),
+    (
+        "--retries 10",
+        "--retries: `10` is not a whole number from 0 to 9",
+    ),
+    (
+        "--error-page 503",
+        "--error-page: `503` is not CODE=FILE: write 503=sorry.html",
+    ),
+    (
+        "--error-page 503=a --error-page 503=b",
+        "--error-page: 503 has two pages: keep one",
+    ),
+    (
+        "--hash-field a:b",
+        "--hash-field: `a:b` is not a field name: write one like x-user-id",
+    ),
+    ("-l=", "-l: the name is empty: write a file name"),
+    ("-f -", "-f: `-` is not a file: write the name of one"),
+];
+
+#[test]
+fn every_bad_value_has_its_message() {
+    for (text, expected) in BAD_VALUES {
+        match line(&format!("loadbalancer 8080 1234 {text}")) {
+            Err(wrong) => assert_eq!(wrong.to_string(), *expected, "{text}"),
+            Ok(command) => panic!("{text}: {command:?}"),
+        }
+    }
+}
+
+#[test]
+fn options_that_would_do_nothing_are_refused() {
+    let off = "--health off makes no probes: leave it out, or leave -c, -R, --health-timeout, \
+               --rise and --fall out";
+    let asks = "--health-path and --health-expect are for HTTP probes: add --health http or leave \
+                them out";
+    let tcp = "-m tcp reads no requests, so -s uri and -s header cannot work: write -s source";
+    let table = [
+        (
+            "-s header",
+            "-s header needs the field to go by: add --hash-field x-user-id",
+        ),
+        (
+            "--hash-field x",
+            "--hash-field is for -s header only: add -s header or leave it out",
+        ),
+        ("-m tcp -s uri", tcp),
+        ("-m tcp -s header --hash-field x", tcp),
+        (
+            "--redirect-status 302",
+            "--redirect-status is for -m redirect only: add -m redirect or leave it out",
+        ),
+        ("--health off -c 5", off),
+        ("--health off --rise 2", off),
+        ("--health tcp --health-path /x", asks),
+        ("-m tcp --health-expect 200", asks),
+    ];
+    for (text, expected) in table {
+        for command in ["loadbalancer 8080 1234", "loadbalancer demo"] {
+            let wrong = line(&format!("{command} {text}")).expect_err(text);
+            assert_eq!(wrong.to_string(), expected, "{text}");
+        }
+    }
+}
+
+#[test]
+fn backends_of_the_command_line_end_at_their_maximum() {
+    let ports = |count: usize| {
+        let words: Vec<String> = (1..=count).map(|port| format!("h:{port}")).collect();
+        line(&format!("loadbalancer 8080 {}", words.join(" ")))
+    };
+    assert!(ports(crate::config::BACKENDS_MAX).is_ok());
+    let wrong = ports(crate::config::BACKENDS_MAX + 1).expect_err("one too many");
+    assert_eq!(
+        wrong.to_string(),
+        "there are more than 1000 backends: leave some out"
+    );
+}
+
+#[test]
+fn words_that_are_no_text_are_refused() {
+    use std::os::unix::ffi::OsStringExt;
+    for tail in [
+        &["\u{fffd}"][..],
+        &["1", "\u{fffd}"],
+        &["1", "2", "-s", "\u{fffd}"],
+    ] {
+        let argv = ["loadbalancer"].iter().chain(tail).map(|word| match *word {
+            "\u{fffd}" => OsString::from_vec(b"\xFF".to_vec()),
+            word => OsString::from(word),
+        });
+        let wrong = parse(argv.collect()).expect_err("no text");
+        assert_eq!(
+            wrong.to_string(),
+            "`\u{fffd}` is not UTF-8: write plain text"
+        );
+    }
+}
+
+#[test]
+fn an_empty_word_is_an_empty_address() {
+    let wrong = parse(["loadbalancer", ""].map(OsString::from).to_vec()).expect_err("empty");
+    let expected = "the address is empty: write PORT, HOST:PORT or [IPv6]:PORT";
+    assert_eq!(wrong.to_string(), expected);
+}

@@ -1,0 +1,186 @@
+//! The values options take, except durations and addresses: text in, value or message out.
+
+use super::suggest::nearest;
+use crate::config::{LogTarget, quote};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+/// A whole number within `range`.
+pub fn whole(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
+    let is_digits = text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if is_digits && range.contains(&number) => Ok(number),
+        Ok(_) | Err(_) => {
+            let (least, most) = range.into_inner();
+            Err(format!(
+                "{} is not a whole number from {least} to {most}",
+                quote(text)
+            ))
+        }
+    }
+}
+
+/// [`whole`] for ranges within 16 bits.
+pub fn small(text: &str, range: RangeInclusive<u16>) -> Result<u16, String> {
+    let (least, most) = range.into_inner();
+    let number = whole(text, u32::from(least)..=u32::from(most))?;
+    Ok(u16::try_from(number).expect("the range ends within 16 bits"))
+}
+
+/// One of `choices` by name; the error lists them all and suggests the nearest.
+pub fn choice<V: Copy>(text: &str, choices: &[(&'static str, V)]) -> Result<V, String> {
+    if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
+        return Ok(*value);
+    }
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    Err(none_of(text, &names, names.iter().copied()))
+}
+
+/// The message for a `text` that is none of `names`; the suggestion may come from more of them.
+pub fn none_of<'a>(
+    text: &str,
+    names: &[&str],
+    candidates: impl Iterator<Item = &'a str>,
+) -> String {
+    let mend = nearest(text, candidates).map(|name| format!("; did you mean {name}?"));
+    format!(
+        "{} is none of {}{}",
+        quote(text),
+        names.join(", "),
+        mend.unwrap_or_default()
+    )
+}
+
+/// A share of all requests from 0 to 1, as a fraction or in per cent.
+pub fn share(text: &str) -> Result<f64, String> {
+    let (number, scale) = text
+        .strip_suffix('%')
+        .map_or((text, 1.0), |number| (number, 100.0));
+    let is_plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    match number.parse::<f64>() {
+        Ok(number) if is_plain && number <= scale => Ok(number / scale),
+        Ok(_) | Err(_) => Err(format!(
+            "{} is not a share: write 0.3 or 30%, at most 1 or 100%",
+            quote(text)
+        )),
+    }
+}
+
+/// A status and the file for its page, `CODE=FILE`.
+pub fn page(text: &str) -> Result<(u16, PathBuf), String> {
+    match text.split_once('=') {
+        Some((code, file)) if !file.is_empty() => Ok((small(code, 400..=599)?, file.into())),
+        Some(_) | None => Err(format!(
+            "{} is not CODE=FILE: write 503=sorry.html",
+            quote(text)
+        )),
+    }
+}
+
+/// A field name in lower case (RFC 9110 §5.1).
+pub fn field_name(text: &str) -> Result<String, String> {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if text.is_empty() || !text.bytes().all(is_token) {
+        return Err(format!(
+            "{} is not a field name: write one like x-user-id",
+            quote(text)
+        ));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+/// A request target in origin form (RFC 9112 §3.2.1).
+pub fn target(text: &str) -> Result<String, String> {
+    /// Far below the limit of any request line.
+    const TARGET_BYTES_MAX: usize = 1_024;
+    let is_visible = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    if !text.starts_with('/') || !is_visible || text.len() > TARGET_BYTES_MAX {
+        return Err(format!(
+            "{} is not a path: write one like /healthcheck",
+            quote(text)
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// The target of a log: `-` is standard output.
+pub fn log_target(path: PathBuf) -> LogTarget {
+    match path.as_os_str() == "-" {
+        true => LogTarget::Stdout,
+        false => LogTarget::File(path),
+    }
+}
+
+/// How the default target of a log is shown.
+pub fn shown_log(target: Option<&LogTarget>) -> String {
+    match target {
+        None => "none".to_owned(),
+        Some(LogTarget::Stdout) => "-".to_owned(),
+        Some(LogTarget::File(path)) => path.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_stay_in_range() {
+        for (text, expected) in [("1", 1), ("008", 8), ("1000000", 1_000_000)] {
+            assert_eq!(whole(text, 1..=1_000_000), Ok(expected), "{text}");
+        }
+        for text in ["", "0", "1000001", "-1", "+1", "1.0", "abc", "99999999999"] {
+            let expected = format!("`{text}` is not a whole number from 1 to 1000000");
+            assert_eq!(whole(text, 1..=1_000_000), Err(expected));
+        }
+        assert_eq!(small("65535", 0..=65535), Ok(65535));
+        assert!(small("65536", 0..=65535).is_err());
+    }
+
+    #[test]
+    fn shares_are_fractions_or_per_cent() {
+        let table = [
+            ("0", 0.0),
+            ("1", 1.0),
+            ("0.3", 0.3),
+            (".5", 0.5),
+            ("30%", 0.3),
+            ("100%", 1.0),
+        ];
+        for (text, expected) in table {
+            assert_eq!(share(text), Ok(expected), "{text}");
+        }
+        for text in [
+            "", "%", ".", "30", "1.1", "101%", "-0.1", "nan", "inf", "1e-1", "0,3",
+        ] {
+            let expected = format!("`{text}` is not a share: write 0.3 or 30%, at most 1 or 100%");
+            assert_eq!(share(text), Err(expected));
+        }
+    }
+
+    #[test]
+    fn pages_are_a_code_and_a_file() {
+        assert_eq!(page("503=a=b.html"), Ok((503, PathBuf::from("a=b.html"))));
+        let form = "is not CODE=FILE: write 503=sorry.html";
+        assert_eq!(page("503"), Err(format!("`503` {form}")));
+        assert_eq!(page("503="), Err(format!("`503=` {form}")));
+        let range = "is not a whole number from 400 to 599";
+        assert_eq!(page("200=x"), Err(format!("`200` {range}")));
+    }
+
+    #[test]
+    fn names_and_paths_are_what_http_allows() {
+        assert_eq!(field_name("X-User"), Ok("x-user".to_owned()));
+        for text in ["", "a b", "a:", "é"] {
+            let expected = format!("`{text}` is not a field name: write one like x-user-id");
+            assert_eq!(field_name(text), Err(expected));
+        }
+        assert_eq!(target("/a?b=1"), Ok("/a?b=1".to_owned()));
+        for text in ["", "a", "/a b", "/a#b", "/é"] {
+            let expected = format!("`{text}` is not a path: write one like /healthcheck");
+            assert_eq!(target(text), Err(expected));
+        }
+        assert!(target(&format!("/{}", "a".repeat(1_023))).is_ok());
+        assert!(target(&format!("/{}", "a".repeat(1_024))).is_err());
+    }
+}

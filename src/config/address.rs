@@ -1,0 +1,328 @@
+//! `PORT`, `HOST:PORT` and `[IPv6]:PORT` as values, and what is wrong with everything else.
+//! Resolves no name: whether a host exists is found out by who connects or listens.
+
+use crate::config::{Endpoint, quote};
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Longest host name (RFC 1035 §2.3.4).
+const HOST_BYTES_MAX: usize = 253;
+
+/// What an address may look like.
+const FORMS: &str = "PORT, HOST:PORT or [IPv6]:PORT";
+
+/// Why a text is no address. Each displays as one line naming the culprit and the mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressError {
+    /// No text at all.
+    Empty,
+    /// White space inside or around.
+    Space(String),
+    /// Several addresses joined by commas.
+    Comma(String),
+    /// A URL; the second is the address in it, when there is one to use.
+    Url(String, Option<String>),
+    /// Neither a port nor a host with a port.
+    Neither(String),
+    /// The address is followed by something else; the second is the address alone.
+    Garbage(String, String),
+    /// A colon with no host before it; the second is what follows.
+    NoHost(String, String),
+    /// A host without a port; the second is the host.
+    NoPort(String, String),
+    /// The port is not a number.
+    PortNotNumber(String),
+    /// The port is above 65535.
+    PortTooBig(String),
+    /// Port 0, which no backend can listen on.
+    PortZero(String),
+    /// An IPv6 address without brackets; the second is the likely meaning.
+    Brackets(String, String),
+    /// More colons than one, and not an IPv6 address.
+    Colons(String),
+    /// `[` without `]`.
+    BracketOpen(String),
+    /// What stands between the brackets is not an IPv6 address; the second is what does.
+    NotIpv6(String, String),
+    /// Digits and dots that are not an IPv4 address.
+    NotIpv4(String),
+    /// `*` for all interfaces; the second is the port.
+    Star(String, String),
+    /// Characters or a length no host name has.
+    NotHost(String),
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use AddressError::*;
+        let fixed = str::to_owned;
+        let (culprit, wrong) = match self {
+            Empty => return write!(f, "the address is empty: write {FORMS}"),
+            Space(text) => (text, fixed("has a space in it: write HOST:PORT without")),
+            Comma(text) => (
+                text,
+                fixed("has a comma in it: put a space between addresses"),
+            ),
+            Url(text, Some(mend)) => (text, format!("is a URL: write {}", quote(mend))),
+            Url(text, None) => (
+                text,
+                fixed("is a URL: write HOST:PORT of a plain HTTP server"),
+            ),
+            Neither(text) => (text, format!("is not an address: write {FORMS}")),
+            Garbage(text, mend) => (
+                text,
+                format!("goes on after the port: write {}", quote(mend)),
+            ),
+            NoHost(text, port) => (
+                text,
+                format!("has no host: write {} or HOST:PORT", quote(port)),
+            ),
+            NoPort(text, host) => (
+                text,
+                format!("has no port: write {}", quote(&format!("{host}:PORT"))),
+            ),
+            PortNotNumber(text) => (text, fixed("has no number for a port: write 1 to 65535")),
+            PortTooBig(text) => (text, fixed("has too big a port: write 1 to 65535")),
+            PortZero(text) => (
+                text,
+                fixed("is no backend, port 0 is not in use: write 1 to 65535"),
+            ),
+            Brackets(text, mend) => {
+                let mend = quote(mend);
+                (
+                    text,
+                    format!("is an IPv6 address without brackets: write {mend}"),
+                )
+            }
+            Colons(text) => (text, fixed("has too many colons: write HOST:PORT")),
+            BracketOpen(text) => (text, fixed("lacks the `]`: write [IPv6]:PORT")),
+            NotIpv6(text, inner) => {
+                let inner = quote(inner);
+                (
+                    text,
+                    format!("has {inner} in brackets, which is not an IPv6 address"),
+                )
+            }
+            NotIpv4(host) => (
+                host,
+                fixed("is not an IPv4 address: write four numbers up to 255"),
+            ),
+            Star(text, port) => (
+                text,
+                format!("means all interfaces: write {} alone", quote(port)),
+            ),
+            NotHost(host) => (
+                host,
+                fixed("cannot be a host name: use letters, digits, `-`, `_`, single dots"),
+            ),
+        };
+        write!(f, "{} {wrong}", quote(culprit))
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+impl Endpoint {
+    /// Reads an address to listen on: no host means all interfaces, port 0 a free port.
+    pub fn listener(text: &str) -> Result<Endpoint, AddressError> {
+        unmistaken(text)?;
+        match text.strip_prefix('[') {
+            Some(rest) => bracketed(text, rest),
+            None => plain(text),
+        }
+    }
+
+    /// Reads a backend's address: no host means this machine, port 0 is refused.
+    pub fn backend(text: &str) -> Result<Endpoint, AddressError> {
+        let endpoint = Endpoint::listener(text)?;
+        match endpoint.port {
+            0 => Err(AddressError::PortZero(text.to_owned())),
+            _ => Ok(endpoint),
+        }
+    }
+
+    /// Whether both name the same backend: a bare port is `localhost`, case does not count.
+    /// Names are compared as written; that two resolve alike is not known here.
+    pub fn is_same_backend(&self, other: &Endpoint) -> bool {
+        self.backend_key() == other.backend_key()
+    }
+
+    /// What [`Endpoint::is_same_backend`] compares.
+    pub(super) fn backend_key(&self) -> (String, u16) {
+        (
+            self.host
+                .as_deref()
+                .unwrap_or("localhost")
+                .to_ascii_lowercase(),
+            self.port,
+        )
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// As it would be written: what this prints reads back as the same value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            None => write!(f, "{}", self.port),
+            Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
+            Some(host) => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+/// Refuses what a person typed for something else than an address, before any finer reading.
+fn unmistaken(text: &str) -> Result<(), AddressError> {
+    if text.is_empty() {
+        Err(AddressError::Empty)
+    } else if let Some((scheme, rest)) = text.split_once("://") {
+        Err(AddressError::Url(text.to_owned(), authority(scheme, rest)))
+    } else if text.contains(char::is_whitespace) {
+        Err(AddressError::Space(text.to_owned()))
+    } else if text.contains(',') {
+        Err(AddressError::Comma(text.to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+/// `HOST:PORT` out of a plain HTTP URL, when it has one that reads as an address.
+fn authority(scheme: &str, rest: &str) -> Option<String> {
+    if !scheme.eq_ignore_ascii_case("http") {
+        return None;
+    }
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let has_port = authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.contains(']'));
+    let address = match has_port {
+        true => authority.to_owned(),
+        false => format!("{authority}:80"),
+    };
+    Endpoint::listener(&address)
+        .ok()
+        .map(|endpoint| endpoint.to_string())
+}
+
+/// `[IPv6]:PORT`, the first bracket taken off in `rest`.
+fn bracketed(text: &str, rest: &str) -> Result<Endpoint, AddressError> {
+    let Some((inner, after)) = rest.split_once(']') else {
+        return Err(AddressError::BracketOpen(text.to_owned()));
+    };
+    if !is_ipv6(inner) {
+        return Err(AddressError::NotIpv6(text.to_owned(), inner.to_owned()));
+    }
+    let host = format!("[{inner}]");
+    match after.strip_prefix(':') {
+        Some("") | None => Err(AddressError::NoPort(text.to_owned(), host)),
+        Some(digits) => Ok(Endpoint {
+            host: Some(inner.to_owned()),
+            port: port(text, &host, digits)?,
+        }),
+    }
+}
+
+/// `PORT` or `HOST:PORT`.
+fn plain(text: &str) -> Result<Endpoint, AddressError> {
+    let Some((host, digits)) = text.split_once(':') else {
+        return bare(text);
+    };
+    if digits.contains(':') {
+        return Err(many_colons(text));
+    }
+    if host.is_empty() && !digits.is_empty() {
+        return Err(AddressError::NoHost(text.to_owned(), digits.to_owned()));
+    }
+    if host == "*" {
+        return Err(AddressError::Star(text.to_owned(), digits.to_owned()));
+    }
+    host_name(host).map_err(|wrong| match host {
+        "" => AddressError::Neither(text.to_owned()),
+        _ => wrong,
+    })?;
+    if digits.is_empty() {
+        return Err(AddressError::NoPort(text.to_owned(), host.to_owned()));
+    }
+    Ok(Endpoint {
+        host: Some(host.to_owned()),
+        port: port(text, host, digits)?,
+    })
+}
+
+/// A text without a colon: a port, or something that lacks one.
+fn bare(text: &str) -> Result<Endpoint, AddressError> {
+    if text.starts_with(|c: char| c.is_ascii_digit()) && text.parse::<Ipv4Addr>().is_err() {
+        return Ok(Endpoint {
+            host: None,
+            port: port(text, "", text)?,
+        });
+    }
+    match host_name(text) {
+        Ok(()) => Err(AddressError::NoPort(text.to_owned(), text.to_owned())),
+        Err(_) => Err(AddressError::Neither(text.to_owned())),
+    }
+}
+
+/// The number of a port; `text` and `host` are for the messages.
+fn port(text: &str, host: &str, digits: &str) -> Result<u16, AddressError> {
+    let end = digits
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(digits.len());
+    match end {
+        0 => Err(AddressError::PortNotNumber(text.to_owned())),
+        _ if end < digits.len() => {
+            let colon = if host.is_empty() { "" } else { ":" };
+            let mend = format!("{host}{colon}{}", &digits[..end]);
+            Err(AddressError::Garbage(text.to_owned(), mend))
+        }
+        // Only digits: what does not parse is too big.
+        _ => digits
+            .parse()
+            .map_err(|_| AddressError::PortTooBig(text.to_owned())),
+    }
+}
+
+/// Names an IPv6 address that lacks its brackets, with the likeliest reading of its last group.
+fn many_colons(text: &str) -> AddressError {
+    if let Some((left, right)) = text.rsplit_once(':')
+        && is_ipv6(left)
+        && right.parse::<u16>().is_ok()
+    {
+        return AddressError::Brackets(text.to_owned(), format!("[{left}]:{right}"));
+    }
+    match is_ipv6(text) {
+        true => AddressError::Brackets(text.to_owned(), format!("[{text}]:PORT")),
+        false => AddressError::Colons(text.to_owned()),
+    }
+}
+
+/// An IPv6 address, with or without a zone (`fe80::1%eth0`, RFC 4007 §11).
+fn is_ipv6(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').unwrap_or((text, "lo"));
+    let is_zone = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    address.parse::<Ipv6Addr>().is_ok() && !zone.is_empty() && zone.chars().all(is_zone)
+}
+
+/// Accepts a host name or an IPv4 address. Looser than RFC 1123 §2.1 (names with `_` are in use).
+fn host_name(host: &str) -> Result<(), AddressError> {
+    if host.bytes().all(|b| b.is_ascii_digit() || b == b'.') && !host.is_empty() {
+        let is_ipv4 = host.parse::<Ipv4Addr>().is_ok();
+        return if is_ipv4 {
+            Ok(())
+        } else {
+            Err(AddressError::NotIpv4(host.to_owned()))
+        };
+    }
+    let is_label = |label: &str| {
+        let is_letter = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        let has_ends = !label.starts_with('-') && !label.ends_with('-');
+        !label.is_empty() && has_ends && label.bytes().all(is_letter)
+    };
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    if host.len() <= HOST_BYTES_MAX && labels.split('.').all(is_label) {
+        return Ok(());
+    }
+    Err(AddressError::NotHost(host.to_owned()))
+}
+
+#[cfg(test)]
+mod tests;

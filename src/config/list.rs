@@ -1,0 +1,210 @@
+//! The backend list file: its bytes as backends with line numbers and located warnings.
+//! Reads no file; a bad line never spoils the others.
+
+use crate::config::{BACKENDS_MAX, BackendSpec, Endpoint, quote};
+use std::collections::HashMap;
+use std::fmt;
+
+/// Longest line, in bytes without its end.
+pub const LINE_BYTES_MAX: usize = 1_024;
+
+/// Most of a file that is looked at: every allowed backend on a line of the longest kind.
+pub const FILE_BYTES_MAX: usize = BACKENDS_MAX * (LINE_BYTES_MAX + 2);
+
+/// Most warnings about one file; the rest is summed up in one more.
+pub const WARNINGS_MAX: usize = 50;
+
+/// Heaviest weight.
+pub const WEIGHT_MAX: u32 = 1_000;
+
+/// Highest `max=`, the same bound as for all pairs together.
+pub const PAIRS_MAX: u32 = 1_000_000;
+
+/// What a list file says: the backends of its good lines and a warning for each bad one.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    /// Backends in the order of the file, none of them twice.
+    pub backends: Vec<Listed>,
+    /// What was skipped and why, in the order of the file.
+    pub warnings: Vec<Warning>,
+}
+
+/// A backend and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Line in the file, from 1.
+    pub line: usize,
+    /// What the line says.
+    pub spec: BackendSpec,
+}
+
+/// A line that was skipped. Displays as `file:line: what was expected`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The file as named on the command line.
+    pub file: String,
+    /// Line in the file, from 1.
+    pub line: usize,
+    /// What was found there and what was expected instead.
+    pub text: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.text)
+    }
+}
+
+impl List {
+    /// Reads `bytes`, the content of `file`. Backends already `given` (on the command line) are
+    /// not taken a second time and count towards [`BACKENDS_MAX`].
+    pub fn parse(file: &str, bytes: &[u8], given: &[BackendSpec]) -> List {
+        let mut reader = Reader {
+            file,
+            places: given
+                .iter()
+                .map(|spec| (spec.endpoint.backend_key(), None))
+                .collect(),
+            room: BACKENDS_MAX.saturating_sub(given.len()),
+            list: List::default(),
+            unshown: 0,
+        };
+        // Editors on Windows put a byte order mark first; it is no part of the first host.
+        let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+        let looked_at = &bytes[..bytes.len().min(FILE_BYTES_MAX)];
+        let mut line = 0;
+        for text in looked_at.split(|&b| b == b'\n') {
+            line += 1;
+            reader.line(line, text.strip_suffix(b"\r").unwrap_or(text));
+        }
+        if bytes.len() > FILE_BYTES_MAX {
+            reader.warn(
+                line,
+                format!("expected the file to end within {FILE_BYTES_MAX} bytes"),
+            );
+        }
+        reader.finish(line)
+    }
+}
+
+/// Reading in progress.
+struct Reader<'a> {
+    file: &'a str,
+    /// Where each backend was first named: a line, or none for the command line.
+    places: HashMap<(String, u16), Option<usize>>,
+    room: usize,
+    list: List,
+    unshown: usize,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: usize, bytes: &[u8]) {
+        match spec(bytes) {
+            Ok(None) => {}
+            Ok(Some(spec)) => self.take(line, spec),
+            Err(text) => self.warn(line, text),
+        }
+    }
+
+    fn take(&mut self, line: usize, spec: BackendSpec) {
+        let key = spec.endpoint.backend_key();
+        if let Some(place) = self.places.get(&key) {
+            let place = place.map_or("the command line".to_owned(), |line| format!("line {line}"));
+            let shown = quote(&spec.endpoint.to_string());
+            self.warn(
+                line,
+                format!("expected each backend once, {shown} is also on {place}"),
+            );
+        } else if self.list.backends.len() == self.room {
+            self.warn(line, format!("expected at most {BACKENDS_MAX} backends"));
+        } else {
+            self.places.insert(key, Some(line));
+            self.list.backends.push(Listed { line, spec });
+        }
+    }
+
+    fn warn(&mut self, line: usize, text: String) {
+        if self.list.warnings.len() < WARNINGS_MAX {
+            self.list.warnings.push(Warning {
+                file: self.file.to_owned(),
+                line,
+                text,
+            });
+        } else {
+            self.unshown += 1;
+        }
+    }
+
+    fn finish(mut self, line: usize) -> List {
+        if self.unshown > 0 {
+            let text = format!("and {} more bad lines up to here", self.unshown);
+            self.list.warnings.push(Warning {
+                file: self.file.to_owned(),
+                line,
+                text,
+            });
+        }
+        self.list
+    }
+}
+
+/// What one line says; nothing for a blank or comment line.
+fn spec(bytes: &[u8]) -> Result<Option<BackendSpec>, String> {
+    if bytes.len() > LINE_BYTES_MAX {
+        return Err(format!("expected at most {LINE_BYTES_MAX} bytes on a line"));
+    }
+    // A comment may be in any encoding; only what is read must be text.
+    let said = bytes.split(|&b| b == b'#').next().unwrap_or_default();
+    let said = str::from_utf8(said).map_err(|wrong| {
+        let column = wrong.valid_up_to() + 1;
+        format!("expected UTF-8 text, byte {column} of the line is not")
+    })?;
+    let mut words = said.split_ascii_whitespace();
+    let Some(address) = words.next() else {
+        return Ok(None);
+    };
+    let endpoint =
+        Endpoint::backend(address).map_err(|wrong| format!("expected host:port, {wrong}"))?;
+    let mut spec = BackendSpec::new(endpoint);
+    let mut seen = Vec::new();
+    for word in words {
+        let name = word.split('=').next().unwrap_or_default();
+        if seen.contains(&name) {
+            return Err(format!("expected {name} once"));
+        }
+        seen.push(name);
+        setting(&mut spec, word)?;
+    }
+    Ok(Some(spec))
+}
+
+/// Applies one word after the address.
+fn setting(spec: &mut BackendSpec, word: &str) -> Result<(), String> {
+    match word.split_once('=') {
+        Some(("weight", value)) => spec.weight = whole("weight", value, WEIGHT_MAX)?,
+        Some(("max", value)) => spec.pairs_max = Some(whole("max", value, PAIRS_MAX)?),
+        None if word == "backup" => spec.backup = true,
+        Some(_) | None => {
+            return Err(format!(
+                "expected weight=N, backup or max=N, got {}",
+                quote(word)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A whole number from 1 to `most`.
+fn whole(name: &str, value: &str, most: u32) -> Result<u32, String> {
+    let is_digits = value.bytes().all(|b| b.is_ascii_digit());
+    match value.parse() {
+        Ok(number) if is_digits && (1..=most).contains(&number) => Ok(number),
+        Ok(_) | Err(_) => Err(format!(
+            "expected {name}= a whole number from 1 to {most}, got {}",
+            quote(value)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;
