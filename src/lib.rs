@@ -4,6 +4,7 @@ pub mod balance;
 pub mod base;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod get;
 pub mod health;
 pub mod http;
