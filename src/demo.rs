@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const START: Duration = Duration::from_secs(10);
 
 /// Longest wait for all servers to end by themselves before they are killed.
-const END: Duration = Duration::from_secs(1);
+const END: Duration = Duration::from_secs(3);
 
 /// Names tried for the directory; each is taken only by what an earlier demo has left.
 const TRIES_MAX: u32 = 10_000;

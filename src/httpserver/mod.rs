@@ -51,9 +51,11 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Listen(endpoint, error) if error.kind() == ErrorKind::AddrInUse => {
-                write!(f, "{endpoint} is taken by another program: choose another port, or 0")
-            }
+            Error::Listen(endpoint, error) if error.kind() == ErrorKind::AddrInUse => write!(
+                f,
+                "cannot listen on {endpoint}: another program does, \
+                 choose another port or 0 for any"
+            ),
             Error::Listen(endpoint, error) => write!(f, "cannot listen on {endpoint}: {error}"),
             Error::Dir(dir, error) => write!(f, "cannot serve {}: {error}", dir.display()),
             Error::Log(path, error) => write!(f, "cannot log to {}: {error}", path.display()),
