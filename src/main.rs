@@ -1,20 +1,22 @@
 //! argv → command → run → exit code.
 
-use loadbalancer::cli::{self, Command};
-use loadbalancer::serve;
+use loadbalancer::cli::{self, Command, Config, Demo};
+use loadbalancer::config::{BackendSpec, Endpoint};
+use loadbalancer::{demo, get, httpserver, serve};
+use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
 /// Wrong use of the command line.
 const USAGE: u8 = 2;
 
+/// Servers the demo starts.
+const DEMO_BACKENDS: usize = 3;
+
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().collect()) {
         Ok(command) => run(command),
-        Err(error) => {
-            eprintln!("loadbalancer: {error}");
-            ExitCode::from(USAGE)
-        }
+        Err(error) => fail("loadbalancer", &error, USAGE),
     }
 }
 
@@ -22,15 +24,46 @@ fn run(command: Command) -> ExitCode {
     match command {
         Command::Help(text) => print(&text),
         Command::Version => print(&format!("{}\n", cli::VERSION)),
-        Command::Balance(config) => match serve::run(config, |_| {}) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => {
-                eprintln!("loadbalancer: {failure}");
-                ExitCode::FAILURE
-            }
+        Command::Balance(config) => balance(config),
+        Command::Demo(demo) => demonstrate(demo),
+        Command::HttpServer(options) => match httpserver::run(&options) {
+            Err(error) => fail("httpserver", &error, 1),
         },
-        _ => ExitCode::FAILURE,
+        Command::Get(options) => match get::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => fail("get", &failure, failure.exit_code()),
+        },
     }
+}
+
+fn balance(config: Config) -> ExitCode {
+    match serve::run(config, |_| {}) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail("loadbalancer", &failure, 1),
+    }
+}
+
+/// Three servers of our own, and the balancer over them. They end when `backends` is dropped, or
+/// with this process, however it ends.
+fn demonstrate(Demo { mut config }: Demo) -> ExitCode {
+    let backends = match demo::Backends::start(DEMO_BACKENDS) {
+        Ok(backends) => backends,
+        Err(error) => return fail("demo", &error, 1),
+    };
+    let spec = |address: &std::net::SocketAddr| {
+        let host = Some(address.ip().to_string());
+        BackendSpec::new(Endpoint { host, port: address.port() })
+    };
+    config.backends = backends.addresses().iter().map(spec).collect();
+    match serve::run(config, |listen| eprint!("{}", demo::advice(listen, &backends))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail("demo", &failure, 1),
+    }
+}
+
+fn fail(who: &str, error: &dyn Display, code: u8) -> ExitCode {
+    eprintln!("{who}: {error}");
+    ExitCode::from(code)
 }
 
 /// To standard output; a reader that closed it early (`| head`) is no failure of ours.

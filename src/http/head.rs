@@ -393,6 +393,7 @@ pub enum Parse {
 
 const TOO_LARGE: Refusal = Refusal { status: 431, reason: "the request head is too large" };
 const LONG_TARGET: Refusal = Refusal { status: 414, reason: "the request target is too long" };
+const STATUS_LINE: Refusal = Refusal::bad("the status line is malformed");
 const BARE_LF: Refusal = Refusal::bad("a line of the head does not end in CRLF");
 
 /// Reads a request head from the start of `bytes` into `head`.
@@ -437,10 +438,13 @@ pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
     let end = match outcome {
         Ok(httparse::Status::Complete(end)) => end,
         Ok(httparse::Status::Partial) => return partial(window),
+        Err(httparse::Error::Token | httparse::Error::Version) => {
+            return Parse::Refused(STATUS_LINE);
+        }
         Err(error) => return Parse::Refused(refusal(error, window)),
     };
     let Some(status) = parsed.code.filter(|code| (100..=999).contains(code)) else {
-        return Parse::Refused(Refusal::bad("the status line is malformed"));
+        return Parse::Refused(STATUS_LINE);
     };
     let reason = parsed.reason.unwrap_or_default();
     let start = (reason.as_ptr() as usize).wrapping_sub(window.as_ptr() as usize);
@@ -473,7 +477,7 @@ fn refusal(error: httparse::Error, window: &[u8]) -> Refusal {
         httparse::Error::HeaderName => Refusal::bad("a field name is malformed"),
         httparse::Error::HeaderValue => Refusal::bad("a field value has a forbidden byte"),
         httparse::Error::NewLine => Refusal::bad("a line of the head does not end in CRLF"),
-        httparse::Error::Status => Refusal::bad("the status line is malformed"),
+        httparse::Error::Status => STATUS_LINE,
         httparse::Error::Token => Refusal::bad("the request line is malformed"),
         httparse::Error::TooManyHeaders => TOO_LARGE,
         httparse::Error::Version if names_other_version(window) => {

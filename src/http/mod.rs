@@ -8,6 +8,7 @@ pub mod field;
 pub mod forward;
 pub mod framing;
 pub mod head;
+pub mod percent;
 pub mod reply;
 pub mod target;
 pub mod writer;

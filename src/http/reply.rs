@@ -30,19 +30,7 @@ pub struct Reply<'a> {
 pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<usize, Overflow> {
     let reason = reason(reply.status).as_bytes();
     let code = digits(reply.status);
-    let built_in: [&[u8]; 11] = [
-        b"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
-        &code,
-        b" ",
-        reason,
-        b"</title></head>\n<body><h1>",
-        &code,
-        b" ",
-        reason,
-        b"</h1><p>",
-        reply.sentence.as_bytes(),
-        b"</p></body></html>\n",
-    ];
+    let built_in = page_parts(&code, reason, reply.sentence);
     let page = reply.page.as_ref().map_or(&built_in[..], std::slice::from_ref);
     let page_bytes: usize = page.iter().map(|part| part.len()).sum();
     let mut to = Writer::new(out);
@@ -68,6 +56,28 @@ pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<usize, Overflow> {
         to.put_all(page);
     }
     to.finish()
+}
+
+/// The page alone, for a server that writes a head of its own. `sentence` is plain text without
+/// `<` and `&`.
+pub fn page(status: u16, sentence: &str) -> Vec<u8> {
+    page_parts(&digits(status), reason(status).as_bytes(), sentence).concat()
+}
+
+fn page_parts<'a>(code: &'a [u8; 3], reason: &'a [u8], sentence: &'a str) -> [&'a [u8]; 11] {
+    [
+        b"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>",
+        code,
+        b" ",
+        reason,
+        b"</title></head>\n<body><h1>",
+        code,
+        b" ",
+        reason,
+        b"</h1><p>",
+        sentence.as_bytes(),
+        b"</p></body></html>\n",
+    ]
 }
 
 fn digits(status: u16) -> [u8; 3] {
