@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn one_request_is_one_line_whatever_the_client_sent() {
-        let text = b"GET /\"\xff HTTP/1.1\r\nHost: x\r\nUser-Agent: a\\b\r\n\r\n";
+        let text = b"GET /\"x HTTP/1.1\r\nHost: x\r\nUser-Agent: a\\b\xff\r\n\r\n";
         let mut parsed = RequestHead::default();
         assert_eq!(head::request(text, &mut parsed), head::Parse::Complete);
         let mut noted = Noted::of(text, &parsed);
@@ -152,13 +152,13 @@ mod tests {
         let line = Combined { client, unix_seconds: 784_111_777, record: &record }.to_string();
         assert_eq!(
             line,
-            r#"10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] "GET /\"\xff HTTP/1.1" 200 12 "-" "a\\b""#
+            r#"10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] "GET /\"x HTTP/1.1" 200 12 "-" "a\\b\xff""#
         );
         let (since, now) = (Instant::from_micros(1_000), Instant::from_micros(3_500));
         let line = Verbose { client, since, now, record: &record }.to_string();
         assert_eq!(
             line,
-            r#"10.0.0.1 "GET /\"\xff HTTP/1.1" 200 12 bytes 2.500 ms by b:81 (rr: its turn)"#
+            r#"10.0.0.1 "GET /\"x HTTP/1.1" 200 12 bytes 2.500 ms by b:81 (rr: its turn)"#
         );
     }
 }
