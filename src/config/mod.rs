@@ -36,7 +36,7 @@ pub struct Endpoint {
 }
 
 /// One backend as configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BackendSpec {
     /// Where it listens.
     pub endpoint: Endpoint,

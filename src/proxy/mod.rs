@@ -13,11 +13,13 @@ mod gate;
 mod pair;
 mod probe;
 mod pump;
+mod reload;
 mod route;
 mod upstream;
 mod verdict;
 
 pub use cluster::Member;
+pub use reload::Reload;
 
 use crate::base::buffer::Pool;
 use crate::base::table::{Id, Key, Kind, Table};
@@ -36,6 +38,7 @@ use cluster::Cluster;
 use exchange::{Heads, Manners, Pair};
 use gate::Gate;
 use probe::Probe;
+use reload::ListWatch;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
@@ -78,6 +81,14 @@ pub struct BackendKind;
 
 impl Kind for BackendKind {
     const NUMBER: u8 = 5;
+}
+
+/// The timer of the next look at the list file; there is one.
+#[derive(Debug)]
+struct ListKind;
+
+impl Kind for ListKind {
+    const NUMBER: u8 = 6;
 }
 
 /// What a step ended in.
@@ -141,6 +152,7 @@ pub struct Proxy<N: Net> {
     manners: Manners,
     now: Now,
     stop: Stop,
+    list: ListWatch,
     /// What the last wait reported; kept for its memory.
     ready: Vec<Ready>,
     /// Who is to be stepped in this turn.
@@ -170,7 +182,7 @@ impl<N: Net> Proxy<N> {
             date: date::imf_fixdate(now.unix_seconds),
         };
         let mut proxy = Proxy {
-            cluster: Cluster::new(&config, members, seed),
+            cluster: Cluster::new(&config, &members, seed),
             admission: Admission::new(limits.pairs_max),
             net,
             config,
@@ -187,6 +199,7 @@ impl<N: Net> Proxy<N> {
             manners,
             now,
             stop: Stop::No,
+            list: ListWatch::default(),
             ready: Vec::new(),
             run: VecDeque::new(),
             later: VecDeque::new(),
@@ -194,6 +207,7 @@ impl<N: Net> Proxy<N> {
             access: Lines::default(),
         };
         proxy.schedule_first_probes();
+        proxy.watch_list();
         proxy
     }
 
@@ -279,6 +293,8 @@ impl<N: Net> Proxy<N> {
                 self.wake(id);
             } else if let Some(backend) = id.number::<BackendKind>() {
                 self.probe_timer_fired(backend);
+            } else if id.number::<ListKind>().is_some() {
+                self.list_timer_fired();
             }
         }
     }
@@ -329,7 +345,7 @@ impl<N: Net> Proxy<N> {
             match (signal, self.stop) {
                 (Signal::Stop, Stop::No) => self.drain(),
                 (Signal::Stop, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
-                (Signal::Reload, _) => {}
+                (Signal::Reload, _) => self.list.wish = Some(Reload::Now),
             }
         }
     }
