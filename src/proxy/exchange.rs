@@ -1,7 +1,7 @@
 //! A client joined to an upstream for one exchange, and how its bytes advance. Decides nothing
 //! about faults: it reports them as [`Trouble`] for `verdict`.
 
-use super::conn::{Conn, Filled, Flushed, Input};
+use super::conn::{Conn, Filled, Flushed, Input, Output};
 use super::pump;
 use super::route::Plan;
 use super::upstream::{Tried, Upstream};
@@ -148,8 +148,20 @@ impl<S: Socket> Exchange<'_, S> {
         }
         moved |= self.send_response()?;
         match self.client.flush(self.pool) {
-            Flushed::Failed => Err(Trouble::ClientGone),
-            flushed => Ok(moved | (flushed == Flushed::Something)),
+            Flushed::Failed => return Err(Trouble::ClientGone),
+            flushed => moved |= flushed == Flushed::Something,
+        }
+        self.end_tunnels();
+        Ok(moved)
+    }
+
+    /// A direction of a tunnel is done once the end, and all before it, was written.
+    fn end_tunnels(&mut self) {
+        if self.pair.request == Half::Tunnel && self.upstream.conn.end.output == Output::Ended {
+            self.pair.request = Half::Done;
+        }
+        if self.pair.response == Half::Tunnel && self.client.end.output == Output::Ended {
+            self.pair.response = Half::Done;
         }
     }
 
@@ -243,14 +255,10 @@ impl<S: Socket> Exchange<'_, S> {
                 count > 0
             }
             Half::Tunnel => {
-                let moved = tunnel(self.client, upstream, self.pool);
                 if self.client.end.input == Input::Failed {
                     return Err(Trouble::ClientGone);
                 }
-                if is_spent(self.client) {
-                    self.pair.request = Half::Done;
-                }
-                moved
+                tunnel(self.client, upstream, self.pool) > 0
             }
             Half::Done => false,
         };
@@ -300,18 +308,19 @@ impl<S: Socket> Exchange<'_, S> {
     }
 }
 
-/// Moves what there is from one connection's inbox to the other's outbox, then the end.
-pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut Pool) -> bool {
+/// Moves what there is from one connection's inbox to the other's outbox, then the end; how many
+/// bytes moved.
+pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut Pool) -> usize {
     let count = from.end.inbox.data().len().min(to.end.outbox.room());
     let moved = to.end.outbox.take_from(&mut from.end.inbox, count, pool);
     if is_spent(from) {
         to.finish_output();
     }
-    moved > 0
+    moved
 }
 
 /// Everything the peer sent has gone on, its end included.
-pub(super) fn is_spent<S>(conn: &Conn<S>) -> bool {
+fn is_spent<S>(conn: &Conn<S>) -> bool {
     conn.end.input == Input::Ended && conn.end.inbox.is_empty()
 }
 

@@ -149,6 +149,8 @@ pub struct Proxy<N: Net> {
     manners: Manners,
     now: Now,
     stop: Stop,
+    /// A signal has come and was not looked at yet.
+    signalled: bool,
     list: ListWatch,
     /// What the last wait reported; kept for its memory.
     ready: Vec<Ready>,
@@ -198,6 +200,7 @@ impl<N: Net> Proxy<N> {
             manners,
             now,
             stop: Stop::No,
+            signalled: false,
             list: ListWatch::default(),
             ready: Vec::new(),
             run: VecDeque::new(),
@@ -225,6 +228,9 @@ impl<N: Net> Proxy<N> {
         self.ready = ready;
         waited?;
         self.expire();
+        if std::mem::take(&mut self.signalled) {
+            self.take_signals();
+        }
         self.accept();
         std::mem::swap(&mut self.run, &mut self.later);
         self.run.append(&mut self.later);
@@ -264,7 +270,7 @@ impl<N: Net> Proxy<N> {
         let id = ready.id;
         match id {
             net::LISTENER => self.gate.readable = true,
-            net::STOP | net::RELOAD => self.take_signals(),
+            net::STOP | net::RELOAD => self.signalled = true,
             _ => {}
         }
         if let Some(client) = id.key().and_then(|key: ClientKey| self.clients.get_mut(key)) {

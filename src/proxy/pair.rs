@@ -252,6 +252,7 @@ impl<N: Net> Proxy<N> {
                 pair.record.begun = self.now.instant;
                 pair.record.connected = None;
                 pair.record.retries = pair.record.retries.saturating_add(1);
+                // Nothing of an answer has come, so that half is at its beginning, head or tunnel.
                 pair.request = pair.response;
                 self.join(pair, &acquired)
             }

@@ -2,7 +2,7 @@
 //! the client's outbox.
 
 use super::conn::Input;
-use super::exchange::{After, Exchange, Half, is_spent, tunnel};
+use super::exchange::{After, Exchange, Half, tunnel};
 use super::pump;
 use super::verdict::Trouble;
 use crate::http::body::Body;
@@ -26,14 +26,15 @@ impl<S: Socket> Exchange<'_, S> {
             Half::Head | Half::Done => Ok(moved),
             Half::Body(_) => Ok(self.send_body()? | moved),
             Half::Tunnel => {
-                moved |= tunnel(&mut self.upstream.conn, self.client, self.pool);
                 if self.upstream.conn.end.input == Input::Failed {
                     return Err(Trouble::UpstreamClosed);
                 }
-                if is_spent(&self.upstream.conn) {
-                    self.pair.response = Half::Done;
+                let count = tunnel(&mut self.upstream.conn, self.client, self.pool);
+                self.pair.record.response_bytes += count as u64;
+                if count > 0 {
+                    self.pair.record.answered.get_or_insert(self.now);
                 }
-                Ok(moved)
+                Ok(moved | (count > 0))
             }
         }
     }
