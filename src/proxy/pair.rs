@@ -266,6 +266,12 @@ impl<N: Net> Proxy<N> {
     /// Cuts the exchange off. Where the framing shows the client that something is missing it
     /// gets what has come and an end; where it does not, or nobody is there, a reset.
     fn abort(&mut self, key: ClientKey, pair: PairKey, trouble: Option<Trouble>) -> Next {
+        self.with_exchange(pair, |exchange, _| {
+            // A reset of one side of a tunnel is passed on to the other.
+            if exchange.pair.response == Half::Tunnel {
+                exchange.upstream.conn.socket.reset_on_drop();
+            }
+        });
         let Some(mut ended) = self.detach(key, pair, false) else { return self.dismiss(key) };
         self.give_back_slot(key);
         let by_server =
