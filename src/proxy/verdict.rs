@@ -5,7 +5,7 @@
 //! come (RFC 9110 §9.2.2, RFC 9112 §9.3.1). A response that stops short is cut short for the
 //! client too, so that it shows (RFC 9112 §8).
 
-use crate::http::head::Refusal;
+use super::answer::{Answer, cause};
 use std::io;
 
 /// How far one direction of an exchange is.
@@ -66,7 +66,7 @@ pub enum Verdict {
     /// Try another server.
     Retry,
     /// Answer in the server's stead.
-    Reply(Refusal),
+    Reply(Answer<'static>),
     /// Cut both connections.
     Abort,
 }
@@ -77,13 +77,18 @@ pub fn verdict(facts: &Facts, trouble: Option<Trouble>) -> Verdict {
         None => settled(facts),
         Some(Trouble::ClientGone) => Verdict::Abort,
         Some(Trouble::ClientMalformed) => {
-            answer_or_abort(facts, 400, "the request body's chunked framing is malformed")
+            let reason = "the request body's chunked framing is malformed";
+            answer_or_abort(facts, Answer::local(400, reason, cause::REQUEST))
         }
         Some(Trouble::ConnectFailed(_)) => Verdict::Retry,
         Some(Trouble::UpstreamClosed) => {
-            retry_or(facts, || answer_or_abort(facts, 502, "the server closed without an answer"))
+            let reason = "the server closed without an answer";
+            let answer = Answer::local(502, reason, cause::TERMINATED);
+            retry_or(facts, || answer_or_abort(facts, answer))
         }
-        Some(Trouble::UpstreamMalformed(reason)) => answer_or_abort(facts, 502, reason),
+        Some(Trouble::UpstreamMalformed(reason)) => {
+            answer_or_abort(facts, Answer::local(502, reason, cause::PROTOCOL))
+        }
         Some(Trouble::Expired) => expired(facts),
     }
 }
@@ -105,9 +110,9 @@ fn retry_or(facts: &Facts, otherwise: impl Fn() -> Verdict) -> Verdict {
     }
 }
 
-fn answer_or_abort(facts: &Facts, status: u16, reason: &'static str) -> Verdict {
+fn answer_or_abort(facts: &Facts, answer: Answer<'static>) -> Verdict {
     match facts.response {
-        Phase::Head => Verdict::Reply(Refusal { status, reason }),
+        Phase::Head => Verdict::Reply(answer),
         Phase::Body | Phase::Tunnel | Phase::Done => Verdict::Abort,
     }
 }
@@ -116,12 +121,12 @@ fn expired(facts: &Facts) -> Verdict {
     if facts.connecting {
         return Verdict::Retry;
     }
-    let (status, reason) = if facts.client_owes {
-        (408, "the rest of the request did not come in time")
+    let answer = if facts.client_owes {
+        Answer::local(408, "the rest of the request did not come in time", cause::REQUEST)
     } else {
-        (504, "the server did not answer in time")
+        Answer::local(504, "the server did not answer in time", cause::TIMEOUT)
     };
-    answer_or_abort(facts, status, reason)
+    answer_or_abort(facts, answer)
 }
 
 #[cfg(test)]
@@ -142,7 +147,7 @@ mod tests {
 
     fn status(verdict: Verdict) -> u16 {
         match verdict {
-            Verdict::Reply(refusal) => refusal.status,
+            Verdict::Reply(answer) => answer.status,
             other => panic!("{other:?} is no reply"),
         }
     }
