@@ -231,8 +231,12 @@ fn the_access_log_has_one_combined_line_per_request() {
     assert_eq!(client, "127.0.0.1");
     let (time, rest) = rest.split_once("] ").expect("a time");
     assert!(time.ends_with(" +0000") && time.len() == 26, "{time}");
-    assert_eq!(rest, r#""GET /a?b HTTP/1.1" 200 4 "http://r/" "test \"1\"""#);
-    assert!(lines[1].ends_with(r#""GET /second HTTP/1.1" 200 7 "-" "-""#), "{}", lines[1]);
+    let combined = r#""GET /a?b HTTP/1.1" 200 4 "http://r/" "test \"1\"" "#;
+    let ours = rest.strip_prefix(combined).unwrap_or_else(|| panic!("{rest}"));
+    let (id, name) = ours.split_once(' ').expect("an id and a server");
+    assert!(id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+    assert_eq!(name, backend.argument());
+    assert!(lines[1].contains(r#""GET /second HTTP/1.1" 200 7 "-" "-" "#), "{}", lines[1]);
 }
 
 #[test]
@@ -296,7 +300,7 @@ fn verbose_prints_a_line_per_request_with_the_reason_for_the_choice() {
         let (_, choice) = line.split_once(" by ").expect("a choice");
         let (name, why) = choice.split_once(" (").expect("a reason");
         assert_eq!(name, backend.argument());
-        assert!(why.len() > 5 && why.ends_with(')'), "{line}");
+        assert!(why.starts_with("rr: ") && why.contains(") "), "{line}");
     }
 }
 
