@@ -231,12 +231,50 @@ fn the_access_log_has_one_combined_line_per_request() {
     assert_eq!(client, "127.0.0.1");
     let (time, rest) = rest.split_once("] ").expect("a time");
     assert!(time.ends_with(" +0000") && time.len() == 26, "{time}");
-    let combined = r#""GET /a?b HTTP/1.1" 200 4 "http://r/" "test \"1\"" "#;
-    let ours = rest.strip_prefix(combined).unwrap_or_else(|| panic!("{rest}"));
-    let (id, name) = ours.split_once(' ').expect("an id and a server");
-    assert!(id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+    let (combined, name) = rest.rsplit_once(' ').expect("the backend");
+    let (combined, id) = combined.rsplit_once(' ').expect("an id");
+    assert_eq!(combined, r#""GET /a?b HTTP/1.1" 200 4 "http://r/" "test \"1\"""#);
     assert_eq!(name, backend.argument());
+    assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
     assert!(lines[1].contains(r#""GET /second HTTP/1.1" 200 7 "-" "-" "#), "{}", lines[1]);
+}
+
+#[test]
+fn the_json_log_has_one_object_per_request() {
+    let directory = TempDir::new();
+    let log = directory.file("access.log", "");
+    let backend = Backend::start(|request| ok(request.target()));
+    let balancer = Balancer::over(&[&backend], &["-l", &log, "--log-format", "json"]);
+    assert_eq!(balancer.exchange("nonsense\r\n\r\n").status(), 400);
+    assert_eq!(balancer.get("/second").status(), 200);
+    let lines = log_lines(&log, 2);
+    assert!(lines[0].contains(r#""status":400"#), "{}", lines[0]);
+    assert!(lines[0].contains(r#""end":"http_request_error""#), "{}", lines[0]);
+    let name = format!(r#""backend":"{}""#, backend.argument());
+    for part in
+        [r#""request":"GET /second HTTP/1.1""#, r#""bytes":7"#, r#""end":"complete""#, &name]
+    {
+        assert!(lines[1].contains(part), "{part} in {}", lines[1]);
+    }
+}
+
+#[test]
+fn an_answer_made_here_has_the_cause_and_the_id_of_its_log_line() {
+    let directory = TempDir::new();
+    let log = directory.file("access.log", "");
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &["-l", &log]);
+    let mut client = balancer.connect();
+    client.send("nonsense\r\n\r\n");
+    let answer = client.response();
+    assert_eq!(answer.status(), 400);
+    assert_eq!(
+        answer.field("Proxy-Status").as_deref(),
+        Some("loadbalancer; error=http_request_error")
+    );
+    let id = answer.field("X-Request-Id").expect("an id");
+    let line = log_lines(&log, 1).remove(0);
+    assert!(line.contains(&format!(" {id} ")), "{id} in {line}");
 }
 
 #[test]
@@ -299,8 +337,9 @@ fn verbose_prints_a_line_per_request_with_the_reason_for_the_choice() {
         assert!(line.starts_with("127.0.0.1 "), "{line}");
         let (_, choice) = line.split_once(" by ").expect("a choice");
         let (name, why) = choice.split_once(" (").expect("a reason");
+        let (why, id) = why.rsplit_once(") ").expect("an id");
         assert_eq!(name, backend.argument());
-        assert!(why.starts_with("rr: ") && why.contains(") "), "{line}");
+        assert!(why.len() > 5 && id.len() == 16, "{line}");
     }
 }
 

@@ -16,6 +16,7 @@ mod pair;
 mod probe;
 mod pump;
 mod reload;
+mod reply;
 mod response;
 mod route;
 mod upstream;

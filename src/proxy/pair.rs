@@ -103,6 +103,23 @@ impl<N: Net> Proxy<N> {
         }
     }
 
+    /// Health checks of a backend hang: requests that wait for it are asked elsewhere, where that
+    /// cannot do harm. Without this they would wait for the whole of their time.
+    pub(super) fn desert(&mut self, backend: usize) {
+        let trouble = Some(Trouble::ServerHangs);
+        let waiting = self.pairs.iter().filter(|(_, pair)| pair.backend == backend);
+        let waiting: Vec<_> = waiting.map(|(key, pair)| (key, pair.client)).collect();
+        for (pair, client) in waiting {
+            let verdict = self.with_exchange(pair, |exchange, attempts_max| {
+                verdict::verdict(&exchange.facts(attempts_max), trouble)
+            });
+            if verdict == Some(Verdict::Retry) {
+                self.carry_out(client, pair, Verdict::Retry, trouble);
+                self.wake(client.into());
+            }
+        }
+    }
+
     /// Runs `act` on a pair with both its connections at hand.
     fn with_exchange<T>(
         &mut self,
@@ -186,6 +203,7 @@ impl<N: Net> Proxy<N> {
                 self.cluster.failed(backend);
                 true
             }
+            Trouble::ServerHangs => true,
             Trouble::ClientGone | Trouble::ClientMalformed => false,
         };
         if let Some(pair) = self.pairs.get_mut(key).filter(|_| failed) {
@@ -292,7 +310,12 @@ impl<N: Net> Proxy<N> {
             Some(Trouble::UpstreamClosed) => End::ServerClosed,
             Some(Trouble::UpstreamMalformed(_)) => End::ServerMalformed,
             Some(Trouble::Expired) => End::TimedOut,
-            Some(Trouble::ClientGone | Trouble::ClientMalformed | Trouble::ConnectFailed(_))
+            Some(
+                Trouble::ClientGone
+                | Trouble::ClientMalformed
+                | Trouble::ConnectFailed(_)
+                | Trouble::ServerHangs,
+            )
             | None => End::ClientGone,
         };
         self.log(ip, &ended.record);

@@ -268,6 +268,9 @@ impl<N: Net> Proxy<N> {
         let transition = self.cluster.observe(backend, observation, self.now.instant);
         if let Some(transition) = transition {
             self.tell(backend, &transition);
+            if transition.is_hang() {
+                self.desert(backend);
+            }
         }
         if self.cluster.probe(backend).is_none() {
             self.plan_next_probe(backend);

@@ -32,6 +32,8 @@ pub enum Trouble {
     UpstreamMalformed(&'static str),
     /// The deadline of the wait has passed.
     Expired,
+    /// The server's health checks hang: its answer may never come.
+    ServerHangs,
 }
 
 /// What is known about a pair.
@@ -90,6 +92,7 @@ pub fn verdict(facts: &Facts, trouble: Option<Trouble>) -> Verdict {
             answer_or_abort(facts, Answer::local(502, reason, cause::PROTOCOL))
         }
         Some(Trouble::Expired) => expired(facts),
+        Some(Trouble::ServerHangs) => retry_or(facts, || Verdict::Park),
     }
 }
 
@@ -172,6 +175,19 @@ mod tests {
             assert_eq!(verdict(&facts, closed) == Verdict::Retry, repeated, "{name}");
         }
         assert_eq!(status(verdict(&post, closed)), 502);
+    }
+
+    #[test]
+    fn a_hanging_server_loses_only_what_can_be_asked_elsewhere() {
+        let hangs = Some(Trouble::ServerHangs);
+        assert_eq!(verdict(&WAITING, hangs), Verdict::Retry);
+        for facts in [
+            Facts { idempotent: false, ..WAITING },
+            Facts { response: Phase::Body, answered: true, ..WAITING },
+            Facts { attempts_left: false, ..WAITING },
+        ] {
+            assert_eq!(verdict(&facts, hangs), Verdict::Park);
+        }
     }
 
     #[test]
