@@ -44,14 +44,16 @@ fn a_server_taken_from_the_list_is_not_used_any_more() {
 fn a_request_at_a_server_taken_from_the_list_is_finished() {
     let gate = Gate::new();
     let held = gate.clone();
-    let first = Backend::start(move |_| {
-        held.pass();
+    let first = Backend::start(move |request| {
+        if request.target() == "/held" {
+            held.pass();
+        }
         ok("a")
     });
     let second = Backend::named("b");
     let (balancer, directory, _list) = over(&[&first], &[]);
     let mut client: Peer = balancer.connect();
-    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.send("GET /held HTTP/1.1\r\nHost: x\r\n\r\n");
     first.wait_for_requests(1);
     directory.file("servers", lines(&[&second]));
     ask_until(&balancer, "b");
