@@ -347,3 +347,21 @@ fn without_verbose_requests_print_nothing() {
     assert_eq!(balancer.get("/").status(), 200);
     assert_eq!(balancer.stderr.so_far().join("\n"), balancer.start_line);
 }
+
+#[test]
+fn it_runs_on_when_nobody_reads_what_it_prints() {
+    let backend = Backend::named("a");
+    let mut command = common::binary();
+    command.args(["127.0.0.1:0", &backend.argument(), "-v", "-c", "20ms"]);
+    command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("starting it");
+    drop(child.stderr.take());
+    let mut ended = None;
+    wait_until("some probes, or the end", || {
+        ended = child.try_wait().expect("looking after it");
+        ended.is_some() || backend.probes().len() >= 3
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    assert_eq!(ended, None, "it ended because nobody reads its standard error");
+}
