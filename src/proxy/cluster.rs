@@ -243,6 +243,21 @@ impl Cluster {
         &mut self.backends[backend].probe
     }
 
+    /// The same, to look at.
+    pub fn probe_of(&self, backend: usize) -> Option<ProbeKey> {
+        self.backends[backend].probe
+    }
+
+    /// The keys of its idle connections; those that were closed find nothing.
+    pub fn pooled(&self, backend: usize) -> &[UpstreamKey] {
+        &self.backends[backend].pool
+    }
+
+    /// The timer of the next probe, to look at.
+    pub fn timer_of(&self, backend: usize) -> &Timer {
+        &self.backends[backend].timer
+    }
+
     /// The timer of the next probe, to arm or to mark as fired.
     pub fn timer(&mut self, backend: usize) -> &mut Timer {
         &mut self.backends[backend].timer

@@ -10,6 +10,7 @@ mod cluster;
 mod conn;
 mod exchange;
 mod gate;
+mod invariants;
 mod pair;
 mod probe;
 mod pump;
@@ -18,6 +19,7 @@ mod upstream;
 mod verdict;
 
 pub use cluster::Member;
+pub use invariants::Census;
 
 use crate::base::buffer::Pool;
 use crate::base::table::{Id, Key, Kind, Table};

@@ -30,6 +30,18 @@ pub struct Upstream<S> {
     pub queued: bool,
 }
 
+impl<S> Upstream<S> {
+    /// When an idle one is closed.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What wakes it then.
+    pub fn timer(&self) -> &Timer {
+        &self.timer
+    }
+}
+
 /// An upstream for a request, counted as in flight with its backend.
 #[derive(Clone, Copy, Debug)]
 pub struct Acquired {
