@@ -126,6 +126,8 @@ impl<N: Net> Proxy<N> {
                 self.answer_and_close(key, Refusal { status: 408, reason }.into())
             }
             ClientState::Queued => {
+                // It has left the queue, whatever becomes of it.
+                client.state = ClientState::Head;
                 self.admission.leave();
                 let reason = "all servers are busy; the wait for one was too long";
                 self.answer_and_close(key, Refusal { status: 503, reason }.into())
