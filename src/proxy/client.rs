@@ -164,8 +164,10 @@ impl<N: Net> Proxy<N> {
         match self.heads.read_request(key, data) {
             Parse::Complete => self.seek_slot(key),
             Parse::Refused(refusal) => self.answer_and_close(key, refusal.into()),
-            Parse::Partial if client.conn.end.input == Input::Open => Next::Park,
-            Parse::Partial => self.dismiss(key),
+            Parse::Partial if client.conn.end.input != Input::Open => self.dismiss(key),
+            // More may be there, or an end that was reported already and is no new edge.
+            Parse::Partial if client.conn.readable => Next::Again,
+            Parse::Partial => Next::Park,
         }
     }
 
