@@ -1,7 +1,7 @@
 //! A client joined to an upstream for one exchange, and how its bytes advance. Decides nothing
 //! about faults: it reports them as [`Trouble`] for `verdict`.
 
-use super::conn::{Conn, Filled, Flushed, Input};
+use super::conn::{Conn, Filled, Flushed, Input, Output};
 use super::pump;
 use super::route::Plan;
 use super::upstream::{Tried, Upstream};
@@ -251,19 +251,25 @@ impl<S: Socket> Exchange<'_, S> {
                 if self.client.end.input == Input::Failed {
                     return Err(Trouble::ClientGone);
                 }
-                if is_spent(self.client) {
-                    self.pair.request = Half::Done;
-                }
                 moved
             }
             Half::Done => false,
         };
-        match self.upstream.conn.flush(self.pool) {
+        let flushed = self.upstream.conn.flush(self.pool);
+        if self.pair.request == Half::Tunnel && is_spent(self.client) {
+            // Only what was written has gone on: when both halves are done the upstream is closed.
+            if self.upstream.conn.end.output == Output::Ended {
+                self.pair.request = Half::Done;
+            }
+        }
+        match flushed {
             Flushed::Nothing => Ok(moved),
             Flushed::Something => {
                 self.upstream.sent = true;
                 Ok(true)
             }
+            // It has said all it had to say, but what we had for it is lost: that shall show.
+            Flushed::Failed if self.pair.response == Half::Done => Err(Trouble::UpstreamClosed),
             // The server may have answered before it closed: reading tells.
             Flushed::Failed => {
                 self.upstream.conn.readable = true;
