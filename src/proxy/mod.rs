@@ -11,6 +11,7 @@ mod cluster;
 mod conn;
 mod exchange;
 mod gate;
+mod invariants;
 mod log;
 mod pair;
 mod probe;
@@ -23,6 +24,7 @@ mod upstream;
 mod verdict;
 
 pub use cluster::Member;
+pub use invariants::Census;
 pub use reload::Reload;
 
 use crate::balance;
