@@ -140,10 +140,10 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{big} backlog=4096;
-        proxy_buffers 8 128k;
-        proxy_buffer_size 128k;
-        proxy_busy_buffers_size 256k;
-        client_body_buffer_size 256k;
+        proxy_buffers 8 32k;
+        proxy_buffer_size 32k;
+        proxy_busy_buffers_size 128k;
+        client_body_buffer_size 128k;
         proxy_request_buffering off;
         location / {{ proxy_pass http://backend; }}
     }}
