@@ -37,6 +37,7 @@ await() {
 
 # A backend and a fresh proxy over it.
 start() {
+    rm -f "$home/backend" "$home/proxy"
     "$tools/backend" 0 0 "$in_flight" >"$home/backend" &
     backend=$!
     await "$home/backend" '[0-9]'
@@ -65,7 +66,7 @@ stop() {
 
 # Opens clients that stay until `leave`; the arguments are the load's.
 come() {
-    rm -f "$home/stay"
+    rm -f "$home/stay" "$home/load"
     mkfifo "$home/stay"
     "$tools/load" "$@" "$port" <"$home/stay" >"$home/load" &
     load=$!
