@@ -70,12 +70,13 @@ print(s.getsockname()[1])')
     [ -n "$total" ] || { echo "instructions.sh: callgrind wrote no total" >&2; exit 1; }
 }
 
+# Sets `each`; not in a subshell, whose processes the trap would not know.
 per_request() {
     few=1000 many=5000
     count $few "$@"
     first=$total
     count $many "$@"
-    echo $(((total - first) / (many - few)))
+    each=$(((total - first) / (many - few)))
 }
 
 if [ "${1:-}" = --profile ]; then
@@ -85,9 +86,11 @@ if [ "${1:-}" = --profile ]; then
     callgrind_annotate --inclusive="${INCLUSIVE:-yes}" "$home/out" | head -n 70
     exit
 fi
-keep_alive=$(per_request -c 32)
+per_request -c 32
+keep_alive=$each
 echo "keep-alive, 128 B, 32 connections: $keep_alive instructions per request"
-new=$(per_request -c 32 -x)
+per_request -c 32 -x
+new=$each
 echo "a connection per request:          $new instructions per request"
 [ $# -eq 0 ] && exit 0
 if [ "$keep_alive" -gt "$1" ] || [ "$new" -gt "${2:-$new}" ]; then
