@@ -275,6 +275,24 @@ fn an_answer_made_here_has_the_cause_and_the_id_of_its_log_line() {
 }
 
 #[test]
+fn a_refused_request_is_logged_with_what_it_asked() {
+    let directory = TempDir::new();
+    let log = directory.file("access.log", "");
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &["-l", &log]);
+    for (request, line) in [
+        ("GET /a HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n", r#""GET /a HTTP/1.1" 417"#),
+        ("CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", r#""CONNECT x:1 HTTP/1.1" 501"#),
+        ("\r\nnonsense at length\r\n\r\n", r#""nonsense at length" 400"#),
+    ] {
+        std::fs::write(&log, "").expect("the log is emptied");
+        balancer.exchange(request);
+        let logged = log_lines(&log, 1).remove(0);
+        assert!(logged.contains(line), "{line} in {logged}");
+    }
+}
+
+#[test]
 fn the_access_log_is_added_to() {
     let directory = TempDir::new();
     let log = directory.file("access.log", "an old line\n");
