@@ -1,5 +1,6 @@
 //! [`Net`] over mio: epoll or kqueue, sockets, the system clock, standard error and the access log.
 
+use super::scribe::Scribe;
 use super::signals::Signals;
 use super::{LISTENER, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket, WAKER};
 use crate::base::table::Id;
@@ -23,8 +24,11 @@ pub struct Kernel {
     poll: mio::Poll,
     events: mio::event::Events,
     signals: Signals,
-    access: Option<File>,
-    waker: Option<Arc<mio::Waker>>,
+    /// The access log.
+    access: Option<Scribe>,
+    /// Standard error, when every request says something there.
+    events_log: Option<Scribe>,
+    waker: Arc<mio::Waker>,
     start: std::time::Instant,
     /// The last reading of the calendar clock: when, and seconds since 1970.
     calendar: (Duration, Duration),
@@ -34,30 +38,38 @@ impl Kernel {
     /// Opens the poll and takes over SIGTERM, SIGINT and SIGHUP.
     ///
     /// Errors: the system's, such as no descriptor left.
-    pub fn new(access: Option<File>) -> io::Result<Kernel> {
+    pub fn new() -> io::Result<Kernel> {
         let poll = mio::Poll::new()?;
         let mut signals = Signals::new()?;
         let read = mio::Interest::READABLE;
         poll.registry().register(&mut signals.stop, mio::Token(STOP.token()), read)?;
         poll.registry().register(&mut signals.reload, mio::Token(RELOAD.token()), read)?;
+        let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(WAKER.token()))?);
         let events = mio::event::Events::with_capacity(EVENTS_MAX);
         let start = std::time::Instant::now();
         let calendar = (Duration::ZERO, since_1970());
-        Ok(Kernel { poll, events, signals, access, waker: None, start, calendar })
+        Ok(Kernel { poll, events, signals, access: None, events_log: None, waker, start, calendar })
     }
 
-    /// What ends a wait from another thread; made when it is first needed.
-    pub fn waker(&mut self) -> io::Result<Arc<mio::Waker>> {
-        if self.waker.is_none() {
-            let waker = mio::Waker::new(self.poll.registry(), mio::Token(WAKER.token()))?;
-            self.waker = Some(Arc::new(waker));
-        }
-        self.waker.clone().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    /// What ends a wait from another thread.
+    pub fn waker(&self) -> Arc<mio::Waker> {
+        Arc::clone(&self.waker)
     }
 
     /// Access log lines go to `file` from here on.
-    pub fn set_access(&mut self, file: Option<File>) {
-        self.access = file;
+    ///
+    /// Errors: the system has no thread to give.
+    pub fn log_access_to(&mut self, file: File) -> io::Result<()> {
+        self.access = Some(Scribe::start(file, self.waker())?);
+        Ok(())
+    }
+
+    /// Event lines are so many that a standard error which blocks must not stop the loop.
+    ///
+    /// Errors: the system has no thread to give.
+    pub fn log_events_aside(&mut self) -> io::Result<()> {
+        self.events_log = Some(Scribe::start(io::stderr(), self.waker())?);
+        Ok(())
     }
 
     /// Registers the listener, for [`Net::accept`].
@@ -127,10 +139,14 @@ impl Net for Kernel {
     }
 
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {
-        match (sink, &mut self.access) {
-            (Sink::Events, _) => io::stderr().write(lines),
-            (Sink::Access, Some(file)) => file.write(lines),
-            (Sink::Access, None) => Ok(lines.len()),
+        let scribe = match sink {
+            Sink::Events => &mut self.events_log,
+            Sink::Access => &mut self.access,
+        };
+        match (scribe, sink) {
+            (Some(scribe), _) => Ok(scribe.offer(lines)),
+            (None, Sink::Events) => io::stderr().write(lines),
+            (None, Sink::Access) => Ok(lines.len()),
         }
     }
 }

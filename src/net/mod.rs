@@ -10,6 +10,7 @@ pub mod background;
 pub mod files;
 pub mod kernel;
 pub mod listen;
+pub mod scribe;
 pub mod signals;
 
 use crate::base::table::{Id, Kind};

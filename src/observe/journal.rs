@@ -47,7 +47,12 @@ impl Lines {
         self.pending.drain(..count.min(self.pending.len()));
     }
 
-    /// How many lines were dropped since it was asked last.
+    /// How many lines were dropped and not yet taken note of.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// The same, taking note of them.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }

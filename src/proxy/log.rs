@@ -7,6 +7,10 @@ use crate::net::{Net, Sink};
 use crate::observe::Record;
 use crate::observe::access::{Combined, Json, Noted, Verbose};
 use std::net::IpAddr;
+use std::time::Duration;
+
+/// How often lost lines are told while the log does not catch up.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 impl<N: Net> Proxy<N> {
     /// One event line about a backend.
@@ -74,13 +78,6 @@ impl<N: Net> Proxy<N> {
 
     /// Writes out the turn's lines; what is not taken now is kept for the next turn.
     pub(super) fn write_lines(&mut self) {
-        let lost = self.access.take_dropped();
-        if lost > 0 {
-            self.events.add(format_args!(
-                "loadbalancer: {lost} access log lines were lost: the log cannot be written as \
-                 fast as they come"
-            ));
-        }
         for (sink, lines) in [(Sink::Events, &mut self.events), (Sink::Access, &mut self.access)] {
             while !lines.pending().is_empty() {
                 match self.net.log(sink, lines.pending()) {
@@ -89,5 +86,21 @@ impl<N: Net> Proxy<N> {
                 }
             }
         }
+        self.tell_lost();
+    }
+
+    /// Lost lines are told once the log has caught up, and now and then before.
+    fn tell_lost(&mut self) {
+        let now = self.now.instant;
+        let due = self.access.pending().is_empty() || now.since(self.told_lost) >= TELL_EVERY;
+        if self.access.dropped() == 0 || !due {
+            return;
+        }
+        self.told_lost = now;
+        let lost = self.access.take_dropped();
+        self.events.add(format_args!(
+            "loadbalancer: {lost} access log lines were lost: the log cannot be written as fast \
+             as they come; log to a faster disk or reader"
+        ));
     }
 }

@@ -163,6 +163,8 @@ pub struct Proxy<N: Net> {
     later: VecDeque<Id>,
     events: Lines,
     access: Lines,
+    /// When lost lines were told last.
+    told_lost: Instant,
     /// The number of the next request that is told about; starts at random.
     next_id: u64,
 }
@@ -210,6 +212,7 @@ impl<N: Net> Proxy<N> {
             later: VecDeque::new(),
             events: Lines::default(),
             access: Lines::default(),
+            told_lost: Instant::START,
             next_id: balance::hash(&seed.to_le_bytes()),
         };
         proxy.schedule_first_probes();

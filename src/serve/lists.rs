@@ -88,7 +88,7 @@ impl Lists {
             Ok(reading) => reading,
             Err(problem) => Reading { warnings: vec![problem], broken: true, ..Reading::default() },
         };
-        match proxy.net_mut().waker().and_then(|waker| Task::start(waker, work)) {
+        match Task::start(proxy.net_mut().waker(), work) {
             Ok(task) => self.reading = Some(task),
             Err(error) => proxy.say(format_args!("cannot read the list file now: {error}")),
         }

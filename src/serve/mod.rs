@@ -46,9 +46,16 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
     let host = config.listen.host.as_deref();
     let mut listener =
         listen::listen(host, config.listen.port).map_err(|error| cannot_listen(&config, &error))?;
-    let system = |error: io::Error| Failure(format!("the system refused to poll: {error}"));
+    let system =
+        |error: io::Error| Failure(format!("the system refused what the loop needs: {error}"));
     let address = listener.local_addr().map_err(system)?;
-    let mut kernel = Kernel::new(access).map_err(system)?;
+    let mut kernel = Kernel::new().map_err(system)?;
+    if let Some(file) = access {
+        kernel.log_access_to(file).map_err(system)?;
+    }
+    if config.verbose {
+        kernel.log_events_aside().map_err(system)?;
+    }
     kernel.listen(&mut listener).map_err(system)?;
     say(format_args!("{}", start_line(&config, address, &members)));
     listening(address);
@@ -68,9 +75,13 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
 
 /// After the old log was moved away, a new one is begun.
 fn reopen_log(log: &Option<LogTarget>, proxy: &mut Proxy<Kernel>) {
-    match access_log(log) {
-        Ok(file) => proxy.net_mut().set_access(file),
-        Err(failure) => proxy.say(format_args!("{failure}; the old one goes on")),
+    let problem = match access_log(log) {
+        Ok(None) => None,
+        Ok(Some(file)) => proxy.net_mut().log_access_to(file).err().map(|error| error.to_string()),
+        Err(failure) => Some(failure.to_string()),
+    };
+    if let Some(problem) = problem {
+        proxy.say(format_args!("{problem}; the old log goes on"));
     }
 }
 

@@ -1,0 +1,135 @@
+//! Writing log lines without ever stopping the loop: a disk that is slow or a reader that sleeps
+//! blocks a thread of its own. What it cannot follow stays with the loop, which has its limit.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::time::Duration;
+
+/// Pieces on their way to the thread; each is what one turn had to say.
+const PIECES_MAX: usize = 16;
+
+/// How long the end of the program waits for lines to be written.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The loop's side.
+#[derive(Debug)]
+pub struct Scribe {
+    /// None only while it is being dropped.
+    pieces: Option<SyncSender<Vec<u8>>>,
+    /// Written pieces come back to be filled again.
+    spare: Receiver<Vec<u8>>,
+    /// A piece was not taken: the loop is to be woken when there is room.
+    refused: Arc<AtomicBool>,
+    /// Disconnected once the last piece was written.
+    done: Receiver<()>,
+}
+
+impl Scribe {
+    /// Starts a thread that writes to `out`; `waker` wakes the loop that has lines left.
+    ///
+    /// Errors: the system has no thread to give.
+    pub fn start(
+        mut out: impl Write + Send + 'static,
+        waker: Arc<mio::Waker>,
+    ) -> std::io::Result<Scribe> {
+        let (pieces, inbox) = sync_channel::<Vec<u8>>(PIECES_MAX);
+        let (back, spare) = channel();
+        let (finished, done) = channel::<()>();
+        let refused = Arc::new(AtomicBool::new(false));
+        let was_refused = Arc::clone(&refused);
+        std::thread::Builder::new().name(String::from("log")).spawn(move || {
+            write_all(&mut out, &inbox, &back, || {
+                if was_refused.swap(false, Ordering::SeqCst) {
+                    let _ = waker.wake();
+                }
+            });
+            drop(finished);
+        })?;
+        Ok(Scribe { pieces: Some(pieces), spare, refused, done })
+    }
+
+    /// Takes `lines` whole, or nothing: how many bytes.
+    pub fn offer(&mut self, lines: &[u8]) -> usize {
+        let Some(pieces) = &self.pieces else { return 0 };
+        let mut piece = self.spare.try_recv().unwrap_or_default();
+        piece.extend_from_slice(lines);
+        // Said before it is tried: a room that comes in between must not be missed.
+        self.refused.store(true, Ordering::SeqCst);
+        match pieces.try_send(piece) {
+            Ok(()) => {
+                self.refused.store(false, Ordering::SeqCst);
+                lines.len()
+            }
+            Err(_) => 0,
+        }
+    }
+}
+
+impl Drop for Scribe {
+    /// Lets the last lines be written, but not for ever.
+    fn drop(&mut self) {
+        self.pieces = None;
+        let _ = self.done.recv_timeout(FAREWELL);
+    }
+}
+
+fn write_all(
+    out: &mut impl Write,
+    inbox: &Receiver<Vec<u8>>,
+    back: &Sender<Vec<u8>>,
+    written: impl Fn(),
+) {
+    while let Ok(mut piece) = inbox.recv() {
+        // Nobody could be told of a failure but through the same log.
+        let _ = out.write_all(&piece);
+        piece.clear();
+        let _ = back.send(piece);
+        written();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, pipe};
+
+    fn waker() -> (mio::Poll, Arc<mio::Waker>) {
+        let poll = mio::Poll::new().expect("a poll");
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
+        (poll, Arc::new(waker))
+    }
+
+    #[test]
+    fn what_was_taken_is_written_before_it_is_dropped() {
+        let (mut reader, writer) = pipe().expect("a pipe");
+        let (_poll, waker) = waker();
+        let mut scribe = Scribe::start(writer, waker).expect("a thread");
+        assert_eq!(scribe.offer(b"one\n"), 4);
+        assert_eq!(scribe.offer(b"two\n"), 4);
+        drop(scribe);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("readable");
+        assert_eq!(text, "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_reader_that_sleeps_stops_nobody_and_the_loop_is_woken_when_it_reads() {
+        let (mut reader, writer) = pipe().expect("a pipe");
+        let (mut poll, waker) = waker();
+        let mut scribe = Scribe::start(writer, waker).expect("a thread");
+        let piece = vec![b'x'; 64 * 1024];
+        let mut taken = 0;
+        while scribe.offer(&piece) > 0 {
+            taken += piece.len();
+        }
+        let mut read = vec![0; taken];
+        reader.read_exact(&mut read).expect("readable");
+        let mut events = mio::Events::with_capacity(1);
+        while events.is_empty() {
+            poll.poll(&mut events, None).expect("woken");
+        }
+        assert_eq!(scribe.offer(b"y"), 1);
+    }
+}
