@@ -1,6 +1,7 @@
 //! What to do with a request, from its head alone: forward it, or refuse it. Pure.
 
 use crate::balance::{self, Strategy};
+use crate::base::buffer::LARGE_BYTES;
 use crate::base::time::Instant;
 use crate::http::body::Body;
 use crate::http::forward;
@@ -28,6 +29,17 @@ pub struct Plan {
     pub hash: u64,
     /// When it was complete.
     pub since: Instant,
+}
+
+impl Plan {
+    /// Whether the whole request is sure to fit into one buffer, to be sent again if need be.
+    pub fn can_be_held(&self) -> bool {
+        match self.body {
+            Body::Empty => true,
+            Body::Length(bytes) => bytes <= (LARGE_BYTES - self.head_bytes) as u64,
+            Body::Chunked(_) | Body::UntilClose => false,
+        }
+    }
 }
 
 /// By what the hash strategies choose.
