@@ -68,6 +68,10 @@ pub struct Client {
     shut: bool,
     active_at: u64,
     silent: bool,
+    /// Its connection was reset: it sends no more.
+    cut: bool,
+    /// What comes now does not count.
+    deaf: bool,
     pub over: bool,
 }
 
@@ -97,6 +101,8 @@ impl Client {
             shut: false,
             active_at: 0,
             silent: false,
+            cut: false,
+            deaf: false,
             over: false,
         }
     }
@@ -169,7 +175,7 @@ impl Client {
 
     /// How many bytes of the current request may go now.
     fn sendable(&self) -> usize {
-        if self.closing || self.shut || self.silent {
+        if self.closing || self.shut || self.silent || self.cut {
             return 0;
         }
         let Some(item) = self.items.get(self.sending) else { return 0 };
@@ -203,7 +209,9 @@ impl Client {
             let now = kernel.now;
             it.begun_at.get_or_insert(now);
             let Some(count) = kernel.peer_write(link, bytes) else {
-                return self.connection_ended(true, link, kernel, oracle);
+                // What has come before the reset is read first.
+                self.cut = true;
+                return;
             };
             self.sent += count;
             self.sent_total += count as u64;
@@ -270,7 +278,9 @@ impl Client {
             Heard::Data(data) => {
                 self.read_total += data.len() as u64;
                 self.active_at = kernel.now;
-                self.input.extend(data);
+                if !self.deaf {
+                    self.input.extend(data);
+                }
                 while self.digest(link, kernel, oracle) {}
             }
             Heard::Nothing => {}
@@ -331,6 +341,11 @@ impl Client {
             assert!(oracle.stopping, "request {request} did not ask for the end: {head:?}");
         }
         self.closing |= closes;
+        // A request that was not read may be a HEAD: its answer has a page nevertheless.
+        if answer.is_none() && is_head && closes {
+            self.input.clear();
+            self.deaf = true;
+        }
         // Behind an answer to half a request nothing more will be understood.
         let whole = self.sending > self.answered;
         self.closing |= !whole;
@@ -422,10 +437,15 @@ impl Client {
             || (self.sending == self.answered + 1 && self.sent > 0);
         let truncated = match &self.reading {
             Some(reading) => reading.answer.is_some_and(|answer| oracle.answers[answer].cut),
-            None => false,
+            // Its reset takes the beginning away.
+            None => reset && request.cut,
         };
-        let lost = reset && kernel.style.reset_discards && pipelined && !request.keeps_alive;
-        let excused = kernel.jumped || self.silent || oracle.stopping || request.bad_body;
+        let pipelined = pipelined || self.cut;
+        let may_end = !request.keeps_alive || request.is_old;
+        let lost = reset && kernel.style.reset_discards && pipelined && may_end;
+        let upgrading = request.upgrade && oracle.fault_at.is_some();
+        let excused =
+            kernel.jumped || self.silent || oracle.stopping || request.bad_body || upgrading;
         let between = self.reading.is_none() && (self.closing || self.may_close || idle);
         assert!(
             truncated || between || excused || lost,

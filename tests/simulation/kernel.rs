@@ -167,6 +167,13 @@ pub struct Style {
     pub verbose: bool,
 }
 
+impl Style {
+    /// What was written together is read together, as far as there is room.
+    pub fn is_prompt(&self) -> bool {
+        self.mischief == 0 && self.buffer_min >= 4_000
+    }
+}
+
 #[derive(Debug)]
 pub struct Kernel {
     pub rng: Rng,
