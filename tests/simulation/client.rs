@@ -28,6 +28,7 @@ pub struct Item {
     pub request: usize,
     pub bytes: Vec<u8>,
     pub head_bytes: usize,
+    pub expects: bool,
 }
 
 /// The answer that is being read.
@@ -60,6 +61,8 @@ pub struct Client {
     answered: usize,
     continued: bool,
     input: Vec<u8>,
+    /// How much of it was searched for the end of a head.
+    seen: usize,
     reading: Option<Reading>,
     /// An answer said that the connection ends, or it must end.
     closing: bool,
@@ -95,6 +98,7 @@ impl Client {
             answered: 0,
             continued: false,
             input: Vec::new(),
+            seen: 0,
             reading: None,
             closing: false,
             may_close: false,
@@ -182,15 +186,9 @@ impl Client {
         if self.sending - self.answered >= self.window {
             return 0;
         }
-        let waits = self.sent >= item.head_bytes && self.expects(item) && !self.continued;
-        let end =
-            if self.expects(item) && !self.continued { item.head_bytes } else { item.bytes.len() };
+        let waits = self.sent >= item.head_bytes && item.expects && !self.continued;
+        let end = if item.expects && !self.continued { item.head_bytes } else { item.bytes.len() };
         if waits { 0 } else { end - self.sent }
-    }
-
-    fn expects(&self, item: &Item) -> bool {
-        let head = &item.bytes[..item.head_bytes];
-        head.windows(9).any(|part| part == b"\r\nExpect:")
     }
 
     fn write(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) {
@@ -312,7 +310,7 @@ impl Client {
     }
 
     fn digest_head(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) -> bool {
-        let Some((head, used)) = wire::head(&self.input) else { return false };
+        let Some((head, used)) = wire::head(&self.input, &mut self.seen) else { return false };
         self.input.drain(..used);
         let item = self.items.get(self.answered);
         let item = item.unwrap_or_else(|| panic!("client {}: answer to nothing", self.number));
@@ -442,7 +440,9 @@ impl Client {
         };
         let pipelined = pipelined || self.cut;
         let may_end = !request.keeps_alive || request.is_old;
-        let lost = reset && kernel.style.reset_discards && pipelined && may_end;
+        let until_close = matches!(&self.reading, Some(Reading { body: Body::UntilClose, .. }));
+        let discards = kernel.style.reset_discards || until_close;
+        let lost = reset && discards && pipelined && may_end;
         let upgrading = request.upgrade && oracle.fault_at.is_some();
         let excused =
             kernel.jumped || self.silent || oracle.stopping || request.bad_body || upgrading;

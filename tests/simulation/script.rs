@@ -284,7 +284,7 @@ fn draw_item(
     } else {
         bytes.extend(content);
     }
-    Item { request: id, bytes, head_bytes }
+    Item { request: id, bytes, head_bytes, expects: expect }
 }
 
 fn head_text(meant: &Request, id: usize, absolute: bool, rng: &mut Rng) -> String {

@@ -50,6 +50,8 @@ pub struct ServerConn {
     read_at: u64,
     write_at: u64,
     input: Vec<u8>,
+    /// How much of it was searched for the end of a head.
+    seen: usize,
     request: Option<usize>,
     body: Body,
     body_seen: u64,
@@ -89,6 +91,7 @@ impl ServerConn {
             read_at: 0,
             write_at: 0,
             input: Vec::new(),
+            seen: 0,
             request: None,
             body: Body::Done,
             body_seen: 0,
@@ -225,7 +228,7 @@ impl ServerConn {
     fn digest(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
         if self.phase == Phase::Head {
             self.note_delivery(oracle);
-            let Some((head, used)) = wire::head(&self.input) else { return };
+            let Some((head, used)) = wire::head(&self.input, &mut self.seen) else { return };
             self.input.drain(..used);
             self.idle_close_at = None;
             self.phase = Phase::Exchange;
