@@ -70,6 +70,8 @@ pub struct Conn<S> {
     ended: bool,
     /// A fault was reported: a read will tell which.
     broken: bool,
+    /// A write was told of the reset. The kernel tells it once: what reads as an end is none.
+    cut: bool,
     /// The kernel reports its readiness.
     pub registered: bool,
     pub end: End,
@@ -95,6 +97,7 @@ impl<S: Socket> Conn<S> {
             writable: false,
             ended: false,
             broken: false,
+            cut: false,
             registered: false,
             end,
         }
@@ -134,6 +137,11 @@ impl<S: Socket> Conn<S> {
         let whole = space.len();
         loop {
             match self.socket.read(space) {
+                Ok(0) if self.cut => {
+                    self.readable = false;
+                    self.end.input = Input::Failed;
+                    return Filled::Failed;
+                }
                 Ok(0) => {
                     self.readable = false;
                     self.end.input = Input::Ended;
@@ -179,7 +187,9 @@ impl<S: Socket> Conn<S> {
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => self.writable = false,
-                    _ => {
+                    kind => {
+                        // A broken pipe, in contrast, comes behind an end that was one.
+                        self.cut |= kind == io::ErrorKind::ConnectionReset;
                         self.end.output = Output::Ended;
                         self.end.outbox.clear(pool);
                         return Flushed::Failed;

@@ -23,9 +23,9 @@ impl<N: Net> Proxy<N> {
     pub(super) fn begin(&mut self, key: ClientKey, plan: Plan) -> Next {
         let mut noted = self.note(key);
         let mut tried = Tried::default();
-        // A pooled connection may close under a request that cannot be repeated: such a request
-        // gets a connection of its own (RFC 9112 §9.3.1).
-        let pooled = plan.method.is_idempotent();
+        // A pooled connection may close under a request that cannot be repeated, by its nature or
+        // its size: such a request gets a connection of its own (RFC 9112 §9.3.1).
+        let pooled = plan.method.is_idempotent() && plan.can_be_held();
         let acquired = match self.acquire(&mut tried, plan.hash, pooled, &mut noted) {
             Ok(acquired) => acquired,
             Err(unavailable) => {

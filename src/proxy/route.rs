@@ -1,6 +1,7 @@
 //! What to do with a request, from its head alone: forward it, or refuse it. Pure.
 
 use crate::balance::{self, Strategy};
+use crate::base::buffer::LARGE_BYTES;
 use crate::http::body::Body;
 use crate::http::forward;
 use crate::http::framing;
@@ -60,6 +61,15 @@ pub fn plan(bytes: &[u8], head: &RequestHead, by: &HashBy<'_>) -> Result<Plan, R
 }
 
 impl Plan {
+    /// Whether the whole request is sure to fit into one buffer, to be sent again if need be.
+    pub fn can_be_held(&self) -> bool {
+        match self.body {
+            Body::Empty => true,
+            Body::Length(bytes) => bytes <= (LARGE_BYTES - self.head_bytes) as u64,
+            Body::Chunked(_) | Body::UntilClose => false,
+        }
+    }
+
     /// A TCP session: no head, bytes both ways.
     pub fn tunnel(hash: u64) -> Plan {
         Plan {

@@ -28,6 +28,7 @@ pub struct Item {
     pub request: usize,
     pub bytes: Vec<u8>,
     pub head_bytes: usize,
+    pub expects: bool,
 }
 
 /// The answer that is being read.
@@ -60,6 +61,8 @@ pub struct Client {
     answered: usize,
     continued: bool,
     input: Vec<u8>,
+    /// How much of it was searched for the end of a head.
+    seen: usize,
     reading: Option<Reading>,
     /// An answer said that the connection ends, or it must end.
     closing: bool,
@@ -68,6 +71,10 @@ pub struct Client {
     shut: bool,
     active_at: u64,
     silent: bool,
+    /// Its connection was reset: it sends no more.
+    cut: bool,
+    /// What comes now does not count.
+    deaf: bool,
     pub over: bool,
 }
 
@@ -91,12 +98,15 @@ impl Client {
             answered: 0,
             continued: false,
             input: Vec::new(),
+            seen: 0,
             reading: None,
             closing: false,
             may_close: false,
             shut: false,
             active_at: 0,
             silent: false,
+            cut: false,
+            deaf: false,
             over: false,
         }
     }
@@ -169,22 +179,16 @@ impl Client {
 
     /// How many bytes of the current request may go now.
     fn sendable(&self) -> usize {
-        if self.closing || self.shut || self.silent {
+        if self.closing || self.shut || self.silent || self.cut {
             return 0;
         }
         let Some(item) = self.items.get(self.sending) else { return 0 };
         if self.sending - self.answered >= self.window {
             return 0;
         }
-        let waits = self.sent >= item.head_bytes && self.expects(item) && !self.continued;
-        let end =
-            if self.expects(item) && !self.continued { item.head_bytes } else { item.bytes.len() };
+        let waits = self.sent >= item.head_bytes && item.expects && !self.continued;
+        let end = if item.expects && !self.continued { item.head_bytes } else { item.bytes.len() };
         if waits { 0 } else { end - self.sent }
-    }
-
-    fn expects(&self, item: &Item) -> bool {
-        let head = &item.bytes[..item.head_bytes];
-        head.windows(9).any(|part| part == b"\r\nExpect:")
     }
 
     fn write(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) {
@@ -203,7 +207,9 @@ impl Client {
             let now = kernel.now;
             it.begun_at.get_or_insert(now);
             let Some(count) = kernel.peer_write(link, bytes) else {
-                return self.connection_ended(true, link, kernel, oracle);
+                // What has come before the reset is read first.
+                self.cut = true;
+                return;
             };
             self.sent += count;
             self.sent_total += count as u64;
@@ -270,7 +276,9 @@ impl Client {
             Heard::Data(data) => {
                 self.read_total += data.len() as u64;
                 self.active_at = kernel.now;
-                self.input.extend(data);
+                if !self.deaf {
+                    self.input.extend(data);
+                }
                 while self.digest(link, kernel, oracle) {}
             }
             Heard::Nothing => {}
@@ -302,7 +310,7 @@ impl Client {
     }
 
     fn digest_head(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) -> bool {
-        let Some((head, used)) = wire::head(&self.input) else { return false };
+        let Some((head, used)) = wire::head(&self.input, &mut self.seen) else { return false };
         self.input.drain(..used);
         let item = self.items.get(self.answered);
         let item = item.unwrap_or_else(|| panic!("client {}: answer to nothing", self.number));
@@ -331,6 +339,11 @@ impl Client {
             assert!(oracle.stopping, "request {request} did not ask for the end: {head:?}");
         }
         self.closing |= closes;
+        // A request that was not read may be a HEAD: its answer has a page nevertheless.
+        if answer.is_none() && is_head && closes {
+            self.input.clear();
+            self.deaf = true;
+        }
         // Behind an answer to half a request nothing more will be understood.
         let whole = self.sending > self.answered;
         self.closing |= !whole;
@@ -422,10 +435,17 @@ impl Client {
             || (self.sending == self.answered + 1 && self.sent > 0);
         let truncated = match &self.reading {
             Some(reading) => reading.answer.is_some_and(|answer| oracle.answers[answer].cut),
-            None => false,
+            // Its reset takes the beginning away.
+            None => reset && request.cut,
         };
-        let lost = reset && kernel.style.reset_discards && pipelined && !request.keeps_alive;
-        let excused = kernel.jumped || self.silent || oracle.stopping || request.bad_body;
+        let pipelined = pipelined || self.cut;
+        let may_end = !request.keeps_alive || request.is_old;
+        let until_close = matches!(&self.reading, Some(Reading { body: Body::UntilClose, .. }));
+        let discards = kernel.style.reset_discards || until_close;
+        let lost = reset && discards && pipelined && may_end;
+        let upgrading = request.upgrade && oracle.fault_at.is_some();
+        let excused =
+            kernel.jumped || self.silent || oracle.stopping || request.bad_body || upgrading;
         let between = self.reading.is_none() && (self.closing || self.may_close || idle);
         assert!(
             truncated || between || excused || lost,

@@ -167,6 +167,13 @@ pub struct Style {
     pub verbose: bool,
 }
 
+impl Style {
+    /// What was written together is read together, as far as there is room.
+    pub fn is_prompt(&self) -> bool {
+        self.mischief == 0 && self.buffer_min >= 4_000
+    }
+}
+
 #[derive(Debug)]
 pub struct Kernel {
     pub rng: Rng,
@@ -393,9 +400,11 @@ impl Kernel {
                 // The rest arrives later, which is a new edge.
                 count = (cut % (count as u64 + 1)) as usize;
             }
-            for (to, from) in into.iter_mut().zip(it.to_proxy.data.drain(..count)) {
-                *to = from;
-            }
+            let (front, back) = it.to_proxy.data.as_slices();
+            let at_front = count.min(front.len());
+            into[..at_front].copy_from_slice(&front[..at_front]);
+            into[at_front..count].copy_from_slice(&back[..count - at_front]);
+            it.to_proxy.data.drain(..count);
             if count < into.len() {
                 it.armed = true;
             }

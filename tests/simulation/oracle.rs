@@ -165,8 +165,11 @@ impl Oracle {
                     self.in_redirect_mode
                 }
                 400 => it.bad_head || it.bad_body,
-                408 => it.silent || it.hung,
-                502 => it.cut || happened(self.nameless_cut_at),
+                408 => it.silent || it.hung || (it.expect && happened(self.nameless_hang_at)),
+                502 => {
+                    let tunnel = it.upgrade && self.fault_at.is_some();
+                    it.cut || tunnel || happened(self.nameless_cut_at)
+                }
                 503 => self.fault_at.is_some() || kernel.shortage_at.is_some() || waited,
                 504 => it.hung || happened(self.nameless_hang_at),
                 _ => false,

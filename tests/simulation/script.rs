@@ -38,7 +38,10 @@ pub fn draw(seed: u64, verbose: bool) -> Run {
     };
     let troubled = rng.chance(550);
     let style = draw_style(seed, verbose, troubled, &mut rng);
-    let manner = draw_manner(mode, troubled, &mut rng);
+    let mut manner = draw_manner(mode, troubled, &mut rng);
+    if style.buffer_max < 100 {
+        manner.body_max = 1_500;
+    }
     let config = draw_config(mode, servers, troubled, &mut rng);
     let pairs_most = if rng.chance(500) { 2 } else { 8 };
     let limits = Limits {
@@ -131,13 +134,18 @@ fn draw_config(mode: Mode, servers: usize, troubled: bool, rng: &mut Rng) -> Con
         _ => Check::Http,
     };
     config.health.per_requests = rng.chance(200).then(|| rng.between(1, 5) as u32);
-    config.health.interval = Duration::from_millis([5, 200, 2_000][rng.below(3) as usize]);
+    let often = if troubled { 1_000 } else { 20 };
+    config.health.interval = Duration::from_millis([often, 2_000][rng.below(2) as usize]);
     let timeouts = &mut config.timeouts;
     // Ticks of the wheel and ends of exchanges shall meet: short enough to expire in the run.
-    timeouts.pool = Duration::from_millis([1, 3, 10, 30_000][rng.below(4) as usize]);
+    timeouts.pool = Duration::from_millis([1, 3, 10, 3_000][rng.below(4) as usize]);
     timeouts.linger = Duration::from_millis([2_000, 5_000][rng.below(2) as usize]);
-    timeouts.tunnel = Duration::from_secs(600);
-    if !troubled {
+    timeouts.tunnel = Duration::from_secs(20);
+    if troubled {
+        timeouts.response = Duration::from_secs(5);
+        timeouts.idle = Duration::from_secs(5);
+        timeouts.queue = Duration::from_secs(8);
+    } else {
         // Somebody slow in the only slot is no fault.
         timeouts.queue = Duration::from_secs(600);
     }
@@ -237,7 +245,7 @@ fn draw_item(
     let bad = troubled && rng.chance(40);
     let bad_body = bad && chunked && body_bytes > 0;
     let bad_head = bad && !bad_body;
-    let pad_most = if rng.chance(100) && !slow { 9_000 } else { 60 };
+    let pad_most = if rng.chance(100) && !slow { manner.body_max.min(9_000) } else { 60 };
     let pad = "q".repeat(rng.below(pad_most) as usize);
     let target = format!("/r/{id}/{}?q={}", rng.below(9), rng.below(9));
     let absolute = rng.chance(80);
@@ -276,7 +284,7 @@ fn draw_item(
     } else {
         bytes.extend(content);
     }
-    Item { request: id, bytes, head_bytes }
+    Item { request: id, bytes, head_bytes, expects: expect }
 }
 
 fn head_text(meant: &Request, id: usize, absolute: bool, rng: &mut Rng) -> String {

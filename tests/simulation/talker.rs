@@ -52,7 +52,8 @@ impl Talker {
     /// `patient` sides wait for the other at times; only one of two may be.
     pub fn new(oracle: &mut Oracle, kernel: &mut Kernel, patient: bool, faulty: bool) -> Talker {
         let pace = Pace::draw(kernel);
-        let most = if pace.read_most.min(pace.write_most) < 100 { 600 } else { 60_000 };
+        let slow = pace.read_most.min(pace.write_most) < 100 || kernel.style.buffer_max < 100;
+        let most = if slow { 600 } else { 60_000 };
         let rng = &mut kernel.rng;
         let total = if rng.chance(200) { 0 } else { rng.below(most) };
         let side = oracle.new_side(total);

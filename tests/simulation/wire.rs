@@ -44,9 +44,13 @@ impl Head {
     }
 }
 
-/// The head at the start of `bytes` and its length; none while it is not complete.
-pub fn head(bytes: &[u8]) -> Option<(Head, usize)> {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+/// The head at the start of `bytes` and its length; none while it is not complete. `seen` is how
+/// much was searched before.
+pub fn head(bytes: &[u8], seen: &mut usize) -> Option<(Head, usize)> {
+    let from = seen.saturating_sub(3);
+    *seen = bytes.len();
+    let end = from + bytes[from..].windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    *seen = 0;
     let text = std::str::from_utf8(&bytes[..end - 4]).expect("a head is ASCII here");
     let mut lines = text.split("\r\n");
     let first = lines.next().unwrap_or_default();
