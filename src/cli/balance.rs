@@ -199,6 +199,10 @@ fn settle(config: &mut Config, given: &Given) -> Result<(), UsageError> {
             "-m tcp reads no requests, so -s uri and -s header cannot work: write -s source",
         ),
         (
+            given.has("log-format") && config.access_log.is_none(),
+            "--log-format is for the access log only: add -l FILE or leave it out",
+        ),
+        (
             config.redirect_status.is_some() && config.mode != Mode::Redirect,
             "--redirect-status is for -m redirect only: add -m redirect or leave it out",
         ),

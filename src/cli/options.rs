@@ -5,13 +5,15 @@ use super::duration::LONGEST;
 use super::option::{Group, Opt, Take};
 use super::strategy;
 use super::value::{choice, field_name, log_target, page, shown_log, small, target, whole};
-use crate::config::{Config, Endpoint, Mode};
+use crate::config::{Config, Endpoint, LogFormat, Mode};
 use crate::health::Check;
 use std::time::Duration;
 
 const MODES: [(&str, Mode); 3] =
     [("http", Mode::Http), ("tcp", Mode::Tcp), ("redirect", Mode::Redirect)];
 
+const FORMATS: [(&str, LogFormat); 2] =
+    [("combined", LogFormat::Combined), ("json", LogFormat::Json)];
 const CHECKS: [(&str, Check); 3] =
     [("http", Check::Http), ("tcp", Check::Tcp), ("off", Check::Off)];
 
@@ -38,7 +40,7 @@ const fn timeout(
 }
 
 /// Every option of the balancer, in the order of help within its group.
-pub static OPTIONS: [Opt<Config>; 34] = [
+pub static OPTIONS: [Opt<Config>; 35] = [
     Opt {
         long: "listen",
         short: Some('p'),
@@ -288,6 +290,17 @@ pub static OPTIONS: [Opt<Config>; 34] = [
                 Ok(())
             },
             default: |c| shown_log(c.access_log.as_ref()),
+        },
+    },
+    Opt {
+        long: "log-format",
+        short: None,
+        value: "FORMAT",
+        group: Group::Logging,
+        help: "combined: as web servers do; json: an object a line, with times and the backend",
+        take: Take::Text {
+            set: |c, v| choice(v, &FORMATS).map(|format| c.log_format = format),
+            default: |c| named(c.log_format, &FORMATS),
         },
     },
     Opt {

@@ -36,7 +36,7 @@ pub struct Endpoint {
 }
 
 /// One backend as configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BackendSpec {
     /// Where it listens.
     pub endpoint: Endpoint,
@@ -106,6 +106,15 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
+/// How a line of the access log is written (`--log-format`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// The combined format of web servers, then the request's id and the backend.
+    Combined,
+    /// One JSON object a line.
+    Json,
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -139,6 +148,8 @@ pub struct Config {
     pub trust_forwarded: bool,
     /// The access log.
     pub access_log: Option<LogTarget>,
+    /// How its lines are written.
+    pub log_format: LogFormat,
     /// One line per request, with the reason for the choice (`-v`).
     pub verbose: bool,
 }
@@ -169,6 +180,7 @@ impl Default for Config {
             error_pages: Vec::new(),
             trust_forwarded: false,
             access_log: None,
+            log_format: LogFormat::Combined,
             verbose: false,
         }
     }

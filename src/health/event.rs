@@ -84,6 +84,13 @@ pub enum Transition {
     Down(Cause),
 }
 
+impl Transition {
+    /// Down because probes were connected to but not answered: what waits for it may wait in vain.
+    pub fn is_hang(&self) -> bool {
+        matches!(self, Transition::Down(Cause::Probe { fault: ProbeFault::TimedOut, .. }))
+    }
+}
+
 impl fmt::Display for Transition {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -12,6 +12,10 @@ pub struct Reply<'a> {
     pub sentence: &'a str,
     /// Value of `Date`.
     pub date: &'a [u8; DATE_BYTES],
+    /// Error type for `Proxy-Status` (RFC 9209 §2.3).
+    pub cause: &'a str,
+    /// What the log line about this request has too, for `X-Request-Id`.
+    pub request_id: u64,
     /// Seconds for `Retry-After` (RFC 9110 §10.2.3).
     pub retry_after: Option<u32>,
     /// Authority and path for `Location`.
@@ -37,7 +41,10 @@ pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<usize, Overflow> {
     to.put_all(&[b"HTTP/1.1 ", &code, b" ", reason, b"\r\nDate: ", reply.date]);
     to.put(b"\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: ");
     to.put_decimal(page_bytes as u64);
-    to.put(b"\r\nCache-Control: no-store\r\n");
+    to.put(b"\r\nCache-Control: no-store\r\nProxy-Status: loadbalancer; error=");
+    to.put_all(&[reply.cause.as_bytes(), b"\r\nX-Request-Id: "]);
+    to.put(&hex(reply.request_id));
+    to.put(b"\r\n");
     if let Some(seconds) = reply.retry_after {
         to.put(b"Retry-After: ");
         to.put_decimal(u64::from(seconds));
@@ -78,6 +85,10 @@ fn page_parts<'a>(code: &'a [u8; 3], reason: &'a [u8], sentence: &'a str) -> [&'
         sentence.as_bytes(),
         b"</p></body></html>\n",
     ]
+}
+
+fn hex(id: u64) -> [u8; 16] {
+    std::array::from_fn(|at| b"0123456789abcdef"[(id >> (60 - 4 * at)) as usize & 15])
 }
 
 fn digits(status: u16) -> [u8; 3] {
@@ -129,6 +140,8 @@ mod tests {
             status: 503,
             sentence: "No server is up.",
             date: &date,
+            cause: "destination_unavailable",
+            request_id: 0xab,
             retry_after: Some(1),
             location: None,
             close: true,
@@ -141,6 +154,8 @@ mod tests {
         let text = String::from_utf8_lossy(&out[..length]).into_owned();
         let (head, page) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\nDate: Thu"), "{head}");
+        assert!(head.contains("\r\nProxy-Status: loadbalancer; error=destination_unavailable\r\n"));
+        assert!(head.contains("\r\nX-Request-Id: 00000000000000ab\r\n"), "{head}");
         assert!(head.contains("\r\nRetry-After: 1\r\nConnection: close"), "{head}");
         assert!(head.contains(&format!("Content-Length: {}\r\n", page.len())), "{head}");
         assert!(page.contains("<h1>503 Service Unavailable</h1><p>No server is up.</p>"));

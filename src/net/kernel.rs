@@ -1,12 +1,13 @@
 //! [`Net`] over mio: epoll or kqueue, sockets, the system clock, standard error and the access log.
 
 use super::signals::Signals;
-use super::{LISTENER, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket};
+use super::{LISTENER, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket, WAKER};
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Events taken from the kernel per wait; more come with the next one.
@@ -23,6 +24,7 @@ pub struct Kernel {
     events: mio::event::Events,
     signals: Signals,
     access: Option<File>,
+    waker: Option<Arc<mio::Waker>>,
     start: std::time::Instant,
     /// The last reading of the calendar clock: when, and seconds since 1970.
     calendar: (Duration, Duration),
@@ -41,7 +43,21 @@ impl Kernel {
         let events = mio::event::Events::with_capacity(EVENTS_MAX);
         let start = std::time::Instant::now();
         let calendar = (Duration::ZERO, since_1970());
-        Ok(Kernel { poll, events, signals, access, start, calendar })
+        Ok(Kernel { poll, events, signals, access, waker: None, start, calendar })
+    }
+
+    /// What ends a wait from another thread; made when it is first needed.
+    pub fn waker(&mut self) -> io::Result<Arc<mio::Waker>> {
+        if self.waker.is_none() {
+            let waker = mio::Waker::new(self.poll.registry(), mio::Token(WAKER.token()))?;
+            self.waker = Some(Arc::new(waker));
+        }
+        self.waker.clone().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    /// Access log lines go to `file` from here on.
+    pub fn set_access(&mut self, file: Option<File>) {
+        self.access = file;
     }
 
     /// Registers the listener, for [`Net::accept`].

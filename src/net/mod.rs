@@ -6,6 +6,8 @@
 //! After a read that filled less than it could, whatever arrives later is a new edge, unless the
 //! end of the input had been reported before.
 
+pub mod background;
+pub mod files;
 pub mod kernel;
 pub mod listen;
 pub mod signals;
@@ -30,6 +32,9 @@ pub const LISTENER: Id = Id::from_token(1);
 pub const STOP: Id = Id::from_token(2);
 /// What the pipe for "reload" is registered as.
 pub const RELOAD: Id = Id::from_token(3);
+
+/// What the waker of [`background`] tasks is registered as.
+pub const WAKER: Id = Id::from_token(4);
 
 const _: () = assert!(LISTENER.kind() == Fixed::NUMBER);
 

@@ -1,12 +1,13 @@
-//! One request as one line: the combined log format, and the line of `-v`.
+//! One request as one line: the combined log format, JSON, and the line of `-v`.
 
-use super::Record;
+use super::{End, Record};
 use crate::base::time::Instant;
 use crate::http::date::Civil;
 use crate::http::field::Name;
 use crate::http::head::RequestHead;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Most bytes of a request line, referer or user agent that a log line repeats.
 const QUOTED_BYTES_MAX: usize = 1024;
@@ -14,6 +15,8 @@ const QUOTED_BYTES_MAX: usize = 1024;
 /// What the logs need of a request after its head is gone.
 #[derive(Debug)]
 pub struct Noted {
+    /// Tells requests apart; also in the `X-Request-Id` of answers made here.
+    pub id: u64,
     request_line: Box<[u8]>,
     referer: Box<[u8]>,
     agent: Box<[u8]>,
@@ -25,59 +28,99 @@ pub struct Noted {
 
 impl Noted {
     /// Notes the head whose bytes are `bytes`.
-    pub fn of(bytes: &[u8], head: &RequestHead) -> Noted {
+    pub fn of(id: u64, bytes: &[u8], head: &RequestHead) -> Noted {
         let line = bytes.get(head.method_text.start()..).unwrap_or_default();
         let line_end = line.iter().position(|&byte| byte == b'\r').unwrap_or(line.len());
         let value = |name| head.fields.find(name).map_or(&b""[..], |line| line.value.of(bytes));
-        let keep = |text: &[u8]| Box::from(&text[..text.len().min(QUOTED_BYTES_MAX)]);
         Noted {
-            request_line: keep(&line[..line_end]),
-            referer: keep(value(Name::Referer)),
-            agent: keep(value(Name::UserAgent)),
-            why: String::new(),
-            backend: String::new(),
+            referer: shortened(value(Name::Referer)),
+            agent: shortened(value(Name::UserAgent)),
+            ..Noted::without_head(id, &line[..line_end])
         }
     }
 
-    /// For a request that could not be read.
-    pub fn unread() -> Noted {
-        let none = || Box::from(&b""[..]);
+    /// For what has no head that could be read.
+    pub fn without_head(id: u64, request_line: &[u8]) -> Noted {
         Noted {
-            request_line: none(),
-            referer: none(),
-            agent: none(),
+            id,
+            request_line: shortened(request_line),
+            referer: shortened(b""),
+            agent: shortened(b""),
             why: String::new(),
             backend: String::new(),
         }
     }
 }
 
-/// A line of the access log in the combined format.
+fn shortened(text: &[u8]) -> Box<[u8]> {
+    Box::from(&text[..text.len().min(QUOTED_BYTES_MAX)])
+}
+
+/// A line of the access log: the combined format, then the request's id and the backend.
 #[derive(Debug)]
 pub struct Combined<'a> {
     pub client: IpAddr,
     /// Seconds since 1970 when the answer was complete.
     pub unix_seconds: u64,
     pub record: &'a Record,
+    pub noted: &'a Noted,
 }
 
 impl fmt::Display for Combined<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(noted) = &self.record.noted else { return Ok(()) };
         let at = Civil::of(self.unix_seconds);
-        write!(
-            out,
-            "{} - - [{:02}/{}/{}",
-            self.client.to_canonical(),
-            at.day,
-            at.month_name(),
-            at.year
-        )?;
+        let (client, noted) = (self.client.to_canonical(), self.noted);
+        write!(out, "{client} - - [{:02}/{}/{}", at.day, at.month_name(), at.year)?;
         write!(out, ":{:02}:{:02}:{:02} +0000] ", at.hour, at.minute, at.second)?;
         write!(out, "\"{}\" ", Quoted(&noted.request_line))?;
         write!(out, "{} {} ", self.record.status, self.record.response_bytes)?;
         let (referer, agent) = (OrDash(&noted.referer), OrDash(&noted.agent));
-        write!(out, "\"{referer}\" \"{agent}\"")
+        write!(out, "\"{referer}\" \"{agent}\" {:016x} ", noted.id)?;
+        write!(out, "{}", OrDash(noted.backend.as_bytes()))
+    }
+}
+
+/// A line of the access log as one JSON object. Times are microseconds; `null` for what was not
+/// reached. Bytes outside printable ASCII are escaped as the Latin-1 characters they would be.
+#[derive(Debug)]
+pub struct Json<'a> {
+    pub client: IpAddr,
+    /// Seconds since 1970 when the answer was complete.
+    pub unix_seconds: u64,
+    /// When the answer was complete.
+    pub now: Instant,
+    pub record: &'a Record,
+    pub noted: &'a Noted,
+}
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (record, noted) = (self.record, self.noted);
+        write!(out, "{{\"time\":{},\"id\":\"{:016x}\"", self.unix_seconds, noted.id)?;
+        write!(out, ",\"client\":\"{}\"", self.client.to_canonical())?;
+        write!(out, ",\"request\":\"{}\"", Escaped(&noted.request_line))?;
+        write!(out, ",\"status\":{},\"bytes\":{}", record.status, record.response_bytes)?;
+        write!(out, ",\"referer\":\"{}\"", Escaped(&noted.referer))?;
+        write!(out, ",\"agent\":\"{}\"", Escaped(&noted.agent))?;
+        write!(out, ",\"backend\":\"{}\"", Escaped(noted.backend.as_bytes()))?;
+        let span = |from: Instant, to: Instant| Micros(Some(to.since(from)));
+        let connect = Micros(record.connected.map(|at| at.since(record.begun)));
+        let first_byte = Micros(record.answered.map(|at| at.since(record.begun)));
+        write!(out, ",\"queue_us\":{}", span(record.arrived, record.admitted))?;
+        write!(out, ",\"connect_us\":{connect},\"first_byte_us\":{first_byte}")?;
+        write!(out, ",\"total_us\":{}", span(record.arrived, self.now))?;
+        write!(out, ",\"retries\":{},\"end\":\"{}\"}}", record.retries, record.end.name())
+    }
+}
+
+struct Micros(Option<Duration>);
+
+impl fmt::Display for Micros {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(span) => write!(out, "{}", span.as_micros()),
+            None => out.write_str("null"),
+        }
     }
 }
 
@@ -85,25 +128,47 @@ impl fmt::Display for Combined<'_> {
 #[derive(Debug)]
 pub struct Verbose<'a> {
     pub client: IpAddr,
-    /// When the request was complete.
-    pub since: Instant,
-    /// When its answer was.
+    /// When the answer was complete.
     pub now: Instant,
     pub record: &'a Record,
+    pub noted: &'a Noted,
 }
 
 impl fmt::Display for Verbose<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(noted) = &self.record.noted else { return Ok(()) };
-        let micros = self.now.since(self.since).as_micros();
+        let (record, noted) = (self.record, self.noted);
+        let micros = self.now.since(record.arrived).as_micros();
         write!(out, "{} \"{}\" ", self.client.to_canonical(), Quoted(&noted.request_line))?;
-        write!(out, "{} {} bytes ", self.record.status, self.record.response_bytes)?;
+        write!(out, "{} {} bytes ", record.status, record.response_bytes)?;
         write!(out, "{}.{:03} ms", micros / 1000, micros % 1000)?;
         if !noted.backend.is_empty() {
             write!(out, " by {}", noted.backend)?;
         }
+        if record.end != End::Complete {
+            write!(out, ", {}", record.end.name())?;
+        }
+        if record.retries > 0 {
+            write!(out, ", retries {}", record.retries)?;
+        }
         if !noted.why.is_empty() {
             write!(out, " ({})", noted.why)?;
+        }
+        write!(out, " {:016x}", noted.id)
+    }
+}
+
+/// Text from the network inside a JSON string.
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        for &byte in self.0 {
+            match byte {
+                b'"' | b'\\' => write!(out, "\\{}", char::from(byte))?,
+                b' '..=b'~' => out.write_char(char::from(byte))?,
+                _ => write!(out, "\\u{byte:04x}")?,
+            }
         }
         Ok(())
     }
@@ -144,21 +209,39 @@ mod tests {
         let text = b"GET /\"x HTTP/1.1\r\nHost: x\r\nUser-Agent: a\\b\xff\r\n\r\n";
         let mut parsed = RequestHead::default();
         assert_eq!(head::request(text, &mut parsed), head::Parse::Complete);
-        let mut noted = Noted::of(text, &parsed);
+        let mut noted = Noted::of(0xab, text, &parsed);
         noted.backend = "b:81".to_string();
         noted.why = "rr: its turn".to_string();
-        let record = Record { status: 200, response_bytes: 12, noted: Some(Box::new(noted)) };
+        let at = Instant::from_micros;
+        let record = Record {
+            status: 200,
+            retries: 1,
+            response_bytes: 12,
+            arrived: at(1_000),
+            admitted: at(1_500),
+            begun: at(1_600),
+            answered: Some(at(2_000)),
+            ..Record::default()
+        };
         let client = "::ffff:10.0.0.1".parse().expect("an address");
-        let line = Combined { client, unix_seconds: 784_111_777, record: &record }.to_string();
+        let (now, unix_seconds) = (at(3_500), 784_111_777);
+        let (record, noted) = (&record, &noted);
         assert_eq!(
-            line,
-            r#"10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] "GET /\"x HTTP/1.1" 200 12 "-" "a\\b\xff""#
+            Combined { client, unix_seconds, record, noted }.to_string(),
+            r#"10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] "GET /\"x HTTP/1.1" 200 12 "-" "a\\b\xff" 00000000000000ab b:81"#
         );
-        let (since, now) = (Instant::from_micros(1_000), Instant::from_micros(3_500));
-        let line = Verbose { client, since, now, record: &record }.to_string();
         assert_eq!(
-            line,
-            r#"10.0.0.1 "GET /\"x HTTP/1.1" 200 12 bytes 2.500 ms by b:81 (rr: its turn)"#
+            Verbose { client, now, record, noted }.to_string(),
+            r#"10.0.0.1 "GET /\"x HTTP/1.1" 200 12 bytes 2.500 ms by b:81, retries 1 (rr: its turn) 00000000000000ab"#
+        );
+        assert_eq!(
+            Json { client, unix_seconds, now, record, noted }.to_string(),
+            concat!(
+                r#"{"time":784111777,"id":"00000000000000ab","client":"10.0.0.1","#,
+                r#""request":"GET /\"x HTTP/1.1","status":200,"bytes":12,"referer":"","#,
+                r#""agent":"a\\b\u00ff","backend":"b:81","queue_us":500,"connect_us":null,"#,
+                r#""first_byte_us":400,"total_us":2500,"retries":1,"end":"complete"}"#
+            )
         );
     }
 }

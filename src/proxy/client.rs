@@ -1,5 +1,6 @@
 //! A client's connection outside of its exchanges: reading heads, waiting, local answers, leaving.
 
+use super::answer::{Answer, cause};
 use super::conn::{Conn, Filled, Flushed, Input};
 use super::exchange::After;
 use super::route::{self, HashBy, Plan};
@@ -7,12 +8,8 @@ use super::{ClientKey, Next, PairKey, Proxy};
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::Mode;
-use crate::http::body::Body;
 use crate::http::head::{Parse, Refusal};
-use crate::http::reply::{self, Reply};
 use crate::net::Net;
-use crate::observe::Record;
-use crate::observe::access::Noted;
 use std::net::IpAddr;
 
 /// Most bytes read and thrown away from a client that was refused (RFC 9112 §9.6), so that a
@@ -50,25 +47,11 @@ pub struct Client<S> {
     /// When the wait of `state` has lasted too long.
     pub deadline: Instant,
     pub timer: Timer,
+    /// When its request was complete.
+    pub arrived: Instant,
     pub ip: IpAddr,
     /// It is in the run queue already.
     pub queued: bool,
-}
-
-/// Why a local answer is given, beside its status.
-#[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
-    pub status: u16,
-    /// One clause: what went wrong.
-    pub reason: &'a str,
-    /// Authority and path of `Location`.
-    pub location: Option<(&'a [u8], &'a [u8])>,
-}
-
-impl From<Refusal> for Answer<'static> {
-    fn from(refusal: Refusal) -> Answer<'static> {
-        Answer { status: refusal.status, reason: refusal.reason, location: None }
-    }
 }
 
 impl<N: Net> Proxy<N> {
@@ -123,12 +106,12 @@ impl<N: Net> Proxy<N> {
         match client.state {
             ClientState::Head => {
                 let reason = "the request did not come in time";
-                self.answer_and_close(key, Refusal { status: 408, reason }.into())
+                self.refuse(key, Answer::local(408, reason, cause::REQUEST))
             }
             ClientState::Queued => {
                 self.admission.leave();
                 let reason = "all servers are busy; the wait for one was too long";
-                self.answer_and_close(key, Refusal { status: 503, reason }.into())
+                self.refuse(key, Answer::local(503, reason, cause::LIMIT))
             }
             ClientState::Paired(pair) => self.expire_pair(key, pair),
             ClientState::Idle
@@ -161,7 +144,7 @@ impl<N: Net> Proxy<N> {
         }
         match self.heads.read_request(key, data) {
             Parse::Complete => self.seek_slot(key),
-            Parse::Refused(refusal) => self.answer_and_close(key, refusal.into()),
+            Parse::Refused(refusal) => self.refuse(key, refusal.into()),
             Parse::Partial if client.conn.end.input == Input::Open => Next::Park,
             Parse::Partial => self.dismiss(key),
         }
@@ -173,6 +156,7 @@ impl<N: Net> Proxy<N> {
             return self.serve(key);
         }
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        client.arrived = self.now.instant;
         if self.admission.admit() {
             client.state = ClientState::Admitted;
             return self.serve(key);
@@ -191,7 +175,7 @@ impl<N: Net> Proxy<N> {
             Ok(plan) => self.begin(key, plan),
             Err(refusal) => {
                 self.give_back_slot(key);
-                self.answer_and_close(key, refusal.into())
+                self.refuse(key, refusal.into())
             }
         }
     }
@@ -201,13 +185,13 @@ impl<N: Net> Proxy<N> {
         const GONE: Refusal = Refusal { status: 400, reason: "the request is gone" };
         let client = self.clients.get(key).ok_or(GONE)?;
         if self.config.mode == Mode::Tcp {
-            return Ok(Plan::tunnel(route::hash_of_address(client.ip), self.now.instant));
+            return Ok(Plan::tunnel(route::hash_of_address(client.ip)));
         }
         let bytes = client.conn.end.inbox.data();
         self.heads.recall_request(key, bytes);
         let field = self.config.hash_field.as_deref().unwrap_or_default();
         let by = HashBy { strategy: self.config.strategy, field, client: client.ip };
-        route::plan(bytes, &self.heads.request, &by, self.now.instant)
+        route::plan(bytes, &self.heads.request, &by)
     }
 
     /// In the queue only a fault is listened for; the next step after admission is `serve`.
@@ -217,106 +201,6 @@ impl<N: Net> Proxy<N> {
             return self.dismiss(key);
         }
         Next::Park
-    }
-
-    /// Answers with the chosen server's address (requirements of redirect mode: nothing is
-    /// proxied, no slot is taken).
-    fn redirect(&mut self, key: ClientKey, plan: &Plan) -> Next {
-        use crate::http::head::Method;
-        let mut noted = self.note(key);
-        let Some(backend) = self.cluster.pick(&[], plan.hash, self.now.instant) else {
-            return self.answer(key, Some(plan), self.all_down(), noted);
-        };
-        if let Some(noted) = &mut noted {
-            noted.backend = self.cluster.name(backend).to_string();
-            noted.why = self.cluster.explain(backend, &[], plan.hash, self.now.instant);
-        }
-        self.cluster.began(backend);
-        self.cluster.ended(backend);
-        let status = match plan.method {
-            _ if self.config.redirect_status.is_some() => {
-                self.config.redirect_status.unwrap_or_default()
-            }
-            Method::Get | Method::Head => 301,
-            Method::Post
-            | Method::Put
-            | Method::Delete
-            | Method::Connect
-            | Method::Options
-            | Method::Trace
-            | Method::Other => 308,
-        };
-        let Some(client) = self.clients.get(key) else { return Next::Gone };
-        let path = plan.target.path.of(client.conn.end.inbox.data()).to_vec();
-        let lead = plan.target.lead.as_bytes();
-        let host = self.cluster.name(backend).to_string();
-        let reason = "another server has what was asked for; its address is in Location";
-        let location = Some((host.as_bytes(), &[lead, &path].concat()[..]));
-        self.answer(key, Some(plan), Answer { status, reason, location }, noted)
-    }
-
-    /// What is said when no server can be asked.
-    pub(super) fn all_down(&self) -> Answer<'static> {
-        let reason = "no server is up to take the request; trying again soon may help";
-        Answer { status: self.config.all_down_status, reason, location: None }
-    }
-
-    /// Answers in the server's stead; the connection stays when the request can be skipped.
-    pub(super) fn answer(
-        &mut self,
-        key: ClientKey,
-        plan: Option<&Plan>,
-        answer: Answer<'_>,
-        noted: Option<Box<Noted>>,
-    ) -> Next {
-        if self.config.mode == Mode::Tcp {
-            return self.dismiss(key);
-        }
-        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
-        let inbox = &mut client.conn.end.inbox;
-        if inbox.is_held() {
-            inbox.rewind();
-            inbox.release();
-        }
-        let skippable = plan.filter(|plan| {
-            plan.body == Body::Empty && plan.keep_alive && inbox.data().len() >= plan.head_bytes
-        });
-        let stays = skippable.is_some() && !self.manners.draining;
-        if let Some(plan) = skippable {
-            inbox.consume(plan.head_bytes);
-        }
-        use crate::http::head::{Method, Version};
-        let retry_after = (answer.status == 503 || answer.status == self.config.all_down_status)
-            .then_some(super::RETRY_AFTER_SECONDS);
-        let reply = Reply {
-            status: answer.status,
-            sentence: answer.reason,
-            date: &self.manners.date,
-            retry_after,
-            location: answer.location,
-            close: !stays,
-            keep_alive: stays && plan.is_some_and(|plan| plan.version == Version::Http10),
-            head_only: plan.is_some_and(|plan| plan.method == Method::Head),
-            page: self.error_pages.get(&answer.status).map(Vec::as_slice),
-        };
-        let out = client.conn.end.outbox.space(&mut self.pool);
-        let Ok(count) = reply::write(&reply, out) else {
-            return self.dismiss(key);
-        };
-        client.conn.end.outbox.filled(count);
-        client.state =
-            ClientState::Replying(if stays { After::NextRequest } else { After::Linger });
-        client.deadline = self.now.instant + self.config.timeouts.idle;
-        let since = plan.map_or(self.now.instant, |plan| plan.since);
-        let ip = client.ip;
-        self.log(ip, since, &Record { status: answer.status, response_bytes: 0, noted });
-        Next::Again
-    }
-
-    /// The same where the rest of the client's bytes cannot be trusted or used.
-    pub(super) fn answer_and_close(&mut self, key: ClientKey, answer: Answer<'_>) -> Next {
-        let noted = self.note_unread();
-        self.answer(key, None, answer, noted)
     }
 
     /// Writes out the rest of an answer.

@@ -1,7 +1,7 @@
 //! The backends of the service: addresses, health, counters, idle connections, and the policy.
 
 use super::{ProbeKey, UpstreamKey};
-use crate::balance::{self, Balancer, Hint, Spec};
+use crate::balance::{self, Balancer, Hint, Spec, Standing};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
@@ -22,9 +22,9 @@ pub struct Member {
 /// One backend.
 #[derive(Debug)]
 struct Backend {
-    /// As written.
+    member: Member,
+    /// As written, with `localhost` for a bare port.
     name: String,
-    addresses: Vec<SocketAddr>,
     /// Which of the addresses is used now.
     at: usize,
     /// Addresses in a row that could not be connected to.
@@ -37,6 +37,22 @@ struct Backend {
     /// When the next probe is due.
     probe_due: Instant,
     timer: Timer,
+}
+
+impl Backend {
+    fn new(member: &Member) -> Backend {
+        Backend {
+            member: member.clone(),
+            name: authority(&member.spec),
+            at: 0,
+            misses: 0,
+            health: Health::new(),
+            pool: Vec::new(),
+            probe: None,
+            probe_due: Instant::START,
+            timer: Timer::new(),
+        }
+    }
 }
 
 /// All backends.
@@ -57,37 +73,61 @@ impl std::fmt::Debug for Cluster {
 
 impl Cluster {
     /// A cluster of `members`, all believed up; same seed, same choices.
-    pub fn new(config: &Config, members: Vec<Member>, seed: u64) -> Cluster {
-        let backends: Vec<Backend> = members
-            .iter()
-            .map(|member| Backend {
-                name: authority(&member.spec),
-                addresses: member.addresses.clone(),
-                at: 0,
-                misses: 0,
-                health: Health::new(),
-                pool: Vec::new(),
-                probe: None,
-                probe_due: Instant::START,
-                timer: Timer::new(),
-            })
-            .collect();
-        let specs: Vec<Spec> = members
-            .iter()
-            .zip(&backends)
-            .map(|(member, backend)| Spec {
-                weight: member.spec.weight,
-                backup: member.spec.backup,
-                pairs_max: member.spec.pairs_max,
-                id: balance::hash(backend.name.as_bytes()),
-            })
-            .collect();
+    pub fn new(config: &Config, members: &[Member], seed: u64) -> Cluster {
+        let specs: Vec<Spec> = members.iter().map(|member| balance_spec(&member.spec)).collect();
         Cluster {
             balancer: Balancer::new(config.strategy, &specs, seed),
-            backends,
+            backends: members.iter().map(Backend::new).collect(),
             settings: config.health.clone(),
             since_probes: 0,
             rng: Rng::new(seed),
+        }
+    }
+
+    /// Whether there is a backend of this number that takes part.
+    pub fn is_serving(&self, backend: usize) -> bool {
+        backend < self.backends.len()
+            && self.balancer.candidate(backend).standing == Standing::Serving
+    }
+
+    /// Adds a backend; its number, which one that was removed may have had.
+    pub fn add(&mut self, member: &Member) -> usize {
+        let number = self.balancer.add(balance_spec(&member.spec));
+        match self.backends.get_mut(number) {
+            Some(vacant) => *vacant = Backend::new(member),
+            None => self.backends.push(Backend::new(member)),
+        }
+        number
+    }
+
+    /// A backend gets no new request from here on, and leaves with its last pair. Returns its
+    /// idle connections, to be closed.
+    pub fn retire(&mut self, backend: usize) -> Vec<UpstreamKey> {
+        self.balancer.set_draining(backend, true);
+        self.leave_if_idle(backend);
+        std::mem::take(&mut self.backends[backend].pool)
+    }
+
+    fn leave_if_idle(&mut self, backend: usize) {
+        let candidate = self.balancer.candidate(backend);
+        if candidate.standing == Standing::Draining && candidate.in_flight == 0 {
+            self.balancer.remove(backend);
+        }
+    }
+
+    /// The backends that take part, each with what it was made from.
+    pub fn serving(&self) -> impl Iterator<Item = (usize, &Member)> {
+        let numbered = self.backends.iter().enumerate();
+        let serving = numbered.filter(|(number, _)| self.is_serving(*number));
+        serving.map(|(number, backend)| (number, &backend.member))
+    }
+
+    /// The name of a backend that stays stands for these addresses now.
+    pub fn set_addresses(&mut self, backend: usize, addresses: Vec<SocketAddr>) {
+        let backend = &mut self.backends[backend];
+        if backend.member.addresses != addresses {
+            backend.member.addresses = addresses;
+            (backend.at, backend.misses) = (0, 0);
         }
     }
 
@@ -110,7 +150,7 @@ impl Cluster {
     pub fn address(&self, backend: usize) -> SocketAddr {
         let backend = &self.backends[backend];
         let none = SocketAddr::from(([0, 0, 0, 0], 0));
-        backend.addresses.get(backend.at).copied().unwrap_or(none)
+        backend.member.addresses.get(backend.at).copied().unwrap_or(none)
     }
 
     /// Whether it is believed up.
@@ -142,7 +182,7 @@ impl Cluster {
     /// The least suspicious of those believed down, to be tried before giving up.
     pub fn last_resort(&self, tried: &[usize]) -> Option<usize> {
         let down = self.backends.iter().enumerate();
-        down.filter(|(index, _)| !tried.contains(index))
+        down.filter(|(index, _)| !tried.contains(index) && self.is_serving(*index))
             .filter_map(|(index, backend)| Some((backend.health.last_resort()?, index)))
             .min()
             .map(|(_, index)| index)
@@ -162,6 +202,7 @@ impl Cluster {
     /// A pair ended.
     pub fn ended(&mut self, backend: usize) {
         self.balancer.ended(backend);
+        self.leave_if_idle(backend);
     }
 
     /// A request failed on it.
@@ -207,7 +248,7 @@ impl Cluster {
     /// addresses have failed in a row: the backend itself then has.
     pub fn address_failed(&mut self, backend: usize) -> bool {
         let backend = &mut self.backends[backend];
-        let count = backend.addresses.len().max(1);
+        let count = backend.member.addresses.len().max(1);
         backend.at = (backend.at + 1) % count;
         backend.misses += 1;
         let out = backend.misses >= count;
@@ -230,6 +271,9 @@ impl Cluster {
         spare: usize,
         is_open: impl Fn(UpstreamKey) -> bool,
     ) -> bool {
+        if !self.is_serving(backend) {
+            return false;
+        }
         let limit = spare + self.balancer.in_flight(backend) as usize;
         let pool = &mut self.backends[backend].pool;
         if pool.len() >= limit {
@@ -276,6 +320,15 @@ impl Cluster {
     /// How it is probed and judged.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+}
+
+fn balance_spec(spec: &BackendSpec) -> Spec {
+    Spec {
+        weight: spec.weight,
+        backup: spec.backup,
+        pairs_max: spec.pairs_max,
+        id: balance::hash(authority(spec).as_bytes()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A client joined to an upstream for one exchange, and how its bytes advance. Decides nothing
 //! about faults: it reports them as [`Trouble`] for `verdict`.
 
-use super::conn::{Conn, Filled, Flushed, Input};
+use super::conn::{Conn, Filled, Flushed, Input, Output};
 use super::pump;
 use super::route::Plan;
 use super::upstream::{Tried, Upstream};
@@ -11,9 +11,8 @@ use crate::base::buffer::Pool;
 use crate::base::time::Instant;
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
-use crate::http::forward::{self, Persistence, Recode, RequestContext};
-use crate::http::framing;
-use crate::http::head::{self, Method, Parse, RequestHead, ResponseHead, Version};
+use crate::http::forward::{self, Recode, RequestContext};
+use crate::http::head::{self, Parse, RequestHead, ResponseHead};
 use crate::net::Socket;
 use crate::observe::Record;
 use std::net::IpAddr;
@@ -44,7 +43,7 @@ impl Half {
         }
     }
 
-    fn after_head(body: Body) -> Half {
+    pub(super) fn after_head(body: Body) -> Half {
         if body.is_ended() { Half::Done } else { Half::Body(body) }
     }
 }
@@ -76,14 +75,8 @@ pub struct Pair {
     pub upstream_stays: bool,
     /// An interim response has come: the server has begun to act.
     pub interim: bool,
-    /// Attempts made, this one included.
-    pub attempts: u8,
     /// Backends that failed this request.
     pub tried: Tried,
-    /// When this attempt began.
-    pub sent: Instant,
-    /// When the head of the final response had come.
-    pub answered: Option<Instant>,
     pub record: Record,
 }
 
@@ -155,8 +148,20 @@ impl<S: Socket> Exchange<'_, S> {
         }
         moved |= self.send_response()?;
         match self.client.flush(self.pool) {
-            Flushed::Failed => Err(Trouble::ClientGone),
-            flushed => Ok(moved | (flushed == Flushed::Something)),
+            Flushed::Failed => return Err(Trouble::ClientGone),
+            flushed => moved |= flushed == Flushed::Something,
+        }
+        self.end_tunnels();
+        Ok(moved)
+    }
+
+    /// A direction of a tunnel is done once the end, and all before it, was written.
+    fn end_tunnels(&mut self) {
+        if self.pair.request == Half::Tunnel && self.upstream.conn.end.output == Output::Ended {
+            self.pair.request = Half::Done;
+        }
+        if self.pair.response == Half::Tunnel && self.client.end.output == Output::Ended {
+            self.pair.response = Half::Done;
         }
     }
 
@@ -176,7 +181,7 @@ impl<S: Socket> Exchange<'_, S> {
             held: client_inbox.is_held(),
             idempotent: self.pair.plan.method.is_idempotent(),
             client_owes: owes_request || !self.client.end.outbox.is_empty(),
-            attempts_left: self.pair.attempts < attempts_max,
+            attempts_left: self.pair.record.retries + 1 < attempts_max,
         }
     }
 
@@ -225,6 +230,9 @@ impl<S: Socket> Exchange<'_, S> {
             Ok(established) => {
                 conn.writable = established;
                 self.upstream.is_connecting = !established;
+                if established {
+                    self.pair.record.connected = Some(self.now);
+                }
                 Ok(established)
             }
             Err(error) => Err(Trouble::ConnectFailed(error.kind())),
@@ -247,14 +255,10 @@ impl<S: Socket> Exchange<'_, S> {
                 count > 0
             }
             Half::Tunnel => {
-                let moved = tunnel(self.client, upstream, self.pool);
                 if self.client.end.input == Input::Failed {
                     return Err(Trouble::ClientGone);
                 }
-                if is_spent(self.client) {
-                    self.pair.request = Half::Done;
-                }
-                moved
+                tunnel(self.client, upstream, self.pool) > 0
             }
             Half::Done => false,
         };
@@ -302,175 +306,17 @@ impl<S: Socket> Exchange<'_, S> {
         }
         Ok(true)
     }
-
-    /// Server → client, as far as it goes.
-    fn send_response(&mut self) -> Result<bool, Trouble> {
-        let mut moved = false;
-        while self.pair.response == Half::Head {
-            if !self.forward_response()? {
-                return Ok(moved);
-            }
-            moved = true;
-        }
-        match &mut self.pair.response {
-            Half::Head | Half::Done => Ok(moved),
-            Half::Body(_) => Ok(self.send_body()? | moved),
-            Half::Tunnel => {
-                moved |= tunnel(&mut self.upstream.conn, self.client, self.pool);
-                if self.upstream.conn.end.input == Input::Failed {
-                    return Err(Trouble::UpstreamClosed);
-                }
-                if is_spent(&self.upstream.conn) {
-                    self.pair.response = Half::Done;
-                }
-                Ok(moved)
-            }
-        }
-    }
-
-    fn send_body(&mut self) -> Result<bool, Trouble> {
-        let Half::Body(body) = &mut self.pair.response else { return Ok(false) };
-        let recode = self.pair.recode;
-        let from = &mut self.upstream.conn.end;
-        let to = &mut self.client.end.outbox;
-        let count = pump::pump(body, recode, &mut from.inbox, to, self.pool)
-            .map_err(|_| Trouble::UpstreamMalformed("the server's chunked framing is malformed"))?;
-        self.pair.record.response_bytes += count as u64;
-        if body.is_ended() {
-            self.pair.response = Half::Done;
-            return Ok(true);
-        }
-        if !from.inbox.is_empty() || from.input == Input::Open {
-            return Ok(count > 0);
-        }
-        if *body != Body::UntilClose || from.input == Input::Failed {
-            return Err(Trouble::UpstreamClosed);
-        }
-        if pump::finish(recode, to, self.pool) {
-            self.pair.response = Half::Done;
-            return Ok(true);
-        }
-        Ok(count > 0)
-    }
-
-    /// Takes one response head from the server; whether one went on (or was dropped).
-    fn forward_response(&mut self) -> Result<bool, Trouble> {
-        let from = &mut self.upstream.conn.end;
-        let data = from.inbox.data();
-        if data.is_empty() {
-            return if from.input == Input::Open {
-                Ok(false)
-            } else {
-                Err(Trouble::UpstreamClosed)
-            };
-        }
-        if !self.upstream.sent {
-            // An answer to nothing: left over from before, so nobody's (RFC 9112 §9.2).
-            from.inbox.clear(self.pool);
-            return Err(Trouble::UpstreamClosed);
-        }
-        if !self.client.end.outbox.is_empty() {
-            return Ok(false);
-        }
-        match head::response(data, &mut self.heads.response) {
-            Parse::Partial if from.input == Input::Open => return Ok(false),
-            Parse::Partial => {
-                return Err(Trouble::UpstreamMalformed("the server closed inside its head"));
-            }
-            Parse::Refused(refusal) => return Err(Trouble::UpstreamMalformed(refusal.reason)),
-            Parse::Complete => {}
-        }
-        match self.heads.response.status {
-            101 if self.pair.plan.upgrade => self.switch_protocols(),
-            101 => Err(Trouble::UpstreamMalformed("the server switched protocols unasked")),
-            100..=199 => self.forward_interim(),
-            _ => self.forward_final(),
-        }
-    }
-
-    /// 101: from here on bytes go both ways as they come (RFC 9110 §7.8).
-    fn switch_protocols(&mut self) -> Result<bool, Trouble> {
-        self.write_head(Recode::Keep, Persistence::Upgrade, None)?;
-        self.client.end.inbox.release();
-        self.pair.record.status = 101;
-        self.pair.answered = Some(self.now);
-        self.pair.after = After::Close;
-        self.pair.request = Half::Tunnel;
-        self.pair.response = Half::Tunnel;
-        Ok(true)
-    }
-
-    /// Other 1xx go on as they are, but HTTP/1.0 does not know them (RFC 9110 §15.2).
-    fn forward_interim(&mut self) -> Result<bool, Trouble> {
-        self.pair.interim = true;
-        if self.pair.plan.version == Version::Http11 {
-            self.write_head(Recode::Keep, Persistence::Default, None)?;
-        } else {
-            self.upstream.conn.end.inbox.consume(self.heads.response.bytes);
-        }
-        Ok(true)
-    }
-
-    fn forward_final(&mut self) -> Result<bool, Trouble> {
-        let head = &self.heads.response;
-        let plan = &self.pair.plan;
-        let body = framing::response(head, plan.method)
-            .map_err(|refusal| Trouble::UpstreamMalformed(refusal.reason))?;
-        let recode = match (body, plan.version) {
-            (Body::UntilClose, Version::Http11) => Recode::Enchunk,
-            (Body::Chunked(_), Version::Http10) => Recode::Dechunk,
-            (Body::Empty | Body::Length(_) | Body::Chunked(_) | Body::UntilClose, _) => {
-                Recode::Keep
-            }
-        };
-        // An HTTP/1.0 client knows the end of such a body only by the close.
-        let close_delimited =
-            plan.version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
-        let stays = plan.keep_alive && !close_delimited && !self.manners.draining;
-        let persistence = match (stays, plan.version) {
-            (false, _) => Persistence::Close,
-            (true, Version::Http10) => Persistence::KeepAlive,
-            (true, Version::Http11) => Persistence::Default,
-        };
-        self.pair.after = if stays { After::NextRequest } else { After::Close };
-        self.pair.upstream_stays = head.keeps_alive() && body != Body::UntilClose;
-        self.pair.recode = recode;
-        self.pair.response = Half::after_head(body);
-        self.pair.record.status = head.status;
-        self.pair.answered = Some(self.now);
-        let date = self.manners.date;
-        self.write_head(recode, persistence, Some(&date))?;
-        self.client.end.inbox.release();
-        Ok(true)
-    }
-
-    /// The response head in `heads` → the client's empty outbox; leaves the server's inbox.
-    fn write_head(
-        &mut self,
-        recode: Recode,
-        persistence: Persistence,
-        date: Option<&[u8; DATE_BYTES]>,
-    ) -> Result<(), Trouble> {
-        let inbox = &mut self.upstream.conn.end.inbox;
-        let outbox = &mut self.client.end.outbox;
-        let head = &self.heads.response;
-        let out = outbox.space(self.pool);
-        let written = forward::response(inbox.data(), head, recode, persistence, date, out);
-        const TOO_LONG: Trouble = Trouble::UpstreamMalformed("the server's head is too long");
-        outbox.filled(written.map_err(|_| TOO_LONG)?);
-        inbox.consume(head.bytes);
-        Ok(())
-    }
 }
 
-/// Moves what there is from one connection's inbox to the other's outbox, then the end.
-fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut Pool) -> bool {
+/// Moves what there is from one connection's inbox to the other's outbox, then the end; how many
+/// bytes moved.
+pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut Pool) -> usize {
     let count = from.end.inbox.data().len().min(to.end.outbox.room());
     let moved = to.end.outbox.take_from(&mut from.end.inbox, count, pool);
     if is_spent(from) {
         to.finish_output();
     }
-    moved > 0
+    moved
 }
 
 /// Everything the peer sent has gone on, its end included.
@@ -482,20 +328,3 @@ const _: () = assert!(
     head::HEAD_BYTES_MAX + forward::GROWTH_BYTES_MAX <= crate::base::buffer::LARGE_BYTES,
     "a forwarded head fits into an empty buffer"
 );
-
-impl Plan {
-    /// A TCP session: no head, bytes both ways.
-    pub fn tunnel(hash: u64, since: Instant) -> Plan {
-        Plan {
-            head_bytes: 0,
-            method: Method::Connect,
-            version: Version::Http11,
-            target: crate::http::target::Target::default(),
-            body: Body::Empty,
-            keep_alive: false,
-            upgrade: false,
-            hash,
-            since,
-        }
-    }
-}

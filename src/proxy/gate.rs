@@ -78,6 +78,7 @@ impl<N: Net> Proxy<N> {
                         state: ClientState::Idle,
                         deadline: self.now.instant + self.config.timeouts.keep_alive,
                         timer: Timer::new(),
+                        arrived: self.now.instant,
                         ip: peer.ip(),
                         queued: false,
                     });

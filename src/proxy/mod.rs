@@ -5,30 +5,33 @@
 //! depends on its state alone, never on what woke it: calling a step once too often costs nothing.
 
 mod admission;
+mod answer;
 mod client;
 mod cluster;
 mod conn;
 mod exchange;
 mod gate;
+mod log;
 mod pair;
 mod probe;
 mod pump;
+mod reload;
+mod response;
 mod route;
 mod upstream;
 mod verdict;
 
 pub use cluster::Member;
+pub use reload::Reload;
 
+use crate::balance;
 use crate::base::buffer::Pool;
 use crate::base::table::{Id, Key, Kind, Table};
 use crate::base::time::Instant;
 use crate::base::wheel::Wheel;
 use crate::config::Config;
-use crate::health::Transition;
 use crate::http::date;
-use crate::net::{self, Net, Now, Ready, Signal, Sink};
-use crate::observe::Record;
-use crate::observe::access::{Combined, Noted, Verbose};
+use crate::net::{self, Net, Now, Ready, Signal};
 use crate::observe::journal::Lines;
 use admission::Admission;
 use client::{Client, ClientState};
@@ -36,17 +39,14 @@ use cluster::Cluster;
 use exchange::{Heads, Manners, Pair};
 use gate::Gate;
 use probe::Probe;
+use reload::ListWatch;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::IpAddr;
 use std::time::Duration;
 use upstream::Upstream;
 
 /// Changes of state one client may go through in one turn.
 const STEPS_MAX: usize = 16;
-
-/// What `Retry-After` says: about the time a server that came back needs to be noticed.
-const RETRY_AFTER_SECONDS: u32 = 1;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident, $key:ident = $number:literal;)*) => {$(
@@ -78,6 +78,14 @@ pub struct BackendKind;
 
 impl Kind for BackendKind {
     const NUMBER: u8 = 5;
+}
+
+/// The timer of the next look at the list file; there is one.
+#[derive(Debug)]
+struct ListKind;
+
+impl Kind for ListKind {
+    const NUMBER: u8 = 6;
 }
 
 /// What a step ended in.
@@ -141,6 +149,9 @@ pub struct Proxy<N: Net> {
     manners: Manners,
     now: Now,
     stop: Stop,
+    /// A signal has come and was not looked at yet.
+    signalled: bool,
+    list: ListWatch,
     /// What the last wait reported; kept for its memory.
     ready: Vec<Ready>,
     /// Who is to be stepped in this turn.
@@ -149,6 +160,8 @@ pub struct Proxy<N: Net> {
     later: VecDeque<Id>,
     events: Lines,
     access: Lines,
+    /// The number of the next request that is told about; starts at random.
+    next_id: u64,
 }
 
 impl<N: Net> Proxy<N> {
@@ -170,7 +183,7 @@ impl<N: Net> Proxy<N> {
             date: date::imf_fixdate(now.unix_seconds),
         };
         let mut proxy = Proxy {
-            cluster: Cluster::new(&config, members, seed),
+            cluster: Cluster::new(&config, &members, seed),
             admission: Admission::new(limits.pairs_max),
             net,
             config,
@@ -187,13 +200,17 @@ impl<N: Net> Proxy<N> {
             manners,
             now,
             stop: Stop::No,
+            signalled: false,
+            list: ListWatch::default(),
             ready: Vec::new(),
             run: VecDeque::new(),
             later: VecDeque::new(),
             events: Lines::default(),
             access: Lines::default(),
+            next_id: balance::hash(&seed.to_le_bytes()),
         };
         proxy.schedule_first_probes();
+        proxy.watch_list();
         proxy
     }
 
@@ -211,6 +228,9 @@ impl<N: Net> Proxy<N> {
         self.ready = ready;
         waited?;
         self.expire();
+        if std::mem::take(&mut self.signalled) {
+            self.take_signals();
+        }
         self.accept();
         std::mem::swap(&mut self.run, &mut self.later);
         self.run.append(&mut self.later);
@@ -250,7 +270,7 @@ impl<N: Net> Proxy<N> {
         let id = ready.id;
         match id {
             net::LISTENER => self.gate.readable = true,
-            net::STOP | net::RELOAD => self.take_signals(),
+            net::STOP | net::RELOAD => self.signalled = true,
             _ => {}
         }
         if let Some(client) = id.key().and_then(|key: ClientKey| self.clients.get_mut(key)) {
@@ -279,6 +299,8 @@ impl<N: Net> Proxy<N> {
                 self.wake(id);
             } else if let Some(backend) = id.number::<BackendKind>() {
                 self.probe_timer_fired(backend);
+            } else if id.number::<ListKind>().is_some() {
+                self.list_timer_fired();
             }
         }
     }
@@ -329,7 +351,7 @@ impl<N: Net> Proxy<N> {
             match (signal, self.stop) {
                 (Signal::Stop, Stop::No) => self.drain(),
                 (Signal::Stop, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
-                (Signal::Reload, _) => {}
+                (Signal::Reload, _) => self.list.wish = Some(Reload::Now),
             }
         }
     }
@@ -364,63 +386,6 @@ impl<N: Net> Proxy<N> {
             Stop::Now => true,
         };
         if over { Status::Ended } else { Status::Running }
-    }
-
-    /// One event line about a backend.
-    fn tell(&mut self, backend: usize, transition: &Transition) {
-        cluster::tell(&mut self.events, self.cluster.name(backend), transition);
-    }
-
-    fn is_logging(&self) -> bool {
-        self.config.verbose || self.config.access_log.is_some()
-    }
-
-    /// Notes what the logs need of the request whose head was read last, which is `key`'s.
-    fn note(&mut self, key: ClientKey) -> Option<Box<Noted>> {
-        if !self.is_logging() {
-            return None;
-        }
-        let bytes = self.clients.get(key)?.conn.end.inbox.data();
-        Some(Box::new(Noted::of(bytes, &self.heads.request)))
-    }
-
-    /// The same for a request that could not be read.
-    fn note_unread(&self) -> Option<Box<Noted>> {
-        self.is_logging().then(|| Box::new(Noted::unread()))
-    }
-
-    /// One request is over.
-    fn log(&mut self, client: IpAddr, since: Instant, record: &Record) {
-        if record.noted.is_none() {
-            return;
-        }
-        if self.config.verbose {
-            let now = self.now.instant;
-            self.events.add(format_args!("{}", Verbose { client, since, now, record }));
-        }
-        if self.config.access_log.is_some() {
-            let unix_seconds = self.now.unix_seconds;
-            self.access.add(format_args!("{}", Combined { client, unix_seconds, record }));
-        }
-    }
-
-    /// Writes out the turn's lines; what is not taken now is kept for the next turn.
-    fn write_lines(&mut self) {
-        let lost = self.access.take_dropped();
-        if lost > 0 {
-            self.events.add(format_args!(
-                "loadbalancer: {lost} access log lines were lost: the log cannot be written as \
-                 fast as they come"
-            ));
-        }
-        for (sink, lines) in [(Sink::Events, &mut self.events), (Sink::Access, &mut self.access)] {
-            while !lines.pending().is_empty() {
-                match self.net.log(sink, lines.pending()) {
-                    Ok(count @ 1..) => lines.written(count),
-                    Ok(0) | Err(_) => break,
-                }
-            }
-        }
     }
 }
 

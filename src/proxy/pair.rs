@@ -1,9 +1,9 @@
 //! A pair's life: begun, stepped, and ended as its verdict says.
 
-use super::client::{Answer, ClientState};
+use super::client::ClientState;
 use super::exchange::{After, Exchange, Half, Pair};
 use super::route::Plan;
-use super::upstream::{Acquired, Tried, Unavailable};
+use super::upstream::{Acquired, Tried};
 use super::verdict::{self, Trouble, Verdict};
 use super::{ClientKey, Next, PairKey, Proxy};
 use crate::config::{Mode, Timeouts};
@@ -11,7 +11,7 @@ use crate::health::Observation;
 use crate::http::body::Body;
 use crate::http::forward::Recode;
 use crate::net::{Net, Socket};
-use crate::observe::Record;
+use crate::observe::{End, Record};
 use std::io;
 use std::time::Duration;
 
@@ -30,9 +30,12 @@ impl<N: Net> Proxy<N> {
             Ok(acquired) => acquired,
             Err(unavailable) => {
                 self.give_back_slot(key);
-                return self.answer(key, Some(&plan), self.sorry(unavailable), noted);
+                let record = Record { noted, ..self.record(key) };
+                return self.answer(key, Some(&plan), self.sorry(unavailable), record);
             }
         };
+        let now = self.now.instant;
+        let arrived = self.clients.get(key).map_or(now, |client| client.arrived);
         let half = if self.config.mode == Mode::Tcp { Half::Tunnel } else { Half::Head };
         self.join(
             Pair {
@@ -46,11 +49,8 @@ impl<N: Net> Proxy<N> {
                 after: After::Close,
                 upstream_stays: false,
                 interim: false,
-                attempts: 1,
                 tried,
-                sent: self.now.instant,
-                answered: None,
-                record: Record { noted, ..Record::default() },
+                record: Record { arrived, begun: now, admitted: now, noted, ..Record::default() },
             },
             &acquired,
         )
@@ -70,17 +70,6 @@ impl<N: Net> Proxy<N> {
             upstream.pair = Some(pair);
         }
         Next::Again
-    }
-
-    /// What the client is told when there is no upstream for its request.
-    fn sorry(&self, unavailable: Unavailable) -> Answer<'static> {
-        match unavailable {
-            Unavailable::NoBackend => self.all_down(),
-            Unavailable::NoDescriptor => {
-                let reason = "the load balancer has no free descriptor; trying again may help";
-                Answer { status: 503, reason, location: None }
-            }
-        }
     }
 
     /// Moves what can move, then does what the verdict says.
@@ -111,6 +100,23 @@ impl<N: Net> Proxy<N> {
         match verdict {
             Some(verdict) => self.carry_out(key, pair, verdict, trouble),
             None => self.dismiss(key),
+        }
+    }
+
+    /// Health checks of a backend hang: requests that wait for it are asked elsewhere, where that
+    /// cannot do harm. Without this they would wait for the whole of their time.
+    pub(super) fn desert(&mut self, backend: usize) {
+        let trouble = Some(Trouble::ServerHangs);
+        let waiting = self.pairs.iter().filter(|(_, pair)| pair.backend == backend);
+        let waiting: Vec<_> = waiting.map(|(key, pair)| (key, pair.client)).collect();
+        for (pair, client) in waiting {
+            let verdict = self.with_exchange(pair, |exchange, attempts_max| {
+                verdict::verdict(&exchange.facts(attempts_max), trouble)
+            });
+            if verdict == Some(Verdict::Retry) {
+                self.carry_out(client, pair, Verdict::Retry, trouble);
+                self.wake(client.into());
+            }
         }
     }
 
@@ -168,10 +174,10 @@ impl<N: Net> Proxy<N> {
             Verdict::Finish => self.finish(key, pair, None),
             Verdict::FinishEarly => self.finish(key, pair, Some(After::Linger)),
             Verdict::Retry => self.retry(key, pair),
-            Verdict::Reply(refusal) => {
+            Verdict::Reply(answer) => {
                 let Some(ended) = self.detach(key, pair, false) else { return self.dismiss(key) };
                 self.give_back_slot(key);
-                self.answer(key, Some(&ended.plan), refusal.into(), ended.record.noted)
+                self.answer(key, Some(&ended.plan), answer, ended.record)
             }
             Verdict::Abort => self.abort(key, pair, trouble),
         }
@@ -197,6 +203,7 @@ impl<N: Net> Proxy<N> {
                 self.cluster.failed(backend);
                 true
             }
+            Trouble::ServerHangs => true,
             Trouble::ClientGone | Trouble::ClientMalformed => false,
         };
         if let Some(pair) = self.pairs.get_mut(key).filter(|_| failed) {
@@ -225,12 +232,12 @@ impl<N: Net> Proxy<N> {
 
     /// Tells the cluster what it learnt from an exchange that is over.
     fn settle_accounts(&mut self, pair: &Pair) {
-        let Some(answered) = pair.answered else { return };
+        let Some(answered) = pair.record.answered else { return };
         self.cluster.address_works(pair.backend);
         if pair.record.status >= 500 {
             self.cluster.failed(pair.backend);
         }
-        if let Some(transition) = self.cluster.served(pair.backend, pair.sent, answered) {
+        if let Some(transition) = self.cluster.served(pair.backend, pair.record.begun, answered) {
             self.tell(pair.backend, &transition);
         }
     }
@@ -244,7 +251,7 @@ impl<N: Net> Proxy<N> {
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
         client.state = ClientState::Replying(instead.unwrap_or(ended.after));
         let ip = client.ip;
-        self.log(ip, ended.plan.since, &ended.record);
+        self.log(ip, &ended.record);
         Next::Again
     }
 
@@ -260,14 +267,16 @@ impl<N: Net> Proxy<N> {
             Ok(acquired) => {
                 pair.upstream = acquired.upstream;
                 pair.backend = acquired.backend;
-                pair.attempts = pair.attempts.saturating_add(1);
-                pair.sent = self.now.instant;
+                pair.record.begun = self.now.instant;
+                pair.record.connected = None;
+                pair.record.retries = pair.record.retries.saturating_add(1);
+                // Nothing of an answer has come, so that half is at its beginning, head or tunnel.
                 pair.request = pair.response;
                 self.join(pair, &acquired)
             }
             Err(unavailable) => {
                 self.give_back_slot(key);
-                self.answer(key, Some(&pair.plan), self.sorry(unavailable), pair.record.noted)
+                self.answer(key, Some(&pair.plan), self.sorry(unavailable), pair.record)
             }
         }
     }
@@ -275,7 +284,13 @@ impl<N: Net> Proxy<N> {
     /// Cuts the exchange off. Where the framing shows the client that something is missing it
     /// gets what has come and an end; where it does not, or nobody is there, a reset.
     fn abort(&mut self, key: ClientKey, pair: PairKey, trouble: Option<Trouble>) -> Next {
-        let Some(ended) = self.detach(key, pair, false) else { return self.dismiss(key) };
+        self.with_exchange(pair, |exchange, _| {
+            // A reset of one side of a tunnel is passed on to the other.
+            if exchange.pair.response == Half::Tunnel {
+                exchange.upstream.conn.socket.reset_on_drop();
+            }
+        });
+        let Some(mut ended) = self.detach(key, pair, false) else { return self.dismiss(key) };
         self.give_back_slot(key);
         let by_server =
             matches!(trouble, Some(Trouble::UpstreamClosed | Trouble::UpstreamMalformed(_)));
@@ -291,7 +306,19 @@ impl<N: Net> Proxy<N> {
         } else {
             client.conn.socket.reset_on_drop();
         }
-        self.log(ip, ended.plan.since, &ended.record);
+        ended.record.end = match trouble {
+            Some(Trouble::UpstreamClosed) => End::ServerClosed,
+            Some(Trouble::UpstreamMalformed(_)) => End::ServerMalformed,
+            Some(Trouble::Expired) => End::TimedOut,
+            Some(
+                Trouble::ClientGone
+                | Trouble::ClientMalformed
+                | Trouble::ConnectFailed(_)
+                | Trouble::ServerHangs,
+            )
+            | None => End::ClientGone,
+        };
+        self.log(ip, &ended.record);
         if by_server && shows { Next::Again } else { self.dismiss(key) }
     }
 

@@ -125,11 +125,16 @@ impl<S: Socket> Probe<S> {
 impl<N: Net> Proxy<N> {
     /// Plans the first probe of every backend.
     pub(super) fn schedule_first_probes(&mut self) {
+        for backend in 0..self.cluster.len() {
+            self.schedule_first_probe(backend);
+        }
+    }
+
+    /// Plans the first probe of a backend.
+    pub(super) fn schedule_first_probe(&mut self, backend: usize) {
         if self.cluster.check() != Check::Off {
-            for backend in 0..self.cluster.len() {
-                let due = self.cluster.schedule_first(backend, self.now.instant);
-                self.arm_probe(backend, due);
-            }
+            let due = self.cluster.schedule_first(backend, self.now.instant);
+            self.arm_probe(backend, due);
         }
     }
 
@@ -142,9 +147,6 @@ impl<N: Net> Proxy<N> {
 
     /// The timer of a backend's next probe has fired.
     pub(super) fn probe_timer_fired(&mut self, backend: usize) {
-        if backend >= self.cluster.len() {
-            return;
-        }
         self.cluster.timer(backend).fired();
         let due = self.cluster.probe_due(backend);
         if due <= self.now.instant {
@@ -160,7 +162,7 @@ impl<N: Net> Proxy<N> {
     }
 
     fn start_probe(&mut self, backend: usize) {
-        if self.cluster.probe(backend).is_some() {
+        if self.cluster.probe(backend).is_some() || !self.cluster.is_serving(backend) {
             return;
         }
         if self.cluster.check() == Check::Off {
@@ -221,7 +223,7 @@ impl<N: Net> Proxy<N> {
         self.judge_probe(backend, started, outcome, &body);
     }
 
-    fn remove_probe(&mut self, key: ProbeKey) {
+    pub(super) fn remove_probe(&mut self, key: ProbeKey) {
         if let Some(mut probe) = self.probes.remove(key) {
             self.wheel.cancel(&mut probe.timer);
             probe.conn.close(&mut self.pool);
@@ -252,7 +254,8 @@ impl<N: Net> Proxy<N> {
 
     /// With checks off there is something to do only for a backend that is down: trusting it again.
     fn plan_next_probe(&mut self, backend: usize) {
-        if self.cluster.check() == Check::Off && self.cluster.is_up(backend) {
+        let idle = self.cluster.check() == Check::Off && self.cluster.is_up(backend);
+        if idle || !self.cluster.is_serving(backend) {
             return;
         }
         let due = self.cluster.schedule(backend, self.now.instant);
@@ -265,6 +268,9 @@ impl<N: Net> Proxy<N> {
         let transition = self.cluster.observe(backend, observation, self.now.instant);
         if let Some(transition) = transition {
             self.tell(backend, &transition);
+            if transition.is_hang() {
+                self.desert(backend);
+            }
         }
         if self.cluster.probe(backend).is_none() {
             self.plan_next_probe(backend);

@@ -1,7 +1,6 @@
 //! What to do with a request, from its head alone: forward it, or refuse it. Pure.
 
 use crate::balance::{self, Strategy};
-use crate::base::time::Instant;
 use crate::http::body::Body;
 use crate::http::forward;
 use crate::http::framing;
@@ -26,8 +25,6 @@ pub struct Plan {
     pub upgrade: bool,
     /// What the hash strategies choose by; 0 for the others.
     pub hash: u64,
-    /// When it was complete.
-    pub since: Instant,
 }
 
 /// By what the hash strategies choose.
@@ -42,12 +39,7 @@ pub struct HashBy<'a> {
 /// Reads the request's intent off its head.
 ///
 /// Errors: what the head says cannot be served, with the status for it.
-pub fn plan(
-    bytes: &[u8],
-    head: &RequestHead,
-    by: &HashBy<'_>,
-    since: Instant,
-) -> Result<Plan, Refusal> {
+pub fn plan(bytes: &[u8], head: &RequestHead, by: &HashBy<'_>) -> Result<Plan, Refusal> {
     let target = target::target(bytes, head)?;
     let body = framing::request(head)?;
     if let Some(expect) = head.fields.expect
@@ -64,8 +56,23 @@ pub fn plan(
         keep_alive: head.keeps_alive(),
         upgrade: body == Body::Empty && forward::asks_upgrade(bytes, head),
         hash: hash(bytes, head, by),
-        since,
     })
+}
+
+impl Plan {
+    /// A TCP session: no head, bytes both ways.
+    pub fn tunnel(hash: u64) -> Plan {
+        Plan {
+            head_bytes: 0,
+            method: Method::Connect,
+            version: Version::Http11,
+            target: Target::default(),
+            body: Body::Empty,
+            keep_alive: false,
+            upgrade: false,
+            hash,
+        }
+    }
 }
 
 fn hash(bytes: &[u8], head: &RequestHead, by: &HashBy<'_>) -> u64 {

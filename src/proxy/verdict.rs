@@ -5,7 +5,7 @@
 //! come (RFC 9110 §9.2.2, RFC 9112 §9.3.1). A response that stops short is cut short for the
 //! client too, so that it shows (RFC 9112 §8).
 
-use crate::http::head::Refusal;
+use super::answer::{Answer, cause};
 use std::io;
 
 /// How far one direction of an exchange is.
@@ -32,6 +32,8 @@ pub enum Trouble {
     UpstreamMalformed(&'static str),
     /// The deadline of the wait has passed.
     Expired,
+    /// The server's health checks hang: its answer may never come.
+    ServerHangs,
 }
 
 /// What is known about a pair.
@@ -66,7 +68,7 @@ pub enum Verdict {
     /// Try another server.
     Retry,
     /// Answer in the server's stead.
-    Reply(Refusal),
+    Reply(Answer<'static>),
     /// Cut both connections.
     Abort,
 }
@@ -77,14 +79,20 @@ pub fn verdict(facts: &Facts, trouble: Option<Trouble>) -> Verdict {
         None => settled(facts),
         Some(Trouble::ClientGone) => Verdict::Abort,
         Some(Trouble::ClientMalformed) => {
-            answer_or_abort(facts, 400, "the request body's chunked framing is malformed")
+            let reason = "the request body's chunked framing is malformed";
+            answer_or_abort(facts, Answer::local(400, reason, cause::REQUEST))
         }
         Some(Trouble::ConnectFailed(_)) => Verdict::Retry,
         Some(Trouble::UpstreamClosed) => {
-            retry_or(facts, || answer_or_abort(facts, 502, "the server closed without an answer"))
+            let reason = "the server closed without an answer";
+            let answer = Answer::local(502, reason, cause::TERMINATED);
+            retry_or(facts, || answer_or_abort(facts, answer))
         }
-        Some(Trouble::UpstreamMalformed(reason)) => answer_or_abort(facts, 502, reason),
+        Some(Trouble::UpstreamMalformed(reason)) => {
+            answer_or_abort(facts, Answer::local(502, reason, cause::PROTOCOL))
+        }
         Some(Trouble::Expired) => expired(facts),
+        Some(Trouble::ServerHangs) => retry_or(facts, || Verdict::Park),
     }
 }
 
@@ -105,9 +113,9 @@ fn retry_or(facts: &Facts, otherwise: impl Fn() -> Verdict) -> Verdict {
     }
 }
 
-fn answer_or_abort(facts: &Facts, status: u16, reason: &'static str) -> Verdict {
+fn answer_or_abort(facts: &Facts, answer: Answer<'static>) -> Verdict {
     match facts.response {
-        Phase::Head => Verdict::Reply(Refusal { status, reason }),
+        Phase::Head => Verdict::Reply(answer),
         Phase::Body | Phase::Tunnel | Phase::Done => Verdict::Abort,
     }
 }
@@ -116,12 +124,12 @@ fn expired(facts: &Facts) -> Verdict {
     if facts.connecting {
         return Verdict::Retry;
     }
-    let (status, reason) = if facts.client_owes {
-        (408, "the rest of the request did not come in time")
+    let answer = if facts.client_owes {
+        Answer::local(408, "the rest of the request did not come in time", cause::REQUEST)
     } else {
-        (504, "the server did not answer in time")
+        Answer::local(504, "the server did not answer in time", cause::TIMEOUT)
     };
-    answer_or_abort(facts, status, reason)
+    answer_or_abort(facts, answer)
 }
 
 #[cfg(test)]
@@ -142,7 +150,7 @@ mod tests {
 
     fn status(verdict: Verdict) -> u16 {
         match verdict {
-            Verdict::Reply(refusal) => refusal.status,
+            Verdict::Reply(answer) => answer.status,
             other => panic!("{other:?} is no reply"),
         }
     }
@@ -167,6 +175,19 @@ mod tests {
             assert_eq!(verdict(&facts, closed) == Verdict::Retry, repeated, "{name}");
         }
         assert_eq!(status(verdict(&post, closed)), 502);
+    }
+
+    #[test]
+    fn a_hanging_server_loses_only_what_can_be_asked_elsewhere() {
+        let hangs = Some(Trouble::ServerHangs);
+        assert_eq!(verdict(&WAITING, hangs), Verdict::Retry);
+        for facts in [
+            Facts { idempotent: false, ..WAITING },
+            Facts { response: Phase::Body, answered: true, ..WAITING },
+            Facts { attempts_left: false, ..WAITING },
+        ] {
+            assert_eq!(verdict(&facts, hangs), Verdict::Park);
+        }
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn every_example_of_help_is_a_good_call() {
 }
 
 /// A value unlike the default for each option, with the options it needs beside it.
-const SAMPLES: [(&str, &str, &str); 32] = [
+const SAMPLES: [(&str, &str, &str); 33] = [
     ("listen", "9", ""),
     ("backend", "h:9", ""),
     ("file", "list", ""),
@@ -96,6 +96,7 @@ const SAMPLES: [(&str, &str, &str); 32] = [
     ("drain-timeout", "77s", ""),
     ("max-pairs", "77", ""),
     ("log", "x", ""),
+    ("log-format", "json", "-l x"),
     ("verbose", "", ""),
 ];
 

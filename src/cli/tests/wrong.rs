@@ -147,6 +147,10 @@ fn options_that_would_do_nothing_are_refused() {
         ("-m tcp -s uri", tcp),
         ("-m tcp -s header --hash-field x", tcp),
         (
+            "--log-format json",
+            "--log-format is for the access log only: add -l FILE or leave it out",
+        ),
+        (
             "--redirect-status 302",
             "--redirect-status is for -m redirect only: add -m redirect or leave it out",
         ),

@@ -1,18 +1,20 @@
 //! From a configuration to a running balancer: names looked up, files read, limits set, the port
 //! opened, the loop turned. Every failure is one sentence with the culprit and the mend.
 
-use crate::config::list::{FILE_BYTES_MAX, List};
-use crate::config::{BackendSpec, Config, LogTarget, Mode, quote};
+mod lists;
+
+use crate::config::{Config, LogTarget, Mode, quote};
+use crate::net::files::read_at_most;
 use crate::net::kernel::Kernel;
 use crate::net::listen;
-use crate::proxy::{Limits, Member, Proxy, Status};
+use crate::proxy::{Limits, Member, Proxy, Reload, Status};
+use lists::Lists;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::path::Path;
 
 /// Descriptors kept for what is neither client nor upstream: files, probes, the poll.
 const DESCRIPTORS_RESERVED: u64 = 64;
@@ -36,9 +38,10 @@ impl fmt::Display for Failure {
 ///
 /// Errors: what the system refused, before the first client or while running.
 pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
-    let members = members(&config)?;
+    let (members, mut lists) = Lists::open(&config)?;
     let error_pages = error_pages(&config)?;
-    let access = access_log(&config)?;
+    let log = config.access_log.clone();
+    let access = access_log(&log)?;
     let limits = limits(&config);
     let host = config.listen.host.as_deref();
     let mut listener =
@@ -51,80 +54,24 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
     listening(address);
     let seed = listen::seed();
     let mut proxy = Proxy::new(kernel, listener, config, members, limits, error_pages, seed);
-    loop {
-        if proxy.turn().map_err(system)? == Status::Ended {
-            return Ok(());
-        }
-    }
-}
-
-/// The backends of the command line and the list file, looked up. A name on the command line that
-/// is not known is an error; one in the file is a warning, and the others work.
-fn members(config: &Config) -> Result<Vec<Member>, Failure> {
-    let mut members = Vec::new();
-    for spec in &config.backends {
-        let addresses = addresses(spec).map_err(|error| {
-            let backend = &spec.endpoint;
-            Failure(format!("backend {backend}: {error}; check the name"))
-        })?;
-        members.push(Member { spec: spec.clone(), addresses });
-    }
-    if let Some(file) = &config.list_file {
-        members.extend(listed(file, &config.backends));
-    }
-    if members.is_empty() {
-        eprintln!(
-            "loadbalancer: no backend yet: every request is answered {}",
-            config.all_down_status
-        );
-    }
-    Ok(members)
-}
-
-fn listed(file: &Path, given: &[BackendSpec]) -> Vec<Member> {
-    let name = file.display().to_string();
-    let bytes = match read_at_most(file, FILE_BYTES_MAX as u64 + 1) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            eprintln!("loadbalancer: cannot read the list file {}: {error}", quote(&name));
-            return Vec::new();
-        }
-    };
-    let list = List::parse(&name, &bytes, given);
-    for warning in &list.warnings {
-        eprintln!("loadbalancer: {warning}");
-    }
-    let mut members = Vec::new();
-    for listed in list.backends {
-        match addresses(&listed.spec) {
-            Ok(addresses) => members.push(Member { spec: listed.spec, addresses }),
-            Err(error) => {
-                let (line, backend) = (listed.line, &listed.spec.endpoint);
-                eprintln!("loadbalancer: {name}:{line}: {backend}: {error}; check the name");
+    while proxy.turn().map_err(system)? == Status::Running {
+        if let Some(reload) = proxy.take_reload() {
+            if reload == Reload::Now {
+                reopen_log(&log, &mut proxy);
             }
+            lists.wish(reload, &mut proxy);
         }
+        lists.finish(&mut proxy);
     }
-    members
+    Ok(())
 }
 
-/// Where a backend may listen, in the order to try. Without a host it is on this machine.
-fn addresses(spec: &BackendSpec) -> io::Result<Vec<SocketAddr>> {
-    let port = spec.endpoint.port;
-    let Some(host) = &spec.endpoint.host else {
-        let local = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        return Ok(local.map(|ip| SocketAddr::from((ip, port))).to_vec());
-    };
-    let addresses = listen::resolve(host, port)?;
-    if addresses.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+/// After the old log was moved away, a new one is begun.
+fn reopen_log(log: &Option<LogTarget>, proxy: &mut Proxy<Kernel>) {
+    match access_log(log) {
+        Ok(file) => proxy.net_mut().set_access(file),
+        Err(failure) => proxy.say(format_args!("{failure}; the old one goes on")),
     }
-    Ok(addresses)
-}
-
-fn read_at_most(file: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(file)?.take(bytes_max).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn error_pages(config: &Config) -> Result<HashMap<u16, Vec<u8>>, Failure> {
@@ -143,8 +90,8 @@ fn error_pages(config: &Config) -> Result<HashMap<u16, Vec<u8>>, Failure> {
     Ok(pages)
 }
 
-fn access_log(config: &Config) -> Result<Option<File>, Failure> {
-    match &config.access_log {
+fn access_log(target: &Option<LogTarget>) -> Result<Option<File>, Failure> {
+    match target {
         None => Ok(None),
         Some(LogTarget::Stdout) => {
             let copy = io::stdout().as_fd().try_clone_to_owned();

@@ -1,0 +1,94 @@
+//! What is told of requests and backends, and writing it out.
+
+use super::{ClientKey, Proxy, cluster};
+use crate::config::{LogFormat, Mode};
+use crate::health::Transition;
+use crate::net::{Net, Sink};
+use crate::observe::Record;
+use crate::observe::access::{Combined, Json, Noted, Verbose};
+use std::net::IpAddr;
+
+impl<N: Net> Proxy<N> {
+    /// One event line about a backend.
+    pub(super) fn tell(&mut self, backend: usize, transition: &Transition) {
+        cluster::tell(&mut self.events, self.cluster.name(backend), transition);
+    }
+
+    /// A number that no other request told about has.
+    pub(super) fn request_id(&mut self) -> u64 {
+        self.next_id = self.next_id.wrapping_add(1);
+        self.next_id
+    }
+
+    /// The beginnings of a record for `key`'s request.
+    pub(super) fn record(&self, key: ClientKey) -> Record {
+        let now = self.now.instant;
+        let arrived = self.clients.get(key).map_or(now, |client| client.arrived);
+        Record { arrived, admitted: now, begun: now, ..Record::default() }
+    }
+
+    fn is_logging(&self) -> bool {
+        self.config.verbose || self.config.access_log.is_some()
+    }
+
+    /// Notes what the logs need of the request whose head was read last, which is `key`'s.
+    pub(super) fn note(&mut self, key: ClientKey) -> Option<Box<Noted>> {
+        if !self.is_logging() {
+            return None;
+        }
+        let id = self.request_id();
+        let bytes = self.clients.get(key)?.conn.end.inbox.data();
+        Some(Box::new(match self.config.mode {
+            Mode::Tcp => Noted::without_head(id, b"TCP"),
+            Mode::Http | Mode::Redirect => Noted::of(id, bytes, &self.heads.request),
+        }))
+    }
+
+    /// The same for a request that could not be read.
+    pub(super) fn note_unread(&mut self) -> Option<Box<Noted>> {
+        if !self.is_logging() {
+            return None;
+        }
+        Some(Box::new(Noted::without_head(self.request_id(), b"")))
+    }
+
+    /// One request is over.
+    pub(super) fn log(&mut self, client: IpAddr, record: &Record) {
+        let Some(noted) = &record.noted else { return };
+        let now = self.now.instant;
+        if self.config.verbose {
+            self.events.add(format_args!("{}", Verbose { client, now, record, noted }));
+        }
+        let unix_seconds = self.now.unix_seconds;
+        match (&self.config.access_log, self.config.log_format) {
+            (None, _) => {}
+            (Some(_), LogFormat::Combined) => {
+                let line = Combined { client, unix_seconds, record, noted };
+                self.access.add(format_args!("{line}"));
+            }
+            (Some(_), LogFormat::Json) => {
+                let line = Json { client, unix_seconds, now, record, noted };
+                self.access.add(format_args!("{line}"));
+            }
+        }
+    }
+
+    /// Writes out the turn's lines; what is not taken now is kept for the next turn.
+    pub(super) fn write_lines(&mut self) {
+        let lost = self.access.take_dropped();
+        if lost > 0 {
+            self.events.add(format_args!(
+                "loadbalancer: {lost} access log lines were lost: the log cannot be written as \
+                 fast as they come"
+            ));
+        }
+        for (sink, lines) in [(Sink::Events, &mut self.events), (Sink::Access, &mut self.access)] {
+            while !lines.pending().is_empty() {
+                match self.net.log(sink, lines.pending()) {
+                    Ok(count @ 1..) => lines.written(count),
+                    Ok(0) | Err(_) => break,
+                }
+            }
+        }
+    }
+}

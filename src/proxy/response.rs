@@ -1,0 +1,175 @@
+//! The way of a response through an exchange: heads, bodies, tunnels, from the server's inbox to
+//! the client's outbox.
+
+use super::conn::Input;
+use super::exchange::{After, Exchange, Half, tunnel};
+use super::pump;
+use super::verdict::Trouble;
+use crate::http::body::Body;
+use crate::http::date::DATE_BYTES;
+use crate::http::forward::{self, Persistence, Recode};
+use crate::http::framing;
+use crate::http::head::{self, Parse, Version};
+use crate::net::Socket;
+
+impl<S: Socket> Exchange<'_, S> {
+    /// Server → client, as far as it goes.
+    pub(super) fn send_response(&mut self) -> Result<bool, Trouble> {
+        let mut moved = false;
+        while self.pair.response == Half::Head {
+            if !self.forward_response()? {
+                return Ok(moved);
+            }
+            moved = true;
+        }
+        match &mut self.pair.response {
+            Half::Head | Half::Done => Ok(moved),
+            Half::Body(_) => Ok(self.send_body()? | moved),
+            Half::Tunnel => {
+                if self.upstream.conn.end.input == Input::Failed {
+                    return Err(Trouble::UpstreamClosed);
+                }
+                let count = tunnel(&mut self.upstream.conn, self.client, self.pool);
+                self.pair.record.response_bytes += count as u64;
+                if count > 0 {
+                    self.pair.record.answered.get_or_insert(self.now);
+                }
+                Ok(moved | (count > 0))
+            }
+        }
+    }
+
+    fn send_body(&mut self) -> Result<bool, Trouble> {
+        let Half::Body(body) = &mut self.pair.response else { return Ok(false) };
+        let recode = self.pair.recode;
+        let from = &mut self.upstream.conn.end;
+        let to = &mut self.client.end.outbox;
+        let count = pump::pump(body, recode, &mut from.inbox, to, self.pool)
+            .map_err(|_| Trouble::UpstreamMalformed("the server's chunked framing is malformed"))?;
+        self.pair.record.response_bytes += count as u64;
+        if body.is_ended() {
+            self.pair.response = Half::Done;
+            return Ok(true);
+        }
+        if !from.inbox.is_empty() || from.input == Input::Open {
+            return Ok(count > 0);
+        }
+        if *body != Body::UntilClose || from.input == Input::Failed {
+            return Err(Trouble::UpstreamClosed);
+        }
+        if pump::finish(recode, to, self.pool) {
+            self.pair.response = Half::Done;
+            return Ok(true);
+        }
+        Ok(count > 0)
+    }
+
+    /// Takes one response head from the server; whether one went on (or was dropped).
+    fn forward_response(&mut self) -> Result<bool, Trouble> {
+        let from = &mut self.upstream.conn.end;
+        let data = from.inbox.data();
+        if data.is_empty() {
+            return if from.input == Input::Open {
+                Ok(false)
+            } else {
+                Err(Trouble::UpstreamClosed)
+            };
+        }
+        if !self.upstream.sent {
+            // An answer to nothing: left over from before, so nobody's (RFC 9112 §9.2).
+            from.inbox.clear(self.pool);
+            return Err(Trouble::UpstreamClosed);
+        }
+        if !self.client.end.outbox.is_empty() {
+            return Ok(false);
+        }
+        match head::response(data, &mut self.heads.response) {
+            Parse::Partial if from.input == Input::Open => return Ok(false),
+            Parse::Partial => {
+                return Err(Trouble::UpstreamMalformed("the server closed inside its head"));
+            }
+            Parse::Refused(refusal) => return Err(Trouble::UpstreamMalformed(refusal.reason)),
+            Parse::Complete => {}
+        }
+        match self.heads.response.status {
+            101 if self.pair.plan.upgrade => self.switch_protocols(),
+            101 => Err(Trouble::UpstreamMalformed("the server switched protocols unasked")),
+            100..=199 => self.forward_interim(),
+            _ => self.forward_final(),
+        }
+    }
+
+    /// 101: from here on bytes go both ways as they come (RFC 9110 §7.8).
+    fn switch_protocols(&mut self) -> Result<bool, Trouble> {
+        self.write_head(Recode::Keep, Persistence::Upgrade, None)?;
+        self.client.end.inbox.release();
+        self.pair.record.status = 101;
+        self.pair.record.answered = Some(self.now);
+        self.pair.after = After::Close;
+        self.pair.request = Half::Tunnel;
+        self.pair.response = Half::Tunnel;
+        Ok(true)
+    }
+
+    /// Other 1xx go on as they are, but HTTP/1.0 does not know them (RFC 9110 §15.2).
+    fn forward_interim(&mut self) -> Result<bool, Trouble> {
+        self.pair.interim = true;
+        if self.pair.plan.version == Version::Http11 {
+            self.write_head(Recode::Keep, Persistence::Default, None)?;
+        } else {
+            self.upstream.conn.end.inbox.consume(self.heads.response.bytes);
+        }
+        Ok(true)
+    }
+
+    fn forward_final(&mut self) -> Result<bool, Trouble> {
+        let head = &self.heads.response;
+        let plan = &self.pair.plan;
+        let body = framing::response(head, plan.method)
+            .map_err(|refusal| Trouble::UpstreamMalformed(refusal.reason))?;
+        let recode = match (body, plan.version) {
+            (Body::UntilClose, Version::Http11) => Recode::Enchunk,
+            (Body::Chunked(_), Version::Http10) => Recode::Dechunk,
+            (Body::Empty | Body::Length(_) | Body::Chunked(_) | Body::UntilClose, _) => {
+                Recode::Keep
+            }
+        };
+        // An HTTP/1.0 client knows the end of such a body only by the close.
+        let close_delimited =
+            plan.version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
+        let stays = plan.keep_alive && !close_delimited && !self.manners.draining;
+        let persistence = match (stays, plan.version) {
+            (false, _) => Persistence::Close,
+            (true, Version::Http10) => Persistence::KeepAlive,
+            (true, Version::Http11) => Persistence::Default,
+        };
+        self.pair.after = if stays { After::NextRequest } else { After::Close };
+        self.pair.upstream_stays = head.keeps_alive() && body != Body::UntilClose;
+        self.pair.recode = recode;
+        self.pair.response = Half::after_head(body);
+        self.pair.record.status = head.status;
+        self.pair.record.answered = Some(self.now);
+        let date = self.manners.date;
+        self.write_head(recode, persistence, Some(&date))?;
+        self.client.end.inbox.release();
+        Ok(true)
+    }
+
+    /// The response head in `heads` → the client's empty outbox; leaves the server's inbox.
+    fn write_head(
+        &mut self,
+        recode: Recode,
+        persistence: Persistence,
+        date: Option<&[u8; DATE_BYTES]>,
+    ) -> Result<(), Trouble> {
+        let inbox = &mut self.upstream.conn.end.inbox;
+        let outbox = &mut self.client.end.outbox;
+        let head = &self.heads.response;
+        let out = outbox.space(self.pool);
+        let written = forward::response(inbox.data(), head, recode, persistence, date, out);
+        const TOO_LONG: Trouble = Trouble::UpstreamMalformed("the server's head is too long");
+        outbox.filled(written.map_err(|_| TOO_LONG)?);
+        inbox.consume(head.bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! A running balancer and its address.
+
+use super::{Backend, Message, Peer, Running};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::{Deref, DerefMut};
+
+/// The binary, balancing on a free port of 127.0.0.1.
+#[derive(Debug)]
+pub struct Balancer {
+    process: Running,
+    address: SocketAddr,
+    /// The line it printed when it began to listen.
+    pub start_line: String,
+}
+
+impl Balancer {
+    /// Balances over `backends`, without probes, so that servers see requests only.
+    pub fn over(backends: &[&Backend], options: &[&str]) -> Balancer {
+        Balancer::probing(backends, &[&["--health", "off"], options].concat())
+    }
+
+    /// Balances over `backends`, with probes as the options say.
+    pub fn probing(backends: &[&Backend], options: &[&str]) -> Balancer {
+        let names: Vec<String> = backends.iter().map(|backend| backend.argument()).collect();
+        let mut arguments = vec!["127.0.0.1:0"];
+        arguments.extend(names.iter().map(String::as_str));
+        arguments.extend(options);
+        Balancer::start(&arguments)
+    }
+
+    /// Starts with exactly these arguments and waits until it listens.
+    pub fn start(arguments: &[&str]) -> Balancer {
+        Balancer::of(Running::loadbalancer(arguments))
+    }
+
+    /// Waits until a started process listens.
+    pub fn of(process: Running) -> Balancer {
+        let start_line = process.stderr.wait_for("listening on ");
+        let address = address(&start_line);
+        Balancer { process, address, start_line }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A new connection to it.
+    pub fn connect(&self) -> Peer {
+        Peer::connect(self.address)
+    }
+
+    /// A `GET` on a connection of its own.
+    pub fn get(&self, target: &str) -> Message {
+        self.exchange(&format!(
+            "GET {target} HTTP/1.1\r\nHost: example.test\r\nConnection: close\r\n\r\n"
+        ))
+    }
+
+    /// The first response to these bytes on a connection of their own.
+    pub fn exchange(&self, request: impl AsRef<[u8]>) -> Message {
+        let mut client = self.connect();
+        client.send(request);
+        client.response()
+    }
+
+    /// Sends SIGTERM, waits for the end, and fails unless it was a success.
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.stderr.whole());
+    }
+}
+
+impl Deref for Balancer {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.process
+    }
+}
+
+impl DerefMut for Balancer {
+    fn deref_mut(&mut self) -> &mut Running {
+        &mut self.process
+    }
+}
+
+/// `… listening on http://127.0.0.1:41234, …` or `… http://localhost:41234 (all interfaces), …`
+fn address(line: &str) -> SocketAddr {
+    let (_, url) = line.split_once("://").unwrap_or_else(|| panic!("no address in {line:?}"));
+    let end = url.find([',', ' ']).unwrap_or(url.len());
+    let text = &url[..end];
+    match text.strip_prefix("localhost:") {
+        Some(port) => {
+            let port = port.parse().unwrap_or_else(|_| panic!("no port in {line:?}"));
+            SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+        }
+        None => text.parse().unwrap_or_else(|_| panic!("no address in {line:?}")),
+    }
+}

@@ -1,0 +1,59 @@
+//! What the black-box tests share: the built binary as a process, servers that follow a script,
+//! and a client that speaks in bytes.
+//!
+//! Nothing here sleeps to hope: every wait has a condition and [`DEADLINE`]. Nothing uses a fixed
+//! port. Whatever a test starts ends when its value is dropped.
+
+// Each test file is a crate of its own and uses a part of this.
+#![allow(dead_code, unused_imports)]
+
+mod backend;
+mod balancer;
+mod message;
+mod peer;
+mod process;
+
+pub use backend::{Backend, Gate, ok, reply};
+pub use balancer::Balancer;
+pub use message::Message;
+pub use peer::Peer;
+pub use process::{Finished, Running, TempDir, run};
+
+use std::time::{Duration, Instant};
+
+/// How long any wait may last before the test fails. Far longer than anything takes on an idle
+/// machine, so that a busy one passes too.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long to wait between two looks at a condition that cannot be waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Waits until `condition` holds.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "waited in vain for: {what}");
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// `count` bytes in which any two places look different, so that a shift or a gap shows.
+pub fn pattern(count: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut bytes = Vec::with_capacity(count + 8);
+    while bytes.len() < count {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(count);
+    bytes
+}
+
+/// Fails with the first place where two long byte strings differ.
+pub fn assert_same_bytes(what: &str, actual: &[u8], expected: &[u8]) {
+    let differs = actual.iter().zip(expected).position(|(a, b)| a != b);
+    assert_eq!(differs, None, "{what}: first difference");
+    assert_eq!(actual.len(), expected.len(), "{what}: length");
+}

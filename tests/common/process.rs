@@ -1,0 +1,196 @@
+//! The binary as a process: started, listened to, signalled, ended.
+
+use super::{DEADLINE, wait_until};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// A process that is killed when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    pub stderr: Lines,
+    pub stdout: Lines,
+}
+
+impl Running {
+    /// Starts `command`, reading what it prints.
+    pub fn start(command: &mut Command) -> Running {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("starting a process");
+        let stdout = Lines::of(child.stdout.take().expect("its standard output"));
+        let stderr = Lines::of(child.stderr.take().expect("its standard error"));
+        Running { child, stderr, stdout }
+    }
+
+    /// Starts the binary under test.
+    pub fn loadbalancer<A: AsRef<OsStr>>(arguments: &[A]) -> Running {
+        Running::start(binary().args(arguments))
+    }
+
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let arguments = [format!("-{name}"), self.id().to_string()];
+        let status = Command::new("/bin/kill").args(&arguments).status().expect("running kill");
+        assert!(status.success(), "kill -{name}");
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("looking after a process").is_none()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("a process to end", || {
+            status = self.child.try_wait().expect("looking after a process");
+            status.is_some()
+        });
+        status.expect("it has ended")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary under test, about to be started.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadbalancer"));
+    command.env_remove("NO_COLOR");
+    command
+}
+
+/// What a process that has ended left behind.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs the binary to its end.
+pub fn run<A: AsRef<OsStr>>(arguments: &[A]) -> Finished {
+    let mut running = Running::loadbalancer(arguments);
+    let status = running.wait();
+    Finished { code: status.code(), stdout: running.stdout.whole(), stderr: running.stderr.whole() }
+}
+
+/// The lines of a stream, as they come.
+#[derive(Clone, Debug)]
+pub struct Lines(Arc<(Mutex<Heard>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Lines {
+        let lines = Lines(Arc::default());
+        let copy = lines.clone();
+        std::thread::spawn(move || {
+            let (read, changed) = &*copy.0;
+            for line in BufReader::new(stream).split(b'\n') {
+                let Ok(line) = line else { break };
+                let line = String::from_utf8_lossy(&line).into_owned();
+                read.lock().unwrap_or_else(PoisonError::into_inner).lines.push(line);
+                changed.notify_all();
+            }
+            read.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+            changed.notify_all();
+        });
+        lines
+    }
+
+    /// All lines so far.
+    pub fn so_far(&self) -> Vec<String> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
+    }
+
+    /// The lines so far with `part` in them.
+    pub fn with(&self, part: &str) -> Vec<String> {
+        self.so_far().into_iter().filter(|line| line.contains(part)).collect()
+    }
+
+    /// Waits for a line with `part` in it.
+    pub fn wait_for(&self, part: &str) -> String {
+        self.wait_for_count(part, 1).remove(0)
+    }
+
+    /// Waits for so many lines with `part` in them.
+    pub fn wait_for_count(&self, part: &str, count: usize) -> Vec<String> {
+        let found = |read: &Heard| read.lines.iter().filter(|line| line.contains(part)).count();
+        let read = self.wait_while(|read| found(read) < count && !read.ended);
+        assert!(
+            found(&read) >= count,
+            "{count} lines with {part:?} in:\n{}",
+            read.lines.join("\n")
+        );
+        let lines = read.lines.iter().filter(|line| line.contains(part));
+        lines.cloned().collect()
+    }
+
+    /// Waits for the end; everything before it.
+    pub fn whole(&self) -> String {
+        let read = self.wait_while(|read| !read.ended);
+        assert!(read.ended, "the stream stays open");
+        read.lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    fn wait_while(&self, waits: impl Fn(&Heard) -> bool) -> std::sync::MutexGuard<'_, Heard> {
+        let (read, changed) = &*self.0;
+        let read = read.lock().unwrap_or_else(PoisonError::into_inner);
+        let (read, _) = changed
+            .wait_timeout_while(read, DEADLINE, |read| waits(read))
+            .unwrap_or_else(PoisonError::into_inner);
+        read
+    }
+}
+
+/// A directory that is removed when this is dropped.
+#[derive(Debug)]
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    /// A new, empty one.
+    pub fn new() -> TempDir {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::SeqCst);
+        let name = format!("loadbalancer-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).expect("making a temporary directory");
+        TempDir(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file into it; its path as an argument.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).expect("writing a temporary file");
+        path.to_str().expect("a path in UTF-8").to_owned()
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

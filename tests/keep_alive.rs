@@ -1,0 +1,396 @@
+//! What becomes of connections between and during exchanges, on both sides.
+
+mod common;
+
+use common::{Backend, Balancer, Gate, Peer, ok, reply, wait_until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+/// Answers with the target, so that answers can be told apart.
+fn echo() -> Backend {
+    Backend::start(|request| ok(request.target()))
+}
+
+#[test]
+fn one_client_connection_carries_many_requests() {
+    let backend = echo();
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    for number in 0..50 {
+        let target = format!("/{number}");
+        let answer = client.get(&target);
+        assert_eq!(answer.text(), target);
+        assert!(!answer.closes(), "{}", answer.head);
+    }
+}
+
+#[test]
+fn one_server_connection_carries_many_requests() {
+    let backend = echo();
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    for _ in 0..50 {
+        client.get("/");
+    }
+    assert_eq!(backend.connections(), 1);
+}
+
+#[test]
+fn server_connections_are_shared_among_clients() {
+    let backend = echo();
+    let balancer = Balancer::over(&[&backend], &[]);
+    for _ in 0..10 {
+        assert_eq!(balancer.connect().get("/").status(), 200);
+    }
+    assert_eq!(backend.connections(), 1);
+}
+
+#[test]
+fn requests_of_one_connection_are_balanced_one_by_one() {
+    let (first, second) = (Backend::named("a"), Backend::named("b"));
+    let balancer = Balancer::over(&[&first, &second], &[]);
+    let mut client = balancer.connect();
+    let answers: Vec<String> = (0..6).map(|_| client.get("/").text()).collect();
+    assert_eq!(answers, ["a", "b", "a", "b", "a", "b"]);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let backend = echo();
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    let all: String = (0..100).map(|n| format!("GET /{n} HTTP/1.1\r\nHost: x\r\n\r\n")).collect();
+    client.send(all);
+    for number in 0..100 {
+        assert_eq!(client.response().text(), format!("/{number}"));
+    }
+}
+
+#[test]
+fn pipelined_bodies_are_told_from_the_next_requests() {
+    let backend =
+        Backend::start(|request| ok([request.target().as_bytes(), &request.body].concat()));
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.send(
+        "POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nGET /\
+         POST /2 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nGET\r\n0\r\n\r\n\
+         GET /3 HTTP/1.1\r\nHost: x\r\n\r\n",
+    );
+    for expected in ["/1GET /", "/2GET", "/3"] {
+        assert_eq!(client.response().text(), expected);
+    }
+}
+
+#[test]
+fn a_pipelined_request_is_served_though_the_one_before_it_failed() {
+    let backend = Backend::refusing();
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2));
+    assert_eq!(client.response().status(), 503);
+    assert_eq!(client.response().status(), 503);
+}
+
+#[test]
+fn a_client_that_says_close_gets_a_close() {
+    let backend = echo();
+    let balancer = Balancer::over(&[&backend], &[]);
+    for (name, request) in [
+        ("1.1", "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        ("1.1 in capitals", "GET / HTTP/1.1\r\nHost: x\r\nConnection: Close\r\n\r\n"),
+        ("1.0", "GET / HTTP/1.0\r\nHost: x\r\n\r\n"),
+        (
+            "1.0 with both",
+            "GET / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nConnection: close\r\n\r\n",
+        ),
+    ] {
+        let mut client = balancer.connect();
+        client.send(request);
+        let answer = client.response();
+        assert_eq!(answer.text(), "/", "{name}");
+        assert!(answer.closes(), "{name}: {}", answer.head);
+        client.expect_end();
+    }
+    // That the client closes is no reason to close towards the server.
+    assert_eq!(backend.connections(), 1);
+}
+
+#[test]
+fn an_old_client_that_asks_for_it_keeps_its_connection() {
+    let backend = echo();
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.0\r\nHost: x\r\nConnection: Keep-Alive\r\n\r\n");
+        let answer = client.response();
+        assert_eq!(answer.field("Connection"), Some("keep-alive"));
+        assert_eq!(answer.text(), "/");
+    }
+}
+
+#[test]
+fn requests_behind_a_close_are_not_served() {
+    let backend = echo();
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.send(
+        "GET /1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n\
+         GET /2 HTTP/1.1\r\nHost: x\r\n\r\n",
+    );
+    assert_eq!(client.response().text(), "/1");
+    client.half_close();
+    client.expect_end();
+    assert_eq!(backend.targets(), ["/1"]);
+}
+
+#[test]
+fn a_server_that_says_close_gets_a_new_connection_and_the_client_keeps_its_own() {
+    let backend = Backend::start(|_| reply("200 OK", "Connection: close\r\n", "x"));
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    for _ in 0..3 {
+        let answer = client.get("/");
+        assert_eq!(answer.text(), "x");
+        assert!(!answer.closes(), "{}", answer.head);
+    }
+    assert_eq!(backend.connections(), 3);
+}
+
+/// A server that serves one request per connection and closes the connection when the next one
+/// comes, unanswered. Counts what comes on all connections.
+fn forgetful(count: Arc<AtomicUsize>) -> Backend {
+    Backend::raw(move |peer: &mut Peer| {
+        if peer.request().is_some() {
+            count.fetch_add(1, SeqCst);
+            peer.send(ok("first"));
+            if peer.request().is_some() {
+                count.fetch_add(1, SeqCst);
+            }
+        }
+    })
+}
+
+#[test]
+fn a_get_on_a_pooled_connection_that_closes_is_asked_again() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let backend = forgetful(count.clone());
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    for _ in 0..3 {
+        let answer = client.get("/");
+        assert_eq!((answer.status(), answer.text().as_str()), (200, "first"));
+    }
+    // The second and the third were sent twice: on the old connection and on a new one.
+    assert_eq!(count.load(SeqCst), 5);
+    assert_eq!(backend.connections(), 3);
+}
+
+#[test]
+fn a_pooled_connection_that_closes_is_no_failure_of_the_server() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let backend = forgetful(count.clone());
+    let balancer = Balancer::over(&[&backend], &["-v"]);
+    let mut client = balancer.connect();
+    for _ in 0..10 {
+        assert_eq!(client.get("/").status(), 200);
+    }
+    balancer.stderr.wait_for_count("\"GET / HTTP/1.1\" 200", 10);
+    assert_eq!(balancer.stderr.with(" down"), Vec::<String>::new());
+}
+
+#[test]
+fn a_pooled_connection_closed_while_idle_is_not_used() {
+    let backend = Backend::raw(|peer| {
+        if peer.request().is_some() {
+            peer.send(ok("x"));
+        }
+    });
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    for _ in 0..5 {
+        assert_eq!(client.get("/").text(), "x");
+        wait_until("the server to close", || backend.open_connections() == 0);
+    }
+    assert_eq!(backend.connections(), 5);
+}
+
+#[test]
+fn a_post_is_never_sent_twice() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let copy = count.clone();
+    let backend = Backend::raw(move |peer| {
+        // Takes the request and closes without a word: it may have been acted upon.
+        if peer.request().is_some() {
+            copy.fetch_add(1, SeqCst);
+        }
+    });
+    let balancer = Balancer::over(&[&backend], &["--retries", "9"]);
+    for sent in 1..=3 {
+        let answer = balancer.exchange("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
+        assert_eq!(answer.status(), 502);
+        assert_eq!(count.load(SeqCst), sent);
+    }
+}
+
+#[test]
+fn a_post_gets_through_though_pooled_connections_are_stale() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let backend = forgetful(count.clone());
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    for _ in 0..3 {
+        assert_eq!(client.get("/").status(), 200);
+        client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
+        assert_eq!(client.response().text(), "first");
+    }
+}
+
+#[test]
+fn a_get_that_one_server_drops_is_answered_by_another() {
+    let dropping = Backend::raw(|peer| drop(peer.request()));
+    let good = Backend::named("good");
+    let balancer = Balancer::over(&[&dropping, &good], &["-s", "first"]);
+    for _ in 0..4 {
+        assert_eq!(balancer.get("/").text(), "good");
+    }
+}
+
+#[test]
+fn retries_end_at_their_number() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let copy = count.clone();
+    let dropping = Backend::raw(move |peer| {
+        if peer.request().is_some() {
+            copy.fetch_add(1, SeqCst);
+        }
+    });
+    let balancer = Balancer::over(&[&dropping], &["--retries", "1"]);
+    assert_eq!(balancer.get("/").status(), 502);
+    assert_eq!(count.load(SeqCst), 2);
+}
+
+#[test]
+fn a_client_that_has_ended_its_side_is_served() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let backend = Backend::start(move |_| {
+        held.pass();
+        ok("late")
+    });
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.half_close();
+    backend.wait_for_requests(1);
+    gate.open();
+    assert_eq!(client.response().text(), "late");
+    client.expect_end();
+}
+
+#[test]
+fn pipelined_requests_of_a_half_closed_client_are_all_served() {
+    let backend = echo();
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.send("GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.half_close();
+    assert_eq!(client.response().text(), "/1");
+    assert_eq!(client.response().text(), "/2");
+    client.expect_end();
+}
+
+#[test]
+fn a_client_that_resets_releases_its_server() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let copy = ended.clone();
+    let backend = Backend::raw(move |peer| {
+        if peer.request().is_some() {
+            let _ = peer.try_rest();
+            copy.fetch_add(1, SeqCst);
+        }
+    });
+    let balancer = Balancer::over(&[&backend], &["-N", "1"]);
+    for round in 1..=3 {
+        let mut client = balancer.connect();
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        wait_until("the request at the server", || backend.connections() >= round);
+        client.reset();
+        // With -N 1 the next round also shows that the slot was given back.
+        wait_until("the server to be released", || ended.load(SeqCst) >= round);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_during_its_answer_releases_its_server() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let copy = ended.clone();
+    let backend = Backend::raw(move |peer| {
+        if peer.request().is_some() {
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
+            while peer.try_send([b'x'; 10_000]).is_ok() {}
+            copy.fetch_add(1, SeqCst);
+        }
+    });
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.exactly(100_000);
+    drop(client);
+    wait_until("the server to be released", || ended.load(SeqCst) == 1);
+}
+
+#[test]
+fn an_upload_that_stops_in_the_middle_is_not_taken_for_a_whole_one() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &[]);
+    for (name, head) in [
+        ("length", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"),
+        (
+            "chunked",
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        ),
+    ] {
+        let mut client = balancer.connect();
+        client.send(head);
+        client.half_close();
+        let answer = client.try_response("POST");
+        assert!(
+            !matches!(&answer, Ok(Some(answer)) if answer.status() < 400),
+            "{name}: {answer:?}"
+        );
+    }
+    wait_until("the server to be released", || backend.open_connections() == 0);
+    assert!(backend.requests().is_empty());
+}
+
+#[test]
+fn an_idle_client_is_closed_after_its_time() {
+    let backend = echo();
+    let balancer = Balancer::over(&[&backend], &["--keep-alive-timeout", "50ms"]);
+    let mut client = balancer.connect();
+    assert_eq!(client.get("/").status(), 200);
+    client.expect_end();
+}
+
+#[test]
+fn an_idle_server_connection_is_closed_after_its_time() {
+    let backend = echo();
+    let balancer = Balancer::over(&[&backend], &["--pool-timeout", "50ms"]);
+    assert_eq!(balancer.get("/").status(), 200);
+    wait_until("the pooled connection to close", || backend.open_connections() == 0);
+}
+
+#[test]
+fn bytes_nobody_asked_for_are_no_answer_to_the_next_client() {
+    let backend = Backend::raw(|peer| {
+        if peer.request().is_some() {
+            peer.send([ok("asked"), ok("unasked")].concat());
+            let _ = peer.try_rest();
+        }
+    });
+    let balancer = Balancer::over(&[&backend], &[]);
+    for _ in 0..5 {
+        assert_eq!(balancer.get("/").text(), "asked");
+    }
+}

@@ -1,0 +1,232 @@
+//! Admission, the queue, and the time-outs that free what they hold.
+
+mod common;
+
+use common::{Backend, Balancer, Gate, Peer, ok, wait_until};
+use std::sync::{Arc, Mutex};
+
+/// A server that holds each request until the gate lets it pass, then answers with its target.
+fn held(gate: &Gate) -> Backend {
+    let gate = gate.clone();
+    Backend::start(move |request| {
+        gate.pass();
+        ok(request.target())
+    })
+}
+
+fn ask(balancer: &Balancer, target: &str) -> Peer {
+    let mut client = balancer.connect();
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    client
+}
+
+#[test]
+fn never_more_than_n_requests_are_at_the_servers() {
+    let gate = Gate::new();
+    let backends: Vec<Backend> = (0..3).map(|_| held(&gate)).collect();
+    let balancer = Balancer::over(&backends.iter().collect::<Vec<_>>(), &["-N", "8"]);
+    let at_servers = || backends.iter().map(|backend| backend.requests().len()).sum::<usize>();
+    let mut clients: Vec<Peer> = (0..40).map(|n| ask(&balancer, &format!("/{n}"))).collect();
+    for answered in 0..40 {
+        let expected = usize::min(answered + 8, 40);
+        wait_until("the next request", || at_servers() >= expected);
+        assert_eq!(at_servers(), expected, "after {answered} answers");
+        gate.let_pass(1);
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.response().text(), format!("/{number}"));
+    }
+}
+
+#[test]
+fn those_who_wait_are_served_first_come_first_served() {
+    let gate = Gate::new();
+    let backend = held(&gate);
+    let balancer = Balancer::over(&[&backend], &["-N", "1", "-v"]);
+    let mut first = ask(&balancer, "/first");
+    backend.wait_for_requests(1);
+    let mut waiting = Vec::new();
+    for number in 0..10 {
+        waiting.push(ask(&balancer, &format!("/{number}")));
+        // That it has been read cannot be seen from outside; a later, refused request tells:
+        // it is answered only after everything that came before it was read.
+        let answer = balancer.exchange("bad\r\n\r\n");
+        assert_eq!(answer.status(), 400);
+    }
+    gate.open();
+    assert_eq!(first.response().text(), "/first");
+    for (number, client) in waiting.iter_mut().enumerate() {
+        assert_eq!(client.response().text(), format!("/{number}"));
+    }
+    let expected: Vec<String> =
+        ["/first".to_owned()].into_iter().chain((0..10).map(|n| format!("/{n}"))).collect();
+    assert_eq!(backend.targets(), expected);
+}
+
+#[test]
+fn idle_and_unfinished_clients_hold_no_slot() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &["-N", "1"]);
+    let idle: Vec<Peer> = (0..5).map(|_| balancer.connect()).collect();
+    let kept: Vec<Peer> = (0..5)
+        .map(|_| {
+            let mut client = balancer.connect();
+            assert_eq!(client.get("/").status(), 200);
+            client
+        })
+        .collect();
+    let typing: Vec<Peer> = (0..5)
+        .map(|_| {
+            let mut client = balancer.connect();
+            client.send("GET / HTTP/1.1\r\nHost:");
+            client
+        })
+        .collect();
+    assert_eq!(balancer.get("/").text(), "a");
+    drop((idle, kept, typing));
+}
+
+#[test]
+fn waiting_too_long_is_answered_503_and_the_others_are_served() {
+    let gate = Gate::new();
+    let backend = held(&gate);
+    let balancer = Balancer::over(&[&backend], &["-N", "1", "--queue-timeout", "50ms"]);
+    let mut first = ask(&balancer, "/first");
+    backend.wait_for_requests(1);
+    let answer = balancer.get("/waiting");
+    assert_eq!(answer.status(), 503);
+    assert!(answer.field("Retry-After").is_some(), "{}", answer.head);
+    gate.open();
+    assert_eq!(first.response().text(), "/first");
+    assert_eq!(balancer.get("/after").text(), "/after");
+    assert_eq!(backend.targets(), ["/first", "/after"]);
+}
+
+#[test]
+fn a_waiting_client_that_leaves_is_not_served() {
+    let gate = Gate::new();
+    let backend = held(&gate);
+    let balancer = Balancer::over(&[&backend], &["-N", "1"]);
+    let mut first = ask(&balancer, "/first");
+    backend.wait_for_requests(1);
+    ask(&balancer, "/gone").reset();
+    let mut last = ask(&balancer, "/last");
+    // Answered after the reset and the last request were read.
+    assert_eq!(balancer.exchange("bad\r\n\r\n").status(), 400);
+    gate.open();
+    assert_eq!(first.response().text(), "/first");
+    assert_eq!(last.response().text(), "/last");
+    assert_eq!(backend.targets(), ["/first", "/last"]);
+}
+
+#[test]
+fn a_slot_comes_free_when_its_server_fails() {
+    let down = Backend::refusing();
+    let balancer = Balancer::over(&[&down], &["-N", "1"]);
+    for _ in 0..5 {
+        assert_eq!(balancer.get("/").status(), 503);
+    }
+}
+
+#[test]
+fn a_head_that_takes_too_long_is_answered_408() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &["--head-timeout", "50ms"]);
+    let mut client = balancer.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n");
+    let answer = client.response();
+    assert_eq!(answer.status(), 408);
+    assert!(answer.closes(), "{}", answer.head);
+    client.half_close();
+    client.expect_end();
+    assert_eq!(backend.connections(), 0);
+}
+
+#[test]
+fn dripping_bytes_buys_no_time() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &["--head-timeout", "100ms"]);
+    let mut client = balancer.connect();
+    let mut writer = client.writer();
+    let dripping = std::thread::spawn(move || {
+        use std::io::Write;
+        while writer.write_all(b"x").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    });
+    assert_eq!(client.response().status(), 408);
+    drop(client);
+    dripping.join().expect("writing ended");
+}
+
+#[test]
+fn a_connection_that_never_says_anything_is_closed() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &["--keep-alive-timeout", "50ms"]);
+    balancer.connect().expect_end();
+}
+
+#[test]
+fn a_server_that_does_not_answer_in_time_gets_504() {
+    let gate = Gate::new();
+    let backend = held(&gate);
+    let balancer = Balancer::over(&[&backend], &["--response-timeout", "50ms", "-N", "1"]);
+    assert_eq!(balancer.get("/").status(), 504);
+    gate.open();
+    wait_until("the slot to be free", || balancer.get("/").status() == 200);
+}
+
+#[test]
+fn a_body_that_stops_is_answered_408() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &["--idle-timeout", "50ms"]);
+    let request = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf";
+    assert_eq!(balancer.exchange(request).status(), 408);
+    assert!(backend.requests().is_empty());
+}
+
+#[test]
+fn an_answer_that_stops_is_cut_off() {
+    let backend = Backend::raw(|peer| {
+        if peer.request().is_some() {
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+            let _ = peer.try_rest();
+        }
+    });
+    let balancer = Balancer::over(&[&backend], &["--idle-timeout", "50ms"]);
+    let mut client = balancer.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(client.try_response("GET").is_err());
+    wait_until("the server to be released", || backend.open_connections() == 0);
+}
+
+#[test]
+fn hundreds_of_clients_at_once_all_get_their_own_answers() {
+    let backends: Vec<Backend> =
+        (0..3).map(|_| Backend::start(|request| ok(request.target()))).collect();
+    let balancer = Balancer::over(&backends.iter().collect::<Vec<_>>(), &["-N", "8"]);
+    let balancer = Arc::new(balancer);
+    let wrong = Arc::new(Mutex::new(Vec::new()));
+    let threads: Vec<_> = (0..20)
+        .map(|thread| {
+            let (balancer, wrong) = (balancer.clone(), wrong.clone());
+            std::thread::spawn(move || {
+                let mut client = balancer.connect();
+                for number in 0..20 {
+                    let target = format!("/{thread}/{number}");
+                    let answer = client.get(&target).text();
+                    if answer != target {
+                        wrong.lock().expect("not poisoned").push((target, answer));
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("every client was answered");
+    }
+    assert_eq!(*wrong.lock().expect("not poisoned"), []);
+    let most: usize = backends.iter().map(Backend::concurrent_max).sum();
+    // The sum of each one's maximum bounds nothing; each of them is bounded by N.
+    assert!(backends.iter().all(|backend| backend.concurrent_max() <= 8), "{most}");
+}

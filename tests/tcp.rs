@@ -1,0 +1,180 @@
+//! TCP mode: bytes both ways, whatever they are.
+
+mod common;
+
+use common::{Backend, Balancer, Gate, Peer, assert_same_bytes, pattern, wait_until};
+use std::io::{Read, Write};
+
+/// Sends back what comes, until the end; then the end.
+fn echo() -> Backend {
+    Backend::raw(|peer| {
+        let mut stream = peer.writer();
+        let mut chunk = [0; 10_000];
+        while let Ok(count @ 1..) = stream.read(&mut chunk) {
+            if stream.write_all(&chunk[..count]).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+fn over(backends: &[&Backend], options: &[&str]) -> Balancer {
+    Balancer::over(backends, &[&["-m", "tcp"], options].concat())
+}
+
+#[test]
+fn the_start_line_says_tcp() {
+    let backend = echo();
+    let balancer = over(&[&backend], &[]);
+    assert!(balancer.start_line.contains("tcp://127.0.0.1:"), "{}", balancer.start_line);
+}
+
+#[test]
+fn bytes_go_both_ways_unchanged() {
+    let backend = echo();
+    let balancer = over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    let bytes = pattern(2_000_000);
+    let (mut writer, copy) = (client.writer(), bytes.clone());
+    let sending = std::thread::spawn(move || writer.write_all(&copy).expect("writing"));
+    assert_same_bytes("the echo", &client.exactly(bytes.len()), &bytes);
+    sending.join().expect("all was sent");
+}
+
+#[test]
+fn a_server_that_speaks_first_is_heard() {
+    let backend = Backend::raw(|peer| {
+        peer.send("220 ready\r\n");
+        let _ = peer.try_rest();
+    });
+    let balancer = over(&[&backend], &[]);
+    assert_eq!(balancer.connect().exactly(11), b"220 ready\r\n");
+}
+
+#[test]
+fn the_end_of_one_direction_leaves_the_other_open() {
+    let backend = Backend::raw(|peer| {
+        let all = peer.rest();
+        peer.send(format!("{} bytes", all.len()));
+    });
+    let balancer = over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.send(pattern(100_000));
+    client.half_close();
+    assert_eq!(client.rest(), b"100000 bytes");
+}
+
+#[test]
+fn the_servers_end_leaves_the_clients_direction_open() {
+    let gate = Gate::new();
+    let passed = gate.clone();
+    let backend = Backend::raw(move |peer| {
+        peer.send("done");
+        peer.half_close();
+        assert_eq!(peer.exactly(5), b"after");
+        passed.open();
+    });
+    let balancer = over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    assert_eq!(client.rest(), b"done");
+    client.send("after");
+    gate.pass();
+}
+
+#[test]
+fn a_refused_connection_goes_to_another_server() {
+    let (down, up) = (Backend::refusing(), echo());
+    let balancer = over(&[&down, &up], &[]);
+    for _ in 0..4 {
+        let mut client = balancer.connect();
+        client.send("hello");
+        assert_eq!(client.exactly(5), b"hello");
+    }
+    balancer.stderr.wait_for(&format!("backend {} down: ", down.argument()));
+}
+
+#[test]
+fn with_all_servers_down_the_connection_ends() {
+    let down = Backend::refusing();
+    let balancer = over(&[&down], &[]);
+    balancer.connect().expect_end();
+}
+
+#[test]
+fn connections_are_balanced() {
+    let servers: Vec<Backend> =
+        ["a", "b"].map(|name| Backend::raw(move |peer| peer.send(name))).into();
+    let balancer = over(&servers.iter().collect::<Vec<_>>(), &[]);
+    let answers: Vec<Vec<u8>> = (0..4).map(|_| balancer.connect().rest()).collect();
+    assert_eq!(answers, [b"a", b"b", b"a", b"b"]);
+}
+
+#[test]
+fn never_more_than_n_sessions_are_at_the_servers() {
+    let backend = Backend::raw(|peer| {
+        peer.send("x");
+        let _ = peer.try_rest();
+    });
+    let balancer = over(&[&backend], &["-N", "2"]);
+    let mut clients: Vec<Peer> = (0..6).map(|_| balancer.connect()).collect();
+    for at in 0..clients.len() {
+        // Heard: so it is at the server, and with it one more at most.
+        assert_eq!(clients[at].exactly(1), b"x");
+        assert!(backend.connections() <= at + 2, "{} at {at}", backend.connections());
+        clients[at].half_close();
+        clients[at].expect_end();
+    }
+}
+
+#[test]
+fn a_client_that_resets_ends_its_session() {
+    let backend = echo();
+    let balancer = over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.send("hello");
+    assert_eq!(client.exactly(5), b"hello");
+    client.reset();
+    wait_until("the server's connection to end", || backend.open_connections() == 0);
+}
+
+#[test]
+fn a_server_that_fails_ends_its_session() {
+    let backend = Backend::raw(|peer| {
+        let _ = peer.exactly(5);
+        let now = Some(std::time::Duration::ZERO);
+        socket2::SockRef::from(&peer.writer()).set_linger(now).expect("set to reset");
+    });
+    let balancer = over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.send("hello");
+    client.expect_end();
+}
+
+#[test]
+fn a_silent_session_ends_after_its_time() {
+    let backend = echo();
+    let balancer = over(&[&backend], &["--tunnel-timeout", "50ms"]);
+    let mut client = balancer.connect();
+    client.send("hello");
+    assert_eq!(client.exactly(5), b"hello");
+    client.expect_end();
+    wait_until("the server's connection to end", || backend.open_connections() == 0);
+}
+
+#[test]
+fn health_is_checked_by_connecting() {
+    let backend = Backend::raw(|peer| {
+        let _ = peer.try_rest();
+    });
+    let balancer = Balancer::probing(&[&backend], &["-m", "tcp", "-c", "20ms"]);
+    wait_until("some probes", || backend.connections() >= 4);
+    assert_eq!(balancer.stderr.with(" down: "), Vec::<String>::new());
+}
+
+#[test]
+fn http_goes_through_untouched() {
+    let backend = Backend::named("a");
+    let balancer = over(&[&backend], &[]);
+    assert_eq!(balancer.get("/").text(), "a");
+    assert_eq!(backend.requests()[0].field("Via"), None);
+}
