@@ -216,7 +216,8 @@ kill_hard() {
 
 finish() {
     local code=$?
-    trap - EXIT INT TERM
+    trap - EXIT
+    trap '' INT TERM
     if [ "${#PIDS[@]}" -gt 0 ]; then
         stop "${PIDS[@]}"
     fi
