@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Usage: faults.sh [SECONDS] [RATE]
+#
+# RATE requests per second (default 200; two GETs to one POST) over three scripted servers that
+# record the id of every POST they act upon. In turn, with SECONDS (default 3) each: one server is
+# killed (kill -9), started again, stopped as if it hung (SIGSTOP), continued; then all three are
+# restarted one after the other (SIGTERM: what is in flight is finished), and once more by kill -9.
+# Per fault: failed GETs (must be 0; a hung server's may be late, so they are only told), POSTs done
+# twice (must be 0), failed POSTs (told: one that may have been acted upon is never repeated), and
+# the time until no request took more than 250 ms.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+limit 600 "$@"
+seconds=${1:-3} rate=${2:-200}
+number SECONDS "$seconds" 2
+number RATE "$rate" 20
+
+names=(server1 server2 server3)
+declare -A port=()
+for name in "${names[@]}"; do port[$name]=$(free_port); done
+
+# up NAME
+up() {
+    AT=${port[$1]} start_scripted "$1" --delay 0.005 --record "$WORK/posts.$1"
+}
+
+for name in "${names[@]}"; do up "$name"; done
+# shellcheck disable=SC2046
+start_balancer $(addresses "${names[@]}") -s "${POLICY:-rr}" -c 500ms --health-timeout 500ms \
+    --response-timeout 3s
+total=$((seconds * 6 + 3))
+spawn load python3 "$STRESS/load.py" "$URL" --seconds "$total" --clients 32 --rate "$rate" \
+    --path '/item/{n}' --check --mix get=2,post=1 --record "$WORK/record"
+load=$PID
+sleep 1
+
+# begin FAULT: each begins SECONDS after the one before.
+began=$(millis)
+begin() {
+    local left=$((began - $(millis)))
+    [ "$left" -le 0 ] || sleep "$((left / 1000)).$(printf %03d $((left % 1000)))"
+    printf '%s\t%s\n' "$(now)" "$1" >>"$WORK/faults"
+    began=$((began + seconds * 1000))
+}
+
+begin 'kill -9'
+kill_hard "${PID_OF[server1]}"
+begin 'start again'
+up server1
+begin 'SIGSTOP'
+kill -STOP "${PID_OF[server2]}"
+begin 'SIGCONT'
+kill -CONT "${PID_OF[server2]}"
+begin 'rolling restart'
+for name in "${names[@]}"; do
+    stop "${PID_OF[$name]}"
+    up "$name"
+    sleep 0.5
+done
+begin 'rolling kill -9'
+for name in "${names[@]}"; do
+    kill_hard "${PID_OF[$name]}"
+    up "$name"
+    sleep 0.5
+done
+wait "$load"
+grep -E '^(requests|failed|wrong|p50_ms|p99_ms|error)' "$WORK/load.out"
+
+python3 - "$WORK" <<'PYTHON'
+import collections, glob, sys
+
+work, bad = sys.argv[1], 0
+faults = [line.rstrip("\n").split("\t") for line in open(f"{work}/faults")]
+faults = [(float(time), name) for time, name in faults]
+acted = collections.Counter(
+    line.strip() for file in glob.glob(f"{work}/posts.*") for line in open(file))
+rows = [line.rstrip("\n").split("\t") for line in open(f"{work}/record")]
+rows = [(float(start), float(ms), kind, outcome, ident)
+        for start, ms, kind, status, outcome, server, ident in rows]
+print(f"{'fault':17} {'GETs':>5} {'failed':>6} {'POSTs':>6} {'failed':>6} {'twice':>5} "
+      f"{'lost':>4} {'slow':>4} {'until':>7}")
+for index, (since, name) in enumerate(faults):
+    until = faults[index + 1][0] if index + 1 < len(faults) else float("inf")
+    # A request belongs to the fault that it met, which may have come while it was on its way.
+    mine = [row for row in rows if since <= row[0] + row[1] / 1000 and row[0] < until
+            and not (row[0] + row[1] / 1000 > until and row[0] > until - 0.05)]
+    if index:
+        mine = [row for row in mine if row[0] >= since - 0.05]
+    gets = [row for row in mine if row[2] == "get"]
+    posts = [row for row in mine if row[2] == "post"]
+    failed_gets = sum(row[3] != "ok" for row in gets)
+    failed_posts = sum(row[3] != "ok" for row in posts)
+    twice = sum(acted[row[4]] > 1 for row in posts)
+    # Answered well, but no server has acted upon it.
+    lost = sum(row[3] == "ok" and acted[row[4]] == 0 for row in posts)
+    slow = [row[0] + row[1] / 1000 - since for row in mine if row[1] > 250]
+    late = f"{max(slow):.2f} s" if slow else "0 s"
+    print(f"{name:17} {len(gets):5} {failed_gets:6} {len(posts):6} {failed_posts:6} {twice:5} "
+          f"{lost:4} {len(slow):4} {late:>7}")
+    hung = name == "SIGSTOP"
+    bad += (failed_gets and not hung) or twice or lost
+twice = sum(count > 1 for count in acted.values())
+print(f"{len(acted)} POSTs acted upon, {twice} of them twice")
+sys.exit(bad > 0 or twice > 0)
+PYTHON
+[ $? = 0 ] || fail "a GET failed, or a POST was done twice or lost"
+verdict
