@@ -3,15 +3,13 @@
 mod common;
 
 use common::{Backend, Balancer, Gate, Peer, assert_same_bytes, pattern, wait_until};
-use std::io::{Read, Write};
+use std::io::Write;
 
 /// Sends back what comes, until the end; then the end.
 fn echo() -> Backend {
     Backend::raw(|peer| {
-        let mut stream = peer.writer();
-        let mut chunk = [0; 10_000];
-        while let Ok(count @ 1..) = stream.read(&mut chunk) {
-            if stream.write_all(&chunk[..count]).is_err() {
+        while let Some(bytes) = peer.some() {
+            if peer.try_send(bytes).is_err() {
                 return;
             }
         }

@@ -1,6 +1,7 @@
 //! A seeded generator for jitter, random policies and the simulation; not for secrets.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): one word of state, passes BigCrush, same seed same numbers.
+/// SplitMix64 (Steele, Lea, Flood 2014): one word of state, passes BigCrush; same seed, same
+/// numbers.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 

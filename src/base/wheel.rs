@@ -120,6 +120,12 @@ impl Wheel {
         Some(Instant::from_micros(self.slots[level][slot].earliest << TICK_SHIFT))
     }
 
+    /// When a timer fires at the latest; none while it is not armed.
+    pub fn fires_at(&self, timer: &Timer) -> Option<Instant> {
+        let tick = self.nodes[timer.0? as usize].tick;
+        Some(Instant::from_micros(tick << TICK_SHIFT))
+    }
+
     /// Timers armed.
     pub fn len(&self) -> usize {
         self.nodes.len()

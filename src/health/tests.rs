@@ -56,111 +56,102 @@ fn settings(rise: u16, fall: u16) -> Settings {
     Settings { rise, fall, ..Settings::default() }
 }
 
+use Step::{OldPass, OldServed, Pass, Refused, Served, TrialDue, Unanswered};
+
+const DOWN: Step = Step::Fail(ProbeFault::Status(500));
+const CANNOT: Step = Step::Fail(ProbeFault::Connect(REFUSED));
+const BROKEN: Step = Step::Fail(ProbeFault::Broken);
+
+/// Name, `rise` and `fall`, what happens, and the transitions that follow.
+type Case = (&'static str, (u16, u16), &'static [Step], &'static [(usize, &'static str)]);
+
+const CASES: &[Case] = &[
+    ("starts up", (1, 2), &[Pass, Served], &[]),
+    ("one below fall", (1, 3), &[DOWN, DOWN], &[]),
+    ("at fall", (1, 3), &[DOWN; 3], &[(2, "down: health check answered 500")]),
+    ("past fall", (1, 3), &[DOWN; 4], &[(2, "down: health check answered 500")]),
+    ("a pass starts the row again", (1, 2), &[DOWN, Pass, DOWN], &[]),
+    (
+        "the last fault is named",
+        (1, 2),
+        &[DOWN, CANNOT],
+        &[(1, "down: health check could not connect: connection refused")],
+    ),
+    ("a broken answer", (1, 1), &[BROKEN], &[(0, "down: health check got a broken answer")]),
+    (
+        "at rise",
+        (2, 1),
+        &[DOWN, Pass, Pass, Pass],
+        &[(0, "down: health check answered 500"), (2, "up: health check passed")],
+    ),
+    (
+        "a failure starts the passes again",
+        (2, 1),
+        &[DOWN, Pass, DOWN, Pass],
+        &[(0, "down: health check answered 500")],
+    ),
+    ("also below fall", (2, 9), &[Refused, Pass, DOWN, Pass], &[(0, "down: connection refused")]),
+    ("refused at once", (1, 99), &[Refused, Refused], &[(0, "down: connection refused")]),
+    ("unanswered below fall", (1, 2), &[Unanswered], &[]),
+    (
+        "unanswered at fall",
+        (1, 2),
+        &[Unanswered, Unanswered, Unanswered],
+        &[(1, "down: closed without an answer 2 times")],
+    ),
+    ("unanswered once", (1, 1), &[Unanswered], &[(0, "down: closed without an answer")]),
+    ("served in between", (1, 2), &[Unanswered, Served, Unanswered], &[]),
+    (
+        "passes do not hide them",
+        (1, 2),
+        &[Unanswered, Pass, Unanswered],
+        &[(2, "down: closed without an answer 2 times")],
+    ),
+    (
+        "an answer refutes refusals",
+        (3, 1),
+        &[Refused, OldServed, Served],
+        &[(0, "down: connection refused"), (2, "up: answered a request")],
+    ),
+    (
+        "and a probe that could not connect",
+        (3, 1),
+        &[CANNOT, Served],
+        &[
+            (0, "down: health check could not connect: connection refused"),
+            (1, "up: answered a request"),
+        ],
+    ),
+    ("but not a bad status", (1, 1), &[DOWN, Served], &[(0, "down: health check answered 500")]),
+    (
+        "even when clients' requests took it down",
+        (1, 9),
+        &[Refused, DOWN, Served],
+        &[(0, "down: connection refused")],
+    ),
+    (
+        "a pass older than the failure proves nothing",
+        (1, 2),
+        &[Served, Refused, OldPass, Pass],
+        &[(1, "down: connection refused"), (3, "up: health check passed")],
+    ),
+    (
+        "after coming up counting starts afresh",
+        (1, 2),
+        &[DOWN, Refused, Pass, DOWN, Unanswered],
+        &[(1, "down: connection refused"), (2, "up: health check passed")],
+    ),
+    (
+        "a trial without probes",
+        (1, 2),
+        &[TrialDue, Refused, TrialDue],
+        &[(1, "down: connection refused"), (2, "up: on trial, health checks are off")],
+    ),
+];
+
 #[test]
 fn evidence_leads_to_these_transitions() {
-    use Step::*;
-    let down = Fail(ProbeFault::Status(500));
-    let cannot = Fail(ProbeFault::Connect(REFUSED));
-    type Case<'a> = (&'a str, (u16, u16), &'a [Step], &'a [(usize, &'a str)]);
-    let cases: &[Case<'_>] = &[
-        ("starts up", (1, 2), &[Pass, Served], &[]),
-        ("one below fall", (1, 3), &[down, down], &[]),
-        ("at fall", (1, 3), &[down; 3], &[(2, "down: health check answered 500")]),
-        ("past fall", (1, 3), &[down; 4], &[(2, "down: health check answered 500")]),
-        ("a pass starts the row again", (1, 2), &[down, Pass, down], &[]),
-        (
-            "the last fault is named",
-            (1, 2),
-            &[down, cannot],
-            &[(1, "down: health check could not connect: connection refused")],
-        ),
-        (
-            "a broken answer",
-            (1, 1),
-            &[Fail(ProbeFault::Broken)],
-            &[(0, "down: health check got a broken answer")],
-        ),
-        (
-            "at rise",
-            (2, 1),
-            &[down, Pass, Pass, Pass],
-            &[(0, "down: health check answered 500"), (2, "up: health check passed")],
-        ),
-        (
-            "a failure starts the passes again",
-            (2, 1),
-            &[down, Pass, down, Pass],
-            &[(0, "down: health check answered 500")],
-        ),
-        (
-            "also below fall",
-            (2, 9),
-            &[Refused, Pass, down, Pass],
-            &[(0, "down: connection refused")],
-        ),
-        ("refused at once", (1, 99), &[Refused, Refused], &[(0, "down: connection refused")]),
-        ("unanswered below fall", (1, 2), &[Unanswered], &[]),
-        (
-            "unanswered at fall",
-            (1, 2),
-            &[Unanswered, Unanswered, Unanswered],
-            &[(1, "down: closed without an answer 2 times")],
-        ),
-        ("unanswered once", (1, 1), &[Unanswered], &[(0, "down: closed without an answer")]),
-        ("served in between", (1, 2), &[Unanswered, Served, Unanswered], &[]),
-        (
-            "passes do not hide them",
-            (1, 2),
-            &[Unanswered, Pass, Unanswered],
-            &[(2, "down: closed without an answer 2 times")],
-        ),
-        (
-            "an answer refutes refusals",
-            (3, 1),
-            &[Refused, OldServed, Served],
-            &[(0, "down: connection refused"), (2, "up: answered a request")],
-        ),
-        (
-            "and a probe that could not connect",
-            (3, 1),
-            &[cannot, Served],
-            &[
-                (0, "down: health check could not connect: connection refused"),
-                (1, "up: answered a request"),
-            ],
-        ),
-        (
-            "but not a bad status",
-            (1, 1),
-            &[down, Served],
-            &[(0, "down: health check answered 500")],
-        ),
-        (
-            "even when clients' requests took it down",
-            (1, 9),
-            &[Refused, down, Served],
-            &[(0, "down: connection refused")],
-        ),
-        (
-            "a pass older than the failure proves nothing",
-            (1, 2),
-            &[Served, Refused, OldPass, Pass],
-            &[(1, "down: connection refused"), (3, "up: health check passed")],
-        ),
-        (
-            "after coming up counting starts afresh",
-            (1, 2),
-            &[down, Refused, Pass, down, Unanswered],
-            &[(1, "down: connection refused"), (2, "up: health check passed")],
-        ),
-        (
-            "a trial without probes",
-            (1, 2),
-            &[TrialDue, Refused, TrialDue],
-            &[(1, "down: connection refused"), (2, "up: on trial, health checks are off")],
-        ),
-    ];
-    for (name, (rise, fall), steps, expected) in cases {
+    for (name, (rise, fall), steps, expected) in CASES {
         let (_, said) = run(&settings(*rise, *fall), steps);
         let said: Vec<_> = said.iter().map(|(step, words)| (*step, words.as_str())).collect();
         assert_eq!(said, *expected, "{name}");

@@ -1,5 +1,6 @@
 //! Writes the head that goes on: hop-by-hop fields out, `Host`, `Via` and `X-Forwarded-*` in
-//! (RFC 9110 §7.6). Lines that go on untouched are copied as they came, in as long runs as possible.
+//! (RFC 9110 §7.6). Lines that go on untouched are copied as they came, in runs as long as
+//! possible.
 
 use super::date::DATE_BYTES;
 use super::field::{Name, lists};
@@ -233,8 +234,8 @@ mod tests {
                 "GET / HTTP/1.1\r\nHost: x\r\nB: c\r\n",
             ),
             (
-                "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Host: evil\r\n\
-                 X-Forwarded-Proto: https\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 6.6.6.6\r\n\
+                 X-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\n\r\n",
                 "GET / HTTP/1.1\r\nHost: x\r\n",
             ),
             (
@@ -258,8 +259,8 @@ mod tests {
 
     #[test]
     fn trusted_forwarded_fields_are_added_to() {
-        let text = "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n\
-                    X-Forwarded-Proto: https\r\n\r\n";
+        let text = "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.1.1.1\r\n\
+                    X-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: https\r\n\r\n";
         let out = forwarded(text, true, false);
         assert!(out.contains("X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.1.2.3\r\n"), "{out}");
         assert!(out.contains("X-Forwarded-Proto: https\r\n"), "{out}");

@@ -1,3 +1,5 @@
+//! Heads that are read, at every split, and heads that are refused.
+
 use super::*;
 
 fn status_of(text: &[u8]) -> u16 {
@@ -10,7 +12,8 @@ fn status_of(text: &[u8]) -> u16 {
 
 #[test]
 fn a_request_head_is_found_at_every_split() {
-    let text = b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: x:80\r\nEmpty:\r\nA: b c \t\r\nConnection: close\r\n\r\nbody";
+    let text = b"\r\nPOST /a?b=c HTTP/1.1\r\nHost: x:80\r\nEmpty:\r\n\
+          A: b c \t\r\nConnection: close\r\n\r\nbody";
     let end = text.len() - 4;
     let mut head = RequestHead::default();
     for cut in 0..end {

@@ -228,11 +228,17 @@ mod tests {
         let (record, noted) = (&record, &noted);
         assert_eq!(
             Combined { client, unix_seconds, record, noted }.to_string(),
-            r#"10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] "GET /\"x HTTP/1.1" 200 12 "-" "a\\b\xff" 00000000000000ab b:81"#
+            concat!(
+                r#"10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] "GET /\"x HTTP/1.1" 200 12 "-" "#,
+                r#""a\\b\xff" 00000000000000ab b:81"#
+            )
         );
         assert_eq!(
             Verbose { client, now, record, noted }.to_string(),
-            r#"10.0.0.1 "GET /\"x HTTP/1.1" 200 12 bytes 2.500 ms by b:81, retries 1 (rr: its turn) 00000000000000ab"#
+            concat!(
+                r#"10.0.0.1 "GET /\"x HTTP/1.1" 200 12 bytes 2.500 ms by b:81, retries 1 "#,
+                "(rr: its turn) 00000000000000ab"
+            )
         );
         assert_eq!(
             Json { client, unix_seconds, now, record, noted }.to_string(),

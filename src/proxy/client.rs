@@ -109,6 +109,8 @@ impl<N: Net> Proxy<N> {
                 self.refuse(key, Answer::local(408, reason, cause::REQUEST))
             }
             ClientState::Queued => {
+                // It has left the queue, whatever becomes of it.
+                client.state = ClientState::Head;
                 self.admission.leave();
                 let reason = "all servers are busy; the wait for one was too long";
                 self.refuse(key, Answer::local(503, reason, cause::LIMIT))
@@ -145,8 +147,10 @@ impl<N: Net> Proxy<N> {
         match self.heads.read_request(key, data) {
             Parse::Complete => self.seek_slot(key),
             Parse::Refused(refusal) => self.refuse(key, refusal.into()),
-            Parse::Partial if client.conn.end.input == Input::Open => Next::Park,
-            Parse::Partial => self.dismiss(key),
+            Parse::Partial if client.conn.end.input != Input::Open => self.dismiss(key),
+            // More may be there, or an end that was reported already and is no new edge.
+            Parse::Partial if client.conn.readable => Next::Again,
+            Parse::Partial => Next::Park,
         }
     }
 

@@ -136,11 +136,6 @@ impl Cluster {
         self.backends.len()
     }
 
-    /// No backend at all.
-    pub fn is_empty(&self) -> bool {
-        self.backends.is_empty()
-    }
-
     /// The backend as written, `host:port`.
     pub fn name(&self, backend: usize) -> &str {
         self.backends.get(backend).map_or("", |backend| &backend.name)
@@ -285,6 +280,21 @@ impl Cluster {
     /// The probe under way, to set or to read.
     pub fn probe(&mut self, backend: usize) -> &mut Option<ProbeKey> {
         &mut self.backends[backend].probe
+    }
+
+    /// The same, to look at.
+    pub fn probe_of(&self, backend: usize) -> Option<ProbeKey> {
+        self.backends[backend].probe
+    }
+
+    /// The keys of its idle connections; those that were closed find nothing.
+    pub fn pooled(&self, backend: usize) -> &[UpstreamKey] {
+        &self.backends[backend].pool
+    }
+
+    /// The timer of the next probe, to look at.
+    pub fn timer_of(&self, backend: usize) -> &Timer {
+        &self.backends[backend].timer
     }
 
     /// The timer of the next probe, to arm or to mark as fired.

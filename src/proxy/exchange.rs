@@ -155,12 +155,16 @@ impl<S: Socket> Exchange<'_, S> {
         Ok(moved)
     }
 
-    /// A direction of a tunnel is done once the end, and all before it, was written.
+    /// A direction of a tunnel is done once the end, and all before it, was written: when both are,
+    /// the connections are closed.
     fn end_tunnels(&mut self) {
-        if self.pair.request == Half::Tunnel && self.upstream.conn.end.output == Output::Ended {
+        let (client, upstream) = (&*self.client, &self.upstream.conn);
+        let is_done =
+            |from: &Conn<S>, to: &Conn<S>| is_spent(from) && to.end.output == Output::Ended;
+        if self.pair.request == Half::Tunnel && is_done(client, upstream) {
             self.pair.request = Half::Done;
         }
-        if self.pair.response == Half::Tunnel && self.client.end.output == Output::Ended {
+        if self.pair.response == Half::Tunnel && is_done(upstream, client) {
             self.pair.response = Half::Done;
         }
     }
@@ -268,6 +272,8 @@ impl<S: Socket> Exchange<'_, S> {
                 self.upstream.sent = true;
                 Ok(true)
             }
+            // It has said all it had to say, but what we had for it is lost: that shall show.
+            Flushed::Failed if self.pair.response == Half::Done => Err(Trouble::UpstreamClosed),
             // The server may have answered before it closed: reading tells.
             Flushed::Failed => {
                 self.upstream.conn.readable = true;

@@ -11,17 +11,20 @@ mod cluster;
 mod conn;
 mod exchange;
 mod gate;
+mod invariants;
 mod log;
 mod pair;
 mod probe;
 mod pump;
 mod reload;
+mod reply;
 mod response;
 mod route;
 mod upstream;
 mod verdict;
 
 pub use cluster::Member;
+pub use invariants::Census;
 pub use reload::Reload;
 
 use crate::balance;

@@ -284,12 +284,12 @@ impl<N: Net> Proxy<N> {
     /// Cuts the exchange off. Where the framing shows the client that something is missing it
     /// gets what has come and an end; where it does not, or nobody is there, a reset.
     fn abort(&mut self, key: ClientKey, pair: PairKey, trouble: Option<Trouble>) -> Next {
-        self.with_exchange(pair, |exchange, _| {
-            // A reset of one side of a tunnel is passed on to the other.
-            if exchange.pair.response == Half::Tunnel {
-                exchange.upstream.conn.socket.reset_on_drop();
-            }
-        });
+        // Without framing only a reset tells the server that its client did not end.
+        if let Some(aborted) = self.pairs.get(pair).filter(|pair| pair.request == Half::Tunnel)
+            && let Some(upstream) = self.upstreams.get_mut(aborted.upstream)
+        {
+            upstream.conn.socket.reset_on_drop();
+        }
         let Some(mut ended) = self.detach(key, pair, false) else { return self.dismiss(key) };
         self.give_back_slot(key);
         let by_server =

@@ -35,6 +35,13 @@ pub struct Probe<S> {
     pub queued: bool,
 }
 
+impl<S> Probe<S> {
+    /// When it has taken too long.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+}
+
 impl<S: Socket> Probe<S> {
     /// Moves what can move; the outcome, once there is one.
     fn advance(

@@ -30,6 +30,18 @@ pub struct Upstream<S> {
     pub queued: bool,
 }
 
+impl<S> Upstream<S> {
+    /// When an idle one is closed.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What wakes it then.
+    pub fn timer(&self) -> &Timer {
+        &self.timer
+    }
+}
+
 /// An upstream for a request, counted as in flight with its backend.
 #[derive(Clone, Copy, Debug)]
 pub struct Acquired {
@@ -195,6 +207,10 @@ impl<N: Net> Proxy<N> {
     /// An event or the timer of an upstream without a pair: anything but silence ends it.
     pub(super) fn step_idle_upstream(&mut self, key: UpstreamKey) {
         let Some(upstream) = self.upstreams.get_mut(key) else { return };
+        // Lent to a pair since it was woken: its pair moves it, and its wait is over.
+        if upstream.pair.is_some() {
+            return;
+        }
         upstream.conn.fill(&mut self.pool);
         upstream.conn.settle(&mut self.pool);
         let stirred = !upstream.conn.is_calm() || upstream.conn.readable;

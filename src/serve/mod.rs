@@ -152,8 +152,6 @@ fn start_line(config: &Config, address: SocketAddr, members: &[Member]) -> Strin
     let (strategy, count) = (config.strategy.name(), names.len());
     let plural = if count == 1 { "" } else { "s" };
     let colon = if count == 0 { "" } else { ": " };
-    format!(
-        "loadbalancer: listening on {shown}, {verb} by {strategy} over {count} backend{plural}{colon}{}",
-        names.join(" ")
-    )
+    let over = format!("{count} backend{plural}{colon}{}", names.join(" "));
+    format!("loadbalancer: listening on {shown}, {verb} by {strategy} over {over}")
 }

@@ -52,7 +52,7 @@ impl Balancer {
 
     /// A `GET` on a connection of its own.
     pub fn get(&self, target: &str) -> Message {
-        self.exchange(&format!(
+        self.exchange(format!(
             "GET {target} HTTP/1.1\r\nHost: example.test\r\nConnection: close\r\n\r\n"
         ))
     }

@@ -17,7 +17,7 @@ pub use backend::{Backend, Gate, ok, reply};
 pub use balancer::Balancer;
 pub use message::Message;
 pub use peer::Peer;
-pub use process::{Finished, Running, TempDir, run};
+pub use process::{Finished, Running, TempDir, binary, run};
 
 use std::time::{Duration, Instant};
 

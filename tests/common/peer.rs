@@ -104,14 +104,31 @@ impl Peer {
         self.try_head().ok().flatten()
     }
 
+    /// Reads a head as the bytes that came; none as for [`Peer::head`].
+    pub fn head_bytes(&mut self) -> Option<Vec<u8>> {
+        self.try_head_bytes().ok().flatten()
+    }
+
+    /// Reads whatever comes next; none at the end.
+    pub fn some(&mut self) -> Option<Vec<u8>> {
+        if self.buffer.is_empty() && !matches!(self.more(), Ok(1..)) {
+            return None;
+        }
+        Some(self.take(self.buffer.len()))
+    }
+
     fn try_head(&mut self) -> io::Result<Option<String>> {
+        let bytes = self.try_head_bytes()?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn try_head_bytes(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut seen = 0;
         loop {
             let from = usize::saturating_sub(seen, 3);
             let found = self.buffer[from..].windows(4).position(|window| window == b"\r\n\r\n");
             if let Some(at) = found {
-                let bytes = self.take(from + at + 4);
-                return Ok(Some(String::from_utf8_lossy(&bytes).into_owned()));
+                return Ok(Some(self.take(from + at + 4)));
             }
             seen = self.buffer.len();
             if self.more()? == 0 {
@@ -214,13 +231,18 @@ impl Peer {
     /// Reads once more; 0 at the end.
     fn more(&mut self) -> io::Result<usize> {
         let mut chunk = [0; 64 * 1024];
-        let count = match self.stream.read(&mut chunk) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                return Err(io::Error::new(ErrorKind::TimedOut, "nothing came in time"));
+        loop {
+            match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Err(io::Error::new(ErrorKind::TimedOut, "nothing came in time"));
+                }
+                outcome => {
+                    let count = outcome?;
+                    self.buffer.extend_from_slice(&chunk[..count]);
+                    return Ok(count);
+                }
             }
-            outcome => outcome?,
-        };
-        self.buffer.extend_from_slice(&chunk[..count]);
-        Ok(count)
+        }
     }
 }

@@ -1,0 +1,204 @@
+//! What holds between turns, swept over all tables: O(entries), so for the simulation only.
+
+use super::client::{Client, ClientState};
+use super::conn::{Conn, Input};
+use super::exchange::{Half, Pair};
+use super::upstream::Upstream;
+use super::{ClientKey, Proxy};
+use crate::base::time::Instant;
+use crate::base::wheel::Timer;
+use crate::config::Mode;
+use crate::health::Check;
+use crate::net::Net;
+use std::time::Duration;
+
+/// The wheel's tick: a node fires this much behind its deadline at most.
+const TICK: Duration = Duration::from_micros(1 << 10);
+
+/// How much there is of everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Census {
+    pub clients: usize,
+    pub upstreams: usize,
+    pub pairs: usize,
+    pub probes: usize,
+    /// Clients in the queue.
+    pub waiting: usize,
+    pub slots_used: usize,
+    pub storages_lent: usize,
+    pub timers: usize,
+}
+
+impl<N: Net> Proxy<N> {
+    /// How much there is of everything.
+    pub fn census(&self) -> Census {
+        Census {
+            clients: self.clients.len(),
+            upstreams: self.upstreams.len(),
+            pairs: self.pairs.len(),
+            probes: self.probes.len(),
+            waiting: self.admission.waiting(),
+            slots_used: self.admission.used(),
+            storages_lent: self.pool.lent(),
+            timers: self.wheel.len(),
+        }
+    }
+
+    /// Panics when the tables contradict one another or somebody waits who could move on. To be
+    /// called between two turns.
+    pub fn check_invariants(&self) {
+        assert!(self.run.is_empty(), "everybody who was woken was stepped");
+        self.check_counts();
+        self.check_storages();
+        for (key, client) in self.clients.iter() {
+            self.check_client(key, client);
+        }
+        for (_, pair) in self.pairs.iter() {
+            self.check_pair(pair);
+        }
+        for (key, upstream) in self.upstreams.iter() {
+            match upstream.pair {
+                Some(pair) => {
+                    let pair = self.pairs.get(pair).expect("a paired upstream's pair is there");
+                    assert!(pair.upstream == key, "a pair names its upstream back");
+                }
+                None => self.check_idle(upstream),
+            }
+        }
+        for (_, probe) in self.probes.iter().filter(|(_, probe)| !probe.queued) {
+            self.check_timer(&probe.timer, probe.deadline(), "a probe");
+        }
+        for backend in 0..self.cluster.len() {
+            self.check_backend(backend);
+        }
+    }
+
+    fn check_counts(&self) {
+        let in_state = |state| self.clients.iter().filter(|(_, it)| it.state == state).count();
+        let admitted = in_state(ClientState::Admitted);
+        let (pairs, used) = (self.pairs.len(), self.admission.used());
+        assert!(used <= self.admission.slots_max(), "no more slots are used than there are");
+        assert_eq!(used, pairs + admitted, "a slot is used by a pair or an admitted client");
+        let waiting = self.admission.waiting();
+        assert_eq!(waiting, in_state(ClientState::Queued), "who is counted waits in the queue");
+        assert!(waiting == 0 || used == self.admission.slots_max(), "nobody waits for a free slot");
+        assert!(self.clients.len() <= self.limits.clients_max, "no more clients than allowed");
+        let armed = self.clients.iter().filter(|(_, it)| it.timer.is_armed()).count()
+            + self.upstreams.iter().filter(|(_, it)| it.timer().is_armed()).count()
+            + self.probes.iter().filter(|(_, it)| it.timer.is_armed()).count()
+            + (0..self.cluster.len()).filter(|&it| self.cluster.timer_of(it).is_armed()).count();
+        assert_eq!(self.wheel.len(), armed, "each node in the wheel is some owner's");
+        let idle = self.upstreams.iter().filter(|(_, it)| it.pair.is_none()).count();
+        let pooled = (0..self.cluster.len()).flat_map(|backend| self.cluster.pooled(backend));
+        let pooled = pooled.filter(|&&key| self.upstreams.get(key).is_some()).count();
+        assert_eq!(idle, pooled, "an idle upstream is in one pool, and only idle ones are");
+    }
+
+    fn check_storages(&self) {
+        let lent = |conn: &Conn<N::Socket>| {
+            usize::from(conn.end.inbox.has_storage()) + usize::from(conn.end.outbox.has_storage())
+        };
+        let clients: usize = self.clients.iter().map(|(_, it)| lent(&it.conn)).sum();
+        let upstreams: usize = self.upstreams.iter().map(|(_, it)| lent(&it.conn)).sum();
+        let probes: usize = self.probes.iter().map(|(_, it)| lent(&it.conn)).sum();
+        assert_eq!(self.pool.lent(), clients + upstreams + probes, "every storage has its buffer");
+    }
+
+    fn check_client(&self, key: ClientKey, client: &Client<N::Socket>) {
+        if let ClientState::Paired(pair) = client.state {
+            let pair = self.pairs.get(pair).expect("a paired client's pair is there");
+            assert!(pair.client == key, "a pair names its client back");
+        }
+        if client.queued {
+            return;
+        }
+        self.check_timer(&client.timer, client.deadline, "a client");
+        let conn = &client.conn;
+        assert!(conn.registered, "who waits hears of its socket");
+        match client.state {
+            ClientState::Admitted => panic!("an admitted client has its pair by now"),
+            ClientState::Idle => {
+                assert!(!has_storage(conn), "an idle client holds no storage");
+                assert!(!could_read(conn), "an idle client has nothing to read");
+                assert!(self.config.mode != Mode::Tcp, "a TCP session needs no head");
+            }
+            ClientState::Head => assert!(!could_read(conn), "a head goes on as it comes"),
+            ClientState::Replying(_) => {
+                assert!(!could_write(conn), "an answer goes out as it can");
+                assert!(!conn.end.outbox.is_empty(), "an answer that is out is over");
+            }
+            ClientState::Lingering { .. } => assert!(!could_read(conn), "lingering reads on"),
+            ClientState::Queued | ClientState::Paired(_) => {}
+        }
+    }
+
+    /// A parked pair has nothing to move.
+    fn check_pair(&self, pair: &Pair) {
+        let client = self.clients.get(pair.client).expect("a pair's client is there");
+        let upstream = self.upstreams.get(pair.upstream).expect("a pair's upstream is there");
+        if client.queued {
+            return;
+        }
+        let (down, up) = (&client.conn, &upstream.conn);
+        assert!(!could_write(down), "what a client can take goes out");
+        if upstream.is_connecting {
+            assert!(!up.writable, "a connect is followed up");
+            return;
+        }
+        assert!(!could_write(up), "what a server can take goes out");
+        assert!(pair.request != Half::Head, "a head goes to an established server at once");
+        if matches!(pair.request, Half::Body(_) | Half::Tunnel) {
+            assert!(!could_read(down), "a request goes on as it comes");
+            let stuck = !down.end.inbox.is_empty() && up.end.outbox.room() > 0;
+            assert!(!stuck, "request bytes move where there is room");
+        }
+        if pair.response != Half::Done {
+            assert!(!could_read(up), "a response goes on as it comes");
+        }
+        if matches!(pair.response, Half::Body(_) | Half::Tunnel) {
+            let stuck = !up.end.inbox.is_empty() && down.end.outbox.is_empty();
+            assert!(!stuck, "response bytes move where there is room");
+        }
+    }
+
+    fn check_idle(&self, upstream: &Upstream<N::Socket>) {
+        assert!(!upstream.is_connecting, "only a pair connects");
+        if !upstream.queued {
+            assert!(!has_storage(&upstream.conn), "an idle upstream holds no storage");
+            assert!(upstream.conn.is_quiet(), "an idle upstream that stirs is closed");
+            self.check_timer(upstream.timer(), upstream.deadline(), "an idle upstream");
+        }
+    }
+
+    fn check_backend(&self, backend: usize) {
+        let pairs = self.pairs.iter().filter(|(_, pair)| pair.backend == backend).count();
+        assert_eq!(self.cluster.in_flight(backend) as usize, pairs, "pairs of backend {backend}");
+        if let Some(probe) = self.cluster.probe_of(backend) {
+            assert!(self.probes.get(probe).is_some(), "a backend's probe is there");
+        } else if self.cluster.check() != Check::Off || !self.cluster.is_up(backend) {
+            let timer = self.cluster.timer_of(backend);
+            self.check_timer(timer, self.cluster.probe_due(backend), "a backend");
+        }
+    }
+
+    /// Whoever waits is woken at its deadline.
+    fn check_timer(&self, timer: &Timer, deadline: Instant, whose: &str) {
+        let fires = self.wheel.fires_at(timer);
+        let fires = fires.unwrap_or_else(|| panic!("{whose} waits without a timer"));
+        // A deadline that passed while it was set fires with the next tick.
+        let latest = deadline.max(self.now.instant) + TICK;
+        assert!(fires <= latest, "{whose} is woken at {fires:?}, due {deadline:?}");
+    }
+}
+
+fn has_storage<S>(conn: &Conn<S>) -> bool {
+    conn.end.inbox.has_storage() || conn.end.outbox.has_storage()
+}
+
+fn could_read<S>(conn: &Conn<S>) -> bool {
+    conn.readable && conn.end.input == Input::Open && conn.end.inbox.room() > 0
+}
+
+fn could_write<S>(conn: &Conn<S>) -> bool {
+    conn.writable && !conn.end.outbox.is_empty()
+}

@@ -1,0 +1,127 @@
+//! Answering clients from here: redirects, and what they are told when they cannot be served.
+
+use super::answer::{Answer, cause};
+use super::client::ClientState;
+use super::exchange::After;
+use super::route::Plan;
+use super::upstream::Unavailable;
+use super::{ClientKey, Next, Proxy};
+use crate::config::Mode;
+use crate::http::body::Body;
+use crate::http::head::{Method, Version};
+use crate::http::reply::{self, Reply};
+use crate::net::Net;
+use crate::observe::{End, Record};
+
+/// What `Retry-After` says: about the time a server that came back needs to be noticed.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+impl<N: Net> Proxy<N> {
+    /// Answers with the chosen server's address: nothing is proxied, no slot is taken.
+    pub(super) fn redirect(&mut self, key: ClientKey, plan: &Plan) -> Next {
+        let mut record = Record { noted: self.note(key), ..self.record(key) };
+        let Some(backend) = self.cluster.pick(&[], plan.hash, self.now.instant) else {
+            return self.answer(key, Some(plan), self.sorry(Unavailable::NoBackend), record);
+        };
+        if let Some(noted) = &mut record.noted {
+            noted.backend = self.cluster.name(backend).to_string();
+            noted.why = self.cluster.explain(backend, &[], plan.hash, self.now.instant);
+        }
+        // Nothing stays in flight, but turns are counted.
+        self.cluster.began(backend);
+        self.cluster.ended(backend);
+        let usual = match plan.method {
+            Method::Get | Method::Head => 301,
+            Method::Post
+            | Method::Put
+            | Method::Delete
+            | Method::Connect
+            | Method::Options
+            | Method::Trace
+            | Method::Other => 308,
+        };
+        let Some(client) = self.clients.get(key) else { return Next::Gone };
+        let inbox = client.conn.end.inbox.data();
+        let path = [plan.target.lead.as_bytes(), plan.target.path.of(inbox)].concat();
+        let authority = self.cluster.name(backend).to_string();
+        let answer = Answer {
+            status: self.config.redirect_status.unwrap_or(usual),
+            reason: "another server has what was asked for; its address is in Location",
+            cause: cause::OWN,
+            location: Some((authority.as_bytes(), &path)),
+        };
+        self.answer(key, Some(plan), answer, record)
+    }
+
+    /// What is said when there is no upstream for a request.
+    pub(super) fn sorry(&self, unavailable: Unavailable) -> Answer<'static> {
+        match unavailable {
+            Unavailable::NoBackend => {
+                let reason = "no server is up to take the request; trying again soon may help";
+                Answer::local(self.config.all_down_status, reason, cause::UNAVAILABLE)
+            }
+            Unavailable::NoDescriptor => {
+                let reason = "the load balancer has no free descriptor; trying again may help";
+                Answer::local(503, reason, cause::INTERNAL)
+            }
+        }
+    }
+
+    /// Answers in the server's stead; the connection stays when the request can be skipped.
+    pub(super) fn answer(
+        &mut self,
+        key: ClientKey,
+        plan: Option<&Plan>,
+        answer: Answer<'_>,
+        mut record: Record,
+    ) -> Next {
+        if self.config.mode == Mode::Tcp {
+            return self.dismiss(key);
+        }
+        let request_id = record.noted.as_ref().map_or_else(|| self.request_id(), |noted| noted.id);
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        let inbox = &mut client.conn.end.inbox;
+        if inbox.is_held() {
+            inbox.rewind();
+            inbox.release();
+        }
+        let skippable = plan.filter(|plan| {
+            plan.body == Body::Empty && plan.keep_alive && inbox.data().len() >= plan.head_bytes
+        });
+        let stays = skippable.is_some() && !self.manners.draining;
+        if let Some(plan) = skippable {
+            inbox.consume(plan.head_bytes);
+        }
+        let again = answer.status == 503 || answer.cause == cause::UNAVAILABLE;
+        let reply = Reply {
+            status: answer.status,
+            sentence: answer.reason,
+            date: &self.manners.date,
+            cause: answer.cause,
+            request_id,
+            retry_after: again.then_some(RETRY_AFTER_SECONDS),
+            location: answer.location,
+            close: !stays,
+            keep_alive: stays && plan.is_some_and(|plan| plan.version == Version::Http10),
+            head_only: plan.is_some_and(|plan| plan.method == Method::Head),
+            page: self.error_pages.get(&answer.status).map(Vec::as_slice),
+        };
+        let out = client.conn.end.outbox.space(&mut self.pool);
+        let Ok(count) = reply::write(&reply, out) else { return self.dismiss(key) };
+        client.conn.end.outbox.filled(count);
+        client.state =
+            ClientState::Replying(if stays { After::NextRequest } else { After::Linger });
+        client.deadline = self.now.instant + self.config.timeouts.idle;
+        let ip = client.ip;
+        record.status = answer.status;
+        record.end = End::Local(answer.cause);
+        self.log(ip, &record);
+        Next::Again
+    }
+
+    /// The same where the rest of the client's bytes cannot be trusted or used.
+    pub(super) fn refuse(&mut self, key: ClientKey, answer: Answer<'_>) -> Next {
+        let record = Record { noted: self.note_unread(), ..self.record(key) };
+        self.answer(key, None, answer, record)
+    }
+}

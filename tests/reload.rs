@@ -1,0 +1,124 @@
+//! The list file and the log change while the program runs.
+
+mod common;
+
+use common::{Backend, Balancer, Gate, Peer, TempDir, ok, wait_until};
+
+/// Balances over a list file of these servers; looks at it often.
+fn over(backends: &[&Backend], options: &[&str]) -> (Balancer, TempDir, String) {
+    let directory = TempDir::new();
+    let list = directory.file("servers", lines(backends));
+    let often = ["127.0.0.1:0", "-f", &list, "-c", "20ms"];
+    let balancer = Balancer::start(&[&often, options].concat());
+    (balancer, directory, list)
+}
+
+fn lines(backends: &[&Backend]) -> String {
+    backends.iter().map(|backend| format!("{}\n", backend.argument())).collect()
+}
+
+/// Asks until this server answers.
+fn ask_until(balancer: &Balancer, name: &str) {
+    wait_until(&format!("an answer by {name}"), || balancer.get("/").text() == name);
+}
+
+#[test]
+fn a_server_added_to_the_list_is_used() {
+    let (first, second) = (Backend::named("a"), Backend::named("b"));
+    let (balancer, directory, _list) = over(&[&first], &[]);
+    assert_eq!(balancer.get("/").text(), "a");
+    directory.file("servers", lines(&[&first, &second]));
+    ask_until(&balancer, "b");
+    ask_until(&balancer, "a");
+}
+
+#[test]
+fn a_server_taken_from_the_list_is_not_used_any_more() {
+    let (first, second) = (Backend::named("a"), Backend::named("b"));
+    let (balancer, directory, _list) = over(&[&first, &second], &[]);
+    directory.file("servers", lines(&[&second]));
+    wait_until("four answers in a row by b", || (0..4).all(|_| balancer.get("/").text() == "b"));
+}
+
+#[test]
+fn a_request_at_a_server_taken_from_the_list_is_finished() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let first = Backend::start(move |request| {
+        if request.target() == "/held" {
+            held.pass();
+        }
+        ok("a")
+    });
+    let second = Backend::named("b");
+    let (balancer, directory, _list) = over(&[&first], &[]);
+    let mut client: Peer = balancer.connect();
+    client.send("GET /held HTTP/1.1\r\nHost: x\r\n\r\n");
+    first.wait_for_requests(1);
+    directory.file("servers", lines(&[&second]));
+    ask_until(&balancer, "b");
+    gate.open();
+    assert_eq!(client.response().text(), "a");
+}
+
+#[test]
+fn sighup_reads_the_list_at_once() {
+    let (first, second) = (Backend::named("a"), Backend::named("b"));
+    let (balancer, directory, _list) = over(&[&first], &["--health", "tcp"]);
+    directory.file("servers", lines(&[&second]));
+    balancer.signal("HUP");
+    ask_until(&balancer, "b");
+}
+
+#[test]
+fn a_list_with_a_bad_line_changes_nothing_and_is_told() {
+    let (first, second) = (Backend::named("a"), Backend::named("b"));
+    let (balancer, directory, list) = over(&[&first], &[]);
+    directory.file("servers", format!("{}nonsense\n", lines(&[&second])));
+    balancer.signal("HUP");
+    balancer.stderr.wait_for(&format!("{list}:2: "));
+    for _ in 0..4 {
+        assert_eq!(balancer.get("/").text(), "a");
+    }
+    assert!(second.requests().is_empty());
+}
+
+#[test]
+fn a_list_that_is_gone_changes_nothing() {
+    let first = Backend::named("a");
+    let (balancer, _directory, list) = over(&[&first], &[]);
+    std::fs::remove_file(&list).expect("removing the list");
+    balancer.signal("HUP");
+    balancer.stderr.wait_for(&list);
+    assert_eq!(balancer.get("/").text(), "a");
+}
+
+#[test]
+fn servers_of_the_command_line_stay_whatever_the_list_says() {
+    let (first, second) = (Backend::named("a"), Backend::named("b"));
+    let name = first.argument();
+    let (balancer, directory, _list) = over(&[&second], &[&name]);
+    ask_until(&balancer, "b");
+    directory.file("servers", "# nobody\n");
+    balancer.signal("HUP");
+    wait_until("four answers in a row by a", || (0..4).all(|_| balancer.get("/").text() == "a"));
+}
+
+#[test]
+fn sighup_opens_the_access_log_again() {
+    let directory = TempDir::new();
+    let log = directory.file("access.log", "");
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &["-l", &log]);
+    assert_eq!(balancer.get("/before").status(), 200);
+    let moved = format!("{log}.1");
+    std::fs::rename(&log, &moved).expect("moving the log away");
+    balancer.signal("HUP");
+    wait_until("a new log", || std::path::Path::new(&log).exists());
+    wait_until("a line in the new log", || {
+        assert_eq!(balancer.get("/after").status(), 200);
+        std::fs::read_to_string(&log).is_ok_and(|text| text.contains("/after"))
+    });
+    let old = std::fs::read_to_string(&moved).expect("the old log");
+    assert!(old.contains("/before"), "{old}");
+}

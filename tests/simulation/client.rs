@@ -1,0 +1,438 @@
+//! Scripted clients: what they send, how they read, when they leave, and what they must get.
+
+use super::kernel::{Heard, Kernel, LinkId};
+use super::oracle::Oracle;
+use super::talker::{Pace, Talker};
+use super::wire::{self, Body};
+
+/// When and how a client leaves before it has what it came for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// Closes when it has every answer.
+    Politely,
+    /// Ends its output behind the last request, and reads on.
+    HalfClosed,
+    /// Closes or resets when it has sent so many bytes.
+    Closes(u64),
+    Resets(u64),
+    /// Resets when it has read so many.
+    ResetsReading(u64),
+    /// Sends or reads nothing more, having sent or read so many.
+    StopsSending(u64),
+    StopsReading(u64),
+}
+
+/// A request and its bytes.
+#[derive(Debug)]
+pub struct Item {
+    pub request: usize,
+    pub bytes: Vec<u8>,
+    pub head_bytes: usize,
+}
+
+/// The answer that is being read.
+#[derive(Debug)]
+struct Reading {
+    answer: Option<usize>,
+    status: u16,
+    body: Body,
+    got: u64,
+    trailers: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct Client {
+    pub number: usize,
+    pub link: Option<LinkId>,
+    pub items: Vec<Item>,
+    /// Requests on their way at most.
+    pub window: usize,
+    pub leave: Leave,
+    pub pace: Pace,
+    pub talker: Option<Talker>,
+    pub patient: bool,
+    read_at: u64,
+    write_at: u64,
+    sending: usize,
+    sent: usize,
+    sent_total: u64,
+    read_total: u64,
+    answered: usize,
+    continued: bool,
+    input: Vec<u8>,
+    reading: Option<Reading>,
+    /// An answer said that the connection ends, or it must end.
+    closing: bool,
+    /// It may end: the last answer did not wait for its whole request.
+    may_close: bool,
+    shut: bool,
+    active_at: u64,
+    silent: bool,
+    pub over: bool,
+}
+
+impl Client {
+    pub fn new(number: usize, items: Vec<Item>, leave: Leave, window: usize, pace: Pace) -> Client {
+        Client {
+            number,
+            link: None,
+            items,
+            window,
+            leave,
+            pace,
+            talker: None,
+            patient: false,
+            read_at: 0,
+            write_at: 0,
+            sending: 0,
+            sent: 0,
+            sent_total: 0,
+            read_total: 0,
+            answered: 0,
+            continued: false,
+            input: Vec::new(),
+            reading: None,
+            closing: false,
+            may_close: false,
+            shut: false,
+            active_at: 0,
+            silent: false,
+            over: false,
+        }
+    }
+
+    /// Whether it keeps its connection in deliberate silence.
+    pub fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    pub fn arrive(&mut self, kernel: &mut Kernel) {
+        self.active_at = kernel.now;
+        self.link = kernel.arrive(self.number);
+        match self.link {
+            Some(link) => kernel.wake_at(link, kernel.now),
+            None => self.over = true,
+        }
+    }
+
+    pub fn step(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        let Some(link) = self.link.filter(|_| !self.over) else { return };
+        if let Some(talker) = &mut self.talker {
+            talker.step(link, kernel, oracle);
+            self.over = talker.over;
+            return;
+        }
+        if kernel.now >= self.read_at && !self.stopped_reading() {
+            self.read(link, kernel, oracle);
+        }
+        if !self.over && self.talker.is_none() && kernel.now >= self.write_at {
+            self.write(link, kernel, oracle);
+        }
+        if self.over || self.talker.is_some() {
+            return;
+        }
+        let complete = self.answered == self.items.len() && self.reading.is_none();
+        if complete && !self.closing && !self.shut {
+            assert!(self.input.is_empty(), "client {} got more than asked for", self.number);
+            self.over = true;
+            return kernel.peer_close(link);
+        }
+        if complete && self.shut {
+            self.closing = true;
+        }
+        self.plan_wake(link, kernel);
+    }
+
+    fn plan_wake(&mut self, link: LinkId, kernel: &mut Kernel) {
+        let mut at = u64::MAX;
+        if kernel.peer_hears(link) && !self.stopped_reading() {
+            at = at.min(self.read_at);
+        }
+        if self.sendable() > 0 && kernel.peer_room(link) > 0 {
+            at = at.min(self.write_at);
+        }
+        if at != u64::MAX {
+            kernel.wake_at(link, at.max(kernel.now + 1));
+        }
+    }
+
+    fn stopped_reading(&self) -> bool {
+        matches!(self.leave, Leave::StopsReading(limit) if self.read_total >= limit)
+    }
+
+    fn request(&self, oracle: &Oracle) -> String {
+        let item = self.items.get(self.answered);
+        item.map_or_else(String::new, |item| format!("{:?}", oracle.requests[item.request]))
+    }
+
+    // Sending.
+
+    /// How many bytes of the current request may go now.
+    fn sendable(&self) -> usize {
+        if self.closing || self.shut || self.silent {
+            return 0;
+        }
+        let Some(item) = self.items.get(self.sending) else { return 0 };
+        if self.sending - self.answered >= self.window {
+            return 0;
+        }
+        let waits = self.sent >= item.head_bytes && self.expects(item) && !self.continued;
+        let end =
+            if self.expects(item) && !self.continued { item.head_bytes } else { item.bytes.len() };
+        if waits { 0 } else { end - self.sent }
+    }
+
+    fn expects(&self, item: &Item) -> bool {
+        let head = &item.bytes[..item.head_bytes];
+        head.windows(9).any(|part| part == b"\r\nExpect:")
+    }
+
+    fn write(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) {
+        let ready = self.sendable();
+        if ready > 0 {
+            let left = match self.leave {
+                Leave::Closes(at) | Leave::Resets(at) | Leave::StopsSending(at) => {
+                    at.saturating_sub(self.sent_total)
+                }
+                _ => u64::MAX,
+            };
+            let most = (1 + kernel.rng.below(self.pace.write_most)).min(left) as usize;
+            let item = &self.items[self.sending];
+            let bytes = &item.bytes[self.sent..self.sent + ready.min(most)];
+            let it = &mut oracle.requests[item.request];
+            let now = kernel.now;
+            it.begun_at.get_or_insert(now);
+            let Some(count) = kernel.peer_write(link, bytes) else {
+                return self.connection_ended(true, link, kernel, oracle);
+            };
+            self.sent += count;
+            self.sent_total += count as u64;
+            self.active_at = kernel.now;
+            self.write_at = kernel.now + kernel.rng.below(self.pace.pause);
+            if self.sent == item.bytes.len() {
+                it.sent_at = Some(kernel.now);
+                kernel.trace(format_args!("client {} sent request {}", self.number, item.request));
+                self.sending += 1;
+                self.sent = 0;
+                self.continued = false;
+            }
+        }
+        self.leave_if_due(link, kernel, oracle);
+    }
+
+    fn leave_if_due(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) {
+        let all_sent = self.sending == self.items.len();
+        match self.leave {
+            Leave::HalfClosed if all_sent && !self.shut => {
+                self.shut = true;
+                kernel.peer_shut(link);
+            }
+            Leave::Closes(at) if self.sent_total >= at => self.abandon(false, link, kernel, oracle),
+            Leave::Resets(at) if self.sent_total >= at => self.abandon(true, link, kernel, oracle),
+            Leave::ResetsReading(at) if self.read_total >= at => {
+                self.abandon(true, link, kernel, oracle);
+            }
+            Leave::StopsSending(at) if self.sent_total >= at && !self.silent => {
+                self.fall_silent(oracle);
+            }
+            Leave::StopsReading(at) if self.read_total >= at && !self.silent => {
+                self.fall_silent(oracle);
+            }
+            _ => {}
+        }
+    }
+
+    fn fall_silent(&mut self, oracle: &mut Oracle) {
+        self.silent = true;
+        for item in &self.items {
+            oracle.requests[item.request].silent = true;
+        }
+        if self.stopped_reading() {
+            self.over = true;
+        }
+    }
+
+    fn abandon(&mut self, resets: bool, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) {
+        for item in &self.items[self.answered..] {
+            oracle.requests[item.request].aborted = true;
+        }
+        kernel.trace(format_args!("client {} leaves, reset: {resets}", self.number));
+        self.over = true;
+        if resets { kernel.peer_abort(link) } else { kernel.peer_close(link) }
+    }
+
+    // Reading.
+
+    fn read(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) {
+        let most = 1 + kernel.rng.below(self.pace.read_most) as usize;
+        self.read_at = kernel.now + kernel.rng.below(self.pace.pause);
+        match kernel.peer_read(link, most) {
+            Heard::Data(data) => {
+                self.read_total += data.len() as u64;
+                self.active_at = kernel.now;
+                self.input.extend(data);
+                while self.digest(link, kernel, oracle) {}
+            }
+            Heard::Nothing => {}
+            Heard::End => self.connection_ended(false, link, kernel, oracle),
+            Heard::Reset => self.connection_ended(true, link, kernel, oracle),
+        }
+    }
+
+    /// Reads one head or what there is of a body; whether there may be more.
+    fn digest(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) -> bool {
+        if self.talker.is_some() || self.input.is_empty() {
+            return false;
+        }
+        if self.reading.is_none() && !self.digest_head(link, kernel, oracle) {
+            return false;
+        }
+        let Some(reading) = &mut self.reading else { return true };
+        let mut content = Vec::new();
+        reading.body.take(&mut self.input, &mut content, &mut reading.trailers);
+        if let Some(answer) = reading.answer {
+            wire::compare(2 * answer as u64 + 1, reading.got, &content, "answer body");
+        }
+        reading.got += content.len() as u64;
+        if reading.body == Body::Done {
+            self.answer_complete(kernel, oracle);
+            return true;
+        }
+        false
+    }
+
+    fn digest_head(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) -> bool {
+        let Some((head, used)) = wire::head(&self.input) else { return false };
+        self.input.drain(..used);
+        let item = self.items.get(self.answered);
+        let item = item.unwrap_or_else(|| panic!("client {}: answer to nothing", self.number));
+        let request = item.request;
+        let begun = self.sending > self.answered || self.sent > 0;
+        assert!(begun, "client {}: answer to what was not sent", self.number);
+        if head.first[1].starts_with('1') {
+            return self.interim(&head, request, link, kernel, oracle);
+        }
+        let answer = oracle.check_answer(&head, request, kernel);
+        let meant = &oracle.requests[request];
+        let (is_head, is_old, keeps_alive) =
+            (meant.method == "HEAD", meant.is_old, meant.keeps_alive);
+        let status: u16 = head.first[1].parse().expect("a status");
+        let bodiless = is_head || status == 204 || status == 304;
+        let body = if bodiless { Body::Done } else { Body::of(&head).unwrap_or(Body::UntilClose) };
+        assert!(!is_old || bodiless || head.one("transfer-encoding").is_none(), "chunked to 1.0");
+        let connection = head.one("connection");
+        assert!(matches!(connection, None | Some("close" | "keep-alive")), "{connection:?}");
+        let closes = connection == Some("close")
+            || body == Body::UntilClose
+            || (is_old && connection != Some("keep-alive"));
+        assert!(keeps_alive || closes, "request {request} asked for the end: {head:?}");
+        assert!(body != Body::UntilClose || is_old, "an end that 1.1 cannot tell: {head:?}");
+        if closes && keeps_alive && answer.is_some() && !is_old {
+            assert!(oracle.stopping, "request {request} did not ask for the end: {head:?}");
+        }
+        self.closing |= closes;
+        // Behind an answer to half a request nothing more will be understood.
+        let whole = self.sending > self.answered;
+        self.closing |= !whole;
+        self.may_close |= answer.is_some_and(|answer| oracle.answers[answer].early);
+        self.reading = Some(Reading { answer, status, body, got: 0, trailers: Vec::new() });
+        true
+    }
+
+    fn interim(
+        &mut self,
+        head: &wire::Head,
+        request: usize,
+        link: LinkId,
+        kernel: &mut Kernel,
+        oracle: &mut Oracle,
+    ) -> bool {
+        let meant = &oracle.requests[request];
+        assert!(!meant.is_old, "an interim response to HTTP/1.0");
+        match head.first[1].as_str() {
+            "100" => {
+                assert!(meant.expect, "a 100 nobody expects");
+                self.continued = true;
+                self.write_at = kernel.now;
+            }
+            "101" => {
+                assert!(meant.upgrade, "a 101 nobody asked for");
+                let answer = head.number("x-ans").expect("a server's 101") as usize;
+                assert_eq!(oracle.answers[answer].request, request);
+                assert_eq!(
+                    (head.one("connection"), head.one("upgrade")),
+                    (Some("upgrade"), Some("sim"))
+                );
+                let mut talker = Talker::new(oracle, kernel, self.patient, false);
+                talker.hear(&std::mem::take(&mut self.input), oracle);
+                self.talker = Some(talker);
+                self.answered += 1;
+                oracle.served += 1;
+                kernel.wake_at(link, kernel.now + 1);
+                return false;
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn answer_complete(&mut self, kernel: &Kernel, oracle: &mut Oracle) {
+        let Some(reading) = self.reading.take() else { return };
+        let request = self.items[self.answered].request;
+        kernel.trace(format_args!(
+            "client {} has answer {:?} ({}) to request {request}",
+            self.number, reading.answer, reading.status
+        ));
+        if let Some(answer) = reading.answer {
+            let meant = &oracle.answers[answer];
+            assert_eq!(reading.got, meant.bytes, "answer {answer} looks complete but is not");
+            let kept = meant.trailer && !oracle.requests[request].is_old;
+            assert_eq!(!reading.trailers.is_empty(), kept, "trailers of answer {answer}");
+        }
+        self.answered += 1;
+    }
+
+    /// The balancer ended the connection, by an end or a reset.
+    fn connection_ended(
+        &mut self,
+        reset: bool,
+        link: LinkId,
+        kernel: &mut Kernel,
+        oracle: &mut Oracle,
+    ) {
+        self.over = true;
+        kernel.trace(format_args!("client {} meets the end, reset: {reset}", self.number));
+        if let Some(Reading { body: Body::UntilClose, .. }) = &self.reading
+            && !reset
+        {
+            self.answer_complete(kernel, oracle);
+        }
+        if reset {
+            kernel.peer_abort(link)
+        } else {
+            kernel.peer_close(link)
+        }
+        let complete = self.answered == self.items.len() && self.reading.is_none();
+        if complete && self.input.is_empty() {
+            return;
+        }
+        let idle = kernel.now - self.active_at >= oracle.keep_alive_micros;
+        let request = &oracle.requests[self.items[self.answered].request];
+        let pipelined = self.sending > self.answered + 1
+            || (self.sending == self.answered + 1 && self.sent > 0);
+        let truncated = match &self.reading {
+            Some(reading) => reading.answer.is_some_and(|answer| oracle.answers[answer].cut),
+            None => false,
+        };
+        let lost = reset && kernel.style.reset_discards && pipelined && !request.keeps_alive;
+        let excused = kernel.jumped || self.silent || oracle.stopping || request.bad_body;
+        let between = self.reading.is_none() && (self.closing || self.may_close || idle);
+        assert!(
+            truncated || between || excused || lost,
+            "client {} was left without an answer (reset: {reset}, reading {:?}) to {}",
+            self.number,
+            self.reading,
+            self.request(oracle)
+        );
+    }
+}

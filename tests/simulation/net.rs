@@ -1,0 +1,152 @@
+//! `Net` and `Socket` over the simulated kernel: every call may first let the world move on.
+
+use super::world::World;
+use loadbalancer::base::table::Id;
+use loadbalancer::base::time::Instant;
+use loadbalancer::net::{Net, Now, Ready, Signal, Sink, Socket};
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Turns without any time passing between them that are taken for a busy loop.
+const BUSY_MAX: u32 = 20_000;
+
+#[derive(Debug, Clone)]
+pub struct SimNet {
+    pub world: Rc<RefCell<World>>,
+}
+
+#[derive(Debug)]
+pub struct SimSocket {
+    world: Rc<RefCell<World>>,
+    link: usize,
+}
+
+#[derive(Debug)]
+pub struct SimListener {
+    world: Rc<RefCell<World>>,
+}
+
+impl SimListener {
+    pub fn new(world: &Rc<RefCell<World>>) -> SimListener {
+        SimListener { world: Rc::clone(world) }
+    }
+}
+
+impl Drop for SimListener {
+    fn drop(&mut self) {
+        if let Ok(mut world) = self.world.try_borrow_mut() {
+            world.close_listener();
+        }
+    }
+}
+
+impl Drop for SimSocket {
+    fn drop(&mut self) {
+        if let Ok(mut world) = self.world.try_borrow_mut() {
+            world.kernel.close(self.link);
+        }
+    }
+}
+
+impl Socket for SimSocket {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.world.borrow_mut().interleave().read(self.link, into)
+    }
+
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.world.borrow_mut().interleave().write(self.link, from)
+    }
+
+    fn connected(&mut self) -> io::Result<bool> {
+        self.world.borrow_mut().interleave().connected(self.link)
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        self.world.borrow_mut().interleave().end_output(self.link)
+    }
+
+    fn reset_on_drop(&mut self) {
+        self.world.borrow_mut().kernel.reset_on_drop(self.link);
+    }
+}
+
+impl Net for SimNet {
+    type Socket = SimSocket;
+    type Listener = SimListener;
+
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        let mut world = self.world.borrow_mut();
+        // Time moves, whatever the turn did.
+        let worked = 1 + world.kernel.rng.below(30);
+        world.kernel.now += worked;
+        let deadline = timeout.map(|span| world.kernel.now + span.as_micros() as u64);
+        world.busy = if timeout == Some(Duration::ZERO) { world.busy + 1 } else { 0 };
+        assert!(world.busy < BUSY_MAX, "the loop turns without waiting");
+        world.jump();
+        loop {
+            world.run_due();
+            if world.kernel.deliver(ready) || timeout == Some(Duration::ZERO) {
+                return Ok(());
+            }
+            let next = world.kernel.next_at();
+            if next.is_none() {
+                world.look_for_stall();
+            }
+            let until = match (next, deadline) {
+                (Some(next), Some(deadline)) => next.min(deadline),
+                (Some(one), None) | (None, Some(one)) => one,
+                (None, None) => {
+                    world.sleeps_for_ever = true;
+                    return Ok(());
+                }
+            };
+            world.kernel.now = world.kernel.now.max(until);
+            if deadline.is_some_and(|deadline| deadline <= world.kernel.now) {
+                world.run_due();
+                world.kernel.deliver(ready);
+                return Ok(());
+            }
+        }
+    }
+
+    fn now(&mut self) -> Now {
+        let micros = self.world.borrow().kernel.now;
+        Now {
+            instant: Instant::from_micros(micros),
+            unix_seconds: 784_111_777 + micros / 1_000_000,
+        }
+    }
+
+    fn accept(&mut self, _: &mut SimListener) -> io::Result<(SimSocket, SocketAddr)> {
+        let link = self.world.borrow_mut().interleave().accept()?;
+        let peer = SocketAddr::from(([10, 0, 0, (link % 250) as u8], 40_000));
+        Ok((SimSocket { world: Rc::clone(&self.world), link }, peer))
+    }
+
+    fn connect(&mut self, to: SocketAddr) -> io::Result<SimSocket> {
+        let site = usize::from(to.port()) - 1;
+        let link = self.world.borrow_mut().interleave().connect(site)?;
+        Ok(SimSocket { world: Rc::clone(&self.world), link })
+    }
+
+    fn register(&mut self, socket: &mut SimSocket, id: Id) -> io::Result<()> {
+        self.world.borrow_mut().interleave().register(socket.link, id);
+        Ok(())
+    }
+
+    fn signals(&mut self) -> Vec<Signal> {
+        let count = self.world.borrow_mut().kernel.signals();
+        vec![Signal::Stop; count as usize]
+    }
+
+    fn log(&mut self, _: Sink, lines: &[u8]) -> io::Result<usize> {
+        let world = self.world.borrow();
+        for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            world.kernel.trace(format_args!("log: {}", String::from_utf8_lossy(line)));
+        }
+        Ok(lines.len())
+    }
+}

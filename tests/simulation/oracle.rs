@@ -1,0 +1,212 @@
+//! What was meant: every request, every answer and every side of a tunnel, against which the peers
+//! hold what they receive. A local answer must be justified by what happened.
+
+use super::kernel::Kernel;
+use super::wire::Head;
+
+/// Fields that concern one connection only.
+const HOP_BY_HOP: [&str; 5] = ["keep-alive", "proxy-connection", "te", "x-hop", "trailer-hop"];
+
+/// A request as its client meant it.
+#[derive(Debug)]
+pub struct Request {
+    pub method: &'static str,
+    /// As a server must see it.
+    pub target: String,
+    pub is_old: bool,
+    pub keeps_alive: bool,
+    pub body_bytes: u64,
+    pub chunked: bool,
+    pub trailer: bool,
+    pub expect: bool,
+    pub upgrade: bool,
+    pub pad: String,
+    /// Its head may not be forwarded.
+    pub bad_head: bool,
+    /// Its chunked framing is broken somewhere.
+    pub bad_body: bool,
+    /// When its first and last byte were sent.
+    pub begun_at: Option<u64>,
+    pub sent_at: Option<u64>,
+    /// Server connections that read a byte of it.
+    pub deliveries: Vec<usize>,
+    /// A server that had it cut it off, and one that had it fell silent.
+    pub cut: bool,
+    pub hung: bool,
+    /// Its client stops sending or reading for ever.
+    pub silent: bool,
+    /// Its client went away on purpose.
+    pub aborted: bool,
+}
+
+/// An answer as its server meant it.
+#[derive(Debug)]
+pub struct Answer {
+    pub request: usize,
+    pub status: u16,
+    pub bytes: u64,
+    pub trailer: bool,
+    pub pad: String,
+    /// Begun before the whole request had come.
+    pub early: bool,
+    /// The server stopped inside it.
+    pub cut: bool,
+}
+
+/// One side of a tunnel.
+#[derive(Debug, Default)]
+pub struct Side {
+    pub total: u64,
+    pub finished: bool,
+    pub reset: bool,
+    pub other: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+pub struct Oracle {
+    pub requests: Vec<Request>,
+    pub answers: Vec<Answer>,
+    pub sides: Vec<Side>,
+    /// When a server last failed in any way, and without having read whose request it was.
+    pub fault_at: Option<u64>,
+    pub nameless_cut_at: Option<u64>,
+    pub nameless_hang_at: Option<u64>,
+    /// SIGTERM was sent.
+    pub stopping: bool,
+    pub queue_micros: u64,
+    pub keep_alive_micros: u64,
+    /// Counted for the report: that the scripts reach what they should.
+    pub served: u64,
+    pub local: u64,
+    pub retried: u64,
+    pub tunnelled: u64,
+    pub redirected: u64,
+    pub in_redirect_mode: bool,
+}
+
+impl Oracle {
+    /// A byte of a request was read by a server.
+    pub fn delivered(&mut self, request: usize, conn: usize) {
+        let it = &mut self.requests[request];
+        if it.deliveries.contains(&conn) {
+            return;
+        }
+        it.deliveries.push(conn);
+        if it.deliveries.len() > 1 {
+            self.retried += 1;
+            let idempotent = !matches!(it.method, "POST" | "PATCH");
+            assert!(idempotent, "request {request}, a {}, went to a second server", it.method);
+        }
+    }
+
+    /// Holds a request head a server received against the one that was meant; its number.
+    pub fn check_request(&mut self, head: &Head, conn: usize) -> usize {
+        let id: usize = head.number("x-req").expect("requests carry their number") as usize;
+        self.delivered(id, conn);
+        let meant = &self.requests[id];
+        assert!(!meant.bad_head, "request {id} should have been refused: {head:?}");
+        assert_eq!(head.first, [meant.method, &meant.target, "HTTP/1.1"], "request {id}");
+        assert!(head.one("host").is_some(), "request {id} without Host");
+        for name in HOP_BY_HOP {
+            assert!(head.one(name).is_none(), "request {id} with {name}: {head:?}");
+        }
+        if meant.upgrade {
+            assert_eq!(
+                (head.one("connection"), head.one("upgrade")),
+                (Some("upgrade"), Some("sim"))
+            );
+        } else {
+            assert_eq!((head.one("connection"), head.one("upgrade")), (None, None), "request {id}");
+        }
+        assert!(head.one("via").is_some() && head.one("x-forwarded-for").is_some());
+        assert_eq!(head.one("x-pad"), Some(meant.pad.as_str()), "request {id}");
+        assert_eq!(head.one("transfer-encoding").is_some(), meant.chunked, "request {id}");
+        assert_eq!(head.one("expect").is_some(), meant.expect, "request {id}");
+        if !meant.chunked && meant.body_bytes > 0 {
+            assert_eq!(head.number("content-length"), Some(meant.body_bytes), "request {id}");
+        }
+        id
+    }
+
+    /// Holds a final response head against the answers to `request`; which answer it is, none for
+    /// one made by the balancer.
+    pub fn check_answer(&mut self, head: &Head, request: usize, kernel: &Kernel) -> Option<usize> {
+        assert_eq!(head.first[0], "HTTP/1.1");
+        let status: u16 = head.first[1].parse().expect("a status");
+        for name in HOP_BY_HOP {
+            assert!(head.one(name).is_none(), "an answer with {name}: {head:?}");
+        }
+        assert!(head.one("date").is_some(), "an answer without Date");
+        let Some(answer) = head.number("x-ans") else {
+            self.check_local(head, status, request, kernel);
+            return None;
+        };
+        let answer = answer as usize;
+        let meant = &self.answers[answer];
+        assert_eq!(meant.request, request, "an answer to another request");
+        assert_eq!(meant.status, status, "answer {answer}");
+        assert_eq!(head.one("x-answer-pad"), Some(meant.pad.as_str()), "answer {answer}");
+        self.served += 1;
+        Some(answer)
+    }
+
+    fn check_local(&mut self, head: &Head, status: u16, request: usize, kernel: &Kernel) {
+        let it = &self.requests[request];
+        let since = it.begun_at.unwrap_or(0);
+        let happened = |at: Option<u64>| at.is_some_and(|at| at >= since);
+        let waited = kernel.now - it.sent_at.unwrap_or(since) >= self.queue_micros;
+        let justified = kernel.jumped
+            || match status {
+                301 | 308 => {
+                    let path = head.one("location").and_then(|at| at.strip_prefix("http://"));
+                    let path = path.and_then(|at| at.find('/').map(|slash| &at[slash..]));
+                    assert_eq!(path, Some(it.target.as_str()), "request {request}");
+                    assert_eq!(status == 301, matches!(it.method, "GET" | "HEAD"));
+                    self.in_redirect_mode
+                }
+                400 => it.bad_head || it.bad_body,
+                408 => it.silent || it.hung,
+                502 => it.cut || happened(self.nameless_cut_at),
+                503 => self.fault_at.is_some() || kernel.shortage_at.is_some() || waited,
+                504 => it.hung || happened(self.nameless_hang_at),
+                _ => false,
+            };
+        assert!(justified, "request {request} got an unjustified {status}: {head:?} {it:?}");
+        if matches!(status, 301 | 308) {
+            self.redirected += 1;
+        } else {
+            self.local += 1;
+        }
+    }
+
+    /// A server failed; `request` is whose request it had read.
+    pub fn cut(&mut self, request: Option<usize>, now: u64) {
+        self.fault_at = Some(now);
+        match request {
+            Some(request) => self.requests[request].cut = true,
+            None => self.nameless_cut_at = Some(now),
+        }
+    }
+
+    /// A server fell silent.
+    pub fn hung(&mut self, request: Option<usize>, now: u64) {
+        self.fault_at = Some(now);
+        match request {
+            Some(request) => self.requests[request].hung = true,
+            None => self.nameless_hang_at = Some(now),
+        }
+    }
+
+    pub fn new_side(&mut self, total: u64) -> usize {
+        self.sides.push(Side { total, ..Side::default() });
+        self.sides.len() - 1
+    }
+
+    /// Each side is joined to one other side only.
+    pub fn join(&mut self, side: usize, other: usize) {
+        for (one, two) in [(side, other), (other, side)] {
+            let known = self.sides[one].other.get_or_insert(two);
+            assert_eq!(*known, two, "side {one} hears two others");
+        }
+    }
+}

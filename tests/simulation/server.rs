@@ -1,0 +1,492 @@
+//! Scripted servers: what one connection of theirs receives, checks and answers.
+
+use super::kernel::{Dice, Heard, Kernel, LinkId};
+use super::oracle::{Answer, Oracle};
+use super::talker::{Pace, Talker};
+use super::wire::{self, Body};
+
+/// What all servers of a run are like.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Misbehaves, in permille of exchanges.
+    pub faults: u64,
+    /// Closes idle connections, in permille of exchanges.
+    pub closes_idle: u64,
+    /// Answers before it has the whole request, in permille of exchanges with a body.
+    pub early: u64,
+    pub body_max: u64,
+    /// Speaks no HTTP.
+    pub tcp: bool,
+    /// Which side of a tunnel waits for the other.
+    pub patient_server: bool,
+}
+
+/// How an exchange goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// Closes or resets after so many bytes of the answer.
+    Close(usize),
+    Reset(usize),
+    /// Says nothing more after so many bytes.
+    Hang(usize),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Phase {
+    Head,
+    /// The request's body is coming; perhaps the answer is going.
+    Exchange,
+    Hung,
+    Over,
+}
+
+#[derive(Debug)]
+pub struct ServerConn {
+    pub number: usize,
+    pub link: LinkId,
+    manner: Manner,
+    phase: Phase,
+    pace: Pace,
+    read_at: u64,
+    write_at: u64,
+    input: Vec<u8>,
+    request: Option<usize>,
+    body: Body,
+    body_seen: u64,
+    trailers: Vec<String>,
+    answer: Option<usize>,
+    out: Vec<u8>,
+    out_at: usize,
+    cut: Option<Cut>,
+    closes: bool,
+    tunnels: bool,
+    talker: Option<Talker>,
+    served: u32,
+    idle_close_at: Option<u64>,
+}
+
+impl ServerConn {
+    pub fn new(
+        number: usize,
+        link: LinkId,
+        manner: Manner,
+        kernel: &mut Kernel,
+        oracle: &mut Oracle,
+    ) -> ServerConn {
+        let faulty = manner.faults > 0;
+        let talker = manner.tcp.then(|| Talker::new(oracle, kernel, manner.patient_server, faulty));
+        let mut conn = ServerConn {
+            number,
+            link,
+            manner,
+            phase: Phase::Head,
+            pace: Pace::draw(kernel),
+            read_at: 0,
+            write_at: 0,
+            input: Vec::new(),
+            request: None,
+            body: Body::Done,
+            body_seen: 0,
+            trailers: Vec::new(),
+            answer: None,
+            out: Vec::new(),
+            out_at: 0,
+            cut: None,
+            closes: false,
+            tunnels: false,
+            talker,
+            served: 0,
+            idle_close_at: None,
+        };
+        if kernel.rng.chance(manner.faults / 4) {
+            conn.fail_nameless(kernel, oracle);
+        }
+        conn
+    }
+
+    /// Whether it keeps a connection in deliberate silence.
+    pub fn is_silent(&self) -> bool {
+        self.phase == Phase::Hung
+    }
+
+    /// Fails before it has read anything.
+    fn fail_nameless(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        kernel.trace(format_args!("conn {} fails at once", self.number));
+        match kernel.rng.below(3) {
+            0 => {
+                oracle.cut(None, kernel.now);
+                self.phase = Phase::Over;
+                kernel.peer_close(self.link);
+            }
+            1 => {
+                oracle.cut(None, kernel.now);
+                self.phase = Phase::Over;
+                kernel.peer_abort(self.link);
+            }
+            _ => {
+                oracle.hung(None, kernel.now);
+                self.phase = Phase::Hung;
+            }
+        }
+    }
+
+    pub fn step(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        match self.phase {
+            Phase::Over => return,
+            Phase::Hung => return self.sulk(kernel),
+            Phase::Head | Phase::Exchange => {}
+        }
+        if let Some(talker) = &mut self.talker {
+            talker.step(self.link, kernel, oracle);
+            if talker.over {
+                self.phase = Phase::Over;
+            }
+            return;
+        }
+        if kernel.now >= self.read_at {
+            self.read(kernel, oracle);
+        }
+        if self.phase == Phase::Exchange && kernel.now >= self.write_at {
+            self.write(kernel, oracle);
+        }
+        if self.phase == Phase::Exchange && self.out_at == self.out.len() && self.answer.is_some() {
+            self.finish(kernel, oracle);
+        }
+        self.plan_wake(kernel, oracle);
+    }
+
+    /// Hangs on until the balancer gives up.
+    fn sulk(&mut self, kernel: &mut Kernel) {
+        loop {
+            match kernel.peer_read(self.link, 100_000) {
+                Heard::Data(_) => {}
+                Heard::Nothing => return,
+                Heard::End | Heard::Reset => {
+                    self.phase = Phase::Over;
+                    return kernel.peer_close(self.link);
+                }
+            }
+        }
+    }
+
+    fn plan_wake(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        if self.phase == Phase::Over || self.phase == Phase::Hung || self.talker.is_some() {
+            return;
+        }
+        let mut at = u64::MAX;
+        if kernel.peer_hears(self.link) {
+            at = at.min(self.read_at);
+        }
+        if self.out_at < self.out.len() && kernel.peer_room(self.link) > 0 {
+            at = at.min(self.write_at);
+        }
+        if self.phase == Phase::Head && self.input.is_empty() {
+            if let Some(close_at) = self.idle_close_at {
+                if close_at <= kernel.now && !kernel.peer_hears(self.link) {
+                    kernel.trace(format_args!("conn {} closes idle", self.number));
+                    if self.manner.faults > 0 {
+                        oracle.nameless_cut_at = Some(kernel.now);
+                    }
+                    self.phase = Phase::Over;
+                    return kernel.peer_close(self.link);
+                }
+                at = at.min(close_at);
+            }
+        }
+        if at != u64::MAX {
+            kernel.wake_at(self.link, at.max(kernel.now + 1));
+        }
+    }
+
+    fn read(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        let most = 1 + kernel.rng.below(self.pace.read_most) as usize;
+        self.read_at = kernel.now + kernel.rng.below(self.pace.pause);
+        match kernel.peer_read(self.link, most) {
+            Heard::Data(data) => {
+                self.input.extend(data);
+                self.digest(kernel, oracle);
+            }
+            Heard::Nothing => {}
+            Heard::End | Heard::Reset => {
+                // Whether that was right is for the client of the exchange to say.
+                self.phase = Phase::Over;
+                kernel.peer_close(self.link);
+            }
+        }
+    }
+
+    fn digest(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        if self.phase == Phase::Head {
+            self.note_delivery(oracle);
+            let Some((head, used)) = wire::head(&self.input) else { return };
+            self.input.drain(..used);
+            self.idle_close_at = None;
+            self.phase = Phase::Exchange;
+            if head.first[1] == "/healthcheck" {
+                return self.answer_probe(kernel, oracle);
+            }
+            let request = oracle.check_request(&head, self.number);
+            kernel.trace(format_args!("conn {} has the head of request {request}", self.number));
+            self.request = Some(request);
+            self.body = Body::of(&head).unwrap_or(Body::Done);
+            self.body_seen = 0;
+            self.trailers.clear();
+            self.answer = None;
+            let early = kernel.rng.chance(self.manner.early);
+            let expects = oracle.requests[request].expect;
+            if expects && !early {
+                self.out = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
+                self.out_at = 0;
+            }
+            if early || self.body == Body::Done {
+                self.compose(kernel, oracle, early && self.body != Body::Done);
+            }
+        }
+        self.take_body(kernel, oracle);
+    }
+
+    /// The number stands in the target, so that even a part of a head tells whose it is.
+    fn note_delivery(&self, oracle: &mut Oracle) {
+        let text = String::from_utf8_lossy(&self.input[..self.input.len().min(60)]).into_owned();
+        let Some((_, rest)) = text.split_once(" /r/") else { return };
+        if let Some((id, _)) = rest.split_once('/') {
+            let id = id.parse().unwrap_or_else(|_| panic!("a request's number: {id:?}"));
+            oracle.delivered(id, self.number);
+        }
+    }
+
+    fn take_body(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        let Some(request) = self.request else { return };
+        let mut content = Vec::new();
+        let meant = &oracle.requests[request];
+        if meant.bad_body {
+            // Where it goes wrong is the balancer's to find; nothing complete may come of it.
+            self.input.clear();
+            return;
+        }
+        self.body.take(&mut self.input, &mut content, &mut self.trailers);
+        wire::compare(2 * request as u64, self.body_seen, &content, "request body");
+        self.body_seen += content.len() as u64;
+        assert!(self.body_seen <= meant.body_bytes, "request {request} is too long");
+        if self.body == Body::Done {
+            assert_eq!(self.body_seen, meant.body_bytes, "request {request} is too short");
+            assert_eq!(!self.trailers.is_empty(), meant.trailer, "trailers of request {request}");
+            if !self.tunnels {
+                assert!(self.input.is_empty(), "bytes behind request {request}");
+            }
+            if self.answer.is_none() {
+                self.compose(kernel, oracle, false);
+            }
+        }
+    }
+
+    fn answer_probe(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        let fault = kernel.rng.chance(self.manner.faults);
+        let status = if fault && kernel.rng.chance(500) { 500 } else { 200 };
+        let body = format!("{}\n{}\n", kernel.rng.below(5), kernel.rng.below(100));
+        let length = body.len();
+        self.out = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}").into();
+        self.out_at = 0;
+        self.cut = (fault && status == 200).then_some(Cut::Hang(0));
+        if fault {
+            oracle.fault_at = Some(kernel.now);
+        }
+        self.request = None;
+        self.closes = kernel.rng.chance(500);
+        self.body = Body::Done;
+        self.answer = Some(usize::MAX);
+    }
+
+    /// Writes the answer to the request at hand.
+    fn compose(&mut self, kernel: &mut Kernel, oracle: &mut Oracle, early: bool) {
+        let Some(request) = self.request else { return };
+        let number = oracle.answers.len();
+        let meant = &oracle.requests[request];
+        let rng = &mut kernel.rng;
+        let switches = meant.upgrade && rng.chance(700);
+        let is_head = meant.method == "HEAD";
+        let status = match rng.below(12) {
+            _ if switches => 101,
+            0 => 204,
+            1 => 304,
+            2 => 404,
+            3 => 500,
+            _ => 200,
+        };
+        let bodiless = is_head || matches!(status, 101 | 204 | 304);
+        let most = [1, 200, 3_000, self.manner.body_max][rng.below(4) as usize];
+        let most = if self.pace.write_most < 100 { most.min(400) } else { most };
+        let bytes = if matches!(status, 101 | 204 | 304) { 0 } else { rng.below(most) };
+        let pad_most = if rng.chance(100) { 6_000 } else { 60 };
+        let pad = "p".repeat(rng.below(pad_most) as usize);
+        let framing = if bodiless { 0 } else { rng.below(3) };
+        let trailer = framing == 1 && rng.chance(300);
+        self.closes = framing == 2 || rng.chance(250);
+        let mut head = String::new();
+        for _ in 0..rng.below(3) {
+            if !meant.is_old && rng.chance(400) || rng.chance(50) {
+                head += "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+            }
+        }
+        let version = if framing == 2 && rng.chance(300) { "1.0" } else { "1.1" };
+        head += &format!("HTTP/{version} {status} Reason here\r\nX-Ans: {number}\r\n");
+        head += &format!("X-Answer-Pad: {pad}\r\nKeep-Alive: timeout=5\r\n");
+        if switches {
+            head += "Connection: Upgrade\r\nUpgrade: sim\r\n";
+        } else if self.closes {
+            head += "Connection: X-Hop, close\r\nX-Hop: 1\r\n";
+        } else {
+            head += "Connection: x-hop\r\nX-Hop: 1\r\n";
+        }
+        let coding = if trailer {
+            "Transfer-Encoding: chunked\r\nTrailer: T\r\n"
+        } else {
+            "Transfer-Encoding: chunked\r\n"
+        };
+        match framing {
+            0 if matches!(status, 101 | 204) => {}
+            0 => head += &format!("Content-Length: {bytes}\r\n"),
+            1 => head += coding,
+            _ => {}
+        }
+        head += "\r\n";
+        let mut out = std::mem::take(&mut self.out);
+        out.drain(..self.out_at);
+        self.out_at = 0;
+        let answer_start = out.len();
+        out.extend_from_slice(head.as_bytes());
+        if !bodiless {
+            let content = wire::bytes(2 * number as u64 + 1, bytes);
+            if framing == 1 {
+                chunk(&content, trailer, kernel, &mut out);
+            } else {
+                out.extend(content);
+            }
+        }
+        let bytes = if bodiless { 0 } else { bytes };
+        self.cut = self.draw_cut(kernel, answer_start, out.len());
+        let leftover = self.cut.is_none() && kernel.rng.chance(self.manner.faults / 10);
+        if leftover && framing != 2 && !switches && status != 304 {
+            // Bytes nobody asked for: they are nobody's answer.
+            out.extend_from_slice(b"HTTP/1.1 200 OK\r\nX-Ans: 0\r\nContent-Length: 0\r\n\r\n");
+        }
+        self.out = out;
+        self.write_at = kernel.now + kernel.delay();
+        self.answer = Some(number);
+        self.tunnels = switches;
+        oracle.answers.push(Answer { request, status, bytes, trailer, pad, early, cut: false });
+        kernel.trace(format_args!(
+            "conn {} composes answer {number} to {request}: {status}, {bytes} bytes, framing \
+             {framing}, early {early}, {:?}",
+            self.number, self.cut
+        ));
+    }
+
+    fn draw_cut(&self, kernel: &mut Kernel, start: usize, end: usize) -> Option<Cut> {
+        if !kernel.rng.chance(self.manner.faults) {
+            return None;
+        }
+        let at = match kernel.rng.below(3) {
+            0 => start,
+            1 => start + kernel.rng.below(60) as usize,
+            _ => start + kernel.rng.below((end - start) as u64) as usize,
+        };
+        let at = at.min(end - 1);
+        Some([Cut::Close(at), Cut::Reset(at), Cut::Hang(at)][kernel.rng.below(3) as usize])
+    }
+
+    fn write(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        let limit = match self.cut {
+            Some(Cut::Close(at) | Cut::Reset(at) | Cut::Hang(at)) => at,
+            None => self.out.len(),
+        };
+        let most = 1 + kernel.rng.below(self.pace.write_most) as usize;
+        let end = limit.min(self.out_at + most);
+        if end > self.out_at {
+            let Some(count) = kernel.peer_write(self.link, &self.out[self.out_at..end]) else {
+                self.phase = Phase::Over;
+                return kernel.peer_close(self.link);
+            };
+            self.out_at += count;
+            self.write_at = kernel.now + kernel.rng.below(self.pace.pause);
+        }
+        if self.out_at == limit
+            && let Some(cut) = self.cut
+        {
+            self.cut_off(cut, kernel, oracle);
+        }
+    }
+
+    fn cut_off(&mut self, cut: Cut, kernel: &mut Kernel, oracle: &mut Oracle) {
+        kernel.trace(format_args!("conn {}: {cut:?}", self.number));
+        if let Some(answer) = self.answer.and_then(|answer| oracle.answers.get_mut(answer)) {
+            answer.cut = true;
+        }
+        self.phase = Phase::Over;
+        match cut {
+            Cut::Close(_) => {
+                oracle.cut(self.request, kernel.now);
+                kernel.peer_close(self.link);
+            }
+            Cut::Reset(_) => {
+                oracle.cut(self.request, kernel.now);
+                kernel.peer_abort(self.link);
+            }
+            Cut::Hang(_) => {
+                oracle.hung(self.request, kernel.now);
+                self.phase = Phase::Hung;
+            }
+        }
+    }
+
+    /// The answer has gone out whole.
+    fn finish(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        if self.tunnels {
+            let (patient, faulty) = (self.manner.patient_server, self.manner.faults > 0);
+            let mut talker = Talker::new(oracle, kernel, patient, faulty);
+            talker.hear(&std::mem::take(&mut self.input), oracle);
+            self.talker = Some(talker);
+            return kernel.wake_at(self.link, kernel.now + 1);
+        }
+        if self.body != Body::Done {
+            // An early answer: what else comes is read until the balancer ends it. A server that
+            // closes instead resets what is on its way, its answer perhaps among it.
+            if self.closes && kernel.rng.chance(self.manner.faults) {
+                if let (Some(request), Some(answer)) = (self.request, self.answer) {
+                    oracle.cut(Some(request), kernel.now);
+                    oracle.answers[answer].cut = true;
+                }
+                self.phase = Phase::Over;
+                kernel.peer_close(self.link);
+            }
+            return;
+        }
+        self.served += 1;
+        self.out.clear();
+        self.out_at = 0;
+        self.phase = Phase::Head;
+        if self.closes {
+            self.phase = Phase::Over;
+            return kernel.peer_close(self.link);
+        }
+        if kernel.rng.chance(self.manner.closes_idle) {
+            self.idle_close_at = Some(kernel.now + kernel.delay());
+        }
+        kernel.wake_at(self.link, kernel.now + 1);
+    }
+}
+
+/// Chunks of all sizes, extensions now and then, perhaps a trailer field.
+pub fn chunk(content: &[u8], trailer: bool, kernel: &mut Kernel, out: &mut Vec<u8>) {
+    let mut rest = content;
+    while !rest.is_empty() {
+        let most = if kernel.rng.chance(300) { 20 } else { 9_000 };
+        let count = (1 + kernel.rng.below(most) as usize).min(rest.len());
+        let extension = if kernel.rng.chance(100) { ";x=\"y\"" } else { "" };
+        out.extend_from_slice(format!("{count:x}{extension}\r\n").as_bytes());
+        out.extend_from_slice(&rest[..count]);
+        out.extend_from_slice(b"\r\n");
+        rest = &rest[count..];
+    }
+    out.extend_from_slice(if trailer { b"0\r\nT: v\r\n\r\n" } else { b"0\r\n\r\n" });
+}

@@ -1,0 +1,127 @@
+//! Everything outside the proxy: the kernel, the peers and what they know.
+
+use super::client::Client;
+use super::kernel::{Dice, Event, Kernel, Peer, Port, Stage};
+use super::oracle::Oracle;
+use super::server::{Manner, ServerConn};
+
+/// A pause of the gate, and then some.
+const SHORTAGE_MICROS: u64 = 300_000;
+
+#[derive(Debug)]
+pub struct World {
+    pub kernel: Kernel,
+    pub oracle: Oracle,
+    pub clients: Vec<Client>,
+    pub conns: Vec<ServerConn>,
+    pub manner: Manner,
+    /// Waits without a timeout in a row.
+    pub busy: u32,
+    pub sleeps_for_ever: bool,
+}
+
+impl World {
+    /// The kernel, after what happens meanwhile has happened.
+    pub fn interleave(&mut self) -> &mut Kernel {
+        let permille = self.kernel.style.interleave;
+        if self.kernel.rng.chance(permille) {
+            self.kernel.now += self.kernel.rng.below(20);
+            self.run_due();
+        }
+        &mut self.kernel
+    }
+
+    /// Runs what is due.
+    pub fn run_due(&mut self) {
+        while let Some(event) = self.kernel.due() {
+            self.happen(event);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Arrive(client) => self.clients[client].arrive(&mut self.kernel),
+            Event::Wake(link) => match self.kernel.links[link].peer {
+                Peer::Nobody => {}
+                Peer::Client(client) => {
+                    self.clients[client].step(&mut self.kernel, &mut self.oracle);
+                }
+                Peer::Server(conn) => {
+                    self.conns[conn].step(&mut self.kernel, &mut self.oracle);
+                }
+            },
+            Event::Settle(link) => {
+                if self.kernel.settle(link) {
+                    let number = self.conns.len();
+                    let (kernel, oracle) = (&mut self.kernel, &mut self.oracle);
+                    let conn = ServerConn::new(number, link, self.manner, kernel, oracle);
+                    kernel.links[link].peer = Peer::Server(number);
+                    self.conns.push(conn);
+                    self.kernel.wake_at(link, self.kernel.now + 1);
+                }
+            }
+            Event::Room(link) => self.kernel.room_appears(link),
+            Event::ResetAtProxy(link) => self.kernel.reset_proxy(link),
+            Event::ResetAtPeer(link) => self.kernel.reset_peer(link),
+            Event::Toggle(server) => self.toggle(server),
+            Event::Stop => {
+                self.oracle.stopping = true;
+                self.kernel.stop();
+            }
+        }
+    }
+
+    fn toggle(&mut self, server: usize) {
+        let now = self.kernel.now;
+        let port = match self.kernel.ports[server] {
+            Port::Listens if self.kernel.rng.chance(300) => Port::Swallows,
+            Port::Listens => Port::Refuses,
+            Port::Refuses | Port::Swallows => Port::Listens,
+        };
+        self.kernel.trace(format_args!("server {server}: {port:?}"));
+        self.kernel.ports[server] = port;
+        self.oracle.fault_at = Some(now);
+    }
+
+    pub fn close_listener(&mut self) {
+        self.kernel.listening = false;
+    }
+
+    /// The clock jumps, as after a suspension.
+    pub fn jump(&mut self) {
+        if self.kernel.style.jumps > 0 && self.kernel.rng.chance(20) {
+            self.kernel.style.jumps -= 1;
+            self.kernel.jumped = true;
+            self.kernel.now += self.kernel.rng.below(200_000_000);
+            self.kernel.trace(format_args!("the clock has jumped"));
+        }
+    }
+
+    pub fn clients_are_over(&self) -> bool {
+        self.clients.iter().all(|client| client.over)
+    }
+
+    /// Called when nothing is in the calendar: whoever is not done must have a reason.
+    pub fn look_for_stall(&self) {
+        let unfinished = self.clients.iter().find(|client| !client.over && !client.is_silent());
+        let Some(client) = unfinished else { return };
+        let links = || self.kernel.links.iter();
+        let swallowed = links().any(|link| link.stage == Stage::BlackHole && link.proxy_open);
+        let hung = self.conns.iter().any(|conn| conn.is_silent());
+        let short = self.kernel.shortage_at;
+        let short = short.is_some_and(|at| self.kernel.now < at + SHORTAGE_MICROS);
+        let silent = self.clients.iter().any(|client| client.is_silent() && !client.over);
+        let deaf = self.clients.iter().any(|client| {
+            client.over
+                && client.link.is_some_and(|link| {
+                    let link = &self.kernel.links[link];
+                    link.proxy_open && link.peer_open
+                })
+        });
+        assert!(
+            swallowed || hung || short || silent || deaf,
+            "stall: client {} waits and nothing will happen any more: {client:?}",
+            client.number
+        );
+    }
+}
