@@ -36,9 +36,9 @@ run() {
 # (used), split (keys with more than one server), servers (that answered anything) and failed.
 row() {
     local outcome
-    outcome=$(awk -v ports="$(for name in "${members[@]}"; do echo "${PORT_OF[$name]}"; done)" \
+    outcome=$(awk -v ports="$(for name in "${members[@]}"; do echo -n "${PORT_OF[$name]} "; done)" \
         -v name="$1" -v wanted="$2" '
-        BEGIN { count = split(ports, port, /[ \n]+/) }
+        BEGIN { count = split(ports, port, / +/) }
         $1 == "requests" { n = $2 }
         $1 == "failed" { failed = $2 }
         $1 == "served" { at[$2] = $3; servers++ }

@@ -21,7 +21,7 @@ for name in "${names[@]}"; do port[$name]=$(free_port); done
 
 # up NAME
 up() {
-    AT=${port[$1]} start_scripted "$1" --delay 0.03 --record "$WORK/posts.$1"
+    AT=${port[$1]} start_scripted "$1" --delay 0.1 --record "$WORK/posts.$1"
 }
 
 for name in "${names[@]}"; do up "$name"; done
@@ -79,6 +79,15 @@ rows = [(float(start), float(ms), kind, outcome, ident)
         for start, ms, kind, status, outcome, server, ident in rows]
 
 
+def owner(row):
+    """The fault a request met: the last one before it began, or one that came while it took no
+    longer than any (150 ms) does."""
+    start, end = row[0], row[0] + row[1] / 1000
+    last = max((i for i, (since, _) in enumerate(faults) if since <= start), default=-1)
+    after = faults[last + 1][0] if last + 1 < len(faults) else float("inf")
+    return last + 1 if end >= after and start > after - 0.15 else last
+
+
 def slow(rows, since):
     """How many took long, and how long after the fault the last of them was answered."""
     late = [start + ms / 1000 - since for start, ms, *_ in rows if ms > 250]
@@ -88,12 +97,7 @@ def slow(rows, since):
 print(f"{'fault':17} {'GETs':>5} {'failed':>6} {'POSTs':>6} {'failed':>6} {'twice':>5} "
       f"{'lost':>4} {'slow GETs until':>16} {'slow POSTs until':>17}")
 for index, (since, name) in enumerate(faults):
-    until = faults[index + 1][0] if index + 1 < len(faults) else float("inf")
-    # A request belongs to the fault that it met, which may have come while it was on its way.
-    mine = [row for row in rows if since <= row[0] + row[1] / 1000 and row[0] < until
-            and not (row[0] + row[1] / 1000 > until and row[0] > until - 0.05)]
-    if index:
-        mine = [row for row in mine if row[0] >= since - 0.05]
+    mine = [row for row in rows if owner(row) == index]
     gets = [row for row in mine if row[2] == "get"]
     posts = [row for row in mine if row[2] == "post"]
     failed_gets = sum(row[3] != "ok" for row in gets)

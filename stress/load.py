@@ -59,10 +59,12 @@ class Client(threading.Thread):
 
     def run(self):
         options = self.shared.options
-        due = time.time() + random.random() * 0.05
+        pause = options.clients / options.rate if options.rate else 0
+        # Spread evenly, not in bursts of all clients.
+        due = time.time() - pause * random.random()
         while (number := self.shared.next()) is not None:
-            if options.rate:
-                due = max(due + options.clients / options.rate, time.time() - 0.5)
+            if pause:
+                due = max(due + pause, time.time() - 0.5)
                 if self.shared.stop.wait(max(0, due - time.time())):
                     return
             done = self.exchange(number)
