@@ -11,6 +11,9 @@ ROOT=$(dirname "$STRESS")
 LOADBALANCER=${LOADBALANCER:-target/release/loadbalancer}
 case $LOADBALANCER in /*) ;; *) LOADBALANCER=$ROOT/$LOADBALANCER ;; esac
 
+# No __pycache__ in the repository.
+export PYTHONDONTWRITEBYTECODE=1
+
 SKIPPED=77
 PIDS=()
 FAILURES=0
