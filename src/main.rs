@@ -55,14 +55,18 @@ fn demonstrate(Demo { mut config }: Demo) -> ExitCode {
         BackendSpec::new(Endpoint { host, port: address.port() })
     };
     config.backends = backends.addresses().iter().map(spec).collect();
-    match serve::run(config, |listen| eprint!("{}", demo::advice(listen, &backends))) {
+    // Like `fail` without `eprintln`, which panics when nobody is left to read it.
+    let advise = |listen| {
+        let _ = std::io::stderr().write_all(demo::advice(listen, &backends).as_bytes());
+    };
+    match serve::run(config, advise) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail("demo", &failure, 1),
     }
 }
 
 fn fail(who: &str, error: &dyn Display, code: u8) -> ExitCode {
-    eprintln!("{who}: {error}");
+    let _ = writeln!(std::io::stderr(), "{who}: {error}");
     ExitCode::from(code)
 }
 

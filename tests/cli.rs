@@ -275,6 +275,24 @@ fn an_answer_made_here_has_the_cause_and_the_id_of_its_log_line() {
 }
 
 #[test]
+fn a_refused_request_is_logged_with_what_it_asked() {
+    let directory = TempDir::new();
+    let log = directory.file("access.log", "");
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &["-l", &log]);
+    for (request, line) in [
+        ("GET /a HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n", r#""GET /a HTTP/1.1" 417"#),
+        ("CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", r#""CONNECT x:1 HTTP/1.1" 501"#),
+        ("\r\nnonsense at length\r\n\r\n", r#""nonsense at length" 400"#),
+    ] {
+        std::fs::write(&log, "").expect("the log is emptied");
+        balancer.exchange(request);
+        let logged = log_lines(&log, 1).remove(0);
+        assert!(logged.contains(line), "{line} in {logged}");
+    }
+}
+
+#[test]
 fn the_access_log_is_added_to() {
     let directory = TempDir::new();
     let log = directory.file("access.log", "an old line\n");
@@ -346,4 +364,22 @@ fn without_verbose_requests_print_nothing() {
     let balancer = Balancer::over(&[&backend], &[]);
     assert_eq!(balancer.get("/").status(), 200);
     assert_eq!(balancer.stderr.so_far().join("\n"), balancer.start_line);
+}
+
+#[test]
+fn it_runs_on_when_nobody_reads_what_it_prints() {
+    let backend = Backend::named("a");
+    let mut command = common::binary();
+    command.args(["127.0.0.1:0", &backend.argument(), "-v", "-c", "20ms"]);
+    command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("starting it");
+    drop(child.stderr.take());
+    let mut ended = None;
+    wait_until("some probes, or the end", || {
+        ended = child.try_wait().expect("looking after it");
+        ended.is_some() || backend.probes().len() >= 3
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    assert_eq!(ended, None, "it ended because nobody reads its standard error");
 }

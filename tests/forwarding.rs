@@ -646,3 +646,144 @@ fn a_bare_port_is_a_server_on_this_machine() {
     assert!(balancer.start_line.contains("(all interfaces)"), "{}", balancer.start_line);
     assert_eq!(balancer.get("/").text(), "a");
 }
+
+#[test]
+fn an_old_client_is_told_of_no_transfer_coding_even_without_a_body() {
+    for (method, answer) in [
+        ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    ] {
+        let answer = got(&format!("{method} / HTTP/1.0\r\n\r\n"), answer);
+        assert_eq!(answer.field("Transfer-Encoding"), None, "{method}: {}", answer.head);
+    }
+}
+
+#[test]
+fn an_old_server_that_keeps_its_connection_is_asked_on_it_again() {
+    let backend = Backend::start(|_| {
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx".to_vec()
+    });
+    let balancer = Balancer::over(&[&backend], &[]);
+    for _ in 0..3 {
+        assert_eq!(balancer.get("/").text(), "x");
+    }
+    assert_eq!(backend.connections(), 1);
+}
+
+#[test]
+fn response_heads_are_forwarded_at_their_limits_and_answered_502_past_them() {
+    let of_bytes = |bytes: usize| {
+        let (start, end) = ("HTTP/1.1 200 OK\r\nX-Long: ", "\r\nContent-Length: 0\r\n\r\n");
+        format!("{start}{}{end}", "a".repeat(bytes - start.len() - end.len()))
+    };
+    let of_fields = |count: usize| {
+        let lines: String = (1..count).map(|number| format!("X-{number}: y\r\n")).collect();
+        format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 0\r\n\r\n")
+    };
+    for (name, answer, status) in [
+        ("12 KiB", of_bytes(12 * 1024), 200),
+        ("12 KiB and a byte", of_bytes(12 * 1024 + 1), 502),
+        ("100 fields", of_fields(100), 200),
+        ("101 fields", of_fields(101), 502),
+    ] {
+        let request = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(got(request, answer).status(), status, "{name}");
+    }
+}
+
+#[test]
+fn bytes_sent_right_behind_an_upgrade_reach_the_server_behind_it() {
+    let backend = Backend::raw(|peer| {
+        if peer.head().is_some() {
+            peer.send(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+            );
+            let early = peer.exactly(5);
+            peer.send(early);
+        }
+    });
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.send(format!("{UPGRADE}early"));
+    assert_eq!(client.response().status(), 101);
+    assert_eq!(client.exactly(5), b"early");
+}
+
+#[test]
+fn behind_a_dual_stack_listener_clients_keep_their_plain_address() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::start(&["0", &backend.argument(), "--health", "off"]);
+    assert_eq!(balancer.get("/").status(), 200);
+    assert_eq!(backend.requests()[0].field("X-Forwarded-For"), Some("127.0.0.1"));
+}
+
+#[test]
+fn ipv6_clients_are_served_where_there_is_ipv6() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        println!("skipped: no IPv6 here");
+        return;
+    }
+    let backend = Backend::named("a");
+    let balancer = Balancer::start(&["[::1]:0", &backend.argument(), "--health", "off"]);
+    assert!(balancer.address().is_ipv6(), "{}", balancer.start_line);
+    assert_eq!(balancer.get("/").text(), "a");
+    assert_eq!(backend.requests()[0].field("X-Forwarded-For"), Some("::1"));
+}
+
+#[test]
+fn every_split_of_a_request_gives_the_same_request() {
+    let whole = "POST /s?q HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 3;e\r\nabc\r\n0\r\nT: u\r\n\r\n";
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    for at in 1..whole.len() {
+        let (first, second) = whole.split_at(at);
+        client.send(first);
+        // Another connection's exchange in between: the first part has been read by then.
+        assert_eq!(balancer.get("/between").status(), 200);
+        client.send(second);
+        assert_eq!(client.response().text(), "a", "split at {at}");
+    }
+    let requests = backend.requests();
+    let ours: Vec<&Message> =
+        requests.iter().filter(|request| request.target() == "/s?q").collect();
+    assert_eq!(ours.len(), whole.len() - 1);
+    for (at, request) in ours.iter().enumerate() {
+        assert_eq!(request.text(), "abc", "split at {}", at + 1);
+        assert_eq!(request.trailers, "T: u\r\n", "split at {}", at + 1);
+    }
+}
+
+#[test]
+fn every_split_of_a_response_gives_the_same_response() {
+    let whole = "HTTP/1.1 103 Early Hints\r\nL: m\r\n\r\nHTTP/1.1 200 OK\r\nX: y\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n3;e\r\nabc\r\n0\r\nT: u\r\n\r\n";
+    let gate = Gate::new();
+    let passed = gate.clone();
+    let backend = Backend::raw(move |peer| {
+        while let Some(request) = peer.request() {
+            if request.target() == "/between" {
+                peer.send(ok("between"));
+                continue;
+            }
+            let at = request.target()[1..].parse().expect("a place");
+            let (first, second) = whole.split_at(at);
+            peer.send(first);
+            passed.pass();
+            peer.send(second);
+        }
+    });
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    for at in 1..whole.len() {
+        client.send(format!("GET /{at} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        // Another exchange in between: the first part has most likely been read by then.
+        assert_eq!(balancer.get("/between").text(), "between");
+        gate.let_pass(1);
+        assert_eq!(client.response().status(), 103, "split at {at}");
+        let answer = client.response();
+        assert_eq!((answer.status(), answer.text().as_str()), (200, "abc"), "split at {at}");
+        assert_eq!(answer.trailers, "T: u\r\n", "split at {at}");
+    }
+}

@@ -394,3 +394,63 @@ fn bytes_nobody_asked_for_are_no_answer_to_the_next_client() {
         assert_eq!(balancer.get("/").text(), "asked");
     }
 }
+
+#[test]
+fn a_put_that_one_server_drops_reaches_another_whole() {
+    for (name, head, body) in [
+        ("length", "Content-Length: 500", "x".repeat(500)),
+        ("chunked", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\nT: u\r\n\r\n".to_owned()),
+    ] {
+        let dropping = Backend::raw(|peer| drop(peer.request()));
+        let good = Backend::named("good");
+        let balancer = Balancer::over(&[&dropping, &good], &["-s", "first"]);
+        let request = format!("PUT / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n{body}");
+        assert_eq!(balancer.exchange(request).text(), "good", "{name}");
+        let got = good.requests().remove(0);
+        assert_eq!(String::from_utf8_lossy(&got.coded), body, "{name}");
+    }
+}
+
+#[test]
+fn a_put_too_large_to_be_held_is_not_repeated() {
+    let dropping = Backend::raw(|peer| {
+        let _ = peer.head();
+        let _ = peer.exactly(1_000_000);
+    });
+    let good = Backend::named("good");
+    let balancer = Balancer::over(&[&dropping, &good], &["-s", "first"]);
+    let mut client = balancer.connect();
+    client.send("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+    client.send(vec![b'x'; 1_000_000]);
+    assert_eq!(client.response().status(), 502);
+    assert!(good.requests().is_empty());
+}
+
+#[test]
+fn a_get_whose_answer_has_begun_is_not_repeated() {
+    let breaking = Backend::raw(|peer| {
+        if peer.request().is_some() {
+            peer.send("HTTP/1.1 200");
+        }
+    });
+    let good = Backend::named("good");
+    let balancer = Balancer::over(&[&breaking, &good], &["-s", "first"]);
+    assert_eq!(balancer.get("/").status(), 502);
+    assert!(good.requests().is_empty());
+}
+
+#[test]
+fn a_get_after_an_interim_response_is_not_repeated() {
+    let breaking = Backend::raw(|peer| {
+        if peer.request().is_some() {
+            peer.send("HTTP/1.1 102 Processing\r\n\r\n");
+        }
+    });
+    let good = Backend::named("good");
+    let balancer = Balancer::over(&[&breaking, &good], &["-s", "first"]);
+    let mut client = balancer.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response().status(), 102);
+    assert_eq!(client.response().status(), 502);
+    assert!(good.requests().is_empty());
+}

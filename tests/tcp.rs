@@ -115,12 +115,12 @@ fn never_more_than_n_sessions_are_at_the_servers() {
     });
     let balancer = over(&[&backend], &["-N", "2"]);
     let mut clients: Vec<Peer> = (0..6).map(|_| balancer.connect()).collect();
-    for at in 0..clients.len() {
+    for (at, client) in clients.iter_mut().enumerate() {
         // Heard: so it is at the server, and with it one more at most.
-        assert_eq!(clients[at].exactly(1), b"x");
+        assert_eq!(client.exactly(1), b"x");
         assert!(backend.connections() <= at + 2, "{} at {at}", backend.connections());
-        clients[at].half_close();
-        clients[at].expect_end();
+        client.half_close();
+        client.expect_end();
     }
 }
 
@@ -167,6 +167,15 @@ fn health_is_checked_by_connecting() {
     let balancer = Balancer::probing(&[&backend], &["-m", "tcp", "-c", "20ms"]);
     wait_until("some probes", || backend.connections() >= 4);
     assert_eq!(balancer.stderr.with(" down: "), Vec::<String>::new());
+}
+
+#[test]
+fn a_session_whose_client_says_nothing_gets_its_server() {
+    let backend = Backend::raw(|peer| peer.send("hello"));
+    let balancer = over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.half_close();
+    assert_eq!(client.rest(), b"hello");
 }
 
 #[test]

@@ -474,13 +474,9 @@ fn functions(source: &Source) -> Vec<(String, usize, usize)> {
                         found.push((name, first, number + 1 - first));
                     }
                 }
-                ';' if open.last().is_none_or(|(_, _, outside)| *outside < depth) => {
-                    // Of a trait, without a body; a `;` in an array type changes nothing, as the
-                    // name is set once more by the next function.
-                    if line.code.trim_end().ends_with(';') {
-                        named = None;
-                    }
-                }
+                // Of a trait, without a body. The `;` of an array type is not the line's last, and
+                // if it is, the name is set again by the next function.
+                ';' if line.code.trim_end().ends_with(';') => named = None,
                 _ => {}
             }
         }

@@ -192,7 +192,8 @@ impl<N: Net> Proxy<N> {
             return Ok(Plan::tunnel(route::hash_of_address(client.ip)));
         }
         let bytes = client.conn.end.inbox.data();
-        self.heads.recall_request(key, bytes);
+        let complete = self.heads.recall_request(key, bytes);
+        assert!(complete, "a head that was accepted is still there");
         let field = self.config.hash_field.as_deref().unwrap_or_default();
         let by = HashBy { strategy: self.config.strategy, field, client: client.ip };
         route::plan(bytes, &self.heads.request, &by)

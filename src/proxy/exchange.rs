@@ -98,12 +98,9 @@ impl Heads {
         parse
     }
 
-    /// The same for a head known to be complete, unless it was the last one parsed.
-    pub fn recall_request(&mut self, client: ClientKey, bytes: &[u8]) {
-        if self.request_of != Some(client) {
-            let parse = self.read_request(client, bytes);
-            assert!(parse == Parse::Complete, "a head that was accepted is still there");
-        }
+    /// The same, unless that head was the last one parsed; whether it is complete.
+    pub fn recall_request(&mut self, client: ClientKey, bytes: &[u8]) -> bool {
+        self.request_of == Some(client) || self.read_request(client, bytes) == Parse::Complete
     }
 }
 
@@ -286,7 +283,8 @@ impl<S: Socket> Exchange<'_, S> {
     /// inbox until the response begins, so that it can be sent again.
     fn forward_request(&mut self) -> Result<bool, Trouble> {
         let inbox = &mut self.client.end.inbox;
-        self.heads.recall_request(self.pair.client, inbox.data());
+        let complete = self.heads.recall_request(self.pair.client, inbox.data());
+        assert!(complete, "a head that was accepted is still there");
         let context = RequestContext {
             client: self.client_ip,
             default_host: self.host,

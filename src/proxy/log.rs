@@ -31,7 +31,8 @@ impl<N: Net> Proxy<N> {
         self.config.verbose || self.config.access_log.is_some()
     }
 
-    /// Notes what the logs need of the request whose head was read last, which is `key`'s.
+    /// Notes what the logs need of the request at the start of `key`'s inbox: its head, or the
+    /// first line of what is none.
     pub(super) fn note(&mut self, key: ClientKey) -> Option<Box<Noted>> {
         if !self.is_logging() {
             return None;
@@ -40,16 +41,14 @@ impl<N: Net> Proxy<N> {
         let bytes = self.clients.get(key)?.conn.end.inbox.data();
         Some(Box::new(match self.config.mode {
             Mode::Tcp => Noted::without_head(id, b"TCP"),
-            Mode::Http | Mode::Redirect => Noted::of(id, bytes, &self.heads.request),
+            Mode::Http | Mode::Redirect if self.heads.recall_request(key, bytes) => {
+                Noted::of(id, bytes, &self.heads.request)
+            }
+            Mode::Http | Mode::Redirect => {
+                let line = bytes.split(|byte| b"\r\n".contains(byte)).find(|line| !line.is_empty());
+                Noted::without_head(id, line.unwrap_or_default())
+            }
         }))
-    }
-
-    /// The same for a request that could not be read.
-    pub(super) fn note_unread(&mut self) -> Option<Box<Noted>> {
-        if !self.is_logging() {
-            return None;
-        }
-        Some(Box::new(Noted::without_head(self.request_id(), b"")))
     }
 
     /// One request is over.

@@ -15,7 +15,7 @@ use crate::observe::{End, Record};
 use std::io;
 use std::time::Duration;
 
-/// Rounds of a step before others get their turn: at 16 KiB a round and direction.
+/// Rounds of a step before others get their turn: at one buffer a round and direction.
 const ROUNDS_MAX: usize = 4;
 
 impl<N: Net> Proxy<N> {
@@ -170,7 +170,13 @@ impl<N: Net> Proxy<N> {
             self.blame(pair, trouble);
         }
         match verdict {
-            Verdict::Park => Next::Park,
+            Verdict::Park => {
+                // The client's side is settled with the client; what waits must not hold more.
+                self.with_exchange(pair, |exchange, _| {
+                    exchange.upstream.conn.settle(exchange.pool);
+                });
+                Next::Park
+            }
             Verdict::Finish => self.finish(key, pair, None),
             Verdict::FinishEarly => self.finish(key, pair, Some(After::Linger)),
             Verdict::Retry => self.retry(key, pair),

@@ -5,8 +5,10 @@ use crate::http::body::Body;
 use crate::http::chunked::{Malformed, Piece};
 use crate::http::forward::Recode;
 
-/// Room a chunk needs beside its data: four digits of size (a buffer is 16 KiB), two CRLF.
+/// Room a chunk needs beside its data: four digits of size, two CRLF.
 const CHUNK_FRAMING: usize = 8;
+
+const _: () = assert!(crate::base::buffer::LARGE_BYTES <= 0xffff, "four digits are enough");
 
 /// What ends a chunked body that has no trailer section (RFC 9112 §7.1).
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";

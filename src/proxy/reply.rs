@@ -121,7 +121,7 @@ impl<N: Net> Proxy<N> {
 
     /// The same where the rest of the client's bytes cannot be trusted or used.
     pub(super) fn refuse(&mut self, key: ClientKey, answer: Answer<'_>) -> Next {
-        let record = Record { noted: self.note_unread(), ..self.record(key) };
+        let record = Record { noted: self.note(key), ..self.record(key) };
         self.answer(key, None, answer, record)
     }
 }

@@ -129,7 +129,8 @@ impl<S: Socket> Exchange<'_, S> {
             .map_err(|refusal| Trouble::UpstreamMalformed(refusal.reason))?;
         let recode = match (body, plan.version) {
             (Body::UntilClose, Version::Http11) => Recode::Enchunk,
-            (Body::Chunked(_), Version::Http10) => Recode::Dechunk,
+            // Without a body too: HTTP/1.0 knows no transfer coding (RFC 9112 §6.1).
+            (Body::Chunked(_) | Body::Empty, Version::Http10) => Recode::Dechunk,
             (Body::Empty | Body::Length(_) | Body::Chunked(_) | Body::UntilClose, _) => {
                 Recode::Keep
             }

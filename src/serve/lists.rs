@@ -1,7 +1,7 @@
 //! The backends of the command line and of the list file: read, looked up, and read again when
 //! the file changes.
 
-use super::Failure;
+use super::{Failure, say};
 use crate::config::list::{FILE_BYTES_MAX, List};
 use crate::config::{BackendSpec, Config, quote};
 use crate::net::background::Task;
@@ -55,17 +55,17 @@ impl Lists {
         let mut reading = match read(&config.backends, file.as_deref()) {
             Ok(reading) => reading,
             Err(problem) => {
-                eprintln!("loadbalancer: {problem}");
+                say(format_args!("loadbalancer: {problem}"));
                 look_up(&config.backends)
             }
         };
         for warning in &reading.warnings {
-            eprintln!("loadbalancer: {warning}");
+            say(format_args!("loadbalancer: {warning}"));
         }
         reading.members.retain(|member| !member.addresses.is_empty());
         if reading.members.is_empty() {
             let status = config.all_down_status;
-            eprintln!("loadbalancer: no backend yet: every request is answered {status}");
+            say(format_args!("loadbalancer: no backend yet: every request is answered {status}"));
         }
         let given = config.backends.clone();
         let (unknown, told) = (reading.unknown, reading.warnings);

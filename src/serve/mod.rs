@@ -12,7 +12,7 @@ use lists::Lists;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
@@ -50,7 +50,7 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
     let address = listener.local_addr().map_err(system)?;
     let mut kernel = Kernel::new(access).map_err(system)?;
     kernel.listen(&mut listener).map_err(system)?;
-    eprintln!("{}", start_line(&config, address, &members));
+    say(format_args!("{}", start_line(&config, address, &members)));
     listening(address);
     let seed = listen::seed();
     let mut proxy = Proxy::new(kernel, listener, config, members, limits, error_pages, seed);
@@ -114,11 +114,11 @@ fn limits(config: &Config) -> Limits {
     let free = files.saturating_sub(DESCRIPTORS_RESERVED).clamp(2, 2_000_000) as usize;
     let pairs_max = config.pairs_max.map_or(free / 2, |pairs| pairs as usize);
     if pairs_max > free / 2 {
-        eprintln!(
+        say(format_args!(
             "loadbalancer: -N {pairs_max} needs more open files than the limit of {files} carries; \
              raise it (ulimit -n) or lower -N below {}",
             free / 2 + 1
-        );
+        ));
     }
     let clients_max = free - pairs_max.min(free / 2);
     Limits { pairs_max, clients_max }
@@ -133,6 +133,11 @@ fn cannot_listen(config: &Config, error: &io::Error) -> Failure {
         _ => "choose another address",
     };
     Failure(format!("cannot listen on {address}: {error}: {mend}"))
+}
+
+/// One line on standard error. Not `eprintln`, which panics when nobody is left to read it.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// The one line that says where, how and over what.
