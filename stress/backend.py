@@ -1,0 +1,195 @@
+"""A scripted backend: answers that can be checked, and a record of every POST acted upon.
+
+GET /big/N        N bytes that follow from the path
+GET anything      a short body that follows from the path
+POST anything     reads the body, appends the field X-Id to the record, answers the body's hash
+GET /healthcheck  "0\n0\n"
+
+A POST is in the record before its answer is sent: an id that is there twice was done twice.
+SIGTERM closes the listening socket, finishes what is in flight and ends.
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import signal
+import socketserver
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
+
+BIG_BYTES_MAX = 64 << 20
+
+
+def body_of(path):
+    """What GET `path` is answered; the client computes the same."""
+    if path.startswith("/big/"):
+        return stream(path, min(int(path.split("/")[2]), BIG_BYTES_MAX))
+    return f"{path} {hashlib.sha256(path.encode()).hexdigest()}\n".encode()
+
+
+def stream(path, size):
+    block = hashlib.sha512(path.encode()).digest() * 64
+    return (block * (size // len(block) + 1))[:size]
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 120
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def do_GET(self):
+        if self.path == "/healthcheck":
+            return self.answer(b"0\n0\n")
+        self.pause()
+        body = body_of(self.path)
+        if self.path.startswith("/big/") and len(self.path) % 2:
+            return self.answer_chunked(body)
+        return self.answer(body)
+
+    def do_POST(self):
+        body = self.read_body()
+        self.server.acted(self.headers.get("X-Id", "?"))
+        self.pause()
+        self.answer(hashlib.sha256(body).hexdigest().encode() + b"\n")
+
+    def read_body(self):
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.exactly(int(self.headers.get("Content-Length", 0)))
+        pieces = []
+        while True:
+            size = int(self.rfile.readline().split(b";")[0], 16)
+            piece = self.exactly(size)
+            if size == 0:
+                while self.rfile.readline() not in (b"\r\n", b""):
+                    pass
+                return b"".join(pieces)
+            self.rfile.readline()
+            pieces.append(piece)
+
+    def exactly(self, size):
+        """A body cut short was not acted upon."""
+        data = self.rfile.read(size)
+        if len(data) < size:
+            raise ConnectionResetError("the body was cut short")
+        return data
+
+    def pause(self):
+        if self.server.delay:
+            time.sleep(self.server.delay * random.uniform(0.5, 1.5))
+
+    def head(self):
+        self.send_response(200)
+        self.send_header("X-Served-By", str(self.server.server_address[1]))
+
+    def finish_head(self):
+        if self.server.draining:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def answer(self, body):
+        self.head()
+        self.send_header("Content-Length", str(len(body)))
+        self.finish_head()
+        self.wfile.write(body)
+
+    def answer_chunked(self, body):
+        self.head()
+        self.send_header("Transfer-Encoding", "chunked")
+        self.finish_head()
+        for start in range(0, len(body), 50_000):
+            piece = body[start:start + 50_000]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def handle_one_request(self):
+        self.server.idle.add(self.connection)
+        try:
+            super().handle_one_request()
+        except (ConnectionError, TimeoutError, ValueError):
+            self.close_connection = True
+        finally:
+            self.server.idle.discard(self.connection)
+
+    def parse_request(self):
+        # The request has begun: a drain waits for its end.
+        self.server.idle.discard(self.connection)
+        return super().parse_request()
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def __init__(self, port, record, delay):
+        super().__init__(("127.0.0.1", port), Handler)
+        self.record = record and os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.delay = delay
+        self.draining = False
+        self.idle = set()
+        self.busy = 0
+        self.lock = threading.Lock()
+
+    def acted(self, ident):
+        if self.record:
+            os.write(self.record, f"{ident}\n".encode())
+
+    def process_request_thread(self, request, address):
+        with self.lock:
+            self.busy += 1
+        try:
+            super().process_request_thread(request, address)
+        finally:
+            with self.lock:
+                self.busy -= 1
+
+    def handle_error(self, request, address):
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, address)
+
+    def drain(self):
+        """As a server that is shut down politely does: no new connections, idle ones closed."""
+        self.draining = True
+        self.server_close()
+        ends = time.monotonic() + 2
+        while self.busy > 0 and time.monotonic() < ends:
+            for connection in list(self.idle):
+                self.idle.discard(connection)
+                try:
+                    connection.shutdown(2)
+                except OSError:
+                    pass
+            time.sleep(0.01)
+        os._exit(0)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=0, help="0: a free one")
+    parser.add_argument("--record", help="file for the ids of the POSTs acted upon")
+    parser.add_argument("--delay", type=float, default=0, help="seconds per answer, about")
+    options = parser.parse_args()
+    server = Server(options.port, options.record, options.delay)
+
+    def terminate(*_):
+        threading.Thread(target=server.drain).start()
+
+    signal.signal(signal.SIGTERM, terminate)
+    print(f"backend: listening on http://127.0.0.1:{server.server_address[1]}",
+          file=sys.stderr, flush=True)
+    try:
+        server.serve_forever(0.1)
+    except (OSError, ValueError):
+        # The listening socket was closed by the drain, which ends the process.
+        time.sleep(5)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+# Sourced by every script here: find the program, start servers and a balancer on free loopback
+# ports, wait until they listen, and end all of them, whatever happens.
+#
+# A script says `limit SECONDS "$@"` right behind sourcing this: its longest time. It also prints
+# the script's usage, the comment at its top, for --help.
+
+set -u -o pipefail
+
+STRESS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(dirname "$STRESS")
+LOADBALANCER=${LOADBALANCER:-target/release/loadbalancer}
+case $LOADBALANCER in /*) ;; *) LOADBALANCER=$ROOT/$LOADBALANCER ;; esac
+
+# No __pycache__ in the repository.
+export PYTHONDONTWRITEBYTECODE=1
+
+SKIPPED=77
+PIDS=()
+FAILURES=0
+
+# limit SECONDS ARGUMENTS…: usage when asked for, then the whole script under a time limit.
+limit() {
+    local seconds=$1
+    shift
+    local word
+    for word in "$@"; do
+        case $word in
+            -h | --help) usage; exit 0 ;;
+            -*) echo "$(basename "$0"): unknown option $word; see --help" >&2; exit 2 ;;
+        esac
+    done
+    if [ -z "${STRESS_LIMITED:-}" ]; then
+        STRESS_LIMITED=1 exec timeout -k 10 "$seconds" bash "$0" "$@"
+    fi
+    unset STRESS_LIMITED
+    WORK=$(mktemp -d "${TMPDIR:-/tmp}/stress.XXXXXX")
+    trap finish EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    if [ ! -x "$LOADBALANCER" ]; then
+        echo "building $LOADBALANCER" >&2
+        (cd "$ROOT" && cargo build --release >&2) || exit 1
+        [ -x "$LOADBALANCER" ] || die "there is no $LOADBALANCER; set LOADBALANCER"
+    fi
+}
+
+# The comment at the top of the script.
+usage() {
+    sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"
+}
+
+die() {
+    echo "$(basename "$0"): $*" >&2
+    exit 1
+}
+
+# number NAME VALUE [LEAST]: refuses what is not a whole number.
+number() {
+    case $2 in '' | *[!0-9]*) echo "$(basename "$0"): $1 must be a whole number, not '$2'" >&2; exit 2 ;; esac
+    [ "$2" -ge "${3:-1}" ] || { echo "$(basename "$0"): $1 must be at least ${3:-1}" >&2; exit 2; }
+}
+
+# need PROGRAM PACKAGE: or the script is skipped.
+need() {
+    command -v "$1" >/dev/null && return
+    echo "SKIPPED: $1 is not installed (Debian: apt-get install $2)"
+    exit $SKIPPED
+}
+
+# fail WORDS…: remembers and prints a failure.
+fail() {
+    FAILURES=$((FAILURES + 1))
+    echo "FAIL: $*"
+}
+
+# check WORDS… CONDITION: the last argument is a test expression, evaluated by awk.
+check() {
+    local condition=${*: -1}
+    set -- "${@:1:$#-1}"
+    if [ "$(awk "BEGIN { print ($condition) ? 1 : 0 }" </dev/null)" = 1 ]; then
+        echo "OK: $*"
+    else
+        fail "$* (wanted: $condition)"
+    fi
+}
+
+# The script's last line and exit code. A balancer that panicked or ended by itself is a failure.
+verdict() {
+    if [ -n "${LB_PID:-}" ] && ! kill -0 "$LB_PID" 2>/dev/null; then
+        fail "the balancer has ended by itself"
+    fi
+    if grep -q panicked "$WORK"/*.err 2>/dev/null; then
+        fail "a panic: $(grep -h -m1 -A1 panicked "$WORK"/*.err | tr '\n' ' ')"
+    fi
+    if [ "$FAILURES" -gt 0 ]; then
+        for err in "$WORK"/balancer*.err; do
+            [ -e "$err" ] && { echo "--- the last lines of $(basename "$err"):"; tail -n 15 "$err"; }
+        done
+        echo "FAIL"
+        exit 1
+    fi
+    echo "OK"
+    exit 0
+}
+
+# spawn NAME COMMAND…: in the background, output in $WORK/NAME.out and .err; sets PID.
+spawn() {
+    local name=$1
+    shift
+    "$@" >>"$WORK/$name.out" 2>>"$WORK/$name.err" </dev/null &
+    PID=$!
+    PIDS+=("$PID")
+}
+
+# await SECONDS COMMAND…: until the command succeeds.
+await() {
+    local ends=$(($(millis) + $1 * 1000))
+    shift
+    until "$@"; do
+        [ "$(millis)" -lt "$ends" ] || return 1
+        sleep 0.02
+    done
+}
+
+millis() {
+    local now=${EPOCHREALTIME/[.,]/}
+    echo $((now / 1000))
+}
+
+# The clock of the Python programs here, in seconds.
+now() {
+    echo "${EPOCHREALTIME/,/.}"
+}
+
+# start_listening NAME COMMAND…: spawns what prints "listening on …:PORT"; sets PID and PORT_OF[NAME].
+declare -A PORT_OF=() PID_OF=()
+start_listening() {
+    local name=$1
+    : >"$WORK/$name.err"
+    spawn "$@"
+    PID_OF[$name]=$PID
+    if ! await 10 grep -q 'listening on ' "$WORK/$name.err"; then
+        cat "$WORK/$name.err" >&2
+        die "$name did not start"
+    fi
+    PORT_OF[$name]=$(sed -n 's/.*listening on [^ ]*:\([0-9][0-9]*\).*/\1/p;T;q' "$WORK/$name.err")
+}
+
+# start_httpserver NAME [OPTIONS…]: a demo backend; port $AT, or a free one.
+start_httpserver() {
+    local name=$1
+    shift
+    start_listening "$name" "$LOADBALANCER" httpserver "127.0.0.1:${AT:-0}" "$@"
+}
+
+# start_scripted NAME [OPTIONS…]: a scripted backend, see backend.py; port $AT, or a free one.
+start_scripted() {
+    local name=$1
+    shift
+    start_listening "$name" python3 "$STRESS/backend.py" --port "${AT:-0}" "$@"
+}
+
+# start_balancer [OPTIONS…]: sets LB_PID, LB_PORT and URL. Every option is the program's own.
+start_balancer() {
+    start_listening balancer "$LOADBALANCER" "127.0.0.1:${LISTEN:-0}" "$@"
+    LB_PID=${PID_OF[balancer]}
+    LB_PORT=${PORT_OF[balancer]}
+    URL=http://127.0.0.1:$LB_PORT
+}
+
+# The addresses of the named servers.
+addresses() {
+    local name
+    for name in "$@"; do
+        echo "127.0.0.1:${PORT_OF[$name]}"
+    done
+}
+
+# A port for a server that will be restarted on it: below the range from which the kernel takes
+# ports for outgoing connections, so that nobody takes it meanwhile.
+free_port() {
+    python3 -c '
+import random, socket
+while True:
+    port = random.randrange(12000, 32000)
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        print(port)
+        break'
+}
+
+# stop PID…: ends processes of ours and waits until they are gone; by force after 3 seconds.
+stop() {
+    local pid
+    for pid in "$@"; do
+        kill -TERM "$pid" 2>/dev/null
+        kill -CONT "$pid" 2>/dev/null
+    done
+    for pid in "$@"; do
+        await 3 is_gone "$pid" || kill -KILL "$pid" 2>/dev/null
+        wait "$pid" 2>/dev/null
+    done
+}
+
+is_gone() {
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+    [[ $stat == *") Z "* ]]
+}
+
+# kill_hard PID: SIGKILL, and gone when this returns.
+kill_hard() {
+    kill -KILL "$1" 2>/dev/null
+    wait "$1" 2>/dev/null
+}
+
+finish() {
+    local code=$?
+    trap - EXIT
+    trap '' INT TERM
+    if [ "${#PIDS[@]}" -gt 0 ]; then
+        stop "${PIDS[@]}"
+    fi
+    [ -n "${STRESS_KEEP:-}" ] && echo "kept: $WORK" >&2 || rm -rf "$WORK"
+    exit "$code"
+}
+
+# value NAME FILE: the figure NAME of a report by load.py.
+value() {
+    awk -v name="$1" '$1 == name { print $2; exit }' "$2"
+}
