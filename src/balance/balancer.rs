@@ -56,7 +56,8 @@ impl Candidate {
         self.standing == Standing::Serving && self.up && !self.is_full()
     }
 
-    fn is_full(&self) -> bool {
+    /// As many pairs in flight as its own limit allows.
+    pub fn is_full(&self) -> bool {
         self.spec.pairs_max.is_some_and(|max| self.in_flight >= max)
     }
 

@@ -22,7 +22,12 @@ enum State {
         size: u64,
         line: u16,
     },
-    /// In white space or extensions behind the size.
+    /// In white space behind the size: only an extension may follow.
+    Space {
+        size: u64,
+        line: u16,
+    },
+    /// In extensions.
     Extension {
         size: u64,
         line: u16,
@@ -110,9 +115,15 @@ impl Chunked {
 fn after(state: State, byte: u8) -> Result<State, Malformed> {
     Ok(match (state, byte) {
         (State::SizeStart, _) => State::Size { size: digit(0, byte)?, line: 1 },
-        (State::Size { size, .. } | State::Extension { size, .. }, b'\r') => State::SizeLf { size },
-        (State::Size { size, line }, b';' | b' ' | b'\t') => {
+        (
+            State::Size { size, .. } | State::Space { size, .. } | State::Extension { size, .. },
+            b'\r',
+        ) => State::SizeLf { size },
+        (State::Size { size, line } | State::Space { size, line }, b';') => {
             State::Extension { size, line: within(line, LINE_BYTES_MAX)? }
+        }
+        (State::Size { size, line } | State::Space { size, line }, b' ' | b'\t') => {
+            State::Space { size, line: within(line, LINE_BYTES_MAX)? }
         }
         (State::Size { size, line }, _) => {
             State::Size { size: digit(size, byte)?, line: within(line, LINE_BYTES_MAX)? }
@@ -138,7 +149,8 @@ fn after(state: State, byte: u8) -> Result<State, Malformed> {
         (State::TrailerLf { seen }, b'\n') => State::TrailerStart { seen },
         (State::EndLf, b'\n') => State::Ended,
         (
-            State::Extension { .. }
+            State::Space { .. }
+            | State::Extension { .. }
             | State::SizeLf { .. }
             | State::Data { .. }
             | State::DataCr
@@ -221,6 +233,8 @@ mod tests {
             b"1\r\nab\r\n",
             b"1\r\na\n0\r\n",
             b"1\r\na\r0\r\n",
+            b"3 3\r\nabc\r\n",
+            b"3\tx\r\nabc\r\n",
             b"1;\n\r\n",
             b"1;\x00\r\n",
             b"1000000000000000\r\n",

@@ -172,6 +172,10 @@ impl Socket for mio::net::TcpStream {
         }
     }
 
+    fn fault(&mut self) -> Option<io::Error> {
+        self.take_error().unwrap_or_else(Some)
+    }
+
     fn end_output(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }

@@ -37,6 +37,14 @@ impl Admission {
         self.waiting += 1;
     }
 
+    /// A client gives its slot back and becomes the first of the queue: it could not be served
+    /// now, and nobody who came later shall be before it.
+    pub fn step_back(&mut self, client: ClientKey) {
+        self.release();
+        self.queue.push_front(client);
+        self.waiting += 1;
+    }
+
     /// A waiting client left: time-out, or gone.
     pub fn leave(&mut self) {
         assert!(self.waiting > 0, "left a queue nobody waits in");

@@ -202,10 +202,7 @@ impl<N: Net> Proxy<N> {
     /// In the queue only a fault is listened for; the next step after admission is `serve`.
     fn wait_in_queue(&mut self, key: ClientKey) -> Next {
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
-        if client.conn.looks_broken() && client.conn.fill(&mut self.pool) == Filled::Failed {
-            return self.dismiss(key);
-        }
-        Next::Park
+        if client.conn.has_failed() { self.dismiss(key) } else { Next::Park }
     }
 
     /// Writes out the rest of an answer.
@@ -294,6 +291,16 @@ impl<N: Net> Proxy<N> {
         self.gate.resume();
     }
 
+    /// Every backend has as many pairs as its own limit allows: the client waits, first in the
+    /// queue, for the next pair to end.
+    pub(super) fn wait_for_room(&mut self, key: ClientKey) -> Next {
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        client.state = ClientState::Queued;
+        client.deadline = client.arrived + self.config.timeouts.queue;
+        self.admission.step_back(key);
+        Next::Park
+    }
+
     /// An admitted client gives its slot back; whoever has waited longest gets it.
     pub(super) fn give_back_slot(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get_mut(key)
@@ -307,6 +314,11 @@ impl<N: Net> Proxy<N> {
     /// One slot less is used: the first in the queue gets it.
     pub(super) fn free_slot(&mut self) {
         self.admission.release();
+        self.admit_next();
+    }
+
+    /// The first in the queue gets a free slot, if there are both.
+    pub(super) fn admit_next(&mut self) {
         let clients = &self.clients;
         let next = self.admission.next(|queued| super::is_queued(clients, queued));
         if let Some(client) = next.and_then(|next| self.clients.get_mut(next)) {

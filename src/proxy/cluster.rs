@@ -8,6 +8,7 @@ use crate::base::wheel::Timer;
 use crate::config::{BackendSpec, Config};
 use crate::health::{self, Check, Health, Observation, Settings, Transition};
 use crate::observe::journal::Lines;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ struct Backend {
     at: usize,
     /// Addresses in a row that could not be connected to.
     misses: usize,
+    /// What one of them failed with, of those that say something about the server.
+    fault: Option<ErrorKind>,
     health: Health,
     /// Idle connections, the last used last; some may be closed already.
     pool: Vec<UpstreamKey>,
@@ -46,6 +49,7 @@ impl Backend {
             name: authority(&member.spec),
             at: 0,
             misses: 0,
+            fault: None,
             health: Health::new(),
             pool: Vec::new(),
             probe: None,
@@ -53,6 +57,17 @@ impl Backend {
             timer: Timer::new(),
         }
     }
+}
+
+/// What follows from an address that could not be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// Another address of the backend is to be tried.
+    Another,
+    /// All have failed: evidence against the backend.
+    All(ErrorKind),
+    /// This machine has no port or no such address family: no evidence.
+    NoPort,
 }
 
 /// All backends.
@@ -141,11 +156,11 @@ impl Cluster {
         self.backends.get(backend).map_or("", |backend| &backend.name)
     }
 
-    /// Where to connect to now.
-    pub fn address(&self, backend: usize) -> SocketAddr {
+    /// Where to connect to now, and which of the backend's addresses that is.
+    pub fn address(&self, backend: usize) -> (SocketAddr, usize) {
         let backend = &self.backends[backend];
         let none = SocketAddr::from(([0, 0, 0, 0], 0));
-        backend.member.addresses.get(backend.at).copied().unwrap_or(none)
+        (backend.member.addresses.get(backend.at).copied().unwrap_or(none), backend.at)
     }
 
     /// Whether it is believed up.
@@ -177,10 +192,24 @@ impl Cluster {
     /// The least suspicious of those believed down, to be tried before giving up.
     pub fn last_resort(&self, tried: &[usize]) -> Option<usize> {
         let down = self.backends.iter().enumerate();
-        down.filter(|(index, _)| !tried.contains(index) && self.is_serving(*index))
+        let may = |index| self.is_serving(index) && !self.balancer.candidate(index).is_full();
+        down.filter(|(index, _)| !tried.contains(index) && may(*index))
             .filter_map(|(index, backend)| Some((backend.health.last_resort()?, index)))
             .min()
             .map(|(_, index)| index)
+    }
+
+    /// Whether a backend would take the request had it not as many already as it may.
+    pub fn has_full(&self) -> bool {
+        let serving = (0..self.backends.len()).filter(|&index| self.is_serving(index));
+        serving.map(|index| self.balancer.candidate(index)).any(|one| one.up && one.is_full())
+    }
+
+    /// Whether another backend than these could be picked now.
+    pub fn has_other(&self, tried: &[usize], than: usize) -> bool {
+        (0..self.backends.len()).any(|index| {
+            index != than && !tried.contains(&index) && self.balancer.candidate(index).is_eligible()
+        })
     }
 
     /// A pair was made; true when it is time to probe all backends (`-R`).
@@ -239,23 +268,31 @@ impl Cluster {
         Some(transition)
     }
 
-    /// The current address could not be connected to, so the next one's turn comes. True when all
-    /// addresses have failed in a row: the backend itself then has.
-    pub fn address_failed(&mut self, backend: usize) -> bool {
+    /// The address numbered `at` could not be connected to, so the next one's turn comes. Once all
+    /// have failed in a row the backend itself has, with the fault that says most about it.
+    pub fn address_failed(&mut self, backend: usize, at: usize, kind: ErrorKind) -> Missed {
         let backend = &mut self.backends[backend];
+        if at != backend.at {
+            // Somebody else has found that out before; the next attempt goes elsewhere.
+            return Missed::Another;
+        }
         let count = backend.member.addresses.len().max(1);
         backend.at = (backend.at + 1) % count;
         backend.misses += 1;
-        let out = backend.misses >= count;
-        if out {
-            backend.misses = 0;
+        if kind != ErrorKind::AddrNotAvailable {
+            backend.fault = Some(kind);
         }
-        out
+        if backend.misses < count {
+            return Missed::Another;
+        }
+        backend.misses = 0;
+        backend.fault.take().map_or(Missed::NoPort, Missed::All)
     }
 
     /// The current address was connected to.
     pub fn address_works(&mut self, backend: usize) {
-        self.backends[backend].misses = 0;
+        let backend = &mut self.backends[backend];
+        (backend.misses, backend.fault) = (0, None);
     }
 
     /// Whether one more idle connection is worth keeping: as many as are in use, and `spare`.
@@ -311,6 +348,15 @@ impl Cluster {
     pub fn schedule(&mut self, backend: usize, now: Instant) -> Instant {
         let span = self.backends[backend].health.next_probe_in(&self.settings);
         let due = now + health::check::jitter(span, &mut self.rng);
+        self.backends[backend].probe_due = due;
+        due
+    }
+
+    /// After evidence from a client's request: sooner than planned perhaps, never later, or
+    /// requests that keep failing would put the probe off for ever.
+    pub fn hasten(&mut self, backend: usize, now: Instant) -> Instant {
+        let planned = self.backends[backend].probe_due;
+        let due = self.schedule(backend, now).min(planned.max(now));
         self.backends[backend].probe_due = due;
         due
     }

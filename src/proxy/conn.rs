@@ -111,9 +111,14 @@ impl<S: Socket> Conn<S> {
         self.broken |= ready.broken;
     }
 
-    /// A fault was reported that no read has confirmed yet.
-    pub fn looks_broken(&self) -> bool {
-        self.broken && self.end.input == Input::Open
+    /// Asks the socket about a reported fault. A true one ends the input, whatever is unread.
+    pub fn has_failed(&mut self) -> bool {
+        if self.broken && self.socket.fault().is_some() {
+            self.readable = false;
+            self.end.input = Input::Failed;
+        }
+        self.broken = false;
+        self.end.input == Input::Failed
     }
 
     /// Nothing is in flight, and neither an end nor a fault was reported: fit to be used again.

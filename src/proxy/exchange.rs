@@ -142,6 +142,8 @@ impl<S: Socket> Exchange<'_, S> {
         moved |= self.send_request()?;
         if self.pair.response != Half::Done {
             moved |= self.upstream.conn.fill(self.pool) == Filled::Something;
+        } else if self.upstream.conn.has_failed() && self.pair.request == Half::Tunnel {
+            return Err(Trouble::UpstreamClosed);
         }
         moved |= self.send_response()?;
         match self.client.flush(self.pool) {
@@ -182,20 +184,23 @@ impl<S: Socket> Exchange<'_, S> {
             held: client_inbox.is_held(),
             idempotent: self.pair.plan.method.is_idempotent(),
             client_owes: owes_request || !self.client.end.outbox.is_empty(),
-            attempts_left: self.pair.record.retries + 1 < attempts_max,
+            attempts_left: self.pair.tried.seen.saturating_add(1) < attempts_max,
         }
     }
 
     /// Reads from the client while its message or tunnel goes on. Else its bytes (the next
     /// request, perhaps) stay in the kernel, which is all the back-pressure there is.
     fn hear_client(&mut self) -> Result<bool, Trouble> {
+        if self.client.has_failed() {
+            return Err(Trouble::ClientGone);
+        }
         let wanted = match self.pair.request {
             Half::Body(body) => {
                 self.let_go_if_too_long(body);
                 true
             }
             Half::Tunnel => true,
-            Half::Head | Half::Done => self.client.looks_broken(),
+            Half::Head | Half::Done => false,
         };
         let moved = wanted
             && match self.client.fill(self.pool) {

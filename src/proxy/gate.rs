@@ -6,6 +6,7 @@ use super::conn::Conn;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::net::{self, Net};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Connections accepted per turn, so that a burst of them does not hold up those that are here.
@@ -13,6 +14,11 @@ const ACCEPTS_MAX: usize = 64;
 
 /// How long accepting pauses when the machine has no descriptor left and none comes free here.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// A failed accept after which the next one may succeed at once.
+fn is_passing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Interrupted | ErrorKind::ConnectionAborted)
+}
 
 /// How often the pause is told.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -84,12 +90,14 @@ impl<N: Net> Proxy<N> {
                     });
                     self.wake(key.into());
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.gate.readable = false;
                 }
-                Err(error) if net::is_shortage(&error) => self.pause(&error),
-                // Interrupted, or that one connection was gone already: on to the next.
-                Err(_) => {}
+                // That one connection was gone already: on to the next.
+                Err(error) if is_passing(error.kind()) => {}
+                // Without a descriptor an idle connection to a backend is worth less than a client.
+                Err(error) if net::is_shortage(&error) && self.drop_an_idle_upstream() => {}
+                Err(error) => self.pause(&error),
             }
         }
     }

@@ -1,9 +1,10 @@
 //! A pair's life: begun, stepped, and ended as its verdict says.
 
 use super::client::ClientState;
+use super::cluster::Missed;
 use super::exchange::{After, Exchange, Half, Pair};
 use super::route::Plan;
-use super::upstream::{Acquired, Tried};
+use super::upstream::{Acquired, Tried, Unavailable};
 use super::verdict::{self, Trouble, Verdict};
 use super::{ClientKey, Next, PairKey, Proxy};
 use crate::config::{Mode, Timeouts};
@@ -28,6 +29,7 @@ impl<N: Net> Proxy<N> {
         let pooled = plan.method.is_idempotent() && plan.can_be_held();
         let acquired = match self.acquire(&mut tried, plan.hash, pooled, &mut noted) {
             Ok(acquired) => acquired,
+            Err(Unavailable::AllFull) => return self.wait_for_room(key),
             Err(unavailable) => {
                 self.give_back_slot(key);
                 let record = Record { noted, ..self.record(key) };
@@ -103,20 +105,26 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Health checks of a backend hang: requests that wait for it are asked elsewhere, where that
-    /// cannot do harm. Without this they would wait for the whole of their time.
+    /// Health checks of a backend hang: requests that wait for it are asked elsewhere, once, where
+    /// that cannot do harm and somebody else is there. Without this they would wait for the whole of
+    /// their time. (A server that works on one request at a time hangs its own checks and may well
+    /// answer: so a request never leaves it for nothing, and never twice.)
     pub(super) fn desert(&mut self, backend: usize) {
         let trouble = Some(Trouble::ServerHangs);
         let waiting = self.pairs.iter().filter(|(_, pair)| pair.backend == backend);
         let waiting: Vec<_> = waiting.map(|(key, pair)| (key, pair.client)).collect();
         for (pair, client) in waiting {
             let verdict = self.with_exchange(pair, |exchange, attempts_max| {
+                // What has come by now is an answer after all.
+                exchange.upstream.conn.fill(exchange.pool);
                 verdict::verdict(&exchange.facts(attempts_max), trouble)
             });
-            if verdict == Some(Verdict::Retry) {
+            let Some(tried) = self.pairs.get(pair).map(|pair| &pair.tried) else { continue };
+            let elsewhere = self.cluster.has_other(&tried.backends, backend);
+            if verdict == Some(Verdict::Retry) && elsewhere && !tried.deserted {
                 self.carry_out(client, pair, Verdict::Retry, trouble);
-                self.wake(client.into());
             }
+            self.wake(client.into());
         }
     }
 
@@ -166,7 +174,9 @@ impl<N: Net> Proxy<N> {
         verdict: Verdict,
         trouble: Option<Trouble>,
     ) -> Next {
-        if let Some(trouble) = trouble {
+        // Who is too slow to send the rest of a request is no failure of the server.
+        let by_client = matches!(verdict, Verdict::Reply(answer) if answer.status == 408);
+        if let Some(trouble) = trouble.filter(|_| !by_client) {
             self.blame(pair, trouble);
         }
         match verdict {
@@ -194,10 +204,15 @@ impl<N: Net> Proxy<N> {
         let Some(pair) = self.pairs.get(key) else { return };
         let Some(upstream) = self.upstreams.get(pair.upstream) else { return };
         let (backend, unanswered) = (pair.backend, pair.response == Half::Head && !pair.interim);
-        let (connecting, reused) = (upstream.is_connecting, upstream.reused);
+        let (connecting, reused, at) = (upstream.is_connecting, upstream.reused, upstream.at);
+        let (seen, hangs) = (upstream.sent, trouble == Trouble::ServerHangs);
         let failed = match trouble {
-            Trouble::ConnectFailed(kind) => self.connect_failed(backend, kind),
-            Trouble::Expired if connecting => self.connect_failed(backend, io::ErrorKind::TimedOut),
+            Trouble::ConnectFailed(kind) => {
+                self.connect_failed(backend, at, kind) != Missed::Another
+            }
+            Trouble::Expired if connecting => {
+                self.connect_failed(backend, at, io::ErrorKind::TimedOut) != Missed::Another
+            }
             // A pooled connection may close at any time: that says nothing about the server.
             Trouble::UpstreamClosed if reused => false,
             Trouble::UpstreamClosed if unanswered => {
@@ -212,19 +227,27 @@ impl<N: Net> Proxy<N> {
             Trouble::ServerHangs => true,
             Trouble::ClientGone | Trouble::ClientMalformed => false,
         };
-        if let Some(pair) = self.pairs.get_mut(key).filter(|_| failed) {
+        let Some(pair) = self.pairs.get_mut(key) else { return };
+        pair.tried.seen = pair.tried.seen.saturating_add(u8::from(seen));
+        pair.tried.deserted |= hangs;
+        if failed {
             pair.tried.backends.push(backend);
         }
     }
 
-    /// A client's request could not connect; true when all addresses of the backend have failed.
-    pub(super) fn connect_failed(&mut self, backend: usize, kind: io::ErrorKind) -> bool {
-        let out = self.cluster.address_failed(backend);
-        if out {
+    /// A client's request could not connect to the address numbered `at`.
+    pub(super) fn connect_failed(
+        &mut self,
+        backend: usize,
+        at: usize,
+        kind: io::ErrorKind,
+    ) -> Missed {
+        let missed = self.cluster.address_failed(backend, at, kind);
+        if let Missed::All(kind) = missed {
             self.cluster.failed(backend);
             self.observe(backend, Observation::ConnectFailed(kind));
         }
-        out
+        missed
     }
 
     /// Takes a pair apart: its upstream is released, its client holds only the slot.
@@ -280,6 +303,7 @@ impl<N: Net> Proxy<N> {
                 pair.request = pair.response;
                 self.join(pair, &acquired)
             }
+            Err(Unavailable::AllFull) => self.wait_for_room(key),
             Err(unavailable) => {
                 self.give_back_slot(key);
                 self.answer(key, Some(&pair.plan), self.sorry(unavailable), pair.record)

@@ -1,6 +1,7 @@
 //! Health checks: when they run, and their connections. What they send and how they are judged is
 //! decided by `health::check`.
 
+use super::cluster::Missed;
 use super::conn::{Conn, Filled, Flushed, Input};
 use super::{BackendKind, ProbeKey, Proxy};
 use crate::base::buffer::Pool;
@@ -19,11 +20,16 @@ use std::io;
 /// Bytes of an answer's body that are looked at: a load report is two numbers.
 const BODY_BYTES_MAX: usize = 64;
 
+/// Reads of a probe before others get their turn.
+const READS_MAX: usize = 4;
+
 /// A health check's connection.
 #[derive(Debug)]
 pub struct Probe<S> {
     pub conn: Conn<S>,
     backend: usize,
+    /// Which of the backend's addresses it leads to.
+    at: usize,
     is_connecting: bool,
     /// Status and the rest of the body, once the head has come.
     answer: Option<(u16, Body)>,
@@ -62,15 +68,16 @@ impl<S: Socket> Probe<S> {
         if self.conn.flush(pool) == Flushed::Failed {
             return Some(Err(ProbeFault::Broken));
         }
-        loop {
+        for _ in 0..READS_MAX {
             let filled = self.conn.fill(pool);
             if let Some(outcome) = self.read(settings, head) {
                 return Some(outcome);
             }
             if filled != Filled::Something {
-                return None;
+                break;
             }
         }
+        None
     }
 
     /// True once connected, the request then being in the outbox.
@@ -176,22 +183,23 @@ impl<N: Net> Proxy<N> {
             self.observe(backend, Observation::TrialDue);
             return;
         }
-        match self.net.connect(self.cluster.address(backend)) {
-            Ok(socket) => self.enter_probe(backend, socket),
+        let (address, at) = self.cluster.address(backend);
+        match self.net.connect(address) {
+            Ok(socket) => self.enter_probe(backend, at, socket),
             // Nothing to hold against the backend; the next probe comes at its time.
             Err(error) if net::is_shortage(&error) => self.plan_next_probe(backend),
             Err(error) => {
-                let fault = ProbeFault::Connect(error.kind());
-                self.judge_probe(backend, self.now.instant, Err(fault), &[]);
+                self.missed_probe(backend, at, error.kind(), self.now.instant);
             }
         }
     }
 
-    fn enter_probe(&mut self, backend: usize, socket: N::Socket) {
+    fn enter_probe(&mut self, backend: usize, at: usize, socket: N::Socket) {
         let now = self.now.instant;
         let key = self.probes.insert(Probe {
             conn: Conn::connecting(socket),
             backend,
+            at,
             is_connecting: true,
             answer: None,
             body: Vec::new(),
@@ -219,15 +227,41 @@ impl<N: Net> Proxy<N> {
             Some(outcome) => outcome,
             None if probe.deadline <= self.now.instant => Err(ProbeFault::TimedOut),
             None => {
+                if probe.conn.readable && !probe.is_connecting {
+                    self.later.push_back(key.into());
+                    probe.queued = true;
+                }
                 probe.conn.settle(&mut self.pool);
                 return self.wheel.arm(&mut probe.timer, probe.deadline, key.into());
             }
         };
-        let (backend, started) = (probe.backend, probe.started);
+        let (backend, started, at) = (probe.backend, probe.started, probe.at);
+        let connecting = probe.is_connecting;
         let body = std::mem::take(&mut probe.body);
         self.remove_probe(key);
         *self.cluster.probe(backend) = None;
-        self.judge_probe(backend, started, outcome, &body);
+        match outcome {
+            Err(ProbeFault::Connect(kind)) => self.missed_probe(backend, at, kind, started),
+            Err(ProbeFault::TimedOut) if connecting => {
+                self.missed_probe(backend, at, io::ErrorKind::TimedOut, started);
+            }
+            outcome => self.judge_probe(backend, started, outcome, &body),
+        }
+    }
+
+    /// A probe could not connect: another address of the same name is tried before anything is
+    /// held against the backend.
+    fn missed_probe(&mut self, backend: usize, at: usize, kind: io::ErrorKind, started: Instant) {
+        match self.cluster.address_failed(backend, at, kind) {
+            Missed::Another => self.start_probe(backend),
+            Missed::NoPort => self.plan_next_probe(backend),
+            Missed::All(io::ErrorKind::TimedOut) => {
+                self.judge_probe(backend, started, Err(ProbeFault::TimedOut), &[]);
+            }
+            Missed::All(kind) => {
+                self.judge_probe(backend, started, Err(ProbeFault::Connect(kind)), &[]);
+            }
+        }
     }
 
     pub(super) fn remove_probe(&mut self, key: ProbeKey) {
@@ -250,13 +284,12 @@ impl<N: Net> Proxy<N> {
                 self.cluster.probed(backend, self.now.instant.since(started), body);
                 Observation::ProbePassed { started }
             }
-            Err(ProbeFault::Connect(_)) if !self.cluster.address_failed(backend) => {
-                // Another address of the same name is tried before anything is held against it.
-                return self.start_probe(backend);
-            }
             Err(fault) => Observation::ProbeFailed { started, fault },
         };
+        self.plan_next_probe(backend);
         self.observe(backend, observation);
+        // By what is believed now, which may be another interval than before.
+        self.plan_next_probe(backend);
     }
 
     /// With checks off there is something to do only for a backend that is down: trusting it again.
@@ -278,9 +311,17 @@ impl<N: Net> Proxy<N> {
             if transition.is_hang() {
                 self.desert(backend);
             }
+            // Whoever waited for room may find it.
+            self.admit_next();
         }
-        if self.cluster.probe(backend).is_none() {
-            self.plan_next_probe(backend);
+        let idle = self.cluster.probe(backend).is_none();
+        if idle && self.cluster.is_serving(backend) {
+            if self.cluster.check() != Check::Off {
+                let due = self.cluster.hasten(backend, self.now.instant);
+                self.arm_probe(backend, due);
+            } else if transition.is_some() {
+                self.plan_next_probe(backend);
+            }
         }
     }
 }

@@ -91,6 +91,7 @@ impl<N: Net> Proxy<N> {
             self.schedule_first_probe(backend);
             added += 1;
         }
+        self.admit_next();
         if added + gone_count > 0 {
             self.say(format_args!(
                 "backends reloaded: {added} added, {gone_count} removed, {kept_count} kept"

@@ -21,7 +21,9 @@ impl<N: Net> Proxy<N> {
     pub(super) fn redirect(&mut self, key: ClientKey, plan: &Plan) -> Next {
         let mut record = Record { noted: self.note(key), ..self.record(key) };
         let Some(backend) = self.cluster.pick(&[], plan.hash, self.now.instant) else {
-            return self.answer(key, Some(plan), self.sorry(Unavailable::NoBackend), record);
+            let full = self.cluster.has_full();
+            let none = if full { Unavailable::AllFull } else { Unavailable::NoBackend };
+            return self.answer(key, Some(plan), self.sorry(none), record);
         };
         if let Some(noted) = &mut record.noted {
             noted.backend = self.cluster.name(backend).to_string();
@@ -60,8 +62,13 @@ impl<N: Net> Proxy<N> {
                 let reason = "no server is up to take the request; trying again soon may help";
                 Answer::local(self.config.all_down_status, reason, cause::UNAVAILABLE)
             }
+            Unavailable::AllFull => {
+                let reason = "every server has as many requests as it may; trying again may help";
+                Answer::local(503, reason, cause::LIMIT)
+            }
             Unavailable::NoDescriptor => {
-                let reason = "the load balancer has no free descriptor; trying again may help";
+                let reason =
+                    "the load balancer has no free descriptor or port; trying again may help";
                 Answer::local(503, reason, cause::INTERNAL)
             }
         }

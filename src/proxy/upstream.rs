@@ -1,11 +1,12 @@
 //! Connections to backends: opened, lent to a pair, pooled while idle, dropped when they stir.
 
+use super::cluster::Missed;
 use super::conn::Conn;
 use super::exchange::Pair;
 use super::{PairKey, Proxy, UpstreamKey};
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
-use crate::net::Net;
+use crate::net::{Net, Socket};
 use crate::observe::access::Noted;
 use std::io;
 
@@ -16,6 +17,8 @@ const SPARE_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Upstream<S> {
     pub conn: Conn<S>,
+    /// Which of the backend's addresses it leads to.
+    pub at: usize,
     /// The pair it works for; idle without one.
     pub pair: Option<PairKey>,
     pub is_connecting: bool,
@@ -55,6 +58,8 @@ pub struct Acquired {
 pub enum Unavailable {
     /// No backend is left to try.
     NoBackend,
+    /// Those that are up have as many requests as their own limits allow.
+    AllFull,
     /// This machine has no descriptor or port left.
     NoDescriptor,
 }
@@ -66,6 +71,10 @@ pub struct Tried {
     pub backends: Vec<usize>,
     /// One believed down was tried because no other was left: that is done once.
     pub last_resort: bool,
+    /// It was taken from a server that hung: that is done once.
+    pub deserted: bool,
+    /// Further attempts after a server may have seen it.
+    pub seen: u8,
 }
 
 impl<N: Net> Proxy<N> {
@@ -80,7 +89,10 @@ impl<N: Net> Proxy<N> {
     ) -> Result<Acquired, Unavailable> {
         let mut made_room = false;
         loop {
-            let backend = self.choose(tried, hash, noted).ok_or(Unavailable::NoBackend)?;
+            let Some(backend) = self.choose(tried, hash, noted) else {
+                let full = self.cluster.has_full();
+                return Err(if full { Unavailable::AllFull } else { Unavailable::NoBackend });
+            };
             if pooled && let Some(upstream) = self.checkout(backend) {
                 self.count_begun(backend);
                 return Ok(Acquired { upstream, backend, connecting: false });
@@ -97,8 +109,17 @@ impl<N: Net> Proxy<N> {
                     made_room = true;
                 }
                 Err(error) => {
-                    if self.connect_failed(backend, error.kind()) {
-                        tried.backends.push(backend);
+                    let (_, at) = self.cluster.address(backend);
+                    match self.connect_failed(backend, at, error.kind()) {
+                        Missed::Another => {}
+                        Missed::All(_) => tried.backends.push(backend),
+                        // An idle connection that may close is better than none.
+                        Missed::NoPort => {
+                            let upstream = self.checkout(backend);
+                            let upstream = upstream.ok_or(Unavailable::NoDescriptor)?;
+                            self.count_begun(backend);
+                            return Ok(Acquired { upstream, backend, connecting: false });
+                        }
                     }
                 }
             }
@@ -123,7 +144,7 @@ impl<N: Net> Proxy<N> {
         if let (Some(picked), Some(noted)) = (picked, noted.as_mut()) {
             noted.why = self.cluster.explain(picked, avoided, hash, now);
         }
-        if picked.is_none() && !tried.last_resort {
+        if picked.is_none() && !tried.last_resort && !self.cluster.has_full() {
             tried.last_resort = true;
             picked = self.cluster.last_resort(&tried.backends);
             if let Some(noted) = noted.as_mut().filter(|_| picked.is_some()) {
@@ -160,9 +181,11 @@ impl<N: Net> Proxy<N> {
     }
 
     fn connect(&mut self, backend: usize) -> io::Result<UpstreamKey> {
-        let socket = self.net.connect(self.cluster.address(backend))?;
+        let (address, at) = self.cluster.address(backend);
+        let socket = self.net.connect(address)?;
         let key = self.upstreams.insert(Upstream {
             conn: Conn::connecting(socket),
+            at,
             pair: None,
             is_connecting: true,
             sent: false,
@@ -188,7 +211,13 @@ impl<N: Net> Proxy<N> {
         let clean = reusable && upstream.conn.is_calm() && !self.manners.draining;
         let upstreams = &self.upstreams;
         let is_open = |key| upstreams.get(key).is_some();
-        if !clean || !self.cluster.wants_idle(pair.backend, SPARE_MAX, is_open) {
+        let wanted = clean && self.cluster.wants_idle(pair.backend, SPARE_MAX, is_open);
+        if !wanted {
+            if clean && let Some(upstream) = self.upstreams.get_mut(pair.upstream) {
+                // Nothing is in flight, so nothing is lost, and the port is free again at once:
+                // closed by us in order it would be kept for a minute.
+                upstream.conn.socket.reset_on_drop();
+            }
             return self.close_upstream(pair.upstream);
         }
         let Some(upstream) = self.upstreams.get_mut(pair.upstream) else { return };
@@ -242,7 +271,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Makes room for a new connection; false when no idle one is left.
-    fn drop_an_idle_upstream(&mut self) -> bool {
+    pub(super) fn drop_an_idle_upstream(&mut self) -> bool {
         for backend in 0..self.cluster.len() {
             while let Some(key) = self.cluster.pool(backend).pop() {
                 if self.upstreams.get(key).is_some() {

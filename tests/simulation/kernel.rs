@@ -377,6 +377,11 @@ impl Kernel {
         }
     }
 
+    /// The pending error, which is told once.
+    pub fn fault(&mut self, link: LinkId) -> Option<ErrorKind> {
+        self.links[link].error.take()
+    }
+
     /// As epoll does: the readiness at hand is reported, then every edge.
     pub fn register(&mut self, link: LinkId, id: Id) {
         assert!(self.links[link].id.is_none(), "a socket is registered once");

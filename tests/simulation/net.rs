@@ -64,6 +64,10 @@ impl Socket for SimSocket {
         self.world.borrow_mut().interleave().connected(self.link)
     }
 
+    fn fault(&mut self) -> Option<io::Error> {
+        self.world.borrow_mut().interleave().fault(self.link).map(io::Error::from)
+    }
+
     fn end_output(&mut self) -> io::Result<()> {
         self.world.borrow_mut().interleave().end_output(self.link)
     }
