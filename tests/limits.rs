@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Peer, ok, wait_until};
+use common::{Backend, Balancer, Gate, Peer, Running, TempDir, ok, wait_until};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 /// A server that holds each request until the gate lets it pass, then answers with its target.
@@ -229,4 +230,32 @@ fn hundreds_of_clients_at_once_all_get_their_own_answers() {
     let most: usize = backends.iter().map(Backend::concurrent_max).sum();
     // The sum of each one's maximum bounds nothing; each of them is bounded by N.
     assert!(backends.iter().all(|backend| backend.concurrent_max() <= 8), "{most}");
+}
+
+#[test]
+fn clients_that_say_nothing_do_not_lock_others_out() {
+    let backend = Backend::named("a");
+    let program = env!("CARGO_BIN_EXE_loadbalancer");
+    let line =
+        format!("ulimit -n 256; exec {program} 127.0.0.1:0 {} --health off", backend.argument());
+    let balancer = Balancer::of(Running::start(Command::new("sh").args(["-c", &line])));
+    let silent: Vec<Peer> = (0..200).map(|_| balancer.connect()).collect();
+    assert_eq!(balancer.get("/").status(), 200);
+    drop(silent);
+}
+
+#[test]
+fn a_server_with_as_many_requests_as_it_may_is_waited_for() {
+    let gate = Gate::new();
+    let backend = held(&gate);
+    let directory = TempDir::new();
+    let list = directory.file("list", format!("{} max=2\n", backend.argument()));
+    let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "--health", "off"]);
+    let mut clients: Vec<Peer> = (0..6).map(|at| ask(&balancer, &format!("/{at}"))).collect();
+    backend.wait_for_requests(2);
+    gate.open();
+    for (at, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.response().text(), format!("/{at}"));
+    }
+    assert!(backend.concurrent_max() <= 2);
 }

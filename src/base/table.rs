@@ -165,6 +165,18 @@ impl<K: Kind, T> Table<K, T> {
         })
     }
 
+    /// Up to `count` entries from slot `start` on, and the slot to go on from: a hand that goes
+    /// round the table a little at a time.
+    pub fn sweep(&self, start: usize, count: usize) -> (Vec<Key<K>>, usize) {
+        let slots = self.slots.capacity();
+        let keys = (start..slots.min(start.saturating_add(count))).filter_map(|index| {
+            let generation = self.slots.get(index)?.generation;
+            Some(Key { index: index as u32, generation, kind: PhantomData })
+        });
+        let end = start.saturating_add(count);
+        (keys.collect(), if end >= slots { 0 } else { end })
+    }
+
     /// All keys, in slot order; O(slots).
     pub fn keys(&self) -> Vec<Key<K>> {
         self.iter().map(|(key, _)| key).collect()
@@ -194,6 +206,23 @@ mod tests {
         assert_eq!(table.get(first), None);
         assert_eq!(table.remove(first), None);
         assert_eq!(table.get(second), Some(&"second"));
+    }
+
+    #[test]
+    fn a_sweep_goes_round_and_finds_everybody() {
+        let mut table: Table<Apple, usize> = Table::new();
+        let keys: Vec<Key<Apple>> = (0..10).map(|number| table.insert(number)).collect();
+        table.remove(keys[4]);
+        let (mut found, mut hand) = (Vec::new(), 0);
+        loop {
+            let (some, next) = table.sweep(hand, 3);
+            found.extend(some.into_iter().filter_map(|key| table.get(key).copied()));
+            hand = next;
+            if hand == 0 {
+                break;
+            }
+        }
+        assert_eq!(found, [0, 1, 2, 3, 5, 6, 7, 8, 9]);
     }
 
     #[test]

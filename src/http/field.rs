@@ -87,9 +87,12 @@ pub struct ConnectionOptions {
     pub keep_alive: bool,
     /// `upgrade` was listed.
     pub upgrade: bool,
-    /// Something else was listed: a field name to remove.
-    pub others: bool,
+    /// Something else was listed, so often: field names to remove.
+    pub others: u8,
 }
+
+/// Most field names one head's `Connection` lines may list: each is looked for among all fields.
+pub const LISTED_MAX: u8 = 32;
 
 impl ConnectionOptions {
     /// Adds the members of one `Connection` field line.
@@ -102,7 +105,7 @@ impl ConnectionOptions {
             } else if member.eq_ignore_ascii_case(b"upgrade") {
                 self.upgrade = true;
             } else if !member.eq_ignore_ascii_case(b"te") {
-                self.others = true;
+                self.others = self.others.saturating_add(1);
             }
         }
     }
@@ -158,8 +161,8 @@ mod tests {
         let mut options = ConnectionOptions::default();
         options.add(b"Keep-Alive");
         options.add(b"Upgrade, TE");
-        assert!(options.keep_alive && options.upgrade && !options.close && !options.others);
+        assert!(options.keep_alive && options.upgrade && !options.close && options.others == 0);
         options.add(b"x-private");
-        assert!(options.others);
+        assert_eq!(options.others, 1);
     }
 }

@@ -174,7 +174,7 @@ fn copy_lines(
     for line in fields.lines() {
         let dropped = line.name.is_hop_by_hop()
             || !keep(line)
-            || (fields.connection.others && is_listed(bytes, fields, line));
+            || (fields.connection.others > 0 && is_listed(bytes, fields, line));
         if dropped {
             continue;
         }

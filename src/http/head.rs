@@ -1,7 +1,7 @@
 //! Bytes → request or response head, as offsets into the bytes (RFC 9112 §2 to §5). Strict where
 //! leniency would let two readers see two messages; decides nothing about the body (see `framing`).
 
-use super::field::{ConnectionOptions, Name};
+use super::field::{ConnectionOptions, LISTED_MAX, Name};
 use std::mem::MaybeUninit;
 
 /// Field lines one head may have; one more is answered 431 (RFC 6585 §5).
@@ -422,8 +422,16 @@ pub fn request(bytes: &[u8], head: &mut RequestHead) -> Parse {
     head.method_text = Span::new(offset(method), offset(method) + method.len());
     head.target = Span::new(offset(target), offset(target) + target.len());
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    if !head.fields.adopt(window, parsed.headers, end) {
+    accepted(head.fields.adopt(window, parsed.headers, end), &head.fields)
+}
+
+/// What the walk over the field lines leaves to say.
+fn accepted(lines_end_well: bool, fields: &Fields) -> Parse {
+    if !lines_end_well {
         return Parse::Refused(BARE_LF);
+    }
+    if fields.connection.others > LISTED_MAX {
+        return Parse::Refused(Refusal::bad("the Connection field lists too many fields"));
     }
     Parse::Complete
 }
@@ -454,10 +462,7 @@ pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
     head.reason =
         if reason.is_empty() { Span::default() } else { Span::new(start, start + reason.len()) };
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    if !head.fields.adopt(window, parsed.headers, end) {
-        return Parse::Refused(BARE_LF);
-    }
-    Parse::Complete
+    accepted(head.fields.adopt(window, parsed.headers, end), &head.fields)
 }
 
 /// A head that is not complete yet: too long already, or more to come.

@@ -144,7 +144,7 @@ impl Net for Kernel {
             Sink::Access => &mut self.access,
         };
         match (scribe, sink) {
-            (Some(scribe), _) => Ok(scribe.offer(lines)),
+            (Some(scribe), _) => scribe.offer(lines),
             (None, Sink::Events) => io::stderr().write(lines),
             (None, Sink::Access) => Ok(lines.len()),
         }

@@ -24,6 +24,8 @@ pub struct Scribe {
     refused: Arc<AtomicBool>,
     /// Disconnected once the last piece was written.
     done: Receiver<()>,
+    /// Writes that failed, and why.
+    failures: Receiver<std::io::Error>,
 }
 
 impl Scribe {
@@ -37,22 +39,30 @@ impl Scribe {
         let (pieces, inbox) = sync_channel::<Vec<u8>>(PIECES_MAX);
         let (back, spare) = channel();
         let (finished, done) = channel::<()>();
+        let (failing, failures) = sync_channel(1);
         let refused = Arc::new(AtomicBool::new(false));
         let was_refused = Arc::clone(&refused);
         std::thread::Builder::new().name(String::from("log")).spawn(move || {
-            write_all(&mut out, &inbox, &back, || {
+            write_all(&mut out, &inbox, &back, |outcome| {
+                // One is enough to tell.
+                let _ = outcome.map_err(|error| failing.try_send(error));
                 if was_refused.swap(false, Ordering::SeqCst) {
                     let _ = waker.wake();
                 }
             });
             drop(finished);
         })?;
-        Ok(Scribe { pieces: Some(pieces), spare, refused, done })
+        Ok(Scribe { pieces: Some(pieces), spare, refused, done, failures })
     }
 
     /// Takes `lines` whole, or nothing: how many bytes.
-    pub fn offer(&mut self, lines: &[u8]) -> usize {
-        let Some(pieces) = &self.pieces else { return 0 };
+    ///
+    /// Errors: what an earlier write failed with, told once; the lines then were not taken.
+    pub fn offer(&mut self, lines: &[u8]) -> std::io::Result<usize> {
+        if let Ok(error) = self.failures.try_recv() {
+            return Err(error);
+        }
+        let Some(pieces) = &self.pieces else { return Ok(0) };
         let mut piece = self.spare.try_recv().unwrap_or_default();
         piece.extend_from_slice(lines);
         // Said before it is tried: a room that comes in between must not be missed.
@@ -60,9 +70,9 @@ impl Scribe {
         match pieces.try_send(piece) {
             Ok(()) => {
                 self.refused.store(false, Ordering::SeqCst);
-                lines.len()
+                Ok(lines.len())
             }
-            Err(_) => 0,
+            Err(_) => Ok(0),
         }
     }
 }
@@ -79,14 +89,13 @@ fn write_all(
     out: &mut impl Write,
     inbox: &Receiver<Vec<u8>>,
     back: &Sender<Vec<u8>>,
-    written: impl Fn(),
+    written: impl Fn(std::io::Result<()>),
 ) {
     while let Ok(mut piece) = inbox.recv() {
-        // Nobody could be told of a failure but through the same log.
-        let _ = out.write_all(&piece);
+        let outcome = out.write_all(&piece);
         piece.clear();
         let _ = back.send(piece);
-        written();
+        written(outcome);
     }
 }
 
@@ -106,8 +115,8 @@ mod tests {
         let (mut reader, writer) = pipe().expect("a pipe");
         let (_poll, waker) = waker();
         let mut scribe = Scribe::start(writer, waker).expect("a thread");
-        assert_eq!(scribe.offer(b"one\n"), 4);
-        assert_eq!(scribe.offer(b"two\n"), 4);
+        assert_eq!(scribe.offer(b"one\n").expect("no failure"), 4);
+        assert_eq!(scribe.offer(b"two\n").expect("no failure"), 4);
         drop(scribe);
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("readable");
@@ -121,7 +130,7 @@ mod tests {
         let mut scribe = Scribe::start(writer, waker).expect("a thread");
         let piece = vec![b'x'; 64 * 1024];
         let mut taken = 0;
-        while scribe.offer(&piece) > 0 {
+        while scribe.offer(&piece).expect("no failure") > 0 {
             taken += piece.len();
         }
         let mut read = vec![0; taken];
@@ -130,6 +139,17 @@ mod tests {
         while events.is_empty() {
             poll.poll(&mut events, None).expect("woken");
         }
-        assert_eq!(scribe.offer(b"y"), 1);
+        assert_eq!(scribe.offer(b"y").expect("no failure"), 1);
+    }
+
+    #[test]
+    fn a_write_that_fails_is_told() {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let Ok(full) = full else { return };
+        let (_poll, waker) = waker();
+        let mut scribe = Scribe::start(full, waker).expect("a thread");
+        while scribe.offer(b"x").is_ok() {
+            std::thread::yield_now();
+        }
     }
 }

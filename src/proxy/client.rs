@@ -207,6 +207,7 @@ impl<N: Net> Proxy<N> {
 
     /// Writes out the rest of an answer.
     fn reply_on(&mut self, key: ClientKey, after: After) -> Next {
+        let stays = !self.manners.draining && !self.is_crowded();
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
         match client.conn.flush(&mut self.pool) {
             Flushed::Failed => {
@@ -221,7 +222,7 @@ impl<N: Net> Proxy<N> {
             return Next::Park;
         }
         match after {
-            After::NextRequest if !self.manners.draining => {
+            After::NextRequest if stays => {
                 client.state = ClientState::Idle;
                 client.deadline = self.now.instant + self.config.timeouts.keep_alive;
                 Next::Again

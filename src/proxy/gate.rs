@@ -1,8 +1,8 @@
 //! The listener: how many connections are accepted, and when not.
 
-use super::Proxy;
 use super::client::{Client, ClientState};
 use super::conn::Conn;
+use super::{ClientKey, Proxy};
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::net::{self, Net};
@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// Connections accepted per turn, so that a burst of them does not hold up those that are here.
 const ACCEPTS_MAX: usize = 64;
+
+/// Clients looked at, per accept, for one to dismiss when every place is taken.
+const SWEEP: usize = 4096;
 
 /// How long accepting pauses when the machine has no descriptor left and none comes free here.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -33,12 +36,20 @@ pub struct Gate<L> {
     /// No descriptor was left: not before this.
     paused_until: Option<Instant>,
     told_at: Option<Instant>,
+    /// Where the search for a client to dismiss goes on.
+    hand: usize,
 }
 
 impl<L> Gate<L> {
     /// An open gate.
     pub fn new(listener: L) -> Gate<L> {
-        Gate { listener: Some(listener), readable: true, paused_until: None, told_at: None }
+        Gate {
+            listener: Some(listener),
+            readable: true,
+            paused_until: None,
+            told_at: None,
+            hand: 0,
+        }
     }
 
     /// A descriptor has come free.
@@ -65,6 +76,11 @@ impl<N: Net> Proxy<N> {
         gate.listener.is_some() && gate.readable && !paused && !self.is_full()
     }
 
+    /// Every place is taken and somebody waits to come in.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.is_full() && self.gate.readable && self.gate.listener.is_some()
+    }
+
     fn is_full(&self) -> bool {
         self.clients.len() >= self.limits.clients_max
     }
@@ -72,6 +88,9 @@ impl<N: Net> Proxy<N> {
     /// Accepts what waits, up to the limits.
     pub(super) fn accept(&mut self) {
         for _ in 0..ACCEPTS_MAX {
+            if self.is_crowded() {
+                self.dismiss_an_idle_client();
+            }
             if !self.can_accept() {
                 return;
             }
@@ -99,6 +118,19 @@ impl<N: Net> Proxy<N> {
                 Err(error) if net::is_shortage(&error) && self.drop_an_idle_upstream() => {}
                 Err(error) => self.pause(&error),
             }
+        }
+    }
+
+    /// Somebody waits to come in where every place is taken: a client between two requests gives its
+    /// place up, as it may at any time (RFC 9112 §9.5). None does while all are being served.
+    fn dismiss_an_idle_client(&mut self) {
+        let (some, hand) = self.clients.sweep(self.gate.hand, SWEEP);
+        self.gate.hand = hand;
+        let is_idle = |key: &ClientKey| {
+            self.clients.get(*key).is_some_and(|client| client.state == ClientState::Idle)
+        };
+        if let Some(key) = some.into_iter().find(is_idle) {
+            self.remove_client(key);
         }
     }
 

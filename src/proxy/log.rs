@@ -6,6 +6,7 @@ use crate::health::Transition;
 use crate::net::{Net, Sink};
 use crate::observe::Record;
 use crate::observe::access::{Combined, Json, Noted, Verbose};
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -78,15 +79,33 @@ impl<N: Net> Proxy<N> {
 
     /// Writes out the turn's lines; what is not taken now is kept for the next turn.
     pub(super) fn write_lines(&mut self) {
+        let mut failure = None;
         for (sink, lines) in [(Sink::Events, &mut self.events), (Sink::Access, &mut self.access)] {
             while !lines.pending().is_empty() {
                 match self.net.log(sink, lines.pending()) {
                     Ok(count @ 1..) => lines.written(count),
-                    Ok(0) | Err(_) => break,
+                    Ok(0) => break,
+                    Err(error) => {
+                        failure = Some(error).filter(|_| sink == Sink::Access).or(failure);
+                        break;
+                    }
                 }
             }
         }
+        self.tell_failed(failure);
         self.tell_lost();
+    }
+
+    /// A log that cannot be written is told now and then, not with every line.
+    fn tell_failed(&mut self, failure: Option<io::Error>) {
+        let Some(error) = failure else { return };
+        let now = self.now.instant;
+        if self.told_failed.is_none_or(|told| now.since(told) >= TELL_EVERY) {
+            self.told_failed = Some(now);
+            self.events.add(format_args!(
+                "loadbalancer: the access log cannot be written: {error}; its lines are lost"
+            ));
+        }
     }
 
     /// Lost lines are told once the log has caught up, and now and then before.

@@ -165,6 +165,8 @@ pub struct Proxy<N: Net> {
     access: Lines,
     /// When lost lines were told last.
     told_lost: Instant,
+    /// When a log that cannot be written was told last.
+    told_failed: Option<Instant>,
     /// The number of the next request that is told about; starts at random.
     next_id: u64,
 }
@@ -213,6 +215,7 @@ impl<N: Net> Proxy<N> {
             events: Lines::default(),
             access: Lines::default(),
             told_lost: Instant::START,
+            told_failed: None,
             next_id: balance::hash(&seed.to_le_bytes()),
         };
         proxy.schedule_first_probes();
@@ -354,10 +357,12 @@ impl<N: Net> Proxy<N> {
 
     fn take_signals(&mut self) {
         for signal in self.net.signals() {
+            // With nothing to read again, SIGHUP is what it is by default: the terminal was closed.
+            let reads = self.config.list_file.is_some() || self.config.access_log.is_some();
             match (signal, self.stop) {
-                (Signal::Stop, Stop::No) => self.drain(),
-                (Signal::Stop, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
-                (Signal::Reload, _) => self.list.wish = Some(Reload::Now),
+                (Signal::Reload, _) if reads => self.list.wish = Some(Reload::Now),
+                (Signal::Stop | Signal::Reload, Stop::No) => self.drain(),
+                (Signal::Stop | Signal::Reload, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
             }
         }
     }
