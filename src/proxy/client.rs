@@ -10,7 +10,7 @@ use crate::config::Mode;
 use crate::http::body::Body;
 use crate::http::head::{Parse, Refusal};
 use crate::http::reply::{self, Reply};
-use crate::net::Net;
+use crate::net::{Net, Socket};
 use crate::observe::Record;
 use crate::observe::access::Noted;
 use std::net::IpAddr;
@@ -133,10 +133,14 @@ impl<N: Net> Proxy<N> {
                 self.answer_and_close(key, Refusal { status: 503, reason }.into())
             }
             ClientState::Paired(pair) => self.expire_pair(key, pair),
-            ClientState::Idle
-            | ClientState::Admitted
-            | ClientState::Replying(_)
-            | ClientState::Lingering { .. } => self.dismiss(key),
+            ClientState::Replying(_) => {
+                // The rest of the answer is lost: a plain end could pass for its end.
+                client.conn.socket.reset_on_drop();
+                self.dismiss(key)
+            }
+            ClientState::Idle | ClientState::Admitted | ClientState::Lingering { .. } => {
+                self.dismiss(key)
+            }
         }
     }
 
