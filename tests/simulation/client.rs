@@ -137,6 +137,8 @@ impl Client {
         }
         if !self.over && self.talker.is_none() && kernel.now >= self.write_at {
             self.write(link, kernel, oracle);
+        } else if !self.over && self.stopped_reading() {
+            self.fall_silent(oracle);
         }
         if self.over || self.talker.is_some() {
             return;
@@ -443,7 +445,8 @@ impl Client {
         let until_close = matches!(&self.reading, Some(Reading { body: Body::UntilClose, .. }));
         let discards = kernel.style.reset_discards || until_close;
         let lost = reset && discards && pipelined && may_end;
-        let upgrading = request.upgrade && oracle.fault_at.is_some();
+        let upgrades = |item: &Item| oracle.requests[item.request].upgrade;
+        let upgrading = self.items.iter().any(upgrades) && oracle.fault_at.is_some();
         let excused =
             kernel.jumped || self.silent || oracle.stopping || request.bad_body || upgrading;
         let between = self.reading.is_none() && (self.closing || self.may_close || idle);
