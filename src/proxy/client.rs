@@ -9,7 +9,7 @@ use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::Mode;
 use crate::http::head::{Parse, Refusal};
-use crate::net::Net;
+use crate::net::{Net, Socket};
 use std::net::IpAddr;
 
 /// Most bytes read and thrown away from a client that was refused (RFC 9112 §9.6), so that a
@@ -116,10 +116,14 @@ impl<N: Net> Proxy<N> {
                 self.refuse(key, Answer::local(503, reason, cause::LIMIT))
             }
             ClientState::Paired(pair) => self.expire_pair(key, pair),
-            ClientState::Idle
-            | ClientState::Admitted
-            | ClientState::Replying(_)
-            | ClientState::Lingering { .. } => self.dismiss(key),
+            ClientState::Replying(_) => {
+                // The rest of the answer is lost: a plain end could pass for its end.
+                client.conn.socket.reset_on_drop();
+                self.dismiss(key)
+            }
+            ClientState::Idle | ClientState::Admitted | ClientState::Lingering { .. } => {
+                self.dismiss(key)
+            }
         }
     }
 
@@ -207,7 +211,6 @@ impl<N: Net> Proxy<N> {
 
     /// Writes out the rest of an answer.
     fn reply_on(&mut self, key: ClientKey, after: After) -> Next {
-        let stays = !self.manners.draining && !self.is_crowded();
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
         match client.conn.flush(&mut self.pool) {
             Flushed::Failed => {
@@ -222,7 +225,7 @@ impl<N: Net> Proxy<N> {
             return Next::Park;
         }
         match after {
-            After::NextRequest if stays => {
+            After::NextRequest if !self.manners.draining => {
                 client.state = ClientState::Idle;
                 client.deadline = self.now.instant + self.config.timeouts.keep_alive;
                 Next::Again

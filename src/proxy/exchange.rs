@@ -110,6 +110,8 @@ pub struct Manners {
     pub trust_forwarded: bool,
     /// Responses say `Connection: close`: the program is about to end.
     pub draining: bool,
+    /// So do they: somebody waits for a place.
+    pub crowded: bool,
     /// `Date` for responses that have none.
     pub date: [u8; DATE_BYTES],
 }

@@ -1,16 +1,20 @@
 //! The listener: how many connections are accepted, and when not.
 
+use super::Proxy;
 use super::client::{Client, ClientState};
 use super::conn::Conn;
-use super::{ClientKey, Proxy};
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::net::{self, Net};
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Connections accepted per turn, so that a burst of them does not hold up those that are here.
 const ACCEPTS_MAX: usize = 64;
+
+/// How long a client has been silent at least before it gives its place to another.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Clients looked at, per accept, for one to dismiss when every place is taken.
 const SWEEP: usize = 4096;
@@ -28,7 +32,7 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// The accepting side.
 #[derive(Debug)]
-pub struct Gate<L> {
+pub struct Gate<L, S> {
     /// None once the program is ending.
     listener: Option<L>,
     /// A connection may be waiting.
@@ -36,18 +40,22 @@ pub struct Gate<L> {
     /// No descriptor was left: not before this.
     paused_until: Option<Instant>,
     told_at: Option<Instant>,
+    /// Accepted, but every place is taken: the proof that somebody waits, which the readiness of
+    /// the listener is not.
+    door: Option<(S, SocketAddr)>,
     /// Where the search for a client to dismiss goes on.
     hand: usize,
 }
 
-impl<L> Gate<L> {
+impl<L, S> Gate<L, S> {
     /// An open gate.
-    pub fn new(listener: L) -> Gate<L> {
+    pub fn new(listener: L) -> Gate<L, S> {
         Gate {
             listener: Some(listener),
             readable: true,
             paused_until: None,
             told_at: None,
+            door: None,
             hand: 0,
         }
     }
@@ -62,6 +70,11 @@ impl<L> Gate<L> {
         self.paused_until.filter(|_| self.listener.is_some())
     }
 
+    /// Somebody waits to come in.
+    pub fn has_knocked(&self) -> bool {
+        self.door.is_some()
+    }
+
     /// Closes it: whoever connects from here on is refused by the kernel.
     pub fn close(&mut self) {
         self.listener = None;
@@ -72,13 +85,11 @@ impl<N: Net> Proxy<N> {
     /// Whether accepting now could bring a client.
     pub(super) fn can_accept(&self) -> bool {
         let gate = &self.gate;
+        if gate.has_knocked() {
+            return !self.is_full();
+        }
         let paused = gate.paused_until.is_some_and(|until| until > self.now.instant);
-        gate.listener.is_some() && gate.readable && !paused && !self.is_full()
-    }
-
-    /// Every place is taken and somebody waits to come in.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.is_full() && self.gate.readable && self.gate.listener.is_some()
+        gate.listener.is_some() && gate.readable && !paused
     }
 
     fn is_full(&self) -> bool {
@@ -87,28 +98,27 @@ impl<N: Net> Proxy<N> {
 
     /// Accepts what waits, up to the limits.
     pub(super) fn accept(&mut self) {
+        self.accept_some();
+        self.manners.crowded = self.gate.has_knocked();
+    }
+
+    fn accept_some(&mut self) {
         for _ in 0..ACCEPTS_MAX {
-            if self.is_crowded() {
+            if self.is_full() && self.gate.has_knocked() {
                 self.dismiss_an_idle_client();
             }
             if !self.can_accept() {
                 return;
             }
+            if let Some((socket, peer)) = self.gate.door.take() {
+                self.welcome(socket, peer);
+                continue;
+            }
             self.gate.paused_until = None;
             let Some(listener) = &mut self.gate.listener else { return };
             match self.net.accept(listener) {
-                Ok((socket, peer)) => {
-                    let key = self.clients.insert(Client {
-                        conn: Conn::established(socket),
-                        state: ClientState::Idle,
-                        deadline: self.now.instant + self.config.timeouts.keep_alive,
-                        timer: Timer::new(),
-                        arrived: self.now.instant,
-                        ip: peer.ip(),
-                        queued: false,
-                    });
-                    self.wake(key.into());
-                }
+                Ok((socket, peer)) if !self.is_full() => self.welcome(socket, peer),
+                Ok(stranger) => self.gate.door = Some(stranger),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.gate.readable = false;
                 }
@@ -121,16 +131,38 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Somebody waits to come in where every place is taken: a client between two requests gives its
-    /// place up, as it may at any time (RFC 9112 §9.5). None does while all are being served.
+    fn welcome(&mut self, socket: N::Socket, peer: SocketAddr) {
+        let key = self.clients.insert(Client {
+            conn: Conn::established(socket),
+            state: ClientState::Idle,
+            deadline: self.now.instant + self.config.timeouts.keep_alive,
+            timer: Timer::new(),
+            arrived: self.now.instant,
+            ip: peer.ip(),
+            queued: false,
+        });
+        self.wake(key.into());
+    }
+
+    /// Somebody waits to come in where every place is taken: a client that has said nothing for a
+    /// while gives its place up, as it may have to at any time (RFC 9112 §9.5). None does while all
+    /// are being served; then the next answers announce a close.
     fn dismiss_an_idle_client(&mut self) {
-        let (some, hand) = self.clients.sweep(self.gate.hand, SWEEP);
-        self.gate.hand = hand;
-        let is_idle = |key: &ClientKey| {
-            self.clients.get(*key).is_some_and(|client| client.state == ClientState::Idle)
+        let now = self.now.instant;
+        let silent_until = now + self.config.timeouts.keep_alive;
+        let is_silent = |client: &Client<N::Socket>| {
+            client.state == ClientState::Idle && client.deadline + GRACE <= silent_until
         };
-        if let Some(key) = some.into_iter().find(is_idle) {
-            self.remove_client(key);
+        let (mut silent, mut hand) = self.clients.sweep(self.gate.hand, SWEEP, is_silent);
+        if silent.is_none() && hand == 0 {
+            // Once round: nothing else would wake us for those before the hand.
+            (silent, hand) = self.clients.sweep(0, SWEEP, is_silent);
+        }
+        // Past the one that goes: its slot is the next newcomer's.
+        self.gate.hand = hand;
+        match silent {
+            Some(key) => self.remove_client(key),
+            None => self.gate.paused_until = Some(now + PAUSE),
         }
     }
 

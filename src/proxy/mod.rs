@@ -139,7 +139,7 @@ pub struct Proxy<N: Net> {
     config: Config,
     limits: Limits,
     error_pages: HashMap<u16, Vec<u8>>,
-    gate: Gate<N::Listener>,
+    gate: Gate<N::Listener, N::Socket>,
     clients: Table<ClientKind, Client<N::Socket>>,
     upstreams: Table<UpstreamKind, Upstream<N::Socket>>,
     pairs: Table<PairKind, Pair>,
@@ -187,6 +187,7 @@ impl<N: Net> Proxy<N> {
         let manners = Manners {
             trust_forwarded: config.trust_forwarded,
             draining: false,
+            crowded: false,
             date: date::imf_fixdate(now.unix_seconds),
         };
         let mut proxy = Proxy {
@@ -393,7 +394,10 @@ impl<N: Net> Proxy<N> {
     fn status(&self) -> Status {
         let over = match self.stop {
             Stop::No => false,
-            Stop::By(deadline) => self.clients.is_empty() || deadline <= self.now.instant,
+            Stop::By(deadline) => {
+                let empty = self.clients.is_empty() && !self.gate.has_knocked();
+                empty || deadline <= self.now.instant
+            }
             Stop::Now => true,
         };
         if over { Status::Ended } else { Status::Running }

@@ -138,13 +138,19 @@ impl<S: Socket> Exchange<'_, S> {
         // An HTTP/1.0 client knows the end of such a body only by the close.
         let close_delimited =
             plan.version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
-        let stays = plan.keep_alive && !close_delimited && !self.manners.draining;
+        let leaves = self.manners.draining || self.manners.crowded;
+        let stays = plan.keep_alive && !close_delimited && !leaves;
         let persistence = match (stays, plan.version) {
             (false, _) => Persistence::Close,
             (true, Version::Http10) => Persistence::KeepAlive,
             (true, Version::Http11) => Persistence::Default,
         };
-        self.pair.after = if stays { After::NextRequest } else { After::Close };
+        self.pair.after = match (stays, plan.keep_alive) {
+            (true, _) => After::NextRequest,
+            (false, false) => After::Close,
+            // Not what the client asked for: its next request may be on its way.
+            (false, true) => After::Linger,
+        };
         self.pair.upstream_stays = head.keeps_alive() && body != Body::UntilClose;
         self.pair.recode = recode;
         self.pair.response = Half::after_head(body);

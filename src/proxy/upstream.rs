@@ -137,7 +137,9 @@ impl<N: Net> Proxy<N> {
         let now = self.now.instant;
         let mut avoided = &tried.backends[..];
         let mut picked = self.cluster.pick(avoided, hash, now);
-        if picked.is_none() && !avoided.is_empty() {
+        // Not for ever: with backends that come and go it would never be told that all have failed.
+        let patience = self.cluster.len() + usize::from(self.config.attempts_max);
+        if picked.is_none() && !avoided.is_empty() && avoided.len() < patience {
             avoided = &[];
             picked = self.cluster.pick(avoided, hash, now);
         }

@@ -73,6 +73,8 @@ pub struct Oracle {
     pub nameless_hang_at: Option<u64>,
     /// SIGTERM was sent.
     pub stopping: bool,
+    /// There are more clients than places.
+    pub crowded: bool,
     pub queue_micros: u64,
     pub keep_alive_micros: u64,
     /// Counted for the report: that the scripts reach what they should.
@@ -84,7 +86,16 @@ pub struct Oracle {
     pub in_redirect_mode: bool,
 }
 
+/// Where there are too few places, a client that was silent for so long may have to go.
+const CROWDED_MICROS: u64 = 1_000_000;
+
 impl Oracle {
+    /// How long a client may be silent.
+    pub fn silence_micros(&self) -> u64 {
+        let most = if self.crowded { CROWDED_MICROS } else { u64::MAX };
+        self.keep_alive_micros.min(most)
+    }
+
     /// A byte of a request was read by a server.
     pub fn delivered(&mut self, request: usize, conn: usize) {
         let it = &mut self.requests[request];

@@ -57,6 +57,7 @@ pub fn draw(seed: u64, verbose: bool) -> Run {
         ..Oracle::default()
     };
     let clients = draw_clients(mode, troubled, &manner, &mut kernel, &mut oracle);
+    oracle.crowded = clients.len() > limits.clients_max;
     plan_trouble(troubled, servers, &mut kernel);
     let world = Rc::new(RefCell::new(World {
         kernel,

@@ -109,7 +109,8 @@ impl World {
         let swallowed = links().any(|link| link.stage == Stage::BlackHole && link.proxy_open);
         let hung = self.conns.iter().any(|conn| conn.is_silent());
         let short = self.kernel.shortage_at;
-        let short = short.is_some_and(|at| self.kernel.now < at + SHORTAGE_MICROS);
+        let jumped = self.kernel.jumped;
+        let short = short.is_some_and(|at| jumped || self.kernel.now < at + SHORTAGE_MICROS);
         let silent = self.clients.iter().any(|client| client.is_silent() && !client.over);
         let deaf = self.clients.iter().any(|client| {
             client.over
