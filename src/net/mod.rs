@@ -90,8 +90,8 @@ pub trait Socket {
     /// After `writable` on a connecting socket: true once established, false when the report was
     /// spurious, the error when it failed.
     fn connected(&mut self) -> io::Result<bool>;
-    /// What a report of `broken` was about; none when it was spurious, or told already. Behind an end
-    /// a read tells nothing of a reset, so that this is the only way to hear of it.
+    /// What a report of `broken` was about; none when it was spurious, or told already. Behind an
+    /// end a read tells nothing of a reset, so that this is the only way to hear of it.
     fn fault(&mut self) -> Option<io::Error>;
     /// Ends our output: the peer reads an end after what was written.
     fn end_output(&mut self) -> io::Result<()>;
@@ -125,7 +125,8 @@ pub trait Net {
 }
 
 /// Whether a call failed for want of descriptors or memory on this machine, not because of the
-/// peer. (`AddrNotAvailable` can mean either: no port left, or an address family that is not there.)
+/// peer. (`AddrNotAvailable` is not among them: no port is left, or the address family is not
+/// there at all.)
 pub fn is_shortage(error: &io::Error) -> bool {
     const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code))

@@ -106,9 +106,9 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Health checks of a backend hang: requests that wait for it are asked elsewhere, once, where
-    /// that cannot do harm and somebody else is there. Without this they would wait for the whole of
-    /// their time. (A server that works on one request at a time hangs its own checks and may well
-    /// answer: so a request never leaves it for nothing, and never twice.)
+    /// that cannot do harm and somebody else is there. Without this they would wait for the whole
+    /// of their time. (A server that works on one request at a time hangs its own checks and may
+    /// well answer: so a request never leaves it for nothing, and never twice.)
     pub(super) fn desert(&mut self, backend: usize) {
         let trouble = Some(Trouble::ServerHangs);
         let waiting = self.pairs.iter().filter(|(_, pair)| pair.backend == backend);

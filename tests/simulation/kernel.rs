@@ -110,8 +110,6 @@ impl Pipe {
 #[derive(Debug)]
 pub struct Link {
     pub peer: Peer,
-    /// Number of the server it leads to.
-    pub site: usize,
     pub stage: Stage,
     pub to_proxy: Pipe,
     pub to_peer: Pipe,
@@ -282,7 +280,7 @@ impl Kernel {
         self.rng.chance(permille)
     }
 
-    fn new_link(&mut self, peer: Peer, site: usize, stage: Stage) -> LinkId {
+    fn new_link(&mut self, peer: Peer, stage: Stage) -> LinkId {
         let mut pipe = || Pipe {
             cap: self.rng.between(self.style.buffer_min, self.style.buffer_max) as usize,
             ..Pipe::default()
@@ -290,7 +288,6 @@ impl Kernel {
         let (to_proxy, to_peer) = (pipe(), pipe());
         self.links.push(Link {
             peer,
-            site,
             stage,
             to_proxy,
             to_peer,
@@ -354,7 +351,7 @@ impl Kernel {
             Port::Listens => Stage::Connecting { accepted: true },
             Port::Refuses => Stage::Connecting { accepted: false },
         };
-        let link = self.new_link(Peer::Nobody, site, stage);
+        let link = self.new_link(Peer::Nobody, stage);
         self.links[link].proxy_open = true;
         self.trace(format_args!("link {link} connects to server {site}: {stage:?}"));
         if stage != Stage::BlackHole {
@@ -709,7 +706,7 @@ impl Kernel {
         if !self.listening {
             return None;
         }
-        let link = self.new_link(Peer::Client(client), 0, Stage::Established);
+        let link = self.new_link(Peer::Client(client), Stage::Established);
         self.backlog.push_back(link);
         self.trace(format_args!("client {client} connects as link {link}"));
         if self.listener_armed || self.style.spurious {

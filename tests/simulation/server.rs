@@ -4,6 +4,7 @@ use super::kernel::{Dice, Heard, Kernel, LinkId};
 use super::oracle::{Answer, Oracle};
 use super::talker::{Pace, Talker};
 use super::wire::{self, Body};
+use loadbalancer::base::rng::Rng;
 
 /// What all servers of a run are like.
 #[derive(Clone, Copy, Debug)]
@@ -190,18 +191,17 @@ impl ServerConn {
         if self.out_at < self.out.len() && kernel.peer_room(self.link) > 0 {
             at = at.min(self.write_at);
         }
-        if self.phase == Phase::Head && self.input.is_empty() {
-            if let Some(close_at) = self.idle_close_at {
-                if close_at <= kernel.now && !kernel.peer_hears(self.link) {
-                    kernel.trace(format_args!("conn {} closes idle", self.number));
-                    if self.manner.faults > 0 {
-                        oracle.nameless_cut_at = Some(kernel.now);
-                    }
-                    self.phase = Phase::Over;
-                    return kernel.peer_close(self.link);
+        let is_idle = self.phase == Phase::Head && self.input.is_empty();
+        if let Some(close_at) = self.idle_close_at.filter(|_| is_idle) {
+            if close_at <= kernel.now && !kernel.peer_hears(self.link) {
+                kernel.trace(format_args!("conn {} closes idle", self.number));
+                if self.manner.faults > 0 {
+                    oracle.nameless_cut_at = Some(kernel.now);
                 }
-                at = at.min(close_at);
+                self.phase = Phase::Over;
+                return kernel.peer_close(self.link);
             }
+            at = at.min(close_at);
         }
         if at != u64::MAX {
             kernel.wake_at(self.link, at.max(kernel.now + 1));
@@ -281,7 +281,7 @@ impl ServerConn {
         if self.body == Body::Done {
             assert_eq!(self.body_seen, meant.body_bytes, "request {request} is too short");
             assert_eq!(!self.trailers.is_empty(), meant.trailer, "trailers of request {request}");
-            // Behind an early answer the next request may come at once, else only bytes of a tunnel.
+            // Behind an early answer the next request may come at once, else only a tunnel's bytes.
             let early = self.answer.is_some_and(|answer| oracle.answers[answer].early);
             let idle = self.input.is_empty() || self.tunnels || early;
             assert!(idle, "bytes behind request {request}");
@@ -336,34 +336,12 @@ impl ServerConn {
         let trailer = framing == 1 && rng.chance(300);
         self.until_close = framing == 2;
         self.closes = framing == 2 || rng.chance(250);
-        let mut head = String::new();
-        for _ in 0..rng.below(3) {
-            if !meant.is_old && rng.chance(400) || rng.chance(50) {
-                head += "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
-            }
-        }
+        let mut head = hints(meant.is_old, rng);
         let version = if framing == 2 && rng.chance(300) { "1.0" } else { "1.1" };
-        head += &format!("HTTP/{version} {status} Reason here\r\nX-Ans: {number}\r\n");
-        head += &format!("X-Answer-Pad: {pad}\r\nKeep-Alive: timeout=5\r\n");
-        if switches {
-            head += "Connection: Upgrade\r\nUpgrade: sim\r\n";
-        } else if self.closes {
-            head += "Connection: X-Hop, close\r\nX-Hop: 1\r\n";
-        } else {
-            head += "Connection: x-hop\r\nX-Hop: 1\r\n";
-        }
-        let coding = if trailer {
-            "Transfer-Encoding: chunked\r\nTrailer: T\r\n"
-        } else {
-            "Transfer-Encoding: chunked\r\n"
-        };
-        match framing {
-            0 if matches!(status, 101 | 204) => {}
-            0 => head += &format!("Content-Length: {bytes}\r\n"),
-            1 => head += coding,
-            _ => {}
-        }
-        head += "\r\n";
+        let closes = self.closes;
+        let drawn =
+            Drawn { number, status, framing, bytes, trailer, switches, closes, version, pad: &pad };
+        head += &drawn.head();
         let mut out = std::mem::take(&mut self.out);
         out.drain(..self.out_at);
         self.out_at = 0;
@@ -518,4 +496,49 @@ pub fn chunk(content: &[u8], trailer: bool, kernel: &mut Kernel, out: &mut Vec<u
         rest = &rest[count..];
     }
     out.extend_from_slice(if trailer { b"0\r\nT: v\r\n\r\n" } else { b"0\r\n\r\n" });
+}
+
+/// Interim answers, perhaps several.
+fn hints(is_old: bool, rng: &mut Rng) -> String {
+    let mut head = String::new();
+    for _ in 0..rng.below(3) {
+        if !is_old && rng.chance(400) || rng.chance(50) {
+            head += "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+        }
+    }
+    head
+}
+
+/// What was drawn for a final answer.
+struct Drawn<'a> {
+    number: usize,
+    status: u16,
+    framing: u64,
+    bytes: u64,
+    trailer: bool,
+    switches: bool,
+    closes: bool,
+    version: &'a str,
+    pad: &'a str,
+}
+
+impl Drawn<'_> {
+    fn head(&self) -> String {
+        let Drawn { number, status, bytes, version, pad, .. } = self;
+        let mut head = format!("HTTP/{version} {status} Reason here\r\nX-Ans: {number}\r\n");
+        head += &format!("X-Answer-Pad: {pad}\r\nKeep-Alive: timeout=5\r\n");
+        head += match (self.switches, self.closes) {
+            (true, _) => "Connection: Upgrade\r\nUpgrade: sim\r\n",
+            (false, true) => "Connection: X-Hop, close\r\nX-Hop: 1\r\n",
+            (false, false) => "Connection: x-hop\r\nX-Hop: 1\r\n",
+        };
+        match self.framing {
+            0 if matches!(status, 101 | 204) => {}
+            0 => head += &format!("Content-Length: {bytes}\r\n"),
+            1 if self.trailer => head += "Transfer-Encoding: chunked\r\nTrailer: T\r\n",
+            1 => head += "Transfer-Encoding: chunked\r\n",
+            _ => {}
+        }
+        head + "\r\n"
+    }
 }
