@@ -5,6 +5,9 @@ use super::oracle::Oracle;
 use super::talker::{Pace, Talker};
 use super::wire::{self, Body};
 
+/// Longer than the balancer waits for a client.
+pub const NAP_MICROS: u64 = 30_000_000;
+
 /// When and how a client leaves before it has what it came for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
@@ -20,6 +23,8 @@ pub enum Leave {
     /// Sends or reads nothing more, having sent or read so many.
     StopsSending(u64),
     StopsReading(u64),
+    /// Reads nothing for a long time, having read so many, and then what is left.
+    Naps(u64),
 }
 
 /// A request and its bytes.
@@ -71,6 +76,9 @@ pub struct Client {
     shut: bool,
     active_at: u64,
     silent: bool,
+    /// Whose interim response came last.
+    hinted: Option<usize>,
+    napped: bool,
     /// Its connection was reset: it sends no more.
     cut: bool,
     /// What comes now does not count.
@@ -105,6 +113,8 @@ impl Client {
             shut: false,
             active_at: 0,
             silent: false,
+            hinted: None,
+            napped: false,
             cut: false,
             deaf: false,
             over: false,
@@ -240,6 +250,13 @@ impl Client {
             Leave::ResetsReading(at) if self.read_total >= at => {
                 self.abandon(true, link, kernel, oracle);
             }
+            Leave::Naps(at) if self.read_total >= at && !self.napped => {
+                self.napped = true;
+                self.read_at = kernel.now + NAP_MICROS;
+                for item in &self.items {
+                    oracle.requests[item.request].silent = true;
+                }
+            }
             Leave::StopsSending(at) if self.sent_total >= at && !self.silent => {
                 self.fall_silent(oracle);
             }
@@ -323,6 +340,9 @@ impl Client {
             return self.interim(&head, request, link, kernel, oracle);
         }
         let answer = oracle.check_answer(&head, request, kernel);
+        // A server that has begun to answer is not left for another one.
+        let hinted = self.hinted.take();
+        assert!(hinted.is_none() || answer.is_none() || hinted == answer, "hinted {hinted:?}");
         let meant = &oracle.requests[request];
         let (is_head, is_old, keeps_alive) =
             (meant.method == "HEAD", meant.is_old, meant.keeps_alive);
@@ -387,7 +407,7 @@ impl Client {
                 kernel.wake_at(link, kernel.now + 1);
                 return false;
             }
-            _ => {}
+            _ => self.hinted = head.number("x-ans").map(|answer| answer as usize),
         }
         true
     }
@@ -448,8 +468,13 @@ impl Client {
         let lost = reset && discards && pipelined && may_end;
         let upgrades = |item: &Item| oracle.requests[item.request].upgrade;
         let upgrading = self.items.iter().any(upgrades) && oracle.fault_at.is_some();
-        let excused =
-            kernel.jumped || self.silent || oracle.stopping || request.bad_body || upgrading;
+        let excused = kernel.jumped
+            || kernel.shortage_at.is_some()
+            || self.silent
+            || self.napped
+            || oracle.stopping
+            || request.bad_body
+            || upgrading;
         let between = self.reading.is_none() && (self.closing || self.may_close || idle);
         assert!(
             truncated || between || excused || lost,

@@ -380,11 +380,15 @@ impl Kernel {
     }
 
     /// As epoll does: the readiness at hand is reported, then every edge.
-    pub fn register(&mut self, link: LinkId, id: Id) {
+    pub fn register(&mut self, link: LinkId, id: Id) -> io::Result<()> {
         assert!(self.links[link].id.is_none(), "a socket is registered once");
+        if self.is_short() {
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+        }
         self.links[link].id = Some(id);
         let level = self.level(link);
         self.edge(link, level);
+        Ok(())
     }
 
     pub fn read(&mut self, link: LinkId, into: &mut [u8]) -> io::Result<usize> {

@@ -137,8 +137,7 @@ impl Net for SimNet {
     }
 
     fn register(&mut self, socket: &mut SimSocket, id: Id) -> io::Result<()> {
-        self.world.borrow_mut().interleave().register(socket.link, id);
-        Ok(())
+        self.world.borrow_mut().interleave().register(socket.link, id)
     }
 
     fn signals(&mut self) -> Vec<Signal> {

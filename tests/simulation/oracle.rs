@@ -59,6 +59,7 @@ pub struct Side {
     pub total: u64,
     pub finished: bool,
     pub reset: bool,
+    pub napped: bool,
     pub other: Option<usize>,
 }
 

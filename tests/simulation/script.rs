@@ -215,6 +215,7 @@ fn draw_leave(troubled: bool, total: u64, rng: &mut Rng) -> Leave {
         5 => Leave::ResetsReading(rng.below(3_000)),
         6 if troubled => Leave::StopsSending(rng.below(total + 1)),
         7 if troubled => Leave::StopsReading(rng.below(3_000)),
+        8 if troubled => Leave::Naps(rng.below(9_000)),
         _ => Leave::Politely,
     }
 }
@@ -230,8 +231,9 @@ fn draw_item(
 ) -> Item {
     let id = oracle.requests.len();
     let rng = &mut kernel.rng;
-    let method = ["GET", "GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
-        [rng.below(10) as usize];
+    let method =
+        ["GET", "GET", "GET", "HEAD", "POST", "POST", "PUT", "PUT", "DELETE", "OPTIONS", "PATCH"]
+            [rng.below(11) as usize];
     let is_old = rng.chance(120);
     let keeps_alive = !rng.chance(if is_last { 300 } else { 60 }) && (!is_old || rng.chance(500));
     let has_body = matches!(method, "POST" | "PUT" | "PATCH") || rng.chance(50);

@@ -64,6 +64,8 @@ pub struct ServerConn {
     out: Vec<u8>,
     out_at: usize,
     cut: Option<Cut>,
+    /// Goes away without an answer once it has read so much of the body.
+    leaves_at: Option<u64>,
     closes: bool,
     /// The answer at hand ends with the connection.
     until_close: bool,
@@ -102,6 +104,7 @@ impl ServerConn {
             out: Vec::new(),
             out_at: 0,
             cut: None,
+            leaves_at: None,
             closes: false,
             until_close: false,
             tunnels: false,
@@ -242,7 +245,10 @@ impl ServerConn {
             self.body_seen = 0;
             self.trailers.clear();
             self.answer = None;
-            let early = kernel.rng.chance(self.manner.early);
+            let (faults, bytes) = (self.manner.faults, oracle.requests[request].body_bytes);
+            let leaves = self.body != Body::Done && kernel.rng.chance(faults / 2);
+            self.leaves_at = leaves.then(|| kernel.rng.below(bytes));
+            let early = !leaves && kernel.rng.chance(self.manner.early);
             let expects = oracle.requests[request].expect;
             if expects && !early {
                 self.out = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
@@ -278,6 +284,9 @@ impl ServerConn {
         wire::compare(2 * request as u64, self.body_seen, &content, "request body");
         self.body_seen += content.len() as u64;
         assert!(self.body_seen <= meant.body_bytes, "request {request} is too long");
+        if self.leaves_at.is_some_and(|at| self.body_seen >= at) {
+            return self.cut_off(Cut::Reset(0), kernel, oracle);
+        }
         if self.body == Body::Done {
             assert_eq!(self.body_seen, meant.body_bytes, "request {request} is too short");
             assert_eq!(!self.trailers.is_empty(), meant.trailer, "trailers of request {request}");
@@ -336,7 +345,7 @@ impl ServerConn {
         let trailer = framing == 1 && rng.chance(300);
         self.until_close = framing == 2;
         self.closes = framing == 2 || rng.chance(250);
-        let mut head = hints(meant.is_old, rng);
+        let mut head = hints(number, meant.is_old, rng);
         let version = if framing == 2 && rng.chance(300) { "1.0" } else { "1.1" };
         let closes = self.closes;
         let drawn =
@@ -499,11 +508,11 @@ pub fn chunk(content: &[u8], trailer: bool, kernel: &mut Kernel, out: &mut Vec<u
 }
 
 /// Interim answers, perhaps several.
-fn hints(is_old: bool, rng: &mut Rng) -> String {
+fn hints(number: usize, is_old: bool, rng: &mut Rng) -> String {
     let mut head = String::new();
     for _ in 0..rng.below(3) {
         if !is_old && rng.chance(400) || rng.chance(50) {
-            head += "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+            head += &format!("HTTP/1.1 103 Early Hints\r\nX-Ans: {number}\r\n\r\n");
         }
     }
     head

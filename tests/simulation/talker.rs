@@ -1,5 +1,6 @@
 //! One side of a tunnel or a TCP session: says who it is, then its stream; checks the other's.
 
+use super::client::NAP_MICROS;
 use super::kernel::{Dice, Heard, Kernel, LinkId};
 use super::oracle::Oracle;
 use super::wire;
@@ -39,6 +40,9 @@ pub struct Talker {
     /// Sends its end only when it has heard the other's.
     waits_for_end: bool,
     reset_at: Option<u64>,
+    /// Hears nothing for a long time, having heard so much.
+    naps_at: Option<u64>,
+    read_at: u64,
     line: Vec<u8>,
     other: Option<usize>,
     got: u64,
@@ -59,6 +63,7 @@ impl Talker {
         let side = oracle.new_side(total);
         let gate = (patient && rng.chance(500)).then(|| (rng.below(total + 1), 1));
         let waits_for_end = patient && rng.chance(300);
+        let naps_at = (faulty && rng.chance(100)).then(|| rng.below(30_000));
         let reset_at = (faulty && rng.chance(300)).then(|| rng.below(total + 1));
         Talker {
             side,
@@ -68,6 +73,8 @@ impl Talker {
             gate,
             waits_for_end,
             reset_at,
+            naps_at,
+            read_at: 0,
             line: Vec::new(),
             other: None,
             got: 0,
@@ -82,7 +89,9 @@ impl Talker {
         if self.over {
             return;
         }
-        match kernel.peer_read(link, self.pace.read_most as usize) {
+        let awake = kernel.now >= self.read_at;
+        let most = self.pace.read_most as usize;
+        match if awake { kernel.peer_read(link, most) } else { Heard::Nothing } {
             Heard::Data(data) => self.hear(&data, oracle),
             Heard::Nothing => {}
             Heard::End if self.heard_end => {}
@@ -97,8 +106,15 @@ impl Talker {
             self.over = true;
             return kernel.peer_close(link);
         }
+        if self.naps_at.is_some_and(|at| self.got >= at) {
+            self.naps_at = None;
+            self.read_at = kernel.now + NAP_MICROS;
+            oracle.sides[self.side].napped = true;
+        }
         let hears = kernel.peer_hears(link) && !self.heard_end;
-        if hears || (self.may_talk() && kernel.peer_room(link) > 0) {
+        if hears && kernel.now < self.read_at {
+            kernel.wake_at(link, self.read_at);
+        } else if hears || (self.may_talk() && kernel.peer_room(link) > 0) {
             let at = kernel.now + 1 + kernel.rng.below(self.pace.pause);
             kernel.wake_at(link, at);
         }
@@ -149,8 +165,13 @@ impl Talker {
         let other = self.other.map(|other| &oracle.sides[other]);
         let ended = other.is_some_and(|other| other.reset || (other.finished && self.finished));
         let excused = self.other.is_none() || oracle.stopping || kernel.jumped;
-        let hung = oracle.nameless_hang_at.is_some();
-        assert!(ended || excused || hung, "side {} is reset, other: {other:?}", self.side);
+        let hung = oracle.nameless_hang_at.is_some() || kernel.shortage_at.is_some();
+        let napped = other.is_some_and(|other| other.napped) || oracle.sides[self.side].napped;
+        assert!(
+            ended || excused || hung || napped,
+            "side {} is reset, other: {other:?}",
+            self.side
+        );
         self.over = true;
         oracle.sides[self.side].reset = true;
         kernel.peer_abort(link);
