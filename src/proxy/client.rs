@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 /// Most bytes read and thrown away from a client that was refused (RFC 9112 §9.6), so that a
 /// flood is cut off while an ordinary upload's client still reads its answer.
-const LINGER_READS_MAX: u8 = 64;
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Where a client's connection stands. Its one deadline belongs to the wait of this state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub enum ClientState {
     /// Our end was sent; reads on so that the client can read the answer (RFC 9112 §9.6).
     /// Deadline, fixed: linger → close.
     Lingering {
-        /// Reads thrown away.
-        reads: u8,
+        /// Bytes thrown away.
+        bytes: usize,
     },
 }
 
@@ -67,7 +67,7 @@ impl<N: Net> Proxy<N> {
                 ClientState::Admitted => self.serve(key),
                 ClientState::Paired(pair) => self.step_pair(key, pair),
                 ClientState::Replying(after) => self.reply_on(key, after),
-                ClientState::Lingering { reads } => self.linger(key, reads),
+                ClientState::Lingering { bytes } => self.linger(key, bytes),
             };
             match next {
                 Next::Again => {}
@@ -253,26 +253,27 @@ impl<N: Net> Proxy<N> {
             return self.dismiss(key);
         }
         client.conn.finish_output();
-        client.state = ClientState::Lingering { reads: 0 };
+        client.state = ClientState::Lingering { bytes: 0 };
         client.deadline = self.now.instant + self.config.timeouts.linger;
         Next::Again
     }
 
     /// Reads and throws away, until the client has ended too or had its time.
-    fn linger(&mut self, key: ClientKey, reads: u8) -> Next {
+    fn linger(&mut self, key: ClientKey, bytes: usize) -> Next {
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
         // Sends our end, which waited for the outbox.
         client.conn.flush(&mut self.pool);
         client.conn.end.inbox.clear(&mut self.pool);
         let filled = client.conn.fill(&mut self.pool);
-        let over = client.conn.end.input != Input::Open || reads >= LINGER_READS_MAX;
+        let bytes = bytes + client.conn.end.inbox.data().len();
+        let over = client.conn.end.input != Input::Open || bytes >= LINGER_BYTES_MAX;
         if over {
             return self.dismiss(key);
         }
         match filled {
             Filled::Nothing | Filled::Failed => Next::Park,
             Filled::Something => {
-                client.state = ClientState::Lingering { reads: reads + 1 };
+                client.state = ClientState::Lingering { bytes };
                 Next::Again
             }
         }
