@@ -4,6 +4,9 @@
 use super::kernel::Kernel;
 use super::wire::Head;
 
+/// Longest that a pooled connection is kept.
+const POOLED_MICROS: u64 = 3_000_000;
+
 /// Fields that concern one connection only.
 const HOP_BY_HOP: [&str; 5] = ["keep-alive", "proxy-connection", "te", "x-hop", "trailer-hop"];
 
@@ -165,7 +168,8 @@ impl Oracle {
     fn check_local(&mut self, head: &Head, status: u16, request: usize, kernel: &Kernel) {
         let it = &self.requests[request];
         let since = it.begun_at.unwrap_or(0);
-        let happened = |at: Option<u64>| at.is_some_and(|at| at >= since);
+        // What befell a pooled connection may be older than the request that met it.
+        let happened = |at: Option<u64>| at.is_some_and(|at| at + POOLED_MICROS >= since);
         let waited = kernel.now - it.sent_at.unwrap_or(since) >= self.queue_micros;
         let justified = kernel.jumped
             || match status {

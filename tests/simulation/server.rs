@@ -346,6 +346,7 @@ impl ServerConn {
         self.until_close = framing == 2;
         self.closes = framing == 2 || rng.chance(250);
         let mut head = hints(number, meant.is_old, rng);
+        let hinted = head.len();
         let version = if framing == 2 && rng.chance(300) { "1.0" } else { "1.1" };
         let closes = self.closes;
         let drawn =
@@ -365,7 +366,7 @@ impl ServerConn {
             }
         }
         let bytes = if bodiless { 0 } else { bytes };
-        self.cut = self.draw_cut(kernel, answer_start, out.len());
+        self.cut = self.draw_cut(kernel, answer_start, answer_start + hinted, out.len());
         if let (2, Some(Cut::Close(at))) = (framing, self.cut) {
             // An early end would be a right one.
             self.cut = Some(Cut::Reset(at));
@@ -389,13 +390,20 @@ impl ServerConn {
         ));
     }
 
-    fn draw_cut(&self, kernel: &mut Kernel, start: usize, end: usize) -> Option<Cut> {
+    fn draw_cut(
+        &self,
+        kernel: &mut Kernel,
+        start: usize,
+        hinted: usize,
+        end: usize,
+    ) -> Option<Cut> {
         if !kernel.rng.chance(self.manner.faults) {
             return None;
         }
-        let at = match kernel.rng.below(3) {
+        let at = match kernel.rng.below(4) {
             0 => start,
-            1 => start + kernel.rng.below(60) as usize,
+            1 => hinted,
+            2 => start + kernel.rng.below(60) as usize,
             _ => start + kernel.rng.below((end - start) as u64) as usize,
         };
         let at = at.min(end - 1);

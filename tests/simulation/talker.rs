@@ -63,7 +63,7 @@ impl Talker {
         let side = oracle.new_side(total);
         let gate = (patient && rng.chance(500)).then(|| (rng.below(total + 1), 1));
         let waits_for_end = patient && rng.chance(300);
-        let naps_at = (faulty && rng.chance(100)).then(|| rng.below(30_000));
+        let naps_at = (faulty && rng.chance(250)).then(|| rng.below(5_000));
         let reset_at = (faulty && rng.chance(300)).then(|| rng.below(total + 1));
         Talker {
             side,
