@@ -183,7 +183,7 @@ impl<S: Socket> Exchange<'_, S> {
             connecting: self.upstream.is_connecting,
             sent: self.upstream.sent,
             answered: self.pair.interim || !self.upstream.conn.end.inbox.is_empty(),
-            held: client_inbox.is_held(),
+            held: request == Phase::Head || client_inbox.is_held(),
             idempotent: self.pair.plan.method.is_idempotent(),
             client_owes: owes_request || !self.client.end.outbox.is_empty(),
             attempts_left: self.pair.tried.seen.saturating_add(1) < attempts_max,

@@ -106,9 +106,10 @@ fn settled(facts: &Facts) -> Verdict {
 }
 
 fn retry_or(facts: &Facts, otherwise: impl Fn() -> Verdict) -> Verdict {
-    let repeatable = facts.idempotent && facts.held && facts.attempts_left;
+    // Bytes that were let go of cannot be sent again, even if none of them was written.
+    let may = facts.held && (!facts.sent || (facts.idempotent && facts.attempts_left));
     match facts.response {
-        Phase::Head if !facts.answered && (!facts.sent || repeatable) => Verdict::Retry,
+        Phase::Head if !facts.answered && may => Verdict::Retry,
         Phase::Head | Phase::Body | Phase::Tunnel | Phase::Done => otherwise(),
     }
 }
@@ -161,7 +162,8 @@ mod tests {
         let post = Facts { idempotent: false, ..WAITING };
         for (name, facts, repeated) in [
             ("idempotent, held, unanswered", WAITING, true),
-            ("nothing sent, whatever it is", Facts { sent: false, held: false, ..post }, true),
+            ("nothing sent, whatever it is", Facts { sent: false, ..post }, true),
+            ("nothing sent, but let go of", Facts { sent: false, held: false, ..WAITING }, false),
             ("not idempotent", post, false),
             ("no longer held", Facts { held: false, ..WAITING }, false),
             ("a byte of an answer came", Facts { answered: true, ..WAITING }, false),
