@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{Backend, Balancer, DEADLINE, Gate, ok, wait_until};
+use common::{Backend, Balancer, DEADLINE, Gate, Running, binary, ok, wait_until};
 use std::net::TcpStream;
+use std::process::Command;
 
 /// A server that holds each request until the gate lets it pass.
 fn held(gate: &Gate) -> Backend {
@@ -180,10 +181,28 @@ fn pooled_connections_are_closed() {
 }
 
 #[test]
-fn hanging_up_the_terminal_does_not_end_it() {
+fn closing_the_terminal_ends_it_as_a_stop_does() {
     let backend = Backend::named("a");
     let mut balancer = Balancer::over(&[&backend], &[]);
-    balancer.signal("HUP");
     assert_eq!(balancer.get("/").status(), 200);
-    assert!(balancer.is_running());
+    balancer.signal("HUP");
+    assert_eq!(balancer.wait().code(), Some(0));
+    balancer.stderr.wait_for("stopping: ");
+}
+
+#[test]
+fn under_nohup_closing_the_terminal_ends_nothing() {
+    let backend = Backend::named("a");
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
+    command.args([binary().get_program(), "127.0.0.1:0".as_ref(), backend.argument().as_ref()]);
+    let balancer = Balancer::of(Running::start(&mut command));
+    let mut client = balancer.connect();
+    balancer.signal("HUP");
+    // The answer to the first may be under way when the signal is looked at; not the second's.
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(client.response().status(), 200);
+    }
+    balancer.stop();
 }

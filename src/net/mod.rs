@@ -77,7 +77,10 @@ pub enum Sink {
 pub enum Signal {
     /// SIGTERM, SIGINT: finish what is in flight and end.
     Stop,
-    /// SIGHUP: read files again.
+    /// SIGHUP: read files again, or, with none to read, what SIGHUP is by default: the terminal was
+    /// closed, so end.
+    HangUp,
+    /// SIGHUP to a process started with it ignored, as `nohup` does: read files again, if any.
     Reload,
 }
 
@@ -118,7 +121,7 @@ pub trait Net {
     /// From here on, `wait` reports the socket's readiness under `id`.
     fn register(&mut self, socket: &mut Self::Socket, id: Id) -> io::Result<()>;
     /// Takes the signals that came since it was asked last: how often [`Signal::Stop`] and
-    /// whether [`Signal::Reload`].
+    /// whether one of the others.
     fn signals(&mut self) -> Vec<Signal>;
     /// Writes whole lines; how many bytes were taken. Never blocks for long.
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize>;

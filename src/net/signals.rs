@@ -5,6 +5,7 @@ use mio::net::UnixStream;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use std::io::{self, Read};
+use std::mem::MaybeUninit;
 
 /// The reading ends.
 #[derive(Debug)]
@@ -13,11 +14,14 @@ pub struct Signals {
     pub stop: UnixStream,
     /// A byte per SIGHUP.
     pub reload: UnixStream,
+    /// What a SIGHUP stands for.
+    hang_up: Signal,
 }
 
 impl Signals {
     /// Takes the signals over.
     pub fn new() -> io::Result<Signals> {
+        let hang_up = if is_ignored(SIGHUP)? { Signal::Reload } else { Signal::HangUp };
         let (stop, stop_in) = std::os::unix::net::UnixStream::pair()?;
         let (reload, reload_in) = std::os::unix::net::UnixStream::pair()?;
         for end in [&stop, &reload, &stop_in, &reload_in] {
@@ -26,7 +30,8 @@ impl Signals {
         pipe::register(SIGINT, stop_in.try_clone()?)?;
         pipe::register(SIGTERM, stop_in)?;
         pipe::register(SIGHUP, reload_in)?;
-        Ok(Signals { stop: UnixStream::from_std(stop), reload: UnixStream::from_std(reload) })
+        let (stop, reload) = (UnixStream::from_std(stop), UnixStream::from_std(reload));
+        Ok(Signals { stop, reload, hang_up })
     }
 
     /// What came since it was asked last; several SIGHUP count as one.
@@ -41,8 +46,20 @@ impl Signals {
             reload = true;
         }
         if reload {
-            taken.push(Signal::Reload);
+            taken.push(self.hang_up);
         }
         taken
     }
+}
+
+/// Whether this process was started with `signal` ignored.
+#[allow(unsafe_code)]
+fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: with no new action the call only writes one whole `sigaction` to the place given.
+    if unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so the value is written.
+    Ok(unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN)
 }

@@ -358,12 +358,12 @@ impl<N: Net> Proxy<N> {
 
     fn take_signals(&mut self) {
         for signal in self.net.signals() {
-            // With nothing to read again, SIGHUP is what it is by default: the terminal was closed.
             let reads = self.config.list_file.is_some() || self.config.access_log.is_some();
             match (signal, self.stop) {
-                (Signal::Reload, _) if reads => self.list.wish = Some(Reload::Now),
-                (Signal::Stop | Signal::Reload, Stop::No) => self.drain(),
-                (Signal::Stop | Signal::Reload, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
+                (Signal::HangUp, _) if reads => self.list.wish = Some(Reload::Now),
+                (Signal::Reload, _) => self.list.wish = Some(Reload::Now),
+                (Signal::Stop | Signal::HangUp, Stop::No) => self.drain(),
+                (Signal::Stop | Signal::HangUp, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
             }
         }
     }
