@@ -285,13 +285,15 @@ fn children(id: u32) -> Vec<String> {
         .collect()
 }
 
-fn demo() -> Balancer {
-    Balancer::of(Running::loadbalancer(&["demo", "0"]))
+/// A demo that keeps its files in `home`: one that is killed has no time to clear up.
+fn demo(home: &TempDir) -> Balancer {
+    Balancer::of(Running::start(binary().args(["demo", "0"]).env("TMPDIR", home.path())))
 }
 
 #[test]
 fn the_demo_balances_over_three_servers_of_its_own_on_this_machine_only() {
-    let balancer = demo();
+    let home = TempDir::new();
+    let balancer = demo(&home);
     assert!(balancer.address().ip().is_loopback(), "{}", balancer.start_line);
     assert!(balancer.start_line.contains("3 backends"), "{}", balancer.start_line);
     let mut pages: Vec<String> = (0..6).map(|_| balancer.get("/1").text()).collect();
@@ -304,8 +306,9 @@ fn the_demo_balances_over_three_servers_of_its_own_on_this_machine_only() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_demos_servers_end_with_it_however_it_ends() {
+    let home = TempDir::new();
     for signal in ["TERM", "INT", "KILL"] {
-        let mut balancer = demo();
+        let mut balancer = demo(&home);
         assert_eq!(balancer.get("/1").status(), 200);
         let servers = children(balancer.id());
         assert_eq!(servers.len(), 3, "{signal}");
@@ -319,7 +322,8 @@ fn the_demos_servers_end_with_it_however_it_ends() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_killed_demo_server_is_told_and_the_others_go_on() {
-    let balancer = demo();
+    let home = TempDir::new();
+    let balancer = demo(&home);
     let servers = children(balancer.id());
     let killed = std::process::Command::new("/bin/kill").args(["-KILL", &servers[0]]).status();
     assert!(killed.expect("running kill").success());

@@ -5,6 +5,7 @@ mod common;
 use common::{Backend, Balancer, DEADLINE, Gate, Running, binary, ok, wait_until};
 use std::net::TcpStream;
 use std::process::Command;
+use std::sync::Arc;
 
 /// A server that holds each request until the gate lets it pass.
 fn held(gate: &Gate) -> Backend {
@@ -182,6 +183,9 @@ fn pooled_connections_are_closed() {
 
 #[test]
 fn closing_the_terminal_ends_it_as_a_stop_does() {
+    // A signal that is handled here starts anew in a child; one that is ignored, as where the tests
+    // run under nohup, would stay ignored.
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default()).expect("a handler");
     let backend = Backend::named("a");
     let mut balancer = Balancer::over(&[&backend], &[]);
     assert_eq!(balancer.get("/").status(), 200);
