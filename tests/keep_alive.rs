@@ -302,19 +302,20 @@ fn pipelined_requests_of_a_half_closed_client_are_all_served() {
 
 #[test]
 fn a_client_that_resets_releases_its_server() {
-    let ended = Arc::new(AtomicUsize::new(0));
-    let copy = ended.clone();
+    let (asked, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let copies = (asked.clone(), ended.clone());
     let backend = Backend::raw(move |peer| {
         if peer.request().is_some() {
+            copies.0.fetch_add(1, SeqCst);
             let _ = peer.try_rest();
-            copy.fetch_add(1, SeqCst);
+            copies.1.fetch_add(1, SeqCst);
         }
     });
     let balancer = Balancer::over(&[&backend], &["-N", "1"]);
     for round in 1..=3 {
         let mut client = balancer.connect();
         client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-        wait_until("the request at the server", || backend.connections() >= round);
+        wait_until("the request at the server", || asked.load(SeqCst) >= round);
         client.reset();
         // With -N 1 the next round also shows that the slot was given back.
         wait_until("the server to be released", || ended.load(SeqCst) >= round);
