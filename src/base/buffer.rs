@@ -195,7 +195,14 @@ impl Buffer {
 
     /// Called when nothing moves for now: gives back storage that holds nothing, and keeps the
     /// little that is left in small storage, so that waiting is cheap.
+    #[inline]
     pub fn settle(&mut self, pool: &mut Pool) {
+        if self.storage.is_some() {
+            self.settle_storage(pool);
+        }
+    }
+
+    fn settle_storage(&mut self, pool: &mut Pool) {
         let kept = self.start as usize..self.end as usize;
         let Some(storage) = &self.storage else { return };
         if kept.is_empty() {

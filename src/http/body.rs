@@ -18,7 +18,7 @@ pub enum Body {
 impl Body {
     /// Nothing is left to admit; an `UntilClose` body ends with its connection instead.
     pub fn is_ended(&self) -> bool {
-        *self == Body::Empty
+        matches!(self, Body::Empty)
     }
 
     /// The first run of `input` that belongs to this body, of one kind, and advances past it.

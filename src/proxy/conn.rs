@@ -134,10 +134,15 @@ impl<S: Socket> Conn<S> {
     }
 
     /// Socket → inbox, one read.
+    #[inline]
     pub fn fill(&mut self, pool: &mut Pool) -> Filled {
         if !self.readable || self.end.input != Input::Open || self.end.inbox.room() == 0 {
             return Filled::Nothing;
         }
+        self.read(pool)
+    }
+
+    fn read(&mut self, pool: &mut Pool) -> Filled {
         let space = self.end.inbox.space(pool);
         let whole = space.len();
         loop {
@@ -177,7 +182,15 @@ impl<S: Socket> Conn<S> {
     }
 
     /// Outbox → socket, until one of them takes no more; then the end, if it was asked for.
+    #[inline]
     pub fn flush(&mut self, pool: &mut Pool) -> Flushed {
+        if self.end.outbox.is_empty() && self.end.output != Output::Ending {
+            return Flushed::Nothing;
+        }
+        self.write(pool)
+    }
+
+    fn write(&mut self, pool: &mut Pool) -> Flushed {
         let mut flushed = Flushed::Nothing;
         while self.writable && !self.end.outbox.is_empty() {
             let data = self.end.outbox.data();

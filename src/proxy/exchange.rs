@@ -43,6 +43,11 @@ impl Half {
         }
     }
 
+    /// Whether it is this far; cheaper than comparing halves, whose bodies would be compared too.
+    pub fn is(self, phase: Phase) -> bool {
+        self.phase() == phase
+    }
+
     pub(super) fn after_head(body: Body) -> Half {
         if body.is_ended() { Half::Done } else { Half::Body(body) }
     }
@@ -142,9 +147,9 @@ impl<S: Socket> Exchange<'_, S> {
             moved = true;
         }
         moved |= self.send_request()?;
-        if self.pair.response != Half::Done {
+        if !self.pair.response.is(Phase::Done) {
             moved |= self.upstream.conn.fill(self.pool) == Filled::Something;
-        } else if self.upstream.conn.has_failed() && self.pair.request == Half::Tunnel {
+        } else if self.upstream.conn.has_failed() && self.pair.request.is(Phase::Tunnel) {
             return Err(Trouble::UpstreamClosed);
         }
         moved |= self.send_response()?;
@@ -156,16 +161,29 @@ impl<S: Socket> Exchange<'_, S> {
         Ok(moved)
     }
 
+    /// Whether a further round could move something: not when all there is waits for a socket,
+    /// which will report.
+    pub fn could_move(&self) -> bool {
+        let has_more = |half: Half, from: &Conn<S>| {
+            let comes = from.readable || from.end.input != Input::Open;
+            !half.is(Phase::Done) && (comes || !from.end.inbox.is_empty())
+        };
+        // The request's head is all that is read ahead of the client's turn.
+        let request_flows = !self.pair.request.is(Phase::Head);
+        (request_flows && has_more(self.pair.request, self.client))
+            || has_more(self.pair.response, &self.upstream.conn)
+    }
+
     /// A direction of a tunnel is done once the end, and all before it, was written: when both are,
     /// the connections are closed.
     fn end_tunnels(&mut self) {
         let (client, upstream) = (&*self.client, &self.upstream.conn);
         let is_done =
             |from: &Conn<S>, to: &Conn<S>| is_spent(from) && to.end.output == Output::Ended;
-        if self.pair.request == Half::Tunnel && is_done(client, upstream) {
+        if self.pair.request.is(Phase::Tunnel) && is_done(client, upstream) {
             self.pair.request = Half::Done;
         }
-        if self.pair.response == Half::Tunnel && is_done(upstream, client) {
+        if self.pair.response.is(Phase::Tunnel) && is_done(upstream, client) {
             self.pair.response = Half::Done;
         }
     }
@@ -277,7 +295,7 @@ impl<S: Socket> Exchange<'_, S> {
                 Ok(true)
             }
             // It has said all it had to say, but what we had for it is lost: that shall show.
-            Flushed::Failed if self.pair.response == Half::Done => Err(Trouble::UpstreamClosed),
+            Flushed::Failed if self.pair.response.is(Phase::Done) => Err(Trouble::UpstreamClosed),
             // The server may have answered before it closed: reading tells.
             Flushed::Failed => {
                 self.upstream.conn.readable = true;

@@ -4,6 +4,7 @@ use super::client::{Client, ClientState};
 use super::conn::{Conn, Input};
 use super::exchange::{Half, Pair};
 use super::upstream::Upstream;
+use super::verdict::Phase;
 use super::{ClientKey, Proxy};
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
@@ -146,13 +147,13 @@ impl<N: Net> Proxy<N> {
             return;
         }
         assert!(!could_write(up), "what a server can take goes out");
-        assert!(pair.request != Half::Head, "a head goes to an established server at once");
+        assert!(!pair.request.is(Phase::Head), "a head goes to an established server at once");
         if matches!(pair.request, Half::Body(_) | Half::Tunnel) {
             assert!(!could_read(down), "a request goes on as it comes");
             let stuck = !down.end.inbox.is_empty() && up.end.outbox.room() > 0;
             assert!(!stuck, "request bytes move where there is room");
         }
-        if pair.response != Half::Done {
+        if !pair.response.is(Phase::Done) {
             assert!(!could_read(up), "a response goes on as it comes");
         }
         if matches!(pair.response, Half::Body(_) | Half::Tunnel) {

@@ -5,7 +5,7 @@ use super::cluster::Missed;
 use super::exchange::{After, Exchange, Half, Pair};
 use super::route::Plan;
 use super::upstream::{Acquired, Tried, Unavailable};
-use super::verdict::{self, Trouble, Verdict};
+use super::verdict::{self, Phase, Trouble, Verdict};
 use super::{ClientKey, Next, PairKey, Proxy};
 use crate::config::{Mode, Timeouts};
 use crate::health::Observation;
@@ -79,14 +79,15 @@ impl<N: Net> Proxy<N> {
         for _ in 0..ROUNDS_MAX {
             let judged = self.with_exchange(pair, |exchange, attempts_max| {
                 let outcome = exchange.advance();
-                (outcome, verdict::verdict(&exchange.facts(attempts_max), outcome.err()))
+                let again = outcome == Ok(true) && exchange.could_move();
+                (outcome, again, verdict::verdict(&exchange.facts(attempts_max), outcome.err()))
             });
-            let Some((outcome, verdict)) = judged else { return self.dismiss(key) };
+            let Some((outcome, again, verdict)) = judged else { return self.dismiss(key) };
             if outcome == Ok(true) {
                 self.postpone(key, pair);
             }
             match verdict {
-                Verdict::Park if outcome == Ok(true) => {}
+                Verdict::Park if again => {}
                 verdict => return self.carry_out(key, pair, verdict, outcome.err()),
             }
         }
@@ -203,7 +204,7 @@ impl<N: Net> Proxy<N> {
     fn blame(&mut self, key: PairKey, trouble: Trouble) {
         let Some(pair) = self.pairs.get(key) else { return };
         let Some(upstream) = self.upstreams.get(pair.upstream) else { return };
-        let (backend, unanswered) = (pair.backend, pair.response == Half::Head && !pair.interim);
+        let (backend, unanswered) = (pair.backend, pair.response.is(Phase::Head) && !pair.interim);
         let (connecting, reused, at) = (upstream.is_connecting, upstream.reused, upstream.at);
         let (seen, hangs) = (upstream.sent, trouble == Trouble::ServerHangs);
         let failed = match trouble {
@@ -315,7 +316,7 @@ impl<N: Net> Proxy<N> {
     /// gets what has come and an end; where it does not, or nobody is there, a reset.
     fn abort(&mut self, key: ClientKey, pair: PairKey, trouble: Option<Trouble>) -> Next {
         // Without framing only a reset tells the server that its client did not end.
-        if let Some(aborted) = self.pairs.get(pair).filter(|pair| pair.request == Half::Tunnel)
+        if let Some(aborted) = self.pairs.get(pair).filter(|pair| pair.request.is(Phase::Tunnel))
             && let Some(upstream) = self.upstreams.get_mut(aborted.upstream)
         {
             upstream.conn.socket.reset_on_drop();

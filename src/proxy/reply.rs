@@ -7,7 +7,6 @@ use super::route::Plan;
 use super::upstream::Unavailable;
 use super::{ClientKey, Next, Proxy};
 use crate::config::Mode;
-use crate::http::body::Body;
 use crate::http::head::{Method, Version};
 use crate::http::reply::{self, Reply};
 use crate::net::Net;
@@ -93,7 +92,7 @@ impl<N: Net> Proxy<N> {
             inbox.release();
         }
         let skippable = plan.filter(|plan| {
-            plan.body == Body::Empty && plan.keep_alive && inbox.data().len() >= plan.head_bytes
+            plan.body.is_ended() && plan.keep_alive && inbox.data().len() >= plan.head_bytes
         });
         let stays = skippable.is_some() && !self.manners.draining;
         if let Some(plan) = skippable {

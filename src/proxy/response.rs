@@ -4,7 +4,7 @@
 use super::conn::Input;
 use super::exchange::{After, Exchange, Half, tunnel};
 use super::pump;
-use super::verdict::Trouble;
+use super::verdict::{Phase, Trouble};
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
 use crate::http::forward::{self, Persistence, Recode};
@@ -16,7 +16,7 @@ impl<S: Socket> Exchange<'_, S> {
     /// Server → client, as far as it goes.
     pub(super) fn send_response(&mut self) -> Result<bool, Trouble> {
         let mut moved = false;
-        while self.pair.response == Half::Head {
+        while self.pair.response.is(Phase::Head) {
             if !self.forward_response()? {
                 return Ok(moved);
             }
@@ -54,7 +54,7 @@ impl<S: Socket> Exchange<'_, S> {
         if !from.inbox.is_empty() || from.input == Input::Open {
             return Ok(count > 0);
         }
-        if *body != Body::UntilClose || from.input == Input::Failed {
+        if !matches!(body, Body::UntilClose) || from.input == Input::Failed {
             return Err(Trouble::UpstreamClosed);
         }
         if pump::finish(recode, to, self.pool) {
@@ -151,7 +151,7 @@ impl<S: Socket> Exchange<'_, S> {
             // Not what the client asked for: its next request may be on its way.
             (false, true) => After::Linger,
         };
-        self.pair.upstream_stays = head.keeps_alive() && body != Body::UntilClose;
+        self.pair.upstream_stays = head.keeps_alive() && !matches!(body, Body::UntilClose);
         self.pair.recode = recode;
         self.pair.response = Half::after_head(body);
         self.pair.record.status = head.status;

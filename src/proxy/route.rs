@@ -55,7 +55,7 @@ pub fn plan(bytes: &[u8], head: &RequestHead, by: &HashBy<'_>) -> Result<Plan, R
         target,
         body,
         keep_alive: head.keeps_alive(),
-        upgrade: body == Body::Empty && forward::asks_upgrade(bytes, head),
+        upgrade: body.is_ended() && forward::asks_upgrade(bytes, head),
         hash: hash(bytes, head, by),
     })
 }
