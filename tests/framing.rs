@@ -178,11 +178,19 @@ fn chunk_extensions_and_trailers_past_their_limits_are_refused() {
     }
 }
 
-/// Whether a request is served: true, or refused with this status.
-fn served(request: &str) -> Result<(), u16> {
+/// Whether a request is served, or refused with this status: at once, or in two pieces.
+fn served(options: &[&str], request: &str) -> Result<(), u16> {
     let backend = Backend::named("a");
-    let balancer = Balancer::over(&[&backend], &[]);
-    match balancer.exchange(request).status() {
+    let balancer = Balancer::over(&[&backend], options);
+    let at_once = balancer.exchange(request).status();
+    let mut client = balancer.connect();
+    let (most, last) = request.split_at(request.len() - 14);
+    client.send(most);
+    // Read by the time this is answered, unless it came in the same moment.
+    assert_eq!(balancer.exchange("GET / HTTP/1.0\r\n\r\n").status(), 200);
+    let _ = client.try_send(last);
+    assert_eq!(client.response().status(), at_once, "at once, and in two pieces");
+    match at_once {
         200 => Ok(()),
         status => Err(status),
     }
@@ -193,14 +201,26 @@ const TARGET_BYTES_MAX: usize = 8 * 1024;
 const HEAD_BYTES_MAX: usize = 12 * 1024;
 const FIELDS_MAX: usize = 100;
 
+/// Fails unless what `request` makes is served at the limit and refused past it: by default, with
+/// the least and with the most that `option` allows.
+fn check_limit(option: &str, limits: [usize; 3], request: impl Fn(usize) -> String, status: u16) {
+    for (limit, set) in limits.iter().zip([false, true, true]) {
+        let value = limit.to_string();
+        // The others out of the way.
+        let mut options = vec!["--max-target=16384", "--max-head=24576", "--max-fields=200"];
+        options.retain(|other| !other.contains(option));
+        options.extend([option, &value].iter().filter(|_| set));
+        assert_eq!(served(&options, &request(*limit)), Ok(()), "{option}: {limit}");
+        assert_eq!(served(&options, &request(limit + 1)), Err(status), "{option}: {limit} + 1");
+        assert_eq!(served(&options, &request(2 * limit)), Err(status), "{option}: {limit} * 2");
+    }
+}
+
 #[test]
 fn a_target_is_served_at_its_limit_and_refused_one_past_it() {
-    let request = |bytes: usize| {
-        format!("GET /{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "a".repeat(bytes - 1))
-    };
-    assert_eq!(served(&request(TARGET_BYTES_MAX)), Ok(()));
-    assert_eq!(served(&request(TARGET_BYTES_MAX + 1)), Err(414));
-    assert_eq!(served(&request(4 * TARGET_BYTES_MAX)), Err(414));
+    let request =
+        |bytes: usize| format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(bytes - 1));
+    check_limit("--max-target", [TARGET_BYTES_MAX, 1, 16 * 1024], request, 414);
 }
 
 #[test]
@@ -210,9 +230,7 @@ fn a_head_is_served_at_its_limit_and_refused_one_past_it() {
         let end = "\r\n\r\n";
         format!("{start}{}{end}", "a".repeat(bytes - start.len() - end.len()))
     };
-    assert_eq!(served(&request(HEAD_BYTES_MAX)), Ok(()));
-    assert_eq!(served(&request(HEAD_BYTES_MAX + 1)), Err(431));
-    assert_eq!(served(&request(4 * HEAD_BYTES_MAX)), Err(431));
+    check_limit("--max-head", [HEAD_BYTES_MAX, 256, 24 * 1024], request, 431);
 }
 
 #[test]
@@ -221,8 +239,16 @@ fn fields_are_served_at_their_limit_and_refused_one_past_it() {
         let lines: String = (1..count).map(|number| format!("X-{number}: y\r\n")).collect();
         format!("GET / HTTP/1.1\r\nHost: x\r\n{lines}\r\n")
     };
-    assert_eq!(served(&request(FIELDS_MAX)), Ok(()));
-    assert_eq!(served(&request(FIELDS_MAX + 1)), Err(431));
+    check_limit("--max-fields", [FIELDS_MAX, 1, 200], request, 431);
+}
+
+#[test]
+fn the_longest_head_with_all_that_is_added_to_it_reaches_the_server() {
+    let backend = Backend::start(|request| ok(request.field("x-long").unwrap_or_default()));
+    let balancer = Balancer::over(&[&backend], &["--max-head", "24576"]);
+    let start = "GET / HTTP/1.0\r\nX-Long: ";
+    let long = "a".repeat(24_576 - start.len() - 4);
+    assert_eq!(balancer.exchange(format!("{start}{long}\r\n\r\n")).text(), long);
 }
 
 #[test]

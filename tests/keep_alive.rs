@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Peer, ok, reply, wait_until};
+use common::{Backend, Balancer, Gate, Message, Peer, ok, reply, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -372,6 +372,58 @@ fn an_idle_client_is_closed_after_its_time() {
     let mut client = balancer.connect();
     assert_eq!(client.get("/").status(), 200);
     client.expect_end();
+}
+
+/// Sends more requests at once than the connection may have; the answers to them.
+fn asked_at_once(balancer: &Balancer, version: &str, count: usize) -> Vec<Message> {
+    let mut client = balancer.connect();
+    let lines = format!("GET / {version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n");
+    client.send(lines.repeat(count));
+    let answers = (0..).map_while(|_| client.try_response("GET").expect("whole answers")).collect();
+    client.half_close();
+    client.expect_end();
+    answers
+}
+
+#[test]
+fn a_client_connection_ends_after_as_many_requests_as_allowed() {
+    let backend = echo();
+    let down = Backend::refusing();
+    for (kind, backend, options, status) in [
+        ("forwarded", &backend, &[][..], 200),
+        ("answered here", &down, &[], 503),
+        ("redirected", &backend, &["-m", "redirect"], 301),
+    ] {
+        for most in [1, 2, 5] {
+            let number = most.to_string();
+            let limit = ["--keep-alive-requests", &number];
+            let balancer = Balancer::over(&[backend], &[options, &limit].concat());
+            for version in ["HTTP/1.1", "HTTP/1.0"] {
+                let answers = asked_at_once(&balancer, version, most + 2);
+                assert_eq!(answers.len(), most, "{kind}, {version}");
+                for (at, answer) in answers.iter().enumerate() {
+                    assert_eq!(answer.status(), status, "{kind}, {version}, {at}");
+                    assert_eq!(
+                        answer.closes(),
+                        at + 1 == most,
+                        "{kind}, {version}, {at} of {most}"
+                    );
+                }
+            }
+        }
+    }
+    // Nothing behind the last answer reached a server, and no other was left out.
+    assert_eq!(backend.requests().len(), 2 * (1 + 2 + 5));
+}
+
+#[test]
+fn by_default_a_client_connection_has_as_many_requests_as_it_likes() {
+    let backend = echo();
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    for number in 0..2_000 {
+        assert!(!client.get("/").closes(), "request {number}");
+    }
 }
 
 #[test]

@@ -657,6 +657,54 @@ fn the_readme_shows_the_help_text_as_it_is() {
     assert!(readme.contains(help.trim_end()), "README.md shows --help in another order");
 }
 
+/// The options under these headings of `--help`, each with its default.
+fn options_under(headings: &[&str]) -> Vec<(String, String)> {
+    let help = common::run(&["--help"]).stdout;
+    let sections = help.split("\n\n").map(|section| section.split_once(":\n").unwrap_or_default());
+    let wanted = sections.filter(|(heading, _)| headings.contains(heading));
+    let rows: Vec<String> =
+        wanted.map(|(_, rows)| rows.replace("\n                  ", " ")).collect();
+    let rows = rows.iter().flat_map(|rows| rows.lines());
+    rows.map(|row| {
+        let words = row.split_whitespace().collect::<Vec<_>>().join(" ");
+        let option = words.split(' ').find(|word| word.starts_with("--")).expect("a long name");
+        let default = words.split("[default: ").nth(1).and_then(|rest| rest.split(']').next());
+        (option.to_owned(), default.expect("a default").to_owned())
+    })
+    .collect()
+}
+
+#[test]
+fn every_limit_and_time_out_stands_in_the_readmes_table_with_its_default() {
+    let readme = readme();
+    let table = readme.split("### Limits and time-outs").nth(1).expect("a table in README");
+    let table = table.split("\n#").next().unwrap_or_default();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix('|'))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    let options = options_under(&["Time-outs", "Limits"]);
+    assert!(options.len() > 10, "{options:?}");
+    let mut complaints = Vec::new();
+    for (option, default) in options {
+        let is_its = |row: &&Vec<&str>| row[2].contains(&format!("`{option}`"));
+        match rows.iter().filter(is_its).collect::<Vec<_>>()[..] {
+            [row] if !row[1].starts_with(&default) => complaints.push(format!(
+                "README.md: the table of limits says {} for {option}: write {default}",
+                row[1]
+            )),
+            [row] if row[3].is_empty() => complaints
+                .push(format!("README.md: the table of limits lacks what happens past {option}")),
+            [_] => {}
+            _ => {
+                complaints.push(format!("README.md: no row of its own for {option} in the limits"))
+            }
+        }
+    }
+    none(complaints);
+}
+
 #[test]
 fn every_dependency_has_its_reason_in_the_readme() {
     let readme = readme();

@@ -73,6 +73,7 @@ fn default<T: Clone>(row: &Opt<T>, defaults: &T) -> String {
     let shown = match row.take {
         Take::Text { default, .. } | Take::Path { default, .. } => default(defaults),
         Take::Span { at, .. } => duration::show(*at(&mut defaults.clone())),
+        Take::Count { at, .. } => at(&mut defaults.clone()).to_string(),
         Take::Help | Take::Version | Take::Flag(_) | Take::Each(_) | Take::Words => String::new(),
     };
     match shown.is_empty() {

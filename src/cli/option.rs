@@ -34,6 +34,8 @@ pub enum Take<T: 'static> {
     Path { set: fn(&mut T, PathBuf) -> Result<(), String>, default: fn(&T) -> String },
     /// One duration within bounds.
     Span { at: fn(&mut T) -> &mut Duration, least: Duration, most: Duration },
+    /// One whole number within bounds.
+    Count { at: fn(&mut T) -> &mut u32, least: u32, most: u32 },
     /// One value, and the option may be given again.
     Each(fn(&mut T, &str) -> Result<(), String>),
     /// All words up to the next option; may be given again. The command takes them from

@@ -5,7 +5,7 @@ use super::duration::LONGEST;
 use super::option::{Group, Opt, Take};
 use super::strategy;
 use super::value::{choice, field_name, log_target, page, shown_log, small, target, whole};
-use crate::config::{Config, Endpoint, LogFormat, Mode};
+use crate::config::{Config, Endpoint, HeadLimits, LogFormat, Mode};
 use crate::health::Check;
 use std::time::Duration;
 
@@ -39,8 +39,20 @@ const fn timeout(
     Opt { long, short: None, value: "TIME", group: Group::Timeouts, help, take }
 }
 
+const fn limit(
+    long: &'static str,
+    value: &'static str,
+    help: &'static str,
+    at: fn(&mut Config) -> &mut u32,
+    least: u32,
+    most: u32,
+) -> Opt<Config> {
+    let take = Take::Count { at, least, most };
+    Opt { long, short: None, value, group: Group::Limits, help, take }
+}
+
 /// Every option of the balancer, in the order of help within its group.
-pub static OPTIONS: [Opt<Config>; 35] = [
+pub static OPTIONS: [Opt<Config>; 40] = [
     Opt {
         long: "listen",
         short: Some('p'),
@@ -124,6 +136,15 @@ pub static OPTIONS: [Opt<Config>; 35] = [
             set: |c, v| small(v, 0..=9).map(|n| c.attempts_max = n as u8 + 1),
             default: |c| (c.attempts_max - 1).to_string(),
         },
+    },
+    Opt {
+        long: "retry-budget",
+        short: None,
+        value: "PERCENT",
+        group: Group::How,
+        help: "Such tries at most, in per cent of the requests of the last 10 s and 100 beside, \
+               0 to 900",
+        take: Take::Count { at: |c| &mut c.retry_budget, least: 0, most: 900 },
     },
     Opt {
         long: "all-down-status",
@@ -278,6 +299,41 @@ pub static OPTIONS: [Opt<Config>; 35] = [
             default: |c| or(c.pairs_max, "what the open-file limit carries"),
         },
     },
+    Opt {
+        long: "keep-alive-requests",
+        short: None,
+        value: "NUM",
+        group: Group::Limits,
+        help: "Requests on one client connection, 1 to 1000000000; the last answer closes it",
+        take: Take::Text {
+            set: |c, v| whole(v, 1..=1_000_000_000).map(|n| c.keep_alive_requests = Some(n)),
+            default: |c| or(c.keep_alive_requests, "no limit"),
+        },
+    },
+    limit(
+        "max-head",
+        "BYTES",
+        "Length of a request head, 256 to 24576",
+        |c| &mut c.head.bytes,
+        256,
+        HeadLimits::MOST.bytes,
+    ),
+    limit(
+        "max-fields",
+        "NUM",
+        "Fields of a request, 1 to 200",
+        |c| &mut c.head.fields,
+        1,
+        HeadLimits::MOST.fields,
+    ),
+    limit(
+        "max-target",
+        "BYTES",
+        "Length of a request target, 1 to 16384",
+        |c| &mut c.head.target,
+        1,
+        HeadLimits::MOST.target,
+    ),
     Opt {
         long: "log",
         short: Some('l'),

@@ -9,6 +9,7 @@ use super::duration;
 use super::error::UsageError;
 use super::option::{Opt, Take};
 use super::suggest::nearest;
+use super::value::whole;
 use pico_args::Arguments;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -181,6 +182,10 @@ impl<T> Scanner<'_, T> {
             Take::Span { at, least, most } => {
                 let value = text(self.value(row, &spelled, attached)?)?;
                 duration::parse(&value, least, most).map(|span| *at(self.target) = span)
+            }
+            Take::Count { at, least, most } => {
+                let value = text(self.value(row, &spelled, attached)?)?;
+                whole(&value, least..=most).map(|count| *at(self.target) = count)
             }
         };
         outcome.map(|()| None).map_err(|wrong| UsageError::BadValue { spelled, wrong })

@@ -97,6 +97,28 @@ impl Default for Timeouts {
     }
 }
 
+/// What a request head may have; past that it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Its length in bytes, the empty line included (431).
+    pub bytes: u32,
+    /// Its field lines (431).
+    pub fields: u32,
+    /// The length of its target in bytes (414).
+    pub target: u32,
+}
+
+impl HeadLimits {
+    /// The most that can be allowed: what a buffer holds, and the parser's tables.
+    pub const MOST: HeadLimits = HeadLimits { bytes: 24 * 1024, fields: 200, target: 16 * 1024 };
+}
+
+impl Default for HeadLimits {
+    fn default() -> HeadLimits {
+        HeadLimits { bytes: 12 * 1024, fields: 100, target: 8 * 1024 }
+    }
+}
+
 /// Where the access log goes (`-l`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {
@@ -136,8 +158,15 @@ pub struct Config {
     pub health: health::Settings,
     /// Time-outs.
     pub timeouts: Timeouts,
+    /// Limits of request heads.
+    pub head: HeadLimits,
+    /// Requests on one client connection, the last of which is answered with a close; none: as
+    /// many as the client likes.
+    pub keep_alive_requests: Option<u32>,
     /// Most attempts for one request once a server may have seen it, 1 to 10.
     pub attempts_max: u8,
+    /// Such further attempts in per cent of the recent requests.
+    pub retry_budget: u32,
     /// Status when every backend is down.
     pub all_down_status: u16,
     /// Status of redirect mode for every method; none: 301 for GET and HEAD, 308 else.
@@ -174,7 +203,10 @@ impl Default for Config {
             pairs_max: None,
             health: health::Settings::default(),
             timeouts: Timeouts::default(),
+            head: HeadLimits::default(),
+            keep_alive_requests: None,
             attempts_max: 3,
+            retry_budget: 20,
             all_down_status: 503,
             redirect_status: None,
             error_pages: Vec::new(),

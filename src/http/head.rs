@@ -4,14 +4,14 @@
 use super::field::{ConnectionOptions, LISTED_MAX, Name};
 use std::mem::MaybeUninit;
 
-/// Field lines one head may have; one more is answered 431 (RFC 6585 §5).
-pub const FIELDS_MAX: usize = 100;
+/// Field lines one head may have at most; one more is answered 431 (RFC 6585 §5).
+pub const FIELDS_MAX: usize = 200;
 
 /// Longest head in bytes, request or response, the empty line included. Offsets are 16-bit.
-pub const HEAD_BYTES_MAX: usize = 12 * 1024;
+pub const HEAD_BYTES_MAX: usize = 24 * 1024;
 
 /// Longest request target in bytes; a longer one is answered 414 (RFC 9110 §15.5.15).
-pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+pub const TARGET_BYTES_MAX: usize = 16 * 1024;
 
 const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize && TARGET_BYTES_MAX < HEAD_BYTES_MAX);
 
@@ -391,8 +391,8 @@ pub enum Parse {
     Refused(Refusal),
 }
 
-const TOO_LARGE: Refusal = Refusal { status: 431, reason: "the request head is too large" };
-const LONG_TARGET: Refusal = Refusal { status: 414, reason: "the request target is too long" };
+pub const TOO_LARGE: Refusal = Refusal { status: 431, reason: "the request head is too large" };
+pub const LONG_TARGET: Refusal = Refusal { status: 414, reason: "the request target is too long" };
 const STATUS_LINE: Refusal = Refusal::bad("the status line is malformed");
 const BARE_LF: Refusal = Refusal::bad("a line of the head does not end in CRLF");
 
@@ -467,14 +467,19 @@ pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
 
 /// A head that is not complete yet: too long already, or more to come.
 fn partial(window: &[u8]) -> Parse {
-    let line_ended = window.contains(&b'\n');
-    if !line_ended && window.len() > TARGET_BYTES_MAX {
+    if target_so_far(window).unwrap_or(window.len()) > TARGET_BYTES_MAX {
         return Parse::Refused(LONG_TARGET);
     }
     if window.len() >= HEAD_BYTES_MAX {
         return Parse::Refused(TOO_LARGE);
     }
     Parse::Partial
+}
+
+/// How long the target is by now in the bytes of an unfinished request head; none before it begins.
+pub fn target_so_far(bytes: &[u8]) -> Option<usize> {
+    let line = bytes.split(|&byte| byte == b'\n').find(|line| line.len() > 1)?;
+    line.split(|&byte| byte == b' ').nth(1).map(<[u8]>::len)
 }
 
 fn refusal(error: httparse::Error, window: &[u8]) -> Refusal {

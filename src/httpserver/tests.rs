@@ -4,7 +4,7 @@ mod client;
 
 use super::*;
 use crate::base::rng::Rng;
-use crate::http::head::{self, Method, Parse};
+use crate::http::head::{self, HEAD_BYTES_MAX, Method, Parse, TARGET_BYTES_MAX};
 use client::{Client, Scratch, names, start};
 use std::fs;
 use std::net::Shutdown;
@@ -143,8 +143,8 @@ fn each_wrong_request_has_its_status() {
         ("PUT /none/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na", 404),
         ("PUT /healthcheck HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na", 403),
         (&format!("PUT /{long} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na"), 404),
-        (&format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", long.repeat(30)), 414),
-        (&format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}", long.repeat(50)), 431),
+        (&format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(TARGET_BYTES_MAX)), 414),
+        (&format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}", "a".repeat(HEAD_BYTES_MAX)), 431),
     ];
     for (request, status) in table {
         let mut client = Client::new(address);

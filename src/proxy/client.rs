@@ -50,8 +50,17 @@ pub struct Client<S> {
     /// When its request was complete.
     pub arrived: Instant,
     pub ip: IpAddr,
+    /// Requests that came whole.
+    pub requests: u32,
     /// It is in the run queue already.
     pub queued: bool,
+}
+
+impl<S> Client<S> {
+    /// Whether it has sent as many requests as it may on this connection.
+    pub fn has_had(&self, most: Option<u32>) -> bool {
+        most.is_some_and(|most| self.requests >= most)
+    }
 }
 
 impl<N: Net> Proxy<N> {
@@ -160,11 +169,13 @@ impl<N: Net> Proxy<N> {
 
     /// The head is complete: on to a slot, or into the queue.
     fn seek_slot(&mut self, key: ClientKey) -> Next {
+        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        client.requests = client.requests.saturating_add(1);
         if self.config.mode == Mode::Redirect {
             return self.serve(key);
         }
-        let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
         client.arrived = self.now.instant;
+        self.budget.request();
         if self.admission.admit() {
             client.state = ClientState::Admitted;
             return self.serve(key);

@@ -3,12 +3,13 @@
 
 use super::conn::{Conn, Filled, Flushed, Input, Output};
 use super::pump;
-use super::route::Plan;
+use super::route::{self, Plan};
 use super::upstream::{Tried, Upstream};
 use super::verdict::{Facts, Phase, Trouble};
 use super::{ClientKey, UpstreamKey};
 use crate::base::buffer::Pool;
 use crate::base::time::Instant;
+use crate::config::HeadLimits;
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
 use crate::http::forward::{self, Recode, RequestContext};
@@ -93,12 +94,19 @@ pub struct Heads {
     /// Whose head `request` is.
     request_of: Option<ClientKey>,
     pub response: ResponseHead,
+    limits: HeadLimits,
 }
 
 impl Heads {
+    /// Storage for heads; requests are held to `limits`.
+    pub fn new(limits: HeadLimits) -> Heads {
+        Heads { limits, ..Heads::default() }
+    }
+
     /// Parses the head at the start of `bytes`, what `client` has sent.
     pub fn read_request(&mut self, client: ClientKey, bytes: &[u8]) -> Parse {
         let parse = head::request(bytes, &mut self.request);
+        let parse = route::within(&self.limits, parse, bytes, &self.request);
         self.request_of = (parse == Parse::Complete).then_some(client);
         parse
     }
@@ -121,6 +129,14 @@ pub struct Manners {
     pub date: [u8; DATE_BYTES],
 }
 
+/// How often a request may be repeated once a server may have seen it.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub attempts_max: u8,
+    /// Not too many were repeated lately.
+    pub in_budget: bool,
+}
+
 /// A pair with both its connections at hand.
 #[derive(Debug)]
 pub struct Exchange<'a, S> {
@@ -131,6 +147,8 @@ pub struct Exchange<'a, S> {
     /// The backend as written, for requests without `Host`.
     pub host: &'a str,
     pub manners: &'a Manners,
+    /// The client's connection ends behind this exchange, whatever the client says.
+    pub last: bool,
     pub heads: &'a mut Heads,
     pub pool: &'a mut Pool,
     pub now: Instant,
@@ -189,7 +207,7 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// What a verdict is made from.
-    pub fn facts(&self, attempts_max: u8) -> Facts {
+    pub fn facts(&self, patience: Patience) -> Facts {
         let request = self.pair.request.phase();
         let client_inbox = &self.client.end.inbox;
         let owes_request = request == Phase::Body
@@ -204,7 +222,10 @@ impl<S: Socket> Exchange<'_, S> {
             held: request == Phase::Head || client_inbox.is_held(),
             idempotent: self.pair.plan.method.is_idempotent(),
             client_owes: owes_request || !self.client.end.outbox.is_empty(),
-            attempts_left: self.pair.tried.seen.saturating_add(1) < attempts_max,
+            // A pooled connection that closes is not a sign of trouble that repeating would add to;
+            // and there is at most one of them in the life of a request.
+            attempts_left: self.pair.tried.seen.saturating_add(1) < patience.attempts_max
+                && (self.upstream.reused || patience.in_budget),
         }
     }
 

@@ -139,6 +139,7 @@ impl<N: Net> Proxy<N> {
             timer: Timer::new(),
             arrived: self.now.instant,
             ip: peer.ip(),
+            requests: 0,
             queued: false,
         });
         self.wake(key.into());

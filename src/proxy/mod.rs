@@ -6,6 +6,7 @@
 
 mod admission;
 mod answer;
+mod budget;
 mod client;
 mod cluster;
 mod conn;
@@ -37,6 +38,7 @@ use crate::http::date;
 use crate::net::{self, Net, Now, Ready, Signal};
 use crate::observe::journal::Lines;
 use admission::Admission;
+use budget::Budget;
 use client::{Client, ClientState};
 use cluster::Cluster;
 use exchange::{Heads, Manners, Pair};
@@ -146,6 +148,7 @@ pub struct Proxy<N: Net> {
     probes: Table<ProbeKind, Probe<N::Socket>>,
     cluster: Cluster,
     admission: Admission,
+    budget: Budget,
     pool: Pool,
     wheel: Wheel,
     heads: Heads,
@@ -190,9 +193,11 @@ impl<N: Net> Proxy<N> {
             crowded: false,
             date: date::imf_fixdate(now.unix_seconds),
         };
+        let heads = Heads::new(config.head);
         let mut proxy = Proxy {
             cluster: Cluster::new(&config, &members, seed),
             admission: Admission::new(limits.pairs_max),
+            budget: Budget::new(config.retry_budget),
             net,
             config,
             limits,
@@ -204,7 +209,7 @@ impl<N: Net> Proxy<N> {
             probes: Table::new(),
             pool: Pool::new(),
             wheel: Wheel::new(),
-            heads: Heads::default(),
+            heads,
             manners,
             now,
             stop: Stop::No,
@@ -269,6 +274,7 @@ impl<N: Net> Proxy<N> {
     fn read_clock(&mut self) {
         let before = self.now.unix_seconds;
         self.now = self.net.now();
+        self.budget.advance(self.now.instant);
         if self.now.unix_seconds != before {
             self.manners.date = date::imf_fixdate(self.now.unix_seconds);
         }

@@ -2,7 +2,7 @@
 
 use super::client::ClientState;
 use super::cluster::Missed;
-use super::exchange::{After, Exchange, Half, Pair};
+use super::exchange::{After, Exchange, Half, Pair, Patience};
 use super::route::Plan;
 use super::upstream::{Acquired, Tried, Unavailable};
 use super::verdict::{self, Phase, Trouble, Verdict};
@@ -77,10 +77,10 @@ impl<N: Net> Proxy<N> {
     /// Moves what can move, then does what the verdict says.
     pub(super) fn step_pair(&mut self, key: ClientKey, pair: PairKey) -> Next {
         for _ in 0..ROUNDS_MAX {
-            let judged = self.with_exchange(pair, |exchange, attempts_max| {
+            let judged = self.with_exchange(pair, |exchange, patience| {
                 let outcome = exchange.advance();
                 let again = outcome == Ok(true) && exchange.could_move();
-                (outcome, again, verdict::verdict(&exchange.facts(attempts_max), outcome.err()))
+                (outcome, again, verdict::verdict(&exchange.facts(patience), outcome.err()))
             });
             let Some((outcome, again, verdict)) = judged else { return self.dismiss(key) };
             if outcome == Ok(true) {
@@ -97,8 +97,8 @@ impl<N: Net> Proxy<N> {
     /// The deadline of a pair's wait has passed.
     pub(super) fn expire_pair(&mut self, key: ClientKey, pair: PairKey) -> Next {
         let trouble = Some(Trouble::Expired);
-        let verdict = self.with_exchange(pair, |exchange, attempts_max| {
-            verdict::verdict(&exchange.facts(attempts_max), trouble)
+        let verdict = self.with_exchange(pair, |exchange, patience| {
+            verdict::verdict(&exchange.facts(patience), trouble)
         });
         match verdict {
             Some(verdict) => self.carry_out(key, pair, verdict, trouble),
@@ -115,10 +115,10 @@ impl<N: Net> Proxy<N> {
         let waiting = self.pairs.iter().filter(|(_, pair)| pair.backend == backend);
         let waiting: Vec<_> = waiting.map(|(key, pair)| (key, pair.client)).collect();
         for (pair, client) in waiting {
-            let verdict = self.with_exchange(pair, |exchange, attempts_max| {
+            let verdict = self.with_exchange(pair, |exchange, patience| {
                 // What has come by now is an answer after all.
                 exchange.upstream.conn.fill(exchange.pool);
-                verdict::verdict(&exchange.facts(attempts_max), trouble)
+                verdict::verdict(&exchange.facts(patience), trouble)
             });
             let Some(tried) = self.pairs.get(pair).map(|pair| &pair.tried) else { continue };
             let elsewhere = self.cluster.has_other(&tried.backends, backend);
@@ -133,7 +133,7 @@ impl<N: Net> Proxy<N> {
     fn with_exchange<T>(
         &mut self,
         key: PairKey,
-        act: impl FnOnce(&mut Exchange<'_, N::Socket>, u8) -> T,
+        act: impl FnOnce(&mut Exchange<'_, N::Socket>, Patience) -> T,
     ) -> Option<T> {
         let pair = self.pairs.get_mut(key)?;
         let client = self.clients.get_mut(pair.client)?;
@@ -141,7 +141,9 @@ impl<N: Net> Proxy<N> {
         // A response to the wrong client would be worse than a crash.
         assert!(client.state == ClientState::Paired(key), "a pair's client names the pair");
         assert!(upstream.pair == Some(key), "a pair's upstream names the pair");
+        let full = client.has_had(self.config.keep_alive_requests);
         let mut exchange = Exchange {
+            last: full || self.manners.draining || self.manners.crowded,
             client_ip: client.ip,
             client: &mut client.conn,
             host: self.cluster.name(pair.backend),
@@ -152,7 +154,9 @@ impl<N: Net> Proxy<N> {
             pool: &mut self.pool,
             now: self.now.instant,
         };
-        Some(act(&mut exchange, self.config.attempts_max))
+        let patience =
+            Patience { attempts_max: self.config.attempts_max, in_budget: self.budget.allows() };
+        Some(act(&mut exchange, patience))
     }
 
     /// Something moved: the wait begins anew, for whatever the exchange now waits for.
@@ -214,8 +218,9 @@ impl<N: Net> Proxy<N> {
             Trouble::Expired if connecting => {
                 self.connect_failed(backend, at, io::ErrorKind::TimedOut) != Missed::Another
             }
-            // A pooled connection may close at any time: that says nothing about the server.
-            Trouble::UpstreamClosed if reused => false,
+            // A pooled connection may close at any time: that says nothing about the server, but
+            // another one is the better choice.
+            Trouble::UpstreamClosed if reused => true,
             Trouble::UpstreamClosed if unanswered => {
                 self.cluster.failed(backend);
                 self.observe(backend, Observation::Unanswered);
@@ -287,6 +292,10 @@ impl<N: Net> Proxy<N> {
 
     /// Another connection gets the same request, from its first byte.
     fn retry(&mut self, key: ClientKey, pair: PairKey) -> Next {
+        let upstream = self.pairs.get(pair).and_then(|pair| self.upstreams.get(pair.upstream));
+        if upstream.is_some_and(|upstream| upstream.sent && !upstream.reused) {
+            self.budget.repeat();
+        }
         let Some(mut pair) = self.detach(key, pair, false) else { return self.dismiss(key) };
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
         if client.conn.end.inbox.is_held() {

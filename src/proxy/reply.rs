@@ -86,6 +86,7 @@ impl<N: Net> Proxy<N> {
         }
         let request_id = record.noted.as_ref().map_or_else(|| self.request_id(), |noted| noted.id);
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        let last = client.has_had(self.config.keep_alive_requests) || self.manners.draining;
         let inbox = &mut client.conn.end.inbox;
         if inbox.is_held() {
             inbox.rewind();
@@ -94,7 +95,7 @@ impl<N: Net> Proxy<N> {
         let skippable = plan.filter(|plan| {
             plan.body.is_ended() && plan.keep_alive && inbox.data().len() >= plan.head_bytes
         });
-        let stays = skippable.is_some() && !self.manners.draining;
+        let stays = skippable.is_some() && !last;
         if let Some(plan) = skippable {
             inbox.consume(plan.head_bytes);
         }

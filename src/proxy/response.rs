@@ -138,8 +138,7 @@ impl<S: Socket> Exchange<'_, S> {
         // An HTTP/1.0 client knows the end of such a body only by the close.
         let close_delimited =
             plan.version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
-        let leaves = self.manners.draining || self.manners.crowded;
-        let stays = plan.keep_alive && !close_delimited && !leaves;
+        let stays = plan.keep_alive && !close_delimited && !self.last;
         let persistence = match (stays, plan.version) {
             (false, _) => Persistence::Close,
             (true, Version::Http10) => Persistence::KeepAlive,

@@ -2,10 +2,11 @@
 
 use crate::balance::{self, Strategy};
 use crate::base::buffer::LARGE_BYTES;
+use crate::config::HeadLimits;
 use crate::http::body::Body;
 use crate::http::forward;
 use crate::http::framing;
-use crate::http::head::{Method, Refusal, RequestHead, Version};
+use crate::http::head::{self, Method, Parse, Refusal, RequestHead, Version};
 use crate::http::target::{self, Target};
 use std::net::IpAddr;
 
@@ -36,6 +37,29 @@ pub struct HashBy<'a> {
     pub field: &'a str,
     pub client: IpAddr,
 }
+
+/// What the `bytes` of a request amount to under `limits`, given what they are to the parser, whose
+/// own limits are the widest there can be.
+pub fn within(limits: &HeadLimits, parse: Parse, bytes: &[u8], head: &RequestHead) -> Parse {
+    let (size, fields, target) = match parse {
+        Parse::Refused(_) => return parse,
+        Parse::Complete => (head.bytes, head.fields.lines().len(), head.target.len()),
+        // What is not complete with as many bytes as allowed needs more.
+        Parse::Partial => (bytes.len() + 1, 0, head::target_so_far(bytes).unwrap_or(0)),
+    };
+    let exceeds = |count: usize, limit: u32| count > limit as usize;
+    if exceeds(target, limits.target) {
+        return Parse::Refused(head::LONG_TARGET);
+    }
+    match exceeds(size, limits.bytes) || exceeds(fields, limits.fields) {
+        true => Parse::Refused(head::TOO_LARGE),
+        false => parse,
+    }
+}
+
+const _: () = assert!(HeadLimits::MOST.bytes as usize <= head::HEAD_BYTES_MAX);
+const _: () = assert!(HeadLimits::MOST.fields as usize <= head::FIELDS_MAX);
+const _: () = assert!(HeadLimits::MOST.target as usize <= head::TARGET_BYTES_MAX);
 
 /// Reads the request's intent off its head.
 ///

@@ -52,7 +52,7 @@ pub struct Facts {
     pub idempotent: bool,
     /// The wait is for the client: it owes request bytes, or room for response bytes.
     pub client_owes: bool,
-    /// A further attempt is within the limit.
+    /// A further attempt is within the limit and the budget.
     pub attempts_left: bool,
 }
 

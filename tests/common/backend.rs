@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A `200` with this content.
 pub fn ok(content: impl AsRef<[u8]>) -> Vec<u8> {
@@ -47,6 +48,8 @@ pub struct Backend {
     listening: Option<Listening>,
     /// Holds the port while nobody listens.
     closed: Option<Socket>,
+    /// Fill its queue of connections.
+    waiting: Vec<TcpStream>,
 }
 
 struct Listening {
@@ -111,6 +114,19 @@ impl Backend {
         Backend::closed(|_| Vec::new())
     }
 
+    /// Connecting to it is neither accepted nor refused: its queue of connections is full, so the
+    /// kernel drops whoever knocks.
+    pub fn unreachable() -> Backend {
+        let mut backend = Backend::refusing();
+        let socket = backend.closed.as_ref().expect("closed so far");
+        socket.listen(0).expect("listening");
+        backend.waiting = (0..)
+            .map(|_| TcpStream::connect_timeout(&backend.address(), Duration::from_millis(200)))
+            .map_while(Result::ok)
+            .collect();
+        backend
+    }
+
     fn new(script: Arc<Script>) -> Backend {
         let closed = bind(0);
         let address = closed.local_addr().ok().and_then(|address| address.as_socket());
@@ -121,6 +137,7 @@ impl Backend {
             script,
             listening: None,
             closed: Some(closed),
+            waiting: Vec::new(),
         }
     }
 

@@ -64,7 +64,7 @@ fn every_example_of_help_is_a_good_call() {
 }
 
 /// A value unlike the default for each option, with the options it needs beside it.
-const SAMPLES: [(&str, &str, &str); 33] = [
+const SAMPLES: [(&str, &str, &str); 38] = [
     ("listen", "9", ""),
     ("backend", "h:9", ""),
     ("file", "list", ""),
@@ -72,6 +72,7 @@ const SAMPLES: [(&str, &str, &str); 33] = [
     ("strategy", "rand", ""),
     ("hash-field", "x-user", "-s header"),
     ("retries", "5", ""),
+    ("retry-budget", "77", ""),
     ("all-down-status", "500", ""),
     ("redirect-status", "302", "-m redirect"),
     ("error-page", "503=x", ""),
@@ -95,6 +96,10 @@ const SAMPLES: [(&str, &str, &str); 33] = [
     ("pool-timeout", "77s", ""),
     ("drain-timeout", "77s", ""),
     ("max-pairs", "77", ""),
+    ("keep-alive-requests", "77", ""),
+    ("max-head", "777", ""),
+    ("max-fields", "77", ""),
+    ("max-target", "77", ""),
     ("log", "x", ""),
     ("log-format", "json", "-l x"),
     ("verbose", "", ""),

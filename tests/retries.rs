@@ -1,0 +1,122 @@
+//! Which requests go to another server, to which one, and how many of them.
+
+mod common;
+
+use common::{Backend, Balancer, Peer, ok};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
+
+/// A server that takes each request and closes without a word, and how many it took.
+fn dropping() -> (Backend, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let copy = count.clone();
+    let backend = Backend::raw(move |peer: &mut Peer| {
+        if peer.request().is_some() {
+            copy.fetch_add(1, SeqCst);
+        }
+    });
+    (backend, count)
+}
+
+/// A server is down only after a hundred failures in a row, and what probes find changes nothing.
+const STAYS_UP: [&str; 6] = ["--health", "tcp", "-c", "1h", "--fall", "100"];
+
+#[test]
+fn no_server_gets_a_request_twice_while_another_has_not_had_it() {
+    for strategy in ["first", "rr", "rand", "least-conn", "p2c", "source", "uri"] {
+        let servers: Vec<_> = (0..4).map(|_| dropping()).collect();
+        let backends: Vec<&Backend> = servers.iter().map(|(backend, _)| backend).collect();
+        let options = [&STAYS_UP[..], &["-s", strategy, "--retries", "3"]].concat();
+        let balancer = Balancer::probing(&backends, &options);
+        for asked in 1..=3 {
+            assert_eq!(balancer.get("/").status(), 502, "{strategy}");
+            let counts: Vec<usize> = servers.iter().map(|(_, count)| count.load(SeqCst)).collect();
+            assert_eq!(counts, [asked; 4], "{strategy}");
+        }
+    }
+}
+
+#[test]
+fn what_a_pooled_connection_lost_is_asked_of_another_server() {
+    let forgetful = Backend::raw(|peer| {
+        if peer.request().is_some() {
+            peer.send(ok("first"));
+            let _ = peer.request();
+        }
+    });
+    let other = Backend::named("other");
+    let balancer = Balancer::over(&[&forgetful, &other], &["-s", "first"]);
+    let mut client = balancer.connect();
+    for expected in ["first", "other", "first", "other"] {
+        assert_eq!(client.get("/").text(), expected);
+    }
+}
+
+/// Asks `count` times over servers that close unanswered; how often a server was asked, and
+/// how many times ten seconds have begun meanwhile.
+fn storm(count: usize, options: &[&str]) -> (usize, usize) {
+    // So many that none of them is down before the end.
+    let servers: Vec<_> = (0..6).map(|_| dropping()).collect();
+    let backends: Vec<&Backend> = servers.iter().map(|(backend, _)| backend).collect();
+    let start = Instant::now();
+    let options = [&STAYS_UP[..], &["--retries", "9"], options].concat();
+    let balancer = Balancer::probing(&backends, &options);
+    for _ in 0..count {
+        assert_eq!(balancer.get("/").status(), 502);
+    }
+    let windows = start.elapsed().as_secs() as usize / 10 + 1;
+    (servers.iter().map(|(_, count)| count.load(SeqCst)).sum(), windows)
+}
+
+#[test]
+fn a_storm_of_repeats_is_bounded() {
+    // By default a fifth of the requests, and a hundred in ten seconds.
+    let (deliveries, windows) = storm(200, &[]);
+    let least = 200 + 40 + 100;
+    assert!(deliveries >= least, "{deliveries} deliveries: the budget was not used up");
+    assert!(deliveries <= least + 100 * windows, "{deliveries} deliveries of 200 requests");
+}
+
+#[test]
+fn the_share_of_repeats_can_be_chosen() {
+    let (deliveries, _) = storm(50, &["--retry-budget", "900"]);
+    assert_eq!(deliveries, 500, "every request is sent ten times");
+    let (deliveries, windows) = storm(150, &["--retry-budget", "0"]);
+    assert!((250..=250 + 100 * windows).contains(&deliveries), "{deliveries} deliveries");
+}
+
+#[test]
+fn a_request_that_nobody_has_seen_costs_no_budget() {
+    // More servers than the budget has repeats: all of them are tried.
+    let refusing: Vec<Backend> = (0..150).map(|_| Backend::refusing()).collect();
+    let good = Backend::named("good");
+    let backends: Vec<&Backend> = refusing.iter().chain([&good]).collect();
+    let balancer = Balancer::over(&backends, &["-s", "first", "--retry-budget", "0"]);
+    assert_eq!(balancer.get("/").text(), "good");
+}
+
+#[test]
+fn what_pooled_connections_lost_costs_no_budget() {
+    let forgetful = Backend::raw(|peer| {
+        if peer.request().is_some() {
+            peer.send(ok("first"));
+            let _ = peer.request();
+        }
+    });
+    let balancer = Balancer::over(&[&forgetful], &["--retry-budget", "0"]);
+    let mut client = balancer.connect();
+    for _ in 0..250 {
+        assert_eq!(client.get("/").status(), 200);
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_left_for_another() {
+    let good = Backend::named("good");
+    let hole = Backend::unreachable();
+    let options = ["-s", "first", "--connect-timeout", "50ms"];
+    let balancer = Balancer::over(&[&hole, &good], &options);
+    assert_eq!(balancer.get("/").text(), "good");
+    balancer.stderr.wait_for("down: connecting timed out");
+}
