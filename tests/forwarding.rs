@@ -696,7 +696,8 @@ fn bytes_sent_right_behind_an_upgrade_reach_the_server_behind_it() {
     let backend = Backend::raw(|peer| {
         if peer.head().is_some() {
             peer.send(
-                "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\
+                 Upgrade: websocket\r\n\r\n",
             );
             let early = peer.exactly(5);
             peer.send(early);

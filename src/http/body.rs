@@ -1,6 +1,7 @@
 //! How many of the bytes at hand belong to a body and may go on (RFC 9112 §6).
 
 use super::chunked::{Chunked, Malformed, Piece};
+use super::trailer;
 
 /// The rest of a message's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,14 @@ pub enum Body {
     Chunked(Chunked),
     /// All there is until the sender closes (responses only).
     UntilClose,
+}
+
+/// The bytes at the start of some input that belong to a body: first those that go on as they
+/// came, then those that go no further.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    pub forwarded: usize,
+    pub dropped: usize,
 }
 
 impl Body {
@@ -46,16 +55,44 @@ impl Body {
         Ok(piece)
     }
 
-    /// How many bytes at the start of `input` belong to this body, framing included, and advances
-    /// past them.
-    pub fn admit(&mut self, input: &[u8]) -> Result<usize, Malformed> {
-        let mut taken = 0;
-        while taken < input.len() && !self.is_ended() {
-            taken += match self.next(&input[taken..])? {
-                Piece::Data(bytes) | Piece::Framing(bytes) => bytes,
-            };
+    /// The run at the start of `input`, and advances past it. What is dropped: chunk extensions,
+    /// and trailer fields that may not go on, or all of them unless `trailers`. More may come
+    /// behind what was dropped; else nothing more of `input` can be admitted.
+    pub fn admit(&mut self, input: &[u8], trailers: bool) -> Result<Run, Malformed> {
+        let mut forwarded = 0;
+        while !self.is_ended() && !self.is_starved(&input[forwarded..]) {
+            let (bytes, goes_on) = self.advance(&input[forwarded..], trailers)?;
+            if !goes_on {
+                return Ok(Run { forwarded, dropped: bytes });
+            }
+            forwarded += bytes;
         }
-        Ok(taken)
+        Ok(Run { forwarded, dropped: 0 })
+    }
+
+    /// The first run of one kind, a trailer line being one, and whether it goes on.
+    fn advance(&mut self, input: &[u8], trailers: bool) -> Result<(usize, bool), Malformed> {
+        if self.is_at_trailer()
+            && let Some(bytes) = trailer::line(input)
+        {
+            let line = &input[..bytes];
+            self.next(line)?;
+            return Ok((bytes, trailer::goes_on(line, trailers)));
+        }
+        Ok(match self.next(input)? {
+            Piece::Data(bytes) | Piece::Framing(bytes) => (bytes, true),
+            Piece::Extension(bytes) => (bytes, false),
+        })
+    }
+
+    /// Nothing of `input` can be admitted before more of it comes. Whether a trailer field goes on
+    /// is known once its line is whole.
+    pub fn is_starved(&self, input: &[u8]) -> bool {
+        if self.is_at_trailer() { trailer::line(input).is_none() } else { input.is_empty() }
+    }
+
+    fn is_at_trailer(&self) -> bool {
+        matches!(self, Body::Chunked(decoder) if decoder.is_at_trailer())
     }
 }
 
@@ -73,19 +110,48 @@ mod tests {
         ] {
             for cut in 0..=input.len() {
                 let mut body = body;
-                let first = body.admit(&input[..cut]).expect("well-formed");
-                let second = body.admit(&input[first..]).expect("well-formed");
+                let first = body.admit(&input[..cut], true).expect("well-formed").forwarded;
+                let second = body.admit(&input[first..], true).expect("well-formed").forwarded;
                 assert_eq!(first + second, expected, "cut at {cut}");
             }
         }
     }
 
     #[test]
+    fn what_goes_no_further_is_told_from_what_does() {
+        let run = |forwarded, dropped| Ok(Run { forwarded, dropped });
+        let mut body = Body::Chunked(Chunked::new());
+        let input = b"1 ;x=y\r\na\r\n0;z\r\nHost: h\r\nA: b\r\n\r\nnext";
+        let mut rest = &input[..];
+        for (forwarded, dropped) in [(1, 5), (6, 2), (2, 9), (8, 0)] {
+            assert_eq!(body.admit(rest, true), run(forwarded, dropped));
+            rest = &rest[forwarded + dropped..];
+        }
+        assert!(body.is_ended() && rest == b"next");
+        let mut body = Body::Chunked(Chunked::new());
+        assert_eq!(body.admit(b"0\r\nA: b\r\n\r\n", false), run(3, 6));
+    }
+
+    #[test]
+    fn a_trailer_line_waits_to_be_whole() {
+        let mut body = Body::Chunked(Chunked::new());
+        assert_eq!(body.admit(b"0\r\nA: b", true), Ok(Run { forwarded: 3, dropped: 0 }));
+        for part in [&b""[..], b"A", b"A: b", b"A: b\r"] {
+            assert!(body.is_starved(part) && !body.is_ended());
+            assert_eq!(body.admit(part, true), Ok(Run::default()));
+        }
+        assert!(!body.is_starved(b"A: b\r\n"));
+        let endless = vec![b'x'; 5000];
+        assert!(!body.is_starved(&endless) && body.admit(&endless, true).is_err());
+    }
+
+    #[test]
     fn a_length_body_ends_exactly() {
         let mut body = Body::Length(2);
-        assert_eq!(body.admit(b"a"), Ok(1));
+        let one = Ok(Run { forwarded: 1, dropped: 0 });
+        assert_eq!(body.admit(b"a", true), one);
         assert_eq!(body, Body::Length(1));
-        assert_eq!(body.admit(b"bc"), Ok(1));
+        assert_eq!(body.admit(b"bc", true), one);
         assert!(body.is_ended());
     }
 }

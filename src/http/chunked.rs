@@ -73,8 +73,11 @@ pub struct Malformed;
 pub enum Piece {
     /// Content: this many bytes.
     Data(usize),
-    /// Sizes, line ends, extensions, trailers: this many bytes.
+    /// Sizes, line ends, trailers: this many bytes.
     Framing(usize),
+    /// Chunk extensions and the white space before them: this many bytes. They concern one
+    /// connection, and readers differ on them (RFC 9112 §7.1.1).
+    Extension(usize),
 }
 
 impl Default for Chunked {
@@ -94,6 +97,11 @@ impl Chunked {
         self.0 == State::Ended
     }
 
+    /// The next byte begins a trailer line, or the empty line behind them.
+    pub fn is_at_trailer(&self) -> bool {
+        matches!(self.0, State::TrailerStart { .. })
+    }
+
     /// The first run of `input`; covers 0 bytes only when `input` is empty or the body has ended.
     pub fn next(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
         if let State::Data { left } = self.0 {
@@ -102,12 +110,17 @@ impl Chunked {
             self.0 = if left == 0 { State::DataCr } else { State::Data { left } };
             return Ok(Piece::Data(taken));
         }
-        let mut taken = 0;
+        let (mut taken, mut kind) = (0, false);
         while taken < input.len() && !matches!(self.0, State::Data { .. } | State::Ended) {
-            self.0 = after(self.0, input[taken])?;
+            let next = after(self.0, input[taken])?;
+            let is_extension = matches!(next, State::Space { .. } | State::Extension { .. });
+            if taken > 0 && (is_extension != kind || self.is_at_trailer()) {
+                break;
+            }
+            (self.0, kind) = (next, is_extension);
             taken += 1;
         }
-        Ok(Piece::Framing(taken))
+        Ok(if kind { Piece::Extension(taken) } else { Piece::Framing(taken) })
     }
 }
 
@@ -199,7 +212,7 @@ mod tests {
                         content.extend_from_slice(&input[used..used + bytes]);
                         used += bytes;
                     }
-                    Piece::Framing(bytes) => used += bytes,
+                    Piece::Framing(bytes) | Piece::Extension(bytes) => used += bytes,
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Field names the proxy acts upon and the members of list-valued fields (RFC 9110 §5.6.1, §7.6.1).
+//! Field names the proxy acts upon, what the values of some of them say over all their lines, and
+//! the members of list-valued fields (RFC 9110 §5.6.1, §7.6.1).
 
 /// A field name as far as the proxy treats it in a way of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -6,6 +7,7 @@ pub enum Name {
     /// Forwarded untouched.
     #[default]
     Other,
+    Close,
     Connection,
     ContentLength,
     Date,
@@ -33,6 +35,7 @@ impl Name {
             (2, b't') => (b"te", Name::Te),
             (4, b'h') => (b"host", Name::Host),
             (4, b'd') => (b"date", Name::Date),
+            (5, b'c') => (b"close", Name::Close),
             (6, b'e') => (b"expect", Name::Expect),
             (7, b'u') => (b"upgrade", Name::Upgrade),
             (7, b'r') => (b"referer", Name::Referer),
@@ -52,11 +55,17 @@ impl Name {
     }
 
     /// Fields that concern one connection only and are never forwarded as they came
-    /// (RFC 9110 §7.6.1). `Transfer-Encoding` is not among them: the framing decides about it.
+    /// (RFC 9110 §7.6.1).
     pub fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
-            Name::Connection | Name::KeepAlive | Name::ProxyConnection | Name::Te | Name::Upgrade
+            Name::Close
+                | Name::Connection
+                | Name::KeepAlive
+                | Name::ProxyConnection
+                | Name::Te
+                | Name::TransferEncoding
+                | Name::Upgrade
         )
     }
 
@@ -67,7 +76,6 @@ impl Name {
             self,
             Name::Host
                 | Name::ContentLength
-                | Name::TransferEncoding
                 | Name::Date
                 | Name::Expect
                 | Name::MaxForwards
@@ -109,6 +117,101 @@ impl ConnectionOptions {
             }
         }
     }
+}
+
+/// `Content-Length` over all its lines (RFC 9110 §8.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Length {
+    /// No such field.
+    #[default]
+    Absent,
+    /// Exactly one, all digits.
+    Bytes(u64),
+    /// A list, a sign, a second line, past 2^63: anything two readers could read differently.
+    Invalid,
+}
+
+impl Length {
+    /// Joined with one more line.
+    pub fn with(self, value: &[u8]) -> Length {
+        match (self, decimal(value)) {
+            (Length::Absent, Some(bytes)) => Length::Bytes(bytes),
+            _ => Length::Invalid,
+        }
+    }
+}
+
+/// `Transfer-Encoding` over all its lines (RFC 9112 §6.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// No such field.
+    #[default]
+    Absent,
+    /// Exactly `chunked`.
+    Chunked,
+    /// Codings this proxy does not know, then `chunked`.
+    Unknown,
+    /// Codings this proxy does not know, and no `chunked`: the end of the message is unmarked.
+    Open,
+    /// Empty, or `chunked` twice or not last: the end of the message cannot be told.
+    Invalid,
+}
+
+impl Coding {
+    /// Joined with one more line.
+    pub fn with(self, value: &[u8]) -> Coding {
+        let mut result = self;
+        let mut empty = true;
+        for member in members(value) {
+            empty = false;
+            result = match (result, member.eq_ignore_ascii_case(b"chunked")) {
+                (Coding::Absent, true) => Coding::Chunked,
+                (Coding::Open, true) => Coding::Unknown,
+                (Coding::Absent | Coding::Open, false) => Coding::Open,
+                (Coding::Chunked | Coding::Unknown | Coding::Invalid, _) => Coding::Invalid,
+            };
+        }
+        if empty { Coding::Invalid } else { result }
+    }
+}
+
+/// `Expect` over all its lines (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing is expected.
+    #[default]
+    Absent,
+    /// `100-continue` and nothing else.
+    Continue,
+    /// Something this proxy does not know.
+    Unknown,
+}
+
+impl Expect {
+    /// Joined with one more line.
+    pub fn with(self, value: &[u8]) -> Expect {
+        members(value).fold(self, |so_far, member| {
+            match so_far != Expect::Unknown && member.eq_ignore_ascii_case(b"100-continue") {
+                true => Expect::Continue,
+                false => Expect::Unknown,
+            }
+        })
+    }
+}
+
+/// One or more digits, no sign, no list; none when anything else or past 2^63 - 1.
+pub fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 19 {
+        return None;
+    }
+    let mut value: u64 = 0;
+    for &byte in text {
+        if !byte.is_ascii_digit() {
+            return None;
+        }
+        value = value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+    }
+    (value <= i64::MAX as u64).then_some(value)
 }
 
 /// The members of a comma-separated list, empty ones left out (RFC 9110 §5.6.1.2).

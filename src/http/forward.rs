@@ -3,7 +3,7 @@
 //! possible.
 
 use super::date::DATE_BYTES;
-use super::field::{Name, lists};
+use super::field::{Coding, Name, lists};
 use super::head::{FieldLine, Fields, RequestHead, ResponseHead, Span, Version};
 use super::target::Target;
 use super::writer::{Overflow, Writer};
@@ -26,6 +26,10 @@ pub struct RequestContext<'a> {
     pub trust_forwarded: bool,
     /// The connection may become a tunnel: `Upgrade` goes on.
     pub upgrade: bool,
+    /// The request has content to wait with: `Expect` goes on (RFC 9110 §10.1.1).
+    pub expect: bool,
+    /// What `Max-Forwards` says from here on, if it is to be heeded (RFC 9110 §7.6.2).
+    pub max_forwards: Option<u32>,
 }
 
 /// Whether the request asks for an upgrade that can be passed on. `h2c` cannot: the server would
@@ -57,8 +61,16 @@ pub fn request(
         Name::Host => !target.is_absolute,
         Name::XForwardedFor => false,
         Name::XForwardedHost | Name::XForwardedProto => context.trust_forwarded,
+        Name::Expect => context.expect,
+        Name::MaxForwards => context.max_forwards.is_none(),
         _ => true,
     });
+    put_coding(head.fields.coding == Coding::Chunked, &mut to);
+    if let Some(left) = context.max_forwards {
+        to.put(b"Max-Forwards: ");
+        to.put_decimal(u64::from(left));
+        to.put(b"\r\n");
+    }
     to.put(match head.version {
         Version::Http11 => b"Via: 1.1 loadbalancer\r\n",
         Version::Http10 => b"Via: 1.0 loadbalancer\r\n",
@@ -69,6 +81,14 @@ pub fn request(
     }
     to.put(b"\r\n");
     to.finish()
+}
+
+/// One plain line, however the message that came said it: a list with empty members, or in odd
+/// letters, may mean something else to the next reader.
+fn put_coding(chunked: bool, to: &mut Writer<'_>) {
+    if chunked {
+        to.put(b"Transfer-Encoding: chunked\r\n");
+    }
 }
 
 /// `X-Forwarded-For`, `-Proto`, `-Host`: one line each, as servers read only one.
@@ -110,11 +130,16 @@ fn put_upgrade(bytes: &[u8], protocol: Option<Span>, to: &mut Writer<'_>) {
 pub enum Recode {
     /// Goes on as it came.
     Keep,
+    /// Goes on without its trailer fields: `Connection` may have named them (RFC 9110 §7.6.1).
+    Bare,
     /// Chunked here, close-delimited there: the client speaks HTTP/1.0.
     Dechunk,
     /// Close-delimited here, chunked there, so that a truncation shows.
     Enchunk,
 }
+
+/// The status that has to name protocols, without switching to one (RFC 9110 §15.5.22).
+const UPGRADE_REQUIRED: u16 = 426;
 
 /// What the forwarded response says about the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,21 +168,29 @@ pub fn response(
     to.put(b"HTTP/1.1 ");
     to.put_decimal(u64::from(head.status));
     to.put_all(&[b" ", head.reason.of(bytes), b"\r\n"]);
+    // Without content by its status, a response has no framing either (RFC 9112 §6.1, §6.2).
+    let framed = head.status >= 200 && head.status != 204;
     copy_lines(bytes, &head.fields, &mut to, |line| match line.name {
-        Name::TransferEncoding => recode != Recode::Dechunk,
+        Name::ContentLength => framed,
         _ => true,
     });
+    let chunked = match recode {
+        Recode::Keep | Recode::Bare => head.fields.coding == Coding::Chunked,
+        Recode::Dechunk => false,
+        Recode::Enchunk => true,
+    };
     if let Some(date) = date.filter(|_| !head.fields.has_date) {
         to.put_all(&[b"Date: ", date, b"\r\n"]);
     }
-    if recode == Recode::Enchunk {
-        to.put(b"Transfer-Encoding: chunked\r\n");
-    }
+    put_coding(framed && chunked, &mut to);
     match persistence {
         Persistence::Default => {}
         Persistence::Close => to.put(b"Connection: close\r\n"),
         Persistence::KeepAlive => to.put(b"Connection: keep-alive\r\n"),
-        Persistence::Upgrade => put_upgrade(bytes, head.fields.upgrade, &mut to),
+        Persistence::Upgrade => {}
+    }
+    if persistence == Persistence::Upgrade || head.status == UPGRADE_REQUIRED {
+        put_upgrade(bytes, head.fields.upgrade, &mut to);
     }
     to.put(b"\r\n");
     to.finish()
@@ -206,9 +239,14 @@ mod tests {
         assert_eq!(head::request(bytes, &mut head), Parse::Complete, "{text:?}");
         let target = target::target(bytes, &head).expect("an accepted target");
         let client = "10.1.2.3".parse().expect("an address");
-        let upgrade = upgrade && asks_upgrade(bytes, &head);
-        let context =
-            RequestContext { client, default_host: "backend:81", trust_forwarded, upgrade };
+        let context = RequestContext {
+            client,
+            default_host: "backend:81",
+            trust_forwarded,
+            upgrade: upgrade && asks_upgrade(bytes, &head),
+            expect: false,
+            max_forwards: None,
+        };
         let mut out = [0; 2048];
         let length = request(bytes, &head, &target, &context, &mut out).expect("fits");
         String::from_utf8_lossy(&out[..length]).into_owned()
@@ -273,6 +311,29 @@ mod tests {
         let out = forwarded("GET / HTTP/1.0\r\n\r\n", false, false);
         assert!(out.starts_with("GET / HTTP/1.1\r\nHost: backend:81\r\nVia: 1.0 loadbalancer\r\n"));
         assert!(!out.contains("X-Forwarded-Host"));
+    }
+
+    #[test]
+    fn the_coding_is_said_in_one_plain_line() {
+        let text = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: , Chunked\r\nA: b\r\n\r\n";
+        let expected = "POST / HTTP/1.1\r\nHost: x\r\nA: b\r\nTransfer-Encoding: chunked\r\n";
+        assert_eq!(forwarded(text, false, false), format!("{expected}{ADDED}"));
+    }
+
+    #[test]
+    fn a_response_without_content_has_no_framing() {
+        for (status, framed) in [(103, false), (204, false), (200, true), (304, true)] {
+            for line in ["Content-Length: 3", "Transfer-Encoding: chunked"] {
+                let text = format!("HTTP/1.1 {status} x\r\n{line}\r\n\r\n");
+                let mut head = ResponseHead::default();
+                assert_eq!(head::response(text.as_bytes(), &mut head), Parse::Complete);
+                let mut out = [0; 512];
+                let (recode, persistence) = (Recode::Keep, Persistence::Default);
+                let length = response(text.as_bytes(), &head, recode, persistence, None, &mut out);
+                let out = String::from_utf8_lossy(&out[..length.expect("fits")]).into_owned();
+                assert_eq!(out.contains(line), framed, "{status} {line}: {out}");
+            }
+        }
     }
 
     #[test]

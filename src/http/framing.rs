@@ -3,7 +3,8 @@
 
 use super::body::Body;
 use super::chunked::Chunked;
-use super::head::{Coding, Length, Method, Refusal, RequestHead, ResponseHead, Version};
+use super::field::{Coding, Length};
+use super::head::{Method, Refusal, RequestHead, ResponseHead, Version};
 
 /// How the body of the request behind `head` is framed.
 ///
@@ -24,7 +25,7 @@ pub fn request(head: &RequestHead) -> Result<Body, Refusal> {
         (Coding::Unknown, Length::Absent) => {
             Err(Refusal { status: 501, reason: "only the chunked transfer coding is known here" })
         }
-        (Coding::Invalid, Length::Absent) => {
+        (Coding::Open | Coding::Invalid, Length::Absent) => {
             Err(Refusal::bad("the Transfer-Encoding does not end in one chunked"))
         }
     }
@@ -40,10 +41,10 @@ pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
     }
     let ambiguous = match (head.fields.coding, head.fields.length) {
         (_, Length::Invalid) => Some("the server's Content-Length is malformed"),
-        (Coding::Chunked | Coding::Unknown | Coding::Invalid, Length::Bytes(_)) => {
+        (Coding::Chunked | Coding::Unknown | Coding::Open | Coding::Invalid, Length::Bytes(_)) => {
             Some("the server sent both Transfer-Encoding and Content-Length")
         }
-        (Coding::Unknown | Coding::Invalid, Length::Absent) => {
+        (Coding::Unknown | Coding::Open | Coding::Invalid, Length::Absent) => {
             Some("the server's transfer coding is not known")
         }
         (Coding::Chunked, Length::Absent) if head.version == Version::Http10 => {
@@ -63,7 +64,7 @@ pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
         (Coding::Absent, Length::Bytes(0)) => Ok(Body::Empty),
         (Coding::Absent, Length::Bytes(bytes)) => Ok(Body::Length(bytes)),
         (Coding::Absent, Length::Absent | Length::Invalid) => Ok(Body::UntilClose),
-        (Coding::Chunked | Coding::Unknown | Coding::Invalid, _) => {
+        (Coding::Chunked | Coding::Unknown | Coding::Open | Coding::Invalid, _) => {
             Ok(Body::Chunked(Chunked::new()))
         }
     }
@@ -112,13 +113,17 @@ mod tests {
             ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Err(400)),
             ("Transfer-Encoding: gzip, chunked\r\n", Err(501)),
             ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", Err(501)),
-            ("Transfer-Encoding: identity\r\n", Err(501)),
-            ("Transfer-Encoding: xchunked\r\n", Err(501)),
+            ("Transfer-Encoding: gzip, , chunked\r\n", Err(501)),
+            ("Transfer-Encoding: gzip\r\n", Err(400)),
+            ("Transfer-Encoding: identity\r\n", Err(400)),
+            ("Transfer-Encoding: xchunked\r\n", Err(400)),
+            ("Transfer-Encoding: gzip, chunked, gzip\r\n", Err(400)),
+            ("Transfer-Encoding: gzip, chunked, chunked\r\n", Err(400)),
             ("Transfer-Encoding: chunked, gzip\r\n", Err(400)),
             ("Transfer-Encoding: chunked, chunked\r\n", Err(400)),
             ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err(400)),
             ("Transfer-Encoding:\r\n", Err(400)),
-            ("Transfer-Encoding: chunked;a=b\r\n", Err(501)),
+            ("Transfer-Encoding: chunked;a=b\r\n", Err(400)),
         ] {
             assert_eq!(of_request(fields, "1.1"), expected, "{fields:?}");
         }

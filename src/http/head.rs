@@ -1,7 +1,7 @@
 //! Bytes → request or response head, as offsets into the bytes (RFC 9112 §2 to §5). Strict where
 //! leniency would let two readers see two messages; decides nothing about the body (see `framing`).
 
-use super::field::{ConnectionOptions, LISTED_MAX, Name};
+use super::field::{Coding, ConnectionOptions, Expect, LISTED_MAX, Length, Name};
 use std::mem::MaybeUninit;
 
 /// Field lines one head may have at most; one more is answered 431 (RFC 6585 §5).
@@ -67,32 +67,6 @@ pub struct FieldLine {
     pub line: Span,
 }
 
-/// `Content-Length` over all its lines (RFC 9110 §8.6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Length {
-    /// No such field.
-    #[default]
-    Absent,
-    /// Exactly one, all digits.
-    Bytes(u64),
-    /// A list, a sign, a second line, past 2^63: anything two readers could read differently.
-    Invalid,
-}
-
-/// `Transfer-Encoding` over all its lines (RFC 9112 §6.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Coding {
-    /// No such field.
-    #[default]
-    Absent,
-    /// Exactly `chunked`.
-    Chunked,
-    /// A coding this proxy does not know, with or without `chunked`.
-    Unknown,
-    /// `chunked` twice or not last: the end of the message cannot be told.
-    Invalid,
-}
-
 /// The field lines of a head and what was learnt while walking them once.
 #[derive(Debug)]
 pub struct Fields {
@@ -108,8 +82,8 @@ pub struct Fields {
     pub host: Option<Span>,
     /// Number of `Host` lines.
     pub hosts: u8,
-    /// Value of the first `Expect` line.
-    pub expect: Option<Span>,
+    /// Members of `Expect`.
+    pub expect: Expect,
     /// Value of the first `Upgrade` line.
     pub upgrade: Option<Span>,
     /// A `Date` line is there.
@@ -128,7 +102,7 @@ impl Default for Fields {
             coding: Coding::Absent,
             host: None,
             hosts: 0,
-            expect: None,
+            expect: Expect::Absent,
             upgrade: None,
             has_date: false,
             has_forwarded: false,
@@ -159,7 +133,7 @@ impl Fields {
         self.coding = Coding::Absent;
         self.host = None;
         self.hosts = 0;
-        self.expect = None;
+        self.expect = Expect::Absent;
         self.upgrade = None;
         self.has_date = false;
         self.has_forwarded = false;
@@ -200,24 +174,20 @@ impl Fields {
     fn note(&mut self, name: Name, span: Span, value: &[u8]) {
         match name {
             Name::Connection => self.connection.add(value),
-            Name::ContentLength => {
-                self.length = match (self.length, decimal(value)) {
-                    (Length::Absent, Some(bytes)) => Length::Bytes(bytes),
-                    _ => Length::Invalid,
-                }
-            }
-            Name::TransferEncoding => self.coding = coding(self.coding, value),
+            Name::ContentLength => self.length = self.length.with(value),
+            Name::TransferEncoding => self.coding = self.coding.with(value),
             Name::Host => {
                 self.host = self.host.or(Some(span));
                 self.hosts = self.hosts.saturating_add(1);
             }
-            Name::Expect => self.expect = self.expect.or(Some(span)),
+            Name::Expect => self.expect = self.expect.with(value),
             Name::Upgrade => self.upgrade = self.upgrade.or(Some(span)),
             Name::Date => self.has_date = true,
             Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => {
                 self.has_forwarded = true;
             }
             Name::Other
+            | Name::Close
             | Name::KeepAlive
             | Name::MaxForwards
             | Name::ProxyConnection
@@ -230,36 +200,6 @@ impl Fields {
 
 fn ends_in_crlf(bytes: &[u8], end: usize) -> bool {
     end >= 2 && bytes.get(end - 2..end) == Some(b"\r\n")
-}
-
-/// One or more digits, no sign, no list; none when anything else or past 2^63 - 1.
-pub fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || text.len() > 19 {
-        return None;
-    }
-    let mut value: u64 = 0;
-    for &byte in text {
-        if !byte.is_ascii_digit() {
-            return None;
-        }
-        value = value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
-    }
-    (value <= i64::MAX as u64).then_some(value)
-}
-
-/// `so_far` joined with one more `Transfer-Encoding` line.
-fn coding(so_far: Coding, value: &[u8]) -> Coding {
-    let mut result = so_far;
-    let mut empty = true;
-    for member in super::field::members(value) {
-        empty = false;
-        result = match (result, member.eq_ignore_ascii_case(b"chunked")) {
-            (Coding::Absent, true) => Coding::Chunked,
-            (Coding::Absent | Coding::Unknown, _) => Coding::Unknown,
-            (Coding::Chunked | Coding::Invalid, _) => Coding::Invalid,
-        };
-    }
-    if empty { Coding::Invalid } else { result }
 }
 
 /// Request methods with a meaning of their own to a gateway (RFC 9110 §9).
@@ -422,18 +362,25 @@ pub fn request(bytes: &[u8], head: &mut RequestHead) -> Parse {
     head.method_text = Span::new(offset(method), offset(method) + method.len());
     head.target = Span::new(offset(target), offset(target) + target.len());
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    accepted(head.fields.adopt(window, parsed.headers, end), &head.fields)
+    accepted(window, head.fields.adopt(window, parsed.headers, end), &head.fields)
 }
 
 /// What the walk over the field lines leaves to say.
-fn accepted(lines_end_well: bool, fields: &Fields) -> Parse {
-    if !lines_end_well {
+fn accepted(window: &[u8], lines_end_well: bool, fields: &Fields) -> Parse {
+    if !lines_end_well || !starts_well(window) {
         return Parse::Refused(BARE_LF);
     }
     if fields.connection.others > LISTED_MAX {
         return Parse::Refused(Refusal::bad("the Connection field lists too many fields"));
     }
     Parse::Complete
+}
+
+/// Empty lines in front of a head end in CRLF too (RFC 9112 §2.2).
+fn starts_well(window: &[u8]) -> bool {
+    let is_line_end = |byte: &&u8| matches!(**byte, b'\r' | b'\n');
+    let empty = window.iter().take_while(is_line_end).count();
+    window[..empty].chunks(2).all(|end| end == b"\r\n")
 }
 
 /// Reads a response head from the start of `bytes` into `head`; the same progress rule.
@@ -462,7 +409,7 @@ pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
     head.reason =
         if reason.is_empty() { Span::default() } else { Span::new(start, start + reason.len()) };
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    accepted(head.fields.adopt(window, parsed.headers, end), &head.fields)
+    accepted(window, head.fields.adopt(window, parsed.headers, end), &head.fields)
 }
 
 /// A head that is not complete yet: too long already, or more to come.

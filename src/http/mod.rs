@@ -11,4 +11,5 @@ pub mod head;
 pub mod percent;
 pub mod reply;
 pub mod target;
+pub mod trailer;
 pub mod writer;

@@ -1,6 +1,7 @@
 //! The request target's four forms and the authority they imply (RFC 9112 §3.2, RFC 9110 §7.2).
 
 use super::head::{Method, Refusal, RequestHead, Span, Version};
+use std::net::Ipv6Addr;
 
 /// Longest `Host` value or authority in bytes: a DNS name has 255, plus a port.
 pub const AUTHORITY_BYTES_MAX: usize = 262;
@@ -25,8 +26,9 @@ pub fn target(bytes: &[u8], head: &RequestHead) -> Result<Target, Refusal> {
     if head.method == Method::Connect {
         return Err(Refusal { status: 501, reason: "CONNECT is not served here" });
     }
-    if text.contains(&b'#') {
-        return Err(Refusal::bad("the request target has a fragment"));
+    // The rest of what no URI has was refused with the head: spaces and control characters.
+    if text.iter().any(|&byte| byte == b'#' || !byte.is_ascii()) {
+        return Err(Refusal::bad("the request target has a fragment or a byte beyond ASCII"));
     }
     if text.starts_with(b"/") || (text == b"*" && head.method == Method::Options) {
         let path = head.target;
@@ -77,10 +79,10 @@ fn absolute(bytes: &[u8], target: Span, method: Method) -> Result<Target, Refusa
 }
 
 /// Bytes of a host that is a name or an IPv4 address (RFC 3986 §3.2.2), by value: asked for each
-/// byte of each request's `Host`.
+/// byte of each request's `Host`. `%` is not among them, so that it is looked at closely.
 const HOST_BYTES: [bool; 256] = {
     let mut table = [false; 256];
-    let allowed = b"-._~%!$&'()*+,;=0123456789\
+    let allowed = b"-._~!$&'()*+,;=0123456789\
         ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut at = 0;
     while at < allowed.len() {
@@ -97,10 +99,7 @@ fn is_authority(text: &[u8]) -> bool {
     }
     let (host, port) = if let Some(rest) = text.strip_prefix(b"[") {
         let Some(close) = rest.iter().position(|&byte| byte == b']') else { return false };
-        let literal = &rest[..close];
-        let is_literal_byte =
-            |byte: &u8| byte.is_ascii_hexdigit() || matches!(*byte, b':' | b'.' | b'v');
-        if literal.is_empty() || !literal.iter().all(is_literal_byte) {
+        if !is_literal(&rest[..close]) {
             return false;
         }
         (&b""[..], &rest[close + 1..])
@@ -113,9 +112,34 @@ fn is_authority(text: &[u8]) -> bool {
         None if port.is_empty() => port,
         None => return false,
     };
-    host.iter().all(|&byte| HOST_BYTES[usize::from(byte)])
+    let is_plain = |&byte: &u8| HOST_BYTES[usize::from(byte)];
+    (host.iter().all(is_plain) || is_escaped_name(host))
         && port.len() <= 5
         && port.iter().all(u8::is_ascii_digit)
+}
+
+/// A name with bytes written as `%` and two digits.
+fn is_escaped_name(host: &[u8]) -> bool {
+    let mut parts = host.split(|&byte| byte == b'%');
+    let plain = |part: &[u8]| part.iter().all(|&byte| HOST_BYTES[usize::from(byte)]);
+    parts.next().is_some_and(plain)
+        && parts.all(|part| {
+            plain(part) && part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit)
+        })
+}
+
+/// What may stand between brackets: an IPv6 address, or a later version with its number.
+fn is_literal(text: &[u8]) -> bool {
+    if let [b'v' | b'V', rest @ ..] = text {
+        let mut parts = rest.splitn(2, |&byte| byte == b'.');
+        let (version, address) = (parts.next().unwrap_or_default(), parts.next().unwrap_or(b""));
+        let in_address = |&byte: &u8| byte == b':' || HOST_BYTES[usize::from(byte)];
+        return !version.is_empty()
+            && version.iter().all(u8::is_ascii_hexdigit)
+            && !address.is_empty()
+            && address.iter().all(in_address);
+    }
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -157,6 +181,18 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: x:123456\r\n\r\n", Err(400)),
             ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", Err(400)),
             ("GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: []\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [:::]\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [1.2.3.4]\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [::1%25lo]\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [::ffff:1.2.3.4]\r\n\r\n", ok("/", "[::ffff:1.2.3.4]")),
+            ("GET / HTTP/1.1\r\nHost: [v1.a:b]:1\r\n\r\n", ok("/", "[v1.a:b]:1")),
+            ("GET / HTTP/1.1\r\nHost: [v.a]\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [v1]\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: a%2db\r\n\r\n", ok("/", "a%2db")),
+            ("GET / HTTP/1.1\r\nHost: a%2\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: a%zz\r\n\r\n", Err(400)),
+            ("GET /caf\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
             ("GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
             ("GET http:/// HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
             ("GET http://u@x/ HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),

@@ -107,7 +107,8 @@ impl Answer {
 mod tests {
     use super::*;
     use crate::http::date::imf_fixdate;
-    use crate::http::head::{self, Length, Parse, ResponseHead};
+    use crate::http::field::Length;
+    use crate::http::head::{self, Parse, ResponseHead};
 
     #[test]
     fn the_head_reads_back_with_length_date_server_and_port() {

@@ -91,7 +91,7 @@ impl<S: Read> Incoming<'_, S> {
                 break;
             }
             match self.body.next(self.inbox.unread())? {
-                Piece::Framing(count) => self.inbox.consume(count),
+                Piece::Framing(count) | Piece::Extension(count) => self.inbox.consume(count),
                 Piece::Data(count) => {
                     let start = self.inbox.start;
                     self.inbox.consume(count);

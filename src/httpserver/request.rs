@@ -1,7 +1,8 @@
 //! What this server uses of a request head, copied out so that the inbox can go on to the body.
 
+use crate::http::field::{Coding, Length};
 use crate::http::field::{Name, lists};
-use crate::http::head::{Coding, Length, Method, Refusal, RequestHead, Version};
+use crate::http::head::{Method, Refusal, RequestHead, Version};
 use crate::http::target::target;
 
 /// A request without its body.

@@ -134,7 +134,7 @@ fn each_wrong_request_has_its_status() {
         ("\0\0\0\0\r\n\r\n", 400),
         ("PUT /a HTTP/1.1\r\nHost: h\r\n\r\n", 411),
         ("PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1, 1\r\n\r\na", 400),
-        ("PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\na", 501),
+        ("PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\na", 501),
         ("PUT /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n", 400),
         ("PUT /a HTTP/1.1\r\nHost: h\r\nExpect: gold\r\nContent-Length: 1\r\n\r\na", 417),
         ("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\na", 403),

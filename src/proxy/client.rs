@@ -190,6 +190,10 @@ impl<N: Net> Proxy<N> {
     /// Decides what the request is for, and begins it.
     fn serve(&mut self, key: ClientKey) -> Next {
         match self.plan(key) {
+            Ok(plan) if plan.ends_here() => {
+                self.give_back_slot(key);
+                self.answer_as_last(key, &plan)
+            }
             Ok(plan) if self.config.mode == Mode::Redirect => self.redirect(key, &plan),
             Ok(plan) => self.begin(key, plan),
             Err(refusal) => {

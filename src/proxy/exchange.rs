@@ -49,6 +49,14 @@ impl Half {
         self.phase() == phase
     }
 
+    /// Nothing of `input` can go on before more of it comes.
+    pub fn is_starved(self, input: &[u8]) -> bool {
+        match self {
+            Half::Body(body) => body.is_starved(input),
+            Half::Head | Half::Tunnel | Half::Done => input.is_empty(),
+        }
+    }
+
     pub(super) fn after_head(body: Body) -> Half {
         if body.is_ended() { Half::Done } else { Half::Body(body) }
     }
@@ -184,7 +192,7 @@ impl<S: Socket> Exchange<'_, S> {
     pub fn could_move(&self) -> bool {
         let has_more = |half: Half, from: &Conn<S>| {
             let comes = from.readable || from.end.input != Input::Open;
-            !half.is(Phase::Done) && (comes || !from.end.inbox.is_empty())
+            !half.is(Phase::Done) && (comes || !half.is_starved(from.end.inbox.data()))
         };
         // The request's head is all that is read ahead of the client's turn.
         let request_flows = !self.pair.request.is(Phase::Head);
@@ -211,7 +219,7 @@ impl<S: Socket> Exchange<'_, S> {
         let request = self.pair.request.phase();
         let client_inbox = &self.client.end.inbox;
         let owes_request = request == Phase::Body
-            && client_inbox.is_empty()
+            && self.pair.request.is_starved(client_inbox.data())
             && self.upstream.conn.end.outbox.is_empty();
         Facts {
             request,
@@ -248,7 +256,8 @@ impl<S: Socket> Exchange<'_, S> {
                 Filled::Failed => return Err(Trouble::ClientGone),
                 filled => filled == Filled::Something,
             };
-        let ended = self.client.end.input != Input::Open && self.client.end.inbox.is_empty();
+        let end = &self.client.end;
+        let ended = end.input != Input::Open && self.pair.request.is_starved(end.inbox.data());
         if ended && matches!(self.pair.request, Half::Body(_)) {
             return Err(Trouble::ClientGone);
         }
@@ -294,7 +303,7 @@ impl<S: Socket> Exchange<'_, S> {
             Half::Body(body) => {
                 let from = &mut self.client.end.inbox;
                 let to = &mut upstream.end.outbox;
-                let count = pump::pump(body, Recode::Keep, from, to, self.pool)
+                let count = pump::pump(body, self.pair.plan.recode, from, to, self.pool)
                     .map_err(|_| Trouble::ClientMalformed)?;
                 if body.is_ended() {
                     self.pair.request = Half::Done;
@@ -336,6 +345,8 @@ impl<S: Socket> Exchange<'_, S> {
             default_host: self.host,
             trust_forwarded: self.manners.trust_forwarded,
             upgrade: self.pair.plan.upgrade,
+            expect: self.pair.plan.expects(),
+            max_forwards: self.pair.plan.forwards.map(|left| left.saturating_sub(1)),
         };
         let outbox = &mut self.upstream.conn.end.outbox;
         let head = &self.heads.request;
@@ -348,7 +359,7 @@ impl<S: Socket> Exchange<'_, S> {
         inbox.consume(head.bytes);
         self.pair.request = Half::after_head(self.pair.plan.body);
         if let Half::Body(body) = &mut self.pair.request {
-            pump::pump(body, Recode::Keep, inbox, outbox, self.pool)
+            pump::pump(body, self.pair.plan.recode, inbox, outbox, self.pool)
                 .map_err(|_| Trouble::ClientMalformed)?;
             if body.is_ended() {
                 self.pair.request = Half::Done;

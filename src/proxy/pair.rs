@@ -336,7 +336,7 @@ impl<N: Net> Proxy<N> {
             matches!(trouble, Some(Trouble::UpstreamClosed | Trouble::UpstreamMalformed(_)));
         let shows = match ended.response {
             Half::Body(Body::UntilClose) => ended.recode == Recode::Enchunk,
-            Half::Body(_) => ended.recode == Recode::Keep,
+            Half::Body(_) => ended.recode != Recode::Dechunk,
             Half::Head | Half::Tunnel | Half::Done => false,
         };
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };

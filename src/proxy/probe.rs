@@ -123,7 +123,7 @@ impl<S: Socket> Probe<S> {
                     self.body.extend_from_slice(&data[..wanted]);
                     count
                 }
-                Ok(Piece::Framing(count)) => count,
+                Ok(Piece::Framing(count) | Piece::Extension(count)) => count,
                 Err(_) => return broken,
             };
             end.inbox.consume(count);

@@ -15,8 +15,8 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Moves what belongs to `body` as far as there is room; how many bytes left `from`.
 ///
-/// Progress: with data in `from`, room in `to` and a body that has not ended, at least one byte
-/// moves (two storages of room for [`Recode::Enchunk`] aside: an empty `to` always suffices).
+/// Progress: with an empty `to` and a body that is neither ended nor starved (see
+/// [`Body::is_starved`]), at least one byte leaves `from`.
 pub fn pump(
     body: &mut Body,
     recode: Recode,
@@ -25,13 +25,29 @@ pub fn pump(
     pool: &mut Pool,
 ) -> Result<usize, Malformed> {
     match recode {
-        Recode::Keep => {
-            let ready = from.data().len().min(to.room());
-            let count = body.admit(&from.data()[..ready])?;
-            Ok(to.take_from(from, count, pool))
-        }
+        Recode::Keep => keep(body, true, from, to, pool),
+        Recode::Bare => keep(body, false, from, to, pool),
         Recode::Dechunk => dechunk(body, from, to, pool),
         Recode::Enchunk => Ok(enchunk(from, to, pool)),
+    }
+}
+
+fn keep(
+    body: &mut Body,
+    trailers: bool,
+    from: &mut Buffer,
+    to: &mut Buffer,
+    pool: &mut Pool,
+) -> Result<usize, Malformed> {
+    let mut moved = 0;
+    loop {
+        let ready = from.data().len().min(to.room());
+        let run = body.admit(&from.data()[..ready], trailers)?;
+        moved += to.take_from(from, run.forwarded, pool) + run.dropped;
+        from.consume(run.dropped);
+        if run.dropped == 0 {
+            return Ok(moved);
+        }
     }
 }
 
@@ -46,7 +62,7 @@ fn dechunk(
         let ready = from.data().len().min(to.room());
         let count = match body.next(&from.data()[..ready])? {
             Piece::Data(count) => to.append(&from.data()[..count], pool),
-            Piece::Framing(count) => count,
+            Piece::Framing(count) | Piece::Extension(count) => count,
         };
         from.consume(count);
         moved += count;
@@ -114,11 +130,13 @@ mod tests {
 
     #[test]
     fn every_recoding_under_every_split() {
-        let chunked = b"3\r\nabc\r\n1;x\r\nd\r\n0\r\nT: u\r\n\r\nrest";
+        let chunked = b"3\r\nabc\r\n1 ;x\r\nd\r\n0;y\r\nHost: h\r\nT: u\r\nTE: v\r\n\r\nrest";
         for cut in 0..=chunked.len() {
             let body = Body::Chunked(Chunked::new());
             let kept = run(body, Recode::Keep, chunked, cut).expect("well-formed");
-            assert_eq!(kept, b"3\r\nabc\r\n1;x\r\nd\r\n0\r\nT: u\r\n\r\n|rest", "cut at {cut}");
+            assert_eq!(kept, b"3\r\nabc\r\n1\r\nd\r\n0\r\nT: u\r\n\r\n|rest", "cut at {cut}");
+            let bare = run(body, Recode::Bare, chunked, cut).expect("well-formed");
+            assert_eq!(bare, b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n|rest", "cut at {cut}");
             let plain = run(body, Recode::Dechunk, chunked, cut).expect("well-formed");
             assert_eq!(plain, b"abcd|rest", "cut at {cut}");
         }

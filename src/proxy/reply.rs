@@ -54,6 +54,18 @@ impl<N: Net> Proxy<N> {
         self.answer(key, Some(plan), answer, record)
     }
 
+    /// Answers an OPTIONS or TRACE request that has been forwarded as often as it may. A TRACE is
+    /// not reflected: what it would show is what clients must not see, such as cookies.
+    pub(super) fn answer_as_last(&mut self, key: ClientKey, plan: &Plan) -> Next {
+        let record = Record { noted: self.note(key), ..self.record(key) };
+        let answer = if plan.method == Method::Trace {
+            Answer::local(501, "TRACE is not answered here, only forwarded", cause::REQUEST)
+        } else {
+            Answer::local(200, "the request ends here: its Max-Forwards is 0", cause::OWN)
+        };
+        self.answer(key, Some(plan), answer, record)
+    }
+
     /// What is said when there is no upstream for a request.
     pub(super) fn sorry(&self, unavailable: Unavailable) -> Answer<'static> {
         match unavailable {

@@ -7,6 +7,7 @@ use super::pump;
 use super::verdict::{Phase, Trouble};
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
+use crate::http::field;
 use crate::http::forward::{self, Persistence, Recode};
 use crate::http::framing;
 use crate::http::head::{self, Parse, Version};
@@ -51,7 +52,7 @@ impl<S: Socket> Exchange<'_, S> {
             self.pair.response = Half::Done;
             return Ok(true);
         }
-        if !from.inbox.is_empty() || from.input == Input::Open {
+        if !body.is_starved(from.inbox.data()) || from.input == Input::Open {
             return Ok(count > 0);
         }
         if !matches!(body, Body::UntilClose) || from.input == Input::Failed {
@@ -101,6 +102,10 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// 101: from here on bytes go both ways as they come (RFC 9110 §7.8).
     fn switch_protocols(&mut self) -> Result<bool, Trouble> {
+        if !self.was_offered() {
+            let reason = "the server switched to a protocol that was not offered";
+            return Err(Trouble::UpstreamMalformed(reason));
+        }
         self.write_head(Recode::Keep, Persistence::Upgrade, None)?;
         self.client.end.inbox.release();
         self.pair.record.status = 101;
@@ -109,6 +114,24 @@ impl<S: Socket> Exchange<'_, S> {
         self.pair.request = Half::Tunnel;
         self.pair.response = Half::Tunnel;
         Ok(true)
+    }
+
+    /// Whether the 101 at hand names protocols, and only such as the client named.
+    fn was_offered(&mut self) -> bool {
+        let inbox = &mut self.client.end.inbox;
+        assert!(inbox.is_held(), "a request without a body is held until its response begins");
+        inbox.rewind();
+        let complete = self.heads.recall_request(self.pair.client, inbox.data());
+        assert!(complete, "a head that was accepted is still there");
+        let offered = self.heads.request.fields.upgrade.map(|span| span.of(inbox.data()));
+        let from = self.upstream.conn.end.inbox.data();
+        let chosen = self.heads.response.fields.upgrade.map(|span| span.of(from));
+        let was_offered = offered.zip(chosen).is_some_and(|(offered, chosen)| {
+            let mut chosen = field::members(chosen).peekable();
+            chosen.peek().is_some() && chosen.all(|protocol| field::lists(offered, protocol))
+        });
+        inbox.consume(self.heads.request.bytes);
+        was_offered
     }
 
     /// Other 1xx go on as they are, but HTTP/1.0 does not know them (RFC 9110 §15.2).
@@ -131,6 +154,9 @@ impl<S: Socket> Exchange<'_, S> {
             (Body::UntilClose, Version::Http11) => Recode::Enchunk,
             // Without a body too: HTTP/1.0 knows no transfer coding (RFC 9112 §6.1).
             (Body::Chunked(_) | Body::Empty, Version::Http10) => Recode::Dechunk,
+            (Body::Chunked(_), Version::Http11) if head.fields.connection.others > 0 => {
+                Recode::Bare
+            }
             (Body::Empty | Body::Length(_) | Body::Chunked(_) | Body::UntilClose, _) => {
                 Recode::Keep
             }

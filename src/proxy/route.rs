@@ -4,7 +4,8 @@ use crate::balance::{self, Strategy};
 use crate::base::buffer::LARGE_BYTES;
 use crate::config::HeadLimits;
 use crate::http::body::Body;
-use crate::http::forward;
+use crate::http::field::{Expect, Name};
+use crate::http::forward::{self, Recode};
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, Refusal, RequestHead, Version};
 use crate::http::target::{self, Target};
@@ -25,6 +26,10 @@ pub struct Plan {
     pub keep_alive: bool,
     /// The connection may become a tunnel.
     pub upgrade: bool,
+    /// What becomes of the body's framing on its way to the server.
+    pub recode: Recode,
+    /// How often the request may still be forwarded, if it says so and that is to be heeded.
+    pub forwards: Option<u32>,
     /// What the hash strategies choose by; 0 for the others.
     pub hash: u64,
 }
@@ -67,9 +72,10 @@ const _: () = assert!(HeadLimits::MOST.target as usize <= head::TARGET_BYTES_MAX
 pub fn plan(bytes: &[u8], head: &RequestHead, by: &HashBy<'_>) -> Result<Plan, Refusal> {
     let target = target::target(bytes, head)?;
     let body = framing::request(head)?;
-    if let Some(expect) = head.fields.expect
-        && !expect.of(bytes).eq_ignore_ascii_case(b"100-continue")
-    {
+    if head.method == Method::Trace && !body.is_ended() {
+        return Err(Refusal { status: 400, reason: "a TRACE request cannot have content" });
+    }
+    if head.fields.expect == Expect::Unknown {
         return Err(Refusal { status: 417, reason: "only 100-continue can be expected here" });
     }
     Ok(Plan {
@@ -80,11 +86,40 @@ pub fn plan(bytes: &[u8], head: &RequestHead, by: &HashBy<'_>) -> Result<Plan, R
         body,
         keep_alive: head.keeps_alive(),
         upgrade: body.is_ended() && forward::asks_upgrade(bytes, head),
+        recode: if head.fields.connection.others > 0 { Recode::Bare } else { Recode::Keep },
+        forwards: forwards(bytes, head)?,
         hash: hash(bytes, head, by),
     })
 }
 
+/// What `Max-Forwards` says, which is for OPTIONS and TRACE only (RFC 9110 §7.6.2).
+fn forwards(bytes: &[u8], head: &RequestHead) -> Result<Option<u32>, Refusal> {
+    if !matches!(head.method, Method::Options | Method::Trace) {
+        return Ok(None);
+    }
+    let lines = head.fields.lines().iter();
+    let mut lines = lines.filter(|line| line.name == Name::MaxForwards);
+    let Some(line) = lines.next() else { return Ok(None) };
+    let text = line.value.of(bytes);
+    if lines.next().is_some() || text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return Err(Refusal { status: 400, reason: "the Max-Forwards field is malformed" });
+    }
+    let add = |sum: u32, digit: &u8| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+    Ok(Some(text.iter().fold(0, add)))
+}
+
 impl Plan {
+    /// The client waits for leave to send its content. HTTP/1.0 does not know that, and without
+    /// content there is nothing to wait with (RFC 9110 §10.1.1).
+    pub fn expects(&self) -> bool {
+        self.version == Version::Http11 && !self.body.is_ended()
+    }
+
+    /// The request may not be forwarded: what answers is this program.
+    pub fn ends_here(&self) -> bool {
+        self.forwards == Some(0)
+    }
+
     /// Whether the whole request is sure to fit into one buffer, to be sent again if need be.
     pub fn can_be_held(&self) -> bool {
         match self.body {
@@ -104,6 +139,8 @@ impl Plan {
             body: Body::Empty,
             keep_alive: false,
             upgrade: false,
+            recode: Recode::Keep,
+            forwards: None,
             hash,
         }
     }

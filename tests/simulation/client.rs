@@ -462,7 +462,10 @@ impl Client {
             None => reset && request.cut,
         };
         let pipelined = pipelined || self.cut;
-        let may_end = !request.keeps_alive || request.is_old;
+        // Where only a reset shows a cut, it takes away what is unread of the answers before.
+        let last = self.sending.min(self.items.len() - 1);
+        let mut sent = self.items[self.answered..=last].iter().map(|item| item.request);
+        let may_end = sent.any(|it| !oracle.requests[it].keeps_alive || oracle.requests[it].is_old);
         let until_close = matches!(&self.reading, Some(Reading { body: Body::UntilClose, .. }));
         let discards = kernel.style.reset_discards || until_close;
         let lost = reset && discards && pipelined && may_end;

@@ -307,6 +307,9 @@ fn head_text(meant: &Request, id: usize, absolute: bool, rng: &mut Rng) -> Strin
     }
     head += match (meant.upgrade, meant.keeps_alive, meant.is_old) {
         (true, _, _) => "Connection: Upgrade\r\nUpgrade: sim\r\n",
+        // A list of further fields would take the trailers away.
+        (_, false, false) if meant.trailer => "Connection: close\r\n",
+        (_, true, false) if meant.trailer => "",
         (_, false, false) => "Connection: close, X-Hop\r\nX-Hop: 1\r\n",
         (_, false, true) => "",
         (_, true, true) => "Connection: Keep-Alive\r\n",

@@ -546,6 +546,9 @@ impl Drawn<'_> {
         head += &format!("X-Answer-Pad: {pad}\r\nKeep-Alive: timeout=5\r\n");
         head += match (self.switches, self.closes) {
             (true, _) => "Connection: Upgrade\r\nUpgrade: sim\r\n",
+            // A list of further fields would take the trailers away.
+            (false, true) if self.trailer => "Connection: close\r\n",
+            (false, false) if self.trailer => "",
             (false, true) => "Connection: X-Hop, close\r\nX-Hop: 1\r\n",
             (false, false) => "Connection: x-hop\r\nX-Hop: 1\r\n",
         };
