@@ -55,6 +55,16 @@ impl Body {
         Ok(piece)
     }
 
+    /// Advances past `count` bytes that went on unread: all of them data of a body of this kind.
+    pub fn pass(&mut self, count: u64) {
+        if let Body::Length(left) = self {
+            *left = left.saturating_sub(count);
+            if *left == 0 {
+                *self = Body::Empty;
+            }
+        }
+    }
+
     /// The run at the start of `input`, and advances past it. What is dropped: chunk extensions,
     /// and trailer fields that may not go on, or all of them unless `trailers`. More may come
     /// behind what was dropped; else nothing more of `input` can be admitted.

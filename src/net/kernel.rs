@@ -1,5 +1,6 @@
 //! [`Net`] over mio: epoll or kqueue, sockets, the system clock, standard error and the access log.
 
+use super::pipe::Pipe;
 use super::scribe::Scribe;
 use super::signals::Signals;
 use super::{LISTENER, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket, WAKER};
@@ -178,6 +179,20 @@ impl Socket for mio::net::TcpStream {
 
     fn end_output(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    type Pipe = Pipe;
+
+    fn pipe() -> io::Result<Pipe> {
+        Pipe::new()
+    }
+
+    fn read_into(&mut self, pipe: &mut Pipe, max: usize) -> io::Result<usize> {
+        pipe.take(self, max)
+    }
+
+    fn write_from(&mut self, pipe: &mut Pipe, count: usize) -> io::Result<usize> {
+        pipe.give(self, count)
     }
 
     fn reset_on_drop(&mut self) {

@@ -10,11 +10,13 @@ pub mod background;
 pub mod files;
 pub mod kernel;
 pub mod listen;
+pub mod pipe;
 pub mod scribe;
 pub mod signals;
 
 use crate::base::table::{Id, Kind};
 use crate::base::time::Instant;
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -98,6 +100,16 @@ pub trait Socket {
     fn fault(&mut self) -> Option<io::Error>;
     /// Ends our output: the peer reads an end after what was written.
     fn end_output(&mut self) -> io::Result<()>;
+    /// Where bytes are on their way from socket to socket without coming to us.
+    type Pipe: Debug;
+    /// A new, empty pipe.
+    ///
+    /// Errors: no descriptor is left, or there is no such thing here.
+    fn pipe() -> io::Result<Self::Pipe>;
+    /// Moves up to `max` bytes, more than 0, into the empty `pipe`; 0 at the end of the input.
+    fn read_into(&mut self, pipe: &mut Self::Pipe, max: usize) -> io::Result<usize>;
+    /// Writes some of the `count` bytes in `pipe`.
+    fn write_from(&mut self, pipe: &mut Self::Pipe, count: usize) -> io::Result<usize>;
     /// Dropping it will reset the connection, so that a cut-off message cannot look complete.
     fn reset_on_drop(&mut self);
 }

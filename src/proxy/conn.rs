@@ -1,9 +1,15 @@
 //! One socket and the bytes in flight through it: the same for clients, upstreams and probes.
 //! `mark` alone sets the readiness bits; `fill` and `flush` alone clear them.
 
+use super::relay::Piped;
 use crate::base::buffer::{Buffer, Pool};
+use crate::net::pipe::PIPE_BYTES;
 use crate::net::{Ready, Socket};
 use std::io;
+
+/// What a read must bring at least to be one of many: about where not copying the next one saves
+/// what the call for it costs.
+const BULK_BYTES_MIN: usize = 8 * 1024;
 
 /// Whether more can come from the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +78,8 @@ pub struct Conn<S> {
     broken: bool,
     /// A write was told of the reset. The kernel tells it once: what reads as an end is none.
     cut: bool,
+    /// The last read brought so much that more of the kind can be expected.
+    pub bulk: bool,
     /// The kernel reports its readiness.
     pub registered: bool,
     pub end: End,
@@ -98,6 +106,7 @@ impl<S: Socket> Conn<S> {
             ended: false,
             broken: false,
             cut: false,
+            bulk: false,
             registered: false,
             end,
         }
@@ -145,38 +154,44 @@ impl<S: Socket> Conn<S> {
     fn read(&mut self, pool: &mut Pool) -> Filled {
         let space = self.end.inbox.space(pool);
         let whole = space.len();
-        loop {
-            match self.socket.read(space) {
-                Ok(0) if self.cut => {
-                    self.readable = false;
-                    self.end.input = Input::Failed;
-                    return Filled::Failed;
-                }
-                Ok(0) => {
-                    self.readable = false;
-                    self.end.input = Input::Ended;
-                    return Filled::Something;
-                }
-                Ok(count) => {
-                    self.end.inbox.filled(count);
-                    // Later bytes are a new edge; only a reported end would not be (see `net`).
-                    if count < whole && !self.ended && !self.broken {
-                        self.readable = false;
-                    }
-                    return Filled::Something;
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => {
-                        self.readable = false;
-                        return Filled::Nothing;
-                    }
-                    _ => {
-                        self.readable = false;
-                        self.end.input = Input::Failed;
-                        return Filled::Failed;
-                    }
-                },
+        let outcome = uninterrupted(|| self.socket.read(space));
+        if let Ok(count @ 1..) = outcome {
+            self.end.inbox.filled(count);
+            // Later bytes are a new edge; only a reported end would not be (see `net`).
+            if count < whole && !self.ended && !self.broken {
+                self.readable = false;
+            }
+        }
+        self.judge_read(outcome)
+    }
+
+    /// Socket → empty pipe, one move of at most `max` bytes.
+    pub fn fill_pipe(&mut self, piped: &mut Piped<S::Pipe>, max: u64) -> Filled {
+        if !self.readable || self.end.input != Input::Open {
+            return Filled::Nothing;
+        }
+        // A short move tells nothing of what is left: pipes count in pieces, not in bytes.
+        let max = usize::try_from(max).unwrap_or(usize::MAX).min(PIPE_BYTES);
+        let outcome = uninterrupted(|| self.socket.read_into(&mut piped.pipe, max));
+        piped.bytes += *outcome.as_ref().unwrap_or(&0);
+        self.judge_read(outcome)
+    }
+
+    fn judge_read(&mut self, outcome: io::Result<usize>) -> Filled {
+        if let Ok(count @ 1..) = outcome {
+            self.bulk = count >= BULK_BYTES_MIN;
+            return Filled::Something;
+        }
+        self.readable = false;
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Filled::Nothing,
+            Ok(_) if !self.cut => {
+                self.end.input = Input::Ended;
+                Filled::Something
+            }
+            Ok(_) | Err(_) => {
+                self.end.input = Input::Failed;
+                Filled::Failed
             }
         }
     }
@@ -195,24 +210,18 @@ impl<S: Socket> Conn<S> {
         while self.writable && !self.end.outbox.is_empty() {
             let data = self.end.outbox.data();
             let whole = data.len();
-            match self.socket.write(data) {
+            match uninterrupted(|| self.socket.write(data)) {
                 Ok(count) => {
                     self.end.outbox.consume(count);
                     // A short write met a full socket; room is a new edge.
                     self.writable = count == whole;
                     flushed = Flushed::Something;
                 }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock => self.writable = false,
-                    kind => {
-                        // A broken pipe, in contrast, comes behind an end that was one.
-                        self.cut |= kind == io::ErrorKind::ConnectionReset;
-                        self.end.output = Output::Ended;
-                        self.end.outbox.clear(pool);
-                        return Flushed::Failed;
-                    }
-                },
+                Err(error) if self.write_failed(&error) => {
+                    self.end.outbox.clear(pool);
+                    return Flushed::Failed;
+                }
+                Err(_) => {}
             }
         }
         if self.end.output == Output::Ending && self.end.outbox.is_empty() {
@@ -221,6 +230,34 @@ impl<S: Socket> Conn<S> {
             let _ = self.socket.end_output();
         }
         flushed
+    }
+
+    /// Pipe → socket, until one of them has or takes no more.
+    pub fn flush_pipe(&mut self, piped: &mut Piped<S::Pipe>) -> Flushed {
+        let mut flushed = Flushed::Nothing;
+        while self.writable && piped.bytes > 0 {
+            match uninterrupted(|| self.socket.write_from(&mut piped.pipe, piped.bytes)) {
+                Ok(count) => {
+                    piped.bytes = piped.bytes.saturating_sub(count);
+                    flushed = Flushed::Something;
+                }
+                Err(error) if self.write_failed(&error) => return Flushed::Failed,
+                Err(_) => {}
+            }
+        }
+        flushed
+    }
+
+    /// Whether a failed write is the end of the output, and not just of the socket's room.
+    fn write_failed(&mut self, error: &io::Error) -> bool {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.writable = false;
+            return false;
+        }
+        // A broken pipe, in contrast, comes behind an end that was one.
+        self.cut |= error.kind() == io::ErrorKind::ConnectionReset;
+        self.end.output = Output::Ended;
+        true
     }
 
     /// Asks for our end to go once the outbox is empty.
@@ -240,5 +277,15 @@ impl<S: Socket> Conn<S> {
     pub fn close(mut self, pool: &mut Pool) {
         self.end.inbox.clear(pool);
         self.end.outbox.clear(pool);
+    }
+}
+
+/// The outcome of `call`, made again while a signal interrupts it.
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::conn::{Conn, Filled, Flushed, Input, Output};
 use super::pump;
+use super::relay::Pipes;
 use super::route::{self, Plan};
 use super::upstream::{Tried, Upstream};
 use super::verdict::{Facts, Phase, Trouble};
@@ -147,7 +148,7 @@ pub struct Patience {
 
 /// A pair with both its connections at hand.
 #[derive(Debug)]
-pub struct Exchange<'a, S> {
+pub struct Exchange<'a, S: Socket> {
     pub pair: &'a mut Pair,
     pub client: &'a mut Conn<S>,
     pub client_ip: IpAddr,
@@ -159,6 +160,7 @@ pub struct Exchange<'a, S> {
     pub last: bool,
     pub heads: &'a mut Heads,
     pub pool: &'a mut Pool,
+    pub pipes: &'a mut Pipes<S::Pipe>,
     pub now: Instant,
 }
 
@@ -174,7 +176,10 @@ impl<S: Socket> Exchange<'_, S> {
         }
         moved |= self.send_request()?;
         if !self.pair.response.is(Phase::Done) {
-            moved |= self.upstream.conn.fill(self.pool) == Filled::Something;
+            moved |= match self.relay_response()? {
+                Some(moved) => moved,
+                None => self.upstream.conn.fill(self.pool) == Filled::Something,
+            };
         } else if self.upstream.conn.has_failed() && self.pair.request.is(Phase::Tunnel) {
             return Err(Trouble::UpstreamClosed);
         }
@@ -220,7 +225,9 @@ impl<S: Socket> Exchange<'_, S> {
         let client_inbox = &self.client.end.inbox;
         let owes_request = request == Phase::Body
             && self.pair.request.is_starved(client_inbox.data())
-            && self.upstream.conn.end.outbox.is_empty();
+            && self.upstream.conn.end.outbox.is_empty()
+            && self.upstream.pipe_up.is_none();
+        let owes_room = !self.client.end.outbox.is_empty() || self.upstream.pipe_down.is_some();
         Facts {
             request,
             response: self.pair.response.phase(),
@@ -229,7 +236,7 @@ impl<S: Socket> Exchange<'_, S> {
             answered: self.pair.interim || !self.upstream.conn.end.inbox.is_empty(),
             held: request == Phase::Head || client_inbox.is_held(),
             idempotent: self.pair.plan.method.is_idempotent(),
-            client_owes: owes_request || !self.client.end.outbox.is_empty(),
+            client_owes: owes_request || owes_room,
             // A pooled connection that closes is not a sign of trouble that repeating would add to;
             // and there is at most one of them in the life of a request.
             attempts_left: self.pair.tried.seen.saturating_add(1) < patience.attempts_max
@@ -251,11 +258,14 @@ impl<S: Socket> Exchange<'_, S> {
             Half::Tunnel => true,
             Half::Head | Half::Done => false,
         };
-        let moved = wanted
-            && match self.client.fill(self.pool) {
+        let moved = match self.relay_request() {
+            Some(moved) => moved,
+            None if wanted => match self.client.fill(self.pool) {
                 Filled::Failed => return Err(Trouble::ClientGone),
                 filled => filled == Filled::Something,
-            };
+            },
+            None => false,
+        };
         let end = &self.client.end;
         let ended = end.input != Input::Open && self.pair.request.is_starved(end.inbox.data());
         if ended && matches!(self.pair.request, Half::Body(_)) {

@@ -10,7 +10,7 @@ use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::Mode;
 use crate::health::Check;
-use crate::net::Net;
+use crate::net::{Net, Socket};
 use std::time::Duration;
 
 /// The wheel's tick: a node fires this much behind its deadline at most.
@@ -27,6 +27,7 @@ pub struct Census {
     pub waiting: usize,
     pub slots_used: usize,
     pub storages_lent: usize,
+    pub pipes_lent: usize,
     pub timers: usize,
 }
 
@@ -41,6 +42,7 @@ impl<N: Net> Proxy<N> {
             waiting: self.admission.waiting(),
             slots_used: self.admission.used(),
             storages_lent: self.pool.lent(),
+            pipes_lent: self.pipes.lent(),
             timers: self.wheel.len(),
         }
     }
@@ -103,6 +105,11 @@ impl<N: Net> Proxy<N> {
         let upstreams: usize = self.upstreams.iter().map(|(_, it)| lent(&it.conn)).sum();
         let probes: usize = self.probes.iter().map(|(_, it)| lent(&it.conn)).sum();
         assert_eq!(self.pool.lent(), clients + upstreams + probes, "every storage has its buffer");
+        let pipes =
+            self.upstreams.iter().flat_map(|(_, it)| [&it.pipe_up, &it.pipe_down]).flatten();
+        let at_work =
+            pipes.inspect(|piped| assert!(piped.bytes > 0, "an empty pipe is given back"));
+        assert_eq!(self.pipes.lent(), at_work.count(), "every pipe has its upstream");
     }
 
     fn check_client(&self, key: ClientKey, client: &Client<N::Socket>) {
@@ -149,13 +156,17 @@ impl<N: Net> Proxy<N> {
         assert!(!could_write(up), "what a server can take goes out");
         assert!(!pair.request.is(Phase::Head), "a head goes to an established server at once");
         if matches!(pair.request, Half::Body(_) | Half::Tunnel) {
-            assert!(!could_read(down), "a request goes on as it comes");
+            let piped = upstream.pipe_up.is_some();
+            assert!(piped || !could_read(down), "a request goes on as it comes");
+            assert!(!(piped && up.writable), "what a server can take from a pipe goes out");
             let starved = pair.request.is_starved(down.end.inbox.data());
             let stuck = !starved && up.end.outbox.is_empty();
             assert!(!stuck, "request bytes move where there is room");
         }
         if !pair.response.is(Phase::Done) {
-            assert!(!could_read(up), "a response goes on as it comes");
+            let piped = upstream.pipe_down.is_some();
+            assert!(piped || !could_read(up), "a response goes on as it comes");
+            assert!(!(piped && down.writable), "what a client can take from a pipe goes out");
         }
         if matches!(pair.response, Half::Body(_) | Half::Tunnel) {
             let starved = pair.response.is_starved(up.end.inbox.data());
@@ -194,14 +205,14 @@ impl<N: Net> Proxy<N> {
     }
 }
 
-fn has_storage<S>(conn: &Conn<S>) -> bool {
+fn has_storage<S: Socket>(conn: &Conn<S>) -> bool {
     conn.end.inbox.has_storage() || conn.end.outbox.has_storage()
 }
 
-fn could_read<S>(conn: &Conn<S>) -> bool {
+fn could_read<S: Socket>(conn: &Conn<S>) -> bool {
     conn.readable && conn.end.input == Input::Open && conn.end.inbox.room() > 0
 }
 
-fn could_write<S>(conn: &Conn<S>) -> bool {
+fn could_write<S: Socket>(conn: &Conn<S>) -> bool {
     conn.writable && !conn.end.outbox.is_empty()
 }

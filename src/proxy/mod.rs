@@ -17,6 +17,7 @@ mod log;
 mod pair;
 mod probe;
 mod pump;
+mod relay;
 mod reload;
 mod reply;
 mod response;
@@ -35,7 +36,7 @@ use crate::base::time::Instant;
 use crate::base::wheel::Wheel;
 use crate::config::Config;
 use crate::http::date;
-use crate::net::{self, Net, Now, Ready, Signal};
+use crate::net::{self, Net, Now, Ready, Signal, Socket};
 use crate::observe::journal::Lines;
 use admission::Admission;
 use budget::Budget;
@@ -44,6 +45,7 @@ use cluster::Cluster;
 use exchange::{Heads, Manners, Pair};
 use gate::Gate;
 use probe::Probe;
+use relay::Pipes;
 use reload::ListWatch;
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -113,6 +115,8 @@ pub struct Limits {
     pub pairs_max: usize,
     /// Most clients connected, at least 1.
     pub clients_max: usize,
+    /// Most pipes for large bodies at work, two descriptors each.
+    pub pipes_max: usize,
 }
 
 /// Whether to call [`Proxy::turn`] again.
@@ -150,6 +154,7 @@ pub struct Proxy<N: Net> {
     admission: Admission,
     budget: Budget,
     pool: Pool,
+    pipes: Pipes<<N::Socket as Socket>::Pipe>,
     wheel: Wheel,
     heads: Heads,
     manners: Manners,
@@ -208,6 +213,7 @@ impl<N: Net> Proxy<N> {
             pairs: Table::new(),
             probes: Table::new(),
             pool: Pool::new(),
+            pipes: Pipes::new(limits.pipes_max),
             wheel: Wheel::new(),
             heads,
             manners,

@@ -152,6 +152,7 @@ impl<N: Net> Proxy<N> {
             manners: &self.manners,
             heads: &mut self.heads,
             pool: &mut self.pool,
+            pipes: &mut self.pipes,
             now: self.now.instant,
         };
         let patience =

@@ -3,6 +3,7 @@
 use super::cluster::Missed;
 use super::conn::Conn;
 use super::exchange::Pair;
+use super::relay::Lent;
 use super::{PairKey, Proxy, UpstreamKey};
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
@@ -15,8 +16,12 @@ const SPARE_MAX: usize = 64;
 
 /// A connection to a backend.
 #[derive(Debug)]
-pub struct Upstream<S> {
+pub struct Upstream<S: Socket> {
     pub conn: Conn<S>,
+    /// From the client's socket to this one.
+    pub pipe_up: Lent<S::Pipe>,
+    /// From this socket to the client's.
+    pub pipe_down: Lent<S::Pipe>,
     /// Which of the backend's addresses it leads to.
     pub at: usize,
     /// The pair it works for; idle without one.
@@ -33,7 +38,7 @@ pub struct Upstream<S> {
     pub queued: bool,
 }
 
-impl<S> Upstream<S> {
+impl<S: Socket> Upstream<S> {
     /// When an idle one is closed.
     pub fn deadline(&self) -> Instant {
         self.deadline
@@ -187,6 +192,8 @@ impl<N: Net> Proxy<N> {
         let socket = self.net.connect(address)?;
         let key = self.upstreams.insert(Upstream {
             conn: Conn::connecting(socket),
+            pipe_up: None,
+            pipe_down: None,
             at,
             pair: None,
             is_connecting: true,
@@ -268,6 +275,8 @@ impl<N: Net> Proxy<N> {
     pub(super) fn close_upstream(&mut self, key: UpstreamKey) {
         if let Some(mut upstream) = self.upstreams.remove(key) {
             self.wheel.cancel(&mut upstream.timer);
+            self.pipes.take_back(&mut upstream.pipe_up);
+            self.pipes.take_back(&mut upstream.pipe_down);
             upstream.conn.close(&mut self.pool);
         }
     }

@@ -19,6 +19,9 @@ use std::os::fd::AsFd;
 /// Descriptors kept for what is neither client nor upstream: files, probes, the poll.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
+/// Most pipes for large bodies: at 256 KiB each, the 16 MiB that the kernel lends a user lightly.
+const PIPES_MAX: u64 = 64;
+
 /// Largest page for `--error-page`, in bytes: with its head it must fit into one buffer.
 const PAGE_BYTES_MAX: u64 = 8 * 1024;
 
@@ -122,7 +125,9 @@ fn access_log(target: &Option<LogTarget>) -> Result<Option<File>, Failure> {
 /// What the open-file limit carries: each pair in flight has two descriptors.
 fn limits(config: &Config) -> Limits {
     let files = listen::raise_file_limit().unwrap_or(1024);
-    let free = files.saturating_sub(DESCRIPTORS_RESERVED).clamp(2, 2_000_000) as usize;
+    let pipes_max = (files / 32).min(PIPES_MAX);
+    let free = files.saturating_sub(DESCRIPTORS_RESERVED + 2 * pipes_max);
+    let free = free.clamp(2, 2_000_000) as usize;
     let pairs_max = config.pairs_max.map_or(free / 2, |pairs| pairs as usize);
     if pairs_max > free / 2 {
         say(format_args!(
@@ -132,7 +137,7 @@ fn limits(config: &Config) -> Limits {
         ));
     }
     let clients_max = free - pairs_max.min(free / 2);
-    Limits { pairs_max, clients_max }
+    Limits { pairs_max, clients_max, pipes_max: pipes_max as usize }
 }
 
 fn cannot_listen(config: &Config, error: &io::Error) -> Failure {

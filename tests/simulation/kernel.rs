@@ -176,6 +176,8 @@ impl Style {
 pub struct Kernel {
     pub rng: Rng,
     pub style: Style,
+    /// Bytes that went through pipes.
+    pub piped: u64,
     pub now: u64,
     pub links: Vec<Link>,
     pub backlog: VecDeque<LinkId>,
@@ -198,6 +200,7 @@ impl Kernel {
         Kernel {
             rng,
             style,
+            piped: 0,
             now: 1_000_000,
             links: Vec::new(),
             backlog: VecDeque::new(),

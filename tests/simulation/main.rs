@@ -36,6 +36,8 @@ struct Tally {
     retried: u64,
     tunnelled: u64,
     redirected: u64,
+    /// Bytes that went through pipes.
+    piped: u64,
 }
 
 #[test]
@@ -63,7 +65,7 @@ fn every_seed_ends_well() {
     println!("{count} seeds: {tally:?}");
     assert!(failed.is_empty(), "these seeds failed: {failed:?}");
     if count >= 1_000 {
-        let kinds = [tally.local, tally.retried, tally.tunnelled, tally.redirected];
+        let kinds = [tally.local, tally.retried, tally.tunnelled, tally.redirected, tally.piped];
         assert!(tally.served > count, "hardly anything was served: {tally:?}");
         assert!(kinds.iter().all(|&kind| kind > count / 100), "a kind is missing: {tally:?}");
     }
@@ -99,6 +101,7 @@ fn run(seed: u64, verbose: bool, tally: &mut Tally) {
             assert_eq!(census.upstreams, 0, "left behind: {census:?}");
             if census.probes == 0 {
                 assert_eq!(census.storages_lent, 0, "left behind: {census:?}");
+                assert_eq!(census.pipes_lent, 0, "left behind: {census:?}");
                 break;
             }
         }
@@ -109,6 +112,7 @@ fn run(seed: u64, verbose: bool, tally: &mut Tally) {
     tally.retried += state.oracle.retried;
     tally.tunnelled += state.oracle.tunnelled;
     tally.redirected += state.oracle.redirected;
+    tally.piped += state.kernel.piped;
     drop(state);
     drop::<loadbalancer::proxy::Proxy<SimNet>>(proxy);
 }

@@ -1,14 +1,19 @@
 //! `Net` and `Socket` over the simulated kernel: every call may first let the world move on.
 
+use super::kernel::Dice;
 use super::world::World;
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
 use loadbalancer::net::{Net, Now, Ready, Signal, Sink, Socket};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// Most bytes a pipe takes at once.
+const PIPE_BYTES: usize = 64 * 1024;
 
 /// Turns without any time passing between them that are taken for a busy loop.
 const BUSY_MAX: u32 = 20_000;
@@ -70,6 +75,33 @@ impl Socket for SimSocket {
 
     fn end_output(&mut self) -> io::Result<()> {
         self.world.borrow_mut().interleave().end_output(self.link)
+    }
+
+    type Pipe = VecDeque<u8>;
+
+    fn pipe() -> io::Result<VecDeque<u8>> {
+        Ok(VecDeque::new())
+    }
+
+    fn read_into(&mut self, pipe: &mut VecDeque<u8>, max: usize) -> io::Result<usize> {
+        assert!(pipe.is_empty(), "a piece goes on whole before the next is taken");
+        let mut world = self.world.borrow_mut();
+        let kernel = world.interleave();
+        // Pipes count in pieces: a short move says nothing of what is left.
+        let most = kernel.rng.between(1, PIPE_BYTES as u64) as usize;
+        let mut bytes = vec![0; max.min(most)];
+        let count = kernel.read(self.link, &mut bytes)?;
+        pipe.extend(&bytes[..count]);
+        kernel.piped += count as u64;
+        Ok(count)
+    }
+
+    fn write_from(&mut self, pipe: &mut VecDeque<u8>, count: usize) -> io::Result<usize> {
+        assert_eq!(count, pipe.len(), "what is in a pipe is known");
+        let written =
+            self.world.borrow_mut().interleave().write(self.link, pipe.make_contiguous())?;
+        pipe.drain(..written);
+        Ok(written)
     }
 
     fn reset_on_drop(&mut self) {

@@ -47,6 +47,7 @@ pub fn draw(seed: u64, verbose: bool) -> Run {
     let limits = Limits {
         pairs_max: rng.between(1, pairs_most) as usize,
         clients_max: rng.between(1, 10) as usize,
+        pipes_max: rng.below(4) as usize,
     };
     let proxy_seed = rng.bits();
     let mut kernel = Kernel::new(rng, style, servers);

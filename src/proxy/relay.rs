@@ -1,0 +1,172 @@
+//! Large bodies stay in the kernel: socket → pipe → socket, as long as they come in large pieces.
+//! What is in a pipe still counts as not having gone on, so that an exchange with bytes in one is
+//! never over.
+
+use super::conn::{Conn, Filled, Flushed};
+use super::exchange::{Exchange, Half};
+use super::verdict::Trouble;
+use crate::base::buffer::LARGE_BYTES;
+use crate::http::body::Body;
+use crate::http::forward::Recode;
+use crate::net::Socket;
+use std::io;
+
+/// Bytes left of a body below which a pipe costs more calls than it saves copying: what one more
+/// read could bring is read.
+const RELAY_BYTES_MIN: u64 = LARGE_BYTES as u64;
+
+/// Empty pipes kept for the next large body: two descriptors each.
+const SPARE_MAX: usize = 8;
+
+/// A pipe and what is in it.
+#[derive(Debug)]
+pub struct Piped<P> {
+    pub pipe: P,
+    pub bytes: usize,
+}
+
+/// A pipe with something in it, if there is one.
+pub type Lent<P> = Option<Box<Piped<P>>>;
+
+/// Pipes, lent and taken back. Last in, first out.
+#[derive(Debug)]
+pub struct Pipes<P> {
+    spare: Vec<Box<Piped<P>>>,
+    lent: usize,
+    max: usize,
+}
+
+impl<P> Pipes<P> {
+    /// At most `max` pipes are lent at once; whoever gets none reads and writes instead.
+    pub fn new(max: usize) -> Pipes<P> {
+        Pipes { spare: Vec::new(), lent: 0, max }
+    }
+
+    /// Pipes lent and not yet taken back.
+    pub fn lent(&self) -> usize {
+        self.lent
+    }
+
+    fn lend(&mut self, make: impl FnOnce() -> io::Result<P>) -> Lent<P> {
+        if self.lent >= self.max {
+            return None;
+        }
+        let spare = self.spare.pop();
+        let lent = spare.or_else(|| Some(Box::new(Piped { pipe: make().ok()?, bytes: 0 })));
+        self.lent += usize::from(lent.is_some());
+        lent
+    }
+
+    /// Takes a pipe back, if there is one. What is left in it belongs to nobody else: it is lost.
+    pub fn take_back(&mut self, lent: &mut Lent<P>) {
+        let Some(pipe) = lent.take() else { return };
+        self.lent -= 1;
+        if pipe.bytes == 0 && self.spare.len() < SPARE_MAX {
+            self.spare.push(pipe);
+        }
+    }
+}
+
+/// What a [`relay`] achieved.
+struct Relayed {
+    /// Bytes that went on.
+    bytes: usize,
+    /// Bytes went on, or the sender's end was read.
+    moved: bool,
+    /// The receiver's connection is broken.
+    failed: bool,
+}
+
+/// `from`'s socket → pipe → `to`'s socket: one piece of at most `max` bytes, as far as it goes. A
+/// piece must have gone on whole before the next is taken, so that "no more for now" can only mean
+/// that the socket has no more.
+fn relay<S: Socket>(
+    from: &mut Conn<S>,
+    to: &mut Conn<S>,
+    piped: &mut Piped<S::Pipe>,
+    max: u64,
+) -> Relayed {
+    let taken = piped.bytes == 0 && from.fill_pipe(piped, max) == Filled::Something;
+    let before = piped.bytes;
+    let failed = to.flush_pipe(piped) == Flushed::Failed;
+    let bytes = before - piped.bytes;
+    Relayed { bytes, moved: taken || bytes > 0, failed }
+}
+
+/// How many bytes of what goes through `half` may pass unread; none when they must be read.
+fn unread(half: Half, recode: Recode) -> Option<u64> {
+    match (half, recode) {
+        (Half::Body(Body::Length(left)), _) => Some(left),
+        (Half::Body(Body::UntilClose), Recode::Keep) | (Half::Tunnel, _) => Some(u64::MAX),
+        (Half::Head | Half::Body(_) | Half::Done, _) => None,
+    }
+}
+
+/// The pipe for what may pass unread from `from` to `to`, with how much that is. None when reading
+/// and writing does better, or when something that was read has to go first.
+fn pipe_for<'a, S: Socket>(
+    from: &Conn<S>,
+    to: &Conn<S>,
+    unread: Option<u64>,
+    lent: &'a mut Lent<S::Pipe>,
+    pipes: &mut Pipes<S::Pipe>,
+) -> Option<(&'a mut Piped<S::Pipe>, u64)> {
+    let max = unread?;
+    if lent.is_none() {
+        let direct = from.end.inbox.is_vacant() && to.end.outbox.is_empty();
+        if !(from.bulk && from.readable && direct && max >= RELAY_BYTES_MIN) {
+            return None;
+        }
+        *lent = pipes.lend(S::pipe);
+    }
+    lent.as_deref_mut().map(|piped| (piped, max))
+}
+
+impl<S: Socket> Exchange<'_, S> {
+    /// Client → server; whether something moved, none when reading is the way.
+    pub(super) fn relay_request(&mut self) -> Option<bool> {
+        let upstream = &mut *self.upstream;
+        let max = unread(self.pair.request, Recode::Keep);
+        let lent = &mut upstream.pipe_up;
+        let (piped, max) = pipe_for(self.client, &upstream.conn, max, lent, self.pipes)?;
+        let relayed = relay(self.client, &mut upstream.conn, piped, max);
+        advance(&mut self.pair.request, relayed.bytes);
+        upstream.sent |= relayed.bytes > 0;
+        // The server may have answered before it closed: reading tells.
+        upstream.conn.readable |= relayed.failed;
+        if relayed.failed || piped.bytes == 0 {
+            self.pipes.take_back(&mut upstream.pipe_up);
+        }
+        Some(relayed.moved || relayed.failed)
+    }
+
+    /// Server → client; the same.
+    pub(super) fn relay_response(&mut self) -> Result<Option<bool>, Trouble> {
+        let upstream = &mut *self.upstream;
+        let max = unread(self.pair.response, self.pair.recode);
+        let lent = &mut upstream.pipe_down;
+        let Some((piped, max)) = pipe_for(&upstream.conn, self.client, max, lent, self.pipes)
+        else {
+            return Ok(None);
+        };
+        let relayed = relay(&mut upstream.conn, self.client, piped, max);
+        advance(&mut self.pair.response, relayed.bytes);
+        self.pair.record.response_bytes += relayed.bytes as u64;
+        if piped.bytes == 0 {
+            self.pipes.take_back(&mut upstream.pipe_down);
+        }
+        if relayed.failed {
+            return Err(Trouble::ClientGone);
+        }
+        Ok(Some(relayed.moved))
+    }
+}
+
+fn advance(half: &mut Half, bytes: usize) {
+    if let Half::Body(body) = half {
+        body.pass(bytes as u64);
+        if body.is_ended() {
+            *half = Half::Done;
+        }
+    }
+}
