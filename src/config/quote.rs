@@ -1,19 +1,25 @@
 //! How a culprit is shown in a message: one safe line. Decides nothing about what is wrong with it.
 
-/// Longest culprit shown whole, in characters; more is cut, so that a message stays one line.
+/// Longest culprit shown whole, in characters as shown; more is cut, so that a message stays one
+/// line.
 const SHOWN_MAX: usize = 60;
 
 /// `text` between backticks, control characters escaped (it may reach a terminal), long text cut.
 pub fn quote(text: &str) -> String {
     let mut shown = String::from("`");
-    for c in text.chars().take(SHOWN_MAX) {
-        match c.is_control() {
-            true => shown.extend(c.escape_default()),
-            false => shown.push(c),
+    let mut room = SHOWN_MAX;
+    for c in text.chars() {
+        let escaped = c.is_control().then(|| c.escape_default());
+        let width = escaped.as_ref().map_or(1, |escaped| escaped.len());
+        if width > room {
+            shown.push('…');
+            break;
         }
-    }
-    if text.chars().nth(SHOWN_MAX).is_some() {
-        shown.push('…');
+        room -= width;
+        match escaped {
+            Some(escaped) => shown.extend(escaped),
+            None => shown.push(c),
+        }
     }
     shown.push('`');
     shown
@@ -38,5 +44,8 @@ mod tests {
         let whole = "x".repeat(SHOWN_MAX);
         assert_eq!(quote(&whole), format!("`{whole}`"));
         assert_eq!(quote(&format!("{whole}y")), format!("`{whole}…`"));
+        let whole = "\\u{1b}".repeat(SHOWN_MAX / 6);
+        assert_eq!(quote(&"\x1b".repeat(SHOWN_MAX / 6)), format!("`{whole}`"));
+        assert_eq!(quote(&"\x1b".repeat(SHOWN_MAX / 6 + 1)), format!("`{whole}…`"));
     }
 }
