@@ -348,6 +348,10 @@ pub fn request(bytes: &[u8], head: &mut RequestHead) -> Parse {
     let end = match outcome {
         Ok(httparse::Status::Complete(end)) => end,
         Ok(httparse::Status::Partial) => return partial(window),
+        // Which version it is shows at the end of the line.
+        Err(httparse::Error::Version) if !window.trim_ascii_start().contains(&b'\n') => {
+            return partial(window);
+        }
         Err(error) => return Parse::Refused(refusal(error, window)),
     };
     let (Some(method), Some(target)) = (parsed.method, parsed.path) else {

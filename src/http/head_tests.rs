@@ -67,6 +67,16 @@ fn what_two_readers_could_read_differently_is_refused() {
 }
 
 #[test]
+fn another_version_is_told_apart_when_its_line_is_whole() {
+    let text = b"\r\nPRI * HTTP/2.0\r\n";
+    let mut head = RequestHead::default();
+    for cut in 0..text.len() {
+        assert_eq!(request(&text[..cut], &mut head), Parse::Partial, "cut at {cut}");
+    }
+    assert_eq!(status_of(text), 505);
+}
+
+#[test]
 fn limits_at_and_one_past() {
     let fields = |count: usize| {
         let mut text = b"GET / HTTP/1.1\r\n".to_vec();
