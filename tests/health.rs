@@ -297,6 +297,16 @@ fn one_failed_probe_among_good_ones_changes_nothing() {
 }
 
 #[test]
+fn of_those_believed_down_more_than_one_is_tried() {
+    let (closed, mut opens) = (Backend::refusing(), Backend::closed(|_| ok("back")));
+    let balancer = Balancer::over(&[&closed, &opens], &["-s", "first"]);
+    assert_eq!(balancer.get("/").status(), 503);
+    opens.open();
+    // The other one failed longer ago.
+    assert_eq!(balancer.get("/").text(), "back");
+}
+
+#[test]
 fn clients_failures_never_empty_the_pool() {
     // Both servers close unanswered whatever asks for /bad, and answer everything else.
     let both: Vec<Backend> = (0..2)

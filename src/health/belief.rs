@@ -5,8 +5,11 @@
 //! nobody is believed up, and an answer to a client refutes it. What an answer does not refute is
 //! a probe that reached the server and was answered badly or not at all: the operator chose what
 //! probes ask for, and a page that still works says nothing about that.
+//!
+//! Beside that stands [`Silence`]: a backend that answers nobody at all is not waited for.
 
 use super::event::{Cause, Observation, ProbeFault, Proof, Transition};
+use super::silence::{Remedy, Silence};
 use super::{Check, Settings};
 use crate::base::time::Instant;
 use std::io::ErrorKind;
@@ -39,6 +42,8 @@ pub struct Suspicion {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
+    /// It has merely been silent.
+    Silent,
     /// Only clients' requests failed; its last probe, if there was one, passed.
     Clients,
     /// Its last probe could not connect: it will fail fast if it still cannot.
@@ -59,6 +64,7 @@ pub struct Health {
     unanswered: u16,
     /// The latest failure of any kind.
     failed_at: Instant,
+    silence: Silence,
 }
 
 impl Default for Health {
@@ -77,12 +83,40 @@ impl Health {
             hung_since: None,
             unanswered: 0,
             failed_at: Instant::START,
+            silence: Silence::new(),
         }
     }
 
     /// Whether it is believed up.
     pub fn is_up(&self) -> bool {
-        self.state == State::Up
+        self.state == State::Up && !self.silence.is_stuck()
+    }
+
+    /// Whether what waits for it may wait in vain.
+    pub fn hangs(&self) -> bool {
+        let probes_hang = self.state != State::Up && self.fault == Some(ProbeFault::TimedOut);
+        probes_hang || self.silence.is_stuck()
+    }
+
+    /// It has something to answer, for the first time since it had nothing.
+    pub fn owes(&mut self, now: Instant) {
+        self.silence.begins(now);
+    }
+
+    /// A byte of it came; whether [`Observation::Heard`] would change anything.
+    pub fn heard(&mut self, now: Instant) -> bool {
+        self.silence.broken(now)
+    }
+
+    /// How long a probe or a connect may stand still before it is late.
+    pub fn late_after(&self) -> Duration {
+        self.silence.late_after()
+    }
+
+    /// What comes next if nothing is heard of it, and when, see [`Silence::next`].
+    pub fn silence_next(&self, owes: bool, probe: Option<Instant>) -> Option<(Instant, Remedy)> {
+        let up = self.state == State::Up;
+        up.then(|| self.silence.next(owes, probe)).flatten()
     }
 
     /// Takes in one piece of evidence, seen at `now`; returns the change of belief, if any.
@@ -92,10 +126,45 @@ impl Health {
         settings: &Settings,
         now: Instant,
     ) -> Option<Transition> {
+        let was_up = self.is_up();
+        let told = self.take_in(observation, settings, now);
+        match (was_up, self.is_up()) {
+            (true, false) => told,
+            // Up again without more ado: only a silence was over.
+            (false, true) => told.or(Some(Transition::Up(Proof::Heard))),
+            (true, true) | (false, false) => None,
+        }
+    }
+
+    fn take_in(
+        &mut self,
+        observation: Observation,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<Transition> {
         match observation {
-            Observation::ProbePassed { started } => self.probe_passed(started, settings),
+            Observation::ProbePassed { started } => {
+                self.silence.probed(now.since(started), settings.interval, now);
+                self.probe_passed(started, settings)
+            }
             Observation::ProbeFailed { started, fault } => {
+                if fault != ProbeFault::TimedOut {
+                    self.silence.broken(now);
+                    self.silence.relax();
+                }
                 self.probe_failed(started, fault, settings, now)
+            }
+            Observation::Doubtful => {
+                self.silence.suspect(now);
+                None
+            }
+            Observation::Silent => {
+                self.silence.give_up();
+                Some(Transition::Down(Cause::Silent(self.silence.lasts(now))))
+            }
+            Observation::Heard => {
+                self.silence.relax();
+                None
             }
             Observation::ConnectFailed(kind) => self.connect_failed(kind, now),
             Observation::Unanswered => self.went_unanswered(settings, now),
@@ -141,7 +210,7 @@ impl Health {
         if self.probes_failed >= settings.fall || self.hangs_too_long(settings, now) {
             return self.fall(Cause::Probe { fault, timeout: settings.timeout });
         }
-        if !self.is_up() {
+        if self.state != State::Up {
             self.state = State::Down { passes: 0 };
         }
         None
@@ -183,20 +252,23 @@ impl Health {
     }
 
     fn rise(&mut self, proof: Proof) -> Option<Transition> {
-        *self = Health { failed_at: self.failed_at, ..Health::new() };
+        self.silence.relax();
+        *self = Health { failed_at: self.failed_at, silence: self.silence, ..Health::new() };
         Some(Transition::Up(proof))
     }
 
     fn fall(&mut self, cause: Cause) -> Option<Transition> {
-        let was_up = self.is_up();
         self.state = State::Down { passes: 0 };
-        was_up.then_some(Transition::Down(cause))
+        Some(Transition::Down(cause))
     }
 
     /// Its place in the queue when no backend is believed up. None for one that is up, and for one
     /// whose last probe hung (a client would hang too) or reached it and was answered badly.
     pub fn last_resort(&self) -> Option<Suspicion> {
         let kind = match (self.state, self.fault) {
+            (State::Up, _) if self.silence.is_stuck() => {
+                return Some(Suspicion { kind: Kind::Silent, failed_at: self.silence.since() });
+            }
             (State::Up, _) => return None,
             (State::Down { .. }, None) => Kind::Clients,
             (State::Down { .. }, Some(ProbeFault::Connect(_))) => Kind::Connect,

@@ -43,6 +43,12 @@ pub enum Observation {
         /// When the request was sent to the backend.
         sent: Instant,
     },
+    /// Nothing came of it for too long, or a connect takes too long: it is to be probed.
+    Doubtful,
+    /// Nothing has come since, not even the answer to the probe.
+    Silent,
+    /// A byte came.
+    Heard,
     /// With probes off nothing else would bring a backend back: the time of
     /// [`super::Health::next_probe_in`] has passed since it went down.
     TrialDue,
@@ -55,6 +61,8 @@ pub enum Cause {
     ConnectFailed(ErrorKind),
     /// So many requests in a row were not answered.
     Unanswered(u16),
+    /// Nothing came of it for so long, nor the answer to a probe.
+    Silent(Duration),
     /// Its probes failed, the last in this way.
     Probe {
         /// What went wrong.
@@ -71,6 +79,8 @@ pub enum Proof {
     Probe,
     /// It answered a client's request.
     Request,
+    /// It is not silent any more.
+    Heard,
     /// None: with probes off it is simply tried again.
     Trial,
 }
@@ -85,9 +95,10 @@ pub enum Transition {
 }
 
 impl Transition {
-    /// Down because probes were connected to but not answered: what waits for it may wait in vain.
+    /// Down because it does not answer probes: what waits for it may wait in vain.
     pub fn is_hang(&self) -> bool {
-        matches!(self, Transition::Down(Cause::Probe { fault: ProbeFault::TimedOut, .. }))
+        let Transition::Down(cause) = self else { return false };
+        matches!(cause, Cause::Silent(_) | Cause::Probe { fault: ProbeFault::TimedOut, .. })
     }
 }
 
@@ -96,6 +107,7 @@ impl fmt::Display for Transition {
         match self {
             Transition::Up(Proof::Probe) => out.write_str("up: health check passed"),
             Transition::Up(Proof::Request) => out.write_str("up: answered a request"),
+            Transition::Up(Proof::Heard) => out.write_str("up: answers again"),
             Transition::Up(Proof::Trial) => out.write_str("up: on trial, health checks are off"),
             Transition::Down(cause) => write!(out, "down: {cause}"),
         }
@@ -109,6 +121,10 @@ impl fmt::Display for Cause {
             Cause::ConnectFailed(kind) => write!(out, "{kind}"),
             Cause::Unanswered(1) => out.write_str("closed without an answer"),
             Cause::Unanswered(times) => write!(out, "closed without an answer {times} times"),
+            Cause::Silent(lasts) => {
+                let ms = lasts.as_millis();
+                write!(out, "silent for {ms}ms, to requests and a health check")
+            }
             Cause::Probe { fault: ProbeFault::TimedOut, timeout } => {
                 write!(out, "health check timed out after {timeout:?}")
             }

@@ -1,14 +1,16 @@
 //! Whether a backend is believed to be up: pure, fed with observations. Runs no probe.
 //!
-//! [`Health`] weighs what probes and clients' requests show of one backend; `check` says what a
-//! probe sends and how its answer is judged.
+//! [`Health`] weighs what probes and clients' requests show of one backend, `silence` what it means
+//! when they show nothing; `check` says what a probe sends and how its answer is judged.
 
 mod belief;
 pub mod check;
 mod event;
+mod silence;
 
 pub use belief::{HUNG_WITHIN, Health, Suspicion};
 pub use event::{Cause, Observation, ProbeFault, Proof, Transition};
+pub use silence::Remedy;
 
 use std::time::Duration;
 

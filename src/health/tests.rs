@@ -25,6 +25,9 @@ enum Step {
     /// The answer to a request sent at the first step.
     OldServed,
     TrialDue,
+    Doubtful,
+    Silent,
+    Heard,
 }
 
 /// The words of each transition, by the step it followed.
@@ -43,6 +46,9 @@ fn run(settings: &Settings, steps: &[Step]) -> (Health, Vec<(usize, String)>) {
             Step::Served => Observation::Served { sent: recent },
             Step::OldServed => Observation::Served { sent: first },
             Step::TrialDue => Observation::TrialDue,
+            Step::Doubtful => Observation::Doubtful,
+            Step::Silent => Observation::Silent,
+            Step::Heard => Observation::Heard,
         };
         let was_up = health.is_up();
         let transition = health.observe(observation, settings, now);
@@ -56,11 +62,15 @@ fn settings(rise: u16, fall: u16) -> Settings {
     Settings { rise, fall, ..Settings::default() }
 }
 
-use Step::{OldPass, OldServed, Pass, Refused, Served, TrialDue, Unanswered};
+use Step::{
+    Doubtful, Heard, OldPass, OldServed, Pass, Refused, Served, Silent, TrialDue, Unanswered,
+};
 
 const DOWN: Step = Step::Fail(ProbeFault::Status(500));
 const CANNOT: Step = Step::Fail(ProbeFault::Connect(REFUSED));
 const BROKEN: Step = Step::Fail(ProbeFault::Broken);
+const HUNG: Step = Step::Fail(ProbeFault::TimedOut);
+const SILENT_DOWN: &str = "down: silent for 20ms, to requests and a health check";
 
 /// Name, `rise` and `fall`, what happens, and the transitions that follow.
 type Case = (&'static str, (u16, u16), &'static [Step], &'static [(usize, &'static str)]);
@@ -141,6 +151,38 @@ const CASES: &[Case] = &[
         &[DOWN, Refused, Pass, DOWN, Unanswered],
         &[(1, "down: connection refused"), (2, "up: health check passed")],
     ),
+    ("a doubt alone changes nothing", (1, 1), &[Pass, Doubtful, Heard, Doubtful, Pass], &[]),
+    (
+        "a silence ends with any byte",
+        (9, 9),
+        &[Pass, Doubtful, Silent, Heard],
+        &[(2, SILENT_DOWN), (3, "up: answers again")],
+    ),
+    (
+        "or with one passed probe, whatever it takes otherwise",
+        (9, 9),
+        &[Pass, Doubtful, Silent, Pass],
+        &[(2, SILENT_DOWN), (3, "up: answers again")],
+    ),
+    (
+        "or with any answer to a probe",
+        (1, 2),
+        &[Pass, Doubtful, Silent, DOWN, DOWN],
+        &[(2, SILENT_DOWN), (3, "up: answers again"), (4, "down: health check answered 500")],
+    ),
+    ("unless that takes it down", (1, 1), &[Pass, Doubtful, Silent, DOWN], &[(2, SILENT_DOWN)]),
+    (
+        "probes that hang meanwhile are told no more",
+        (2, 2),
+        &[Pass, Doubtful, Silent, HUNG, HUNG, Heard, Pass, Pass],
+        &[(2, SILENT_DOWN), (7, "up: health check passed")],
+    ),
+    (
+        "a refusal meanwhile neither",
+        (1, 2),
+        &[Pass, Doubtful, Silent, Refused, Heard, Served],
+        &[(2, SILENT_DOWN), (5, "up: answered a request")],
+    ),
     (
         "a trial without probes",
         (1, 2),
@@ -193,6 +235,9 @@ fn the_least_suspicious_is_the_last_resort() {
         assert_eq!(health.last_resort(), None, "refused, then {fault} below fall");
     }
     assert_eq!(suspicion(&[Pass]), None, "up");
+    let silent = suspicion(&[Pass, Doubtful, Silent]);
+    assert!(silent.is_some() && silent < clients, "{silent:?}");
+    assert_eq!(run(&settings(1, 1), &[Doubtful, Silent, HUNG]).0.last_resort(), None);
 }
 
 #[test]

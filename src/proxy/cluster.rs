@@ -6,7 +6,7 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::{BackendSpec, Config};
-use crate::health::{self, Check, Health, Observation, Settings, Transition};
+use crate::health::{self, Check, Health, Observation, Remedy, Settings, Transition};
 use crate::observe::journal::Lines;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -212,8 +212,11 @@ impl Cluster {
         })
     }
 
-    /// A pair was made; true when it is time to probe all backends (`-R`).
-    pub fn began(&mut self, backend: usize) -> bool {
+    /// A pair was made at `now`; true when it is time to probe all backends (`-R`).
+    pub fn began(&mut self, backend: usize, now: Instant) -> bool {
+        if self.balancer.in_flight(backend) == 0 {
+            self.backends[backend].health.owes(now);
+        }
         self.balancer.began(backend);
         self.since_probes = self.since_probes.saturating_add(1);
         let due = self.settings.per_requests.is_some_and(|limit| self.since_probes >= limit);
@@ -244,6 +247,34 @@ impl Cluster {
         let micros = answered.since(sent).as_micros() as u64;
         self.balancer.served(backend, micros, answered);
         self.observe(backend, Observation::Served { sent }, answered)
+    }
+
+    /// A byte of it came; whether that is evidence worth an [`Observation::Heard`].
+    pub fn heard(&mut self, backend: usize, now: Instant) -> bool {
+        self.backends[backend].health.heard(now)
+    }
+
+    /// How long a connect to it may take before it is late.
+    pub fn late_after(&self, backend: usize) -> Duration {
+        self.backends[backend].health.late_after()
+    }
+
+    /// What comes next if nothing is heard of it, and when; `probe`: when the probe under way last
+    /// got on. Without probes nobody could tell a slow backend from one that is stuck.
+    pub fn silence_next(
+        &self,
+        backend: usize,
+        probe: Option<Instant>,
+    ) -> Option<(Instant, Remedy)> {
+        let watched = self.settings.check != Check::Off && self.is_serving(backend);
+        let owes = self.balancer.in_flight(backend) > 0;
+        watched.then(|| self.backends[backend].health.silence_next(owes, probe)).flatten()
+    }
+
+    /// Backends that answer no probes: what waits for them may wait in vain.
+    pub fn hanging(&self) -> impl Iterator<Item = usize> + use<'_> {
+        let numbered = self.backends.iter().enumerate();
+        numbered.filter(|(_, backend)| backend.health.hangs()).map(|(number, _)| number)
     }
 
     /// A probe passed: for the policies that go by its time or its report.

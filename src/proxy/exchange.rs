@@ -162,6 +162,8 @@ pub struct Exchange<'a, S: Socket> {
     pub pool: &'a mut Pool,
     pub pipes: &'a mut Pipes<S::Pipe>,
     pub now: Instant,
+    /// The server has said something, or ended.
+    pub heard: bool,
 }
 
 impl<S: Socket> Exchange<'_, S> {
@@ -176,10 +178,11 @@ impl<S: Socket> Exchange<'_, S> {
         }
         moved |= self.send_request()?;
         if !self.pair.response.is(Phase::Done) {
-            moved |= match self.relay_response()? {
+            self.heard |= match self.relay_response()? {
                 Some(moved) => moved,
                 None => self.upstream.conn.fill(self.pool) == Filled::Something,
             };
+            moved |= self.heard;
         } else if self.upstream.conn.has_failed() && self.pair.request.is(Phase::Tunnel) {
             return Err(Trouble::UpstreamClosed);
         }

@@ -193,6 +193,9 @@ impl<N: Net> Proxy<N> {
             let timer = self.cluster.timer_of(backend);
             self.check_timer(timer, self.cluster.probe_due(backend), "a backend");
         }
+        if let Some((due, _)) = self.silence_next(backend) {
+            self.check_timer(self.cluster.timer_of(backend), due, "a backend that owes");
+        }
     }
 
     /// Whoever waits is woken at its deadline.

@@ -22,6 +22,7 @@ mod reload;
 mod reply;
 mod response;
 mod route;
+mod silence;
 mod upstream;
 mod verdict;
 
@@ -79,7 +80,7 @@ kinds! {
     ProbeKind, ProbeKey = 4;
 }
 
-/// Timers of the backends' next probes; numbered, not in a table.
+/// Timers of the backends' next probes or ends of patience; numbered, not in a table.
 #[derive(Debug)]
 pub struct BackendKind;
 
@@ -320,7 +321,9 @@ impl<N: Net> Proxy<N> {
                 probe.timer.fired();
                 self.wake(id);
             } else if let Some(backend) = id.number::<BackendKind>() {
-                self.probe_timer_fired(backend);
+                self.cluster.timer(backend).fired();
+                // Behind everybody whose bytes have come: a silence may be over.
+                self.run.push_back(id);
             } else if id.number::<ListKind>().is_some() {
                 self.list_timer_fired();
             }
@@ -365,6 +368,8 @@ impl<N: Net> Proxy<N> {
             self.step_idle_upstream(key);
         } else if let Some(key) = id.key() {
             self.step_probe(key);
+        } else if let Some(backend) = id.number::<BackendKind>() {
+            self.step_backend(backend);
         }
     }
 

@@ -62,8 +62,10 @@ impl<N: Net> Proxy<N> {
     fn join(&mut self, pair: Pair, acquired: &Acquired) -> Next {
         let key = pair.client;
         let pair = self.pairs.insert(pair);
-        let timeouts = &self.config.timeouts;
-        let limit = if acquired.connecting { timeouts.connect } else { timeouts.response };
+        let limit = match acquired.connecting {
+            true => self.connect_patience(acquired.backend),
+            false => self.config.timeouts.response,
+        };
         if let Some(client) = self.clients.get_mut(key) {
             client.state = ClientState::Paired(pair);
             client.deadline = self.now.instant + limit;
@@ -80,9 +82,14 @@ impl<N: Net> Proxy<N> {
             let judged = self.with_exchange(pair, |exchange, patience| {
                 let outcome = exchange.advance();
                 let again = outcome == Ok(true) && exchange.could_move();
-                (outcome, again, verdict::verdict(&exchange.facts(patience), outcome.err()))
+                let heard = exchange.heard.then_some(exchange.pair.backend);
+                let verdict = verdict::verdict(&exchange.facts(patience), outcome.err());
+                (outcome, again, heard, verdict)
             });
-            let Some((outcome, again, verdict)) = judged else { return self.dismiss(key) };
+            let Some((outcome, again, heard, verdict)) = judged else { return self.dismiss(key) };
+            if let Some(backend) = heard {
+                self.heard(backend);
+            }
             if outcome == Ok(true) {
                 self.postpone(key, pair);
             }
@@ -96,6 +103,9 @@ impl<N: Net> Proxy<N> {
 
     /// The deadline of a pair's wait has passed.
     pub(super) fn expire_pair(&mut self, key: ClientKey, pair: PairKey) -> Next {
+        if self.bears_slow_connect(key, pair) {
+            return Next::Again;
+        }
         let trouble = Some(Trouble::Expired);
         let verdict = self.with_exchange(pair, |exchange, patience| {
             verdict::verdict(&exchange.facts(patience), trouble)
@@ -106,10 +116,10 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Health checks of a backend hang: requests that wait for it are asked elsewhere, once, where
-    /// that cannot do harm and somebody else is there. Without this they would wait for the whole
-    /// of their time. (A server that works on one request at a time hangs its own checks and may
-    /// well answer: so a request never leaves it for nothing, and never twice.)
+    /// Health checks of a backend go unanswered: requests that wait for it are asked elsewhere,
+    /// once, where that cannot do harm and somebody else is there. Without this they would wait
+    /// for the whole of their time. (A server that works on one request at a time hangs its own
+    /// checks and may well answer: so a request never leaves it for nothing, and never twice.)
     pub(super) fn desert(&mut self, backend: usize) {
         let trouble = Some(Trouble::ServerHangs);
         let waiting = self.pairs.iter().filter(|(_, pair)| pair.backend == backend);
@@ -126,6 +136,13 @@ impl<N: Net> Proxy<N> {
                 self.carry_out(client, pair, Verdict::Retry, trouble);
             }
             self.wake(client.into());
+        }
+    }
+
+    /// Somebody is up again: who waits in vain has a place to go.
+    pub(super) fn desert_hanging(&mut self) {
+        for backend in self.cluster.hanging().collect::<Vec<_>>() {
+            self.desert(backend);
         }
     }
 
@@ -154,6 +171,7 @@ impl<N: Net> Proxy<N> {
             pool: &mut self.pool,
             pipes: &mut self.pipes,
             now: self.now.instant,
+            heard: false,
         };
         let patience =
             Patience { attempts_max: self.config.attempts_max, in_budget: self.budget.allows() };
@@ -211,13 +229,14 @@ impl<N: Net> Proxy<N> {
         let Some(upstream) = self.upstreams.get(pair.upstream) else { return };
         let (backend, unanswered) = (pair.backend, pair.response.is(Phase::Head) && !pair.interim);
         let (connecting, reused, at) = (upstream.is_connecting, upstream.reused, upstream.at);
+        let begun = pair.record.begun;
         let (seen, hangs) = (upstream.sent, trouble == Trouble::ServerHangs);
         let failed = match trouble {
             Trouble::ConnectFailed(kind) => {
                 self.connect_failed(backend, at, kind) != Missed::Another
             }
             Trouble::Expired if connecting => {
-                self.connect_failed(backend, at, io::ErrorKind::TimedOut) != Missed::Another
+                self.connect_expired(backend, at, begun) != Missed::Another
             }
             // A pooled connection may close at any time: that says nothing about the server, but
             // another one is the better choice.
@@ -275,6 +294,7 @@ impl<N: Net> Proxy<N> {
         }
         if let Some(transition) = self.cluster.served(pair.backend, pair.record.begun, answered) {
             self.tell(pair.backend, &transition);
+            self.watch_silence(pair.backend);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::base::table::Id;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::health::check;
-use crate::health::{Check, Observation, ProbeFault, Settings};
+use crate::health::{Check, Observation, ProbeFault, Settings, Transition};
 use crate::http::body::Body;
 use crate::http::chunked::Piece;
 use crate::http::framing;
@@ -35,6 +35,8 @@ pub struct Probe<S> {
     answer: Option<(u16, Body)>,
     body: Vec<u8>,
     started: Instant,
+    /// When it got on: started, or connected.
+    moved: Instant,
     deadline: Instant,
     pub timer: Timer,
     /// It is in the run queue already.
@@ -45,6 +47,11 @@ impl<S> Probe<S> {
     /// When it has taken too long.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// When it last got on.
+    pub fn moved(&self) -> Instant {
+        self.moved
     }
 }
 
@@ -159,23 +166,26 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// The timer of a backend's next probe has fired.
-    pub(super) fn probe_timer_fired(&mut self, backend: usize) {
-        self.cluster.timer(backend).fired();
-        let due = self.cluster.probe_due(backend);
-        if due <= self.now.instant {
-            self.start_probe(backend);
-        } else {
-            self.arm_probe(backend, due);
+    /// The timer of a backend has fired: it was silent for long enough, or its next probe is due.
+    pub(super) fn step_backend(&mut self, backend: usize) {
+        self.judge_silence(backend);
+        if self.cluster.probe(backend).is_none() {
+            let due = self.cluster.probe_due(backend);
+            if due <= self.now.instant {
+                self.start_probe(backend);
+            } else {
+                self.arm_probe(backend, due);
+            }
         }
+        self.watch_silence(backend);
     }
 
-    fn arm_probe(&mut self, backend: usize, due: Instant) {
+    pub(super) fn arm_probe(&mut self, backend: usize, due: Instant) {
         let id = Id::numbered::<BackendKind>(backend as u32);
         self.wheel.arm(self.cluster.timer(backend), due, id);
     }
 
-    fn start_probe(&mut self, backend: usize) {
+    pub(super) fn start_probe(&mut self, backend: usize) {
         if self.cluster.probe(backend).is_some() || !self.cluster.is_serving(backend) {
             return;
         }
@@ -204,6 +214,7 @@ impl<N: Net> Proxy<N> {
             answer: None,
             body: Vec::new(),
             started: now,
+            moved: now,
             deadline: now + self.config.health.timeout,
             timer: Timer::new(),
             queued: false,
@@ -215,6 +226,7 @@ impl<N: Net> Proxy<N> {
         }
         self.wheel.arm(&mut probe.timer, probe.deadline, key.into());
         *self.cluster.probe(backend) = Some(key);
+        self.watch_silence(backend);
     }
 
     /// Lets one probe do what it can.
@@ -223,10 +235,14 @@ impl<N: Net> Proxy<N> {
         let host = self.cluster.name(probe.backend);
         let settings = self.cluster.settings();
         let head = &mut self.heads.response;
+        let was_connecting = probe.is_connecting;
         let outcome = match probe.advance(settings, host, head, &mut self.pool) {
             Some(outcome) => outcome,
             None if probe.deadline <= self.now.instant => Err(ProbeFault::TimedOut),
             None => {
+                if was_connecting && !probe.is_connecting {
+                    probe.moved = self.now.instant;
+                }
                 if probe.conn.readable && !probe.is_connecting {
                     self.later.push_back(key.into());
                     probe.queued = true;
@@ -308,8 +324,10 @@ impl<N: Net> Proxy<N> {
         let transition = self.cluster.observe(backend, observation, self.now.instant);
         if let Some(transition) = transition {
             self.tell(backend, &transition);
-            if transition.is_hang() {
-                self.desert(backend);
+            match transition {
+                Transition::Down(_) if !transition.is_hang() => {}
+                Transition::Down(_) => self.desert(backend),
+                Transition::Up(_) => self.desert_hanging(),
             }
             // Whoever waited for room may find it.
             self.admit_next();
@@ -323,5 +341,6 @@ impl<N: Net> Proxy<N> {
                 self.plan_next_probe(backend);
             }
         }
+        self.watch_silence(backend);
     }
 }

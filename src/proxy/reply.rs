@@ -29,7 +29,7 @@ impl<N: Net> Proxy<N> {
             noted.why = self.cluster.explain(backend, &[], plan.hash, self.now.instant);
         }
         // Nothing stays in flight, but turns are counted.
-        self.cluster.began(backend);
+        self.cluster.began(backend, self.now.instant);
         self.cluster.ended(backend);
         let usual = match plan.method {
             Method::Get | Method::Head => 301,

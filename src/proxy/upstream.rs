@@ -74,10 +74,12 @@ pub enum Unavailable {
 pub struct Tried {
     /// Those that failed it.
     pub backends: Vec<usize>,
-    /// One believed down was tried because no other was left: that is done once.
-    pub last_resort: bool,
+    /// So many that are believed down were tried because no other was left.
+    pub last_resorts: u8,
     /// It was taken from a server that hung: that is done once.
     pub deserted: bool,
+    /// It waited for a connection as long as may be: that is done once.
+    pub waited: bool,
     /// Further attempts after a server may have seen it.
     pub seen: u8,
 }
@@ -151,8 +153,9 @@ impl<N: Net> Proxy<N> {
         if let (Some(picked), Some(noted)) = (picked, noted.as_mut()) {
             noted.why = self.cluster.explain(picked, avoided, hash, now);
         }
-        if picked.is_none() && !tried.last_resort && !self.cluster.has_full() {
-            tried.last_resort = true;
+        let resorts_left = tried.last_resorts < self.config.attempts_max;
+        if picked.is_none() && resorts_left && !self.cluster.has_full() {
+            tried.last_resorts += 1;
             picked = self.cluster.last_resort(&tried.backends);
             if let Some(noted) = noted.as_mut().filter(|_| picked.is_some()) {
                 noted.why =
@@ -167,8 +170,12 @@ impl<N: Net> Proxy<N> {
 
     /// One more pair with this backend; every so many requests all backends are probed (`-R`).
     fn count_begun(&mut self, backend: usize) {
-        if self.cluster.began(backend) {
+        let is_first = self.cluster.in_flight(backend) == 0;
+        if self.cluster.began(backend, self.now.instant) {
             self.probe_all();
+        }
+        if is_first {
+            self.watch_silence(backend);
         }
     }
 

@@ -246,6 +246,36 @@ impl Drop for Backend {
     }
 }
 
+/// A server whose machine is gone: what is sent to it is lost, connecting is never answered. Made
+/// of a listener with a full queue, to which Linux adds nobody.
+#[derive(Debug)]
+pub struct BlackHole {
+    address: SocketAddr,
+    /// The listener and those who fill its queue.
+    _sockets: (Socket, Vec<TcpStream>),
+}
+
+impl BlackHole {
+    /// One on a free port.
+    pub fn new() -> BlackHole {
+        let listener = bind(0);
+        listener.listen(0).expect("listening");
+        let address = listener.local_addr().ok().and_then(|address| address.as_socket());
+        let address = address.expect("a bound port");
+        let mut queue = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+            assert!(queue.len() < 64, "the queue is never full");
+            queue.push(stream);
+        }
+        BlackHole { address, _sockets: (listener, queue) }
+    }
+
+    /// `127.0.0.1:port`, as an argument for the balancer.
+    pub fn argument(&self) -> String {
+        self.address.to_string()
+    }
+}
+
 /// A socket bound to a port, or to a free one, that does not listen.
 fn bind(port: u16) -> Socket {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).expect("a socket");

@@ -13,7 +13,7 @@ mod message;
 mod peer;
 mod process;
 
-pub use backend::{Backend, Gate, ok, reply};
+pub use backend::{Backend, BlackHole, Gate, ok, reply};
 pub use balancer::Balancer;
 pub use message::Message;
 pub use peer::Peer;

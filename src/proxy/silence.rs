@@ -1,0 +1,95 @@
+//! Watching backends that owe answers: who is silent is probed, who stays silent is not waited for.
+//! How long that takes is decided by `health`.
+
+use super::cluster::Missed;
+use super::probe::Probe;
+use super::{ClientKey, PairKey, Proxy};
+use crate::base::time::Instant;
+use crate::health::{Check, Observation, Remedy};
+use crate::net::Net;
+use std::io;
+use std::time::Duration;
+
+/// A request whose connect stands still goes elsewhere after this part of the connect time-out at
+/// the latest,
+const CONNECT_PART: u32 = 4;
+/// though not before this.
+const CONNECT_PATIENCE_MIN: Duration = Duration::from_millis(100);
+
+impl<N: Net> Proxy<N> {
+    /// What comes next if nothing is heard of a backend, and when.
+    pub(super) fn silence_next(&self, backend: usize) -> Option<(Instant, Remedy)> {
+        let probe = self.cluster.probe_of(backend).and_then(|key| self.probes.get(key));
+        self.cluster.silence_next(backend, probe.map(Probe::moved))
+    }
+
+    /// Makes sure that a backend's silence is looked at once it has lasted long enough.
+    pub(super) fn watch_silence(&mut self, backend: usize) {
+        if let Some((due, _)) = self.silence_next(backend) {
+            self.arm_probe(backend, due);
+        }
+    }
+
+    /// Does what a silence that has lasted long enough leads to.
+    pub(super) fn judge_silence(&mut self, backend: usize) {
+        match self.silence_next(backend) {
+            Some((due, Remedy::Probe)) if due <= self.now.instant => self.suspect(backend),
+            Some((due, Remedy::GiveUp)) if due <= self.now.instant => {
+                self.observe(backend, Observation::Silent);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// Has a doubtful backend probed at once; a probe that is under way will do.
+    fn suspect(&mut self, backend: usize) {
+        self.observe(backend, Observation::Doubtful);
+        self.start_probe(backend);
+    }
+
+    /// A byte of a backend came.
+    pub(super) fn heard(&mut self, backend: usize) {
+        if self.cluster.heard(backend, self.now.instant) {
+            self.observe(backend, Observation::Heard);
+        }
+    }
+
+    /// How long a connect may take before somebody else is asked, if there is somebody.
+    pub(super) fn connect_patience(&self, backend: usize) -> Duration {
+        let whole = self.config.timeouts.connect;
+        let most = (whole / CONNECT_PART).max(CONNECT_PATIENCE_MIN).min(whole);
+        self.cluster.late_after(backend).min(most)
+    }
+
+    /// Whether a request waits on for a connection that is late: for the whole of the time, as
+    /// nobody else is there to ask; but not a second time.
+    pub(super) fn bears_slow_connect(&mut self, key: ClientKey, pair: PairKey) -> bool {
+        let (Some(pair), Some(client)) = (self.pairs.get_mut(pair), self.clients.get_mut(key))
+        else {
+            return false;
+        };
+        let connecting = self.upstreams.get(pair.upstream).is_some_and(|up| up.is_connecting);
+        let deadline = pair.record.begun + self.config.timeouts.connect;
+        let alone = !self.cluster.has_other(&pair.tried.backends, pair.backend);
+        let bears = connecting && alone && !pair.tried.waited && deadline > self.now.instant;
+        if bears {
+            pair.tried.waited = true;
+            client.deadline = deadline;
+        }
+        bears
+    }
+
+    /// A request that began to connect at `begun` does not wait for it any more. Before the whole
+    /// of the time has passed that is no evidence yet if a probe can bring some.
+    pub(super) fn connect_expired(&mut self, backend: usize, at: usize, begun: Instant) -> Missed {
+        let whole = begun + self.config.timeouts.connect <= self.now.instant;
+        if whole || self.cluster.check() == Check::Off {
+            return self.connect_failed(backend, at, io::ErrorKind::TimedOut);
+        }
+        let missed = self.cluster.address_failed(backend, at, io::ErrorKind::TimedOut);
+        if missed != Missed::Another {
+            self.suspect(backend);
+        }
+        missed
+    }
+}

@@ -1,0 +1,125 @@
+//! Servers that answer nobody any more: who waits, who goes elsewhere, and who is not suspected.
+//!
+//! Probes at their own time are an hour apart here, so that only those of a suspicion are seen.
+
+mod common;
+
+use common::{Backend, Balancer, Gate, Peer, ok};
+
+const OPTIONS: [&str; 6] = ["-s", "first", "-c", "1h", "--health-timeout", "5s"];
+
+/// A server that answers its probes, but requests only once the gate lets them pass.
+fn gated(name: &'static str) -> (Backend, Gate) {
+    let gate = Gate::new();
+    let inner = gate.clone();
+    let backend = Backend::start(move |_| {
+        inner.pass();
+        ok(name)
+    });
+    (backend, gate)
+}
+
+/// Sends a request without waiting for its answer.
+fn ask(balancer: &Balancer, method: &str) -> Peer {
+    let mut client = balancer.connect();
+    client.send(format!("{method} / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"));
+    client
+}
+
+/// Waits until `backend`, which owes an answer, is found to answer not even probes.
+fn fall_silent(balancer: &Balancer, backend: &Backend) {
+    backend.wait_for_probes(1);
+    backend.hang_probes();
+    balancer.stderr.wait_for(&format!("backend {} down: silent for ", backend.argument()));
+}
+
+#[test]
+fn who_waits_for_a_silent_server_is_answered_by_another() {
+    let ((silent, _gate), up) = (gated("silent"), Backend::named("up"));
+    let balancer = Balancer::probing(&[&silent, &up], &OPTIONS);
+    let mut client = ask(&balancer, "PUT");
+    silent.wait_for_requests(1);
+    fall_silent(&balancer, &silent);
+    assert_eq!(client.response().text(), "up");
+    assert_eq!(balancer.get("/").text(), "up");
+}
+
+#[test]
+fn a_post_waits_for_the_silent_server_that_may_have_it() {
+    let ((silent, gate), up) = (gated("silent"), Backend::named("up"));
+    let balancer = Balancer::probing(&[&silent, &up], &OPTIONS);
+    let mut client = ask(&balancer, "POST");
+    silent.wait_for_requests(1);
+    fall_silent(&balancer, &silent);
+    assert_eq!(ask(&balancer, "POST").response().text(), "up", "a new one goes elsewhere");
+    gate.open();
+    assert_eq!(client.response().text(), "silent");
+    assert_eq!((silent.requests().len(), up.requests().len()), (1, 1));
+}
+
+#[test]
+fn a_silent_server_is_back_with_its_first_byte() {
+    let ((silent, gate), up) = (gated("silent"), Backend::named("up"));
+    let balancer = Balancer::probing(&[&silent, &up], &OPTIONS);
+    let mut client = ask(&balancer, "POST");
+    silent.wait_for_requests(1);
+    fall_silent(&balancer, &silent);
+    gate.open();
+    assert_eq!(client.response().text(), "silent");
+    balancer.stderr.wait_for(&format!("backend {} up: answers again", silent.argument()));
+    assert_eq!(balancer.get("/").text(), "silent");
+}
+
+#[test]
+fn a_silent_server_that_is_alone_is_waited_for() {
+    let (silent, gate) = gated("silent");
+    let balancer = Balancer::probing(&[&silent], &OPTIONS);
+    let mut waiting = ask(&balancer, "GET");
+    silent.wait_for_requests(1);
+    fall_silent(&balancer, &silent);
+    let mut newcomer = ask(&balancer, "GET");
+    silent.wait_for_requests(2);
+    gate.open();
+    for client in [&mut waiting, &mut newcomer] {
+        assert_eq!(client.response().text(), "silent");
+    }
+}
+
+#[test]
+fn who_waits_in_vain_leaves_once_somebody_is_back() {
+    let ((silent, _gate), mut other) = (gated("silent"), Backend::closed(|_| ok("other")));
+    let balancer = Balancer::probing(&[&silent, &other], &OPTIONS);
+    balancer.stderr.wait_for(&format!("backend {} down: ", other.argument()));
+    let mut client = ask(&balancer, "GET");
+    silent.wait_for_requests(1);
+    fall_silent(&balancer, &silent);
+    other.open();
+    assert_eq!(client.response().text(), "other");
+}
+
+#[test]
+fn a_server_that_answers_probes_may_take_its_time() {
+    let ((slow, gate), other) = (gated("slow"), Backend::named("other"));
+    let balancer = Balancer::probing(&[&slow, &other], &OPTIONS);
+    let mut client = ask(&balancer, "GET");
+    slow.wait_for_requests(1);
+    // One at the start, the others because it was silent.
+    slow.wait_for_probes(4);
+    gate.open();
+    assert_eq!(client.response().text(), "slow");
+    assert_eq!(balancer.stderr.with(" down: "), Vec::<String>::new());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connect_that_stands_still_is_given_up_for_another_server() {
+    let (hole, up) = (common::BlackHole::new(), Backend::named("up"));
+    for check in [&["--health", "off"][..], &["--health", "tcp", "-c", "1h"]] {
+        let arguments = ["127.0.0.1:0", &hole.argument(), &up.argument(), "-s", "first"];
+        let options = [&arguments[..], &["--connect-timeout", "1h"], check].concat();
+        let balancer = Balancer::start(&options);
+        for method in ["GET", "POST"] {
+            assert_eq!(ask(&balancer, method).response().text(), "up", "{method} {check:?}");
+        }
+    }
+}
