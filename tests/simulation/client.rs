@@ -1,7 +1,7 @@
 //! Scripted clients: what they send, how they read, when they leave, and what they must get.
 
-use super::kernel::{Heard, Kernel, LinkId};
-use super::oracle::Oracle;
+use super::kernel::{Heard, Kernel, LinkId, address};
+use super::oracle::{Fate, Oracle};
 use super::talker::{Pace, Talker};
 use super::wire::{self, Body};
 
@@ -25,7 +25,13 @@ pub enum Leave {
     StopsReading(u64),
     /// Reads nothing for a long time, having read so many, and then what is left.
     Naps(u64),
+    /// Having sent so many, a while goes by between one byte and the next.
+    Dribbles(u64),
 }
+
+/// Bytes that a client dribbles, and how long each takes at most: longer than a head may take.
+const DRIBBLES: u64 = 12;
+const DRIBBLE_MICROS: u64 = 2_000_000;
 
 /// A request and its bytes.
 #[derive(Debug)]
@@ -126,13 +132,17 @@ impl Client {
         self.silent
     }
 
-    pub fn arrive(&mut self, kernel: &mut Kernel) {
+    pub fn arrive(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
         self.active_at = kernel.now;
         self.link = kernel.arrive(self.number);
-        match self.link {
-            Some(link) => kernel.wake_at(link, kernel.now),
-            None => self.over = true,
+        let Some(link) = self.link else {
+            self.over = true;
+            return;
+        };
+        for item in &self.items {
+            oracle.requests[item.request].ip = address(link).ip().to_string();
         }
+        kernel.wake_at(link, kernel.now);
     }
 
     pub fn step(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
@@ -212,7 +222,9 @@ impl Client {
                 }
                 _ => u64::MAX,
             };
-            let most = (1 + kernel.rng.below(self.pace.write_most)).min(left) as usize;
+            let dribbles = self.dribbles();
+            let most = if dribbles { 1 } else { self.pace.write_most };
+            let most = (1 + kernel.rng.below(most)).min(left) as usize;
             let item = &self.items[self.sending];
             let bytes = &item.bytes[self.sent..self.sent + ready.min(most)];
             let it = &mut oracle.requests[item.request];
@@ -226,7 +238,9 @@ impl Client {
             self.sent += count;
             self.sent_total += count as u64;
             self.active_at = kernel.now;
-            self.write_at = kernel.now + kernel.rng.below(self.pace.pause);
+            let pause = if dribbles { DRIBBLE_MICROS } else { self.pace.pause };
+            self.write_at = kernel.now + kernel.rng.below(pause);
+            it.silent |= dribbles;
             if self.sent == item.bytes.len() {
                 it.sent_at = Some(kernel.now);
                 kernel.trace(format_args!("client {} sent request {}", self.number, item.request));
@@ -236,6 +250,11 @@ impl Client {
             }
         }
         self.leave_if_due(link, kernel, oracle);
+    }
+
+    fn dribbles(&self) -> bool {
+        let slowly = |at| (at..at + DRIBBLES).contains(&self.sent_total);
+        matches!(self.leave, Leave::Dribbles(at) if slowly(at))
     }
 
     fn leave_if_due(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) {
@@ -317,7 +336,9 @@ impl Client {
         let Some(reading) = &mut self.reading else { return true };
         let mut content = Vec::new();
         reading.body.take(&mut self.input, &mut content, &mut reading.trailers);
-        if let Some(answer) = reading.answer {
+        if let Some(answer) = reading.answer
+            && oracle.answers[answer].unasked.is_none()
+        {
             wire::compare(2 * answer as u64 + 1, reading.got, &content, "answer body");
         }
         reading.got += content.len() as u64;
@@ -346,6 +367,7 @@ impl Client {
         let meant = &oracle.requests[request];
         let (is_head, is_old, keeps_alive) =
             (meant.method == "HEAD", meant.is_old, meant.keeps_alive);
+        let refused = matches!(meant.fate, Fate::Refused(_));
         let status: u16 = head.first[1].parse().expect("a status");
         let bodiless = is_head || status == 204 || status == 304;
         let body = if bodiless { Body::Done } else { Body::of(&head).unwrap_or(Body::UntilClose) };
@@ -356,6 +378,7 @@ impl Client {
             || body == Body::UntilClose
             || (is_old && connection != Some("keep-alive"));
         assert!(keeps_alive || closes, "request {request} asked for the end: {head:?}");
+        assert!(closes || !refused, "the connection goes on behind request {request}: {head:?}");
         assert!(body != Body::UntilClose || is_old, "an end that 1.1 cannot tell: {head:?}");
         if closes && keeps_alive && answer.is_some() && !is_old {
             let may = oracle.stopping || oracle.crowded;
@@ -385,9 +408,12 @@ impl Client {
     ) -> bool {
         let meant = &oracle.requests[request];
         assert!(!meant.is_old, "an interim response to HTTP/1.0");
+        assert_eq!(Body::of(head), None, "an interim response with a body: {head:?}");
+        let hints = head.number("x-ans").map(|answer| answer as usize);
         match head.first[1].as_str() {
             "100" => {
-                assert!(meant.expect, "a 100 nobody expects");
+                assert!(meant.expect || hints.is_some(), "a 100 nobody expects");
+                self.hinted = hints.or(self.hinted);
                 self.continued = true;
                 self.write_at = kernel.now;
             }
@@ -407,7 +433,7 @@ impl Client {
                 kernel.wake_at(link, kernel.now + 1);
                 return false;
             }
-            _ => self.hinted = head.number("x-ans").map(|answer| answer as usize),
+            _ => self.hinted = hints,
         }
         true
     }
@@ -419,11 +445,14 @@ impl Client {
             "client {} has answer {:?} ({}) to request {request}",
             self.number, reading.answer, reading.status
         ));
-        if let Some(answer) = reading.answer {
+        if let Some(answer) = reading.answer
+            && oracle.answers[answer].unasked.is_none()
+        {
             let meant = &oracle.answers[answer];
             assert_eq!(reading.got, meant.bytes, "answer {answer} looks complete but is not");
             let kept = meant.trailer && !oracle.requests[request].is_old;
-            assert_eq!(!reading.trailers.is_empty(), kept, "trailers of answer {answer}");
+            let kept: &[&str] = if kept { &["t: v"] } else { &[] };
+            assert_eq!(reading.trailers, kept, "trailers of answer {answer}");
         }
         self.answered += 1;
     }
@@ -456,16 +485,17 @@ impl Client {
         let request = &oracle.requests[self.items[self.answered].request];
         let pipelined = self.sending > self.answered + 1
             || (self.sending == self.answered + 1 && self.sent > 0);
+        let pipelined = pipelined || self.cut;
+        let sent = &self.items[self.answered..self.items.len().min(self.sending + 1)];
+        let mut sent = sent.iter().map(|item| &oracle.requests[item.request]);
+        // The reset that shows a truncation takes away what is unread before it.
+        let reset_for_cut = reset && sent.clone().any(|it| it.cut || it.hung);
         let truncated = match &self.reading {
             Some(reading) => reading.answer.is_some_and(|answer| oracle.answers[answer].cut),
-            // Its reset takes the beginning away.
-            None => reset && request.cut,
+            None => false,
         };
-        let pipelined = pipelined || self.cut;
-        // Where only a reset shows a cut, it takes away what is unread of the answers before.
-        let last = self.sending.min(self.items.len() - 1);
-        let mut sent = self.items[self.answered..=last].iter().map(|item| item.request);
-        let may_end = sent.any(|it| !oracle.requests[it].keeps_alive || oracle.requests[it].is_old);
+        // So does what is sent on behind a request that ends the connection.
+        let may_end = sent.any(|it| !it.keeps_alive || it.is_old || it.fate != Fate::Served);
         let until_close = matches!(&self.reading, Some(Reading { body: Body::UntilClose, .. }));
         let discards = kernel.style.reset_discards || until_close;
         let lost = reset && discards && pipelined && may_end;
@@ -476,11 +506,11 @@ impl Client {
             || self.silent
             || self.napped
             || oracle.stopping
-            || request.bad_body
+            || request.fate == Fate::Broken
             || upgrading;
         let between = self.reading.is_none() && (self.closing || self.may_close || idle);
         assert!(
-            truncated || between || excused || lost,
+            truncated || reset_for_cut || between || excused || lost,
             "client {} was left without an answer (reset: {reset}, reading {:?}) to {}",
             self.number,
             self.reading,

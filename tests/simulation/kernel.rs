@@ -7,6 +7,7 @@ use loadbalancer::net::{LISTENER, Ready, STOP};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 
 /// Number of a link; never used twice in one run.
 pub type LinkId = usize;
@@ -93,6 +94,18 @@ impl Bits {
     }
 }
 
+/// Bytes from a server that nobody has asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unasked {
+    None,
+    /// On their way: nobody can know of them.
+    Sent,
+    /// The proxy was told, or has read some: it must not ask anything any more.
+    Known,
+    /// It asked before it could know: it takes them for the answer, as anybody would.
+    Raced,
+}
+
 #[derive(Debug, Default)]
 pub struct Pipe {
     pub data: VecDeque<u8>,
@@ -132,6 +145,28 @@ pub struct Link {
     /// The peer's side was reset.
     peer_reset: bool,
     wake_at: Option<u64>,
+    pub unasked: Unasked,
+    /// Bytes before them that the proxy has not read.
+    asked_left: usize,
+}
+
+impl Link {
+    /// Bytes were read; `drained`: as far as the proxy can tell these were all.
+    fn note_read(&mut self, count: usize, drained: bool) {
+        if matches!(self.unasked, Unasked::Sent | Unasked::Known) {
+            self.unasked = match count > self.asked_left {
+                true => Unasked::Known,
+                false if drained => Unasked::Sent,
+                false => self.unasked,
+            };
+            self.asked_left = self.asked_left.saturating_sub(count);
+        }
+    }
+}
+
+/// Where a client of this link comes from.
+pub fn address(link: LinkId) -> SocketAddr {
+    SocketAddr::from(([10, 0, (link / 250) as u8, (link % 250) as u8], 40_000))
 }
 
 /// What a peer's read brings.
@@ -163,13 +198,6 @@ pub struct Style {
     /// Longest usual delay of a peer in microseconds.
     pub delay_max: u64,
     pub verbose: bool,
-}
-
-impl Style {
-    /// What was written together is read together, as far as there is room.
-    pub fn is_prompt(&self) -> bool {
-        self.mischief == 0 && self.buffer_min >= 4_000
-    }
 }
 
 #[derive(Debug)]
@@ -309,6 +337,8 @@ impl Kernel {
             peer_shut: false,
             peer_reset: false,
             wake_at: None,
+            unasked: Unasked::None,
+            asked_left: 0,
         });
         self.links.len() - 1
     }
@@ -316,8 +346,8 @@ impl Kernel {
     // What the proxy calls.
 
     pub fn accept(&mut self) -> io::Result<LinkId> {
-        if !self.backlog.is_empty() && self.is_short() {
-            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        if !self.backlog.is_empty() {
+            self.shortage()?;
         }
         if self.mischief() {
             return Err(ErrorKind::Interrupted.into());
@@ -331,19 +361,19 @@ impl Kernel {
         Ok(link)
     }
 
-    fn is_short(&mut self) -> bool {
-        let short = self.style.shortages > 0 && self.rng.chance(200);
-        if short {
-            self.style.shortages -= 1;
-            self.shortage_at = Some(self.now);
+    /// At times there is no descriptor or memory left.
+    fn shortage(&mut self) -> io::Result<()> {
+        if self.style.shortages == 0 || !self.rng.chance(200) {
+            return Ok(());
         }
-        short
+        self.style.shortages -= 1;
+        self.shortage_at = Some(self.now);
+        let codes = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+        Err(io::Error::from_raw_os_error(codes[self.rng.below(4) as usize]))
     }
 
     pub fn connect(&mut self, site: usize) -> io::Result<LinkId> {
-        if self.is_short() {
-            return Err(io::Error::from_raw_os_error(libc::EMFILE));
-        }
+        self.shortage()?;
         let port = self.ports[site];
         if port == Port::Refuses && self.rng.chance(300) {
             self.trace(format_args!("connect to server {site} refused at once"));
@@ -385,9 +415,7 @@ impl Kernel {
     /// As epoll does: the readiness at hand is reported, then every edge.
     pub fn register(&mut self, link: LinkId, id: Id) -> io::Result<()> {
         assert!(self.links[link].id.is_none(), "a socket is registered once");
-        if self.is_short() {
-            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
-        }
+        self.shortage()?;
         self.links[link].id = Some(id);
         let level = self.level(link);
         self.edge(link, level);
@@ -414,6 +442,7 @@ impl Kernel {
             into[..at_front].copy_from_slice(&front[..at_front]);
             into[at_front..count].copy_from_slice(&back[..count - at_front]);
             it.to_proxy.data.drain(..count);
+            it.note_read(count, count < into.len());
             if count < into.len() {
                 it.armed = true;
             }
@@ -450,6 +479,11 @@ impl Kernel {
         let cut = self.rng.bits();
         let it = &mut self.links[link];
         assert!(!it.proxy_shut, "a write after the end");
+        let probes = from.starts_with(b"GET /healthcheck");
+        assert!(it.unasked != Unasked::Known || probes, "a question to one who answers unasked");
+        if it.unasked != Unasked::None {
+            it.unasked = Unasked::Raced;
+        }
         if it.dead {
             return Err(it.error.take().unwrap_or(ErrorKind::BrokenPipe).into());
         }
@@ -635,6 +669,9 @@ impl Kernel {
             ended: bits.ended || bits.broken,
             broken: bits.broken,
         };
+        if report.readable && it.unasked == Unasked::Sent {
+            it.unasked = Unasked::Known;
+        }
         it.armed &= !report.readable;
         it.end_reported |= report.ended;
         self.trace(format_args!("link {link}: reported {bits:?}"));
@@ -763,6 +800,21 @@ impl Kernel {
             self.edge(link, Bits { readable: true, ..Bits::default() });
         }
         Some(count)
+    }
+
+    /// Writes what nobody asked for; whether anything went out. Not while the proxy says something,
+    /// for then it may be an answer.
+    pub fn peer_speaks_unasked(&mut self, link: LinkId, bytes: &[u8]) -> bool {
+        let it = &self.links[link];
+        let quiet = it.to_peer.data.is_empty() && it.proxy_open && it.unasked == Unasked::None;
+        if !quiet || it.to_proxy.room() == 0 || it.stage != Stage::Established {
+            return false;
+        }
+        let it = &mut self.links[link];
+        (it.unasked, it.asked_left) = (Unasked::Sent, it.to_proxy.data.len());
+        let count = self.peer_write(link, bytes);
+        self.trace(format_args!("link {link}: peer speaks unasked, {count:?} bytes"));
+        count.is_some_and(|count| count > 0)
     }
 
     pub fn peer_room(&self, link: LinkId) -> usize {

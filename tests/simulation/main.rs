@@ -7,9 +7,11 @@
 //! the edges the contract of `net` promises and no more: spurious reports heal lost wake-ups.
 
 mod client;
+mod hostile;
 mod kernel;
 mod net;
 mod oracle;
+mod request;
 mod script;
 mod server;
 mod talker;
@@ -38,6 +40,10 @@ struct Tally {
     redirected: u64,
     /// Bytes that went through pipes.
     piped: u64,
+    /// Malformed requests that were refused, malformed answers, answers nobody asked for.
+    refused: u64,
+    spoilt: u64,
+    unasked: u64,
 }
 
 #[test]
@@ -113,6 +119,9 @@ fn run(seed: u64, verbose: bool, tally: &mut Tally) {
     tally.tunnelled += state.oracle.tunnelled;
     tally.redirected += state.oracle.redirected;
     tally.piped += state.kernel.piped;
+    tally.refused += state.oracle.refused;
+    tally.spoilt += state.oracle.spoilt;
+    tally.unasked += state.oracle.unasked;
     drop(state);
     drop::<loadbalancer::proxy::Proxy<SimNet>>(proxy);
 }

@@ -1,6 +1,7 @@
 //! `Net` and `Socket` over the simulated kernel: every call may first let the world move on.
 
 use super::kernel::Dice;
+use super::kernel::address;
 use super::world::World;
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
@@ -158,8 +159,7 @@ impl Net for SimNet {
 
     fn accept(&mut self, _: &mut SimListener) -> io::Result<(SimSocket, SocketAddr)> {
         let link = self.world.borrow_mut().interleave().accept()?;
-        let peer = SocketAddr::from(([10, 0, 0, (link % 250) as u8], 40_000));
-        Ok((SimSocket { world: Rc::clone(&self.world), link }, peer))
+        Ok((SimSocket { world: Rc::clone(&self.world), link }, address(link)))
     }
 
     fn connect(&mut self, to: SocketAddr) -> io::Result<SimSocket> {

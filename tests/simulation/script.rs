@@ -1,12 +1,12 @@
 //! Draws a run from its seed: configuration, kernel, servers, clients and their requests.
 
-use super::client::{Client, Item, Leave};
+use super::client::{Client, Leave};
 use super::kernel::{Dice, Event, Kernel, Style};
 use super::net::{SimListener, SimNet};
-use super::oracle::{Oracle, Request};
-use super::server::{self, Manner};
+use super::oracle::{Fate, Oracle};
+use super::request::{self, Sender};
+use super::server::Manner;
 use super::talker::{Pace, Talker};
-use super::wire;
 use super::world::World;
 use loadbalancer::balance;
 use loadbalancer::base::rng::Rng;
@@ -55,6 +55,7 @@ pub fn draw(seed: u64, verbose: bool) -> Run {
         queue_micros: config.timeouts.queue.as_micros() as u64,
         keep_alive_micros: config.timeouts.keep_alive.as_micros() as u64,
         in_redirect_mode: mode == Mode::Redirect,
+        trusts_clients: config.trust_forwarded,
         ..Oracle::default()
     };
     let clients = draw_clients(mode, troubled, &manner, &mut kernel, &mut oracle);
@@ -192,9 +193,13 @@ fn draw_clients(
         }
         let requests = kernel.rng.between(1, 5);
         let slow = pace.write_most < 100;
+        let malice = if troubled { [0, 80, 400][kernel.rng.below(3) as usize] } else { 0 };
+        let mut sender = Sender { slow, malice, spoilt: false };
         let mut items = Vec::new();
         for place in 1..=requests {
-            items.push(draw_item(place == requests, slow, troubled, manner, kernel, oracle));
+            let item = request::draw(place == requests, sender, manner, kernel, oracle);
+            sender.spoilt |= oracle.requests[item.request].fate != Fate::Served;
+            items.push(item);
         }
         let total: u64 = items.iter().map(|item| item.bytes.len() as u64).sum();
         let leave = draw_leave(troubled, total, &mut kernel.rng);
@@ -217,116 +222,7 @@ fn draw_leave(troubled: bool, total: u64, rng: &mut Rng) -> Leave {
         6 if troubled => Leave::StopsSending(rng.below(total + 1)),
         7 if troubled => Leave::StopsReading(rng.below(3_000)),
         8 if troubled => Leave::Naps(rng.below(9_000)),
+        9 if troubled => Leave::Dribbles(rng.below(total + 1)),
         _ => Leave::Politely,
     }
-}
-
-/// Draws a request and writes it out.
-fn draw_item(
-    is_last: bool,
-    slow: bool,
-    troubled: bool,
-    manner: &Manner,
-    kernel: &mut Kernel,
-    oracle: &mut Oracle,
-) -> Item {
-    let id = oracle.requests.len();
-    let rng = &mut kernel.rng;
-    let method =
-        ["GET", "GET", "GET", "HEAD", "POST", "POST", "PUT", "PUT", "DELETE", "OPTIONS", "PATCH"]
-            [rng.below(11) as usize];
-    let is_old = rng.chance(120);
-    let keeps_alive = !rng.chance(if is_last { 300 } else { 60 }) && (!is_old || rng.chance(500));
-    let has_body = matches!(method, "POST" | "PUT" | "PATCH") || rng.chance(50);
-    let most = [1, 300, 5_000, manner.body_max][rng.below(4) as usize];
-    let most = if slow { most.min(400) } else { most };
-    let body_bytes = if has_body { rng.below(most) } else { 0 };
-    let chunked = has_body && !is_old && rng.chance(400);
-    let trailer = chunked && rng.chance(300);
-    let expect =
-        has_body && body_bytes > 0 && !is_old && !oracle.in_redirect_mode && rng.chance(250);
-    let upgrade = is_last && !has_body && !is_old && keeps_alive && rng.chance(200);
-    let bad = troubled && rng.chance(40);
-    let bad_body = bad && chunked && body_bytes > 0;
-    let bad_head = bad && !bad_body;
-    let pad_most = if rng.chance(100) && !slow { manner.body_max.min(9_000) } else { 60 };
-    let pad = "q".repeat(rng.below(pad_most) as usize);
-    let target = format!("/r/{id}/{}?q={}", rng.below(9), rng.below(9));
-    let absolute = rng.chance(80);
-    oracle.requests.push(Request {
-        method,
-        target: target.clone(),
-        is_old,
-        keeps_alive,
-        body_bytes,
-        chunked,
-        trailer,
-        expect,
-        upgrade,
-        pad: pad.clone(),
-        bad_head,
-        bad_body,
-        begun_at: None,
-        sent_at: None,
-        deliveries: Vec::new(),
-        cut: false,
-        hung: false,
-        silent: false,
-        aborted: false,
-    });
-    let meant = &oracle.requests[id];
-    let head = head_text(meant, id, absolute, rng);
-    let mut bytes = head.into_bytes();
-    let head_bytes = bytes.len();
-    let content = wire::bytes(2 * id as u64, body_bytes);
-    if chunked {
-        server::chunk(&content, trailer, kernel, &mut bytes);
-        if bad_body {
-            bytes.truncate(head_bytes);
-            bytes.extend_from_slice(b"zz\r\n");
-        }
-    } else {
-        bytes.extend(content);
-    }
-    Item { request: id, bytes, head_bytes, expects: expect }
-}
-
-fn head_text(meant: &Request, id: usize, absolute: bool, rng: &mut Rng) -> String {
-    let version = if meant.is_old { "1.0" } else { "1.1" };
-    let authority = if absolute { "http://there:80" } else { "" };
-    let mut head = format!("{} {authority}{} HTTP/{version}\r\n", meant.method, meant.target);
-    if !meant.is_old || rng.chance(500) {
-        head += "Host: here\r\n";
-    }
-    if meant.bad_head {
-        head += ["Host: twice\r\nHost: thrice\r\n", "Content-Length: 1\r\nContent-Length: 2\r\n"]
-            [rng.below(2) as usize];
-    }
-    head += &format!("X-Req: {id}\r\nX-Pad: {}\r\n", meant.pad);
-    if rng.chance(200) {
-        head += "TE: trailers\r\nProxy-Connection: x\r\nKeep-Alive: 5\r\n";
-    }
-    head += match (meant.upgrade, meant.keeps_alive, meant.is_old) {
-        (true, _, _) => "Connection: Upgrade\r\nUpgrade: sim\r\n",
-        // A list of further fields would take the trailers away.
-        (_, false, false) if meant.trailer => "Connection: close\r\n",
-        (_, true, false) if meant.trailer => "",
-        (_, false, false) => "Connection: close, X-Hop\r\nX-Hop: 1\r\n",
-        (_, false, true) => "",
-        (_, true, true) => "Connection: Keep-Alive\r\n",
-        (_, true, false) => ["", "Connection: x-hop\r\nX-Hop: 1\r\n"][rng.below(2) as usize],
-    };
-    if meant.expect {
-        head += "Expect: 100-continue\r\n";
-    }
-    let names_length = meant.body_bytes > 0 || meant.method == "POST";
-    match (meant.chunked, meant.trailer) {
-        (true, true) => head += "Transfer-Encoding: chunked\r\nTrailer: T\r\n",
-        (true, false) => head += "Transfer-Encoding: chunked\r\n",
-        (false, _) if names_length && !meant.bad_head => {
-            head += &format!("Content-Length: {}\r\n", meant.body_bytes);
-        }
-        (false, _) => {}
-    }
-    head + "\r\n"
 }

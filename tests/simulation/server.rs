@@ -1,7 +1,8 @@
 //! Scripted servers: what one connection of theirs receives, checks and answers.
 
+use super::hostile;
 use super::kernel::{Dice, Heard, Kernel, LinkId};
-use super::oracle::{Answer, Oracle};
+use super::oracle::{Answer, Fate, Oracle, Request};
 use super::talker::{Pace, Talker};
 use super::wire::{self, Body};
 use loadbalancer::base::rng::Rng;
@@ -37,6 +38,8 @@ enum Phase {
     Head,
     /// The request's body is coming; perhaps the answer is going.
     Exchange,
+    /// It has said what nobody asked for: the balancer must not use this connection any more.
+    Spoilt,
     Hung,
     Over,
 }
@@ -58,9 +61,6 @@ pub struct ServerConn {
     body_seen: u64,
     trailers: Vec<String>,
     answer: Option<usize>,
-    /// Where in `out` bytes begin that belong to no answer. They go together with its last byte:
-    /// if they came later, nobody could tell them from the next answer.
-    leftover_from: Option<usize>,
     out: Vec<u8>,
     out_at: usize,
     cut: Option<Cut>,
@@ -73,6 +73,8 @@ pub struct ServerConn {
     talker: Option<Talker>,
     served: u32,
     idle_close_at: Option<u64>,
+    /// Then it does not close but speaks.
+    speaks: bool,
 }
 
 impl ServerConn {
@@ -100,7 +102,6 @@ impl ServerConn {
             body_seen: 0,
             trailers: Vec::new(),
             answer: None,
-            leftover_from: None,
             out: Vec::new(),
             out_at: 0,
             cut: None,
@@ -111,9 +112,12 @@ impl ServerConn {
             talker,
             served: 0,
             idle_close_at: None,
+            speaks: false,
         };
         if kernel.rng.chance(manner.faults / 4) {
             conn.fail_nameless(kernel, oracle);
+        } else if kernel.rng.chance(manner.faults / 8) && !manner.tcp {
+            conn.speak_unasked(kernel, oracle);
         }
         conn
     }
@@ -148,6 +152,7 @@ impl ServerConn {
         match self.phase {
             Phase::Over => return,
             Phase::Hung => return self.sulk(kernel),
+            Phase::Spoilt => return self.hear_in_vain(kernel, oracle),
             Phase::Head | Phase::Exchange => {}
         }
         if let Some(talker) = &mut self.talker {
@@ -183,8 +188,47 @@ impl ServerConn {
         }
     }
 
+    /// Says what nobody asked for. Whoever has not asked by then must not any more.
+    fn speak_unasked(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        let bytes = hostile::unasked(oracle.answers.len(), &mut kernel.rng);
+        if !kernel.peer_speaks_unasked(self.link, &bytes) {
+            return;
+        }
+        let unasked = Some(self.link);
+        oracle.answers.push(Answer { unasked, early: true, cut: true, ..Answer::default() });
+        oracle.unasked += 1;
+        oracle.cut(None, kernel.now);
+        self.phase = Phase::Spoilt;
+        self.input.clear();
+    }
+
+    /// A request that could not know is read, perhaps, and left without an answer.
+    fn hear_in_vain(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        loop {
+            match kernel.peer_read(self.link, 100_000) {
+                Heard::Data(data) => self.input.extend(data),
+                Heard::Nothing => return,
+                Heard::End | Heard::Reset => {
+                    self.phase = Phase::Over;
+                    return kernel.peer_close(self.link);
+                }
+            }
+            self.note_delivery(oracle);
+            let Some((head, _)) = wire::head(&self.input, &mut self.seen) else { continue };
+            if head.first[1] != "/healthcheck" {
+                self.request = Some(oracle.check_request(&head, self.number));
+            }
+            oracle.cut(None, kernel.now);
+            oracle.nameless_hang_at = Some(kernel.now);
+            let cut = [Cut::Close(0), Cut::Reset(0), Cut::Hang(0)][kernel.rng.below(3) as usize];
+            self.answer = None;
+            return self.cut_off(cut, kernel, oracle);
+        }
+    }
+
     fn plan_wake(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
-        if self.phase == Phase::Over || self.phase == Phase::Hung || self.talker.is_some() {
+        let lives = matches!(self.phase, Phase::Head | Phase::Exchange);
+        if !lives || self.talker.is_some() {
             return;
         }
         let mut at = u64::MAX;
@@ -196,6 +240,11 @@ impl ServerConn {
         }
         let is_idle = self.phase == Phase::Head && self.input.is_empty();
         if let Some(close_at) = self.idle_close_at.filter(|_| is_idle) {
+            let speaks = close_at <= kernel.now && self.speaks;
+            if speaks && !kernel.peer_hears(self.link) {
+                self.idle_close_at = None;
+                return self.speak_unasked(kernel, oracle);
+            }
             if close_at <= kernel.now && !kernel.peer_hears(self.link) {
                 kernel.trace(format_args!("conn {} closes idle", self.number));
                 if self.manner.faults > 0 {
@@ -275,11 +324,6 @@ impl ServerConn {
         let Some(request) = self.request else { return };
         let mut content = Vec::new();
         let meant = &oracle.requests[request];
-        if meant.bad_body {
-            // Where it goes wrong is the balancer's to find; nothing complete may come of it.
-            self.input.clear();
-            return;
-        }
         self.body.take(&mut self.input, &mut content, &mut self.trailers);
         wire::compare(2 * request as u64, self.body_seen, &content, "request body");
         self.body_seen += content.len() as u64;
@@ -288,8 +332,10 @@ impl ServerConn {
             return self.cut_off(Cut::Reset(0), kernel, oracle);
         }
         if self.body == Body::Done {
+            assert!(meant.fate != Fate::Broken, "request {request} cannot be complete");
             assert_eq!(self.body_seen, meant.body_bytes, "request {request} is too short");
-            assert_eq!(!self.trailers.is_empty(), meant.trailer, "trailers of request {request}");
+            let trailers: &[&str] = if meant.trailer { &["t: v"] } else { &[] };
+            assert_eq!(self.trailers, trailers, "trailers of request {request}");
             // Behind an early answer the next request may come at once, else only a tunnel's bytes.
             let early = self.answer.is_some_and(|answer| oracle.answers[answer].early);
             let idle = self.input.is_empty() || self.tunnels || early;
@@ -302,13 +348,17 @@ impl ServerConn {
 
     fn answer_probe(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
         let fault = kernel.rng.chance(self.manner.faults);
-        let status = if fault && kernel.rng.chance(500) { 500 } else { 200 };
+        let kind = if fault { kernel.rng.below(3) } else { 3 };
+        let status = if kind == 0 { 500 } else { 200 };
         let body = format!("{}\n{}\n", kernel.rng.below(5), kernel.rng.below(100));
         let length = body.len();
-        self.leftover_from = None;
-        self.out = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}").into();
+        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n");
+        self.out = (head + &body).into();
+        if kind == 1 {
+            self.out = hostile::answer(0, true, false, &mut kernel.rng);
+        }
         self.out_at = 0;
-        self.cut = (fault && status == 200).then_some(Cut::Hang(0));
+        self.cut = (kind == 2).then_some(Cut::Hang(0));
         if fault {
             oracle.fault_at = Some(kernel.now);
         }
@@ -319,12 +369,64 @@ impl ServerConn {
         self.answer = Some(usize::MAX);
     }
 
-    /// Writes the answer to the request at hand.
+    /// Writes the answer to the request at hand, right or wrong.
     fn compose(&mut self, kernel: &mut Kernel, oracle: &mut Oracle, early: bool) {
         let Some(request) = self.request else { return };
         let number = oracle.answers.len();
         let meant = &oracle.requests[request];
-        let rng = &mut kernel.rng;
+        let mut out = std::mem::take(&mut self.out);
+        out.drain(..self.out_at);
+        self.out_at = 0;
+        let start = out.len();
+        out.extend(hints(number, meant.is_old, &mut kernel.rng).into_bytes());
+        let hinted = out.len();
+        let answer = if kernel.rng.chance(self.manner.faults / 4) {
+            let (slow, upgrades) = (self.is_slow(), meant.upgrade);
+            out.extend(hostile::answer(number, slow, upgrades, &mut kernel.rng));
+            self.end_anyhow(out.len(), kernel);
+            Answer { spoilt: true, cut: true, ..Answer::default() }
+        } else {
+            let drawn = self.draw_answer(number, meant, &mut kernel.rng);
+            out.extend(drawn.head().into_bytes());
+            let cut = self.write_content(&drawn, &mut out, kernel);
+            if !cut {
+                self.cut = self.draw_cut(kernel, start, hinted, out.len());
+            }
+            if let (true, Some(Cut::Close(at))) = (self.until_close, self.cut) {
+                // An early end would be a right one.
+                self.cut = Some(Cut::Reset(at));
+            }
+            let Drawn { status, pad, .. } = drawn;
+            let trailer = drawn.trailer && !drawn.lists;
+            let bytes = if drawn.bodiless { 0 } else { drawn.bytes };
+            Answer { status, bytes, trailer, pad, cut, ..Answer::default() }
+        };
+        if answer.cut {
+            oracle.cut(Some(request), kernel.now);
+            oracle.spoilt += 1;
+        }
+        kernel.trace(format_args!(
+            "conn {} composes answer {number} to {request}, early: {early}, {:?}, {answer:?}",
+            self.number, self.cut
+        ));
+        oracle.answers.push(Answer { request, early, ..answer });
+        self.out = out;
+        self.write_at = kernel.now + kernel.delay();
+        self.answer = Some(number);
+    }
+
+    fn is_slow(&self) -> bool {
+        self.pace.write_most < 100
+    }
+
+    /// Behind an answer that is wrong the server may do anything, nothing among it.
+    fn end_anyhow(&mut self, at: usize, kernel: &mut Kernel) {
+        (self.tunnels, self.until_close, self.closes) = (false, false, kernel.rng.chance(500));
+        self.cut = [None, Some(Cut::Close(at)), Some(Cut::Reset(at)), Some(Cut::Hang(at))]
+            [kernel.rng.below(4) as usize];
+    }
+
+    fn draw_answer(&mut self, number: usize, meant: &Request, rng: &mut Rng) -> Drawn {
         let switches = meant.upgrade && rng.chance(700);
         let is_head = meant.method == "HEAD";
         let status = match rng.below(12) {
@@ -337,57 +439,56 @@ impl ServerConn {
         };
         let bodiless = is_head || matches!(status, 101 | 204 | 304);
         let most = [1, 200, 3_000, self.manner.body_max][rng.below(4) as usize];
-        let most = if self.pace.write_most < 100 { most.min(400) } else { most };
+        let most = if self.is_slow() { most.min(400) } else { most };
         let bytes = if matches!(status, 101 | 204 | 304) { 0 } else { rng.below(most) };
         let pad_most = if rng.chance(100) { self.manner.body_max.min(6_000) } else { 60 };
         let pad = "p".repeat(rng.below(pad_most) as usize);
         let framing = if bodiless { 0 } else { rng.below(3) };
-        let trailer = framing == 1 && rng.chance(300);
+        self.tunnels = switches;
         self.until_close = framing == 2;
         self.closes = framing == 2 || rng.chance(250);
-        let mut head = hints(number, meant.is_old, rng);
-        let hinted = head.len();
-        let version = if framing == 2 && rng.chance(300) { "1.0" } else { "1.1" };
-        let closes = self.closes;
-        let drawn =
-            Drawn { number, status, framing, bytes, trailer, switches, closes, version, pad: &pad };
-        head += &drawn.head();
-        let mut out = std::mem::take(&mut self.out);
-        out.drain(..self.out_at);
-        self.out_at = 0;
-        let answer_start = out.len();
-        out.extend_from_slice(head.as_bytes());
-        if !bodiless {
-            let content = wire::bytes(2 * number as u64 + 1, bytes);
-            if framing == 1 {
-                chunk(&content, trailer, kernel, &mut out);
-            } else {
-                out.extend(content);
+        Drawn {
+            number,
+            status,
+            framing,
+            bytes,
+            bodiless,
+            trailer: framing == 1 && rng.chance(300),
+            lists: rng.chance(300),
+            switches,
+            closes: self.closes,
+            version: if framing == 2 && rng.chance(300) { "1.0" } else { "1.1" },
+            pad,
+        }
+    }
+
+    /// The body, at times not as the head announces it; whether it can never be complete.
+    fn write_content(&mut self, drawn: &Drawn, out: &mut Vec<u8>, kernel: &mut Kernel) -> bool {
+        if drawn.bodiless {
+            return false;
+        }
+        let content = wire::bytes(2 * drawn.number as u64 + 1, drawn.bytes);
+        let lies = kernel.rng.chance(self.manner.faults / 4);
+        let right = kernel.rng.below(drawn.bytes.max(1)) as usize;
+        match drawn.framing {
+            0 if lies && drawn.bytes > 0 => {
+                out.extend(&content[..right]);
+                let at = out.len();
+                self.cut = Some(
+                    [Cut::Close(at), Cut::Reset(at), Cut::Hang(at)][kernel.rng.below(3) as usize],
+                );
+                return true;
             }
+            1 if lies => {
+                chunk(&content[..right], None, kernel, out);
+                out.extend(hostile::chunks(&mut kernel.rng));
+                self.end_anyhow(out.len(), kernel);
+                return true;
+            }
+            1 => chunk(&content, Some(drawn.trailer), kernel, out),
+            _ => out.extend(content),
         }
-        let bytes = if bodiless { 0 } else { bytes };
-        self.cut = self.draw_cut(kernel, answer_start, answer_start + hinted, out.len());
-        if let (2, Some(Cut::Close(at))) = (framing, self.cut) {
-            // An early end would be a right one.
-            self.cut = Some(Cut::Reset(at));
-        }
-        let leftover = self.cut.is_none() && kernel.rng.chance(self.manner.faults / 5);
-        self.leftover_from = None;
-        if leftover && framing != 2 && !switches && kernel.style.is_prompt() {
-            // Bytes nobody asked for: they are nobody's answer.
-            self.leftover_from = Some(out.len());
-            out.extend_from_slice(b"HTTP/1.1 200 OK\r\nX-Ans: 0\r\nContent-Length: 0\r\n\r\n");
-        }
-        self.out = out;
-        self.write_at = kernel.now + kernel.delay();
-        self.answer = Some(number);
-        self.tunnels = switches;
-        oracle.answers.push(Answer { request, status, bytes, trailer, pad, early, cut: false });
-        kernel.trace(format_args!(
-            "conn {} composes answer {number} to {request}: {status}, {bytes} bytes, framing \
-             {framing}, early {early}, {:?}",
-            self.number, self.cut
-        ));
+        false
     }
 
     fn draw_cut(
@@ -416,11 +517,7 @@ impl ServerConn {
             None => self.out.len(),
         };
         let most = 1 + kernel.rng.below(self.pace.write_most) as usize;
-        let mut end = limit.min(self.out_at + most);
-        if let Some(from) = self.leftover_from.filter(|&from| end >= from) {
-            let fits = kernel.peer_room(self.link) >= limit - self.out_at;
-            end = if fits { limit } else { (from - 1).max(self.out_at) };
-        }
+        let end = limit.min(self.out_at + most);
         if end > self.out_at {
             let Some(count) = kernel.peer_write(self.link, &self.out[self.out_at..end]) else {
                 self.phase = Phase::Over;
@@ -486,11 +583,20 @@ impl ServerConn {
         self.out.clear();
         self.out_at = 0;
         self.phase = Phase::Head;
+        let ended = self.input.is_empty() && !self.until_close;
+        if ended && kernel.rng.chance(self.manner.faults / 5) {
+            // Behind the answer: to be read together with it, perhaps.
+            self.speak_unasked(kernel, oracle);
+        }
         if self.closes {
             self.phase = Phase::Over;
             return kernel.peer_close(self.link);
         }
-        if kernel.rng.chance(self.manner.closes_idle) {
+        if self.phase == Phase::Spoilt {
+            return;
+        }
+        self.speaks = kernel.rng.chance(self.manner.faults / 4);
+        if self.speaks || kernel.rng.chance(self.manner.closes_idle) {
             self.idle_close_at = Some(kernel.now + kernel.delay());
         }
         kernel.wake_at(self.link, kernel.now + 1);
@@ -500,55 +606,66 @@ impl ServerConn {
     }
 }
 
-/// Chunks of all sizes, extensions now and then, perhaps a trailer field.
-pub fn chunk(content: &[u8], trailer: bool, kernel: &mut Kernel, out: &mut Vec<u8>) {
+/// Chunks of all sizes, extensions now and then; then the end, perhaps with a trailer field.
+pub fn chunk(content: &[u8], trailer: Option<bool>, kernel: &mut Kernel, out: &mut Vec<u8>) {
     let mut rest = content;
     while !rest.is_empty() {
         let most = if kernel.rng.chance(300) { 20 } else { 9_000 };
         let count = (1 + kernel.rng.below(most) as usize).min(rest.len());
-        let extension = if kernel.rng.chance(100) { ";x=\"y\"" } else { "" };
-        out.extend_from_slice(format!("{count:x}{extension}\r\n").as_bytes());
+        let extension = [";x=\"y\"", ";x", " ; a=b;c", "", "", "", "", "", "", ""]
+            [kernel.rng.below(10) as usize];
+        let zeros = if kernel.rng.chance(50) { "000" } else { "" };
+        out.extend_from_slice(format!("{zeros}{count:x}{extension}\r\n").as_bytes());
         out.extend_from_slice(&rest[..count]);
         out.extend_from_slice(b"\r\n");
         rest = &rest[count..];
     }
-    out.extend_from_slice(if trailer { b"0\r\nT: v\r\n\r\n" } else { b"0\r\n\r\n" });
+    match trailer {
+        None => {}
+        Some(false) => out.extend_from_slice(b"0\r\n\r\n"),
+        Some(true) => out.extend_from_slice(b"0\r\nT: v\r\n\r\n"),
+    }
 }
 
 /// Interim answers, perhaps several.
 fn hints(number: usize, is_old: bool, rng: &mut Rng) -> String {
+    const LINES: [&str; 4] = ["103 Early Hints", "103 ", "100 Continue", "199 Odd"];
     let mut head = String::new();
-    for _ in 0..rng.below(3) {
+    let most = if rng.chance(50) { 12 } else { 3 };
+    for _ in 0..rng.below(most) {
         if !is_old && rng.chance(400) || rng.chance(50) {
-            head += &format!("HTTP/1.1 103 Early Hints\r\nX-Ans: {number}\r\n\r\n");
+            let line = LINES[rng.below(4) as usize];
+            head += &format!("HTTP/1.1 {line}\r\nX-Ans: {number}\r\n\r\n");
         }
     }
     head
 }
 
 /// What was drawn for a final answer.
-struct Drawn<'a> {
+struct Drawn {
     number: usize,
     status: u16,
     framing: u64,
     bytes: u64,
+    bodiless: bool,
     trailer: bool,
+    /// `Connection` names another field, perhaps one of the trailers: so these go no further.
+    lists: bool,
     switches: bool,
     closes: bool,
-    version: &'a str,
-    pad: &'a str,
+    version: &'static str,
+    pad: String,
 }
 
-impl Drawn<'_> {
+impl Drawn {
     fn head(&self) -> String {
         let Drawn { number, status, bytes, version, pad, .. } = self;
         let mut head = format!("HTTP/{version} {status} Reason here\r\nX-Ans: {number}\r\n");
         head += &format!("X-Answer-Pad: {pad}\r\nKeep-Alive: timeout=5\r\n");
         head += match (self.switches, self.closes) {
             (true, _) => "Connection: Upgrade\r\nUpgrade: sim\r\n",
-            // A list of further fields would take the trailers away.
-            (false, true) if self.trailer => "Connection: close\r\n",
-            (false, false) if self.trailer => "",
+            (false, true) if !self.lists => "Connection: close\r\n",
+            (false, false) if !self.lists => "",
             (false, true) => "Connection: X-Hop, close\r\nX-Hop: 1\r\n",
             (false, false) => "Connection: x-hop\r\nX-Hop: 1\r\n",
         };

@@ -5,9 +5,6 @@ use super::kernel::{Dice, Heard, Kernel, LinkId};
 use super::oracle::Oracle;
 use super::wire;
 
-/// Streams of tunnel sides lie apart from those of bodies.
-const STREAMS: u64 = 1 << 32;
-
 /// Steps a peer may take how large and how often.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
@@ -137,7 +134,7 @@ impl Talker {
             }
         }
         if let (Some(other), false) = (self.other, data.is_empty()) {
-            wire::compare(STREAMS + other as u64, self.got, data, "tunnel");
+            wire::compare(wire::TUNNELS + other as u64, self.got, data, "tunnel");
             self.got += data.len() as u64;
         }
     }
@@ -197,7 +194,7 @@ impl Talker {
         let room = (kernel.peer_room(link) as u64).min(most);
         let tag = std::mem::take(&mut self.tag);
         let end = (self.sent + room).min(limit);
-        let stream = STREAMS + self.side as u64;
+        let stream = wire::TUNNELS + self.side as u64;
         let body = (self.sent..end).map(|at| wire::byte(stream, at));
         let bytes: Vec<u8> = tag.iter().copied().chain(body).collect();
         if !bytes.is_empty() {

@@ -40,7 +40,9 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrive(client) => self.clients[client].arrive(&mut self.kernel),
+            Event::Arrive(client) => {
+                self.clients[client].arrive(&mut self.kernel, &mut self.oracle);
+            }
             Event::Wake(link) => match self.kernel.links[link].peer {
                 Peer::Nobody => {}
                 Peer::Client(client) => {

@@ -1,0 +1,220 @@
+//! Draws requests and writes them out: right ones in all their variety, and those that hostile
+//! clients send.
+
+use super::client::Item;
+use super::hostile;
+use super::kernel::{Dice, Kernel};
+use super::oracle::{Fate, Oracle, Request};
+use super::server::{self, Manner};
+use super::wire;
+use loadbalancer::base::rng::Rng;
+
+/// Who sends it, as far as that matters.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender {
+    /// Bytes go a few at a time: nothing long.
+    pub slow: bool,
+    /// Spoils requests, in permille.
+    pub malice: u64,
+    /// It spoilt one already: whatever follows on this connection is nobody's request.
+    pub spoilt: bool,
+}
+
+/// Draws a request and writes it out.
+pub fn draw(
+    is_last: bool,
+    sender: Sender,
+    manner: &Manner,
+    kernel: &mut Kernel,
+    oracle: &mut Oracle,
+) -> Item {
+    let id = oracle.requests.len();
+    if kernel.rng.chance(sender.malice / 2) {
+        let (bytes, statuses) = hostile::request(id, sender.slow, &mut kernel.rng);
+        let fate = Fate::Refused(statuses);
+        let method = "POST";
+        oracle.requests.push(Request { method, fate, behind: sender.spoilt, ..Request::default() });
+        return Item { request: id, head_bytes: bytes.len(), bytes, expects: false };
+    }
+    let mut meant = draw_intent(is_last, sender, manner, oracle.in_redirect_mode, &mut kernel.rng);
+    meant.target = format!("/r/{id}/{}?q={}", kernel.rng.below(9), kernel.rng.below(9));
+    let sends_trailer = meant.trailer;
+    let mut bytes = head(&mut meant, id, &mut kernel.rng).into_bytes();
+    let head_bytes = bytes.len();
+    let content = wire::bytes(2 * id as u64, meant.body_bytes);
+    if meant.fate == Fate::Broken {
+        let right = kernel.rng.below(meant.body_bytes + 1) as usize;
+        server::chunk(&content[..right], None, kernel, &mut bytes);
+        bytes.extend(hostile::chunks(&mut kernel.rng));
+    } else if meant.chunked {
+        server::chunk(&content, Some(sends_trailer), kernel, &mut bytes);
+    } else {
+        bytes.extend(content);
+    }
+    let expects = meant.expect;
+    oracle.requests.push(meant);
+    Item { request: id, bytes, head_bytes, expects }
+}
+
+fn draw_intent(
+    is_last: bool,
+    sender: Sender,
+    manner: &Manner,
+    in_redirect_mode: bool,
+    rng: &mut Rng,
+) -> Request {
+    const METHODS: [&str; 13] = [
+        "GET", "GET", "GET", "HEAD", "POST", "POST", "PUT", "PUT", "DELETE", "OPTIONS", "PATCH",
+        "M-SEARCH", "get",
+    ];
+    let method = METHODS[rng.below(METHODS.len() as u64) as usize];
+    let is_old = rng.chance(120);
+    let keeps_alive = !rng.chance(if is_last { 300 } else { 60 }) && (!is_old || rng.chance(500));
+    let has_body = matches!(method, "POST" | "PUT" | "PATCH") || rng.chance(50);
+    let most = [1, 300, 5_000, manner.body_max][rng.below(4) as usize];
+    let most = if sender.slow { most.min(400) } else { most };
+    let body_bytes = if has_body { rng.below(most) } else { 0 };
+    let chunked = has_body && !is_old && rng.chance(400);
+    let expect = has_body && body_bytes > 0 && !is_old && !in_redirect_mode && rng.chance(250);
+    let upgrade = is_last && !has_body && !is_old && keeps_alive && rng.chance(200);
+    let broken = chunked && rng.chance(sender.malice * 2);
+    let long = rng.chance(100) && !sender.slow;
+    let pad_most = if long { manner.body_max.min(9_000) } else { 60 };
+    Request {
+        method,
+        fate: if broken { Fate::Broken } else { Fate::Served },
+        behind: sender.spoilt,
+        is_old,
+        keeps_alive,
+        body_bytes,
+        chunked,
+        trailer: chunked && rng.chance(300),
+        expect,
+        upgrade,
+        authority: (!is_old || rng.chance(500)).then(|| "here".to_string()),
+        is_absolute: rng.chance(80),
+        pad: "q".repeat(rng.below(pad_most) as usize),
+        ..Request::default()
+    }
+}
+
+/// The field lines of a request, and those among them that its server must see.
+struct Lines<'a> {
+    text: Vec<String>,
+    seen: Vec<(String, String)>,
+    rng: &'a mut Rng,
+}
+
+impl Lines<'_> {
+    /// A line as odd as is allowed; one that is for the next hop only is not to be seen.
+    fn add(&mut self, name: &str, value: &str, is_seen: bool) {
+        let written = match self.rng.below(6) {
+            0 => name.to_ascii_lowercase(),
+            1 => name.to_ascii_uppercase(),
+            _ => name.to_string(),
+        };
+        let space = ["", " ", " ", " ", "\t ", "    "][self.rng.below(6) as usize];
+        let end = ["", "", "", " ", "\t"][self.rng.below(5) as usize];
+        self.text.push(format!("{written}:{space}{value}{end}\r\n"));
+        if is_seen {
+            let value = value.bytes().map(char::from).collect();
+            self.seen.push((name.to_ascii_lowercase(), value));
+        }
+    }
+}
+
+fn head(meant: &mut Request, id: usize, rng: &mut Rng) -> String {
+    let version = if meant.is_old { "1.0" } else { "1.1" };
+    let origin = if meant.is_absolute { "http://there:80" } else { "" };
+    // Empty lines before a request are to be ignored (RFC 9112 §2.2).
+    let lead = if rng.chance(50) { "\r\n" } else { "" };
+    let first = format!("{lead}{} {origin}{} HTTP/{version}\r\n", meant.method, meant.target);
+    let mut lines = Lines { text: Vec::new(), seen: Vec::new(), rng };
+    if let Some(host) = &meant.authority {
+        lines.add("Host", host, !meant.is_absolute);
+    }
+    if meant.is_absolute {
+        meant.authority = Some("there:80".to_string());
+        lines.seen.push(("host".to_string(), "there:80".to_string()));
+    }
+    let sends_trailer = meant.trailer;
+    add_connection(meant, &mut lines);
+    add_others(meant, id, &mut lines);
+    if meant.expect {
+        lines.add("Expect", "100-continue", true);
+    }
+    let names_length = meant.body_bytes > 0 || meant.method == "POST";
+    if meant.chunked {
+        let coding = ["chunked", "chunked", "Chunked", ", chunked ,"][lines.rng.below(4) as usize];
+        lines.add("Transfer-Encoding", coding, false);
+        lines.seen.push(("transfer-encoding".to_string(), "chunked".to_string()));
+    } else if names_length {
+        lines.add("Content-Length", &meant.body_bytes.to_string(), true);
+    }
+    if sends_trailer {
+        lines.add("Trailer", "T", true);
+    }
+    let Lines { text, seen, .. } = lines;
+    meant.seen = seen;
+    first + &text.concat() + "\r\n"
+}
+
+/// `Connection` in one line or two, with what it takes away and what it cannot.
+fn add_connection(meant: &mut Request, lines: &mut Lines<'_>) {
+    let mut options = Vec::new();
+    match (meant.upgrade, meant.keeps_alive, meant.is_old) {
+        (true, _, _) => {
+            options.push("Upgrade");
+            lines.add("Upgrade", "sim", false);
+        }
+        (_, false, false) => options.push("close"),
+        (_, true, true) => options.push("Keep-Alive"),
+        (_, false, true) | (_, true, false) => {}
+    }
+    if lines.rng.chance(300) {
+        options.push(["X-Hop", "x-hop", ",X-HOP, "][lines.rng.below(3) as usize]);
+        lines.add("X-Hop", "1", false);
+    }
+    if lines.rng.chance(100) {
+        // They carry routing and framing: listing them changes nothing.
+        options.push(["Host", "Content-Length", "transfer-encoding"][lines.rng.below(3) as usize]);
+    }
+    // What else is listed may be among the trailers, so these go no further.
+    meant.trailer &= options.iter().all(|it| ["close", "Keep-Alive", "Upgrade"].contains(it));
+    if lines.rng.chance(200) {
+        lines.add("TE", "trailers", false);
+        lines.add("Proxy-Connection", "x", false);
+        lines.add("Keep-Alive", "5", false);
+    }
+    if options.len() > 1 && lines.rng.chance(500) {
+        lines.add("Connection", &options.split_off(1).join(", "), false);
+    }
+    if !options.is_empty() {
+        lines.add("Connection", &options.join(","), false);
+    }
+}
+
+fn add_others(meant: &mut Request, id: usize, lines: &mut Lines<'_>) {
+    lines.add("X-Req", &id.to_string(), true);
+    lines.add("X-Pad", &meant.pad, true);
+    if lines.rng.chance(100) {
+        lines.add("Cookie", "a=\u{e4}", true);
+        lines.add("Cookie", "", true);
+        lines.add("Via", "1.0 before", true);
+        lines.add("Range", "bytes=0-1", true);
+    }
+    if lines.rng.chance(100) {
+        for (name, value) in FORGED {
+            lines.add(name, value, false);
+        }
+        meant.forges = true;
+    }
+}
+
+/// What a client says about itself: believed when clients are trusted.
+pub const FORGED: [(&str, &str); 4] = [
+    ("X-Forwarded-For", "6.6.6.6"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Host", "elsewhere"),
+    ("X-Forwarded-For", "7.7.7.7"),
+];
