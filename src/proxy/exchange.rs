@@ -175,6 +175,7 @@ impl<S: Socket> Exchange<'_, S> {
                 return Ok(moved);
             }
             moved = true;
+            self.hear_unasked()?;
         }
         moved |= self.send_request()?;
         if !self.pair.response.is(Phase::Done) {
@@ -306,6 +307,16 @@ impl<S: Socket> Exchange<'_, S> {
             }
             Err(error) => Err(Trouble::ConnectFailed(error.kind())),
         }
+    }
+
+    /// Who speaks HTTP before it was asked anything, or has ended by then, is not asked: what it
+    /// says is no answer to this request.
+    fn hear_unasked(&mut self) -> Result<(), Trouble> {
+        if self.pair.response == Half::Head {
+            self.upstream.conn.fill(self.pool);
+            self.send_response()?;
+        }
+        Ok(())
     }
 
     /// Client → server, as far as it goes.
