@@ -7,34 +7,10 @@ mod common;
 use common::{Backend, Balancer, wait_until};
 use std::time::Duration;
 
-/// How often the process went to sleep so far, and whether it sleeps now.
-fn sleeps(balancer: &Balancer) -> (u64, bool) {
-    let path = format!("/proc/{}/status", balancer.id());
-    let status = std::fs::read_to_string(path).expect("the status of a live process");
-    let value = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
-    };
-    let count = value("voluntary_ctxt_switches:").parse().expect("a number");
-    (count, value("State:").starts_with('S'))
-}
-
-/// Waits until the process sleeps through a pause of this length.
-fn comes_to_rest(balancer: &Balancer, pause: Duration) {
-    let mut before = sleeps(balancer);
-    wait_until("the process to rest", || {
-        std::thread::sleep(pause);
-        let now = sleeps(balancer);
-        let rests = now == before && now.1;
-        before = now;
-        rests
-    });
-}
-
 /// Fails if the process wakes again and again. Once it may: for the timer of a wait that is over,
 /// which is not moved when the wait ends.
 fn sleeps_on(balancer: &Balancer) {
-    comes_to_rest(balancer, Duration::from_secs(1));
+    balancer.comes_to_rest(Duration::from_secs(1));
 }
 
 #[test]
@@ -81,7 +57,7 @@ fn a_client_that_does_not_read_does_not_keep_it_busy() {
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     client.head().expect("a head");
     // The kernel may still report what little room it finds: rest is all there is to ask for.
-    comes_to_rest(&balancer, Duration::from_millis(100));
+    balancer.comes_to_rest(Duration::from_millis(100));
 }
 
 #[test]

@@ -11,13 +11,16 @@ pub struct Admission {
     queue: VecDeque<ClientKey>,
     /// Clients in the queue that still wait; the others left it in their own way.
     waiting: usize,
+    /// The first of the queue could not be served though it had a slot: it waits for the end of a
+    /// pair, and the others behind it.
+    blocked: bool,
 }
 
 impl Admission {
     /// No slot used, nobody waiting. `slots_max` is at least 1.
     pub fn new(slots_max: usize) -> Admission {
         assert!(slots_max > 0, "with no slot nobody would ever be served");
-        Admission { slots_max, used: 0, queue: VecDeque::new(), waiting: 0 }
+        Admission { slots_max, used: 0, queue: VecDeque::new(), waiting: 0, blocked: false }
     }
 
     /// Takes a slot if one is free and nobody came before.
@@ -43,6 +46,7 @@ impl Admission {
         self.release();
         self.queue.push_front(client);
         self.waiting += 1;
+        self.blocked = true;
     }
 
     /// A waiting client left: time-out, or gone.
@@ -64,6 +68,7 @@ impl Admission {
             if is_waiting(client) {
                 self.waiting -= 1;
                 self.used += 1;
+                self.blocked = false;
                 return Some(client);
             }
         }
@@ -78,6 +83,11 @@ impl Admission {
     /// Clients waiting.
     pub fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Whether somebody waits with reason: for a slot, or for the end of a pair.
+    pub fn waits_with_reason(&self) -> bool {
+        self.waiting == 0 || self.used == self.slots_max || (self.blocked && self.used > 0)
     }
 
     /// The cap N.

@@ -311,8 +311,8 @@ impl<N: Net> Proxy<N> {
         self.gate.resume();
     }
 
-    /// Every backend has as many pairs as its own limit allows: the client waits, first in the
-    /// queue, for the next pair to end.
+    /// Every backend has as many pairs as its own limit allows, or this machine has no descriptor
+    /// left: the client waits, first in the queue, for the next pair to end.
     pub(super) fn wait_for_room(&mut self, key: ClientKey) -> Next {
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
         client.state = ClientState::Queued;

@@ -84,7 +84,7 @@ impl<N: Net> Proxy<N> {
         assert_eq!(used, pairs + admitted, "a slot is used by a pair or an admitted client");
         let waiting = self.admission.waiting();
         assert_eq!(waiting, in_state(ClientState::Queued), "who is counted waits in the queue");
-        assert!(waiting == 0 || used == self.admission.slots_max(), "nobody waits for a free slot");
+        assert!(self.admission.waits_with_reason(), "nobody waits for a free slot");
         assert!(self.clients.len() <= self.limits.clients_max, "no more clients than allowed");
         let armed = self.clients.iter().filter(|(_, it)| it.timer.is_armed()).count()
             + self.upstreams.iter().filter(|(_, it)| it.timer().is_armed()).count()

@@ -29,7 +29,7 @@ impl<N: Net> Proxy<N> {
         let pooled = plan.method.is_idempotent() && plan.can_be_held();
         let acquired = match self.acquire(&mut tried, plan.hash, pooled, &mut noted) {
             Ok(acquired) => acquired,
-            Err(Unavailable::AllFull) => return self.wait_for_room(key),
+            Err(unavailable) if self.comes_free(unavailable) => return self.wait_for_room(key),
             Err(unavailable) => {
                 self.give_back_slot(key);
                 let record = Record { noted, ..self.record(key) };
@@ -39,6 +39,8 @@ impl<N: Net> Proxy<N> {
         let now = self.now.instant;
         let arrived = self.clients.get(key).map_or(now, |client| client.arrived);
         let half = if self.config.mode == Mode::Tcp { Half::Tunnel } else { Half::Head };
+        // Where one was served who had to wait for more than a slot, the next one may be as well.
+        self.admit_next();
         self.join(
             Pair {
                 client: key,
@@ -56,6 +58,16 @@ impl<N: Net> Proxy<N> {
             },
             &acquired,
         )
+    }
+
+    /// Whether the end of a pair gives what is lacking: room at a backend, or the descriptor of its
+    /// idle connection.
+    fn comes_free(&self, lacking: Unavailable) -> bool {
+        match lacking {
+            Unavailable::NoBackend => false,
+            Unavailable::AllFull => true,
+            Unavailable::NoDescriptor => !self.pairs.is_empty(),
+        }
     }
 
     /// Enters a pair, so that client, upstream and pair name one another.
@@ -334,7 +346,7 @@ impl<N: Net> Proxy<N> {
                 pair.request = pair.response;
                 self.join(pair, &acquired)
             }
-            Err(Unavailable::AllFull) => self.wait_for_room(key),
+            Err(unavailable) if self.comes_free(unavailable) => self.wait_for_room(key),
             Err(unavailable) => {
                 self.give_back_slot(key);
                 self.answer(key, Some(&pair.plan), self.sorry(unavailable), pair.record)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A process that is killed when this is dropped.
 #[derive(Debug)]
@@ -56,6 +57,60 @@ impl Running {
             status.is_some()
         });
         status.expect("it has ended")
+    }
+}
+
+/// What `/proc` tells of a process.
+#[cfg(target_os = "linux")]
+impl Running {
+    fn proc(&self, file: &str) -> String {
+        let path = format!("/proc/{}/{file}", self.id());
+        std::fs::read_to_string(path).expect("a file about a live process")
+    }
+
+    /// The value of a line of `/proc/…/status`.
+    fn status_of(&self, name: &str) -> String {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
+    }
+
+    /// Descriptors that are open.
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.id());
+        std::fs::read_dir(path).expect("the descriptors of a live process").count()
+    }
+
+    /// Memory in use, in KiB.
+    pub fn memory_kib(&self) -> usize {
+        let value = self.status_of("VmRSS");
+        value.trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Processor time spent, in ticks of mostly 10 ms.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = self.proc("stat");
+        // Behind the name, which may have anything in it: the 14th and the 15th value of all.
+        let values = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+        values.map(|value| value.parse::<u64>().expect("a number")).sum()
+    }
+
+    /// Waits until it sleeps through a pause of this length.
+    pub fn comes_to_rest(&self, pause: Duration) {
+        let mut before = self.sleeps();
+        wait_until("the process to rest", || {
+            std::thread::sleep(pause);
+            let now = self.sleeps();
+            let rests = now == before && now.1;
+            before = now;
+            rests
+        });
+    }
+
+    /// How often it went to sleep so far, and whether it sleeps now.
+    fn sleeps(&self) -> (u64, bool) {
+        let count = self.status_of("voluntary_ctxt_switches").parse().expect("a number");
+        (count, self.status_of("State").starts_with('S'))
     }
 }
 

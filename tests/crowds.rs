@@ -1,0 +1,239 @@
+//! Many clients at once that mean no good, or more than there is room for: what they cost, and
+//! that the others do not notice.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{Backend, Balancer, Gate, Message, Peer, Running, TempDir, assert_same_bytes, binary};
+use common::{ok, pattern, wait_until};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Each test here takes many descriptors or measures time spent: one after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Holds requests for `/held` until the gate lets them pass.
+fn held(gate: &Gate) -> Backend {
+    let gate = gate.clone();
+    Backend::start(move |request: &Message| {
+        if request.target() == "/held" {
+            gate.pass();
+        }
+        ok(request.target())
+    })
+}
+
+fn ask(balancer: &Balancer, target: &str) -> Peer {
+    let mut client = balancer.connect();
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    client
+}
+
+/// Fails if the process uses a tenth of a processor or more for a second. One that spins uses all
+/// it can get.
+fn does_not_spin(balancer: &Balancer) {
+    let before = balancer.cpu_ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = balancer.cpu_ticks() - before;
+    assert!(spent < 10, "{spent} ticks of 10 ms in a second of waiting");
+}
+
+#[test]
+fn without_a_descriptor_accepting_pauses_without_spinning_and_resumes() {
+    let _alone = alone();
+    if Command::new("prlimit").arg("--version").output().is_err() {
+        println!("skipped: prlimit is not installed");
+        return;
+    }
+    let gate = Gate::new();
+    let backend = held(&gate);
+    let balancer = Balancer::over(&[&backend], &[]);
+    let served: Vec<Peer> = (0..10).map(|_| ask(&balancer, "/held")).collect();
+    backend.wait_for_requests(10);
+    // All that may be open is open, while the program believes in the limit it started with.
+    let limit = format!("--nofile={}", balancer.descriptors());
+    let id = balancer.id().to_string();
+    let status = Command::new("prlimit").args(["--pid", &id, &limit]).status();
+    assert!(status.expect("running prlimit").success());
+    let waiting: Vec<Peer> = (0..5).map(|_| ask(&balancer, "/waiting")).collect();
+    balancer.stderr.wait_for("cannot accept");
+    does_not_spin(&balancer);
+    assert_eq!(backend.requests().len(), 10, "nobody else was let in");
+    gate.open();
+    for mut client in served {
+        assert_eq!(client.response().text(), "/held");
+    }
+    for mut client in waiting {
+        assert_eq!(client.response().text(), "/waiting");
+    }
+    assert_eq!(balancer.stderr.with("cannot accept").len(), 1, "it is told once");
+}
+
+#[test]
+fn with_every_place_taken_newcomers_wait_without_spinning_and_are_served() {
+    let _alone = alone();
+    let gate = Gate::new();
+    let backend = held(&gate);
+    let program = env!("CARGO_BIN_EXE_loadbalancer");
+    let line =
+        format!("ulimit -n 80; exec {program} 127.0.0.1:0 {} --health off", backend.argument());
+    let balancer = Balancer::of(Running::start(Command::new("sh").args(["-c", &line])));
+    // Far more than there is room for; the first of them are at the server, the others wait.
+    let clients: Vec<Peer> = (0..40).map(|_| ask(&balancer, "/held")).collect();
+    backend.wait_for_requests(1);
+    does_not_spin(&balancer);
+    let served = backend.requests().len();
+    assert!(served < clients.len(), "everybody was let in");
+    gate.open();
+    for mut client in clients {
+        assert_eq!(client.response().text(), "/held");
+    }
+}
+
+/// One client that leaves in the middle of something, by the number of its kind.
+fn abort(balancer: &Balancer, kind: usize) {
+    let mut client = balancer.connect();
+    let get = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
+    let post = "POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n";
+    match kind % 9 {
+        0 => client.reset(),
+        1 => drop(client),
+        2 => {
+            client.send(&get[..20]);
+            client.reset();
+        }
+        3 => {
+            client.send(get);
+            client.reset();
+        }
+        4 => {
+            client.send(get);
+            client.head().expect("a head");
+            client.reset();
+        }
+        5 => {
+            client.send(post);
+            client.send("half");
+            client.reset();
+        }
+        6 => {
+            client.send(post);
+            client.half_close();
+        }
+        7 => {
+            client.send(get.repeat(10));
+            client.reset();
+        }
+        _ => {
+            client.send("nonsense\r\n\r\n");
+            client.reset();
+        }
+    }
+}
+
+#[test]
+fn clients_that_abort_leave_nothing_behind() {
+    let _alone = alone();
+    let gate = Gate::new();
+    let large = pattern(300_000);
+    let copy = gate.clone();
+    let backend = Backend::start(move |request: &Message| match request.target() {
+        "/held" => {
+            copy.pass();
+            ok("held")
+        }
+        _ => ok(&large),
+    });
+    let balancer = Balancer::over(&[&backend], &["-N", "4", "--pool-timeout", "50ms"]);
+    let before = balancer.descriptors();
+    for kind in 0..900 {
+        abort(&balancer, kind);
+    }
+    // Each kind came a hundred times; a few pipes may be kept for the next large body.
+    wait_until("descriptors to be closed", || balancer.descriptors() <= before + 16);
+    // Every slot is there, and no more than that.
+    let at_server = || backend.targets().iter().filter(|target| *target == "/held").count();
+    let clients: Vec<Peer> = (0..6).map(|_| ask(&balancer, "/held")).collect();
+    wait_until("every slot to be used", || at_server() >= 4);
+    assert_eq!(balancer.exchange("bad\r\n\r\n").status(), 400);
+    assert_eq!(at_server(), 4, "more than -N allows");
+    gate.open();
+    for mut client in clients {
+        assert_eq!(client.response().text(), "held");
+    }
+}
+
+#[test]
+fn five_hundred_unfinished_heads_harm_nobody_and_are_cut_off() {
+    let _alone = alone();
+    let backend = Backend::start(|request: &Message| ok(request.target()));
+    // Room for them all, whatever the open-file limit makes of its half.
+    let balancer = Balancer::over(&[&backend], &["--head-timeout", "2s", "-N", "50"]);
+    let mut slow: Vec<Peer> = (0..500)
+        .map(|_| {
+            let mut client = balancer.connect();
+            client.send("GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+            client
+        })
+        .collect();
+    for number in 0..50 {
+        let target = format!("/{number}");
+        assert_eq!(balancer.get(&target).text(), target);
+        for client in &mut slow {
+            // Each buys no time by a byte now and then.
+            let _ = client.try_send("x");
+        }
+    }
+    for client in &mut slow {
+        let answer = client.response();
+        assert_eq!(answer.status(), 408);
+        assert!(answer.closes(), "{}", answer.head);
+    }
+    assert_eq!(backend.requests().len(), 50, "nothing unfinished reached the server");
+}
+
+#[test]
+fn three_hundred_slow_readers_cost_their_buffers_and_others_are_served() {
+    const READERS: usize = 300;
+    /// The server's answer in the inbox, and the client's outbox.
+    const BUFFERS_KIB: usize = 2 * 32;
+    /// What else there is: spare buffers, table entries, heads under way.
+    const REST_KIB: usize = 4 * 1024;
+    let _alone = alone();
+    let directory = TempDir::new();
+    let large = pattern(10 * 1024 * 1024);
+    directory.file("large", &large);
+    directory.file("small", "small");
+    let mut command = binary();
+    command.args(["httpserver", "127.0.0.1:0", "-d"]).arg(directory.path());
+    let server = Running::start(&mut command);
+    let line = server.stderr.wait_for("listening on http://");
+    let server_address =
+        line.split("http://").nth(1).and_then(|rest| rest.split([',', ' ']).next());
+    let arguments = ["127.0.0.1:0", server_address.expect("an address"), "--health", "off"];
+    let balancer = Balancer::start(&arguments);
+    assert_eq!(balancer.get("/small").text(), "small");
+    let before = balancer.memory_kib();
+    let mut readers: Vec<Peer> = (0..READERS).map(|_| ask(&balancer, "/large")).collect();
+    balancer.comes_to_rest(Duration::from_millis(100));
+    let grown = balancer.memory_kib() - before;
+    let most = READERS * BUFFERS_KIB + REST_KIB;
+    assert!(grown < most, "{grown} KiB for {READERS} slow readers, {most} expected at most");
+    assert_eq!(balancer.get("/small").text(), "small");
+    // Some of them read on after all.
+    for client in readers.iter_mut().step_by(100) {
+        let answer = client.response();
+        assert_same_bytes("a slow reader's answer", &answer.body, &large);
+    }
+    // What came free is used again.
+    drop(readers);
+    let _readers: Vec<Peer> = (0..READERS).map(|_| ask(&balancer, "/large")).collect();
+    balancer.comes_to_rest(Duration::from_millis(100));
+    let grown = balancer.memory_kib() - before;
+    assert!(grown < most, "{grown} KiB the second time, {most} expected at most");
+}
