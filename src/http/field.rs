@@ -24,6 +24,9 @@ pub enum Name {
     XForwardedFor,
     XForwardedHost,
     XForwardedProto,
+    /// One of the above with `_` for a `-`. Servers that hand fields to programs as CGI does cannot
+    /// tell the two apart (RFC 3875 §4.1.18), so it could say what is checked or replaced here.
+    Lookalike,
 }
 
 impl Name {
@@ -51,17 +54,22 @@ impl Name {
             (17, b'x') => (b"x-forwarded-proto", Name::XForwardedProto),
             _ => return Name::Other,
         };
-        if name.eq_ignore_ascii_case(known) { found } else { Name::Other }
+        if name.eq_ignore_ascii_case(known) {
+            return found;
+        }
+        let plain = |&byte: &u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+        if name.iter().map(plain).eq(known.iter().copied()) { Name::Lookalike } else { Name::Other }
     }
 
-    /// Fields that concern one connection only and are never forwarded as they came
-    /// (RFC 9110 §7.6.1).
+    /// Fields that are never forwarded as they came: they concern one connection only
+    /// (RFC 9110 §7.6.1), or look like one that does more.
     pub fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
             Name::Close
                 | Name::Connection
                 | Name::KeepAlive
+                | Name::Lookalike
                 | Name::ProxyConnection
                 | Name::Te
                 | Name::TransferEncoding
@@ -241,6 +249,9 @@ mod tests {
             (b"te", Name::Te),
             (b"Transfer-Encoding", Name::TransferEncoding),
             (b"content-length", Name::ContentLength),
+            (b"Content_Length", Name::Lookalike),
+            (b"x-forwarded_for", Name::Lookalike),
+            (b"x_request_id", Name::Other),
             (b"Proxy-Connection", Name::ProxyConnection),
             (b"X-Forwarded-For", Name::XForwardedFor),
             (b"hosts", Name::Other),

@@ -277,6 +277,11 @@ mod tests {
                 "GET / HTTP/1.1\r\nHost: x\r\n",
             ),
             (
+                "GET / HTTP/1.1\r\nHost: x\r\nX_Forwarded_For: 6.6.6.6\r\nX_A: b\r\n\
+                 Content_Length: 5\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: x\r\nX_A: b\r\n",
+            ),
+            (
                 "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade, HTTP2-Settings\r\n\
                  Upgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n",
                 "GET / HTTP/1.1\r\nHost: x\r\n",

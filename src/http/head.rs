@@ -189,6 +189,7 @@ impl Fields {
             Name::Other
             | Name::Close
             | Name::KeepAlive
+            | Name::Lookalike
             | Name::MaxForwards
             | Name::ProxyConnection
             | Name::Referer
