@@ -2,6 +2,7 @@
 //! (RFC 9110 §7.6). Lines that go on untouched are copied as they came, in runs as long as
 //! possible.
 
+use super::body::Body;
 use super::date::DATE_BYTES;
 use super::field::{Coding, Name, lists};
 use super::head::{FieldLine, Fields, RequestHead, ResponseHead, Span, Version};
@@ -136,6 +137,23 @@ pub enum Recode {
     Dechunk,
     /// Close-delimited here, chunked there, so that a truncation shows.
     Enchunk,
+}
+
+impl Recode {
+    /// How the `body` of the response behind `head` goes on to a client that speaks `version`.
+    pub fn of_response(head: &ResponseHead, body: &Body, version: Version) -> Recode {
+        match (body, version) {
+            (Body::UntilClose, Version::Http11) => Recode::Enchunk,
+            // Without a body too: HTTP/1.0 knows no transfer coding (RFC 9112 §6.1).
+            (Body::Chunked(_) | Body::Empty, Version::Http10) => Recode::Dechunk,
+            (Body::Chunked(_), Version::Http11) if head.fields.connection.others > 0 => {
+                Recode::Bare
+            }
+            (Body::Empty | Body::Length(_) | Body::Chunked(_) | Body::UntilClose, _) => {
+                Recode::Keep
+            }
+        }
+    }
 }
 
 /// The status that has to name protocols, without switching to one (RFC 9110 §15.5.22).

@@ -150,17 +150,7 @@ impl<S: Socket> Exchange<'_, S> {
         let plan = &self.pair.plan;
         let body = framing::response(head, plan.method)
             .map_err(|refusal| Trouble::UpstreamMalformed(refusal.reason))?;
-        let recode = match (body, plan.version) {
-            (Body::UntilClose, Version::Http11) => Recode::Enchunk,
-            // Without a body too: HTTP/1.0 knows no transfer coding (RFC 9112 §6.1).
-            (Body::Chunked(_) | Body::Empty, Version::Http10) => Recode::Dechunk,
-            (Body::Chunked(_), Version::Http11) if head.fields.connection.others > 0 => {
-                Recode::Bare
-            }
-            (Body::Empty | Body::Length(_) | Body::Chunked(_) | Body::UntilClose, _) => {
-                Recode::Keep
-            }
-        };
+        let recode = Recode::of_response(head, &body, plan.version);
         // An HTTP/1.0 client knows the end of such a body only by the close.
         let close_delimited =
             plan.version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);

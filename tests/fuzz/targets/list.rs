@@ -1,0 +1,46 @@
+//! The list file: what is read of it can be written and read again, a bad line spoils no other,
+//! and every warning is one line that can be shown on a terminal.
+
+use super::is_one_line;
+use loadbalancer::config::list::{List, WARNINGS_MAX};
+use loadbalancer::config::{BACKENDS_MAX, BackendSpec};
+
+fn parse(bytes: &[u8]) -> List {
+    List::parse("list", bytes, &[])
+}
+
+fn specs(list: &List) -> Vec<BackendSpec> {
+    list.backends.iter().map(|listed| listed.spec.clone()).collect()
+}
+
+/// The line that means `spec`.
+fn written(spec: &BackendSpec) -> String {
+    let BackendSpec { endpoint, weight, backup, pairs_max } = spec;
+    let backup = if *backup { " backup" } else { "" };
+    let max = pairs_max.map_or(String::new(), |max| format!(" max={max}"));
+    format!("{endpoint} weight={weight}{backup}{max}\n")
+}
+
+pub fn run(data: &[u8]) {
+    let list = parse(data);
+    assert!(list.backends.len() <= BACKENDS_MAX && list.warnings.len() <= WARNINGS_MAX + 1);
+    for warning in &list.warnings {
+        let text = warning.to_string();
+        assert!(is_one_line(&text), "{text:?}");
+    }
+    let lines: Vec<usize> = list.backends.iter().map(|listed| listed.line).collect();
+    assert!(lines.is_sorted_by(|one, next| one < next), "{lines:?}");
+
+    let again = parse(specs(&list).iter().map(written).collect::<String>().as_bytes());
+    assert_eq!(again.warnings, []);
+    assert_eq!(specs(&again), specs(&list), "read again");
+
+    let good = data.split(|&byte| byte == b'\n').enumerate();
+    let good = good.filter(|(at, _)| lines.contains(&(at + 1))).map(|(_, line)| line);
+    let alone = parse(&good.collect::<Vec<_>>().join(&b'\n'));
+    assert_eq!(alone.warnings, []);
+    assert_eq!(specs(&alone), specs(&list), "without the other lines");
+
+    let given = List::parse("list", data, &specs(&list));
+    assert_eq!(given.backends, [], "backends that were given are not taken again");
+}

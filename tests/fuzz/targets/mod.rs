@@ -1,0 +1,125 @@
+//! What must hold for any bytes at all, by the part that reads them. The fuzzer (`stress/fuzz.sh`)
+//! looks for bytes that break it; `cargo test` runs the bytes it has kept.
+
+mod argv;
+mod chunked;
+mod list;
+mod reader;
+mod request;
+mod response;
+
+use loadbalancer::base::buffer::{Buffer, Pool};
+use loadbalancer::http::body::Body;
+use loadbalancer::http::forward::Recode;
+use loadbalancer::proxy::pump;
+use reader::Head;
+
+/// Panics when the bytes break what must hold.
+pub type Target = fn(&[u8]);
+
+/// Every target by name.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("request", request::run),
+    ("response", response::run),
+    ("chunked", chunked::run),
+    ("list", list::run),
+    ("argv", argv::run),
+];
+
+/// Places to cut an input of `length` bytes at: all of them while it is short.
+fn splits(length: usize) -> impl Iterator<Item = usize> {
+    (0..length).step_by(1 + length / 256)
+}
+
+/// Bytes of the empty lines before a message, which are no part of it: some clients send one behind
+/// the body of a POST (RFC 9112 §2.2), and some servers behind theirs.
+fn empty_lines(data: &[u8]) -> usize {
+    data.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(data.len())
+}
+
+/// Whether a person at a terminal would see one line and nothing else happen.
+fn is_one_line(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_control)
+}
+
+/// Fields that are for one connection, or that a gateway writes anew (RFC 9110 §7.6).
+const OWN: [&str; 14] = [
+    "close",
+    "connection",
+    "expect",
+    "host",
+    "keep-alive",
+    "max-forwards",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+/// Fields that say where a message ends.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
+
+fn is_own(name: &str) -> bool {
+    OWN.contains(&name) || FRAMING.contains(&name)
+}
+
+/// Whether this is a name that matters here to a server that cannot tell `_` from `-`.
+fn is_lookalike(name: &str) -> bool {
+    let plain = name.replace('_', "-");
+    plain != name && (is_own(&plain) || plain == "user-agent")
+}
+
+/// The field lines of `head` that every gateway leaves alone, but for the framing. `sent` is the
+/// head that came: what its `Connection` lists is between the sender and the program.
+fn end_to_end<'a>(head: &'a Head, sent: &Head) -> Vec<&'a (String, Vec<u8>)> {
+    let is_own = |name: &str| OWN.contains(&name) || FRAMING.contains(&name);
+    let goes_on = |(name, _): &&(String, Vec<u8>)| !is_own(name) && !sent.lists("connection", name);
+    head.fields.iter().filter(goes_on).collect()
+}
+
+/// What concerned one connection has not gone on, nor what looks like it; the coding has in its one
+/// spelling; what `Connection` listed has gone or, where a
+/// sender may not take it away, is whole.
+fn hop_by_hop(sent: &Head, received: &Head) {
+    for name in ["keep-alive", "proxy-connection"] {
+        assert_eq!(received.all(name), [b""; 0], "{received:?}");
+    }
+    assert!(!received.fields.iter().any(|(name, _)| is_lookalike(name)), "{received:?}");
+    let codings = received.all("transfer-encoding");
+    assert!(matches!(codings[..], [] | [b"chunked"]), "{received:?}");
+    for (name, _) in sent.fields.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {
+        let remaining = received.all(name);
+        if sent.lists("connection", name) && !remaining.is_empty() {
+            assert_eq!(remaining, sent.all(name), "{received:?}");
+        }
+    }
+}
+
+/// Moves what belongs to `body` from the front of `data`: what went on and how many bytes of
+/// `data` that were; none if it is malformed. `ends`: the sender closes behind `data`.
+fn pumped(body: &mut Body, recode: Recode, data: &[u8], ends: bool) -> Option<(Vec<u8>, usize)> {
+    let mut pool = Pool::new();
+    let (mut from, mut to) = (Buffer::new(), Buffer::new());
+    let (mut out, mut used) = (Vec::new(), 0);
+    let mut rest = data;
+    loop {
+        let taken = from.append(rest, &mut pool);
+        rest = &rest[taken..];
+        let moved = pump::pump(body, recode, &mut from, &mut to, &mut pool).ok()?;
+        used += moved;
+        out.extend_from_slice(to.data());
+        to.consume(to.data().len());
+        if moved == 0 {
+            break;
+        }
+    }
+    if *body == Body::UntilClose && ends {
+        assert!(pump::finish(recode, &mut to, &mut pool));
+        out.extend_from_slice(to.data());
+    }
+    Some((out, used))
+}
