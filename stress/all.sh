@@ -30,7 +30,8 @@ set_up() {
 }
 
 scripts=(setup.sh stress_test.sh run_parallel_clients.sh httperf.sh diff_test.sh distribution.sh
-    slow_server.sh live_list.sh faults.sh websocket.sh redis.sh soak.sh)
+    slow_server.sh live_list.sh faults.sh websocket.sh redis.sh
+    differential.sh soak.sh)
 [ $# -eq 0 ] || scripts=("$@")
 for script in "${scripts[@]}"; do
     [ -f "$STRESS/$script" ] || die "there is no $script here"
