@@ -207,6 +207,10 @@ fn settle(config: &mut Config, given: &Given) -> Result<(), UsageError> {
             "--redirect-status is for -m redirect only: add -m redirect or leave it out",
         ),
         (
+            config.health.fall_on_5xx.is_some() && config.mode != Mode::Http,
+            "--fall-on-5xx goes by answers, which only -m http reads: leave one of them out",
+        ),
+        (
             config.health.check == Check::Off && probes.iter().any(|long| given.has(long)),
             "--health off makes no probes: leave it out, or leave -c, -R, --health-timeout, \
              --rise and --fall out",

@@ -52,7 +52,7 @@ const fn limit(
 }
 
 /// Every option of the balancer, in the order of help within its group.
-pub static OPTIONS: [Opt<Config>; 40] = [
+pub static OPTIONS: [Opt<Config>; 41] = [
     Opt {
         long: "listen",
         short: Some('p'),
@@ -276,6 +276,18 @@ pub static OPTIONS: [Opt<Config>; 40] = [
         take: Take::Text {
             set: |c, v| small(v, 1..=100).map(|n| c.health.fall = n),
             default: |c| c.health.fall.to_string(),
+        },
+    },
+    Opt {
+        long: "fall-on-5xx",
+        short: None,
+        value: "NUM",
+        group: Group::Health,
+        help: "Answers of 5xx in a row, 1 to 1000, that take a backend out for a while, but never \
+               the last one",
+        take: Take::Text {
+            set: |c, v| small(v, 1..=1_000).map(|n| c.health.fall_on_5xx = Some(n)),
+            default: |c| or(c.health.fall_on_5xx, "they do not"),
         },
     },
     timeout("head-timeout", "A request head, first byte to last", |c| &mut c.timeouts.head),

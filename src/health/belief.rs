@@ -9,6 +9,7 @@
 //! Beside that stands [`Silence`]: a backend that answers nobody at all is not waited for.
 
 use super::event::{Cause, Observation, ProbeFault, Proof, Transition};
+use super::outlier::Outlier;
 use super::silence::{Remedy, Silence};
 use super::{Check, Settings};
 use crate::base::time::Instant;
@@ -62,9 +63,11 @@ pub struct Health {
     hung_since: Option<Instant>,
     /// Clients' requests unanswered in a row.
     unanswered: u16,
-    /// The latest failure of any kind.
+    /// The latest failure of any kind: what began before it does not refute it. Ahead of the time,
+    /// by as long as it is out, for a backend that was taken out because of its errors.
     failed_at: Instant,
     silence: Silence,
+    outlier: Outlier,
 }
 
 impl Default for Health {
@@ -84,6 +87,7 @@ impl Health {
             unanswered: 0,
             failed_at: Instant::START,
             silence: Silence::new(),
+            outlier: Outlier::default(),
         }
     }
 
@@ -168,9 +172,14 @@ impl Health {
             }
             Observation::ConnectFailed(kind) => self.connect_failed(kind, now),
             Observation::Unanswered => self.went_unanswered(settings, now),
-            Observation::Served { sent } => self.served(sent),
+            Observation::Served { sent } => {
+                self.outlier.answered();
+                self.served(sent)
+            }
+            Observation::Erred { sent, alone } => self.erred(sent, alone, settings, now),
             Observation::TrialDue => match self.state {
                 State::Up => None,
+                State::Down { .. } if now < self.failed_at => None,
                 State::Down { .. } => self.rise(Proof::Trial),
             },
         }
@@ -201,7 +210,7 @@ impl Health {
         settings: &Settings,
         now: Instant,
     ) -> Option<Transition> {
-        self.failed_at = now;
+        self.failed_at = self.failed_at.max(now);
         self.fault = Some(fault);
         self.probes_failed = self.probes_failed.saturating_add(1);
         if fault == ProbeFault::TimedOut {
@@ -224,12 +233,12 @@ impl Health {
     }
 
     fn connect_failed(&mut self, kind: ErrorKind, now: Instant) -> Option<Transition> {
-        self.failed_at = now;
+        self.failed_at = self.failed_at.max(now);
         self.fall(Cause::ConnectFailed(kind))
     }
 
     fn went_unanswered(&mut self, settings: &Settings, now: Instant) -> Option<Transition> {
-        self.failed_at = now;
+        self.failed_at = self.failed_at.max(now);
         self.unanswered = self.unanswered.saturating_add(1);
         match self.unanswered >= settings.fall {
             true => self.fall(Cause::Unanswered(self.unanswered)),
@@ -251,9 +260,33 @@ impl Health {
         }
     }
 
+    /// An error is an answer as well, unless it is one too many.
+    fn erred(
+        &mut self,
+        sent: Instant,
+        alone: bool,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<Transition> {
+        let counted = if self.is_up() { self.outlier.erred(settings.fall_on_5xx) } else { None };
+        match counted {
+            Some(times) if !alone => {
+                let hold = self.outlier.take_out(settings.interval);
+                self.failed_at = now + hold;
+                self.fall(Cause::Erred { times, hold })
+            }
+            Some(_) | None => self.served(sent),
+        }
+    }
+
     fn rise(&mut self, proof: Proof) -> Option<Transition> {
         self.silence.relax();
-        *self = Health { failed_at: self.failed_at, silence: self.silence, ..Health::new() };
+        *self = Health {
+            failed_at: self.failed_at,
+            silence: self.silence,
+            outlier: self.outlier,
+            ..Health::new()
+        };
         Some(Transition::Up(proof))
     }
 

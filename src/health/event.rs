@@ -49,6 +49,13 @@ pub enum Observation {
     Silent,
     /// A byte came.
     Heard,
+    /// A client's request was answered with an [`super::outlier::is_error`].
+    Erred {
+        /// When the request was sent to the backend.
+        sent: Instant,
+        /// No other backend is up: better one that errs than none.
+        alone: bool,
+    },
     /// With probes off nothing else would bring a backend back: the time of
     /// [`super::Health::next_probe_in`] has passed since it went down.
     TrialDue,
@@ -63,6 +70,13 @@ pub enum Cause {
     Unanswered(u16),
     /// Nothing came of it for so long, nor the answer to a probe.
     Silent(Duration),
+    /// So many answers in a row were errors.
+    Erred {
+        /// How many.
+        times: u16,
+        /// How long it is taken out at least.
+        hold: Duration,
+    },
     /// Its probes failed, the last in this way.
     Probe {
         /// What went wrong.
@@ -124,6 +138,10 @@ impl fmt::Display for Cause {
             Cause::Silent(lasts) => {
                 let ms = lasts.as_millis();
                 write!(out, "silent for {ms}ms, to requests and a health check")
+            }
+            Cause::Erred { times: 1, hold } => write!(out, "answered 5xx; out for {hold:?}"),
+            Cause::Erred { times, hold } => {
+                write!(out, "answered 5xx {times} times in a row; out for {hold:?}")
             }
             Cause::Probe { fault: ProbeFault::TimedOut, timeout } => {
                 write!(out, "health check timed out after {timeout:?}")

@@ -6,6 +6,7 @@
 mod belief;
 pub mod check;
 mod event;
+pub mod outlier;
 mod silence;
 
 pub use belief::{HUNG_WITHIN, Health, Suspicion};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub rise: u16,
     /// Consecutive failed probes that take a backend down.
     pub fall: u16,
+    /// Consecutive answers of 5xx to clients that take a backend out for a while, if any do.
+    pub fall_on_5xx: Option<u16>,
 }
 
 impl Default for Settings {
@@ -57,6 +60,7 @@ impl Default for Settings {
             per_requests: None,
             rise: 1,
             fall: 2,
+            fall_on_5xx: None,
         }
     }
 }

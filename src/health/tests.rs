@@ -24,6 +24,9 @@ enum Step {
     Served,
     /// The answer to a request sent at the first step.
     OldServed,
+    Erred,
+    /// The same with no other backend up.
+    LastErred,
     TrialDue,
     Doubtful,
     Silent,
@@ -45,6 +48,8 @@ fn run(settings: &Settings, steps: &[Step]) -> (Health, Vec<(usize, String)>) {
             Step::Unanswered => Observation::Unanswered,
             Step::Served => Observation::Served { sent: recent },
             Step::OldServed => Observation::Served { sent: first },
+            Step::Erred => Observation::Erred { sent: recent, alone: false },
+            Step::LastErred => Observation::Erred { sent: recent, alone: true },
             Step::TrialDue => Observation::TrialDue,
             Step::Doubtful => Observation::Doubtful,
             Step::Silent => Observation::Silent,
@@ -63,7 +68,8 @@ fn settings(rise: u16, fall: u16) -> Settings {
 }
 
 use Step::{
-    Doubtful, Heard, OldPass, OldServed, Pass, Refused, Served, Silent, TrialDue, Unanswered,
+    Doubtful, Erred, Heard, LastErred, OldPass, OldServed, Pass, Refused, Served, Silent, TrialDue,
+    Unanswered,
 };
 
 const DOWN: Step = Step::Fail(ProbeFault::Status(500));
@@ -122,6 +128,13 @@ const CASES: &[Case] = &[
         (3, 1),
         &[Refused, OldServed, Served],
         &[(0, "down: connection refused"), (2, "up: answered a request")],
+    ),
+    ("errors are answers", (1, 2), &[Erred; 9], &[]),
+    (
+        "so that they refute refusals",
+        (3, 1),
+        &[Refused, Erred],
+        &[(0, "down: connection refused"), (1, "up: answered a request")],
     ),
     (
         "and a probe that could not connect",
@@ -195,6 +208,61 @@ const CASES: &[Case] = &[
 fn evidence_leads_to_these_transitions() {
     for (name, (rise, fall), steps, expected) in CASES {
         let (_, said) = run(&settings(*rise, *fall), steps);
+        let said: Vec<_> = said.iter().map(|(step, words)| (*step, words.as_str())).collect();
+        assert_eq!(said, *expected, "{name}");
+    }
+}
+
+#[test]
+fn errors_in_a_row_take_a_backend_out_for_a_while() {
+    const OUT: &str = "down: answered 5xx 2 times in a row; out for 30ms";
+    const PASSED: &str = "up: health check passed";
+    type Case = (&'static str, &'static [Step], &'static [(usize, &'static str)]);
+    let cases: &[Case] = &[
+        ("one below", &[Erred], &[]),
+        ("as many", &[Erred, Erred, Erred], &[(1, OUT)]),
+        ("a good answer between", &[Erred, Served, Erred], &[]),
+        ("never the last one", &[LastErred, LastErred, LastErred], &[]),
+        (
+            "until it is not the last",
+            &[LastErred, LastErred, Erred],
+            &[(2, "down: answered 5xx 3 times in a row; out for 30ms")],
+        ),
+        (
+            "probes prove nothing before their time",
+            &[Erred, Erred, Pass, Pass, Pass, Pass],
+            &[(1, OUT), (5, PASSED)],
+        ),
+        (
+            "nor do answers",
+            &[Erred, Erred, Served, Erred, Served, Served],
+            &[(1, OUT), (5, "up: answered a request")],
+        ),
+        (
+            "nor does a trial",
+            &[Erred, Erred, TrialDue, TrialDue, TrialDue],
+            &[(1, OUT), (4, "up: on trial, health checks are off")],
+        ),
+        (
+            "another failure does not shorten it",
+            &[Erred, Erred, Refused, Pass, Pass, Pass],
+            &[(1, OUT), (5, PASSED)],
+        ),
+        (
+            "again is for longer",
+            &[Erred, Erred, Erred, Pass, Pass, Pass, Erred, Erred],
+            &[(1, OUT), (5, PASSED), (7, "down: answered 5xx 2 times in a row; out for 60ms")],
+        ),
+        (
+            "unless it answered well meanwhile",
+            &[Erred, Erred, Pass, Pass, Pass, Pass, Served, Erred, Erred],
+            &[(1, OUT), (5, PASSED), (8, OUT)],
+        ),
+    ];
+    let interval = Duration::from_millis(6);
+    let settings = Settings { fall_on_5xx: Some(2), interval, ..Settings::default() };
+    for (name, steps, expected) in cases {
+        let (_, said) = run(&settings, steps);
         let said: Vec<_> = said.iter().map(|(step, words)| (*step, words.as_str())).collect();
         assert_eq!(said, *expected, "{name}");
     }

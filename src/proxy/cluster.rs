@@ -6,7 +6,7 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::{BackendSpec, Config};
-use crate::health::{self, Check, Health, Observation, Remedy, Settings, Transition};
+use crate::health::{self, Check, Health, Observation, Remedy, Settings, Transition, outlier};
 use crate::observe::journal::Lines;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -237,16 +237,27 @@ impl Cluster {
         self.balancer.failed(backend);
     }
 
-    /// It answered a request sent at `sent`; the change of belief, if any.
+    /// It answered a request sent at `sent` with this status; the change of belief, if any.
     pub fn served(
         &mut self,
         backend: usize,
+        status: u16,
         sent: Instant,
         answered: Instant,
     ) -> Option<Transition> {
         let micros = answered.since(sent).as_micros() as u64;
         self.balancer.served(backend, micros, answered);
-        self.observe(backend, Observation::Served { sent }, answered)
+        let observation = match outlier::is_error(status) {
+            true => Observation::Erred { sent, alone: self.is_alone(backend) },
+            false => Observation::Served { sent },
+        };
+        self.observe(backend, observation, answered)
+    }
+
+    /// Whether no other backend is up.
+    fn is_alone(&self, backend: usize) -> bool {
+        let is_there = |&other: &usize| other != backend && self.is_serving(other);
+        !(0..self.backends.len()).filter(is_there).any(|other| self.is_up(other))
     }
 
     /// A byte of it came; whether that is evidence worth an [`Observation::Heard`].

@@ -304,8 +304,10 @@ impl<N: Net> Proxy<N> {
         if pair.record.status >= 500 {
             self.cluster.failed(pair.backend);
         }
-        if let Some(transition) = self.cluster.served(pair.backend, pair.record.begun, answered) {
+        let (status, begun) = (pair.record.status, pair.record.begun);
+        if let Some(transition) = self.cluster.served(pair.backend, status, begun, answered) {
             self.tell(pair.backend, &transition);
+            self.probe_sooner(pair.backend, true);
             self.watch_silence(pair.backend);
         }
     }

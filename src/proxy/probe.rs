@@ -191,7 +191,8 @@ impl<N: Net> Proxy<N> {
         }
         if self.cluster.check() == Check::Off {
             self.observe(backend, Observation::TrialDue);
-            return;
+            // It may have been too early.
+            return self.plan_next_probe(backend);
         }
         let (address, at) = self.cluster.address(backend);
         match self.net.connect(address) {
@@ -332,15 +333,21 @@ impl<N: Net> Proxy<N> {
             // Whoever waited for room may find it.
             self.admit_next();
         }
-        let idle = self.cluster.probe(backend).is_none();
-        if idle && self.cluster.is_serving(backend) {
-            if self.cluster.check() != Check::Off {
-                let due = self.cluster.hasten(backend, self.now.instant);
-                self.arm_probe(backend, due);
-            } else if transition.is_some() {
-                self.plan_next_probe(backend);
-            }
-        }
+        self.probe_sooner(backend, transition.is_some());
         self.watch_silence(backend);
+    }
+
+    /// Plans the next probe anew after evidence, which may have changed what is believed.
+    pub(super) fn probe_sooner(&mut self, backend: usize, changed: bool) {
+        let idle = self.cluster.probe(backend).is_none();
+        if !idle || !self.cluster.is_serving(backend) {
+            return;
+        }
+        if self.cluster.check() != Check::Off {
+            let due = self.cluster.hasten(backend, self.now.instant);
+            self.arm_probe(backend, due);
+        } else if changed {
+            self.plan_next_probe(backend);
+        }
     }
 }

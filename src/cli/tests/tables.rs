@@ -64,7 +64,7 @@ fn every_example_of_help_is_a_good_call() {
 }
 
 /// A value unlike the default for each option, with the options it needs beside it.
-const SAMPLES: [(&str, &str, &str); 38] = [
+const SAMPLES: [(&str, &str, &str); 39] = [
     ("listen", "9", ""),
     ("backend", "h:9", ""),
     ("file", "list", ""),
@@ -85,6 +85,7 @@ const SAMPLES: [(&str, &str, &str); 38] = [
     ("health-timeout", "77ms", ""),
     ("rise", "77", ""),
     ("fall", "77", ""),
+    ("fall-on-5xx", "77", ""),
     ("head-timeout", "77s", ""),
     ("keep-alive-timeout", "77s", ""),
     ("connect-timeout", "77s", ""),

@@ -154,6 +154,10 @@ fn options_that_would_do_nothing_are_refused() {
             "--redirect-status 302",
             "--redirect-status is for -m redirect only: add -m redirect or leave it out",
         ),
+        (
+            "-m tcp --fall-on-5xx 3",
+            "--fall-on-5xx goes by answers, which only -m http reads: leave one of them out",
+        ),
         ("--health off -c 5", off),
         ("--health off --rise 2", off),
         ("--health tcp --health-path /x", asks),
