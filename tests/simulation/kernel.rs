@@ -78,6 +78,8 @@ pub enum Port {
     Listens,
     Refuses,
     Swallows,
+    /// Its kernel does all it did, but the server does nothing.
+    Stopped,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,6 +125,8 @@ impl Pipe {
 #[derive(Debug)]
 pub struct Link {
     pub peer: Peer,
+    /// The server it was to lead to.
+    pub site: Option<usize>,
     pub stage: Stage,
     pub to_proxy: Pipe,
     pub to_peer: Pipe,
@@ -319,6 +323,7 @@ impl Kernel {
         let (to_proxy, to_peer) = (pipe(), pipe());
         self.links.push(Link {
             peer,
+            site: None,
             stage,
             to_proxy,
             to_peer,
@@ -381,11 +386,12 @@ impl Kernel {
         }
         let stage = match port {
             Port::Swallows => Stage::BlackHole,
-            Port::Listens => Stage::Connecting { accepted: true },
+            Port::Listens | Port::Stopped => Stage::Connecting { accepted: true },
             Port::Refuses => Stage::Connecting { accepted: false },
         };
         let link = self.new_link(Peer::Nobody, stage);
         self.links[link].proxy_open = true;
+        self.links[link].site = Some(site);
         self.trace(format_args!("link {link} connects to server {site}: {stage:?}"));
         if stage != Stage::BlackHole {
             let at = self.now + self.delay();

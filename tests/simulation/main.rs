@@ -44,6 +44,8 @@ struct Tally {
     refused: u64,
     spoilt: u64,
     unasked: u64,
+    /// Servers that were found to be silent.
+    silenced: u64,
 }
 
 #[test]
@@ -74,6 +76,7 @@ fn every_seed_ends_well() {
         let kinds = [tally.local, tally.retried, tally.tunnelled, tally.redirected, tally.piped];
         assert!(tally.served > count, "hardly anything was served: {tally:?}");
         assert!(kinds.iter().all(|&kind| kind > count / 100), "a kind is missing: {tally:?}");
+        assert!(tally.silenced > count / 1_000, "no server fell silent: {tally:?}");
     }
 }
 
@@ -122,6 +125,7 @@ fn run(seed: u64, verbose: bool, tally: &mut Tally) {
     tally.refused += state.oracle.refused;
     tally.spoilt += state.oracle.spoilt;
     tally.unasked += state.oracle.unasked;
+    tally.silenced += state.oracle.silenced;
     drop(state);
     drop::<loadbalancer::proxy::Proxy<SimNet>>(proxy);
 }

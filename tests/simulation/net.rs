@@ -178,9 +178,11 @@ impl Net for SimNet {
     }
 
     fn log(&mut self, _: Sink, lines: &[u8]) -> io::Result<usize> {
-        let world = self.world.borrow();
-        for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            world.kernel.trace(format_args!("log: {}", String::from_utf8_lossy(line)));
+        let mut world = self.world.borrow_mut();
+        let text = String::from_utf8_lossy(lines);
+        for line in text.lines() {
+            world.oracle.silenced += u64::from(line.contains(" down: silent for "));
+            world.kernel.trace(format_args!("log: {line}"));
         }
         Ok(lines.len())
     }

@@ -67,6 +67,7 @@ pub fn draw(seed: u64, verbose: bool) -> Run {
         clients,
         conns: Vec::new(),
         manner,
+        frozen: Vec::new(),
         busy: 0,
         sleeps_for_ever: false,
     }));
@@ -111,6 +112,7 @@ fn draw_manner(mode: Mode, troubled: bool, rng: &mut Rng) -> Manner {
         closes_idle: [0, 300, 900][rng.below(3) as usize],
         early: [0, 100, 500][rng.below(3) as usize],
         body_max: [2_000, 20_000, 90_000][rng.below(3) as usize],
+        stops: mode == Mode::Http,
         tcp: mode == Mode::Tcp,
         patient_server: rng.chance(500),
     }

@@ -17,6 +17,8 @@ pub struct Manner {
     /// Answers before it has the whole request, in permille of exchanges with a body.
     pub early: u64,
     pub body_max: u64,
+    /// It may be stopped for a while, all its connections at once.
+    pub stops: bool,
     /// Speaks no HTTP.
     pub tcp: bool,
     /// Which side of a tunnel waits for the other.
@@ -125,6 +127,14 @@ impl ServerConn {
     /// Whether it keeps a connection in deliberate silence.
     pub fn is_silent(&self) -> bool {
         self.phase == Phase::Hung
+    }
+
+    /// Its server is stopped: the exchange at hand may last too long.
+    pub fn hold_up(&self, oracle: &mut Oracle, now: u64) {
+        oracle.hung(self.request, now);
+        if let Some(answer) = self.answer.and_then(|answer| oracle.answers.get_mut(answer)) {
+            answer.cut = true;
+        }
     }
 
     /// Fails before it has read anything.

@@ -1,9 +1,12 @@
 //! Everything outside the proxy: the kernel, the peers and what they know.
 
 use super::client::Client;
-use super::kernel::{Dice, Event, Kernel, Peer, Port, Stage};
+use super::kernel::{Dice, Event, Kernel, LinkId, Peer, Port, Stage};
 use super::oracle::Oracle;
 use super::server::{Manner, ServerConn};
+
+/// Longest that a server is stopped.
+const STOPPED_MICROS: u64 = 3_000_000;
 
 /// A pause of the gate, and then some.
 const SHORTAGE_MICROS: u64 = 300_000;
@@ -15,6 +18,8 @@ pub struct World {
     pub clients: Vec<Client>,
     pub conns: Vec<ServerConn>,
     pub manner: Manner,
+    /// Who would have acted had its server not been stopped.
+    pub frozen: Vec<LinkId>,
     /// Waits without a timeout in a row.
     pub busy: u32,
     pub sleeps_for_ever: bool,
@@ -48,6 +53,7 @@ impl World {
                 Peer::Client(client) => {
                     self.clients[client].step(&mut self.kernel, &mut self.oracle);
                 }
+                Peer::Server(_) if self.is_stopped(link) => self.frozen.push(link),
                 Peer::Server(conn) => {
                     self.conns[conn].step(&mut self.kernel, &mut self.oracle);
                 }
@@ -77,12 +83,33 @@ impl World {
         let now = self.kernel.now;
         let port = match self.kernel.ports[server] {
             Port::Listens if self.kernel.rng.chance(300) => Port::Swallows,
+            Port::Listens if self.manner.stops && self.kernel.rng.chance(500) => Port::Stopped,
             Port::Listens => Port::Refuses,
-            Port::Refuses | Port::Swallows => Port::Listens,
+            Port::Refuses | Port::Swallows | Port::Stopped => Port::Listens,
         };
+        if port == Port::Stopped {
+            let at = now + self.kernel.rng.below(STOPPED_MICROS);
+            self.kernel.schedule(at, Event::Toggle(server));
+            for conn in self.conns.iter_mut() {
+                if self.kernel.links[conn.link].site == Some(server) {
+                    conn.hold_up(&mut self.oracle, now);
+                }
+            }
+        }
+        if port == Port::Stopped || self.kernel.ports[server] == Port::Stopped {
+            self.oracle.hung(None, now);
+            for link in std::mem::take(&mut self.frozen) {
+                self.kernel.wake_at(link, now);
+            }
+        }
         self.kernel.trace(format_args!("server {server}: {port:?}"));
         self.kernel.ports[server] = port;
         self.oracle.fault_at = Some(now);
+    }
+
+    fn is_stopped(&self, link: LinkId) -> bool {
+        let site = self.kernel.links[link].site;
+        site.is_some_and(|site| self.kernel.ports[site] == Port::Stopped)
     }
 
     pub fn close_listener(&mut self) {
