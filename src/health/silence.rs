@@ -18,8 +18,10 @@ const LATE_TIMES: u32 = 4;
 const LATE_MIN: Duration = Duration::from_millis(100);
 /// and after this where none has passed yet.
 const LATE_UNKNOWN: Duration = Duration::from_secs(1);
-/// The slowest probe is forgotten by this part with each that is faster.
+/// The slowest probe is forgotten by this part with each that is faster; one that is slower makes
+/// that wait twice as long at most: a server that was stopped once is not slow from then on.
 const FORGET_PART: u32 = 8;
+const LATE_GROWTH: u32 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doubt {
@@ -80,8 +82,13 @@ impl Silence {
 
     /// A probe passed after `took`. No more patience than `most` is of use: probes run anyway.
     pub fn probed(&mut self, took: Duration, most: Duration, now: Instant) {
-        let known = self.slowest_probe.unwrap_or_default();
-        self.slowest_probe = Some(took.max(known - known / FORGET_PART));
+        self.slowest_probe = Some(match self.slowest_probe {
+            None => took,
+            Some(slowest) => {
+                let most = self.late_after() * LATE_GROWTH / LATE_TIMES;
+                took.min(most).max(slowest - slowest / FORGET_PART)
+            }
+        });
         if matches!(self.doubt, Doubt::Since(_)) {
             self.patience = (self.patience * 2).min(most.max(PATIENCE_MIN));
         }
@@ -161,7 +168,9 @@ mod tests {
             (&[25], 100),
             (&[60], 240),
             (&[1_000], 4_000),
-            (&[5, 80], 320),
+            (&[5, 40], 160),
+            (&[5, 2_000], 200),
+            (&[5, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000], 8_000),
             (&[80, 5], 280),
             (&[80, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5], 100),
         ] {
