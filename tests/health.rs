@@ -307,6 +307,17 @@ fn of_those_believed_down_more_than_one_is_tried() {
 }
 
 #[test]
+fn a_server_that_answers_garbage_is_down_without_probes_too() {
+    let bad = Backend::start(|_| b"garbage\r\n\r\n".to_vec());
+    let balancer = Balancer::over(&[&bad], &[]);
+    for _ in 0..2 {
+        assert_eq!(balancer.get("/").status(), 502);
+    }
+    balancer.stderr.wait_for(&event(&bad, "down: gave no valid answer 2 times"));
+    assert_eq!(balancer.get("/").status(), 502, "the least suspicious, being the only one");
+}
+
+#[test]
 fn clients_failures_never_empty_the_pool() {
     // Both servers close unanswered whatever asks for /bad, and answer everything else.
     let both: Vec<Backend> = (0..2)

@@ -35,8 +35,8 @@ pub enum Observation {
     },
     /// A client's request could not connect.
     ConnectFailed(ErrorKind),
-    /// A fresh connection closed without a byte of an answer. A pooled one that does so was merely
-    /// old and is not reported at all.
+    /// A client's request got no answer, or one that is no HTTP. A pooled connection that closes
+    /// unanswered was merely old and is not reported at all.
     Unanswered,
     /// A client's request was answered.
     Served {
@@ -133,8 +133,8 @@ impl fmt::Display for Cause {
         match self {
             Cause::ConnectFailed(ErrorKind::TimedOut) => out.write_str("connecting timed out"),
             Cause::ConnectFailed(kind) => write!(out, "{kind}"),
-            Cause::Unanswered(1) => out.write_str("closed without an answer"),
-            Cause::Unanswered(times) => write!(out, "closed without an answer {times} times"),
+            Cause::Unanswered(1) => out.write_str("gave no valid answer"),
+            Cause::Unanswered(times) => write!(out, "gave no valid answer {times} times"),
             Cause::Silent(lasts) => {
                 let ms = lasts.as_millis();
                 write!(out, "silent for {ms}ms, to requests and a health check")

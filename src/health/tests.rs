@@ -113,15 +113,15 @@ const CASES: &[Case] = &[
         "unanswered at fall",
         (1, 2),
         &[Unanswered, Unanswered, Unanswered],
-        &[(1, "down: closed without an answer 2 times")],
+        &[(1, "down: gave no valid answer 2 times")],
     ),
-    ("unanswered once", (1, 1), &[Unanswered], &[(0, "down: closed without an answer")]),
+    ("unanswered once", (1, 1), &[Unanswered], &[(0, "down: gave no valid answer")]),
     ("served in between", (1, 2), &[Unanswered, Served, Unanswered], &[]),
     (
         "passes do not hide them",
         (1, 2),
         &[Unanswered, Pass, Unanswered],
-        &[(2, "down: closed without an answer 2 times")],
+        &[(2, "down: gave no valid answer 2 times")],
     ),
     (
         "an answer refutes refusals",

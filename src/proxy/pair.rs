@@ -253,7 +253,7 @@ impl<N: Net> Proxy<N> {
             // A pooled connection may close at any time: that says nothing about the server, but
             // another one is the better choice.
             Trouble::UpstreamClosed if reused => true,
-            Trouble::UpstreamClosed if unanswered => {
+            Trouble::UpstreamClosed | Trouble::UpstreamMalformed(_) if unanswered => {
                 self.cluster.failed(backend);
                 self.observe(backend, Observation::Unanswered);
                 true
