@@ -6,13 +6,16 @@ POST anything     reads the body, appends the field X-Id to the record, answers 
 GET /healthcheck  "0\n0\n"
 
 A POST is in the record before its answer is sent: an id that is there twice was done twice.
-SIGTERM closes the listening socket, finishes what is in flight and ends.
+SIGTERM closes the listening socket, finishes what is in flight and ends. After SIGUSR1 every answer
+(that to a health check too) is garbage, after SIGUSR2 a 500, after SIGHUP as before.
 """
 
 import argparse
 import hashlib
+import itertools
 import os
 import random
+import select
 import signal
 import socketserver
 import sys
@@ -42,6 +45,8 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def do_GET(self):
+        if self.misbehaves():
+            return None
         if self.path == "/healthcheck":
             return self.answer(b"0\n0\n")
         self.pause()
@@ -52,9 +57,26 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.read_body()
+        if self.misbehaves():
+            return None
         self.server.acted(self.headers.get("X-Id", "?"))
         self.pause()
         self.answer(hashlib.sha256(body).hexdigest().encode() + b"\n")
+
+    def misbehaves(self):
+        """Whether the request was answered badly or not at all, as the server was told to."""
+        if self.server.mood == signal.SIGUSR1:
+            self.wfile.write(b"\0garbage\r\n\r\n")
+            self.close_connection = True
+        elif self.server.mood == signal.SIGUSR2:
+            self.send_error(500)
+        elif self.path == "/healthcheck":
+            return False
+        elif self.server.is_unlucky() or time.monotonic() >= self.dies:
+            self.close_connection = True
+        else:
+            return False
+        return True
 
     def read_body(self):
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
@@ -105,7 +127,15 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         self.wfile.write(b"0\r\n\r\n")
 
+    def setup(self):
+        super().setup()
+        self.dies = float("inf")
+
     def handle_one_request(self):
+        left = self.dies - time.monotonic()
+        if left < float("inf") and not select.select([self.connection], [], [], max(0, left))[0]:
+            self.close_connection = True
+            return
         self.server.idle.add(self.connection)
         try:
             super().handle_one_request()
@@ -113,6 +143,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         finally:
             self.server.idle.discard(self.connection)
+        if self.server.lifetime and self.dies == float("inf"):
+            self.dies = time.monotonic() + random.uniform(0, self.server.lifetime)
 
     def parse_request(self):
         # The request has begun: a drain waits for its end.
@@ -128,14 +160,20 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 1024
 
-    def __init__(self, port, record, delay):
-        super().__init__(("127.0.0.1", port), Handler)
+    def __init__(self, options):
+        super().__init__((options.host, options.port), Handler)
+        record = options.record
         self.record = record and os.open(record, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        self.delay = delay
+        self.delay, self.lifetime, self.drop = options.delay, options.lifetime, options.drop
+        self.mood = None
+        self.numbers = itertools.count(1)
         self.draining = False
         self.idle = set()
         self.busy = 0
         self.lock = threading.Lock()
+
+    def is_unlucky(self):
+        return self.drop and next(self.numbers) % self.drop == 0
 
     def acted(self, ident):
         if self.record:
@@ -173,16 +211,26 @@ class Server(socketserver.ThreadingTCPServer):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--record", help="file for the ids of the POSTs acted upon")
     parser.add_argument("--delay", type=float, default=0, help="seconds per answer, about")
+    parser.add_argument("--lifetime", type=float, default=0,
+                        help="seconds at most that a connection is kept behind its first answer")
+    parser.add_argument("--drop", type=int, default=0,
+                        help="close without an answer at each request of this number")
     options = parser.parse_args()
-    server = Server(options.port, options.record, options.delay)
+    server = Server(options)
 
     def terminate(*_):
         threading.Thread(target=server.drain).start()
 
+    def change(number, _):
+        server.mood = number
+
     signal.signal(signal.SIGTERM, terminate)
-    print(f"backend: listening on http://127.0.0.1:{server.server_address[1]}",
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+        signal.signal(number, change)
+    print(f"backend: listening on http://{options.host}:{server.server_address[1]}",
           file=sys.stderr, flush=True)
     try:
         server.serve_forever(0.1)

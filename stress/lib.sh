@@ -192,6 +192,51 @@ while True:
         break'
 }
 
+# make_places NAME…: an address for each of these scripted servers, where it can be restarted, in
+# PLACE[NAME]. The last gets a network namespace of its own, so that its packets can be made to
+# vanish; REMOTE is its name then, empty where that takes more than we may.
+declare -A PLACE=()
+REMOTE='' NETWORK=stress$$
+make_places() {
+    local name
+    for name in "$@"; do PLACE[$name]=127.0.0.1:$(free_port); done
+    # ip, like nginx and haproxy, is in a directory that is not on everybody's path.
+    PATH=$PATH:/usr/sbin:/sbin
+    if make_network "lb$$" "198.18.$(($$ / 256 % 256))" 2>"$WORK/network"; then
+        REMOTE=$name
+    else
+        echo "no server is black-holed: $(head -n 1 "$WORK/network")"
+    fi
+}
+
+# make_network LINK SUBNET
+make_network() {
+    command -v ip >/dev/null || { echo 'there is no ip' >&2; return 1; }
+    # The neighbour is noted down for good: a machine that is gone answers no ARP, and then it would
+    # be known to be gone.
+    ip netns add "$NETWORK" && ip link add "$1" type veth peer name inside netns "$NETWORK" &&
+        ip address add "$2.1/30" dev "$1" && ip link set "$1" up &&
+        ip -n "$NETWORK" address add "$2.2/30" dev inside && black_hole up &&
+        ip neighbour replace "$2.2" nud permanent dev "$1" lladdr \
+            "$(ip netns exec "$NETWORK" cat /sys/class/net/inside/address)" &&
+        PLACE[$name]=$2.2:${PLACE[$name]##*:}
+}
+
+# black_hole down|up: whether packets to and from REMOTE arrive.
+black_hole() {
+    ip -n "$NETWORK" link set inside "$1"
+}
+
+# start_placed NAME [OPTIONS…]: a scripted server at its place, which records its POSTs.
+start_placed() {
+    local name=$1 prefix=()
+    shift
+    [ "$name" != "$REMOTE" ] || prefix=(ip netns exec "$NETWORK")
+    start_listening "$name" "${prefix[@]}" python3 "$STRESS/backend.py" \
+        --host "${PLACE[$name]%:*}" --port "${PLACE[$name]##*:}" \
+        --record "$WORK/posts.$name" "$@"
+}
+
 # stop PID…: ends processes of ours and waits until they are gone; by force after 3 seconds.
 stop() {
     local pid
@@ -224,6 +269,7 @@ finish() {
     if [ "${#PIDS[@]}" -gt 0 ]; then
         stop "${PIDS[@]}"
     fi
+    [ ! -e "/run/netns/$NETWORK" ] || ip netns del "$NETWORK"
     [ -n "${STRESS_KEEP:-}" ] && echo "kept: $WORK" >&2 || rm -rf "$WORK"
     exit "$code"
 }

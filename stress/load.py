@@ -83,7 +83,7 @@ class Client(threading.Thread):
             status, server, outcome = self.ask(connection, kind, number, key, ident)
         except (OSError, http.client.HTTPException) as error:
             self.forget(source)
-            outcome = f"{type(error).__name__}: {error}"[:80]
+            outcome = ascii(f"{type(error).__name__}: {error}")[1:81]
         if options.fresh:
             self.forget(source)
         ms = (time.time() - start) * 1000
@@ -110,7 +110,7 @@ class Client(threading.Thread):
         if options.header:
             name, value = options.header.replace("{k}", str(key)).split(":", 1)
             headers[name] = value.strip()
-        if kind in ("big", "abort"):
+        if kind in ("big", "abort", "slow"):
             path = f"/big/{BIG_BYTES + number % 1000}/{'x' * (number % 2)}"
         elif kind in ("post", "chunked"):
             method, headers["X-Id"] = "POST", ident
@@ -125,15 +125,24 @@ class Client(threading.Thread):
             response.read(10_000)
             self.forget(f"127.0.0.{key + 2}" if options.sources else None)
             return response.status, server, "ok"
-        content = response.read()
+        content = response.read() if kind != "slow" else slowly(response)
         if not 200 <= response.status < 300:
             return response.status, server, f"status {response.status}"
         expected = content
         if body is not None:
             expected = hashlib.sha256(body).hexdigest().encode() + b"\n"
-        elif options.check or kind == "big":
+        elif options.check or kind in ("big", "slow"):
             expected = body_of(path)
         return response.status, server, "ok" if content == expected else "wrong body"
+
+
+def slowly(response):
+    """The body, by a reader that takes about half a second."""
+    pieces = []
+    while piece := response.read(BIG_BYTES // 50):
+        pieces.append(piece)
+        time.sleep(0.01)
+    return b"".join(pieces)
 
 
 def watch(run, server, share):
@@ -190,7 +199,7 @@ def main():
     parser.add_argument("--keys", type=int, default=1, help="the keys go round")
     parser.add_argument("--header", help="a field for every request, with {k}")
     parser.add_argument("--sources", action="store_true", help="an own loopback address per key")
-    parser.add_argument("--mix", default="get=1", help="shares of get, big, post, chunked, abort")
+    parser.add_argument("--mix", default="get=1", help="shares of get, big, slow, post, chunked, abort")
     parser.add_argument("--check", action="store_true", help="bodies are those of backend.py")
     parser.add_argument("--fresh", action="store_true", help="a connection per request")
     parser.add_argument("--timeout", type=float, default=15, help="seconds")

@@ -3,8 +3,9 @@
 #
 # Mixed load for SECONDS (default 20) at RATE requests per second at most (default 300): short GETs,
 # answers of 300 kB, POSTs with a length and chunked, clients that leave in the middle of an answer,
-# and clients with a connection per request, over three scripted servers of which one at a time is
-# killed and started again, stopped and continued, or restarted. Prints the balancer's memory and
+# slow readers, and clients with a connection per request, over three scripted servers of which one
+# at a time is killed and started again, stopped and continued, restarted, or (as root) black-holed;
+# one of them closes pooled connections at random moments. Prints the balancer's memory and
 # descriptors ten times and their slopes over the second half. No body may be wrong, no POST done
 # twice, no short GET may fail, and the descriptors must be back when the load is over; in a run of
 # ten minutes or more memory must not grow by more than 1 MB per minute.
@@ -15,18 +16,17 @@ number SECONDS "$seconds" 10
 number RATE "$rate" 10
 
 names=(server1 server2 server3)
-declare -A port=()
-for name in "${names[@]}"; do port[$name]=$(free_port); done
+make_places "${names[@]}"
 
 # up NAME
 up() {
-    AT=${port[$1]} start_scripted "$1" --delay 0.01 --record "$WORK/posts.$1"
+    local lifetime=0
+    [ "$1" != server1 ] || lifetime=0.5
+    start_placed "$1" --delay 0.01 --lifetime "$lifetime"
 }
 
 for name in "${names[@]}"; do up "$name"; done
-# shellcheck disable=SC2046
-start_balancer $(addresses "${names[@]}") -s "${POLICY:-least-conn}" -c 500ms \
-    --health-timeout 500ms --response-timeout 10s --pool-timeout 1s
+start_balancer "${PLACE[@]}" -s "${POLICY:-least-conn}" --pool-timeout 1s
 sleep 1
 resident() { awk '/^VmRSS/ { print $2 }' "/proc/$LB_PID/status"; }
 descriptors() { ls "/proc/$LB_PID/fd" | wc -l; }
@@ -34,7 +34,7 @@ before=$(descriptors)
 
 common=("$URL" --seconds "$seconds" --timeout 30 --path '/item/{n}' --check)
 spawn mixed python3 "$STRESS/load.py" "${common[@]}" --clients 24 --rate "$((rate * 2 / 3 + 1))" \
-    --mix get=6,big=1,post=2,chunked=1,abort=1 --record "$WORK/record.mixed"
+    --mix get=12,big=2,post=4,chunked=2,abort=2,slow=1 --record "$WORK/record.mixed"
 mixed=$PID
 spawn fresh python3 "$STRESS/load.py" "${common[@]}" --clients 8 --rate "$((rate / 3 + 1))" \
     --fresh --record "$WORK/record.fresh"
@@ -42,16 +42,18 @@ fresh=$PID
 
 # fault: something random befalls a random server, and is over when this returns.
 fault() {
-    local name=${names[RANDOM % 3]} kind=$((RANDOM % 4))
+    local name=${names[RANDOM % 3]} kind=$((RANDOM % kinds))
     case $kind in
         0) kill_hard "${PID_OF[$name]}"; sleep "0.$((RANDOM % 9 + 1))"; up "$name" ;;
         1) kill -STOP "${PID_OF[$name]}"; sleep "$((RANDOM % 3)).5"; kill -CONT "${PID_OF[$name]}" ;;
         2) stop "${PID_OF[$name]}"; up "$name" ;;
         3) kill_hard "${PID_OF[$name]}"; up "$name" ;;
+        4) black_hole down; sleep "$((RANDOM % 3)).5"; black_hole up ;;
     esac
     faults[kind]=$((faults[kind] + 1))
 }
-faults=(0 0 0 0)
+faults=(0 0 0 0 0) kinds=4
+[ -z "$REMOTE" ] || kinds=5
 
 printf '%8s %10s %12s\n' second 'RSS kB' descriptors
 start=$(millis)
@@ -67,7 +69,8 @@ while elapsed=$(($(millis) - start)) && [ "$elapsed" -lt $((seconds * 1000)) ]; 
     sleep "0.$((RANDOM % 9 + 1))"
 done
 wait "$mixed" "$fresh"
-echo "faults: ${faults[0]} killed, ${faults[1]} stopped, ${faults[2]} restarted, ${faults[3]} killed and restarted"
+echo "faults: ${faults[0]} killed, ${faults[1]} stopped, ${faults[2]} restarted, ${faults[3]} killed and restarted," \
+    "${faults[4]} black-holed"
 
 no_more() { [ "$(descriptors)" -le $((before + 3)) ]; }
 await 10 no_more || fail "$(descriptors) descriptors are open after the load, $before were before"
