@@ -2,33 +2,9 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Message, assert_same_bytes, ok, pattern, reply};
+use common::{Backend, Balancer, Gate, assert_same_bytes, got, ok, pattern, reply, seen};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
-
-/// What the server saw of this request, which is answered `200`.
-fn seen(request: impl AsRef<[u8]>, options: &[&str]) -> Message {
-    let backend = Backend::named("a");
-    let balancer = Balancer::over(&[&backend], options);
-    let answer = balancer.exchange(request);
-    assert_eq!(answer.status(), 200, "{}", answer.head);
-    backend.requests().remove(0)
-}
-
-/// What the client got to this request when the server sends `answer` and closes.
-fn got(request: &str, answer: impl AsRef<[u8]>) -> Message {
-    let answer = answer.as_ref().to_vec();
-    let backend = Backend::raw(move |peer| {
-        if peer.request().is_some() {
-            let _ = peer.try_send(&answer);
-        }
-    });
-    let balancer = Balancer::over(&[&backend], &[]);
-    let mut client = balancer.connect();
-    client.send(request);
-    let method = request.split(' ').next().unwrap_or_default();
-    client.response_to(method)
-}
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: example.test\r\n\r\n";
 
@@ -729,62 +705,4 @@ fn ipv6_clients_are_served_where_there_is_ipv6() {
     assert!(balancer.address().is_ipv6(), "{}", balancer.start_line);
     assert_eq!(balancer.get("/").text(), "a");
     assert_eq!(backend.requests()[0].field("X-Forwarded-For"), Some("::1"));
-}
-
-#[test]
-fn every_split_of_a_request_gives_the_same_request() {
-    let whole = "POST /s?q HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
-                 3;e\r\nabc\r\n0\r\nT: u\r\n\r\n";
-    let backend = Backend::named("a");
-    let balancer = Balancer::over(&[&backend], &[]);
-    let mut client = balancer.connect();
-    for at in 1..whole.len() {
-        let (first, second) = whole.split_at(at);
-        client.send(first);
-        // Another connection's exchange in between: the first part has been read by then.
-        assert_eq!(balancer.get("/between").status(), 200);
-        client.send(second);
-        assert_eq!(client.response().text(), "a", "split at {at}");
-    }
-    let requests = backend.requests();
-    let ours: Vec<&Message> =
-        requests.iter().filter(|request| request.target() == "/s?q").collect();
-    assert_eq!(ours.len(), whole.len() - 1);
-    for (at, request) in ours.iter().enumerate() {
-        assert_eq!(request.text(), "abc", "split at {}", at + 1);
-        assert_eq!(request.trailers, "T: u\r\n", "split at {}", at + 1);
-    }
-}
-
-#[test]
-fn every_split_of_a_response_gives_the_same_response() {
-    let whole = "HTTP/1.1 103 Early Hints\r\nL: m\r\n\r\nHTTP/1.1 200 OK\r\nX: y\r\n\
-                 Transfer-Encoding: chunked\r\n\r\n3;e\r\nabc\r\n0\r\nT: u\r\n\r\n";
-    let gate = Gate::new();
-    let passed = gate.clone();
-    let backend = Backend::raw(move |peer| {
-        while let Some(request) = peer.request() {
-            if request.target() == "/between" {
-                peer.send(ok("between"));
-                continue;
-            }
-            let at = request.target()[1..].parse().expect("a place");
-            let (first, second) = whole.split_at(at);
-            peer.send(first);
-            passed.pass();
-            peer.send(second);
-        }
-    });
-    let balancer = Balancer::over(&[&backend], &[]);
-    let mut client = balancer.connect();
-    for at in 1..whole.len() {
-        client.send(format!("GET /{at} HTTP/1.1\r\nHost: x\r\n\r\n"));
-        // Another exchange in between: the first part has most likely been read by then.
-        assert_eq!(balancer.get("/between").text(), "between");
-        gate.let_pass(1);
-        assert_eq!(client.response().status(), 103, "split at {at}");
-        let answer = client.response();
-        assert_eq!((answer.status(), answer.text().as_str()), (200, "abc"), "split at {at}");
-        assert_eq!(answer.trailers, "T: u\r\n", "split at {at}");
-    }
 }

@@ -3,28 +3,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Message, ok};
-
-/// The answer to `request`, which must close the connection and never reach a server.
-fn refused(name: &str, request: impl AsRef<[u8]>) -> u16 {
-    let backend = Backend::named("a");
-    let balancer = Balancer::over(&[&backend], &[]);
-    let status = refused_by(&balancer, name, request.as_ref());
-    assert_eq!(backend.requests().len(), 0, "{name}: a request reached the server");
-    assert_eq!(backend.connections(), 0, "{name}: the server was connected to");
-    status
-}
-
-fn refused_by(balancer: &Balancer, name: &str, request: &[u8]) -> u16 {
-    let mut client = balancer.connect();
-    // Whatever stands behind a refused head must not be taken for a request.
-    client.send([request, b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"].concat());
-    let answer = client.response();
-    assert!(answer.closes(), "{name}: {}", answer.head);
-    client.half_close();
-    client.expect_end();
-    answer.status()
-}
+use common::{Backend, Balancer, Message, ok, refused, refused_by};
 
 /// Heads with these lines after the request line `POST / HTTP/1.1` and a good `Host`.
 fn with_fields(fields: &str) -> String {

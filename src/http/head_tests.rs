@@ -35,33 +35,41 @@ fn a_request_head_is_found_at_every_split() {
     }
 }
 
+/// Request heads and the status they are answered with; 200 for those that are read.
+const REQUESTS: [(&[u8], u16); 28] = [
+    (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    (b"GET / HTTP/1.0\r\n\r\n", 200),
+    (b"GET / HTTP/1.1\nHost: x\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: x\r\n\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: x\n\r\n", 400),
+    (b"GET / HTTP/1.1\n\n", 400),
+    (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\n Host: x\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: x\rA: b\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: x\x00\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\n: x\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\r\nHost\r\n\r\n", 400),
+    (b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    (b"GET / x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    (b"GET /\r\n\r\n", 400),
+    (b"GE(T / HTTP/1.1\r\n\r\n", 400),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01", 400),
+    (b"GET / HTTP/2.0\r\n\r\n", 505),
+    (b"GET / HTTP/0.9\r\n\r\n", 505),
+    (b"GET / HTTP/11\r\n\r\n", 400),
+    (b"GET / http/1.1\r\n\r\n", 400),
+    (b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    (b"\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    (b"\r\n\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    (b"GET / HTTP/1.2\r\n\r\n", 505),
+    (b"GET / HTTP/1.1x\r\n\r\n", 400),
+];
+
 #[test]
 fn what_two_readers_could_read_differently_is_refused() {
-    for (text, status) in [
-        (&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], 200),
-        (b"GET / HTTP/1.0\r\n\r\n", 200),
-        (b"GET / HTTP/1.1\nHost: x\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\n\r\n", 400),
-        (b"GET / HTTP/1.1\n\n", 400),
-        (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\n Host: x\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\rA: b\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\x00\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\n: x\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost\r\n\r\n", 400),
-        (b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"GET / x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-        (b"GET /\r\n\r\n", 400),
-        (b"GE(T / HTTP/1.1\r\n\r\n", 400),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01", 400),
-        (b"GET / HTTP/2.0\r\n\r\n", 505),
-        (b"GET / HTTP/0.9\r\n\r\n", 505),
-        (b"GET / HTTP/11\r\n\r\n", 400),
-        (b"GET / http/1.1\r\n\r\n", 400),
-    ] {
+    for (text, status) in REQUESTS {
         assert_eq!(status_of(text), status, "{:?}", String::from_utf8_lossy(text));
     }
 }
@@ -74,6 +82,17 @@ fn another_version_is_told_apart_when_its_line_is_whole() {
         assert_eq!(request(&text[..cut], &mut head), Parse::Partial, "cut at {cut}");
     }
     assert_eq!(status_of(text), 505);
+}
+
+#[test]
+fn the_beginning_of_a_request_head_is_answered_as_the_whole_or_waits() {
+    for (text, status) in REQUESTS {
+        for cut in 0..text.len() {
+            let found = status_of(&text[..cut]);
+            let text = String::from_utf8_lossy(text);
+            assert!(found == 0 || (found == status && status != 200), "{text:?} cut at {cut}");
+        }
+    }
 }
 
 #[test]
@@ -132,8 +151,19 @@ fn broken_response_heads_are_refused() {
         b"HTTP/1.1 200 OK\nA: b\r\n\r\n",
         b"hello\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA: b\0\r\n\r\n",
+        b"HTTP/1.1 200OK\r\n\r\n",
+        b"\nHTTP/1.1 200 OK\r\n\r\n",
     ] {
+        let name = String::from_utf8_lossy(text);
         let found = response(text, &mut ResponseHead::default());
-        assert!(matches!(found, Parse::Refused(_)), "{:?}", String::from_utf8_lossy(text));
+        assert!(matches!(found, Parse::Refused(_)), "{name:?}");
+        for cut in 0..text.len() {
+            let found = response(&text[..cut], &mut ResponseHead::default());
+            assert!(found != Parse::Complete, "{name:?} cut at {cut}");
+        }
     }
 }

@@ -17,6 +17,8 @@ pub struct Target {
     pub authority: Option<Span>,
     /// The authority stood in the target and replaces whatever `Host` said (RFC 9112 §3.2.2).
     pub is_absolute: bool,
+    /// The target is an `https` one.
+    pub is_https: bool,
 }
 
 /// Reads the target of `head`, whose bytes are `bytes`, and checks the `Host` rules.
@@ -32,7 +34,7 @@ pub fn target(bytes: &[u8], head: &RequestHead) -> Result<Target, Refusal> {
     }
     if text.starts_with(b"/") || (text == b"*" && head.method == Method::Options) {
         let path = head.target;
-        return Ok(Target { path, lead: "", authority: host, is_absolute: false });
+        return Ok(Target { path, authority: host, ..Target::default() });
     }
     absolute(bytes, head.target, head.method)
 }
@@ -59,13 +61,15 @@ fn absolute(bytes: &[u8], target: Span, method: Method) -> Result<Target, Refusa
     let text = target.of(bytes);
     let colon = text.iter().position(|&byte| byte == b':').ok_or(MALFORMED)?;
     let (scheme, rest) = text.split_at(colon);
-    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+    let is_https = scheme.eq_ignore_ascii_case(b"https");
+    if !is_https && !scheme.eq_ignore_ascii_case(b"http") {
         return Err(MALFORMED);
     }
     let rest = rest.strip_prefix(b"://").ok_or(MALFORMED)?;
     let start = target.end() - rest.len();
     let length = rest.iter().position(|&byte| byte == b'/' || byte == b'?').unwrap_or(rest.len());
-    if length == 0 || !is_authority(&rest[..length]) {
+    // Without a host such a target names nothing (RFC 9110 §4.2.1), though `Host` may be empty.
+    if length == 0 || rest.starts_with(b":") || !is_authority(&rest[..length]) {
         return Err(MALFORMED);
     }
     let authority = Span::new(start, start + length);
@@ -75,7 +79,7 @@ fn absolute(bytes: &[u8], target: Span, method: Method) -> Result<Target, Refusa
         None if method == Method::Options => "*",
         Some(_) | None => "/",
     };
-    Ok(Target { path, lead, authority: Some(authority), is_absolute: true })
+    Ok(Target { path, lead, authority: Some(authority), is_absolute: true, is_https })
 }
 
 /// Bytes of a host that is a name or an IPv4 address (RFC 3986 §3.2.2), by value: asked for each
@@ -194,6 +198,7 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a%zz\r\n\r\n", Err(400)),
             ("GET /caf\u{e9} HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
             ("GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
+            ("GET http://:80/ HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
             ("GET http:/// HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
             ("GET http://u@x/ HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),
             ("GET a HTTP/1.1\r\nHost: x\r\n\r\n", Err(400)),

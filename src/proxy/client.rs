@@ -215,7 +215,7 @@ impl<N: Net> Proxy<N> {
         assert!(complete, "a head that was accepted is still there");
         let field = self.config.hash_field.as_deref().unwrap_or_default();
         let by = HashBy { strategy: self.config.strategy, field, client: client.ip };
-        route::plan(bytes, &self.heads.request, &by)
+        route::plan(bytes, &self.heads.request, &by, self.config.trust_forwarded)
     }
 
     /// In the queue only a fault is listened for; the next step after admission is `serve`.

@@ -104,11 +104,15 @@ mod tests {
     use crate::http::chunked::Chunked;
 
     /// Pumps `input` in two pieces cut at `cut`, draining `to` every time; what came out.
-    fn run(mut body: Body, recode: Recode, input: &[u8], cut: usize) -> Result<Vec<u8>, Malformed> {
+    fn run(body: Body, recode: Recode, input: &[u8], cut: usize) -> Result<Vec<u8>, Malformed> {
+        run_parts(body, recode, &[&input[..cut], &input[cut..]])
+    }
+
+    fn run_parts(mut body: Body, recode: Recode, parts: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
         let mut pool = Pool::new();
         let (mut from, mut to) = (Buffer::new(), Buffer::new());
         let mut out = Vec::new();
-        for part in [&input[..cut], &input[cut..]] {
+        for part in parts {
             from.append(part, &mut pool);
             loop {
                 let moved = pump(&mut body, recode, &mut from, &mut to, &mut pool)?;
@@ -155,6 +159,30 @@ mod tests {
             assert_eq!(text, expected, "cut at {cut}");
         }
         assert_eq!(run(Body::Length(2), Recode::Keep, b"abc", 1).expect("plain"), b"ab|c");
+    }
+
+    #[test]
+    fn two_cuts_anywhere_change_nothing() {
+        let body = Body::Chunked(Chunked::new());
+        for (input, kept) in [
+            (
+                &b"3 ;e=\"f\"\r\nabc\r\n0;y\r\nHost: h\r\nT: u\r\nTE: v\r\n\r\nrest"[..],
+                Ok(&b"3\r\nabc\r\n0\r\nT: u\r\n\r\n|rest"[..]),
+            ),
+            (b"1\r\na\r\n1\r\nb\r\n00\r\n\r\n\r\n", Ok(b"1\r\na\r\n1\r\nb\r\n00\r\n\r\n|\r\n")),
+            (b"1\r\na\r\n0\r\nT: u\r\n v\r\n\r\n", Err(Malformed)),
+            (b"1\r\na\r\n0\r\nT: u\nV: w\r\n\r\n", Err(Malformed)),
+            (b"1\r\nab\r\n0\r\n\r\n", Err(Malformed)),
+        ] {
+            for first in 0..=input.len() {
+                for second in first..=input.len() {
+                    let parts = [&input[..first], &input[first..second], &input[second..]];
+                    let found = run_parts(body, Recode::Keep, &parts);
+                    let found = found.as_deref().map_err(|malformed| *malformed);
+                    assert_eq!(found, kept, "cut at {first} and {second}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -69,8 +69,19 @@ const _: () = assert!(HeadLimits::MOST.target as usize <= head::TARGET_BYTES_MAX
 /// Reads the request's intent off its head.
 ///
 /// Errors: what the head says cannot be served, with the status for it.
-pub fn plan(bytes: &[u8], head: &RequestHead, by: &HashBy<'_>) -> Result<Plan, Refusal> {
+///
+/// `trusted` clients are proxies of ours, whose own connections may have been secured.
+pub fn plan(
+    bytes: &[u8],
+    head: &RequestHead,
+    by: &HashBy<'_>,
+    trusted: bool,
+) -> Result<Plan, Refusal> {
     let target = target::target(bytes, head)?;
+    if target.is_https && !trusted {
+        let reason = "https was asked for over a connection that is not secured";
+        return Err(Refusal { status: 421, reason });
+    }
     let body = framing::request(head)?;
     if head.method == Method::Trace && !body.is_ended() {
         return Err(Refusal { status: 400, reason: "a TRACE request cannot have content" });

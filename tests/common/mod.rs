@@ -10,12 +10,14 @@
 mod backend;
 mod balancer;
 mod message;
+mod once;
 mod peer;
 mod process;
 
 pub use backend::{Backend, BlackHole, Gate, ok, reply};
 pub use balancer::Balancer;
 pub use message::Message;
+pub use once::{got, refused, refused_by, seen};
 pub use peer::Peer;
 pub use process::{Finished, Running, TempDir, binary, run};
 

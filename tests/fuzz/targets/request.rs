@@ -64,7 +64,8 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
         return None;
     }
     let client = CLIENT.parse().expect("an address");
-    let plan = route::plan(data, &head, &HashBy { strategy: Strategy::Uri, field: "", client });
+    let by = HashBy { strategy: Strategy::Uri, field: "", client };
+    let plan = route::plan(data, &head, &by, trust_forwarded);
     let plan = plan.ok().filter(|plan| plan.forwards != Some(0))?;
     let mut body = plan.body;
 
