@@ -1,0 +1,268 @@
+//! A proxy between peers that do only what the test says, under a clock that moves only when
+//! nothing is left to be done: so that every wait can be looked at on both sides of its limit.
+
+use loadbalancer::base::table::Id;
+use loadbalancer::base::time::Instant;
+use loadbalancer::config::Config;
+use loadbalancer::net::{LISTENER, Net, Now, Ready, STOP, Signal, Sink, Socket};
+use loadbalancer::proxy::{Limits, Member, Proxy, Status};
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Number of a connection, client's or server's, in the order they came to be.
+pub type Link = usize;
+
+/// A connection as its peer sees it.
+#[derive(Debug, Default)]
+struct Line {
+    id: Option<Id>,
+    /// Port of the server; none for a client's.
+    server: Option<u16>,
+    /// Sent and not read by the proxy.
+    sent: VecDeque<u8>,
+    received: Vec<u8>,
+    /// How many bytes more the peer takes.
+    room: usize,
+    /// The proxy has closed it.
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    now: Duration,
+    /// The clock does not go past this.
+    until: Duration,
+    rests: bool,
+    stops: bool,
+    lines: Vec<Line>,
+    arrived: VecDeque<Link>,
+    ready: Vec<Ready>,
+    /// Servers to which connecting takes for ever.
+    unreachable: Vec<u16>,
+}
+
+impl World {
+    fn report(&mut self, link: Link) {
+        let line = &self.lines[link];
+        let reached = line.server.is_none_or(|port| !self.unreachable.contains(&port));
+        if let Some(id) = line.id {
+            let (readable, writable) = (!line.sent.is_empty(), reached && line.room > 0);
+            self.ready.push(Ready { id, readable, writable, ended: false, broken: false });
+        }
+    }
+
+    fn report_fixed(&mut self, id: Id) {
+        self.ready.push(Ready { id, readable: true, writable: false, ended: false, broken: false });
+    }
+}
+
+type Shared = Rc<RefCell<World>>;
+
+#[derive(Debug)]
+pub struct Wire {
+    world: Shared,
+    link: Link,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.world.borrow_mut().lines[self.link].closed = true;
+    }
+}
+
+impl Socket for Wire {
+    type Pipe = ();
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let sent = &mut self.world.borrow_mut().lines[self.link].sent;
+        let count = sent.len().min(into.len());
+        for (byte, place) in sent.drain(..count).zip(into) {
+            *place = byte;
+        }
+        if count > 0 { Ok(count) } else { Err(ErrorKind::WouldBlock.into()) }
+    }
+
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        let line = &mut self.world.borrow_mut().lines[self.link];
+        let count = line.room.min(from.len());
+        line.room -= count;
+        line.received.extend_from_slice(&from[..count]);
+        if count > 0 { Ok(count) } else { Err(ErrorKind::WouldBlock.into()) }
+    }
+
+    fn connected(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn fault(&mut self) -> Option<io::Error> {
+        None
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn pipe() -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn read_into(&mut self, _: &mut (), _: usize) -> io::Result<usize> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn write_from(&mut self, _: &mut (), _: usize) -> io::Result<usize> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn reset_on_drop(&mut self) {}
+}
+
+#[derive(Debug)]
+pub struct Wires(Shared);
+
+impl Net for Wires {
+    type Socket = Wire;
+    type Listener = ();
+
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        let mut world = self.0.borrow_mut();
+        ready.append(&mut world.ready);
+        if ready.is_empty() {
+            let wakes = timeout.map_or(world.until, |timeout| world.now + timeout);
+            world.rests = wakes >= world.until;
+            world.now = wakes.min(world.until);
+        }
+        Ok(())
+    }
+
+    fn now(&mut self) -> Now {
+        let micros = self.0.borrow().now.as_micros() as u64;
+        Now { instant: Instant::from_micros(micros), unix_seconds: micros / 1_000_000 }
+    }
+
+    fn accept(&mut self, _: &mut ()) -> io::Result<(Wire, SocketAddr)> {
+        let link = self.0.borrow_mut().arrived.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        Ok((Wire { world: self.0.clone(), link }, SocketAddr::from(([10, 0, 0, 1], 40_000))))
+    }
+
+    fn connect(&mut self, to: SocketAddr) -> io::Result<Wire> {
+        let mut world = self.0.borrow_mut();
+        let line = Line { server: Some(to.port()), room: usize::MAX, ..Line::default() };
+        world.lines.push(line);
+        Ok(Wire { world: self.0.clone(), link: world.lines.len() - 1 })
+    }
+
+    fn register(&mut self, socket: &mut Wire, id: Id) -> io::Result<()> {
+        let mut world = self.0.borrow_mut();
+        world.lines[socket.link].id = Some(id);
+        world.report(socket.link);
+        Ok(())
+    }
+
+    fn signals(&mut self) -> Vec<Signal> {
+        let stops = std::mem::take(&mut self.0.borrow_mut().stops);
+        vec![Signal::Stop; usize::from(stops)]
+    }
+
+    fn log(&mut self, _: Sink, lines: &[u8]) -> io::Result<usize> {
+        Ok(lines.len())
+    }
+}
+
+/// The proxy and its peers.
+pub struct Stage {
+    world: Shared,
+    proxy: Proxy<Wires>,
+    pub ended: bool,
+}
+
+impl Stage {
+    /// A proxy over the backends of `config`, with so many slots.
+    pub fn new(config: Config, pairs_max: usize) -> Stage {
+        let world = Shared::default();
+        let members = config.backends.iter().map(|spec| Member {
+            spec: spec.clone(),
+            addresses: vec![SocketAddr::from(([127, 0, 0, 1], spec.endpoint.port))],
+        });
+        let members = members.collect();
+        let limits = Limits { pairs_max, clients_max: 100, pipes_max: 0 };
+        let net = Wires(world.clone());
+        let proxy = Proxy::new(net, (), config, members, limits, HashMap::new(), 1);
+        Stage { world, proxy, ended: false }
+    }
+
+    /// Lets time pass, and everything happen that is due within it.
+    pub fn pass(&mut self, span: Duration) {
+        self.world.borrow_mut().until += span;
+        self.world.borrow_mut().rests = false;
+        while !self.ended && !self.world.borrow().rests {
+            self.ended = self.proxy.turn().expect("waiting works") == Status::Ended;
+            self.proxy.check_invariants();
+        }
+    }
+
+    /// A client connects.
+    pub fn client(&mut self) -> Link {
+        let mut world = self.world.borrow_mut();
+        let link = world.lines.len();
+        world.lines.push(Line { room: usize::MAX, ..Line::default() });
+        world.arrived.push_back(link);
+        world.report_fixed(LISTENER);
+        drop(world);
+        self.pass(Duration::ZERO);
+        link
+    }
+
+    /// A peer sends something.
+    pub fn say(&mut self, link: Link, bytes: impl AsRef<[u8]>) {
+        let mut world = self.world.borrow_mut();
+        world.lines[link].sent.extend(bytes.as_ref());
+        world.report(link);
+        drop(world);
+        self.pass(Duration::ZERO);
+    }
+
+    /// A peer takes so many bytes from now on.
+    pub fn take(&mut self, link: Link, room: usize) {
+        let mut world = self.world.borrow_mut();
+        world.lines[link].room = room;
+        world.report(link);
+        drop(world);
+        self.pass(Duration::ZERO);
+    }
+
+    /// The program is asked to end.
+    pub fn stop(&mut self) {
+        let mut world = self.world.borrow_mut();
+        world.stops = true;
+        world.report_fixed(STOP);
+        drop(world);
+        self.pass(Duration::ZERO);
+    }
+
+    /// Connecting to the server of this port takes for ever.
+    pub fn is_unreachable(&mut self, port: u16) {
+        self.world.borrow_mut().unreachable.push(port);
+    }
+
+    /// What a peer has received, as text.
+    pub fn received(&self, link: Link) -> String {
+        String::from_utf8_lossy(&self.world.borrow().lines[link].received).into_owned()
+    }
+
+    /// Whether the proxy has closed a connection.
+    pub fn is_closed(&self, link: Link) -> bool {
+        self.world.borrow().lines[link].closed
+    }
+
+    /// The connections to the server of this port.
+    pub fn connections(&self, port: u16) -> Vec<Link> {
+        let world = self.world.borrow();
+        let numbered = world.lines.iter().enumerate();
+        numbered.filter(|(_, line)| line.server == Some(port)).map(|(link, _)| link).collect()
+    }
+}
