@@ -4,6 +4,7 @@
 use super::is_one_line;
 use loadbalancer::config::list::{List, WARNINGS_MAX};
 use loadbalancer::config::{BACKENDS_MAX, BackendSpec};
+use std::collections::BTreeSet;
 
 fn parse(bytes: &[u8]) -> List {
     List::parse("list", bytes, &[])
@@ -30,6 +31,13 @@ pub fn run(data: &[u8]) {
     }
     let lines: Vec<usize> = list.backends.iter().map(|listed| listed.line).collect();
     assert!(lines.is_sorted_by(|one, next| one < next), "{lines:?}");
+
+    let key = |spec: &BackendSpec| {
+        let host = spec.endpoint.host.as_deref().unwrap_or("localhost");
+        (host.to_ascii_lowercase(), spec.endpoint.port)
+    };
+    let keys: BTreeSet<_> = specs(&list).iter().map(key).collect();
+    assert_eq!(keys.len(), list.backends.len(), "a backend twice");
 
     let again = parse(specs(&list).iter().map(written).collect::<String>().as_bytes());
     assert_eq!(again.warnings, []);
