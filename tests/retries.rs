@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Peer, ok};
+use common::{Backend, Balancer, Gate, Message, Peer, ok};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
@@ -84,6 +84,34 @@ fn the_share_of_repeats_can_be_chosen() {
     assert_eq!(deliveries, 500, "every request is sent ten times");
     let (deliveries, windows) = storm(150, &["--retry-budget", "0"]);
     assert!((250..=250 + 100 * windows).contains(&deliveries), "{deliveries} deliveries");
+}
+
+#[test]
+fn what_was_in_flight_at_a_server_that_dies_is_within_the_budget() {
+    let gate = Gate::new();
+    let held = |gate: &Gate| {
+        let gate = gate.clone();
+        Backend::start(move |_: &Message| {
+            gate.pass();
+            ok("held")
+        })
+    };
+    let (mut dies, lives) = (held(&gate), held(&gate));
+    let balancer = Balancer::over(&[&dies, &lives], &[]);
+    let mut clients: Vec<Peer> = (0..100)
+        .map(|_| {
+            let mut client = balancer.connect();
+            client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+            client
+        })
+        .collect();
+    dies.wait_for_requests(50);
+    dies.close();
+    lives.wait_for_requests(100);
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "held");
+    }
 }
 
 #[test]

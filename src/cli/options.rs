@@ -142,8 +142,8 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "PERCENT",
         group: Group::How,
-        help: "Such tries at most, in per cent of the requests of the last 10 s and 100 beside, \
-               0 to 900",
+        help: "Such tries at most, in per cent of the requests of the last 10 s (or in flight, if \
+               more) and 100 beside, 0 to 900",
         take: Take::Count { at: |c| &mut c.retry_budget, least: 0, most: 900 },
     },
     Opt {

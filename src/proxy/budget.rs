@@ -1,6 +1,7 @@
 //! How many requests may be repeated at servers that may have seen them: a share of the recent
-//! ones. When all servers are in trouble, repeating everything would multiply what troubles them;
-//! when one is, its share fits. Pure: ten counters, no clock, no memory per request.
+//! ones, or of those in flight where they take longer than that. When all servers are in trouble,
+//! repeating everything would multiply what troubles them; when one is, its share fits. Pure: ten
+//! counters, no clock, no memory per request.
 
 use crate::base::time::Instant;
 
@@ -55,9 +56,10 @@ impl Budget {
         self.recent.requests += 1;
     }
 
-    /// Whether one more may be repeated.
-    pub fn allows(&self) -> bool {
-        let share = u64::from(self.recent.requests) * u64::from(self.percent) / 100;
+    /// Whether one more may be repeated, with so many in flight.
+    pub fn allows(&self, in_flight: usize) -> bool {
+        let requests = u64::from(self.recent.requests).max(in_flight as u64);
+        let share = requests * u64::from(self.percent) / 100;
         u64::from(self.recent.repeats) < share + u64::from(FLOOR)
     }
 
@@ -87,7 +89,7 @@ mod tests {
     /// Repeats as long as it is allowed; how often that was.
     fn spend(budget: &mut Budget) -> u32 {
         let mut count = 0;
-        while budget.allows() {
+        while budget.allows(0) {
             budget.repeat();
             count += 1;
             assert!(count < 1_000_000, "no end of repeats");
@@ -114,6 +116,19 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_take_long_count_as_long_as_they_are_in_flight() {
+        for (recent, in_flight, expected) in [(1_000, 10, 200), (10, 1_000, 200), (0, 0, 0)] {
+            let mut budget = at(20, 7.0);
+            (0..recent).for_each(|_| budget.request());
+            (0..FLOOR + expected).for_each(|_| {
+                assert!(budget.allows(in_flight), "{recent} recent, {in_flight} in flight");
+                budget.repeat();
+            });
+            assert!(!budget.allows(in_flight), "{recent} recent, {in_flight} in flight");
+        }
+    }
+
+    #[test]
     fn what_is_ten_seconds_old_is_forgotten() {
         // The second of the repeats counts as a whole.
         for (seconds, expected) in [(55.0, 0), (64.9, 0), (65.0, FLOOR), (1e6, FLOOR)] {
@@ -133,7 +148,7 @@ mod tests {
             budget.advance(after(f64::from(second)));
             for _ in 0..1_000 {
                 budget.request();
-                if budget.allows() {
+                if budget.allows(0) {
                     budget.repeat();
                     repeats[second as usize] += 1;
                 }

@@ -164,6 +164,10 @@ impl<N: Net> Proxy<N> {
         key: PairKey,
         act: impl FnOnce(&mut Exchange<'_, N::Socket>, Patience) -> T,
     ) -> Option<T> {
+        let patience = Patience {
+            attempts_max: self.config.attempts_max,
+            in_budget: self.budget.allows(self.pairs.len()),
+        };
         let pair = self.pairs.get_mut(key)?;
         let client = self.clients.get_mut(pair.client)?;
         let upstream = self.upstreams.get_mut(pair.upstream)?;
@@ -185,8 +189,6 @@ impl<N: Net> Proxy<N> {
             now: self.now.instant,
             heard: false,
         };
-        let patience =
-            Patience { attempts_max: self.config.attempts_max, in_budget: self.budget.allows() };
         Some(act(&mut exchange, patience))
     }
 
