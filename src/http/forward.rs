@@ -4,7 +4,7 @@
 
 use super::body::Body;
 use super::date::DATE_BYTES;
-use super::field::{Coding, Name, lists};
+use super::field::{Coding, Length, Name, lists};
 use super::head::{FieldLine, Fields, RequestHead, ResponseHead, Span, Version};
 use super::target::Target;
 use super::writer::{Overflow, Writer};
@@ -64,9 +64,10 @@ pub fn request(
         Name::XForwardedHost | Name::XForwardedProto => context.trust_forwarded,
         Name::Expect => context.expect,
         Name::MaxForwards => context.max_forwards.is_none(),
+        Name::ContentLength => !is_padded(bytes, line),
         _ => true,
     });
-    put_coding(head.fields.coding == Coding::Chunked, &mut to);
+    put_framing(bytes, &head.fields, head.fields.coding == Coding::Chunked, &mut to);
     if let Some(left) = context.max_forwards {
         to.put(b"Max-Forwards: ");
         to.put_decimal(u64::from(left));
@@ -84,12 +85,23 @@ pub fn request(
     to.finish()
 }
 
-/// One plain line, however the message that came said it: a list with empty members, or in odd
-/// letters, may mean something else to the next reader.
-fn put_coding(chunked: bool, to: &mut Writer<'_>) {
+/// The framing in one plain line, where the one that came was dropped: a list with empty members,
+/// odd letters, or a number with zeros before it may mean something else to the next reader.
+fn put_framing(bytes: &[u8], fields: &Fields, chunked: bool, to: &mut Writer<'_>) {
     if chunked {
         to.put(b"Transfer-Encoding: chunked\r\n");
+    } else if let Length::Bytes(length) = fields.length
+        && fields.find(Name::ContentLength).is_some_and(|line| is_padded(bytes, line))
+    {
+        to.put(b"Content-Length: ");
+        to.put_decimal(length);
+        to.put(b"\r\n");
     }
+}
+
+/// A number with zeros before it, which some read as octal.
+fn is_padded(bytes: &[u8], line: &FieldLine) -> bool {
+    matches!(line.value.of(bytes), [b'0', _, ..])
 }
 
 /// `X-Forwarded-For`, `-Proto`, `-Host`: one line each, as servers read only one.
@@ -189,7 +201,7 @@ pub fn response(
     // Without content by its status, a response has no framing either (RFC 9112 §6.1, §6.2).
     let framed = head.status >= 200 && head.status != 204;
     copy_lines(bytes, &head.fields, &mut to, |line| match line.name {
-        Name::ContentLength => framed,
+        Name::ContentLength => framed && !is_padded(bytes, line),
         _ => true,
     });
     let chunked = match recode {
@@ -200,7 +212,9 @@ pub fn response(
     if let Some(date) = date.filter(|_| !head.fields.has_date) {
         to.put_all(&[b"Date: ", date, b"\r\n"]);
     }
-    put_coding(framed && chunked, &mut to);
+    if framed {
+        put_framing(bytes, &head.fields, chunked, &mut to);
+    }
     match persistence {
         Persistence::Default => {}
         Persistence::Close => to.put(b"Connection: close\r\n"),
@@ -334,6 +348,15 @@ mod tests {
         let out = forwarded("GET / HTTP/1.0\r\n\r\n", false, false);
         assert!(out.starts_with("GET / HTTP/1.1\r\nHost: backend:81\r\nVia: 1.0 loadbalancer\r\n"));
         assert!(!out.contains("X-Forwarded-Host"));
+    }
+
+    #[test]
+    fn a_length_is_said_without_zeros_before_it() {
+        for (length, plain) in [("010", "10"), ("00", "0"), ("0", "0"), ("10", "10")] {
+            let text = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+            let line = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {plain}\r\n");
+            assert_eq!(forwarded(&text, false, false), format!("{line}{ADDED}"));
+        }
     }
 
     #[test]

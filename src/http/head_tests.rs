@@ -115,6 +115,15 @@ fn limits_at_and_one_past() {
     assert_eq!(target(TARGET_BYTES_MAX + 1), 414);
     assert_eq!(status_of("a".repeat(TARGET_BYTES_MAX + 1).as_bytes()), 414);
 
+    // `close` is no field to look for.
+    let listed = |count: usize| {
+        let names = "A, ".repeat(count);
+        status_of(format!("GET / HTTP/1.1\r\nConnection: {names}close\r\n\r\n").as_bytes())
+    };
+    assert_eq!(listed(usize::from(super::LISTED_MAX)), 200);
+    assert_eq!(listed(usize::from(super::LISTED_MAX) + 1), 400);
+    assert_eq!(listed(1000), 400);
+
     let head = |bytes: usize| {
         let fixed = "GET / HTTP/1.1\r\nA: \r\n\r\n".len();
         status_of(format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(bytes - fixed)).as_bytes())

@@ -100,6 +100,17 @@ fn the_coding_is_told_in_one_plain_line_in_both_directions() {
 }
 
 #[test]
+fn a_length_goes_on_without_zeros_before_it() {
+    let request =
+        seen("POST / HTTP/1.1\r\nHost: x\r\ncontent-length:  010 \r\n\r\n0123456789", &[]);
+    let answer = got(GET, "HTTP/1.1 200 OK\r\nContent-Length: 010\r\n\r\n0123456789");
+    for message in [request, answer] {
+        assert_eq!(message.field("Content-Length"), Some("10"), "{}", message.head);
+        assert_eq!(message.text(), "0123456789");
+    }
+}
+
+#[test]
 fn a_message_never_goes_on_with_both_length_and_coding() {
     // A close-delimited answer becomes chunked; none of them may keep or gain a length.
     for answer in [

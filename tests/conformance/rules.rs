@@ -10,6 +10,19 @@ const TABLE: &str = include_str!("rules.md");
 /// The RFCs of the table, with the number of their last chapter.
 const RFCS: [(&str, u32); 3] = [("9110", 19), ("9112", 12), ("9209", 4)];
 
+/// The sections of RFC 9112, and of the chapters of RFC 9110 that are about messages and how they
+/// are forwarded, in which a MUST stands.
+const WITH_A_MUST: &str = "9110 §5.1, 9110 §5.3, 9110 §5.4, 9110 §5.5, 9110 §5.6.1, 9110 §5.6.3, \
+    9110 §5.6.4, 9110 §5.6.7, 9110 §6.2, 9110 §6.5.1, 9110 §6.5.2, 9110 §6.6.1, 9110 §7.1, \
+    9110 §7.2, 9110 §7.4, 9110 §7.6, 9110 §7.6.1, 9110 §7.6.2, 9110 §7.6.3, 9110 §7.7, 9110 §7.8, \
+    9110 §8.3, 9110 §8.4, 9110 §8.6, 9110 §8.7, 9110 §8.8, 9110 §9.2.2, 9110 §9.3.2, 9110 §9.3.4, \
+    9110 §9.3.6, 9110 §9.3.7, 9110 §9.3.8, 9110 §10.1.1, 9110 §10.1.3, 9110 §10.1.4, 9110 §10.1.5, \
+    9110 §10.2.1, 9110 §10.2.2, 9110 §11.5, 9110 §11.6.1, 9110 §11.6.2, 9110 §11.7.1, 9112 §2.2, \
+    9112 §2.3, 9112 §3, 9112 §3.2, 9112 §3.2.1, 9112 §3.2.2, 9112 §3.2.3, 9112 §3.2.4, 9112 §4, \
+    9112 §5.1, 9112 §5.2, 9112 §6.1, 9112 §6.2, 9112 §6.3, 9112 §7.1, 9112 §7.1.1, 9112 §7.1.2, \
+    9112 §7.3, 9112 §7.4, 9112 §8, 9112 §9.2, 9112 §9.3, 9112 §9.3.2, 9112 §9.6, 9112 §9.7, \
+    9112 §9.8, 9112 §10.1";
+
 /// One row: the cells between the bars.
 struct Row {
     number: usize,
@@ -110,6 +123,15 @@ fn sections_are_wellformed_and_in_order() {
             last = found;
             assert!(row.cells[1..].iter().all(|cell| cell.len() > 9), "rules.md:{}", row.number);
         }
+    }
+}
+
+#[test]
+fn no_section_with_a_must_is_left_out() {
+    let spoken_of: BTreeSet<&str> =
+        ours().iter().chain(&others()).map(|row| row.cells[0]).collect();
+    for section in WITH_A_MUST.split(", ") {
+        assert!(spoken_of.contains(section), "rules.md says nothing of RFC {section}");
     }
 }
 
