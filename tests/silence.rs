@@ -98,6 +98,19 @@ fn who_waits_in_vain_leaves_once_somebody_is_back() {
 }
 
 #[test]
+fn also_for_one_that_refused_the_request_before() {
+    let ((silent, _gate), mut other) = (gated("silent"), Backend::closed(|_| ok("other")));
+    // Only the request itself can show that the other one is down.
+    let balancer =
+        Balancer::probing(&[&other, &silent], &[&OPTIONS[..], &["--fall", "100"]].concat());
+    let mut client = ask(&balancer, "GET");
+    silent.wait_for_requests(1);
+    fall_silent(&balancer, &silent);
+    other.open();
+    assert_eq!(client.response().text(), "other");
+}
+
+#[test]
 fn a_server_that_answers_probes_may_take_its_time() {
     let ((slow, gate), other) = (gated("slow"), Backend::named("other"));
     let balancer = Balancer::probing(&[&slow, &other], &OPTIONS);

@@ -143,7 +143,8 @@ impl<N: Net> Proxy<N> {
                 verdict::verdict(&exchange.facts(patience), trouble)
             });
             let Some(tried) = self.pairs.get(pair).map(|pair| &pair.tried) else { continue };
-            let elsewhere = self.cluster.has_other(&tried.backends, backend);
+            // One that failed the request before may be back meanwhile.
+            let elsewhere = self.cluster.has_other(&[], backend);
             if verdict == Some(Verdict::Retry) && elsewhere && !tried.deserted {
                 self.carry_out(client, pair, Verdict::Retry, trouble);
             }
