@@ -259,3 +259,21 @@ fn a_server_with_as_many_requests_as_it_may_is_waited_for() {
     }
     assert!(backend.concurrent_max() <= 2);
 }
+
+#[test]
+fn a_request_that_has_to_wait_after_a_connect_in_vain_waits_no_longer_than_others() {
+    let gate = Gate::new();
+    let (hole, full) = (common::BlackHole::new(), held(&gate));
+    let directory = TempDir::new();
+    let servers = format!("{} max=1\n{} max=1\n", full.argument(), hole.argument());
+    let list = directory.file("list", servers);
+    let short = ["--connect-timeout", "50ms", "--queue-timeout", "50ms", "-s", "first"];
+    let start = ["127.0.0.1:0", "-f", &list, "--health", "off"];
+    let balancer = Balancer::start(&[&start[..], &short[..]].concat());
+    let mut first = ask(&balancer, "/first");
+    full.wait_for_requests(1);
+    // Connecting fails after its time, and then there is no room anywhere.
+    assert_eq!(balancer.get("/second").status(), 503);
+    gate.open();
+    assert_eq!(first.response().text(), "/first");
+}

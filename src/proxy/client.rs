@@ -318,7 +318,9 @@ impl<N: Net> Proxy<N> {
         client.state = ClientState::Queued;
         client.deadline = client.arrived + self.config.timeouts.queue;
         self.admission.step_back(key);
-        Next::Park
+        // Not parked yet: what brought it here may have been the end of another wait, whose timer
+        // is spent.
+        Next::Again
     }
 
     /// An admitted client gives its slot back; whoever has waited longest gets it.
