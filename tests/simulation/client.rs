@@ -495,7 +495,7 @@ impl Client {
             None => false,
         };
         // So does what is sent on behind a request that ends the connection.
-        let may_end = sent.any(|it| !it.keeps_alive || it.is_old || it.fate != Fate::Served);
+        let may_end = sent.any(|it| !it.keeps_alive || it.is_old);
         let until_close = matches!(&self.reading, Some(Reading { body: Body::UntilClose, .. }));
         let discards = kernel.style.reset_discards || until_close;
         let lost = reset && discards && pipelined && may_end;
