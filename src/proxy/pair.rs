@@ -138,8 +138,11 @@ impl<N: Net> Proxy<N> {
         let waiting: Vec<_> = waiting.map(|(key, pair)| (key, pair.client)).collect();
         for (pair, client) in waiting {
             let verdict = self.with_exchange(pair, |exchange, patience| {
-                // What has come by now is an answer after all.
-                exchange.upstream.conn.fill(exchange.pool);
+                // What has come by now is an answer after all. One that has begun is not read from
+                // here: it may go another way, and bytes would overtake one another.
+                if exchange.pair.response.is(Phase::Head) {
+                    exchange.upstream.conn.fill(exchange.pool);
+                }
                 verdict::verdict(&exchange.facts(patience), trouble)
             });
             let Some(tried) = self.pairs.get(pair).map(|pair| &pair.tried) else { continue };

@@ -112,6 +112,8 @@ fn pipe_for<'a, S: Socket>(
     pipes: &mut Pipes<S::Pipe>,
 ) -> Option<(&'a mut Piped<S::Pipe>, u64)> {
     let max = unread?;
+    let past = lent.is_some() && !from.end.inbox.is_vacant();
+    assert!(!past, "nothing is read past what is in a pipe: it would overtake it");
     if lent.is_none() {
         let direct = from.end.inbox.is_vacant() && to.end.outbox.is_empty();
         if !(from.bulk && from.readable && direct && max >= RELAY_BYTES_MIN) {
