@@ -199,6 +199,8 @@ pub struct Style {
     pub jumps: u32,
     pub buffer_min: u64,
     pub buffer_max: u64,
+    /// Longest that a turn takes, in microseconds.
+    pub turn_max: u64,
     /// Longest usual delay of a peer in microseconds.
     pub delay_max: u64,
     pub verbose: bool,

@@ -116,8 +116,9 @@ impl Net for SimNet {
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
-        // Time moves, whatever the turn did.
-        let worked = 1 + world.kernel.rng.below(30);
+        // Time moves, whatever the turn did. After a long turn much is ready at once.
+        let longest = world.kernel.style.turn_max;
+        let worked = 1 + world.kernel.rng.below(longest);
         world.kernel.now += worked;
         let deadline = timeout.map(|span| world.kernel.now + span.as_micros() as u64);
         world.busy = if timeout == Some(Duration::ZERO) { world.busy + 1 } else { 0 };

@@ -231,7 +231,7 @@ impl Oracle {
         let since = it.begun_at.unwrap_or(0);
         // What befell a pooled connection may be older than the request that met it.
         let happened = |at: Option<u64>| at.is_some_and(|at| at + POOLED_MICROS >= since);
-        let waited = kernel.now - it.sent_at.unwrap_or(since) >= self.queue_micros;
+        let waited = kernel.now - since >= self.queue_micros;
         let refused = matches!(it.fate, Fate::Refused(with) if with.contains(&status));
         self.refused += u64::from(refused || (status == 400 && it.fate == Fate::Broken));
         let justified = refused

@@ -101,6 +101,7 @@ fn draw_style(seed: u64, verbose: bool, troubled: bool, rng: &mut Rng) -> Style 
         jumps: u32::from(troubled && rng.chance(60)),
         buffer_min,
         buffer_max,
+        turn_max: [30, 30, 500, 5_000][rng.below(4) as usize],
         delay_max: [50, 500, 5_000][rng.below(3) as usize],
         verbose,
     }
