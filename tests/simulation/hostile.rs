@@ -195,7 +195,7 @@ const ANSWERS: &[(&str, &str)] = &[
     (" 200", " 2x0"),
     (" 200", " -20"),
     (" 200", ""),
-    (" 200 OK", " 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: other"),
+    (" 200 OK\r\nContent-Length: 5", " 101 X\r\nConnection: upgrade\r\nUpgrade: other"),
     ("OK\r\n", "O\0K\r\n"),
     ("OK\r\n", "OK\n"),
     ("OK\r\n", "OK\r"),
@@ -230,7 +230,7 @@ const ANSWERS: &[(&str, &str)] = &[
 ];
 
 /// An answer that must not reach a client.
-pub fn answer(number: usize, short: bool, upgrades: bool, rng: &mut Rng) -> Vec<u8> {
+pub fn answer(number: usize, short: bool, rng: &mut Rng) -> Vec<u8> {
     if rng.chance(50) {
         // No HTTP at all, with a first byte that says so.
         return (0..1 + rng.below(300)).map(|_| 0x80 | rng.bits() as u8).collect();
@@ -238,7 +238,7 @@ pub fn answer(number: usize, short: bool, upgrades: bool, rng: &mut Rng) -> Vec<
     loop {
         let (from, to) = ANSWERS[rng.below(ANSWERS.len() as u64) as usize];
         let long = to.contains("LONG") || to.contains("MANY");
-        if !(short && long || upgrades && to.contains(" 101")) {
+        if !(short && long) {
             return spoil(ANSWER, from, to, number).into_bytes();
         }
     }
@@ -247,7 +247,7 @@ pub fn answer(number: usize, short: bool, upgrades: bool, rng: &mut Rng) -> Vec<
 /// An answer that nobody asked for: whole, or cut off anywhere.
 pub fn unasked(number: usize, rng: &mut Rng) -> Vec<u8> {
     match rng.below(4) {
-        0 => answer(number, true, false, rng),
+        0 => answer(number, true, rng),
         1 => {
             let mut bytes = spoil(ANSWER, "OK", "OK", number).into_bytes();
             bytes.truncate(1 + rng.below(bytes.len() as u64) as usize);

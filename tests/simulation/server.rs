@@ -212,6 +212,14 @@ impl ServerConn {
         self.input.clear();
     }
 
+    /// Speaks, if nothing else is going on.
+    pub fn stir_idle(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        let is_idle = self.phase == Phase::Head && self.served > 0 && self.input.is_empty();
+        if is_idle && self.talker.is_none() && !kernel.peer_hears(self.link) {
+            self.speak_unasked(kernel, oracle);
+        }
+    }
+
     /// A request that could not know is read, perhaps, and left without an answer.
     fn hear_in_vain(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
         loop {
@@ -365,7 +373,7 @@ impl ServerConn {
         let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n");
         self.out = (head + &body).into();
         if kind == 1 {
-            self.out = hostile::answer(0, true, false, &mut kernel.rng);
+            self.out = hostile::answer(0, true, &mut kernel.rng);
         }
         self.out_at = 0;
         self.cut = (kind == 2).then_some(Cut::Hang(0));
@@ -391,8 +399,7 @@ impl ServerConn {
         out.extend(hints(number, meant.is_old, &mut kernel.rng).into_bytes());
         let hinted = out.len();
         let answer = if kernel.rng.chance(self.manner.faults / 4) {
-            let (slow, upgrades) = (self.is_slow(), meant.upgrade);
-            out.extend(hostile::answer(number, slow, upgrades, &mut kernel.rng));
+            out.extend(hostile::answer(number, self.is_slow(), &mut kernel.rng));
             self.end_anyhow(out.len(), kernel);
             Answer { spoilt: true, cut: true, ..Answer::default() }
         } else {

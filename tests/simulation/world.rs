@@ -52,6 +52,7 @@ impl World {
                 Peer::Nobody => {}
                 Peer::Client(client) => {
                     self.clients[client].step(&mut self.kernel, &mut self.oracle);
+                    self.interfere();
                 }
                 Peer::Server(_) if self.is_stopped(link) => self.frozen.push(link),
                 Peer::Server(conn) => {
@@ -76,6 +77,16 @@ impl World {
                 self.oracle.stopping = true;
                 self.kernel.stop();
             }
+        }
+    }
+
+    /// While a client says something, a server whose connection is idle does: the balancer hears of
+    /// both at once.
+    fn interfere(&mut self) {
+        let kernel = &mut self.kernel;
+        if !self.conns.is_empty() && kernel.rng.chance(self.manner.faults / 5) {
+            let conn = kernel.rng.below(self.conns.len() as u64) as usize;
+            self.conns[conn].stir_idle(kernel, &mut self.oracle);
         }
     }
 
