@@ -97,10 +97,12 @@ impl Body {
 
     /// Nothing of `input` can be admitted before more of it comes. Whether a trailer field goes on
     /// is known once its line is whole.
+    #[inline]
     pub fn is_starved(&self, input: &[u8]) -> bool {
         if self.is_at_trailer() { trailer::line(input).is_none() } else { input.is_empty() }
     }
 
+    #[inline]
     fn is_at_trailer(&self) -> bool {
         matches!(self, Body::Chunked(decoder) if decoder.is_at_trailer())
     }

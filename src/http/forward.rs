@@ -64,10 +64,10 @@ pub fn request(
         Name::XForwardedHost | Name::XForwardedProto => context.trust_forwarded,
         Name::Expect => context.expect,
         Name::MaxForwards => context.max_forwards.is_none(),
-        Name::ContentLength => !is_padded(bytes, line),
+        Name::ContentLength => !head.fields.is_padded,
         _ => true,
     });
-    put_framing(bytes, &head.fields, head.fields.coding == Coding::Chunked, &mut to);
+    put_framing(&head.fields, head.fields.coding == Coding::Chunked, &mut to);
     if let Some(left) = context.max_forwards {
         to.put(b"Max-Forwards: ");
         to.put_decimal(u64::from(left));
@@ -87,21 +87,16 @@ pub fn request(
 
 /// The framing in one plain line, where the one that came was dropped: a list with empty members,
 /// odd letters, or a number with zeros before it may mean something else to the next reader.
-fn put_framing(bytes: &[u8], fields: &Fields, chunked: bool, to: &mut Writer<'_>) {
+fn put_framing(fields: &Fields, chunked: bool, to: &mut Writer<'_>) {
     if chunked {
         to.put(b"Transfer-Encoding: chunked\r\n");
     } else if let Length::Bytes(length) = fields.length
-        && fields.find(Name::ContentLength).is_some_and(|line| is_padded(bytes, line))
+        && fields.is_padded
     {
         to.put(b"Content-Length: ");
         to.put_decimal(length);
         to.put(b"\r\n");
     }
-}
-
-/// A number with zeros before it, which some read as octal.
-fn is_padded(bytes: &[u8], line: &FieldLine) -> bool {
-    matches!(line.value.of(bytes), [b'0', _, ..])
 }
 
 /// `X-Forwarded-For`, `-Proto`, `-Host`: one line each, as servers read only one.
@@ -201,7 +196,7 @@ pub fn response(
     // Without content by its status, a response has no framing either (RFC 9112 §6.1, §6.2).
     let framed = head.status >= 200 && head.status != 204;
     copy_lines(bytes, &head.fields, &mut to, |line| match line.name {
-        Name::ContentLength => framed && !is_padded(bytes, line),
+        Name::ContentLength => framed && !head.fields.is_padded,
         _ => true,
     });
     let chunked = match recode {
@@ -213,7 +208,7 @@ pub fn response(
         to.put_all(&[b"Date: ", date, b"\r\n"]);
     }
     if framed {
-        put_framing(bytes, &head.fields, chunked, &mut to);
+        put_framing(&head.fields, chunked, &mut to);
     }
     match persistence {
         Persistence::Default => {}

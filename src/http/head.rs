@@ -86,6 +86,8 @@ pub struct Fields {
     pub expect: Expect,
     /// Value of the first `Upgrade` line.
     pub upgrade: Option<Span>,
+    /// The length has zeros before it, which some read as octal.
+    pub is_padded: bool,
     /// A `Date` line is there.
     pub has_date: bool,
     /// One of `X-Forwarded-*` is there.
@@ -104,6 +106,7 @@ impl Default for Fields {
             hosts: 0,
             expect: Expect::Absent,
             upgrade: None,
+            is_padded: false,
             has_date: false,
             has_forwarded: false,
         }
@@ -135,6 +138,7 @@ impl Fields {
         self.hosts = 0;
         self.expect = Expect::Absent;
         self.upgrade = None;
+        self.is_padded = false;
         self.has_date = false;
         self.has_forwarded = false;
     }
@@ -174,7 +178,10 @@ impl Fields {
     fn note(&mut self, name: Name, span: Span, value: &[u8]) {
         match name {
             Name::Connection => self.connection.add(value),
-            Name::ContentLength => self.length = self.length.with(value),
+            Name::ContentLength => {
+                self.length = self.length.with(value);
+                self.is_padded = matches!(value, [b'0', _, ..]);
+            }
             Name::TransferEncoding => self.coding = self.coding.with(value),
             Name::Host => {
                 self.host = self.host.or(Some(span));

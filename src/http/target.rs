@@ -29,7 +29,7 @@ pub fn target(bytes: &[u8], head: &RequestHead) -> Result<Target, Refusal> {
         return Err(Refusal { status: 501, reason: "CONNECT is not served here" });
     }
     // The rest of what no URI has was refused with the head: spaces and control characters.
-    if text.iter().any(|&byte| byte == b'#' || !byte.is_ascii()) {
+    if text.contains(&b'#') || !text.is_ascii() {
         return Err(Refusal::bad("the request target has a fragment or a byte beyond ASCII"));
     }
     if text.starts_with(b"/") || (text == b"*" && head.method == Method::Options) {
