@@ -24,7 +24,7 @@ from pathlib import Path
 from odd_messages import ANSWERS, REQUESTS, octets
 
 # Each proxy serves so many cases at a time, each in a lane with a port and a server of its own.
-LANES = 8
+LANES = 16
 # A client waits so long for the first byte, and for more behind an answer that seems complete.
 FIRST_SECONDS, QUIET_SECONDS = 2.0, 0.06
 BYTES_MAX = 1 << 20
@@ -220,18 +220,25 @@ class Backend(threading.Thread):
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.socket.getsockname()[1]
         self.lock = threading.Lock()
+        self.open = set()
         self.begin(None)
         self.start()
 
     def begin(self, script):
         """Forgets what was recorded. `script`: the bytes for /1, and whether to close behind."""
+        self.hang_up()
         with self.lock:
-            for connection in getattr(self, "open", ()):
+            self.records, self.open, self.script = [], set(), script
+
+    def hang_up(self):
+        """Ends what is still open; whether anything was."""
+        with self.lock:
+            for connection in self.open:
                 try:
                     connection.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
-            self.records, self.open, self.script = [], set(), script
+            return bool(self.open)
 
     def run(self):
         while True:
@@ -273,15 +280,24 @@ class Backend(threading.Thread):
         connection.sendall(octets(f"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{close}\r\nok"))
 
     def recorded(self):
-        """All bytes by connection, once the proxy has let go of them, or after a moment."""
-        ends = time.monotonic() + 0.5
-        while time.monotonic() < ends:
-            with self.lock:
-                if not self.open:
-                    break
-            time.sleep(0.005)
+        """All bytes by connection, once the proxy has let go of them. What it still does when its
+        client has left, or when it loses a connection, belongs to this case, not to the next."""
+        self.await_quiet()
+        if self.hang_up():
+            self.await_quiet()
         with self.lock:
             return [bytes(record) for record in self.records]
+
+    def await_quiet(self):
+        """Until no connection was open for a while, or not much longer."""
+        ends = time.monotonic() + 0.5
+        quiet_since = None
+        while (now := time.monotonic()) < ends:
+            with self.lock:
+                quiet_since = None if self.open else quiet_since or now
+            if quiet_since and now - quiet_since > QUIET_SECONDS:
+                break
+            time.sleep(0.005)
 
 
 # --- The client's side.
@@ -347,7 +363,7 @@ def shown_request(one):
     method, target, host, body, whole = one
     text = f"{method} {show(octets(target))}"
     if host != "x":
-        text += f" @{show(octets(host))}"
+        text += " @" + show(octets(re.sub(r"^127\.0\.0\.1:\d+$", "server", host)))
     if body:
         text += f" {show(body)}"
     return text + ("" if whole else "…")
@@ -524,9 +540,10 @@ def main():
     finally:
         bench.close()
     proxies = ["ours", *peers]
-    differ = report("Requests: answer → what reached the server (! not to the letter, … not whole)", asked, proxies,
-                    options.all)
-    differ += report("Answers of a server: what reached the client", answered, proxies, options.all)
+    title = "Requests: answer → what reached the server (! not to the letter, … not whole)"
+    differ = report(title, asked, proxies, options.all)
+    title = "Answers of a server: what reached the client"
+    differ += report(title, answered, proxies, options.all)
     wrong = {proxy: sum(bool(row[proxy][2]) for row in [*asked.values(), *answered.values()])
              for proxy in proxies}
     count = len(REQUESTS) + len(ANSWERS)
