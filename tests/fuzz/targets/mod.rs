@@ -82,13 +82,22 @@ fn end_to_end<'a>(head: &'a Head, sent: &Head) -> Vec<&'a (String, Vec<u8>)> {
     head.fields.iter().filter(goes_on).collect()
 }
 
-/// What concerned one connection has not gone on, nor what looks like it; the coding has in its one
+/// A length in the one spelling it goes on in.
+fn without_zeros(digits: &[u8]) -> &[u8] {
+    let zeros = digits.iter().take_while(|&&digit| digit == b'0').count();
+    &digits[zeros.min(digits.len().saturating_sub(1))..]
+}
+
+/// What concerned one connection has not gone on, nor what looks like it; framing has in its one
 /// spelling; what `Connection` listed is gone, unless a sender may not take it away.
 fn hop_by_hop(sent: &Head, received: &Head) {
     for name in ["keep-alive", "proxy-connection"] {
         assert_eq!(received.all(name), [b""; 0], "{received:?}");
     }
     assert!(!received.fields.iter().any(|(name, _)| is_lookalike(name)), "{received:?}");
+    for length in received.all("content-length") {
+        assert_eq!(length, without_zeros(length), "{received:?}");
+    }
     let codings = received.all("transfer-encoding");
     assert!(matches!(codings[..], [] | [b"chunked"]), "{received:?}");
     let is_foreign = |name: &str| !is_own(name) && name != "date";
