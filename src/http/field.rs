@@ -34,31 +34,26 @@ impl Name {
     /// a foreign name costs no comparison.
     pub fn of(name: &[u8]) -> Name {
         let first = name.first().map_or(0, u8::to_ascii_lowercase);
-        let (known, found): (&[u8], Name) = match (name.len(), first) {
-            (2, b't') => (b"te", Name::Te),
-            (4, b'h') => (b"host", Name::Host),
-            (4, b'd') => (b"date", Name::Date),
-            (5, b'c') => (b"close", Name::Close),
-            (6, b'e') => (b"expect", Name::Expect),
-            (7, b'u') => (b"upgrade", Name::Upgrade),
-            (7, b'r') => (b"referer", Name::Referer),
-            (10, b'c') => (b"connection", Name::Connection),
-            (10, b'u') => (b"user-agent", Name::UserAgent),
-            (10, b'k') => (b"keep-alive", Name::KeepAlive),
-            (12, b'm') => (b"max-forwards", Name::MaxForwards),
-            (14, b'c') => (b"content-length", Name::ContentLength),
-            (15, b'x') => (b"x-forwarded-for", Name::XForwardedFor),
-            (16, b'x') => (b"x-forwarded-host", Name::XForwardedHost),
-            (16, b'p') => (b"proxy-connection", Name::ProxyConnection),
-            (17, b't') => (b"transfer-encoding", Name::TransferEncoding),
-            (17, b'x') => (b"x-forwarded-proto", Name::XForwardedProto),
-            _ => return Name::Other,
-        };
-        if name.eq_ignore_ascii_case(known) {
-            return found;
+        match (name.len(), first) {
+            (2, b't') => known(name, b"te", Name::Te),
+            (4, b'h') => known(name, b"host", Name::Host),
+            (4, b'd') => known(name, b"date", Name::Date),
+            (5, b'c') => known(name, b"close", Name::Close),
+            (6, b'e') => known(name, b"expect", Name::Expect),
+            (7, b'u') => known(name, b"upgrade", Name::Upgrade),
+            (7, b'r') => known(name, b"referer", Name::Referer),
+            (10, b'c') => known(name, b"connection", Name::Connection),
+            (10, b'u') => known(name, b"user-agent", Name::UserAgent),
+            (10, b'k') => known(name, b"keep-alive", Name::KeepAlive),
+            (12, b'm') => known(name, b"max-forwards", Name::MaxForwards),
+            (14, b'c') => known(name, b"content-length", Name::ContentLength),
+            (15, b'x') => known(name, b"x-forwarded-for", Name::XForwardedFor),
+            (16, b'x') => known(name, b"x-forwarded-host", Name::XForwardedHost),
+            (16, b'p') => known(name, b"proxy-connection", Name::ProxyConnection),
+            (17, b't') => known(name, b"transfer-encoding", Name::TransferEncoding),
+            (17, b'x') => known(name, b"x-forwarded-proto", Name::XForwardedProto),
+            _ => Name::Other,
         }
-        let plain = |&byte: &u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-        if name.iter().map(plain).eq(known.iter().copied()) { Name::Lookalike } else { Name::Other }
     }
 
     /// Fields that are never forwarded as they came: they concern one connection only
@@ -92,6 +87,20 @@ impl Name {
                 | Name::XForwardedProto
         )
     }
+}
+
+/// What `name`, a token, is: `found` where it is `text` in any case, a look-alike where only
+/// underscores make the difference. With its length known, the comparison is a few instructions.
+/// With the sixth bit set, a token's byte is equal to a letter or `-` only if it is that, in any
+/// case.
+fn known<const LENGTH: usize>(name: &[u8], text: &[u8; LENGTH], found: Name) -> Name {
+    let Ok(name) = <&[u8; LENGTH]>::try_from(name) else { return Name::Other };
+    let differ = name.iter().zip(text).fold(0, |differ, (a, b)| differ | ((a | 0x20) ^ b));
+    if differ == 0 {
+        return found;
+    }
+    let plain = |&byte: &u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    if name.iter().map(plain).eq(text.iter().copied()) { Name::Lookalike } else { Name::Other }
 }
 
 /// What the `Connection` field lines said, all of them together (RFC 9110 §7.6.1).

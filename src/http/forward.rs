@@ -51,14 +51,17 @@ pub fn request(
     out: &mut [u8],
 ) -> Result<usize, Overflow> {
     let mut to = Writer::new(out);
-    to.put_all(&[head.method_text.of(bytes), b" ", target.lead.as_bytes()]);
-    to.put_all(&[target.path.of(bytes), b" HTTP/1.1\r\n"]);
+    let line = head.line().filter(|_| !target.is_absolute);
+    if line.is_none() {
+        to.put_all(&[head.method_text.of(bytes), b" ", target.lead.as_bytes()]);
+        to.put_all(&[target.path.of(bytes), b" HTTP/1.1\r\n"]);
+    }
     let authority = target.authority.map(|span| span.of(bytes));
     if target.is_absolute || authority.is_none() {
         let host = authority.unwrap_or(context.default_host.as_bytes());
         to.put_all(&[b"Host: ", host, b"\r\n"]);
     }
-    copy_lines(bytes, &head.fields, &mut to, |line| match line.name {
+    copy_lines(bytes, line, &head.fields, &mut to, |line| match line.name {
         Name::Host => !target.is_absolute,
         Name::XForwardedFor => false,
         Name::XForwardedHost | Name::XForwardedProto => context.trust_forwarded,
@@ -190,12 +193,15 @@ pub fn response(
     out: &mut [u8],
 ) -> Result<usize, Overflow> {
     let mut to = Writer::new(out);
-    to.put(b"HTTP/1.1 ");
-    to.put_decimal(u64::from(head.status));
-    to.put_all(&[b" ", head.reason.of(bytes), b"\r\n"]);
+    let line = head.line();
+    if line.is_none() {
+        to.put(b"HTTP/1.1 ");
+        to.put_decimal(u64::from(head.status));
+        to.put_all(&[b" ", head.reason.of(bytes), b"\r\n"]);
+    }
     // Without content by its status, a response has no framing either (RFC 9112 §6.1, §6.2).
     let framed = head.status >= 200 && head.status != 204;
-    copy_lines(bytes, &head.fields, &mut to, |line| match line.name {
+    copy_lines(bytes, line, &head.fields, &mut to, |line| match line.name {
         Name::ContentLength => framed && !head.fields.is_padded,
         _ => true,
     });
@@ -223,14 +229,16 @@ pub fn response(
     to.finish()
 }
 
-/// Copies the lines that are not hop-by-hop, not named by `Connection`, and that `keep` keeps.
+/// Copies `first`, if given, and the field lines that are not hop-by-hop, not named by
+/// `Connection`, and that `keep` keeps.
 fn copy_lines(
     bytes: &[u8],
+    first: Option<Span>,
     fields: &Fields,
     to: &mut Writer<'_>,
     keep: impl Fn(&FieldLine) -> bool,
 ) {
-    let (mut start, mut end) = (0, 0);
+    let (mut start, mut end) = first.map_or((0, 0), |line| (line.start(), line.end()));
     for line in fields.lines() {
         let dropped = line.name.is_hop_by_hop()
             || !keep(line)

@@ -119,6 +119,11 @@ impl Fields {
         &self.lines[..self.count]
     }
 
+    /// Where the first line starts in a head of `bytes` bytes.
+    fn start(&self, bytes: usize) -> u16 {
+        self.lines().first().map_or(bytes as u16 - 2, |line| line.line.start)
+    }
+
     /// The first line known as `name`.
     pub fn find(&self, name: Name) -> Option<&FieldLine> {
         self.lines().iter().find(|line| line.name == name)
@@ -280,6 +285,14 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// The request line where it can go on as it came, but for the form of its target.
+    pub fn line(&self) -> Option<Span> {
+        let line = Span { start: self.method_text.start, end: self.fields.start(self.bytes) };
+        let plain = self.method_text.end + 1 == self.target.start
+            && self.target.end() + b" HTTP/1.1\r\n".len() == line.end();
+        Some(line).filter(|_| plain && self.version == Version::Http11)
+    }
+
     /// Whether the client would send another request on this connection (RFC 9112 §9.3).
     pub fn keeps_alive(&self) -> bool {
         keeps_alive(self.version, self.fields.connection)
@@ -300,6 +313,14 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// The status line where it can go on as it came.
+    pub fn line(&self) -> Option<Span> {
+        let line = Span { start: 0, end: self.fields.start(self.bytes) };
+        let plain = self.reason.start() == b"HTTP/1.1 200 ".len()
+            && self.reason.end() + b"\r\n".len() == line.end();
+        Some(line).filter(|_| plain && self.version == Version::Http11)
+    }
+
     /// Whether the server would read another request from this connection (RFC 9112 §9.3).
     pub fn keeps_alive(&self) -> bool {
         keeps_alive(self.version, self.fields.connection)

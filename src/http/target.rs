@@ -98,28 +98,33 @@ const HOST_BYTES: [bool; 256] = {
 
 /// `uri-host [":" port]` without user information (RFC 9110 §4.2.4, §7.2); empty is allowed.
 fn is_authority(text: &[u8]) -> bool {
-    if text.len() > AUTHORITY_BYTES_MAX {
-        return false;
-    }
-    let (host, port) = if let Some(rest) = text.strip_prefix(b"[") {
-        let Some(close) = rest.iter().position(|&byte| byte == b']') else { return false };
-        if !is_literal(&rest[..close]) {
-            return false;
-        }
-        (&b""[..], &rest[close + 1..])
-    } else {
-        let colon = text.iter().position(|&byte| byte == b':').unwrap_or(text.len());
-        text.split_at(colon)
-    };
-    let port = match port.strip_prefix(b":") {
-        Some(digits) => digits,
-        None if port.is_empty() => port,
-        None => return false,
-    };
+    let host = if text.starts_with(b"[") { literal(text) } else { name(text) };
+    text.len() <= AUTHORITY_BYTES_MAX && host.is_some_and(|bytes| is_port(&text[bytes..]))
+}
+
+/// Length of the bracketed literal that `text` starts with.
+fn literal(text: &[u8]) -> Option<usize> {
+    let close = text.iter().position(|&byte| byte == b']')?;
+    is_literal(&text[1..close]).then_some(close + 1)
+}
+
+/// Length of the name or IPv4 address that `text` starts with.
+fn name(text: &[u8]) -> Option<usize> {
     let is_plain = |&byte: &u8| HOST_BYTES[usize::from(byte)];
-    (host.iter().all(is_plain) || is_escaped_name(host))
-        && port.len() <= 5
-        && port.iter().all(u8::is_ascii_digit)
+    let plain = text.iter().position(|byte| !is_plain(byte)).unwrap_or(text.len());
+    if text.get(plain) != Some(&b'%') {
+        return Some(plain);
+    }
+    let end = text.iter().position(|&byte| byte == b':').unwrap_or(text.len());
+    is_escaped_name(&text[..end]).then_some(end)
+}
+
+fn is_port(text: &[u8]) -> bool {
+    match text {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 /// A name with bytes written as `%` and two digits.

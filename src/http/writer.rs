@@ -8,6 +8,24 @@ use std::net::IpAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
+/// Each number of an IPv4 address with a dot behind it, and how many digits it has: clients'
+/// addresses are written with every request.
+const OCTETS: [([u8; 4], u8); 256] = {
+    let mut octets = [([b'.'; 4], 1); 256];
+    let mut value = 0;
+    while value < 256 {
+        let number = [b'0' + (value / 100) as u8, b'0' + (value / 10 % 10) as u8];
+        let ones = b'0' + (value % 10) as u8;
+        octets[value] = match value {
+            0..10 => ([ones, b'.', b'.', b'.'], 1),
+            10..100 => ([number[1], ones, b'.', b'.'], 2),
+            _ => ([number[0], number[1], ones, b'.'], 3),
+        };
+        value += 1;
+    }
+    octets
+};
+
 /// A cursor over borrowed memory.
 #[derive(Debug)]
 pub struct Writer<'a> {
@@ -61,12 +79,14 @@ impl<'a> Writer<'a> {
     pub fn put_ip(&mut self, ip: IpAddr) {
         match ip.to_canonical() {
             IpAddr::V4(v4) => {
-                let [a, b, c, d] = v4.octets();
-                self.put_decimal(u64::from(a));
-                for part in [b, c, d] {
-                    self.put(b".");
-                    self.put_decimal(u64::from(part));
+                let (mut text, mut end) = ([0; 16], 0);
+                for octet in v4.octets() {
+                    let (digits, count) = OCTETS[usize::from(octet)];
+                    text[end..end + 4].copy_from_slice(&digits);
+                    end += usize::from(count) + 1;
                 }
+                // Behind the last number stands a dot, too.
+                self.put(&text[..end - 1]);
             }
             IpAddr::V6(v6) => {
                 // The standard formatter knows the `::` rules (RFC 5952); no allocation.

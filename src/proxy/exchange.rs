@@ -1,16 +1,18 @@
 //! A client joined to an upstream for one exchange, and how its bytes advance. Decides nothing
 //! about faults: it reports them as [`Trouble`] for `verdict`.
 
+use super::budget::Budget;
 use super::conn::{Conn, Filled, Flushed, Input, Output};
 use super::pump;
 use super::relay::Pipes;
 use super::route::{self, Plan};
 use super::upstream::{Tried, Upstream};
-use super::verdict::{Facts, Phase, Trouble};
+use super::verdict::{self, Facts, Phase, Trouble, Verdict};
 use super::{ClientKey, UpstreamKey};
 use crate::base::buffer::Pool;
 use crate::base::time::Instant;
 use crate::config::HeadLimits;
+use crate::config::Timeouts;
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
 use crate::http::forward::{self, Recode, RequestContext};
@@ -18,6 +20,7 @@ use crate::http::head::{self, Parse, RequestHead, ResponseHead};
 use crate::net::Socket;
 use crate::observe::Record;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// A request that could no longer be held whole with less room than this is let go of.
 const HOLD_ROOM_MIN: usize = 1024;
@@ -138,12 +141,15 @@ pub struct Manners {
     pub date: [u8; DATE_BYTES],
 }
 
-/// How often a request may be repeated once a server may have seen it.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    pub attempts_max: u8,
-    /// Not too many were repeated lately.
-    pub in_budget: bool,
+/// What a round of an exchange came to.
+#[derive(Debug)]
+pub struct Round {
+    pub verdict: Verdict,
+    pub trouble: Option<Trouble>,
+    /// Another round could move more.
+    pub again: bool,
+    /// The backend of which something was heard.
+    pub heard: Option<usize>,
 }
 
 /// A pair with both its connections at hand.
@@ -161,14 +167,22 @@ pub struct Exchange<'a, S: Socket> {
     pub heads: &'a mut Heads,
     pub pool: &'a mut Pool,
     pub pipes: &'a mut Pipes<S::Pipe>,
+    pub timeouts: &'a Timeouts,
+    /// When the exchange has stood still for too long.
+    pub deadline: &'a mut Instant,
+    /// How often a request may go to a server, and how many may be repeated.
+    pub attempts_max: u8,
+    pub budget: &'a Budget,
+    /// Pairs in all.
+    pub in_flight: usize,
     pub now: Instant,
     /// The server has said something, or ended.
     pub heard: bool,
 }
 
 impl<S: Socket> Exchange<'_, S> {
-    /// Moves what can move, once in every place; whether anything did.
-    pub fn advance(&mut self) -> Result<bool, Trouble> {
+    /// Whether anything moved.
+    fn advance(&mut self) -> Result<bool, Trouble> {
         let mut moved = self.hear_client()?;
         if self.upstream.is_connecting {
             if !self.connected()? {
@@ -196,9 +210,30 @@ impl<S: Socket> Exchange<'_, S> {
         Ok(moved)
     }
 
+    /// Moves what can move, once in every place, and judges what has come of it.
+    pub fn round(&mut self) -> Round {
+        let outcome = self.advance();
+        let moved = outcome == Ok(true);
+        // Something moved: the wait begins anew, for whatever the exchange now waits for.
+        if moved && !self.upstream.is_connecting {
+            let limit = wait_limit(self.timeouts, self.pair.request, self.pair.response);
+            *self.deadline = self.now + limit;
+        }
+        let (request, response) = (self.pair.request.phase(), self.pair.response.phase());
+        Round {
+            verdict: match outcome {
+                Ok(_) => verdict::settled(request, response),
+                Err(trouble) => verdict::verdict(&self.facts(), trouble),
+            },
+            trouble: outcome.err(),
+            again: moved && self.could_move(),
+            heard: self.heard.then_some(self.pair.backend),
+        }
+    }
+
     /// Whether a further round could move something: not when all there is waits for a socket,
     /// which will report.
-    pub fn could_move(&self) -> bool {
+    fn could_move(&self) -> bool {
         let has_more = |half: Half, from: &Conn<S>| {
             let comes = from.readable || from.end.input != Input::Open;
             !half.is(Phase::Done) && (comes || !half.is_starved(from.end.inbox.data()))
@@ -224,7 +259,7 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// What a verdict is made from.
-    pub fn facts(&self, patience: Patience) -> Facts {
+    pub fn facts(&self) -> Facts {
         let request = self.pair.request.phase();
         let client_inbox = &self.client.end.inbox;
         let owes_request = request == Phase::Body
@@ -233,7 +268,6 @@ impl<S: Socket> Exchange<'_, S> {
             && self.upstream.pipe_up.is_none();
         let owes_room = !self.client.end.outbox.is_empty() || self.upstream.pipe_down.is_some();
         Facts {
-            request,
             response: self.pair.response.phase(),
             connecting: self.upstream.is_connecting,
             sent: self.upstream.sent,
@@ -243,8 +277,8 @@ impl<S: Socket> Exchange<'_, S> {
             client_owes: owes_request || owes_room,
             // A pooled connection that closes is not a sign of trouble that repeating would add to;
             // and there is at most one of them in the life of a request.
-            attempts_left: self.pair.tried.seen.saturating_add(1) < patience.attempts_max
-                && (self.upstream.reused || patience.in_budget),
+            attempts_left: self.pair.tried.seen.saturating_add(1) < self.attempts_max
+                && (self.upstream.reused || self.budget.allows(self.in_flight)),
         }
     }
 
@@ -407,6 +441,17 @@ pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut
 /// Everything the peer sent has gone on, its end included.
 fn is_spent<S>(conn: &Conn<S>) -> bool {
     conn.end.input == Input::Ended && conn.end.inbox.is_empty()
+}
+
+/// How long the exchange may stand still, by what it waits for.
+fn wait_limit(timeouts: &Timeouts, request: Half, response: Half) -> Duration {
+    match (request, response) {
+        (Half::Tunnel, _) | (_, Half::Tunnel) => timeouts.tunnel,
+        (Half::Done, Half::Head) => timeouts.response,
+        (Half::Head | Half::Body(_) | Half::Done, Half::Head | Half::Body(_) | Half::Done) => {
+            timeouts.idle
+        }
+    }
 }
 
 const _: () = assert!(

@@ -2,19 +2,18 @@
 
 use super::client::ClientState;
 use super::cluster::Missed;
-use super::exchange::{After, Exchange, Half, Pair, Patience};
+use super::exchange::{After, Exchange, Half, Pair};
 use super::route::Plan;
 use super::upstream::{Acquired, Tried, Unavailable};
 use super::verdict::{self, Phase, Trouble, Verdict};
 use super::{ClientKey, Next, PairKey, Proxy};
-use crate::config::{Mode, Timeouts};
+use crate::config::Mode;
 use crate::health::Observation;
 use crate::http::body::Body;
 use crate::http::forward::Recode;
 use crate::net::{Net, Socket};
 use crate::observe::{End, Record};
 use std::io;
-use std::time::Duration;
 
 /// Rounds of a step before others get their turn: at one buffer a round and direction.
 const ROUNDS_MAX: usize = 4;
@@ -91,23 +90,14 @@ impl<N: Net> Proxy<N> {
     /// Moves what can move, then does what the verdict says.
     pub(super) fn step_pair(&mut self, key: ClientKey, pair: PairKey) -> Next {
         for _ in 0..ROUNDS_MAX {
-            let judged = self.with_exchange(pair, |exchange, patience| {
-                let outcome = exchange.advance();
-                let again = outcome == Ok(true) && exchange.could_move();
-                let heard = exchange.heard.then_some(exchange.pair.backend);
-                let verdict = verdict::verdict(&exchange.facts(patience), outcome.err());
-                (outcome, again, heard, verdict)
-            });
-            let Some((outcome, again, heard, verdict)) = judged else { return self.dismiss(key) };
-            if let Some(backend) = heard {
+            let round = self.with_exchange(pair, |exchange| exchange.round());
+            let Some(round) = round else { return self.dismiss(key) };
+            if let Some(backend) = round.heard {
                 self.heard(backend);
             }
-            if outcome == Ok(true) {
-                self.postpone(key, pair);
-            }
-            match verdict {
-                Verdict::Park if again => {}
-                verdict => return self.carry_out(key, pair, verdict, outcome.err()),
+            match round.verdict {
+                Verdict::Park if round.again => {}
+                verdict => return self.carry_out(key, pair, verdict, round.trouble),
             }
         }
         Next::Yield
@@ -118,12 +108,10 @@ impl<N: Net> Proxy<N> {
         if self.bears_slow_connect(key, pair) {
             return Next::Again;
         }
-        let trouble = Some(Trouble::Expired);
-        let verdict = self.with_exchange(pair, |exchange, patience| {
-            verdict::verdict(&exchange.facts(patience), trouble)
-        });
-        match verdict {
-            Some(verdict) => self.carry_out(key, pair, verdict, trouble),
+        let trouble = Trouble::Expired;
+        let judge = |exchange: &mut Exchange<'_, _>| verdict::verdict(&exchange.facts(), trouble);
+        match self.with_exchange(pair, judge) {
+            Some(verdict) => self.carry_out(key, pair, verdict, Some(trouble)),
             None => self.dismiss(key),
         }
     }
@@ -133,23 +121,23 @@ impl<N: Net> Proxy<N> {
     /// for the whole of their time. (A server that works on one request at a time hangs its own
     /// checks and may well answer: so a request never leaves it for nothing, and never twice.)
     pub(super) fn desert(&mut self, backend: usize) {
-        let trouble = Some(Trouble::ServerHangs);
+        let trouble = Trouble::ServerHangs;
         let waiting = self.pairs.iter().filter(|(_, pair)| pair.backend == backend);
         let waiting: Vec<_> = waiting.map(|(key, pair)| (key, pair.client)).collect();
         for (pair, client) in waiting {
-            let verdict = self.with_exchange(pair, |exchange, patience| {
+            let verdict = self.with_exchange(pair, |exchange| {
                 // What has come by now is an answer after all. One that has begun is not read from
                 // here: it may go another way, and bytes would overtake one another.
                 if exchange.pair.response.is(Phase::Head) {
                     exchange.upstream.conn.fill(exchange.pool);
                 }
-                verdict::verdict(&exchange.facts(patience), trouble)
+                verdict::verdict(&exchange.facts(), trouble)
             });
             let Some(tried) = self.pairs.get(pair).map(|pair| &pair.tried) else { continue };
             // One that failed the request before may be back meanwhile.
             let elsewhere = self.cluster.has_other(&[], backend);
             if verdict == Some(Verdict::Retry) && elsewhere && !tried.deserted {
-                self.carry_out(client, pair, Verdict::Retry, trouble);
+                self.carry_out(client, pair, Verdict::Retry, Some(trouble));
             }
             self.wake(client.into());
         }
@@ -166,12 +154,9 @@ impl<N: Net> Proxy<N> {
     fn with_exchange<T>(
         &mut self,
         key: PairKey,
-        act: impl FnOnce(&mut Exchange<'_, N::Socket>, Patience) -> T,
+        act: impl FnOnce(&mut Exchange<'_, N::Socket>) -> T,
     ) -> Option<T> {
-        let patience = Patience {
-            attempts_max: self.config.attempts_max,
-            in_budget: self.budget.allows(self.pairs.len()),
-        };
+        let in_flight = self.pairs.len();
         let pair = self.pairs.get_mut(key)?;
         let client = self.clients.get_mut(pair.client)?;
         let upstream = self.upstreams.get_mut(pair.upstream)?;
@@ -190,22 +175,15 @@ impl<N: Net> Proxy<N> {
             heads: &mut self.heads,
             pool: &mut self.pool,
             pipes: &mut self.pipes,
+            timeouts: &self.config.timeouts,
+            deadline: &mut client.deadline,
+            attempts_max: self.config.attempts_max,
+            budget: &self.budget,
+            in_flight,
             now: self.now.instant,
             heard: false,
         };
-        Some(act(&mut exchange, patience))
-    }
-
-    /// Something moved: the wait begins anew, for whatever the exchange now waits for.
-    fn postpone(&mut self, key: ClientKey, pair: PairKey) {
-        let (Some(pair), Some(client)) = (self.pairs.get(pair), self.clients.get_mut(key)) else {
-            return;
-        };
-        let connecting = self.upstreams.get(pair.upstream).is_some_and(|up| up.is_connecting);
-        if !connecting {
-            let limit = wait_limit(&self.config.timeouts, pair.request, pair.response);
-            client.deadline = self.now.instant + limit;
-        }
+        Some(act(&mut exchange))
     }
 
     /// One match carries out every verdict.
@@ -224,7 +202,7 @@ impl<N: Net> Proxy<N> {
         match verdict {
             Verdict::Park => {
                 // The client's side is settled with the client; what waits must not hold more.
-                self.with_exchange(pair, |exchange, _| {
+                self.with_exchange(pair, |exchange| {
                     exchange.upstream.conn.settle(exchange.pool);
                 });
                 Next::Park
@@ -409,17 +387,6 @@ impl<N: Net> Proxy<N> {
             self.settle_accounts(&pair);
             self.release_upstream(&pair, false);
             self.free_slot();
-        }
-    }
-}
-
-/// How long the exchange may stand still, by what it waits for.
-fn wait_limit(timeouts: &Timeouts, request: Half, response: Half) -> Duration {
-    match (request, response) {
-        (Half::Tunnel, _) | (_, Half::Tunnel) => timeouts.tunnel,
-        (Half::Done, Half::Head) => timeouts.response,
-        (Half::Head | Half::Body(_) | Half::Done, Half::Head | Half::Body(_) | Half::Done) => {
-            timeouts.idle
         }
     }
 }

@@ -116,7 +116,7 @@ fn pipe_for<'a, S: Socket>(
     assert!(!past, "nothing is read past what is in a pipe: it would overtake it");
     if lent.is_none() {
         let direct = from.end.inbox.is_vacant() && to.end.outbox.is_empty();
-        if !(from.bulk && from.readable && direct && max >= RELAY_BYTES_MIN) {
+        if !(from.readable && direct && max >= RELAY_BYTES_MIN) {
             return None;
         }
         *lent = pipes.lend(S::pipe);
@@ -126,7 +126,15 @@ fn pipe_for<'a, S: Socket>(
 
 impl<S: Socket> Exchange<'_, S> {
     /// Client → server; whether something moved, none when reading is the way.
+    #[inline]
     pub(super) fn relay_request(&mut self) -> Option<bool> {
+        if !self.client.bulk && self.upstream.pipe_up.is_none() {
+            return None;
+        }
+        self.pipe_request()
+    }
+
+    fn pipe_request(&mut self) -> Option<bool> {
         let upstream = &mut *self.upstream;
         let max = unread(self.pair.request, Recode::Keep);
         let lent = &mut upstream.pipe_up;
@@ -143,7 +151,15 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// Server → client; the same.
+    #[inline]
     pub(super) fn relay_response(&mut self) -> Result<Option<bool>, Trouble> {
+        if !self.upstream.conn.bulk && self.upstream.pipe_down.is_none() {
+            return Ok(None);
+        }
+        self.pipe_response()
+    }
+
+    fn pipe_response(&mut self) -> Result<Option<bool>, Trouble> {
         let upstream = &mut *self.upstream;
         let max = unread(self.pair.response, self.pair.recode);
         let lent = &mut upstream.pipe_down;

@@ -39,7 +39,6 @@ pub enum Trouble {
 /// What is known about a pair.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
-    pub request: Phase,
     pub response: Phase,
     /// The connection to the server is not established.
     pub connecting: bool,
@@ -73,31 +72,31 @@ pub enum Verdict {
     Abort,
 }
 
-/// The decision.
-pub fn verdict(facts: &Facts, trouble: Option<Trouble>) -> Verdict {
+/// The decision when something went wrong.
+pub fn verdict(facts: &Facts, trouble: Trouble) -> Verdict {
     match trouble {
-        None => settled(facts),
-        Some(Trouble::ClientGone) => Verdict::Abort,
-        Some(Trouble::ClientMalformed) => {
+        Trouble::ClientGone => Verdict::Abort,
+        Trouble::ClientMalformed => {
             let reason = "the request body's chunked framing is malformed";
             answer_or_abort(facts, Answer::local(400, reason, cause::REQUEST))
         }
-        Some(Trouble::ConnectFailed(_)) => Verdict::Retry,
-        Some(Trouble::UpstreamClosed) => {
+        Trouble::ConnectFailed(_) => Verdict::Retry,
+        Trouble::UpstreamClosed => {
             let reason = "the server closed without an answer";
             let answer = Answer::local(502, reason, cause::TERMINATED);
             retry_or(facts, || answer_or_abort(facts, answer))
         }
-        Some(Trouble::UpstreamMalformed(reason)) => {
+        Trouble::UpstreamMalformed(reason) => {
             answer_or_abort(facts, Answer::local(502, reason, cause::PROTOCOL))
         }
-        Some(Trouble::Expired) => expired(facts),
-        Some(Trouble::ServerHangs) => retry_or(facts, || Verdict::Park),
+        Trouble::Expired => expired(facts),
+        Trouble::ServerHangs => retry_or(facts, || Verdict::Park),
     }
 }
 
-fn settled(facts: &Facts) -> Verdict {
-    match (facts.request, facts.response) {
+/// The decision when nothing went wrong.
+pub fn settled(request: Phase, response: Phase) -> Verdict {
+    match (request, response) {
         (Phase::Done, Phase::Done) => Verdict::Finish,
         (Phase::Head | Phase::Body, Phase::Done) => Verdict::FinishEarly,
         (Phase::Tunnel, Phase::Done) | (Phase::Done, Phase::Tunnel) => Verdict::Park,
@@ -138,7 +137,6 @@ mod tests {
     use super::*;
 
     const WAITING: Facts = Facts {
-        request: Phase::Done,
         response: Phase::Head,
         connecting: false,
         sent: true,
@@ -158,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_request_is_repeated_only_when_it_may_be() {
-        let closed = Some(Trouble::UpstreamClosed);
+        let closed = Trouble::UpstreamClosed;
         let post = Facts { idempotent: false, ..WAITING };
         for (name, facts, repeated) in [
             ("idempotent, held, unanswered", WAITING, true),
@@ -181,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_hanging_server_loses_only_what_can_be_asked_elsewhere() {
-        let hangs = Some(Trouble::ServerHangs);
+        let hangs = Trouble::ServerHangs;
         assert_eq!(verdict(&WAITING, hangs), Verdict::Retry);
         for facts in [
             Facts { idempotent: false, ..WAITING },
@@ -202,13 +200,13 @@ mod tests {
             Trouble::ClientGone,
             Trouble::ClientMalformed,
         ] {
-            assert_eq!(verdict(&begun, Some(trouble)), Verdict::Abort, "{trouble:?}");
+            assert_eq!(verdict(&begun, trouble), Verdict::Abort, "{trouble:?}");
         }
     }
 
     #[test]
     fn who_is_waited_for_decides_the_status() {
-        let expired = Some(Trouble::Expired);
+        let expired = Trouble::Expired;
         assert_eq!(status(verdict(&WAITING, expired)), 504);
         assert_eq!(status(verdict(&Facts { client_owes: true, ..WAITING }, expired)), 408);
         assert_eq!(verdict(&Facts { connecting: true, ..WAITING }, expired), Verdict::Retry);
@@ -227,8 +225,7 @@ mod tests {
             (Done, Tunnel, Verdict::Park),
             (Tunnel, Done, Verdict::Park),
         ] {
-            let facts = Facts { request, response, ..WAITING };
-            assert_eq!(verdict(&facts, None), expected, "{request:?} {response:?}");
+            assert_eq!(settled(request, response), expected, "{request:?} {response:?}");
         }
     }
 }
