@@ -189,6 +189,8 @@ impl<S: Socket> Exchange<'_, S> {
                 return Ok(moved);
             }
             moved = true;
+        }
+        if !self.upstream.sent {
             self.hear_unasked()?;
         }
         moved |= self.send_request()?;
