@@ -1,7 +1,7 @@
 //! Scripted clients: what they send, how they read, when they leave, and what they must get.
 
 use super::kernel::{Heard, Kernel, LinkId, address};
-use super::oracle::{Fate, Oracle};
+use super::oracle::{Fate, Oracle, Request};
 use super::talker::{Pace, Talker};
 use super::wire::{self, Body};
 
@@ -489,7 +489,8 @@ impl Client {
         let sent = &self.items[self.answered..self.items.len().min(self.sending + 1)];
         let mut sent = sent.iter().map(|item| &oracle.requests[item.request]);
         // The reset that shows a truncation takes away what is unread before it.
-        let reset_for_cut = reset && sent.clone().any(|it| it.cut || it.hung);
+        let cuts = |it: &Request| it.cut || it.hung || it.fate == Fate::Broken;
+        let reset_for_cut = reset && sent.clone().any(cuts);
         let truncated = match &self.reading {
             Some(reading) => reading.answer.is_some_and(|answer| oracle.answers[answer].cut),
             None => false,

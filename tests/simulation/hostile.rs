@@ -195,7 +195,7 @@ const ANSWERS: &[(&str, &str)] = &[
     (" 200", " 2x0"),
     (" 200", " -20"),
     (" 200", ""),
-    (" 200 OK\r\nContent-Length: 5", " 101 X\r\nConnection: upgrade\r\nUpgrade: other"),
+    UNOFFERED,
     ("OK\r\n", "O\0K\r\n"),
     ("OK\r\n", "OK\n"),
     ("OK\r\n", "OK\r"),
@@ -229,6 +229,10 @@ const ANSWERS: &[(&str, &str)] = &[
     ("Content-Length: 5", "Content-Length: 18446744073709551621"),
 ];
 
+/// A switch to a protocol that nobody offered.
+const UNOFFERED: (&str, &str) =
+    (" 200 OK\r\nContent-Length: 5", " 101 X\r\nConnection: upgrade\r\nUpgrade: other");
+
 /// An answer that must not reach a client.
 pub fn answer(number: usize, short: bool, rng: &mut Rng) -> Vec<u8> {
     if rng.chance(50) {
@@ -242,6 +246,11 @@ pub fn answer(number: usize, short: bool, rng: &mut Rng) -> Vec<u8> {
             return spoil(ANSWER, from, to, number).into_bytes();
         }
     }
+}
+
+/// The same, to who offers to switch protocols.
+pub fn switch(number: usize) -> Vec<u8> {
+    spoil(ANSWER, UNOFFERED.0, UNOFFERED.1, number).into_bytes()
 }
 
 /// An answer that nobody asked for: whole, or cut off anywhere.

@@ -195,7 +195,7 @@ fn draw_clients(
             continue;
         }
         let requests = kernel.rng.between(1, 5);
-        let slow = pace.write_most < 100;
+        let slow = pace.write_most < 100 || kernel.style.buffer_max < 100;
         let malice = [0, if troubled { 80 } else { 0 }, 400][kernel.rng.below(3) as usize];
         let mut sender = Sender { slow, malice, spoilt: false };
         let mut items = Vec::new();

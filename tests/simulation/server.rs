@@ -199,7 +199,7 @@ impl ServerConn {
     }
 
     /// Says what nobody asked for. Whoever has not asked by then must not any more.
-    fn speak_unasked(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+    pub fn speak_unasked(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
         let bytes = hostile::unasked(oracle.answers.len(), &mut kernel.rng);
         if !kernel.peer_speaks_unasked(self.link, &bytes) {
             return;
@@ -212,12 +212,10 @@ impl ServerConn {
         self.input.clear();
     }
 
-    /// Speaks, if nothing else is going on.
-    pub fn stir_idle(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+    /// Whether it has served and nothing is going on.
+    pub fn is_idle(&self, kernel: &Kernel) -> bool {
         let is_idle = self.phase == Phase::Head && self.served > 0 && self.input.is_empty();
-        if is_idle && self.talker.is_none() && !kernel.peer_hears(self.link) {
-            self.speak_unasked(kernel, oracle);
-        }
+        is_idle && self.talker.is_none() && !kernel.peer_hears(self.link)
     }
 
     /// A request that could not know is read, perhaps, and left without an answer.
@@ -399,7 +397,10 @@ impl ServerConn {
         out.extend(hints(number, meant.is_old, &mut kernel.rng).into_bytes());
         let hinted = out.len();
         let answer = if kernel.rng.chance(self.manner.faults / 4) {
-            out.extend(hostile::answer(number, self.is_slow(), &mut kernel.rng));
+            out.extend(match meant.upgrade && kernel.rng.chance(500) {
+                true => hostile::switch(number),
+                false => hostile::answer(number, self.is_slow(), &mut kernel.rng),
+            });
             self.end_anyhow(out.len(), kernel);
             Answer { spoilt: true, cut: true, ..Answer::default() }
         } else {

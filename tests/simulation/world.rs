@@ -84,9 +84,13 @@ impl World {
     /// both at once.
     fn interfere(&mut self) {
         let kernel = &mut self.kernel;
-        if !self.conns.is_empty() && kernel.rng.chance(self.manner.faults / 5) {
-            let conn = kernel.rng.below(self.conns.len() as u64) as usize;
-            self.conns[conn].stir_idle(kernel, &mut self.oracle);
+        if !kernel.rng.chance(self.manner.faults / 5) {
+            return;
+        }
+        let mut idle: Vec<_> = self.conns.iter_mut().filter(|conn| conn.is_idle(kernel)).collect();
+        let drawn = kernel.rng.below(idle.len().max(1) as u64) as usize;
+        if let Some(conn) = idle.get_mut(drawn) {
+            conn.speak_unasked(kernel, &mut self.oracle);
         }
     }
 
