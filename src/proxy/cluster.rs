@@ -1,5 +1,6 @@
 //! The backends of the service: addresses, health, counters, idle connections, and the policy.
 
+use super::idle::Idle;
 use super::{ProbeKey, UpstreamKey};
 use crate::balance::{self, Balancer, Hint, Spec, Standing};
 use crate::base::rng::Rng;
@@ -33,8 +34,7 @@ struct Backend {
     /// What one of them failed with, of those that say something about the server.
     fault: Option<ErrorKind>,
     health: Health,
-    /// Idle connections, the last used last; some may be closed already.
-    pool: Vec<UpstreamKey>,
+    idle: Idle,
     /// The probe under way.
     probe: Option<ProbeKey>,
     /// When the next probe is due.
@@ -51,7 +51,7 @@ impl Backend {
             misses: 0,
             fault: None,
             health: Health::new(),
-            pool: Vec::new(),
+            idle: Idle::default(),
             probe: None,
             probe_due: Instant::START,
             timer: Timer::new(),
@@ -120,7 +120,7 @@ impl Cluster {
     pub fn retire(&mut self, backend: usize) -> Vec<UpstreamKey> {
         self.balancer.set_draining(backend, true);
         self.leave_if_idle(backend);
-        std::mem::take(&mut self.backends[backend].pool)
+        self.backends[backend].idle.take()
     }
 
     fn leave_if_idle(&mut self, backend: usize) {
@@ -174,8 +174,8 @@ impl Cluster {
     }
 
     /// Its idle connections.
-    pub fn pool(&mut self, backend: usize) -> &mut Vec<UpstreamKey> {
-        &mut self.backends[backend].pool
+    pub fn idle(&mut self, backend: usize) -> &mut Idle {
+        &mut self.backends[backend].idle
     }
 
     /// The backend for a request; none when no eligible one is left beside `tried`.
@@ -337,23 +337,17 @@ impl Cluster {
         (backend.misses, backend.fault) = (0, None);
     }
 
-    /// Whether one more idle connection is worth keeping: as many as are in use, and `spare`.
-    /// Closed ones are still in the pool; they are forgotten before they would count.
+    /// Whether a connection that just became idle is worth keeping; see [`Idle::has_room`].
     pub fn wants_idle(
         &mut self,
         backend: usize,
-        spare: usize,
+        now: Instant,
+        period: Duration,
         is_open: impl Fn(UpstreamKey) -> bool,
     ) -> bool {
-        if !self.is_serving(backend) {
-            return false;
-        }
-        let limit = spare + self.balancer.in_flight(backend) as usize;
-        let pool = &mut self.backends[backend].pool;
-        if pool.len() >= limit {
-            pool.retain(|&key| is_open(key));
-        }
-        pool.len() < limit
+        let in_use = self.balancer.in_flight(backend) as usize;
+        self.is_serving(backend)
+            && self.backends[backend].idle.has_room(in_use, now, period, is_open)
     }
 
     /// The probe under way, to set or to read.
@@ -368,7 +362,7 @@ impl Cluster {
 
     /// The keys of its idle connections; those that were closed find nothing.
     pub fn pooled(&self, backend: usize) -> &[UpstreamKey] {
-        &self.backends[backend].pool
+        self.backends[backend].idle.keys()
     }
 
     /// The timer of the next probe, to look at.

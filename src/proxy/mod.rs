@@ -12,6 +12,7 @@ mod cluster;
 mod conn;
 mod exchange;
 mod gate;
+mod idle;
 mod invariants;
 mod log;
 mod pair;

@@ -11,9 +11,6 @@ use crate::net::{Net, Socket};
 use crate::observe::access::Noted;
 use std::io;
 
-/// Idle connections kept per backend beyond as many as are in use.
-const SPARE_MAX: usize = 64;
-
 /// A connection to a backend.
 #[derive(Debug)]
 pub struct Upstream<S: Socket> {
@@ -181,7 +178,7 @@ impl<N: Net> Proxy<N> {
 
     /// The most recently used idle connection of this backend that has not stirred since.
     fn checkout(&mut self, backend: usize) -> Option<UpstreamKey> {
-        while let Some(key) = self.cluster.pool(backend).pop() {
+        while let Some(key) = self.cluster.idle(backend).pop() {
             let Some(upstream) = self.upstreams.get_mut(key) else { continue };
             if upstream.conn.is_quiet() {
                 upstream.reused = true;
@@ -227,7 +224,8 @@ impl<N: Net> Proxy<N> {
         let clean = reusable && upstream.conn.is_calm() && !self.manners.draining;
         let upstreams = &self.upstreams;
         let is_open = |key| upstreams.get(key).is_some();
-        let wanted = clean && self.cluster.wants_idle(pair.backend, SPARE_MAX, is_open);
+        let (now, period) = (self.now.instant, self.config.timeouts.pool);
+        let wanted = clean && self.cluster.wants_idle(pair.backend, now, period, is_open);
         if !wanted {
             if clean && let Some(upstream) = self.upstreams.get_mut(pair.upstream) {
                 // Nothing is in flight, so nothing is lost, and the port is free again at once:
@@ -243,7 +241,7 @@ impl<N: Net> Proxy<N> {
         let deadline = upstream.deadline;
         self.wheel.arm(&mut upstream.timer, deadline, pair.upstream.into());
         let stirs = upstream.conn.readable;
-        self.cluster.pool(pair.backend).push(pair.upstream);
+        self.cluster.idle(pair.backend).push(pair.upstream);
         if stirs {
             self.wake(pair.upstream.into());
         }
@@ -291,7 +289,7 @@ impl<N: Net> Proxy<N> {
     /// Makes room for a new connection; false when no idle one is left.
     pub(super) fn drop_an_idle_upstream(&mut self) -> bool {
         for backend in 0..self.cluster.len() {
-            while let Some(key) = self.cluster.pool(backend).pop() {
+            while let Some(key) = self.cluster.idle(backend).pop() {
                 if self.upstreams.get(key).is_some() {
                     self.close_upstream(key);
                     return true;
