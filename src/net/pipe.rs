@@ -1,8 +1,10 @@
 //! Pipes that bytes take from socket to socket without coming to us, where the system has `splice`:
 //! for large bodies it costs a third to a half of reading and writing.
 
-/// Bytes asked for per pipe. The kernel may give less; it says so with short moves.
-pub const PIPE_BYTES: usize = 256 * 1024;
+/// Bytes asked for per pipe. The kernel may give less; it says so with short moves. Measured with
+/// bodies of 1 and 64 MiB: 256 KiB reached 0.55 to 0.84 of a bare forwarder's bytes per CPU second,
+/// 512 KiB 0.88 to 1.05, 1 MiB no more than that.
+pub const PIPE_BYTES: usize = 512 * 1024;
 
 /// One pipe, both its ends. What is left in it is lost when it is dropped.
 #[derive(Debug)]

@@ -2,14 +2,14 @@
 //! `mark` alone sets the readiness bits; `fill` and `flush` alone clear them.
 
 use super::relay::Piped;
-use crate::base::buffer::{Buffer, Pool};
+use crate::base::buffer::{Buffer, LARGE_BYTES, Pool};
 use crate::net::pipe::PIPE_BYTES;
 use crate::net::{Ready, Socket};
 use std::io;
 
-/// What a read must bring at least to be one of many: about where not copying the next one saves
-/// what the call for it costs.
-const BULK_BYTES_MIN: usize = 8 * 1024;
+/// What a read must bring at least to be one of many: as much as it could, so that more is there.
+/// (With less, messages of 16 KiB in TCP mode went through pipes, a call more for each of them.)
+const BULK_BYTES_MIN: usize = LARGE_BYTES;
 
 /// Whether more can come from the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

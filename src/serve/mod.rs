@@ -19,8 +19,8 @@ use std::os::fd::AsFd;
 /// Descriptors kept for what is neither client nor upstream: files, probes, the poll.
 const DESCRIPTORS_RESERVED: u64 = 64;
 
-/// Most pipes for large bodies: at 256 KiB each, the 16 MiB that the kernel lends a user lightly.
-const PIPES_MAX: u64 = 64;
+/// Most pipes for large bodies: at 512 KiB each, the 16 MiB that the kernel lends a user lightly.
+const PIPES_MAX: u64 = 32;
 
 /// Largest page for `--error-page`, in bytes: with its head it must fit into one buffer.
 const PAGE_BYTES_MAX: u64 = 8 * 1024;
