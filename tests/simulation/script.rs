@@ -112,7 +112,7 @@ fn draw_manner(mode: Mode, troubled: bool, rng: &mut Rng) -> Manner {
         faults: if troubled { [60, 250, 600][rng.below(3) as usize] } else { 0 },
         closes_idle: [0, 300, 900][rng.below(3) as usize],
         early: [0, 100, 500][rng.below(3) as usize],
-        body_max: [2_000, 20_000, 200_000][rng.below(3) as usize],
+        body_max: [2_000, 20_000, 90_000][rng.below(3) as usize],
         stops: mode == Mode::Http,
         tcp: mode == Mode::Tcp,
         patient_server: rng.chance(500),
