@@ -1,0 +1,146 @@
+//! What a request costs in system calls, by kind and number, as `strace` sees it. The numbers are
+//! bounds that no mood of the machine can pass; what must be exact is.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{Backend, Balancer, Running, TempDir, binary, wait_until};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::process::{Command, Stdio};
+
+const REQUESTS: usize = 200;
+
+/// The system calls of a balancer, one line of the trace each.
+struct Trace(Vec<String>);
+
+impl Trace {
+    /// What a balancer over `backend` does under this load: from behind the first `mark` at or
+    /// after its first sight of a request for `/begin` up to that for `/end`, included. None, and
+    /// a note, where no program can be traced.
+    fn of(backend: &Backend, mark: &str, load: impl FnOnce(&Balancer)) -> Option<Trace> {
+        let directory = TempDir::new();
+        let file = directory.path().join("trace");
+        // As a grandchild, it leaves the balancer to be our child, to be signalled and awaited.
+        let strace = || {
+            let mut strace = Command::new("strace");
+            strace.args(["-D", "-f", "-s", "32", "-o"]).arg(&file);
+            strace
+        };
+        let mut trial = strace();
+        trial.arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if !trial.status().is_ok_and(|status| status.success()) {
+            println!("skipped: strace is not installed, or may not trace here");
+            return None;
+        }
+        let mut command = strace();
+        command.arg(binary().get_program());
+        command.args(["127.0.0.1:0", "--health", "off", &backend.argument()]);
+        let balancer = Balancer::of(Running::start(&mut command));
+        load(&balancer);
+        balancer.stop();
+        let mut whole = String::new();
+        wait_until("the end of the trace", || {
+            whole = std::fs::read_to_string(&file).expect("a trace");
+            whole.contains("+++ exited with 0 +++")
+        });
+        let lines: Vec<&str> = whole.lines().collect();
+        let behind = |target: &str| {
+            let is_sight = |line: &&str| line.contains(&format!("\"GET {target} "));
+            let sight = lines.iter().position(is_sight).expect("the request in the trace");
+            let is_mark = |line: &&str| line.contains(&format!("{mark}("));
+            sight + lines[sight..].iter().position(is_mark).expect("the mark in the trace") + 1
+        };
+        let between = &lines[behind("/begin")..behind("/end")];
+        Some(Trace(between.iter().map(|line| (*line).to_owned()).collect()))
+    }
+
+    /// How often each call was made; those that got nothing, because nothing was there, apart.
+    fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for line in &self.0 {
+            // `26407 close(14)  = 0`; threads would also show `26407 <... close resumed>) = 0`.
+            let (_, call) = line.split_once(' ').expect("a process number");
+            let Some((name, rest)) = call.trim_start().split_once('(') else { continue };
+            // The standard library's own check before each close, in debug builds.
+            if cfg!(debug_assertions) && rest.contains(" F_GETFD)") {
+                continue;
+            }
+            let (_, result) = rest.rsplit_once(" = ").unwrap_or_default();
+            let in_vain = result.starts_with("-1 EAGAIN") || name == "epoll_wait" && result == "0";
+            let name = if in_vain { format!("{name} in vain") } else { name.to_owned() };
+            *counts.entry(name).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// Fails unless each call was made so often per request: exactly, or at most. Waits that a
+    /// timer ends may be there in any number, as it takes how long it takes.
+    fn costs(&self, exactly: &[(&str, usize)], at_most: &[(&str, usize)]) {
+        let mut complaints = String::new();
+        let mut counts = self.counts();
+        counts.remove("epoll_wait in vain");
+        for (name, times) in exactly {
+            let (made, wanted) = (counts.remove(*name).unwrap_or(0), times * REQUESTS);
+            if made != wanted {
+                let _ = writeln!(complaints, "{name}: {made} times instead of {wanted}");
+            }
+        }
+        for (name, times) in at_most {
+            let (made, most) = (counts.remove(*name).unwrap_or(0), times * REQUESTS);
+            if made > most {
+                let _ = writeln!(complaints, "{name}: {made} times, {most} at most");
+            }
+        }
+        for (name, made) in counts {
+            let _ = writeln!(complaints, "{name}: {made} times, which nothing needs");
+        }
+        let excerpt: Vec<&str> = self.0.iter().map(String::as_str).take(40).collect();
+        let excerpt = excerpt.join("\n");
+        assert!(
+            complaints.is_empty(),
+            "{REQUESTS} requests:\n{complaints}\nwhich began:\n{excerpt}"
+        );
+    }
+}
+
+#[test]
+fn a_kept_connection_costs_four_socket_calls_a_request_and_nothing_else() {
+    let backend = Backend::named("a");
+    let trace = Trace::of(&backend, "recvfrom", |balancer| {
+        let mut client = balancer.connect();
+        client.get("/warms-up");
+        client.get("/begin");
+        for _ in 1..REQUESTS {
+            assert_eq!(client.get("/").text(), "a");
+        }
+        client.get("/end");
+    });
+    let Some(trace) = trace else { return };
+    trace.costs(&[("recvfrom", 2), ("sendto", 2)], &[("epoll_wait", 2)]);
+}
+
+#[test]
+fn a_connection_per_request_is_accepted_registered_served_and_closed() {
+    let backend = Backend::named("a");
+    let trace = Trace::of(&backend, "close", |balancer| {
+        let ask = |target: &str| {
+            let mut client = balancer.connect();
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+            assert_eq!(client.response().text(), "a");
+            assert_eq!(client.some(), None, "the end");
+        };
+        ask("/warms-up");
+        ask("/begin");
+        (1..REQUESTS).for_each(|_| ask("/"));
+        ask("/end");
+    });
+    let Some(trace) = trace else { return };
+    // The request is read at once after the accept; only if it is not there yet one more call and
+    // one more wait are due. Edges come per connection, so each burst is accepted to its end.
+    trace.costs(
+        &[("accept4", 1), ("recvfrom", 2), ("sendto", 2), ("close", 1)],
+        &[("accept4 in vain", 1), ("recvfrom in vain", 1), ("epoll_ctl", 1), ("epoll_wait", 4)],
+    );
+}
