@@ -45,6 +45,9 @@ const KERNEL_PATHS: [&str; 5] = [
     "std::time::SystemTime",
 ];
 
+/// Tests that cannot do without: a counting allocator is `unsafe` by its trait.
+const UNSAFE_TESTS: [&str; 1] = ["tests/allocations.rs"];
+
 const KERNEL_MODULES: [&str; 4] = ["net", "httpserver", "get", "demo"];
 
 fn root() -> &'static Path {
@@ -411,7 +414,7 @@ fn unsafe_stands_in_net_only_and_says_why_it_is_safe() {
                 continue;
             }
             let place = format!("{}:{number}", source.path);
-            if source.module() != "net" {
+            if source.module() != "net" && !UNSAFE_TESTS.contains(&source.path.as_str()) {
                 complaints.push(format!("{place}: unsafe outside of src/net: use a safe call"));
             }
             let above = &source.lines[number.saturating_sub(4)..number];

@@ -1,0 +1,114 @@
+//! In steady state no request allocates: counted by the allocator, on the thread of the loop.
+
+mod common;
+
+use common::{Backend, Peer};
+use loadbalancer::config::{BackendSpec, Config, Endpoint};
+use loadbalancer::health::Check;
+use loadbalancer::net::kernel::Kernel;
+use loadbalancer::net::listen::listen;
+use loadbalancer::proxy::{Limits, Member, Proxy};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+thread_local! {
+    /// Made without allocating and never dropped, as the allocator itself counts here.
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The system's allocator, which counts what each thread asks of it.
+struct Counting;
+
+#[allow(unsafe_code)]
+// SAFETY: everything is handed on as it came to the system's allocator, which keeps the contract.
+unsafe impl GlobalAlloc for Counting {
+    // SAFETY: the caller's promises are those of `System`.
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: see above.
+        unsafe { System.alloc(layout) }
+    }
+
+    // SAFETY: the caller's promises are those of `System`.
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: see above.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    // SAFETY: the caller's promises are those of `System`.
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: see above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const ROUNDS: usize = 1000;
+
+/// A proxy of this process over `backend`, on a free port.
+fn proxy(backend: &Backend) -> (Proxy<Kernel>, SocketAddr) {
+    let host = Some("127.0.0.1".to_owned());
+    let mut listener = listen(host.as_deref(), 0).expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let spec = BackendSpec::new(Endpoint { host: host.clone(), port: backend.port() });
+    let members = vec![Member { spec: spec.clone(), addresses: vec![backend.address()] }];
+    let mut config = Config::new(Endpoint { host, port: address.port() }, vec![spec]);
+    config.health.check = Check::Off;
+    let mut kernel = Kernel::new().expect("a poll");
+    kernel.listen(&mut listener).expect("listening");
+    let limits = Limits { pairs_max: 100, clients_max: 100, pipes_max: 0 };
+    (Proxy::new(kernel, listener, config, members, limits, HashMap::new(), 1), address)
+}
+
+/// Requests of each kind, one after the other: so what is needed at once does not depend on chance.
+fn ask(address: SocketAddr, rounds: usize) {
+    let mut client = Peer::connect(address);
+    for _ in 0..rounds {
+        assert_eq!(client.get("/").text(), "a");
+        client.send("POST /form HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nname=ivan");
+        assert_eq!(client.response().text(), "a");
+        assert_eq!(Peer::connect(address).get("/").text(), "a");
+    }
+}
+
+/// Ends the loop at the end of its thread, however that comes.
+struct Done<'a>(&'a AtomicBool, SocketAddr);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+        // Ends the wait that may be under way.
+        let _ = TcpStream::connect(self.1);
+    }
+}
+
+#[test]
+fn no_request_allocates_in_steady_state() {
+    let backend = Backend::named("a");
+    let (mut proxy, address) = proxy(&backend);
+    let (steady, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _done = Done(&done, address);
+            ask(address, ROUNDS);
+            steady.store(true, SeqCst);
+            ask(address, ROUNDS);
+        });
+        let mut before = None;
+        while !done.load(SeqCst) {
+            proxy.turn().expect("a wait that works");
+            if steady.load(SeqCst) && before.is_none() {
+                before = Some(ALLOCATIONS.get());
+            }
+        }
+        let before = before.expect("a turn in steady state");
+        assert_eq!(ALLOCATIONS.get() - before, 0, "allocations in {} requests", 3 * ROUNDS);
+    });
+    assert!(backend.requests().len() >= 6 * ROUNDS);
+}
