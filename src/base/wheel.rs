@@ -44,6 +44,9 @@ pub struct Wheel {
     occupied: [u64; LEVELS],
     /// The tick up to which everything has fired.
     now: u64,
+    /// Nodes put into a slot or looked at in one: what a test of the cost counts.
+    #[cfg(test)]
+    steps: u64,
 }
 
 impl Default for Wheel {
@@ -61,6 +64,8 @@ impl Wheel {
             slots: Box::new([[slot; SLOTS]; LEVELS]),
             occupied: [0; LEVELS],
             now: 0,
+            #[cfg(test)]
+            steps: 0,
         }
     }
 
@@ -163,6 +168,10 @@ impl Wheel {
         let mut index = self.slots[level][slot].head;
         self.slots[level][slot].earliest = u64::MAX;
         while index != NONE {
+            #[cfg(test)]
+            {
+                self.steps += 1;
+            }
             let (next, tick) = {
                 let node = &self.nodes[index as usize];
                 (node.next, node.tick)
@@ -196,6 +205,10 @@ impl Wheel {
     }
 
     fn link(&mut self, index: u32) {
+        #[cfg(test)]
+        {
+            self.steps += 1;
+        }
         let tick = self.nodes[index as usize].tick;
         let (level, at) = self.place(tick);
         let slot = &mut self.slots[level][at];
@@ -339,6 +352,33 @@ mod tests {
             );
             assert_eq!(wheel.pop_expired(next), Some(id(1)), "after {micros} µs");
             assert_eq!(wheel.next_deadline(), None);
+        }
+    }
+
+    /// Armed, half of them cancelled, the others fired.
+    #[test]
+    fn a_timer_costs_the_same_few_steps_however_many_there_are() {
+        for count in [1_000, 300_000] {
+            let mut rng = Rng::new(7);
+            let mut wheel = Wheel::new();
+            let mut timers: Vec<Timer> = (0..count).map(|_| Timer::new()).collect();
+            for (number, timer) in timers.iter_mut().enumerate() {
+                let deadline = Instant::from_micros(60_000_000 + rng.below(60_000_000));
+                wheel.arm(timer, deadline, id(number as u64));
+            }
+            for timer in timers.iter_mut().step_by(2) {
+                wheel.cancel(timer);
+            }
+            let mut fired = 0;
+            while let Some(now) = wheel.next_deadline() {
+                while wheel.pop_expired(now).is_some() {
+                    fired += 1;
+                }
+            }
+            assert_eq!(fired, count / 2);
+            // Put in once per level at most, and looked at before it leaves.
+            let bound = 2 * LEVELS as u64 * count as u64;
+            assert!(wheel.steps <= bound, "{} steps for {count} timers", wheel.steps);
         }
     }
 
