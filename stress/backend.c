@@ -176,7 +176,9 @@ static int listen_on(int port) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // accepted sockets inherit it
-    struct sockaddr_in at = {AF_INET, htons(port), {htonl(INADDR_LOOPBACK)}, {0}};
+    // Every address 127.x.y.z, but no other.
+    struct sockaddr_in at = {AF_INET, htons(port), {htonl(INADDR_ANY)}, {0}};
+    if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3)) die("SO_BINDTODEVICE");
     socklen_t size = sizeof at;
     if (bind(fd, (struct sockaddr *)&at, size) || listen(fd, 4096)) die("listen");
     getsockname(fd, (struct sockaddr *)&at, &size);

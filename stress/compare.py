@@ -30,7 +30,7 @@ SLICE_SECONDS_MAX = 60
 
 @dataclass(frozen=True)
 class Measure:
-    """One row of the table."""
+    """What one slice does; a row of the table."""
 
     name: str
     kind: str  # which listeners take part: http, new, big or tcp
@@ -201,16 +201,20 @@ class Bench:
         shutil.rmtree(self.home, ignore_errors=True)
 
     def start(self):
-        backend = self.spawn(
-            self.load_cpu, self.tools / "backend", 0, 0, stdout=subprocess.PIPE, text=True
-        )
-        http, raw = map(int, read_line(backend.stdout, "the backend").split())
+        http, raw = self.start_backend()
         self.start_floor(http, raw)
         self.start_ours(http, raw)
         ports = dict(zip(["http", "big", "tcp"], free_ports(3)), backend=http, raw=raw)
         self.start_haproxy(ports)
         ports.update(zip(["http", "big", "tcp"], free_ports(3)))
         self.start_nginx(ports)
+
+    def start_backend(self):
+        """Its ports, for HTTP and for raw messages."""
+        backend = self.spawn(
+            self.load_cpu, self.tools / "backend", 0, 0, stdout=subprocess.PIPE, text=True
+        )
+        return map(int, read_line(backend.stdout, "the backend").split())
 
     def start_floor(self, http, raw):
         for kind, mode, to in [
@@ -228,16 +232,20 @@ class Bench:
 
     def start_ours(self, http, raw):
         for kinds, mode, to in [(["http", "new", "big"], "http", http), (["tcp"], "tcp", raw)]:
-            child = self.spawn(
-                self.proxy_cpu, self.program, "127.0.0.1:0", "-b", f"127.0.0.1:{to}",
-                "-m", mode, "--health", "off", stderr=subprocess.PIPE, text=True,
-            )
-            line = read_line(child.stderr, "loadbalancer")
-            found = re.search(r"://127\.0\.0\.1:(\d+)", line)
-            if not found:
-                raise Failed(f"loadbalancer did not start: {line.strip()}")
-            for kind in kinds:
-                self.places["ours"][kind] = (child.pid, int(found[1]))
+            place = self.start_program("-b", f"127.0.0.1:{to}", "-m", mode)
+            self.places["ours"].update(dict.fromkeys(kinds, place))
+
+    def start_program(self, *options):
+        """Its pid and port."""
+        child = self.spawn(
+            self.proxy_cpu, self.program, "127.0.0.1:0", "--health", "off", *options,
+            stderr=subprocess.PIPE, text=True,
+        )
+        line = read_line(child.stderr, "loadbalancer")
+        found = re.search(r"://127\.0\.0\.1:(\d+)", line)
+        if not found:
+            raise Failed(f"loadbalancer did not start: {line.strip()}")
+        return child.pid, int(found[1])
 
     def start_haproxy(self, ports):
         config = Path(self.home, "haproxy.cfg")
@@ -281,17 +289,21 @@ class Bench:
             port = ports["http" if kind == "new" else kind]
             self.places[target][kind] = (child.pid, port)
 
+    def start_load(self, target, *words):
+        """Clients that are connected and ready."""
+        load = self.spawn(
+            self.load_cpu, self.tools / "load", *words,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        if read_line(load.stdout, "the load", empty_is_fine=True).strip() != "ready":
+            raise Failed(f"{target}: {load.stderr.read().strip()}")
+        return load
+
     def slice(self, measure, target):
         """CPU seconds of the proxy for one slice, and what the clients saw."""
         pid, port = self.places[target][measure.kind]
-        load = self.spawn(
-            self.load_cpu, self.tools / "load", *measure.load.split(),
-            "-n", measure.requests, port,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
+        load = self.start_load(target, *measure.load.split(), "-n", measure.requests, port)
         try:
-            if read_line(load.stdout, "the load", empty_is_fine=True).strip() != "ready":
-                raise Failed(f"{target}: {load.stderr.read().strip()}")
             before = cpu_seconds(pid)
             load.stdin.write("\n")
             load.stdin.flush()
@@ -347,7 +359,7 @@ def measure_all(bench, measures, rounds):
     """Slices by measure and target; a target that fails is left out of that measure."""
     slices, failures = {}, []
     for measure in measures:
-        taking_part = [t for t in TARGETS if measure.kind in bench.places[t]]
+        taking_part = [t for t, places in bench.places.items() if measure.kind in places]
         rows = slices[measure.name] = {t: [] for t in taking_part}
         for turn in range(rounds):
             shift = turn % len(taking_part)
@@ -442,6 +454,53 @@ def machine():
     return f"{model}, {os.cpu_count()} CPUs, Linux {os.uname().release}"
 
 
+def parse(parser, rounds):
+    """Adds what every comparison takes, and parses."""
+    parser.add_argument("--rounds", type=int, default=rounds,
+                        help=f"slices of each [default: {rounds}]")
+    parser.add_argument("--json", metavar="FILE", help="write all figures here as well")
+    parser.add_argument("--tools", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--program", required=True, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if not 1 <= options.rounds <= 1000:
+        parser.error("--rounds is 1 to 1000")
+    return options
+
+
+def describe(options, seconds, *others):
+    """Says when, where and what was measured; returns it for the JSON file."""
+    about = {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "machine": machine(),
+        "programs": [version(options.program, "--version"), *others],
+        "rounds": options.rounds,
+        "seconds": round(seconds),
+        "load_average": os.getloadavg()[0],
+    }
+    print(f"{about['date']}, {about['machine']}")
+    print("; ".join(about["programs"]))
+    print(f"{about['rounds']} rounds in {about['seconds']} s.\n")
+    return about
+
+
+def keep(options, figures):
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(figures, file, indent=1)
+            file.write("\n")
+
+
+def run(name, main):
+    """A whole comparison, from its first line to its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        sys.exit(main())
+    except Failed as why:
+        sys.exit(f"{name}: {why}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="compare.sh", description=__doc__.splitlines()[0],
@@ -449,19 +508,12 @@ def main():
     )
     parser.add_argument("measures", nargs="*", metavar="MEASURE",
                         help="these only; the start of a name means all that begin so")
-    parser.add_argument("--rounds", type=int, default=5, help="slices per proxy [default: 5]")
-    parser.add_argument("--json", metavar="FILE", help="write all figures here as well")
-    parser.add_argument("--tools", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--program", required=True, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parse(parser, rounds=5)
     prefixes = tuple(options.measures) or ("",)
     measures = [m for m in MEASURES if m.name.startswith(prefixes)]
     unknown = [p for p in prefixes if not any(m.name.startswith(p) for m in MEASURES)]
     if unknown:
         parser.error(f"no measure is called {unknown[0]}")
-    if not 1 <= options.rounds <= 1000:
-        parser.error("--rounds is 1 to 1000")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     began = time.monotonic()
     bench = Bench(options.tools, options.program)
@@ -471,34 +523,17 @@ def main():
     finally:
         bench.close()
     results = [summary(m, slices[m.name]) for m in measures]
-    about = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "machine": machine(),
-        "programs": [version(options.program, "--version"), version("haproxy", "-v"),
-                     version("nginx", "-v")],
-        "rounds": options.rounds,
-        "seconds": round(time.monotonic() - began),
-        "floor_varied_percent": round(noise(slices), 1),
-        "load_average": os.getloadavg()[0],
-    }
-    print(f"{about['date']}, {about['machine']}")
-    print("; ".join(about["programs"]))
-    print(f"{about['rounds']} rounds in {about['seconds']} s; the floor varied by "
-          f"{about['floor_varied_percent']} % from round to round\n")
+    varied = round(noise(slices), 1)
+    about = describe(options, time.monotonic() - began, version("haproxy", "-v"),
+                     version("nginx", "-v"))
+    print(f"The floor varied by {varied} % from round to round.\n")
     show(results)
     for line in bench.notes + failures:
         print(f"\n{line}")
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump({**about, "results": results, "failures": failures}, file, indent=1)
-            file.write("\n")
+    keep(options, {**about, "floor_varied_percent": varied, "results": results,
+                   "failures": failures})
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as why:
-        sys.exit(f"compare: {why}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run("compare", main)

@@ -24,7 +24,7 @@ have cc || missing "a C compiler (cc)" gcc
 mkdir -p "$tools"
 for tool in forwarder backend load; do
     if [ ! -x "$tools/$tool" ] || [ "$here/$tool.c" -nt "$tools/$tool" ]; then
-        cc -O2 -Wall -o "$tools/$tool.$$" "$here/$tool.c"
+        cc -O2 -Wall -o "$tools/$tool.$$" "$here/$tool.c" -lm
         mv "$tools/$tool.$$" "$tools/$tool"
     fi
 done
@@ -43,4 +43,4 @@ fi
 have python3 || missing python3 python3
 have haproxy || missing haproxy haproxy
 have nginx || missing nginx nginx-light
-exec python3 "$here/compare.py" --tools "$tools" --program "$PROGRAM" "$@"
+PYTHONDONTWRITEBYTECODE=1 exec python3 "$here/${COMPARISON:-compare.py}" --tools "$tools" --program "$PROGRAM" "$@"

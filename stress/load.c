@@ -1,12 +1,16 @@
 // The load: a fixed number of requests over a fixed number of connections, each of which sends its
 // next request when its answer is through. One thread, edge-triggered epoll.
 //
-//   load [-c CONNECTIONS] [-n REQUESTS] [-u TARGET | -s BODY | -r MESSAGE] [-b] [-x] [-i] [-w] PORT
+//   load [-c CONNECTIONS] [-n REQUESTS] [-u TARGET | -s BODY | -r MESSAGE] [-b] [-x] [-o RATE]
+//        [-i] [-w] PORT
 //
 //   -u TARGET   GET this [/128]          -s BODY      PUT a body of BODY bytes
 //   -r MESSAGE  no HTTP: messages of MESSAGE bytes, answered in kind
 //   -b          with a browser's 19 request fields
 //   -x          a new connection per request
+//   -o RATE     open loop: requests are due at random moments, RATE a second on average, the same
+//               in each run; one that is due takes the connection that has been idle for longest,
+//               or waits for one; its time runs from when it was due, so that no stall is hidden
 //   -i          only open the connections, one request on each, and stay
 //   -w          only send one request on each connection, read nothing, and stay
 //
@@ -19,6 +23,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <math.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -27,14 +32,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 512, HEAD_MAX = 8 * 1024, PIECE_BYTES = 256 * 1024, STALL_MS = 20000 };
+enum { EVENTS_MAX = 512, HEAD_MAX = 8 * 1024, PIECE_BYTES = 256 * 1024, STALL_S = 20 };
 
-typedef struct {
+typedef struct conn {
     int fd;
     int answered;         // -x: the answer is through, the end is awaited
     size_t request_left;  // of head and body
@@ -42,6 +48,7 @@ typedef struct {
     size_t head_bytes;
     char *head;           // of a head that has not come whole
     uint64_t since;
+    struct conn *next_idle;
 } conn;
 
 static int port, epoll, connections = 32, is_put, is_new, is_raw;
@@ -51,6 +58,8 @@ static size_t request_head;
 static conn *conns;
 static uint32_t *samples;
 static size_t wanted, begun, done;
+static double rate, due;  // open loop: a second; when the next request is due, in ns
+static conn *idle_first, *idle_last;
 
 static const char BROWSER[] =
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -125,9 +134,9 @@ static void send_on(conn *c) {
     }
 }
 
-static void begin(conn *c) {
+static void begin(conn *c, uint64_t since) {
     begun++;
-    c->since = now_ns();
+    c->since = since;
     if (is_new) open_conn(c);
     c->answered = 0;
     c->head_bytes = 0;
@@ -136,12 +145,30 @@ static void begin(conn *c) {
     send_on(c);
 }
 
+static void stay_idle(conn *c) {
+    c->next_idle = NULL;
+    if (idle_first) idle_last->next_idle = c;
+    else idle_first = c;
+    idle_last = c;
+}
+
+// Open loop: begins what is due. Requests that wait for a connection are those not yet begun.
+static void begin_due(void) {
+    while (begun < wanted && idle_first && due <= now_ns()) {
+        conn *c = idle_first;
+        idle_first = c->next_idle;
+        begin(c, due);
+        due -= log(1 - drand48()) / rate * 1e9;
+    }
+}
+
 static void finish(conn *c) {
-    uint64_t took = now_ns() - c->since;
+    uint64_t now = now_ns(), took = now - c->since;
     if (samples) samples[done] = took > UINT32_MAX ? UINT32_MAX : took;
     done++;
     if (is_new) close(c->fd), c->fd = -1;
-    if (begun < wanted) begin(c);
+    if (rate) stay_idle(c);
+    else if (begun < wanted) begin(c, now);
 }
 
 // The head of an answer; how many bytes of it are in `bytes`, 0 if it is not whole.
@@ -218,14 +245,33 @@ static void receive_on(conn *c) {
     }
 }
 
+// Until something happens, or the next request is due and may begin.
+static int wait_for(struct epoll_event *events) {
+    struct timespec timeout = {STALL_S, 0};
+    int timed = rate && begun < wanted && idle_first;
+    if (timed) {
+        double left = due - now_ns();
+        uint64_t ns = left > 0 ? left : 0;
+        timeout = (struct timespec){ns / 1000000000, ns % 1000000000};
+    }
+    int ready = epoll_pwait2(epoll, events, EVENTS_MAX, &timeout, NULL);
+    if (ready < 0) die("epoll_pwait2");
+    if (ready == 0 && !timed) wrong("no answer for 20 s");
+    return ready;
+}
+
 static void run(size_t count) {
     struct epoll_event events[EVENTS_MAX];
     wanted = count;
     begun = done = 0;
-    for (int i = 0; i < connections && begun < wanted; i++) begin(&conns[i]);
+    due = now_ns();
+    for (int i = 0; i < connections; i++) {
+        if (rate) stay_idle(&conns[i]);
+        else if (begun < wanted) begin(&conns[i], now_ns());
+    }
     while (done < wanted) {
-        int ready = epoll_wait(epoll, events, EVENTS_MAX, STALL_MS);
-        if (ready == 0) wrong("no answer for 20 s");
+        begin_due();
+        int ready = wait_for(events);
         for (int i = 0; i < ready; i++) {
             conn *c = events[i].data.ptr;
             if (c->fd < 0) continue;
@@ -249,8 +295,10 @@ static void ready(void) {
     if (!fgets(line, sizeof line, stdin)) exit(0);
 }
 
-static void measure(size_t count) {
+static void measure(size_t count, double open_rate) {
     run(connections);
+    rate = open_rate;
+    prctl(PR_SET_TIMERSLACK, 1);  // wake when it is due, not up to 50 µs later
     samples = malloc(count * sizeof *samples);
     memset(samples, 0, count * sizeof *samples);
     ready();
@@ -271,7 +319,7 @@ static void stay(int reads) {
     for (; conns < end; conns++) {
         open_conn(conns);
         if (reads) run(1);
-        else begin(conns);
+        else begin(conns, now_ns());
     }
     ready();
     while (getchar() != EOF) {}
@@ -305,8 +353,9 @@ static void start_up(char **command) {
 int main(int count, char **words) {
     const char *target = "/128";
     size_t requests = 1000, body = 0;
+    double open_rate = 0;
     int option, browser = 0, idle = 0, unread = 0, start = 0;
-    while ((option = getopt(count, words, "+c:n:u:s:r:bxiwe")) != -1) switch (option) {
+    while ((option = getopt(count, words, "+c:n:u:s:r:bxo:iwe")) != -1) switch (option) {
             case 'c': connections = atoi(optarg); break;
             case 'n': requests = strtoul(optarg, NULL, 10); break;
             case 'u': target = optarg; break;
@@ -314,6 +363,7 @@ int main(int count, char **words) {
             case 'r': is_raw = 1, message = strtoul(optarg, NULL, 10); break;
             case 'b': browser = 1; break;
             case 'x': is_new = 1; break;
+            case 'o': open_rate = atof(optarg); break;
             case 'i': idle = 1; break;
             case 'w': unread = 1; break;
             case 'e': start = 1; break;
@@ -349,6 +399,6 @@ int main(int count, char **words) {
         if (!is_new && !idle && !unread) open_conn(&conns[i]);
     }
     if (idle || unread) stay(idle);
-    else measure(requests);
+    else measure(requests, open_rate);
     return 0;
 }
