@@ -80,6 +80,18 @@ impl Kernel {
     }
 }
 
+/// Writes to standard error what it takes without blocking: who should read it may have stopped.
+#[allow(unsafe_code)]
+fn write_if_room(lines: &[u8]) -> io::Result<usize> {
+    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the pointer is to one live `pollfd`, and one is what the call is told of.
+    if unsafe { libc::poll(&raw mut stderr, 1, 0) } == 0 {
+        return Ok(0);
+    }
+    // A pipe that has room takes this much at once (POSIX, `write`).
+    io::stderr().write(&lines[..lines.len().min(libc::PIPE_BUF)])
+}
+
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -146,7 +158,7 @@ impl Net for Kernel {
         };
         match (scribe, sink) {
             (Some(scribe), _) => scribe.offer(lines),
-            (None, Sink::Events) => io::stderr().write(lines),
+            (None, Sink::Events) => write_if_room(lines),
             (None, Sink::Access) => Ok(lines.len()),
         }
     }

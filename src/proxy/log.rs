@@ -108,18 +108,24 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Lost lines are told once the log has caught up, and now and then before.
+    /// Lost lines are told once their log has caught up, those of `-l` now and then before.
     fn tell_lost(&mut self) {
         let now = self.now.instant;
         let due = self.access.pending().is_empty() || now.since(self.told_lost) >= TELL_EVERY;
-        if self.access.dropped() == 0 || !due {
-            return;
+        if self.access.dropped() > 0 && due {
+            self.told_lost = now;
+            let lost = self.access.take_dropped();
+            self.events.add(format_args!(
+                "loadbalancer: {lost} access log lines were lost: the log cannot be written as \
+                 fast as they come; log to a faster disk or reader"
+            ));
         }
-        self.told_lost = now;
-        let lost = self.access.take_dropped();
-        self.events.add(format_args!(
-            "loadbalancer: {lost} access log lines were lost: the log cannot be written as fast \
-             as they come; log to a faster disk or reader"
-        ));
+        if self.events.dropped() > 0 && self.events.pending().is_empty() {
+            let lost = self.events.take_dropped();
+            self.events.add(format_args!(
+                "loadbalancer: {lost} lines were lost here: standard error is not read as fast as \
+                 they come; read it faster"
+            ));
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A process that is killed when this is dropped.
@@ -147,8 +147,9 @@ pub fn run<A: AsRef<OsStr>>(arguments: &[A]) -> Finished {
 #[derive(Clone, Debug)]
 pub struct Lines(Arc<(Mutex<Heard>, Condvar)>);
 
+/// What came so far.
 #[derive(Debug, Default)]
-struct Heard {
+pub struct Heard {
     lines: Vec<String>,
     ended: bool,
 }
@@ -158,22 +159,30 @@ impl Lines {
         let lines = Lines(Arc::default());
         let copy = lines.clone();
         std::thread::spawn(move || {
-            let (read, changed) = &*copy.0;
             for line in BufReader::new(stream).split(b'\n') {
                 let Ok(line) = line else { break };
                 let line = String::from_utf8_lossy(&line).into_owned();
-                read.lock().unwrap_or_else(PoisonError::into_inner).lines.push(line);
-                changed.notify_all();
+                copy.heard().lines.push(line);
+                copy.0.1.notify_all();
             }
-            read.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
-            changed.notify_all();
+            copy.heard().ended = true;
+            copy.0.1.notify_all();
         });
         lines
     }
 
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing more is read from the stream until this is dropped, but for what a buffer holds.
+    pub fn unread(&self) -> MutexGuard<'_, Heard> {
+        self.heard()
+    }
+
     /// All lines so far.
     pub fn so_far(&self) -> Vec<String> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
+        self.heard().lines.clone()
     }
 
     /// The lines so far with `part` in them.
@@ -206,13 +215,10 @@ impl Lines {
         read.lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    fn wait_while(&self, waits: impl Fn(&Heard) -> bool) -> std::sync::MutexGuard<'_, Heard> {
-        let (read, changed) = &*self.0;
-        let read = read.lock().unwrap_or_else(PoisonError::into_inner);
-        let (read, _) = changed
-            .wait_timeout_while(read, DEADLINE, |read| waits(read))
-            .unwrap_or_else(PoisonError::into_inner);
-        read
+    fn wait_while(&self, waits: impl Fn(&Heard) -> bool) -> MutexGuard<'_, Heard> {
+        let heard = self.heard();
+        let wait = self.0.1.wait_timeout_while(heard, DEADLINE, |heard| waits(heard));
+        wait.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
