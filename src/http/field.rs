@@ -122,6 +122,15 @@ pub const LISTED_MAX: u8 = 32;
 impl ConnectionOptions {
     /// Adds the members of one `Connection` field line.
     pub fn add(&mut self, value: &[u8]) {
+        // What nearly all senders say is recognised without taking it apart.
+        match value {
+            b"close" => self.close = true,
+            b"keep-alive" => self.keep_alive = true,
+            _ => self.add_members(value),
+        }
+    }
+
+    fn add_members(&mut self, value: &[u8]) {
         for member in members(value) {
             if member.eq_ignore_ascii_case(b"close") {
                 self.close = true;

@@ -229,8 +229,8 @@ pub fn response(
     to.finish()
 }
 
-/// Copies `first`, if given, and the field lines that are not hop-by-hop, not named by
-/// `Connection`, and that `keep` keeps.
+/// Copies `first`, if given, which stands before the field lines, and those of them that are not
+/// hop-by-hop, not named by `Connection`, and that `keep` keeps.
 fn copy_lines(
     bytes: &[u8],
     first: Option<Span>,
@@ -238,21 +238,21 @@ fn copy_lines(
     to: &mut Writer<'_>,
     keep: impl Fn(&FieldLine) -> bool,
 ) {
-    let (mut start, mut end) = first.map_or((0, 0), |line| (line.start(), line.end()));
+    let mut run = Some(first.unwrap_or(fields.whole()).start());
     for line in fields.lines() {
         let dropped = line.name.is_hop_by_hop()
             || !keep(line)
             || (fields.connection.others > 0 && is_listed(bytes, fields, line));
-        if dropped {
-            continue;
+        let start = line.name_text.start();
+        if !dropped {
+            run.get_or_insert(start);
+        } else if let Some(run) = run.take() {
+            to.put(bytes.get(run..start).unwrap_or_default());
         }
-        if line.line.start() != end {
-            to.put(bytes.get(start..end).unwrap_or_default());
-            start = line.line.start();
-        }
-        end = line.line.end();
     }
-    to.put(bytes.get(start..end).unwrap_or_default());
+    if let Some(run) = run {
+        to.put(bytes.get(run..fields.whole().end()).unwrap_or_default());
+    }
 }
 
 /// Whether a `Connection` line names this line's field and may (RFC 9110 §7.6.1).

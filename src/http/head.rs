@@ -63,15 +63,16 @@ pub struct FieldLine {
     pub name_text: Span,
     /// The value without surrounding white space.
     pub value: Span,
-    /// The whole line with its CRLF.
-    pub line: Span,
 }
 
-/// The field lines of a head and what was learnt while walking them once.
+/// The field lines of a head and what was learnt while walking them once. They stand side by side:
+/// each ends where the next one begins.
 #[derive(Debug)]
 pub struct Fields {
     lines: [FieldLine; FIELDS_MAX],
     count: usize,
+    /// Where the empty line begins that ends the head.
+    end: u16,
     /// Members of `Connection`.
     pub connection: ConnectionOptions,
     /// `Content-Length`.
@@ -99,6 +100,7 @@ impl Default for Fields {
         Fields {
             lines: [FieldLine::default(); FIELDS_MAX],
             count: 0,
+            end: 0,
             connection: ConnectionOptions::default(),
             length: Length::Absent,
             coding: Coding::Absent,
@@ -119,9 +121,10 @@ impl Fields {
         &self.lines[..self.count]
     }
 
-    /// Where the first line starts in a head of `bytes` bytes.
-    fn start(&self, bytes: usize) -> u16 {
-        self.lines().first().map_or(bytes as u16 - 2, |line| line.line.start)
+    /// All lines, each with its CRLF.
+    pub fn whole(&self) -> Span {
+        let start = self.lines().first().map_or(self.end, |line| line.name_text.start);
+        Span { start, end: self.end }
     }
 
     /// The first line known as `name`.
@@ -152,32 +155,22 @@ impl Fields {
     /// end in CRLF: a bare LF is a line end to some readers and not to others (RFC 9112 §2.2).
     fn adopt(&mut self, bytes: &[u8], headers: &[httparse::Header<'_>], end: usize) -> bool {
         self.clear();
-        let base = bytes.as_ptr() as usize;
-        let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(base);
-        let first = headers.first().map_or(end - 2, |header| offset(header.name.as_bytes()));
-        if !ends_in_crlf(bytes, first) || !ends_in_crlf(bytes, end) {
-            return false;
-        }
+        self.end = (end - 2) as u16;
+        let mut lines_end_well = ends_in_crlf(bytes, end - 2) && ends_in_crlf(bytes, end);
+        let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
         for (at, header) in headers.iter().enumerate() {
             let start = offset(header.name.as_bytes());
-            let next = headers.get(at + 1);
-            let line_end = next.map_or(end - 2, |next| offset(next.name.as_bytes()));
-            if !ends_in_crlf(bytes, line_end) {
-                return false;
-            }
-            let value = if header.value.is_empty() {
-                Span::new(line_end - 2, line_end - 2)
-            } else {
-                let value_start = offset(header.value);
-                Span::new(value_start, value_start + header.value.len())
-            };
+            lines_end_well &= ends_in_crlf(bytes, start);
             let name_text = Span::new(start, start + header.name.len());
+            // An empty value need not lie among the bytes.
+            let value_start = if header.value.is_empty() { 0 } else { offset(header.value) };
+            let value = Span::new(value_start, value_start + header.value.len());
             let name = Name::of(header.name.as_bytes());
-            self.lines[at] = FieldLine { name, name_text, value, line: Span::new(start, line_end) };
+            self.lines[at] = FieldLine { name, name_text, value };
             self.note(name, value, header.value);
         }
         self.count = headers.len();
-        true
+        lines_end_well
     }
 
     fn note(&mut self, name: Name, span: Span, value: &[u8]) {
@@ -287,7 +280,7 @@ pub struct RequestHead {
 impl RequestHead {
     /// The request line where it can go on as it came, but for the form of its target.
     pub fn line(&self) -> Option<Span> {
-        let line = Span { start: self.method_text.start, end: self.fields.start(self.bytes) };
+        let line = Span { start: self.method_text.start, end: self.fields.whole().start };
         let plain = self.method_text.end + 1 == self.target.start
             && self.target.end() + b" HTTP/1.1\r\n".len() == line.end();
         Some(line).filter(|_| plain && self.version == Version::Http11)
@@ -315,7 +308,7 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// The status line where it can go on as it came.
     pub fn line(&self) -> Option<Span> {
-        let line = Span { start: 0, end: self.fields.start(self.bytes) };
+        let line = Span { start: 0, end: self.fields.whole().start };
         let plain = self.reason.start() == b"HTTP/1.1 200 ".len()
             && self.reason.end() + b"\r\n".len() == line.end();
         Some(line).filter(|_| plain && self.version == Version::Http11)
@@ -411,9 +404,9 @@ fn accepted(window: &[u8], lines_end_well: bool, fields: &Fields) -> Parse {
 
 /// Empty lines in front of a head end in CRLF too (RFC 9112 §2.2).
 fn starts_well(window: &[u8]) -> bool {
-    let is_line_end = |byte: &&u8| matches!(**byte, b'\r' | b'\n');
-    let empty = window.iter().take_while(is_line_end).count();
-    window[..empty].chunks(2).all(|end| end == b"\r\n")
+    let is_line_end = |byte: &u8| matches!(*byte, b'\r' | b'\n');
+    let first = window.iter().position(|byte| !is_line_end(byte)).unwrap_or_default();
+    window[..first].chunks(2).all(|end| end == b"\r\n")
 }
 
 /// Reads a response head from the start of `bytes` into `head`; the same progress rule.

@@ -24,11 +24,10 @@ fn a_request_head_is_found_at_every_split() {
         assert_eq!(head.bytes, end);
         assert_eq!(head.method, Method::Post);
         assert_eq!(head.target.of(text), b"/a?b=c");
-        let lines: Vec<_> = head.fields.lines().iter().map(|line| line.line.of(text)).collect();
-        assert_eq!(
-            lines,
-            [&b"Host: x:80\r\n"[..], b"Empty:\r\n", b"A: b c \t\r\n", b"Connection: close\r\n"]
-        );
+        let lines = b"Host: x:80\r\nEmpty:\r\nA: b c \t\r\nConnection: close\r\n";
+        assert_eq!(head.fields.whole().of(text), lines);
+        let names = head.fields.lines().iter().map(|line| line.name_text.of(text));
+        assert_eq!(names.collect::<Vec<_>>(), [&b"Host"[..], b"Empty", b"A", b"Connection"]);
         let values: Vec<_> = head.fields.lines().iter().map(|line| line.value.of(text)).collect();
         assert_eq!(values, [&b"x:80"[..], b"", b"b c", b"close"]);
         assert!(!head.keeps_alive());
