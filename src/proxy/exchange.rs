@@ -348,8 +348,9 @@ impl<S: Socket> Exchange<'_, S> {
     /// Who speaks HTTP before it was asked anything, or has ended by then, is not asked: what it
     /// says is no answer to this request.
     fn hear_unasked(&mut self) -> Result<(), Trouble> {
-        if self.pair.response == Half::Head {
-            self.upstream.conn.fill(self.pool);
+        let speaks_first = self.pair.response.is(Phase::Head)
+            && self.upstream.conn.fill(self.pool) != Filled::Nothing;
+        if speaks_first {
             self.send_response()?;
         }
         Ok(())
