@@ -221,6 +221,11 @@ impl<S: Socket> Exchange<'_, S> {
             let limit = wait_limit(self.timeouts, self.pair.request, self.pair.response);
             *self.deadline = self.now + limit;
         }
+        let again = moved && self.could_move();
+        if !again {
+            // What waits must not hold more than it needs; the client's side waits with the client.
+            self.upstream.conn.settle(self.pool);
+        }
         let (request, response) = (self.pair.request.phase(), self.pair.response.phase());
         Round {
             verdict: match outcome {
@@ -228,7 +233,7 @@ impl<S: Socket> Exchange<'_, S> {
                 Err(trouble) => verdict::verdict(&self.facts(), trouble),
             },
             trouble: outcome.err(),
-            again: moved && self.could_move(),
+            again,
             heard: self.heard.then_some(self.pair.backend),
         }
     }

@@ -200,13 +200,7 @@ impl<N: Net> Proxy<N> {
             self.blame(pair, trouble);
         }
         match verdict {
-            Verdict::Park => {
-                // The client's side is settled with the client; what waits must not hold more.
-                self.with_exchange(pair, |exchange| {
-                    exchange.upstream.conn.settle(exchange.pool);
-                });
-                Next::Park
-            }
+            Verdict::Park => Next::Park,
             Verdict::Finish => self.finish(key, pair, None),
             Verdict::FinishEarly => self.finish(key, pair, Some(After::Linger)),
             Verdict::Retry => self.retry(key, pair),

@@ -236,7 +236,6 @@ impl<N: Net> Proxy<N> {
         }
         let Some(upstream) = self.upstreams.get_mut(pair.upstream) else { return };
         upstream.pair = None;
-        upstream.conn.settle(&mut self.pool);
         upstream.deadline = self.now.instant + self.config.timeouts.pool;
         let deadline = upstream.deadline;
         self.wheel.arm(&mut upstream.timer, deadline, pair.upstream.into());
