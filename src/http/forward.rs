@@ -53,7 +53,7 @@ pub fn request(
     let mut to = Writer::new(out);
     let line = head.line().filter(|_| !target.is_absolute);
     if line.is_none() {
-        to.put_all(&[head.method_text.of(bytes), b" ", target.lead.as_bytes()]);
+        to.put_all(&[head.method_text.of(bytes), b" ", target.lead.as_slice()]);
         to.put_all(&[target.path.of(bytes), b" HTTP/1.1\r\n"]);
     }
     let authority = target.authority.map(|span| span.of(bytes));

@@ -19,7 +19,7 @@ pub struct Reply<'a> {
     /// Seconds for `Retry-After` (RFC 9110 §10.2.3).
     pub retry_after: Option<u32>,
     /// Authority and path for `Location`.
-    pub location: Option<(&'a [u8], &'a [u8])>,
+    pub location: Option<&'a [u8]>,
     /// The connection ends behind this response.
     pub close: bool,
     /// An HTTP/1.0 client is told that the connection stays.
@@ -50,8 +50,8 @@ pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<usize, Overflow> {
         to.put_decimal(u64::from(seconds));
         to.put(b"\r\n");
     }
-    if let Some((authority, path)) = reply.location {
-        to.put_all(&[b"Location: http://", authority, path, b"\r\n"]);
+    if let Some(location) = reply.location {
+        to.put_all(&[b"Location: http://", location, b"\r\n"]);
     }
     if reply.close {
         to.put(b"Connection: close\r\n");

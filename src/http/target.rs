@@ -11,8 +11,8 @@ pub const AUTHORITY_BYTES_MAX: usize = 262;
 pub struct Target {
     /// Path and query as they go to the server; whoever writes it puts [`Target::lead`] first.
     pub path: Span,
-    /// What an absolute form left out: `/`, or `*` for OPTIONS (RFC 9112 §3.2.4); else empty.
-    pub lead: &'static str,
+    /// What an absolute form left out: `/`, or `*` for OPTIONS (RFC 9112 §3.2.4).
+    pub lead: Option<u8>,
     /// The authority that goes to the server as `Host`; none for HTTP/1.0 without one.
     pub authority: Option<Span>,
     /// The authority stood in the target and replaces whatever `Host` said (RFC 9112 §3.2.2).
@@ -75,9 +75,9 @@ fn absolute(bytes: &[u8], target: Span, method: Method) -> Result<Target, Refusa
     let authority = Span::new(start, start + length);
     let path = Span::new(start + length, target.end());
     let lead = match rest.get(length) {
-        Some(b'/') => "",
-        None if method == Method::Options => "*",
-        Some(_) | None => "/",
+        Some(b'/') => None,
+        None if method == Method::Options => Some(b'*'),
+        Some(_) | None => Some(b'/'),
     };
     Ok(Target { path, lead, authority: Some(authority), is_absolute: true, is_https })
 }
@@ -161,7 +161,8 @@ mod tests {
         assert_eq!(request(text.as_bytes(), &mut head), Parse::Complete, "{text:?}");
         let found = target(text.as_bytes(), &head).map_err(|refusal| refusal.status)?;
         let text_of = |span: Span| String::from_utf8_lossy(span.of(text.as_bytes())).into_owned();
-        let path = format!("{}{}", found.lead, text_of(found.path));
+        let lead = found.lead.map(char::from).into_iter();
+        let path = lead.chain(text_of(found.path).chars()).collect();
         Ok((path, found.authority.map(text_of)))
     }
 

@@ -6,14 +6,44 @@ pub mod journal;
 
 use crate::base::time::Instant;
 
+/// Why a request was answered here: error types of the `Proxy-Status` field (RFC 9209 §2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    Request,
+    Limit,
+    Unavailable,
+    Terminated,
+    Protocol,
+    Timeout,
+    Internal,
+    /// No error: the answer is this program's to give.
+    Own,
+}
+
+impl Cause {
+    /// As the field and the logs name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Request => "http_request_error",
+            Cause::Limit => "connection_limit_reached",
+            Cause::Unavailable => "destination_unavailable",
+            Cause::Terminated => "connection_terminated",
+            Cause::Protocol => "http_protocol_error",
+            Cause::Timeout => "http_response_timeout",
+            Cause::Internal => "proxy_internal_error",
+            Cause::Own => "proxy_internal_response",
+        }
+    }
+}
+
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum End {
     /// Both messages were complete.
     #[default]
     Complete,
-    /// Answered here, for this cause (a `Proxy-Status` error type).
-    Local(&'static str),
+    /// Answered here, for this cause.
+    Local(Cause),
     /// The client reset or ended too early.
     ClientGone,
     /// The server closed before its response was complete.
@@ -29,7 +59,7 @@ impl End {
     pub fn name(self) -> &'static str {
         match self {
             End::Complete => "complete",
-            End::Local(cause) => cause,
+            End::Local(cause) => cause.name(),
             End::ClientGone => "client_gone",
             End::ServerClosed => "server_closed",
             End::ServerMalformed => "server_malformed",

@@ -1,6 +1,6 @@
 //! A client's connection outside of its exchanges: reading heads, waiting, local answers, leaving.
 
-use super::answer::{Answer, cause};
+use super::answer::Answer;
 use super::conn::{Conn, Filled, Flushed, Input};
 use super::exchange::After;
 use super::route::{self, HashBy, Plan};
@@ -10,6 +10,7 @@ use crate::base::wheel::Timer;
 use crate::config::Mode;
 use crate::http::head::{Parse, Refusal};
 use crate::net::{Net, Socket};
+use crate::observe::Cause;
 use std::net::IpAddr;
 
 /// Most bytes read and thrown away from a client that was refused (RFC 9112 §9.6), so that a
@@ -115,14 +116,14 @@ impl<N: Net> Proxy<N> {
         match client.state {
             ClientState::Head => {
                 let reason = "the request did not come in time";
-                self.refuse(key, Answer::local(408, reason, cause::REQUEST))
+                self.refuse(key, Answer::local(408, reason, Cause::Request))
             }
             ClientState::Queued => {
                 // It has left the queue, whatever becomes of it.
                 client.state = ClientState::Head;
                 self.admission.leave();
                 let reason = "all servers are busy; the wait for one was too long";
-                self.refuse(key, Answer::local(503, reason, cause::LIMIT))
+                self.refuse(key, Answer::local(503, reason, Cause::Limit))
             }
             ClientState::Paired(pair) => self.expire_pair(key, pair),
             ClientState::Replying(_) => {

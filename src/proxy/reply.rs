@@ -1,6 +1,6 @@
 //! Answering clients from here: redirects, and what they are told when they cannot be served.
 
-use super::answer::{Answer, cause};
+use super::answer::Answer;
 use super::client::ClientState;
 use super::exchange::After;
 use super::route::Plan;
@@ -10,7 +10,7 @@ use crate::config::Mode;
 use crate::http::head::{Method, Version};
 use crate::http::reply::{self, Reply};
 use crate::net::Net;
-use crate::observe::{End, Record};
+use crate::observe::{Cause, End, Record};
 
 /// What `Retry-After` says: about the time a server that came back needs to be noticed.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -43,13 +43,14 @@ impl<N: Net> Proxy<N> {
         };
         let Some(client) = self.clients.get(key) else { return Next::Gone };
         let inbox = client.conn.end.inbox.data();
-        let path = [plan.target.lead.as_bytes(), plan.target.path.of(inbox)].concat();
-        let authority = self.cluster.name(backend).to_string();
+        let authority = self.cluster.name(backend).as_bytes();
+        let target = &plan.target;
+        let location = [authority, target.lead.as_slice(), target.path.of(inbox)].concat();
         let answer = Answer {
             status: self.config.redirect_status.unwrap_or(usual),
             reason: "another server has what was asked for; its address is in Location",
-            cause: cause::OWN,
-            location: Some((authority.as_bytes(), &path)),
+            cause: Cause::Own,
+            location: Some(&location),
         };
         self.answer(key, Some(plan), answer, record)
     }
@@ -59,9 +60,9 @@ impl<N: Net> Proxy<N> {
     pub(super) fn answer_as_last(&mut self, key: ClientKey, plan: &Plan) -> Next {
         let record = Record { noted: self.note(key), ..self.record(key) };
         let answer = if plan.method == Method::Trace {
-            Answer::local(501, "TRACE is not answered here, only forwarded", cause::REQUEST)
+            Answer::local(501, "TRACE is not answered here, only forwarded", Cause::Request)
         } else {
-            Answer::local(200, "the request ends here: its Max-Forwards is 0", cause::OWN)
+            Answer::local(200, "the request ends here: its Max-Forwards is 0", Cause::Own)
         };
         self.answer(key, Some(plan), answer, record)
     }
@@ -71,16 +72,16 @@ impl<N: Net> Proxy<N> {
         match unavailable {
             Unavailable::NoBackend => {
                 let reason = "no server is up to take the request; trying again soon may help";
-                Answer::local(self.config.all_down_status, reason, cause::UNAVAILABLE)
+                Answer::local(self.config.all_down_status, reason, Cause::Unavailable)
             }
             Unavailable::AllFull => {
                 let reason = "every server has as many requests as it may; trying again may help";
-                Answer::local(503, reason, cause::LIMIT)
+                Answer::local(503, reason, Cause::Limit)
             }
             Unavailable::NoDescriptor => {
                 let reason =
                     "the load balancer has no free descriptor or port; trying again may help";
-                Answer::local(503, reason, cause::INTERNAL)
+                Answer::local(503, reason, Cause::Internal)
             }
         }
     }
@@ -111,12 +112,12 @@ impl<N: Net> Proxy<N> {
         if let Some(plan) = skippable {
             inbox.consume(plan.head_bytes);
         }
-        let again = answer.status == 503 || answer.cause == cause::UNAVAILABLE;
+        let again = answer.status == 503 || answer.cause == Cause::Unavailable;
         let reply = Reply {
             status: answer.status,
             sentence: answer.reason,
             date: &self.manners.date,
-            cause: answer.cause,
+            cause: answer.cause.name(),
             request_id,
             retry_after: again.then_some(RETRY_AFTER_SECONDS),
             location: answer.location,

@@ -5,7 +5,8 @@
 //! come (RFC 9110 §9.2.2, RFC 9112 §9.3.1). A response that stops short is cut short for the
 //! client too, so that it shows (RFC 9112 §8).
 
-use super::answer::{Answer, cause};
+use super::answer::Answer;
+use crate::observe::Cause;
 use std::io;
 
 /// How far one direction of an exchange is.
@@ -78,16 +79,16 @@ pub fn verdict(facts: &Facts, trouble: Trouble) -> Verdict {
         Trouble::ClientGone => Verdict::Abort,
         Trouble::ClientMalformed => {
             let reason = "the request body's chunked framing is malformed";
-            answer_or_abort(facts, Answer::local(400, reason, cause::REQUEST))
+            answer_or_abort(facts, Answer::local(400, reason, Cause::Request))
         }
         Trouble::ConnectFailed(_) => Verdict::Retry,
         Trouble::UpstreamClosed => {
             let reason = "the server closed without an answer";
-            let answer = Answer::local(502, reason, cause::TERMINATED);
+            let answer = Answer::local(502, reason, Cause::Terminated);
             retry_or(facts, || answer_or_abort(facts, answer))
         }
         Trouble::UpstreamMalformed(reason) => {
-            answer_or_abort(facts, Answer::local(502, reason, cause::PROTOCOL))
+            answer_or_abort(facts, Answer::local(502, reason, Cause::Protocol))
         }
         Trouble::Expired => expired(facts),
         Trouble::ServerHangs => retry_or(facts, || Verdict::Park),
@@ -125,9 +126,9 @@ fn expired(facts: &Facts) -> Verdict {
         return Verdict::Retry;
     }
     let answer = if facts.client_owes {
-        Answer::local(408, "the rest of the request did not come in time", cause::REQUEST)
+        Answer::local(408, "the rest of the request did not come in time", Cause::Request)
     } else {
-        Answer::local(504, "the server did not answer in time", cause::TIMEOUT)
+        Answer::local(504, "the server did not answer in time", Cause::Timeout)
     };
     answer_or_abort(facts, answer)
 }
