@@ -128,36 +128,47 @@ impl Buffer {
 
     /// Drops everything and gives the storage back.
     pub fn clear(&mut self, pool: &mut Pool) {
-        if let Some(storage) = self.storage.take() {
-            pool.take_back(storage);
-        }
-        *self = Buffer::new();
+        self.give_back(pool);
+        self.held = false;
     }
 
     /// All the room there is, in one piece, behind the bytes that are kept. Whoever writes into it
     /// says how much with [`Buffer::filled`].
     pub fn space(&mut self, pool: &mut Pool) -> &mut [u8] {
+        match &self.storage {
+            None => self.storage = Some(pool.lend_large()),
+            Some(storage) if storage.len() == LARGE_BYTES => self.move_to_front(),
+            Some(_) => {
+                let large = pool.lend_large();
+                self.move_to(large, pool);
+            }
+        }
+        let end = self.end as usize;
+        self.storage.as_mut().map_or(&mut [], |storage| &mut storage[end..])
+    }
+
+    fn move_to_front(&mut self) {
+        if let Some(storage) = self.storage.as_mut().filter(|_| self.start > 0) {
+            storage.copy_within(self.start as usize..self.end as usize, 0);
+            self.rebase();
+        }
+    }
+
+    fn move_to(&mut self, mut storage: Box<[u8]>, pool: &mut Pool) {
         let kept = self.start as usize..self.end as usize;
-        let storage = match self.storage.take() {
-            Some(mut storage) if storage.len() == LARGE_BYTES => {
-                if kept.start > 0 {
-                    storage.copy_within(kept, 0);
-                }
-                storage
-            }
-            Some(small) => {
-                let mut large = pool.lend_large();
-                large[..kept.len()].copy_from_slice(&small[kept]);
-                pool.take_back(small);
-                large
-            }
-            None => pool.lend_large(),
-        };
+        if let Some(old) = self.storage.take() {
+            storage[..kept.len()].copy_from_slice(&old[kept]);
+            pool.take_back(old);
+        }
+        self.storage = Some(storage);
+        self.rebase();
+    }
+
+    /// What is kept is at the start of the storage now.
+    fn rebase(&mut self) {
         self.end -= self.start;
         self.read -= self.start;
         self.start = 0;
-        let storage = self.storage.insert(storage);
-        &mut storage[self.end as usize..]
     }
 
     /// The first `count` bytes of the last [`Buffer::space`] were written.
@@ -197,28 +208,20 @@ impl Buffer {
     /// little that is left in small storage, so that waiting is cheap.
     #[inline]
     pub fn settle(&mut self, pool: &mut Pool) {
-        if self.storage.is_some() {
-            self.settle_storage(pool);
+        let Some(storage) = &self.storage else { return };
+        if self.is_vacant() {
+            self.give_back(pool);
+        } else if storage.len() == LARGE_BYTES && self.room() >= LARGE_BYTES - SMALL_BYTES {
+            let small = pool.lend_small();
+            self.move_to(small, pool);
         }
     }
 
-    fn settle_storage(&mut self, pool: &mut Pool) {
-        let kept = self.start as usize..self.end as usize;
-        let Some(storage) = &self.storage else { return };
-        if kept.is_empty() {
-            let held = self.held;
-            self.clear(pool);
-            self.held = held;
-        } else if storage.len() == LARGE_BYTES && kept.len() <= SMALL_BYTES {
-            let mut small = pool.lend_small();
-            small[..kept.len()].copy_from_slice(&storage[kept]);
-            if let Some(large) = self.storage.replace(small) {
-                pool.take_back(large);
-            }
-            self.end -= self.start;
-            self.read -= self.start;
-            self.start = 0;
+    fn give_back(&mut self, pool: &mut Pool) {
+        if let Some(storage) = self.storage.take() {
+            pool.take_back(storage);
         }
+        (self.start, self.read, self.end) = (0, 0, 0);
     }
 
     /// Whether storage is lent to this buffer.
