@@ -204,7 +204,9 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Reads the plan off the head at the start of the inbox.
+    /// Reads the plan off the head at the start of the inbox. Not inlined, as its many small fields
+    /// would be moved one by one.
+    #[inline(never)]
     fn plan(&mut self, key: ClientKey) -> Result<Plan, Refusal> {
         const GONE: Refusal = Refusal { status: 400, reason: "the request is gone" };
         let client = self.clients.get(key).ok_or(GONE)?;

@@ -266,7 +266,9 @@ impl<N: Net> Proxy<N> {
         missed
     }
 
-    /// Takes a pair apart: its upstream is released, its client holds only the slot.
+    /// Takes a pair apart: its upstream is released, its client holds only the slot. Inlined, as a
+    /// pair that is returned is copied twice.
+    #[inline(always)]
     fn detach(&mut self, key: ClientKey, pair: PairKey, reusable: bool) -> Option<Pair> {
         let pair = self.pairs.remove(pair)?;
         self.settle_accounts(&pair);
