@@ -56,6 +56,26 @@ impl<N: Net> Proxy<N> {
         }))
     }
 
+    /// Notes the backend chosen, and why for `-v` alone: that takes a look at every backend.
+    pub(super) fn note_choice(
+        &self,
+        noted: &mut Noted,
+        backend: usize,
+        avoided: &[usize],
+        hash: u64,
+    ) {
+        noted.backend = self.cluster.name(backend).to_string();
+        if self.config.verbose {
+            noted.why = self.cluster.explain(backend, avoided, hash, self.now.instant);
+        }
+    }
+
+    /// The same where none is believed up.
+    pub(super) fn note_last_resort(&self, noted: &mut Noted, backend: usize) {
+        noted.backend = self.cluster.name(backend).to_string();
+        noted.why = String::from("no server is believed up; this one is the least suspicious");
+    }
+
     /// One request is over.
     pub(super) fn log(&mut self, client: IpAddr, record: &Record) {
         let Some(noted) = &record.noted else { return };

@@ -25,8 +25,7 @@ impl<N: Net> Proxy<N> {
             return self.answer(key, Some(plan), self.sorry(none), record);
         };
         if let Some(noted) = &mut record.noted {
-            noted.backend = self.cluster.name(backend).to_string();
-            noted.why = self.cluster.explain(backend, &[], plan.hash, self.now.instant);
+            self.note_choice(noted, backend, &[], plan.hash);
         }
         // Nothing stays in flight, but turns are counted.
         self.cluster.began(backend, self.now.instant);

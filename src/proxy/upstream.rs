@@ -148,19 +148,15 @@ impl<N: Net> Proxy<N> {
             picked = self.cluster.pick(avoided, hash, now);
         }
         if let (Some(picked), Some(noted)) = (picked, noted.as_mut()) {
-            noted.why = self.cluster.explain(picked, avoided, hash, now);
+            self.note_choice(noted, picked, avoided, hash);
         }
         let resorts_left = tried.last_resorts < self.config.attempts_max;
         if picked.is_none() && resorts_left && !self.cluster.has_full() {
             tried.last_resorts += 1;
             picked = self.cluster.last_resort(&tried.backends);
-            if let Some(noted) = noted.as_mut().filter(|_| picked.is_some()) {
-                noted.why =
-                    String::from("no server is believed up; this one is the least suspicious");
+            if let (Some(picked), Some(noted)) = (picked, noted.as_mut()) {
+                self.note_last_resort(noted, picked);
             }
-        }
-        if let (Some(picked), Some(noted)) = (picked, noted.as_mut()) {
-            noted.backend = self.cluster.name(picked).to_string();
         }
         picked
     }
