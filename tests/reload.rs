@@ -5,11 +5,25 @@ mod common;
 use common::{Backend, Balancer, Gate, Peer, TempDir, ok, wait_until};
 
 /// Balances over a list file of these servers; looks at it often.
-fn over(backends: &[&Backend], options: &[&str]) -> (Balancer, TempDir, String) {
+fn over(backends: &[&Backend]) -> (Balancer, TempDir, String) {
+    looking_every("20ms", backends, &[])
+}
+
+/// The same, but the next look is further away than any test lasts: only a signal can be what made
+/// the balancer read the file.
+fn over_until_told(backends: &[&Backend], options: &[&str]) -> (Balancer, TempDir, String) {
+    looking_every("1h", backends, options)
+}
+
+fn looking_every(
+    interval: &str,
+    backends: &[&Backend],
+    options: &[&str],
+) -> (Balancer, TempDir, String) {
     let directory = TempDir::new();
     let list = directory.file("servers", lines(backends));
-    let often = ["127.0.0.1:0", "-f", &list, "-c", "20ms"];
-    let balancer = Balancer::start(&[&often, options].concat());
+    let file = ["127.0.0.1:0", "-f", &list, "-c", interval];
+    let balancer = Balancer::start(&[&file, options].concat());
     (balancer, directory, list)
 }
 
@@ -25,7 +39,7 @@ fn ask_until(balancer: &Balancer, name: &str) {
 #[test]
 fn a_server_added_to_the_list_is_used() {
     let (first, second) = (Backend::named("a"), Backend::named("b"));
-    let (balancer, directory, _list) = over(&[&first], &[]);
+    let (balancer, directory, _list) = over(&[&first]);
     assert_eq!(balancer.get("/").text(), "a");
     directory.file("servers", lines(&[&first, &second]));
     ask_until(&balancer, "b");
@@ -35,7 +49,7 @@ fn a_server_added_to_the_list_is_used() {
 #[test]
 fn a_server_taken_from_the_list_is_not_used_any_more() {
     let (first, second) = (Backend::named("a"), Backend::named("b"));
-    let (balancer, directory, _list) = over(&[&first, &second], &[]);
+    let (balancer, directory, _list) = over(&[&first, &second]);
     directory.file("servers", lines(&[&second]));
     wait_until("four answers in a row by b", || (0..4).all(|_| balancer.get("/").text() == "b"));
 }
@@ -51,7 +65,7 @@ fn a_request_at_a_server_taken_from_the_list_is_finished() {
         ok("a")
     });
     let second = Backend::named("b");
-    let (balancer, directory, _list) = over(&[&first], &[]);
+    let (balancer, directory, _list) = over(&[&first]);
     let mut client: Peer = balancer.connect();
     client.send("GET /held HTTP/1.1\r\nHost: x\r\n\r\n");
     first.wait_for_requests(1);
@@ -64,7 +78,7 @@ fn a_request_at_a_server_taken_from_the_list_is_finished() {
 #[test]
 fn sighup_reads_the_list_at_once() {
     let (first, second) = (Backend::named("a"), Backend::named("b"));
-    let (balancer, directory, _list) = over(&[&first], &["--health", "tcp"]);
+    let (balancer, directory, _list) = over_until_told(&[&first], &["--health", "tcp"]);
     directory.file("servers", lines(&[&second]));
     balancer.signal("HUP");
     ask_until(&balancer, "b");
@@ -73,7 +87,7 @@ fn sighup_reads_the_list_at_once() {
 #[test]
 fn a_list_with_a_bad_line_changes_nothing_and_is_told() {
     let (first, second) = (Backend::named("a"), Backend::named("b"));
-    let (balancer, directory, list) = over(&[&first], &[]);
+    let (balancer, directory, list) = over_until_told(&[&first], &[]);
     directory.file("servers", format!("{}nonsense\n", lines(&[&second])));
     balancer.signal("HUP");
     balancer.stderr.wait_for(&format!("{list}:2: "));
@@ -86,7 +100,7 @@ fn a_list_with_a_bad_line_changes_nothing_and_is_told() {
 #[test]
 fn a_list_that_is_gone_changes_nothing() {
     let first = Backend::named("a");
-    let (balancer, _directory, list) = over(&[&first], &[]);
+    let (balancer, _directory, list) = over_until_told(&[&first], &[]);
     std::fs::remove_file(&list).expect("removing the list");
     balancer.signal("HUP");
     balancer.stderr.wait_for(&list);
@@ -97,7 +111,7 @@ fn a_list_that_is_gone_changes_nothing() {
 fn servers_of_the_command_line_stay_whatever_the_list_says() {
     let (first, second) = (Backend::named("a"), Backend::named("b"));
     let name = first.argument();
-    let (balancer, directory, _list) = over(&[&second], &[&name]);
+    let (balancer, directory, _list) = over_until_told(&[&second], &[&name]);
     ask_until(&balancer, "b");
     directory.file("servers", "# nobody\n");
     balancer.signal("HUP");
