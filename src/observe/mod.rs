@@ -78,9 +78,9 @@ pub struct Record {
     pub end: End,
     /// Body bytes from the server, framing included.
     pub response_bytes: u64,
-    /// When the request's head was complete.
+    /// When the request's head was complete; of one that never was, when its first byte came.
     pub arrived: Instant,
-    /// When it was given a slot.
+    /// When it was given a slot or an answer without one.
     pub admitted: Instant,
     /// When the last attempt began.
     pub begun: Instant,

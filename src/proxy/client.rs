@@ -48,7 +48,7 @@ pub struct Client<S> {
     /// When the wait of `state` has lasted too long.
     pub deadline: Instant,
     pub timer: Timer,
-    /// When its request was complete.
+    /// When the head of its request was complete; until it is, when its first byte came.
     pub arrived: Instant,
     pub ip: IpAddr,
     /// Requests that came whole.
@@ -116,7 +116,7 @@ impl<N: Net> Proxy<N> {
         match client.state {
             ClientState::Head => {
                 let reason = "the request did not come in time";
-                self.refuse(key, Answer::local(408, reason, Cause::Request))
+                self.refuse_head(key, Answer::local(408, reason, Cause::Request))
             }
             ClientState::Queued => {
                 // It has left the queue, whatever becomes of it.
@@ -154,13 +154,14 @@ impl<N: Net> Proxy<N> {
         }
         if client.state == ClientState::Idle {
             client.state = ClientState::Head;
+            client.arrived = self.now.instant;
             client.deadline = self.now.instant + self.config.timeouts.head;
         } else if filled == Filled::Nothing {
             return Next::Park;
         }
         match self.heads.read_request(key, data) {
             Parse::Complete => self.seek_slot(key),
-            Parse::Refused(refusal) => self.refuse(key, refusal.into()),
+            Parse::Refused(refusal) => self.refuse_head(key, refusal.into()),
             Parse::Partial if client.conn.end.input != Input::Open => self.dismiss(key),
             // More may be there, or an end that was reported already and is no new edge.
             Parse::Partial if client.conn.readable => Next::Again,
@@ -172,10 +173,10 @@ impl<N: Net> Proxy<N> {
     fn seek_slot(&mut self, key: ClientKey) -> Next {
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
         client.requests = client.requests.saturating_add(1);
+        client.arrived = self.now.instant;
         if self.config.mode == Mode::Redirect {
             return self.serve(key);
         }
-        client.arrived = self.now.instant;
         self.budget.request();
         if self.admission.admit() {
             client.state = ClientState::Admitted;

@@ -143,4 +143,11 @@ impl<N: Net> Proxy<N> {
         let record = Record { noted: self.note(key), ..self.record(key) };
         self.answer(key, None, answer, record)
     }
+
+    /// The same for what never became a request, so that it has not waited for a slot.
+    pub(super) fn refuse_head(&mut self, key: ClientKey, answer: Answer<'_>) -> Next {
+        let record = self.record(key);
+        let record = Record { noted: self.note(key), admitted: record.arrived, ..record };
+        self.answer(key, None, answer, record)
+    }
 }

@@ -1,6 +1,7 @@
 //! Every time-out at its limit: nothing a moment before, what README says a moment after; and as
 //! long as something moves within each of them, a transfer may last as long as it likes.
 
+mod logged;
 mod stage;
 
 use loadbalancer::config::{BackendSpec, Config, Endpoint, Mode, Timeouts};
@@ -21,12 +22,16 @@ fn stage(mode: Mode, pairs_max: usize) -> Stage {
 }
 
 fn stage_over(ports: &[u16], mode: Mode, pairs_max: usize) -> Stage {
+    Stage::new(config(ports, mode), pairs_max)
+}
+
+fn config(ports: &[u16], mode: Mode) -> Config {
     let endpoint = |port| Endpoint { host: Some("10.0.0.1".to_owned()), port };
     let backends = ports.iter().map(|&port| BackendSpec::new(endpoint(port))).collect();
     let mut config = Config::new(endpoint(80), backends);
     config.mode = mode;
     config.health.check = Check::Off;
-    Stage::new(config, pairs_max)
+    config
 }
 
 fn limits() -> Timeouts {

@@ -43,6 +43,8 @@ struct World {
     ready: Vec<Ready>,
     /// Servers to which connecting takes for ever.
     unreachable: Vec<u16>,
+    /// Lines of the access log.
+    logged: Vec<u8>,
 }
 
 impl World {
@@ -168,7 +170,10 @@ impl Net for Wires {
         vec![Signal::Stop; usize::from(stops)]
     }
 
-    fn log(&mut self, _: Sink, lines: &[u8]) -> io::Result<usize> {
+    fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {
+        if sink == Sink::Access {
+            self.0.borrow_mut().logged.extend_from_slice(lines);
+        }
         Ok(lines.len())
     }
 }
@@ -252,6 +257,12 @@ impl Stage {
     /// What a peer has received, as text.
     pub fn received(&self, link: Link) -> String {
         String::from_utf8_lossy(&self.world.borrow().lines[link].received).into_owned()
+    }
+
+    /// The access log's last line.
+    pub fn logged(&self) -> String {
+        let logged = String::from_utf8_lossy(&self.world.borrow().logged).into_owned();
+        logged.lines().last().unwrap_or_default().to_owned()
     }
 
     /// Whether the proxy has closed a connection.

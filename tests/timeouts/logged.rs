@@ -1,0 +1,104 @@
+//! What the log says of time: counted from when, whatever the connection did before.
+
+use super::{GET, LATE, asked, config, limits};
+use crate::stage::Stage;
+use loadbalancer::config::{LogFormat, LogTarget, Mode};
+use std::time::Duration;
+
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A proxy over one server that logs in JSON.
+fn logging(mode: Mode, pairs_max: usize) -> Stage {
+    let mut config = config(&[1], mode);
+    config.access_log = Some(LogTarget::Stdout);
+    config.log_format = LogFormat::Json;
+    Stage::new(config, pairs_max)
+}
+
+/// The span of this name in the last line of the log.
+fn span(stage: &Stage, name: &str) -> Duration {
+    let line = stage.logged();
+    let value = line.split_once(&format!("\"{name}\":")).map(|(_, rest)| rest);
+    let digits = value.and_then(|rest| rest.split(',').next()).unwrap_or_default();
+    Duration::from_micros(digits.parse().unwrap_or_else(|_| panic!("no {name} in {line:?}")))
+}
+
+/// How long it waited for a slot, and in all.
+fn spans(stage: &Stage) -> (Duration, Duration) {
+    (span(stage, "queue_us"), span(stage, "total_us"))
+}
+
+#[test]
+fn an_answer_made_here_is_counted_from_its_own_request() {
+    let malformed = "bad\r\n\r\n";
+    let refused = "GET / HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n";
+    for (name, mode, request, status) in [
+        ("a redirect", Mode::Redirect, GET, 301),
+        ("a head that is none", Mode::Redirect, malformed, 400),
+        ("a head that is none, with slots", Mode::Http, malformed, 400),
+        ("a request that cannot be met", Mode::Http, refused, 417),
+    ] {
+        let mut stage = logging(mode, 10);
+        let client = stage.client();
+        stage.pass(PAUSE);
+        stage.say(client, request);
+        assert!(stage.logged().contains(&format!("\"status\":{status},")), "{}", stage.logged());
+        assert_eq!(spans(&stage), (Duration::ZERO, Duration::ZERO), "{name}");
+    }
+}
+
+#[test]
+fn a_request_on_a_kept_connection_is_not_counted_from_the_one_before() {
+    let mut stage = logging(Mode::Redirect, 10);
+    let client = stage.client();
+    for request in [GET, GET, "bad\r\n\r\n"] {
+        stage.say(client, request);
+        assert_eq!(spans(&stage), (Duration::ZERO, Duration::ZERO), "{request}");
+        stage.pass(PAUSE);
+    }
+}
+
+#[test]
+fn a_head_that_comes_slowly_counts_from_its_end_or_without_one_from_its_first_byte() {
+    let mut stage = logging(Mode::Redirect, 10);
+    let client = stage.client();
+    for (end, total) in [("\r\n", Duration::ZERO), ("bad\r\n\r\n", PAUSE)] {
+        stage.pass(PAUSE);
+        stage.say(client, "GET / HTTP/1.1\r\nHost: x\r\n");
+        stage.pass(PAUSE);
+        stage.say(client, end);
+        assert_eq!(spans(&stage), (Duration::ZERO, total), "{end:?}");
+    }
+}
+
+#[test]
+fn a_head_that_is_given_up_has_taken_its_time_but_not_in_the_queue() {
+    let mut stage = logging(Mode::Http, 10);
+    let client = stage.client();
+    stage.pass(PAUSE);
+    stage.say(client, "GET / HTTP/1.1\r\n");
+    stage.pass(limits().head + LATE);
+    let (queue, total) = spans(&stage);
+    assert_eq!(queue, Duration::ZERO);
+    assert!((limits().head..limits().head + LATE).contains(&total), "{total:?}");
+}
+
+#[test]
+fn waiting_for_a_slot_is_told_of_who_got_one_and_of_who_did_not() {
+    let mut stage = logging(Mode::Http, 1);
+    let (_, server) = asked(&mut stage, GET);
+    let second = stage.client();
+    stage.say(second, GET);
+    stage.pass(PAUSE);
+    stage.say(server, "HTTP/1.1 204 No Content\r\n\r\n");
+    stage.say(server, "HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(spans(&stage), (PAUSE, PAUSE));
+    let mut stage = logging(Mode::Http, 1);
+    asked(&mut stage, GET);
+    let second = stage.client();
+    stage.say(second, GET);
+    stage.pass(limits().queue + LATE);
+    let (queue, total) = spans(&stage);
+    assert!(stage.logged().contains("\"status\":503,"), "{}", stage.logged());
+    assert!(queue >= limits().queue && queue == total, "{queue:?} {total:?}");
+}
