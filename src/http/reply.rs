@@ -30,8 +30,17 @@ pub struct Reply<'a> {
     pub head_only: bool,
 }
 
-/// Writes `reply` to the start of `out`; its length.
-pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<usize, Overflow> {
+/// How long a response has become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// In all.
+    pub bytes: usize,
+    /// Of these, the page's.
+    pub page_bytes: usize,
+}
+
+/// Writes `reply` to the start of `out`.
+pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<Written, Overflow> {
     let reason = reason(reply.status).as_bytes();
     let code = digits(reply.status);
     let built_in = page_parts(&code, reason, reply.sentence);
@@ -62,7 +71,8 @@ pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<usize, Overflow> {
     if !reply.head_only {
         to.put_all(page);
     }
-    to.finish()
+    let page_bytes = if reply.head_only { 0 } else { page_bytes };
+    Ok(Written { bytes: to.finish()?, page_bytes })
 }
 
 /// The page alone, for a server that writes a head of its own. `sentence` is plain text without
@@ -151,17 +161,19 @@ mod tests {
             head_only: false,
         };
         let mut out = [0; 1024];
-        let length = write(&reply, &mut out).expect("fits");
-        let text = String::from_utf8_lossy(&out[..length]).into_owned();
+        let whole = write(&reply, &mut out).expect("fits");
+        let text = String::from_utf8_lossy(&out[..whole.bytes]).into_owned();
         let (head, page) = text.split_once("\r\n\r\n").expect("a head");
         assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\nDate: Thu"), "{head}");
         assert!(head.contains("\r\nProxy-Status: loadbalancer; error=destination_unavailable\r\n"));
         assert!(head.contains("\r\nX-Request-Id: 00000000000000ab\r\n"), "{head}");
         assert!(head.contains("\r\nRetry-After: 1\r\nConnection: close"), "{head}");
+        assert_eq!(whole.page_bytes, page.len());
         assert!(head.contains(&format!("Content-Length: {}\r\n", page.len())), "{head}");
         assert!(page.contains("<h1>503 Service Unavailable</h1><p>No server is up.</p>"));
         reply.head_only = true;
         let short = write(&reply, &mut out).expect("fits");
-        assert_eq!(&out[..short], &text.as_bytes()[..length - page.len()]);
+        assert_eq!(&out[..short.bytes], &text.as_bytes()[..whole.bytes - page.len()]);
+        assert_eq!(short.page_bytes, 0);
     }
 }

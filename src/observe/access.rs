@@ -22,6 +22,9 @@ pub struct Noted {
     agent: Box<[u8]>,
     /// Why this backend, for `-v`; empty without.
     pub why: String,
+    /// What was wrong with the request or the server's answer; empty when nothing was, or when the
+    /// end of the exchange says it all.
+    pub reason: &'static str,
     /// The backend as written; empty when no backend was chosen.
     pub backend: String,
 }
@@ -47,6 +50,7 @@ impl Noted {
             referer: shortened(b""),
             agent: shortened(b""),
             why: String::new(),
+            reason: "",
             backend: String::new(),
         }
     }
@@ -109,7 +113,8 @@ impl fmt::Display for Json<'_> {
         write!(out, ",\"queue_us\":{}", span(record.arrived, record.admitted))?;
         write!(out, ",\"connect_us\":{connect},\"first_byte_us\":{first_byte}")?;
         write!(out, ",\"total_us\":{}", span(record.arrived, self.now))?;
-        write!(out, ",\"retries\":{},\"end\":\"{}\"}}", record.retries, record.end.name())
+        write!(out, ",\"retries\":{},\"end\":\"{}\"", record.retries, record.end.name())?;
+        write!(out, ",\"reason\":\"{}\"}}", Escaped(noted.reason.as_bytes()))
     }
 }
 
@@ -146,6 +151,9 @@ impl fmt::Display for Verbose<'_> {
         }
         if record.end != End::Complete {
             write!(out, ", {}", record.end.name())?;
+        }
+        if !noted.reason.is_empty() {
+            write!(out, ": {}", noted.reason)?;
         }
         if record.retries > 0 {
             write!(out, ", retries {}", record.retries)?;
@@ -246,7 +254,8 @@ mod tests {
                 r#"{"time":784111777,"id":"00000000000000ab","client":"10.0.0.1","#,
                 r#""request":"GET /\"x HTTP/1.1","status":200,"bytes":12,"referer":"","#,
                 r#""agent":"a\\b\u00ff","backend":"b:81","queue_us":500,"connect_us":null,"#,
-                r#""first_byte_us":400,"total_us":2500,"retries":1,"end":"complete"}"#
+                r#""first_byte_us":400,"total_us":2500,"retries":1,"end":"complete","#,
+                r#""reason":""}"#
             )
         );
     }

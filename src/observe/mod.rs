@@ -76,7 +76,7 @@ pub struct Record {
     /// Further attempts after the first.
     pub retries: u8,
     pub end: End,
-    /// Body bytes from the server, framing included.
+    /// Body bytes for the client: from the server, framing included, or of the page made here.
     pub response_bytes: u64,
     /// When the request's head was complete; of one that never was, when its first byte came.
     pub arrived: Instant,

@@ -373,6 +373,9 @@ impl<N: Net> Proxy<N> {
             )
             | None => End::ClientGone,
         };
+        if let (Some(noted), Some(trouble)) = (&mut ended.record.noted, trouble) {
+            noted.reason = trouble.reason();
+        }
         self.log(ip, &ended.record);
         if by_server && shows { Next::Again } else { self.dismiss(key) }
     }

@@ -126,14 +126,19 @@ impl<N: Net> Proxy<N> {
             page: self.error_pages.get(&answer.status).map(Vec::as_slice),
         };
         let out = client.conn.end.outbox.space(&mut self.pool);
-        let Ok(count) = reply::write(&reply, out) else { return self.dismiss(key) };
-        client.conn.end.outbox.filled(count);
+        let Ok(written) = reply::write(&reply, out) else { return self.dismiss(key) };
+        client.conn.end.outbox.filled(written.bytes);
         client.state =
             ClientState::Replying(if stays { After::NextRequest } else { After::Linger });
         client.deadline = self.now.instant + self.config.timeouts.idle;
         let ip = client.ip;
         record.status = answer.status;
+        record.response_bytes = written.page_bytes as u64;
         record.end = End::Local(answer.cause);
+        // What is no error needs no excuse: each redirect would give the same.
+        if let Some(noted) = record.noted.as_mut().filter(|_| answer.cause != Cause::Own) {
+            noted.reason = answer.reason;
+        }
         self.log(ip, &record);
         Next::Again
     }

@@ -37,6 +37,23 @@ pub enum Trouble {
     ServerHangs,
 }
 
+const CLIENT_MALFORMED: &str = "the request body's chunked framing is malformed";
+
+impl Trouble {
+    /// What was wrong with a message, for the log; empty where none was.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Trouble::ClientMalformed => CLIENT_MALFORMED,
+            Trouble::UpstreamMalformed(reason) => reason,
+            Trouble::ClientGone
+            | Trouble::ConnectFailed(_)
+            | Trouble::UpstreamClosed
+            | Trouble::Expired
+            | Trouble::ServerHangs => "",
+        }
+    }
+}
+
 /// What is known about a pair.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
@@ -78,8 +95,7 @@ pub fn verdict(facts: &Facts, trouble: Trouble) -> Verdict {
     match trouble {
         Trouble::ClientGone => Verdict::Abort,
         Trouble::ClientMalformed => {
-            let reason = "the request body's chunked framing is malformed";
-            answer_or_abort(facts, Answer::local(400, reason, Cause::Request))
+            answer_or_abort(facts, Answer::local(400, CLIENT_MALFORMED, Cause::Request))
         }
         Trouble::ConnectFailed(_) => Verdict::Retry,
         Trouble::UpstreamClosed => {

@@ -1,0 +1,86 @@
+//! What a line of the log says of what went wrong, and of how much was sent.
+
+mod common;
+
+use common::{Backend, Balancer, Message};
+
+/// A balancer with both logs of its own: `-v`, and JSON on standard output.
+fn logging(backend: &Backend, options: &[&str]) -> Balancer {
+    Balancer::over(&[backend], &[&["-v", "-l", "-", "--log-format", "json"], options].concat())
+}
+
+/// Fails unless the line of each log says this.
+fn assert_told(balancer: &Balancer, verbose: &str, json: &str) {
+    let line = balancer.stderr.wait_for(" bytes ");
+    assert!(line.contains(verbose), "{verbose:?} in {line}");
+    let line = balancer.stdout.wait_for("\"bytes\":");
+    assert!(line.contains(json), "{json:?} in {line}");
+}
+
+#[test]
+fn a_refused_request_is_logged_with_the_reason_its_page_gives() {
+    let backend = Backend::named("a");
+    for (request, reason) in [
+        ("bad\r\n\r\n", "the request line is malformed"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nA b: c\r\n\r\n", "a field name is malformed"),
+        (
+            "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "only the chunked transfer coding is known here",
+        ),
+    ] {
+        let balancer = logging(&backend, &[]);
+        let answer = balancer.exchange(request);
+        assert!(answer.text().contains(reason), "{reason:?} in {}", answer.text());
+        let json = format!("\"end\":\"http_request_error\",\"reason\":\"{reason}\"}}");
+        assert_told(&balancer, &format!(" ms, http_request_error: {reason} "), &json);
+    }
+}
+
+#[test]
+fn a_servers_answer_that_is_rejected_is_logged_with_the_reason() {
+    for (answer, end, reason) in [
+        ("HTTP/1.1 2000 OK\r\n\r\n", "http_protocol_error", "the status line is malformed"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nxyz\r\n",
+            "server_malformed",
+            "the server's chunked framing is malformed",
+        ),
+    ] {
+        let backend = Backend::raw(move |peer| {
+            if peer.request().is_some() {
+                peer.send(answer);
+            }
+        });
+        let balancer = logging(&backend, &[]);
+        let mut client = balancer.connect();
+        client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        while client.some().is_some() {}
+        let json = format!("\"end\":\"{end}\",\"reason\":\"{reason}\"}}");
+        assert_told(&balancer, &format!(", {end}: {reason} "), &json);
+    }
+}
+
+/// Fails unless the logs count this answer's body.
+fn assert_counted(balancer: &Balancer, answer: &Message) {
+    let bytes = answer.body.len();
+    let json = format!("\"status\":{},\"bytes\":{bytes},", answer.status());
+    assert_told(balancer, &format!(" {} {bytes} bytes ", answer.status()), &json);
+}
+
+#[test]
+fn what_is_sent_of_a_page_made_here_is_counted() {
+    let backend = Backend::named("a");
+    for (method, target, mode, status) in [
+        ("GET", "/", "redirect", 301),
+        ("HEAD", "/", "redirect", 301),
+        ("CONNECT", "x:1", "http", 501),
+    ] {
+        let balancer = logging(&backend, &["-m", mode]);
+        let mut client = balancer.connect();
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let answer = client.response_to(method);
+        assert_eq!(answer.status(), status, "{method}");
+        assert_eq!(answer.body.is_empty(), method == "HEAD", "{method}");
+        assert_counted(&balancer, &answer);
+    }
+}
