@@ -1,9 +1,11 @@
-//! `rank`: at random, with weight 1 for the slowest last probe up to n for the fastest.
+//! `rank`: at random, with weight 1 for the slowest last probe up to n for the fastest. Equals have
+//! the mean of their weights each.
 
 use super::balancer::Candidate;
 use super::explain::Reason;
 use super::policy::{Change, Hint, Policy, slot};
 use crate::base::rng::Rng;
+use std::ops::Range;
 
 /// The visible ones in the order of their last probes. Weights of the configuration play no part.
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub(super) struct Rank {
 }
 
 /// Sorts the slowest first and one without a probe before it: nothing speaks for that one yet.
-/// Equals stay in index order.
+/// The index only makes a place findable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     fastness: u64,
@@ -81,13 +83,28 @@ impl Policy for Rank {
         // Places 0, 1, 2 … own 1, 2, 3 … points of the total: place k starts at k (k + 1) / 2.
         let point = self.rng.below(count * (count + 1) / 2);
         let place = ((8 * point + 1).isqrt() - 1) / 2;
-        Some(self.visible[place as usize].index)
+        // Whoever of the equals: else the order of the list would decide, before the first probes
+        // for all of them.
+        let equals = equals(&self.visible, self.visible[place as usize].fastness);
+        let one = self.rng.below(equals.len() as u64) as usize;
+        Some(self.visible[equals.start + one].index)
     }
 
     fn reason(&self, _picked: usize, among: &[usize], _: &[Candidate], _: &Hint<'_>) -> Reason {
         let mut places: Vec<_> = among.iter().map(|&index| self.place(index)).collect();
         places.sort();
-        let chance = |(rank, place): (usize, &Place)| (place.index, rank as u64 + 1);
-        Reason::Chance { among: places.iter().enumerate().map(chance).collect() }
+        // Twice the mean of the first and the last weight of the equals, which may be a half.
+        let chance = |place: &Place| {
+            let equals = equals(&places, place.fastness);
+            (place.index, (equals.start + 1 + equals.end) as u64)
+        };
+        Reason::Chance { among: places.iter().map(chance).collect() }
     }
+}
+
+/// The places of those equally fast among `sorted` ones.
+fn equals(sorted: &[Place], fastness: u64) -> Range<usize> {
+    let start = sorted.partition_point(|place| place.fastness < fastness);
+    let end = sorted.partition_point(|place| place.fastness <= fastness);
+    start..end
 }

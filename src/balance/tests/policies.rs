@@ -169,6 +169,37 @@ fn rank_prefers_fast_probes_by_their_rank() {
 }
 
 #[test]
+fn rank_gives_equals_equal_chances_wherever_they_stand() {
+    let none: &[(usize, u64)] = &[];
+    for (name, probes, expected) in [
+        ("no probe yet", none, [0.25; 4]),
+        ("one probed", &[(1, 100)], [0.2, 0.4, 0.2, 0.2]),
+        ("two probed", &[(3, 100), (0, 200)], [0.3, 0.15, 0.15, 0.4]),
+        ("all alike", &[(0, 100), (1, 100), (2, 100), (3, 100)], [0.25; 4]),
+        ("two alike", &[(0, 100), (1, 200), (2, 200), (3, 300)], [0.4, 0.25, 0.25, 0.1]),
+    ] {
+        let mut balancer = Balancer::new(Strategy::Rank, &specs(&[1; 4]), 3);
+        for &(index, us) in probes {
+            balancer.probed(index, us);
+        }
+        let hint = Hint::default();
+        let picked = balancer.pick(&hint).unwrap();
+        let Reason::Chance { among } = balancer.explain(picked, &hint).reason else {
+            panic!("{name}")
+        };
+        let total: u64 = among.iter().map(|(_, chance)| chance).sum();
+        for (index, chance) in among {
+            let told = chance as f64 / total as f64;
+            assert!((told - expected[index]).abs() < 1e-9, "{name}: #{index} is told {told}");
+        }
+        let shares = shares(&mut balancer, 4, 40_000, 0);
+        for (share, expected) in shares.iter().zip(expected) {
+            assert!((share - expected).abs() < 0.01, "{name}: {shares:?}");
+        }
+    }
+}
+
+#[test]
 fn a_key_moves_only_when_its_own_server_leaves() {
     let keys: Vec<u64> = (0..2_000u64).map(|key| hash(&key.to_le_bytes())).collect();
     let map = |balancer: &mut Balancer| -> Vec<usize> {
