@@ -28,8 +28,11 @@ impl<N: Net> Proxy<N> {
             self.note_choice(noted, backend, &[], plan.hash);
         }
         // Nothing stays in flight, but turns are counted.
-        self.cluster.began(backend, self.now.instant);
+        let probes_due = self.cluster.began(backend, self.now.instant);
         self.cluster.ended(backend);
+        if probes_due {
+            self.probe_all();
+        }
         let usual = match plan.method {
             Method::Get | Method::Head => 301,
             Method::Post
