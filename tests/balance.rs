@@ -11,6 +11,12 @@ fn four() -> Vec<Backend> {
     NAMES.iter().map(|name| Backend::named(name)).collect()
 }
 
+/// Balances by this strategy, without probes unless it goes by them.
+fn by(strategy: &str, backends: &[&Backend]) -> Balancer {
+    let check = if strategy == "rank" { "tcp" } else { "off" };
+    Balancer::probing(backends, &["-s", strategy, "--health", check])
+}
+
 /// Who answers so many requests, one after the other.
 fn sequence(balancer: &Balancer, count: usize) -> String {
     let answers: Vec<String> = (0..count).map(|_| balancer.get("/").text()).collect();
@@ -91,7 +97,7 @@ fn every_other_strategy_serves_every_request() {
         ["least-conn", "least-time", "lrt", "least-load", "load", "rank", "p2c", "source", "uri"]
     {
         let backends = four();
-        let balancer = Balancer::over(&backends.iter().collect::<Vec<_>>(), &["-s", name]);
+        let balancer = by(name, &backends.iter().collect::<Vec<_>>());
         for number in 0..20 {
             assert_eq!(balancer.get(&format!("/{number}")).status(), 200, "{name}");
         }
@@ -115,7 +121,7 @@ fn every_strategy_leaves_out_servers_that_are_down() {
         "uri",
     ] {
         let (down, up) = (Backend::refusing(), Backend::named("up"));
-        let balancer = Balancer::over(&[&down, &up], &["-s", name]);
+        let balancer = by(name, &[&down, &up]);
         for number in 0..10 {
             assert_eq!(balancer.get(&format!("/{number}")).text(), "up", "{name}");
         }

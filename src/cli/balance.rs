@@ -3,6 +3,7 @@
 
 use super::error::UsageError;
 use super::help::{self, Page};
+use super::modes;
 use super::option::Opt;
 use super::options::OPTIONS;
 use super::scan::{Given, Scan, Word, scan};
@@ -86,7 +87,7 @@ pub fn balance(words: Vec<OsString>) -> Result<Command, UsageError> {
     if config.backends.is_empty() && config.list_file.is_none() {
         return Err(UsageError::NoBackend);
     }
-    settle(&mut config, &given)?;
+    settle(&mut config, &rows, &given)?;
     Ok(Command::Balance(config))
 }
 
@@ -115,7 +116,7 @@ pub fn demo(words: Vec<OsString>) -> Result<Command, UsageError> {
     }
     // Whoever only wants to look must not open a port to the network.
     config.listen.host.get_or_insert_with(|| "127.0.0.1".to_owned());
-    settle(&mut config, &given)?;
+    settle(&mut config, &rows, &given)?;
     Ok(Command::Demo(Demo { config }))
 }
 
@@ -176,7 +177,12 @@ fn is_loop(listen: &Endpoint, backend: &Endpoint) -> bool {
 }
 
 /// Sets what depends on several options, and refuses options that would do nothing.
-fn settle(config: &mut Config, given: &Given) -> Result<(), UsageError> {
+fn settle(
+    config: &mut Config,
+    rows: &[&'static Opt<Config>],
+    given: &Given,
+) -> Result<(), UsageError> {
+    modes::check(rows, given, config)?;
     if config.mode == Mode::Tcp && !given.has("health") {
         // A server behind TCP mode need not speak HTTP.
         config.health.check = Check::Tcp;
@@ -184,7 +190,6 @@ fn settle(config: &mut Config, given: &Given) -> Result<(), UsageError> {
     let probes = ["check-interval", "probe-per-requests", "health-timeout", "rise", "fall"];
     let asks = ["health-path", "health-expect"];
     let is_header = config.strategy == Strategy::Header;
-    let reads_requests = matches!(config.strategy, Strategy::Uri | Strategy::Header);
     let rules = [
         (
             is_header && config.hash_field.is_none(),
@@ -195,20 +200,8 @@ fn settle(config: &mut Config, given: &Given) -> Result<(), UsageError> {
             "--hash-field is for -s header only: add -s header or leave it out",
         ),
         (
-            reads_requests && config.mode == Mode::Tcp,
-            "-m tcp reads no requests, so -s uri and -s header cannot work: write -s source",
-        ),
-        (
             given.has("log-format") && config.access_log.is_none(),
             "--log-format is for the access log only: add -l FILE or leave it out",
-        ),
-        (
-            config.redirect_status.is_some() && config.mode != Mode::Redirect,
-            "--redirect-status is for -m redirect only: add -m redirect or leave it out",
-        ),
-        (
-            config.health.fall_on_5xx.is_some() && config.mode != Mode::Http,
-            "--fall-on-5xx goes by answers, which only -m http reads: leave one of them out",
         ),
         (
             config.health.check == Check::Off && probes.iter().any(|long| given.has(long)),
@@ -218,6 +211,11 @@ fn settle(config: &mut Config, given: &Given) -> Result<(), UsageError> {
         (
             config.health.check != Check::Http && asks.iter().any(|long| given.has(long)),
             "--health-path and --health-expect are for HTTP probes: add --health http or leave \
+             them out",
+        ),
+        (
+            config.strategy == Strategy::Rank && config.health.check == Check::Off,
+            "-s rank goes by the times of probes, which --health off does not make: leave one of \
              them out",
         ),
     ];

@@ -32,6 +32,8 @@ pub enum UsageError {
     BackendsMax,
     /// A backend that is the balancer itself.
     Loop(Endpoint),
+    /// An option or strategy that does nothing in the mode at hand, and the modes where it does.
+    NoEffect { spelled: String, mode: String, modes: Vec<String> },
     /// Options that cannot work together: which, and the mend.
     Conflict(&'static str),
     /// A command without the word it needs, and a call that has it.
@@ -75,6 +77,13 @@ impl fmt::Display for UsageError {
             }
             Loop(backend) => {
                 write!(f, "the backend `{backend}` is the balancer itself: change either port")
+            }
+            NoEffect { spelled, mode, modes } => {
+                let modes = modes.join(" or -m ");
+                write!(
+                    f,
+                    "{spelled} does nothing with -m {mode}: leave it out, or write -m {modes}"
+                )
             }
             Conflict(wrong) => f.write_str(wrong),
             Missing { what, example } => write!(f, "no {what} given: write {example}"),

@@ -2,6 +2,7 @@
 
 use super::error::UsageError;
 use super::help::{self, Page};
+use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
 use super::scan::{Scan, scan};
 use super::{Command, Get};
@@ -27,6 +28,7 @@ pub static OPTIONS: [Opt<Get>; 3] = [
         value: "FILE",
         group: Group::Where,
         help: "Save as FILE",
+        modes: EVERY,
         take: Take::Path {
             set: |get, path| {
                 get.output = Some(path);

@@ -3,6 +3,7 @@
 use super::duration::LONGEST;
 use super::error::UsageError;
 use super::help::{self, Page};
+use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
 use super::scan::{Scan, scan};
 use super::value::{log_target, share, shown_log};
@@ -38,6 +39,7 @@ pub static OPTIONS: [Opt<HttpServer>; 8] = [
         value: "ADDR",
         group: Group::Where,
         help: "Listen here, as ADDR alone does",
+        modes: EVERY,
         take: Take::Text {
             set: |server, text| {
                 let listen = Endpoint::listener(text).map_err(|wrong| wrong.to_string())?;
@@ -53,6 +55,7 @@ pub static OPTIONS: [Opt<HttpServer>; 8] = [
         value: "DIR",
         group: Group::Where,
         help: "Serve the files under DIR, and store uploads there",
+        modes: EVERY,
         take: Take::Path {
             set: |server, dir| {
                 server.dir = dir;
@@ -67,6 +70,7 @@ pub static OPTIONS: [Opt<HttpServer>; 8] = [
         value: "FILE",
         group: Group::Logging,
         help: "Append a line per request to FILE; - is standard output",
+        modes: EVERY,
         take: Take::Path {
             set: |server, path| {
                 server.log = Some(log_target(path));
@@ -81,6 +85,7 @@ pub static OPTIONS: [Opt<HttpServer>; 8] = [
         value: "TIME",
         group: Group::Experiments,
         help: "Wait before each answer",
+        modes: EVERY,
         take: Take::Span { at: |server| &mut server.delay, least: Duration::ZERO, most: LONGEST },
     },
     Opt {
@@ -89,6 +94,7 @@ pub static OPTIONS: [Opt<HttpServer>; 8] = [
         value: "SHARE",
         group: Group::Experiments,
         help: "Fail this share of the requests, such as 0.3 or 30%",
+        modes: EVERY,
         take: Take::Text {
             set: |server, text| share(text).map(|rate| server.fail_rate = rate),
             default: |server| server.fail_rate.to_string(),
@@ -100,6 +106,7 @@ pub static OPTIONS: [Opt<HttpServer>; 8] = [
         value: "",
         group: Group::How,
         help: "Stop when standard input ends",
+        modes: EVERY,
         take: Take::Flag(|server| server.until_eof = true),
     },
     Opt::help(),

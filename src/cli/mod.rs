@@ -7,6 +7,7 @@ mod error;
 mod get;
 mod help;
 mod httpserver;
+mod modes;
 mod option;
 mod options;
 mod scan;

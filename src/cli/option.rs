@@ -1,6 +1,7 @@
 //! What a row of an option table says. Parsing, help and messages read the same rows; the rows
 //! themselves stand with the command they belong to.
 
+use super::modes::{EVERY, Modes};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub struct Opt<T: 'static> {
     pub group: Group,
     /// What it does, in one sentence; the default is added by help.
     pub help: &'static str,
+    /// In which modes it has an effect; elsewhere it is refused. (Other commands have no modes.)
+    pub modes: Modes,
     /// How it changes the `T`.
     pub take: Take<T>,
 }
@@ -119,6 +122,7 @@ impl<T> Opt<T> {
             value: "",
             group: Group::About,
             help: "Print this text",
+            modes: EVERY,
             take: Take::Help,
         }
     }
@@ -131,6 +135,7 @@ impl<T> Opt<T> {
             value: "",
             group: Group::About,
             help: "Print the version",
+            modes: EVERY,
             take: Take::Version,
         }
     }

@@ -2,15 +2,15 @@
 //! part of [`Config`] it sets; the defaults are those of [`Config::default`].
 
 use super::duration::LONGEST;
+use super::modes::{self, EVERY, HEADS, HTTP, Modes, PAIRS, REDIRECT};
 use super::option::{Group, Opt, Take};
 use super::strategy;
-use super::value::{choice, field_name, log_target, page, shown_log, small, target, whole};
-use crate::config::{Config, Endpoint, HeadLimits, LogFormat, Mode};
+use super::value::{
+    add_page, choice, field_name, list_file, log_target, named, or, shown_log, small, target, whole,
+};
+use crate::config::{Config, Endpoint, HeadLimits, LogFormat};
 use crate::health::Check;
 use std::time::Duration;
-
-const MODES: [(&str, Mode); 3] =
-    [("http", Mode::Http), ("tcp", Mode::Tcp), ("redirect", Mode::Redirect)];
 
 const FORMATS: [(&str, LogFormat); 2] =
     [("combined", LogFormat::Combined), ("json", LogFormat::Json)];
@@ -32,13 +32,15 @@ const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 
 const fn timeout(
     long: &'static str,
+    modes: Modes,
     help: &'static str,
     at: fn(&mut Config) -> &mut Duration,
 ) -> Opt<Config> {
     let take = Take::Span { at, least: TIMEOUT_MIN, most: LONGEST };
-    Opt { long, short: None, value: "TIME", group: Group::Timeouts, help, take }
+    Opt { long, short: None, value: "TIME", group: Group::Timeouts, help, modes, take }
 }
 
+/// A limit of request heads.
 const fn limit(
     long: &'static str,
     value: &'static str,
@@ -48,7 +50,7 @@ const fn limit(
     most: u32,
 ) -> Opt<Config> {
     let take = Take::Count { at, least, most };
-    Opt { long, short: None, value, group: Group::Limits, help, take }
+    Opt { long, short: None, value, group: Group::Limits, help, modes: HEADS, take }
 }
 
 /// Every option of the balancer, in the order of help within its group.
@@ -59,6 +61,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "ADDR",
         group: Group::Where,
         help: "Listen here; else on the first ADDR that stands alone",
+        modes: EVERY,
         take: Take::Text {
             set: |c, v| {
                 Endpoint::listener(v).map(|at| c.listen = at).map_err(|wrong| wrong.to_string())
@@ -72,6 +75,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "ADDR...",
         group: Group::Where,
         help: "Balance over these, all words up to the next option; may be repeated",
+        modes: EVERY,
         take: Take::Words,
     },
     Opt {
@@ -81,14 +85,9 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         group: Group::Where,
         help: "Balance over the backends listed in FILE, one per line: \
                host:port [weight=N] [backup] [max=N], # comments",
+        modes: EVERY,
         take: Take::Path {
-            set: |c, v| match v.as_os_str() == "-" {
-                true => Err("`-` is not a file: write the name of one".to_owned()),
-                false => {
-                    c.list_file = Some(v);
-                    Ok(())
-                }
-            },
+            set: |c, v| list_file(v).map(|file| c.list_file = Some(file)),
             default: |_| String::new(),
         },
     },
@@ -99,9 +98,10 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         group: Group::How,
         help: "http: forward each request; tcp: join each connection to a backend; \
                redirect: answer with a backend's address",
+        modes: EVERY,
         take: Take::Text {
-            set: |c, v| choice(v, &MODES).map(|mode| c.mode = mode),
-            default: |c| named(c.mode, &MODES),
+            set: |c, v| choice(v, &modes::NAMES).map(|mode| c.mode = mode),
+            default: |c| named(c.mode, &modes::NAMES),
         },
     },
     Opt {
@@ -110,6 +110,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "NAME",
         group: Group::How,
         help: "How a backend is chosen, see Strategies below",
+        modes: EVERY,
         take: Take::Text {
             set: |c, v| strategy::parse(v).map(|strategy| c.strategy = strategy),
             default: |c| strategy::name(c.strategy).to_owned(),
@@ -121,6 +122,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "FIELD",
         group: Group::How,
         help: "The request field that -s header goes by",
+        modes: HEADS,
         take: Take::Text {
             set: |c, v| field_name(v).map(|name| c.hash_field = Some(name)),
             default: |c| c.hash_field.clone().unwrap_or_default(),
@@ -132,6 +134,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "NUM",
         group: Group::How,
         help: "Tries on other backends once one may have seen the request, 0 to 9",
+        modes: PAIRS,
         take: Take::Text {
             set: |c, v| small(v, 0..=9).map(|n| c.attempts_max = n as u8 + 1),
             default: |c| (c.attempts_max - 1).to_string(),
@@ -144,6 +147,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         group: Group::How,
         help: "Such tries at most, in per cent of the requests of the last 10 s (or in flight, if \
                more) and 100 beside, 0 to 900",
+        modes: HTTP,
         take: Take::Count { at: |c| &mut c.retry_budget, least: 0, most: 900 },
     },
     Opt {
@@ -152,6 +156,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "CODE",
         group: Group::How,
         help: "Status when every backend is down, 400 to 599",
+        modes: HEADS,
         take: Take::Text {
             set: |c, v| small(v, 400..=599).map(|code| c.all_down_status = code),
             default: |c| c.all_down_status.to_string(),
@@ -163,6 +168,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "CODE",
         group: Group::How,
         help: "Status of -m redirect: 301, 302, 303, 307 or 308",
+        modes: REDIRECT,
         take: Take::Text {
             set: |c, v| choice(v, &REDIRECTS).map(|code| c.redirect_status = Some(code)),
             default: |c| or(c.redirect_status, "301 for GET and HEAD, else 308"),
@@ -174,14 +180,8 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "CODE=FILE",
         group: Group::How,
         help: "Answer the status CODE (400 to 599) with this page; may be repeated",
-        take: Take::Each(|c, v| {
-            let (code, file) = page(v)?;
-            if c.error_pages.iter().any(|(other, _)| *other == code) {
-                return Err(format!("{code} has two pages: keep one"));
-            }
-            c.error_pages.push((code, file));
-            Ok(())
-        }),
+        modes: HEADS,
+        take: Take::Each(|c, v| add_page(v, &mut c.error_pages)),
     },
     Opt {
         long: "trust-forwarded",
@@ -189,6 +189,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "",
         group: Group::How,
         help: "Add to the X-Forwarded-* fields of clients instead of replacing them",
+        modes: HEADS,
         take: Take::Flag(|c| c.trust_forwarded = true),
     },
     Opt {
@@ -198,6 +199,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         group: Group::Health,
         help: "http: ask for --health-path; tcp: only connect (the default with -m tcp); \
                off: no probes",
+        modes: EVERY,
         take: Take::Text {
             set: |c, v| choice(v, &CHECKS).map(|check| c.health.check = check),
             default: |c| named(c.health.check, &CHECKS),
@@ -209,6 +211,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "TIME",
         group: Group::Health,
         help: "Time between two probes of a backend",
+        modes: EVERY,
         take: Take::Span { at: |c| &mut c.health.interval, least: INTERVAL_MIN, most: LONGEST },
     },
     Opt {
@@ -217,6 +220,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "NUM",
         group: Group::Health,
         help: "Probe every backend at least once per NUM requests as well",
+        modes: EVERY,
         take: Take::Text {
             set: |c, v| whole(v, 1..=1_000_000_000).map(|n| c.health.per_requests = Some(n)),
             default: |c| or(c.health.per_requests, "by time only"),
@@ -228,6 +232,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "PATH",
         group: Group::Health,
         help: "What an HTTP probe asks for",
+        modes: EVERY,
         take: Take::Text {
             set: |c, v| target(v).map(|path| c.health.path = path),
             default: |c| c.health.path.clone(),
@@ -239,6 +244,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "CODE",
         group: Group::Health,
         help: "The one status that is healthy, 200 to 599",
+        modes: EVERY,
         take: Take::Text {
             set: |c, v| small(v, 200..=599).map(|code| c.health.expect = Some(code)),
             default: |c| or(c.health.expect, "any below 500"),
@@ -250,6 +256,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "TIME",
         group: Group::Health,
         help: "Longest time for a probe, 5s at most",
+        modes: EVERY,
         take: Take::Span {
             at: |c| &mut c.health.timeout,
             least: TIMEOUT_MIN,
@@ -262,6 +269,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "NUM",
         group: Group::Health,
         help: "Passed probes in a row that bring a backend up, 1 to 100",
+        modes: EVERY,
         take: Take::Text {
             set: |c, v| small(v, 1..=100).map(|n| c.health.rise = n),
             default: |c| c.health.rise.to_string(),
@@ -273,6 +281,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "NUM",
         group: Group::Health,
         help: "Failed probes in a row that take a backend down, 1 to 100",
+        modes: EVERY,
         take: Take::Text {
             set: |c, v| small(v, 1..=100).map(|n| c.health.fall = n),
             default: |c| c.health.fall.to_string(),
@@ -285,27 +294,37 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         group: Group::Health,
         help: "Answers of 5xx in a row, 1 to 1000, that take a backend out for a while, but never \
                the last one",
+        modes: HTTP,
         take: Take::Text {
             set: |c, v| small(v, 1..=1_000).map(|n| c.health.fall_on_5xx = Some(n)),
             default: |c| or(c.health.fall_on_5xx, "they do not"),
         },
     },
-    timeout("head-timeout", "A request head, first byte to last", |c| &mut c.timeouts.head),
-    timeout("keep-alive-timeout", "A client between two requests", |c| &mut c.timeouts.keep_alive),
-    timeout("connect-timeout", "Connecting to a backend", |c| &mut c.timeouts.connect),
-    timeout("response-timeout", "A backend's answer to begin", |c| &mut c.timeouts.response),
-    timeout("idle-timeout", "The next byte of a body", |c| &mut c.timeouts.idle),
-    timeout("tunnel-timeout", "The next byte in TCP mode or WebSocket", |c| &mut c.timeouts.tunnel),
-    timeout("queue-timeout", "A request waiting for its turn", |c| &mut c.timeouts.queue),
-    timeout("linger-timeout", "A client reading our last answer", |c| &mut c.timeouts.linger),
-    timeout("pool-timeout", "An unused connection to a backend", |c| &mut c.timeouts.pool),
-    timeout("drain-timeout", "Finishing what is in flight at the end", |c| &mut c.timeouts.drain),
+    timeout("head-timeout", HEADS, "A request head, first byte to last", |c| &mut c.timeouts.head),
+    timeout("keep-alive-timeout", HEADS, "A client between two requests", |c| {
+        &mut c.timeouts.keep_alive
+    }),
+    timeout("connect-timeout", PAIRS, "Connecting to a backend", |c| &mut c.timeouts.connect),
+    timeout("response-timeout", HTTP, "A backend's answer to begin", |c| &mut c.timeouts.response),
+    timeout("idle-timeout", HEADS, "The next byte of a body", |c| &mut c.timeouts.idle),
+    timeout("tunnel-timeout", PAIRS, "The next byte in TCP mode or WebSocket", |c| {
+        &mut c.timeouts.tunnel
+    }),
+    timeout("queue-timeout", PAIRS, "A request waiting for its turn", |c| &mut c.timeouts.queue),
+    timeout("linger-timeout", HEADS, "A client reading our last answer", |c| {
+        &mut c.timeouts.linger
+    }),
+    timeout("pool-timeout", HTTP, "An unused connection to a backend", |c| &mut c.timeouts.pool),
+    timeout("drain-timeout", EVERY, "Finishing what is in flight at the end", |c| {
+        &mut c.timeouts.drain
+    }),
     Opt {
         long: "max-pairs",
         short: Some('N'),
         value: "NUM",
         group: Group::Limits,
         help: "Requests (or TCP sessions) in flight at once, 1 to 1000000; more wait in turn",
+        modes: PAIRS,
         take: Take::Text {
             set: |c, v| whole(v, 1..=1_000_000).map(|n| c.pairs_max = Some(n)),
             default: |c| or(c.pairs_max, "what the open-file limit carries"),
@@ -317,6 +336,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "NUM",
         group: Group::Limits,
         help: "Requests on one client connection, 1 to 1000000000; the last answer closes it",
+        modes: HEADS,
         take: Take::Text {
             set: |c, v| whole(v, 1..=1_000_000_000).map(|n| c.keep_alive_requests = Some(n)),
             default: |c| or(c.keep_alive_requests, "no limit"),
@@ -352,6 +372,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "FILE",
         group: Group::Logging,
         help: "Append a line per request to FILE; - is standard output",
+        modes: EVERY,
         take: Take::Path {
             set: |c, v| {
                 c.access_log = Some(log_target(v));
@@ -366,6 +387,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "FORMAT",
         group: Group::Logging,
         help: "combined: as web servers do; json: an object a line, with times and the backend",
+        modes: EVERY,
         take: Take::Text {
             set: |c, v| choice(v, &FORMATS).map(|format| c.log_format = format),
             default: |c| named(c.log_format, &FORMATS),
@@ -377,19 +399,9 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         value: "",
         group: Group::Logging,
         help: "Print a line per request with the reason for the choice, to standard error",
+        modes: EVERY,
         take: Take::Flag(|c| c.verbose = true),
     },
     Opt::help(),
     Opt::version(),
 ];
-
-/// The name of a value among its choices.
-fn named<V: Copy + PartialEq>(value: V, choices: &[(&'static str, V)]) -> String {
-    let found = choices.iter().find(|(_, choice)| *choice == value);
-    found.map_or_else(String::new, |(name, _)| (*name).to_owned())
-}
-
-/// A number, or what happens without one.
-fn or<V: ToString>(value: Option<V>, without: &str) -> String {
-    value.map_or_else(|| without.to_owned(), |value| value.to_string())
-}

@@ -56,10 +56,28 @@ pub fn share(text: &str) -> Result<f64, String> {
 }
 
 /// A status and the file for its page, `CODE=FILE`.
-pub fn page(text: &str) -> Result<(u16, PathBuf), String> {
+fn page(text: &str) -> Result<(u16, PathBuf), String> {
     match text.split_once('=') {
         Some((code, file)) if !file.is_empty() => Ok((small(code, 400..=599)?, file.into())),
         Some(_) | None => Err(format!("{} is not CODE=FILE: write 503=sorry.html", quote(text))),
+    }
+}
+
+/// Adds a page to those of other statuses.
+pub fn add_page(text: &str, pages: &mut Vec<(u16, PathBuf)>) -> Result<(), String> {
+    let (code, file) = page(text)?;
+    if pages.iter().any(|(other, _)| *other == code) {
+        return Err(format!("{code} has two pages: keep one"));
+    }
+    pages.push((code, file));
+    Ok(())
+}
+
+/// A list file, which is read more than once.
+pub fn list_file(path: PathBuf) -> Result<PathBuf, String> {
+    match path.as_os_str() == "-" {
+        true => Err("`-` is not a file: write the name of one".to_owned()),
+        false => Ok(path),
     }
 }
 
@@ -98,6 +116,17 @@ pub fn shown_log(target: Option<&LogTarget>) -> String {
         Some(LogTarget::Stdout) => "-".to_owned(),
         Some(LogTarget::File(path)) => path.display().to_string(),
     }
+}
+
+/// The name of a value among its choices.
+pub fn named<V: Copy + PartialEq>(value: V, choices: &[(&'static str, V)]) -> String {
+    let found = choices.iter().find(|(_, choice)| *choice == value);
+    found.map_or_else(String::new, |(name, _)| (*name).to_owned())
+}
+
+/// How a number is shown, or what happens without one.
+pub fn or<V: ToString>(value: Option<V>, without: &str) -> String {
+    value.map_or_else(|| without.to_owned(), |value| value.to_string())
 }
 
 #[cfg(test)]

@@ -63,63 +63,131 @@ fn every_example_of_help_is_a_good_call() {
     }
 }
 
-/// A value unlike the default for each option, with the options it needs beside it.
-const SAMPLES: [(&str, &str, &str); 39] = [
-    ("listen", "9", ""),
-    ("backend", "h:9", ""),
-    ("file", "list", ""),
-    ("mode", "tcp", ""),
-    ("strategy", "rand", ""),
-    ("hash-field", "x-user", "-s header"),
-    ("retries", "5", ""),
-    ("retry-budget", "77", ""),
-    ("all-down-status", "500", ""),
-    ("redirect-status", "302", "-m redirect"),
-    ("error-page", "503=x", ""),
-    ("trust-forwarded", "", ""),
-    ("health", "off", ""),
-    ("check-interval", "77s", ""),
-    ("probe-per-requests", "77", ""),
-    ("health-path", "/x", ""),
-    ("health-expect", "200", ""),
-    ("health-timeout", "77ms", ""),
-    ("rise", "77", ""),
-    ("fall", "77", ""),
-    ("fall-on-5xx", "77", ""),
-    ("head-timeout", "77s", ""),
-    ("keep-alive-timeout", "77s", ""),
-    ("connect-timeout", "77s", ""),
-    ("response-timeout", "77s", ""),
-    ("idle-timeout", "77s", ""),
-    ("tunnel-timeout", "77s", ""),
-    ("queue-timeout", "77s", ""),
-    ("linger-timeout", "77s", ""),
-    ("pool-timeout", "77s", ""),
-    ("drain-timeout", "77s", ""),
-    ("max-pairs", "77", ""),
-    ("keep-alive-requests", "77", ""),
-    ("max-head", "777", ""),
-    ("max-fields", "77", ""),
-    ("max-target", "77", ""),
-    ("log", "x", ""),
-    ("log-format", "json", "-l x"),
-    ("verbose", "", ""),
+/// A value unlike the default for each option, with the options it needs beside it, and the modes
+/// where it has an effect.
+const SAMPLES: [(&str, &str, &str, &str); 39] = [
+    ("listen", "9", "", "http tcp redirect"),
+    ("backend", "h:9", "", "http tcp redirect"),
+    ("file", "list", "", "http tcp redirect"),
+    ("mode", "tcp", "", "http tcp redirect"),
+    ("strategy", "rand", "", "http tcp redirect"),
+    ("hash-field", "x-user", "-s header", "http redirect"),
+    ("retries", "5", "", "http tcp"),
+    ("retry-budget", "77", "", "http"),
+    ("all-down-status", "500", "", "http redirect"),
+    ("redirect-status", "302", "", "redirect"),
+    ("error-page", "503=x", "", "http redirect"),
+    ("trust-forwarded", "", "", "http redirect"),
+    ("health", "off", "", "http tcp redirect"),
+    ("check-interval", "77s", "", "http tcp redirect"),
+    ("probe-per-requests", "77", "", "http tcp redirect"),
+    ("health-path", "/x", "--health http", "http tcp redirect"),
+    ("health-expect", "200", "--health http", "http tcp redirect"),
+    ("health-timeout", "77ms", "", "http tcp redirect"),
+    ("rise", "77", "", "http tcp redirect"),
+    ("fall", "77", "", "http tcp redirect"),
+    ("fall-on-5xx", "77", "", "http"),
+    ("head-timeout", "77s", "", "http redirect"),
+    ("keep-alive-timeout", "77s", "", "http redirect"),
+    ("connect-timeout", "77s", "", "http tcp"),
+    ("response-timeout", "77s", "", "http"),
+    ("idle-timeout", "77s", "", "http redirect"),
+    ("tunnel-timeout", "77s", "", "http tcp"),
+    ("queue-timeout", "77s", "", "http tcp"),
+    ("linger-timeout", "77s", "", "http redirect"),
+    ("pool-timeout", "77s", "", "http"),
+    ("drain-timeout", "77s", "", "http tcp redirect"),
+    ("max-pairs", "77", "", "http tcp"),
+    ("keep-alive-requests", "77", "", "http redirect"),
+    ("max-head", "777", "", "http redirect"),
+    ("max-fields", "77", "", "http redirect"),
+    ("max-target", "77", "", "http redirect"),
+    ("log", "x", "", "http tcp redirect"),
+    ("log-format", "json", "-l x", "http tcp redirect"),
+    ("verbose", "", "", "http tcp redirect"),
 ];
+
+const MODES: [&str; 3] = ["http", "tcp", "redirect"];
+
+/// A call with the sample of one option in `mode`, which the option itself may set.
+fn sample_call((long, value, beside, _): (&str, &str, &str, &str), mode: &str) -> String {
+    let mode = if long == "mode" { String::new() } else { format!("-m {mode}") };
+    format!("loadbalancer 8080 1234 {mode} {beside} --{long} {value}")
+}
 
 #[test]
 fn every_option_changes_the_configuration() {
-    let without = format!("{:?}", config("loadbalancer 8080 1234"));
-    let mut results = vec![without];
+    let without = |mode| format!("{:?}", config(&format!("loadbalancer 8080 1234 -m {mode}")));
+    let mut results = vec![without("http"), without("redirect")];
     for row in &options::OPTIONS {
         if matches!(row.take, Take::Help | Take::Version) {
             continue;
         }
         let sample = SAMPLES.iter().find(|(long, ..)| *long == row.long);
-        let (long, value, beside) = sample.unwrap_or_else(|| panic!("sample for {}", row.long));
-        let with = config(&format!("loadbalancer 8080 1234 {beside} --{long} {value}"));
-        let with = format!("{with:?}");
-        assert!(!results.contains(&with), "--{long} does what another option or none does");
+        let sample = sample.unwrap_or_else(|| panic!("sample for {}", row.long));
+        let mode = sample.3.split(' ').next().expect("a mode");
+        let with = format!("{:?}", config(&sample_call(*sample, mode)));
+        assert!(!results.contains(&with), "--{} does what another option or none does", row.long);
         results.push(with);
+    }
+}
+
+#[test]
+fn an_option_is_taken_in_the_modes_where_it_has_an_effect_and_refused_elsewhere() {
+    for sample in SAMPLES {
+        let (long, .., modes) = sample;
+        for mode in MODES {
+            let call = sample_call(sample, mode);
+            match line(&call) {
+                Ok(_) => assert!(modes.split(' ').any(|one| one == mode), "{call} is taken"),
+                Err(wrong) => {
+                    let is_one = |one: &str| one != mode;
+                    assert!(modes.split(' ').all(is_one), "{call} is refused: {wrong}");
+                    let mend = format!("write -m {}", modes.replace(' ', " or -m "));
+                    let clause = format!(" does nothing with -m {mode}: leave it out, or {mend}");
+                    let shown = wrong.to_string();
+                    let culprit = shown.strip_suffix(&clause).unwrap_or_else(|| panic!("{shown}"));
+                    let by_strategy = culprit == "-s header" && long == "hash-field";
+                    assert!(by_strategy || culprit.ends_with(&format!("--{long}")), "{shown}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_strategy_is_taken_in_the_modes_where_it_has_something_to_go_by() {
+    let table = [
+        ("first", "http tcp redirect"),
+        ("rr", "http tcp redirect"),
+        ("rand", "http tcp redirect"),
+        ("least-conn", "http tcp"),
+        ("least-time", "http tcp redirect"),
+        ("least-load", "http tcp redirect"),
+        ("rank", "http tcp redirect"),
+        ("p2c", "http tcp"),
+        ("source", "http tcp redirect"),
+        ("uri", "http redirect"),
+        ("header", "http redirect"),
+    ];
+    for (name, aliases, _) in strategy::names() {
+        let modes = table.iter().find(|(one, _)| *one == name).map(|(_, modes)| *modes);
+        let modes = modes.unwrap_or_else(|| panic!("modes of {name}"));
+        let beside = if name == "header" { "--hash-field x" } else { "" };
+        for (mode, alias) in MODES.iter().flat_map(|mode| {
+            [&[name], aliases].concat().into_iter().map(move |alias| (mode, alias))
+        }) {
+            let call = format!("loadbalancer 8080 1234 -m {mode} -s {alias} {beside}");
+            let expected = match modes.split(' ').any(|one| one == *mode) {
+                true => None,
+                false => {
+                    let modes = modes.replace(' ', " or -m ");
+                    let mend = format!("leave it out, or write -m {modes}");
+                    Some(format!("-s {name} does nothing with -m {mode}: {mend}"))
+                }
+            };
+            assert_eq!(line(&call).err().map(|wrong| wrong.to_string()), expected, "{call}");
+        }
     }
 }
 

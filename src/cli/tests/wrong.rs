@@ -140,23 +140,46 @@ fn options_that_would_do_nothing_are_refused() {
                --rise and --fall out";
     let asks = "--health-path and --health-expect are for HTTP probes: add --health http or leave \
                 them out";
-    let tcp = "-m tcp reads no requests, so -s uri and -s header cannot work: write -s source";
+    let probeless = "-s rank goes by the times of probes, which --health off does not make: leave \
+                     one of them out";
     let table = [
         ("-s header", "-s header needs the field to go by: add --hash-field x-user-id"),
         ("--hash-field x", "--hash-field is for -s header only: add -s header or leave it out"),
-        ("-m tcp -s uri", tcp),
-        ("-m tcp -s header --hash-field x", tcp),
+        (
+            "-m tcp -s uri",
+            "-s uri does nothing with -m tcp: leave it out, or write -m http or -m redirect",
+        ),
+        (
+            "-m tcp -s header --hash-field x",
+            "-s header does nothing with -m tcp: leave it out, or write -m http or -m redirect",
+        ),
+        (
+            "-m redirect -s lc",
+            "-s least-conn does nothing with -m redirect: leave it out, or write -m http or -m tcp",
+        ),
+        (
+            "--head-timeout 5 -m tcp",
+            "--head-timeout does nothing with -m tcp: leave it out, or write -m http or \
+             -m redirect",
+        ),
+        (
+            "-N 8 -m redirect",
+            "-N/--max-pairs does nothing with -m redirect: leave it out, or write -m http or \
+             -m tcp",
+        ),
+        ("-s rank --health off", probeless),
+        ("-m redirect -s rank --health off", probeless),
         (
             "--log-format json",
             "--log-format is for the access log only: add -l FILE or leave it out",
         ),
         (
             "--redirect-status 302",
-            "--redirect-status is for -m redirect only: add -m redirect or leave it out",
+            "--redirect-status does nothing with -m http: leave it out, or write -m redirect",
         ),
         (
             "-m tcp --fall-on-5xx 3",
-            "--fall-on-5xx goes by answers, which only -m http reads: leave one of them out",
+            "--fall-on-5xx does nothing with -m tcp: leave it out, or write -m http",
         ),
         ("--health off -c 5", off),
         ("--health off --rise 2", off),

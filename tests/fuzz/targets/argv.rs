@@ -59,7 +59,9 @@ fn check(config: &Config) {
     assert!((400..=599).contains(&config.all_down_status), "{config:?}");
     assert!(config.pairs_max != Some(0), "{config:?}");
     assert!(!config.timeouts.connect.is_zero() && !config.timeouts.head.is_zero(), "{config:?}");
-    assert!(config.mode != Mode::Tcp || config.redirect_status.is_none(), "{config:?}");
+    assert!(config.mode == Mode::Redirect || config.redirect_status.is_none(), "{config:?}");
+    assert!(config.mode != Mode::Tcp || config.error_pages.is_empty(), "{config:?}");
+    assert!(config.mode != Mode::Redirect || config.pairs_max.is_none(), "{config:?}");
     let health = &config.health;
     assert!(health.check != Check::Http || health.path.starts_with('/'), "{config:?}");
 }
