@@ -9,12 +9,15 @@ use loadbalancer::config::{BackendSpec, Config, Endpoint, LogTarget};
 use loadbalancer::health::Check;
 use loadbalancer::net::kernel::Kernel;
 use loadbalancer::net::listen::listen;
+use loadbalancer::net::scribe::Scribe;
 use loadbalancer::proxy::{Limits, Member, Proxy};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, channel};
 
 thread_local! {
     /// Made without allocating and never dropped, as the allocator itself counts here.
@@ -129,4 +132,32 @@ fn a_line_of_the_access_log_costs_the_same_however_many_servers_there_are() {
     let [few, many] = [1, 100].map(|names| allocations(proxy(&backend, names, true)));
     // The turn in which the counting begins may have served one of them.
     assert!(many.abs_diff(few) < ROUNDS, "{few} allocations with 1 server, {many} with 100");
+}
+
+/// Writes nothing until the test ends.
+struct Stuck(Receiver<()>);
+
+impl Write for Stuck {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        let _ = self.0.recv();
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn lines_that_a_log_refuses_are_not_copied() {
+    let (until, stuck) = channel();
+    let kernel = Kernel::new().expect("a poll");
+    let mut scribe = Scribe::start(Stuck(stuck), kernel.waker()).expect("a thread");
+    while scribe.offer(b"a line\n").expect("no failure") > 0 {}
+    let before = ALLOCATIONS.get();
+    for _ in 0..ROUNDS {
+        assert_eq!(scribe.offer(b"a line\n").expect("no failure"), 0);
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations in {ROUNDS} offers");
+    drop(until);
 }

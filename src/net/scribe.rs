@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-/// Pieces on their way to the thread; each is what one turn had to say.
+/// Pieces with the thread, the one it writes included.
 const PIECES_MAX: usize = 16;
+
+/// Most bytes of a piece: what one turn had to say is mostly far less.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 /// How long the end of the program waits for lines to be written.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -36,7 +39,7 @@ impl Scribe {
         mut out: impl Write + Send + 'static,
         waker: Arc<mio::Waker>,
     ) -> std::io::Result<Scribe> {
-        let (pieces, inbox) = sync_channel::<Vec<u8>>(PIECES_MAX);
+        let (pieces, inbox) = sync_channel::<Vec<u8>>(PIECES_MAX - 1);
         let (back, spare) = channel();
         let (finished, done) = channel::<()>();
         let (failing, failures) = sync_channel(1);
@@ -55,22 +58,29 @@ impl Scribe {
         Ok(Scribe { pieces: Some(pieces), spare, refused, done, failures })
     }
 
-    /// Takes `lines` whole, or nothing: how many bytes.
+    /// Takes as many of `lines` as make a piece, or nothing: how many bytes.
     ///
     /// Errors: what an earlier write failed with, told once; the lines then were not taken.
     pub fn offer(&mut self, lines: &[u8]) -> std::io::Result<usize> {
         if let Ok(error) = self.failures.try_recv() {
             return Err(error);
         }
+        // The thread has pieces left to write, after any of which it takes this back: to copy
+        // lines only to be refused again is not worth a try before that.
+        if self.refused.load(Ordering::SeqCst) {
+            return Ok(0);
+        }
         let Some(pieces) = &self.pieces else { return Ok(0) };
-        let mut piece = self.spare.try_recv().unwrap_or_default();
-        piece.extend_from_slice(lines);
+        let new = || Vec::with_capacity(PIECE_BYTES_MAX);
+        let mut piece = self.spare.try_recv().unwrap_or_else(|_| new());
+        let count = whole_lines(lines);
+        piece.extend_from_slice(&lines[..count]);
         // Said before it is tried: a room that comes in between must not be missed.
         self.refused.store(true, Ordering::SeqCst);
         match pieces.try_send(piece) {
             Ok(()) => {
                 self.refused.store(false, Ordering::SeqCst);
-                Ok(lines.len())
+                Ok(count)
             }
             Err(_) => Ok(0),
         }
@@ -83,6 +93,16 @@ impl Drop for Scribe {
         self.pieces = None;
         let _ = self.done.recv_timeout(FAREWELL);
     }
+}
+
+/// How many bytes of `lines` make a piece: a line is not torn apart, as the file may be another one
+/// for the next piece; unless it alone is too long.
+fn whole_lines(lines: &[u8]) -> usize {
+    if lines.len() <= PIECE_BYTES_MAX {
+        return lines.len();
+    }
+    let last = lines[..PIECE_BYTES_MAX].iter().rposition(|&byte| byte == b'\n');
+    last.map_or(PIECE_BYTES_MAX, |last| last + 1)
 }
 
 fn write_all(
@@ -128,10 +148,10 @@ mod tests {
         let (mut reader, writer) = pipe().expect("a pipe");
         let (mut poll, waker) = waker();
         let mut scribe = Scribe::start(writer, waker).expect("a thread");
-        let piece = vec![b'x'; 64 * 1024];
+        let lines = vec![b'x'; 64 * 1024];
         let mut taken = 0;
-        while scribe.offer(&piece).expect("no failure") > 0 {
-            taken += piece.len();
+        while let count @ 1.. = scribe.offer(&lines).expect("no failure") {
+            taken += count;
         }
         let mut read = vec![0; taken];
         reader.read_exact(&mut read).expect("readable");
@@ -140,6 +160,49 @@ mod tests {
             poll.poll(&mut events, None).expect("woken");
         }
         assert_eq!(scribe.offer(b"y").expect("no failure"), 1);
+    }
+
+    /// Writes nothing until the test ends.
+    struct Stuck(Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            let _ = self.0.recv();
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_with_the_thread_has_its_limit_however_much_is_offered() {
+        let (until, stuck) = channel();
+        let (_poll, waker) = waker();
+        let mut scribe = Scribe::start(Stuck(stuck), waker).expect("a thread");
+        let lines = vec![b'\n'; 1024 * 1024];
+        let mut taken = 0;
+        while let count @ 1.. = scribe.offer(&lines).expect("no failure") {
+            taken += count;
+        }
+        let most = PIECES_MAX * PIECE_BYTES_MAX;
+        // Whether the thread has begun to write decides on the last piece.
+        assert!((most - PIECE_BYTES_MAX..=most).contains(&taken), "{taken} of {most}");
+        drop(until);
+    }
+
+    #[test]
+    fn a_piece_ends_with_a_line() {
+        let (half, long) = ("x".repeat(PIECE_BYTES_MAX / 2), "x".repeat(PIECE_BYTES_MAX));
+        for (name, lines, count) in [
+            ("few", String::from("a\nb\n"), 4),
+            ("just fits", format!("{}\n", &long[1..]), PIECE_BYTES_MAX),
+            ("two are too many", format!("{half}\n{half}\n"), half.len() + 1),
+            ("one is too long", format!("{long}\n"), PIECE_BYTES_MAX),
+        ] {
+            assert_eq!(whole_lines(lines.as_bytes()), count, "{name}");
+        }
     }
 
     #[test]

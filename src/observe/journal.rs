@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-/// Most bytes that wait per sink; a line that does not fit is dropped and counted.
+/// Most bytes that wait per sink, those aside that its thread has; a line that does not fit is
+/// dropped and counted.
 pub const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
 /// Lines for one sink.

@@ -101,9 +101,10 @@ impl<N: Net> Proxy<N> {
     pub(super) fn write_lines(&mut self) {
         let mut failure = None;
         for (sink, lines) in [(Sink::Events, &mut self.events), (Sink::Access, &mut self.access)] {
-            while !lines.pending().is_empty() {
-                match self.net.log(sink, lines.pending()) {
-                    Ok(count @ 1..) => lines.written(count),
+            let mut written = 0;
+            while let Some(left @ [_, ..]) = lines.pending().get(written..) {
+                match self.net.log(sink, left) {
+                    Ok(count @ 1..) => written += count,
                     Ok(0) => break,
                     Err(error) => {
                         failure = Some(error).filter(|_| sink == Sink::Access).or(failure);
@@ -111,6 +112,7 @@ impl<N: Net> Proxy<N> {
                     }
                 }
             }
+            lines.written(written);
         }
         self.tell_failed(failure);
         self.tell_lost();
