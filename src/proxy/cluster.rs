@@ -17,7 +17,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Member {
     pub spec: BackendSpec,
-    /// In the order they are tried; none for a name that is not known (it then counts as down).
+    /// In the order they are tried; at least one.
     pub addresses: Vec<SocketAddr>,
 }
 
@@ -44,6 +44,7 @@ struct Backend {
 
 impl Backend {
     fn new(member: &Member) -> Backend {
+        assert!(!member.addresses.is_empty(), "a name that is not known makes no member");
         Backend {
             member: member.clone(),
             name: authority(&member.spec),
@@ -138,10 +139,11 @@ impl Cluster {
     }
 
     /// The name of a backend that stays stands for these addresses now.
-    pub fn set_addresses(&mut self, backend: usize, addresses: Vec<SocketAddr>) {
+    pub fn set_addresses(&mut self, backend: usize, addresses: &[SocketAddr]) {
+        assert!(!addresses.is_empty(), "a name that is not known changes nothing");
         let backend = &mut self.backends[backend];
         if backend.member.addresses != addresses {
-            backend.member.addresses = addresses;
+            backend.member.addresses = addresses.to_vec();
             (backend.at, backend.misses) = (0, 0);
         }
     }
@@ -159,8 +161,7 @@ impl Cluster {
     /// Where to connect to now, and which of the backend's addresses that is.
     pub fn address(&self, backend: usize) -> (SocketAddr, usize) {
         let backend = &self.backends[backend];
-        let none = SocketAddr::from(([0, 0, 0, 0], 0));
-        (backend.member.addresses.get(backend.at).copied().unwrap_or(none), backend.at)
+        (backend.member.addresses[backend.at], backend.at)
     }
 
     /// Whether it is believed up.
@@ -318,7 +319,7 @@ impl Cluster {
             // Somebody else has found that out before; the next attempt goes elsewhere.
             return Missed::Another;
         }
-        let count = backend.member.addresses.len().max(1);
+        let count = backend.member.addresses.len();
         backend.at = (backend.at + 1) % count;
         backend.misses += 1;
         if kind != ErrorKind::AddrNotAvailable {

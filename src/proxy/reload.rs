@@ -29,6 +29,38 @@ pub struct ListWatch {
     pub(super) wish: Option<Reload>,
 }
 
+/// What tells the backends there are from those that are wanted.
+#[derive(Debug, Default)]
+struct Changes<'a> {
+    /// Each with what it is to be now; none where its name is not known for the moment.
+    kept: Vec<(usize, Option<&'a Member>)>,
+    gone: Vec<usize>,
+    /// In the order of the list, which decides turns and the policy `first`.
+    added: Vec<&'a Member>,
+}
+
+impl<'a> Changes<'a> {
+    fn between<'b>(
+        serving: impl Iterator<Item = (usize, &'b Member)>,
+        members: &'a [Member],
+        unknown: &'a [BackendSpec],
+    ) -> Changes<'a> {
+        let known = members.iter().map(|member| (&member.spec, Some(member)));
+        let mut wanted: HashMap<&BackendSpec, Option<&Member>> =
+            known.chain(unknown.iter().map(|spec| (spec, None))).collect();
+        let mut changes = Changes::default();
+        for (backend, member) in serving {
+            match wanted.remove(&member.spec) {
+                Some(wanted) => changes.kept.push((backend, wanted)),
+                None => changes.gone.push(backend),
+            }
+        }
+        let is_new = |member: &&Member| wanted.contains_key(&member.spec);
+        changes.added = members.iter().filter(is_new).collect();
+        changes
+    }
+}
+
 impl<N: Net> Proxy<N> {
     /// Plans the next look at the list file, one probe interval from now.
     pub(super) fn watch_list(&mut self) {
@@ -60,42 +92,26 @@ impl<N: Net> Proxy<N> {
         self.write_lines();
     }
 
-    /// Makes `members` the backends from here on, those whose name is not known left out.
-    pub fn apply(&mut self, members: &[Member]) {
-        let mut wanted: HashMap<&BackendSpec, &Member> =
-            members.iter().map(|member| (&member.spec, member)).collect();
-        let mut gone = Vec::new();
-        let mut kept = Vec::new();
-        for (backend, member) in self.cluster.serving() {
-            match wanted.remove(&member.spec) {
-                Some(wanted) => kept.push((backend, wanted.addresses.clone())),
-                None => gone.push(backend),
+    /// Makes `members` the backends from here on. Those of `unknown`, whose names are not known for
+    /// the moment, stay if they take part: what the names stood for may still be there.
+    pub fn apply(&mut self, members: &[Member], unknown: &[BackendSpec]) {
+        let changes = Changes::between(self.cluster.serving(), members, unknown);
+        for (backend, wanted) in &changes.kept {
+            if let Some(wanted) = wanted {
+                self.cluster.set_addresses(*backend, &wanted.addresses);
             }
         }
-        let (kept_count, gone_count) = (kept.len(), gone.len());
-        for (backend, addresses) in kept {
-            // A name that is not known for the moment: what it stood for may still be there.
-            if !addresses.is_empty() {
-                self.cluster.set_addresses(backend, addresses);
-            }
-        }
-        for backend in gone {
+        for &backend in &changes.gone {
             self.retire(backend);
         }
-        // In the order of the list, which decides turns and the policy `first`.
-        let mut added = 0;
-        let is_new =
-            |member: &&Member| wanted.contains_key(&member.spec) && !member.addresses.is_empty();
-        for member in members.iter().filter(is_new) {
+        for member in &changes.added {
             let backend = self.cluster.add(member);
             self.schedule_first_probe(backend);
-            added += 1;
         }
         self.admit_next();
-        if added + gone_count > 0 {
-            self.say(format_args!(
-                "backends reloaded: {added} added, {gone_count} removed, {kept_count} kept"
-            ));
+        let [added, gone, kept] = [changes.added.len(), changes.gone.len(), changes.kept.len()];
+        if added + gone > 0 {
+            self.say(format_args!("backends reloaded: {added} added, {gone} removed, {kept} kept"));
         }
     }
 
@@ -107,5 +123,29 @@ impl<N: Net> Proxy<N> {
         for upstream in self.cluster.retire(backend) {
             self.close_upstream(upstream);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Endpoint;
+    use std::net::SocketAddr;
+
+    fn member(port: u16) -> Member {
+        let spec = BackendSpec::new(Endpoint { host: Some("a".to_owned()), port });
+        Member { spec, addresses: vec![SocketAddr::from(([127, 0, 0, 1], port))] }
+    }
+
+    #[test]
+    fn what_is_no_longer_known_stays_and_is_not_begun() {
+        let serving = [member(1), member(2), member(3)];
+        let (members, unknown) = ([member(4), member(3)], [member(2).spec, member(5).spec]);
+        let changes = Changes::between(serving.iter().enumerate(), &members, &unknown);
+        let kept = changes.kept.iter().map(|(backend, wanted)| (*backend, wanted.is_some()));
+        assert_eq!(kept.collect::<Vec<_>>(), [(1, false), (2, true)]);
+        assert_eq!(changes.gone, [0]);
+        let added: Vec<u16> = changes.added.iter().map(|one| one.spec.endpoint.port).collect();
+        assert_eq!(added, [4]);
     }
 }

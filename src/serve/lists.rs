@@ -2,7 +2,7 @@
 //! the file changes.
 
 use super::{Failure, say};
-use crate::config::list::{FILE_BYTES_MAX, List};
+use crate::config::list::{FILE_BYTES_MAX, List, Listed};
 use crate::config::{BackendSpec, Config, quote};
 use crate::net::background::Task;
 use crate::net::files::{Stamp, read_at_most};
@@ -32,43 +32,42 @@ pub struct Lists {
 #[derive(Debug, Default)]
 struct Reading {
     members: Vec<Member>,
+    /// Those whose names are not known.
+    unknown: Vec<BackendSpec>,
     /// What is wrong, one sentence each.
     warnings: Vec<String>,
     /// A line was skipped, or nothing could be read.
     broken: bool,
-    /// A name was not known.
-    unknown: bool,
+}
+
+/// How a name is looked up.
+type Resolve<'a> = dyn Fn(&BackendSpec) -> io::Result<Vec<SocketAddr>> + 'a;
+
+/// What follows from a reading.
+#[derive(Debug)]
+struct Outcome {
+    /// What is new to say, one sentence each.
+    lines: Vec<String>,
+    /// What to go by from here on; none: the backends stay as they are.
+    reading: Option<Reading>,
 }
 
 impl Lists {
     /// Reads and looks up everything for the start. A name on the command line that is not known
     /// is an error; in the file a bad line is a warning, and the others work.
     pub fn open(config: &Config) -> Result<(Vec<Member>, Lists), Failure> {
-        for spec in &config.backends {
-            if let Err(error) = addresses(spec) {
-                let text = format!("backend {}: {error}; check the name", spec.endpoint);
-                return Err(Failure(text));
-            }
-        }
         let file = config.list_file.clone();
         let seen = file.as_deref().and_then(Stamp::of);
-        let mut reading = match read(&config.backends, file.as_deref()) {
-            Ok(reading) => reading,
-            Err(problem) => {
-                say(format_args!("loadbalancer: {problem}"));
-                look_up(&config.backends)
-            }
-        };
+        let reading = first(&config.backends, file.as_deref(), &addresses)?;
         for warning in &reading.warnings {
             say(format_args!("loadbalancer: {warning}"));
         }
-        reading.members.retain(|member| !member.addresses.is_empty());
         if reading.members.is_empty() {
             let status = config.all_down_status;
             say(format_args!("loadbalancer: no backend yet: every request is answered {status}"));
         }
         let given = config.backends.clone();
-        let (unknown, told) = (reading.unknown, reading.warnings);
+        let (unknown, told) = (!reading.unknown.is_empty(), reading.warnings);
         let lists = Lists { given, file, seen, unknown, told, reading: None };
         Ok((reading.members, lists))
     }
@@ -84,77 +83,130 @@ impl Lists {
         }
         self.seen = stamp;
         let (given, file) = (self.given.clone(), file.clone());
-        let work = move || match read(&given, Some(&file)) {
-            Ok(reading) => reading,
-            Err(problem) => Reading { warnings: vec![problem], broken: true, ..Reading::default() },
-        };
+        let work = move || again(&given, &file, &addresses);
         match Task::start(proxy.net_mut().waker(), work) {
             Ok(task) => self.reading = Some(task),
             Err(error) => proxy.say(format_args!("cannot read the list file now: {error}")),
         }
     }
 
-    /// Takes over what was read, if it is there. A file with anything wrong in it changes nothing:
-    /// half a list could take away the servers that work.
+    /// Takes over what was read, if it is there.
     pub fn finish(&mut self, proxy: &mut Proxy<Kernel>) {
         let Some(task) = self.reading.take() else { return };
-        let reading = match task.poll() {
-            Ok(reading) => reading.unwrap_or_default(),
+        let outcome = match task.poll() {
+            Ok(reading) => self.judge(reading),
             Err(task) => {
                 self.reading = Some(task);
                 return;
             }
         };
+        for line in &outcome.lines {
+            proxy.say(format_args!("{line}"));
+        }
+        if let Some(reading) = outcome.reading {
+            proxy.apply(&reading.members, &reading.unknown);
+        }
+    }
+
+    /// A file with anything wrong in it changes nothing: half a list could take away the servers
+    /// that work. Nor does a `reading` that is none because its thread is gone.
+    fn judge(&mut self, reading: Option<Reading>) -> Outcome {
+        let Some(reading) = reading else {
+            let line = "reading the list file broke off; the backends stay as they are";
+            return Outcome { lines: vec![line.to_owned()], reading: None };
+        };
+        let mut lines = Vec::new();
         if reading.warnings != self.told {
-            for warning in &reading.warnings {
-                proxy.say(format_args!("{warning}"));
-            }
+            lines.clone_from(&reading.warnings);
             if reading.broken {
-                proxy.say(format_args!("the backends stay as they are; mend the list file"));
+                lines.push("the backends stay as they are; mend the list file".to_owned());
             }
         }
-        self.told = reading.warnings;
-        if !reading.broken {
-            self.unknown = reading.unknown;
-            proxy.apply(&reading.members);
+        self.told.clone_from(&reading.warnings);
+        if reading.broken {
+            return Outcome { lines, reading: None };
         }
+        self.unknown = !reading.unknown.is_empty();
+        Outcome { lines, reading: Some(reading) }
     }
 }
 
-/// The file's backends behind the given ones, each looked up.
+impl Reading {
+    /// Adds the file's backends, each looked up. Those `given` are not taken twice.
+    ///
+    /// Errors: the file cannot be read, in one sentence.
+    fn add(
+        &mut self,
+        file: &Path,
+        given: &[BackendSpec],
+        resolve: &Resolve<'_>,
+    ) -> Result<(), String> {
+        let name = file.display().to_string();
+        let bytes = read_at_most(file, FILE_BYTES_MAX as u64 + 1)
+            .map_err(|error| format!("cannot read the list file {}: {error}", quote(&name)))?;
+        let list = List::parse(&name, &bytes, given);
+        self.warnings.extend(list.warnings.iter().map(ToString::to_string));
+        self.broken = !list.warnings.is_empty();
+        for Listed { line, spec } in list.backends {
+            match resolve(&spec) {
+                Ok(addresses) => self.members.push(Member { spec, addresses }),
+                Err(error) => {
+                    let backend = &spec.endpoint;
+                    let text = format!("{name}:{line}: {backend}: {error}; it is looked up again");
+                    self.warnings.push(text);
+                    self.unknown.push(spec);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What there is to start with: the `given` backends and the file's. A file that cannot be read is
+/// a warning.
 ///
-/// Errors: the file cannot be read, in one sentence.
-fn read(given: &[BackendSpec], file: Option<&Path>) -> Result<Reading, String> {
-    let mut reading = look_up(given);
-    let Some(file) = file else { return Ok(reading) };
-    let name = file.display().to_string();
-    let bytes = read_at_most(file, FILE_BYTES_MAX as u64 + 1)
-        .map_err(|error| format!("cannot read the list file {}: {error}", quote(&name)))?;
-    let list = List::parse(&name, &bytes, given);
-    reading.warnings.extend(list.warnings.iter().map(ToString::to_string));
-    reading.broken = !list.warnings.is_empty();
-    for listed in list.backends {
-        let addresses = addresses(&listed.spec).unwrap_or_else(|error| {
-            let (line, backend) = (listed.line, &listed.spec.endpoint);
-            let text = format!("{name}:{line}: {backend}: {error}; it is looked up again");
-            reading.warnings.push(text);
-            reading.unknown = true;
-            Vec::new()
-        });
-        reading.members.push(Member { spec: listed.spec, addresses });
+/// Errors: the name of a given backend is not known.
+fn first(
+    given: &[BackendSpec],
+    file: Option<&Path>,
+    resolve: &Resolve<'_>,
+) -> Result<Reading, Failure> {
+    let mut reading = Reading::default();
+    for spec in given {
+        let addresses = resolve(spec).map_err(|error| {
+            Failure(format!("backend {}: {error}; check the name", spec.endpoint))
+        })?;
+        reading.members.push(Member { spec: spec.clone(), addresses });
+    }
+    if let Some(Err(problem)) = file.map(|file| reading.add(file, given, resolve)) {
+        reading.warnings.push(problem);
     }
     Ok(reading)
 }
 
-fn look_up(given: &[BackendSpec]) -> Reading {
-    let member = |spec: &BackendSpec| Member {
-        addresses: addresses(spec).unwrap_or_default(),
-        spec: spec.clone(),
-    };
-    Reading { members: given.iter().map(member).collect(), ..Reading::default() }
+/// The same later, when a given backend is there already: if its name is not known for now, it
+/// stays with the addresses it has.
+fn again(given: &[BackendSpec], file: &Path, resolve: &Resolve<'_>) -> Reading {
+    let mut reading = Reading::default();
+    for spec in given {
+        match resolve(spec) {
+            Ok(addresses) => reading.members.push(Member { spec: spec.clone(), addresses }),
+            Err(error) => {
+                let text = format!("backend {}: {error}; it is looked up again", spec.endpoint);
+                reading.warnings.push(text);
+                reading.unknown.push(spec.clone());
+            }
+        }
+    }
+    if let Err(problem) = reading.add(file, given, resolve) {
+        reading.warnings.push(problem);
+        reading.broken = true;
+    }
+    reading
 }
 
-/// Where a backend may listen, in the order to try. Without a host it is on this machine.
+/// Where a backend may listen, in the order to try; at least one. Without a host it is on this
+/// machine.
 fn addresses(spec: &BackendSpec) -> io::Result<Vec<SocketAddr>> {
     let port = spec.endpoint.port;
     let Some(host) = &spec.endpoint.host else {
@@ -166,4 +218,77 @@ fn addresses(spec: &BackendSpec) -> io::Result<Vec<SocketAddr>> {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
     Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Endpoint;
+    use std::cell::RefCell;
+
+    fn spec(port: u16) -> BackendSpec {
+        BackendSpec::new(Endpoint { host: Some("a".to_owned()), port })
+    }
+
+    fn known() -> Vec<SocketAddr> {
+        vec![SocketAddr::from(([127, 0, 0, 1], 1))]
+    }
+
+    fn unknown() -> io::Error {
+        io::Error::new(io::ErrorKind::NotFound, "no such name")
+    }
+
+    fn lists() -> Lists {
+        let told = Vec::new();
+        Lists { given: vec![spec(1)], file: None, seen: None, unknown: false, told, reading: None }
+    }
+
+    #[test]
+    fn at_the_start_each_name_is_looked_up_once() {
+        let asked = RefCell::new(Vec::new());
+        let reading = first(&[spec(1), spec(2)], None, &|spec| {
+            asked.borrow_mut().push(spec.endpoint.port);
+            Ok(known())
+        });
+        assert_eq!(reading.expect("known names").members.len(), 2);
+        assert_eq!(asked.into_inner(), [1, 2]);
+    }
+
+    #[test]
+    fn a_given_name_that_is_not_known_for_now_stays_and_is_told() {
+        let missing = Path::new("/nonexistent/list");
+        let reading = again(&[spec(1), spec(2)], missing, &|spec| match spec.endpoint.port {
+            1 => Err(unknown()),
+            _ => Ok(known()),
+        });
+        assert_eq!(reading.unknown, [spec(1)]);
+        assert_eq!(reading.members.len(), 1);
+        assert_eq!(reading.warnings[0], "backend a:1: no such name; it is looked up again");
+    }
+
+    #[test]
+    fn a_reading_that_broke_off_or_is_broken_changes_nothing_and_is_told() {
+        let broken =
+            Reading { warnings: vec!["bad".to_owned()], broken: true, ..Reading::default() };
+        for reading in [None, Some(broken)] {
+            let outcome = lists().judge(reading);
+            assert!(outcome.reading.is_none(), "{outcome:?}");
+            let last = outcome.lines.last().expect("something to say");
+            assert!(last.contains("the backends stay as they are"), "{last}");
+        }
+    }
+
+    #[test]
+    fn a_complaint_is_told_once() {
+        let mut lists = lists();
+        let reading = || Reading {
+            warnings: vec!["a is not known".to_owned()],
+            unknown: vec![spec(1)],
+            ..Reading::default()
+        };
+        assert_eq!(lists.judge(Some(reading())).lines, ["a is not known"]);
+        let outcome = lists.judge(Some(reading()));
+        assert!(outcome.lines.is_empty(), "{outcome:?}");
+        assert!(lists.unknown, "it is to be looked up again");
+    }
 }
