@@ -1,7 +1,6 @@
 //! What this server uses of a request head, copied out so that the inbox can go on to the body.
 
-use crate::http::field::{Coding, Length};
-use crate::http::field::{Name, lists};
+use crate::http::field::{Coding, Expect, Length};
 use crate::http::head::{Method, Refusal, RequestHead, Version};
 use crate::http::target::target;
 
@@ -36,8 +35,7 @@ impl Request {
             Some(at) => path.split_off(at).split_off(1),
             None => Vec::new(),
         };
-        let expect = head.fields.find(Name::Expect).map(|line| line.value.of(bytes));
-        if expect.is_some_and(|value| !lists(value, b"100-continue")) {
+        if head.fields.expect == Expect::Unknown {
             return Err(Refusal { status: 417, reason: "only 100-continue can be expected here" });
         }
         let since = head.fields.find_text(bytes, b"if-modified-since");
@@ -48,7 +46,7 @@ impl Request {
             path,
             query,
             modified_since: since.map(|line| line.value.of(bytes).to_vec()),
-            expects_continue: expect.is_some() && head.version == Version::Http11,
+            expects_continue: fields.expect == Expect::Continue && head.version == Version::Http11,
             has_length: fields.coding != Coding::Absent || fields.length != Length::Absent,
             keeps_alive: head.keeps_alive(),
         })
@@ -109,6 +107,10 @@ mod tests {
         };
         assert!(head("HTTP/1.1", "100-Continue").unwrap().expects_continue);
         assert!(!head("HTTP/1.0", "100-continue").unwrap().expects_continue);
-        assert_eq!(head("HTTP/1.1", "gold").unwrap_err().status, 417);
+        let unmet = ["gold", "100-continue, gold", "gold, 100-continue"];
+        for value in unmet.into_iter().chain(["100-continue\r\nExpect: gold"]) {
+            let status = head("HTTP/1.1", value).err().map(|refusal| refusal.status);
+            assert_eq!(status, Some(417), "{value}");
+        }
     }
 }
