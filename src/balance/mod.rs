@@ -1,7 +1,9 @@
 //! Which backend gets the next request: pure decisions over the figures the caller keeps current.
 //!
 //! [`Balancer`] is what the proxy owns. It knows who may be picked and tells its policy of every
-//! change, so that a pick costs O(log n) and allocates nothing. It opens no socket, reads no clock
+//! change, so that a pick costs O(log n) and allocates nothing. By hash it may cost more: it
+//! walks the ring past backends that are down or hold more than their share, at worst O(n), and the
+//! first pick after the backends have changed builds the ring. It opens no socket, reads no clock
 //! and rolls no dice of its own: time and seed are arguments.
 
 mod balancer;

@@ -55,7 +55,8 @@ impl BackendSpec {
     }
 }
 
-/// How long each wait may last. Each restarts with progress, but `head`, `queue` and `drain`.
+/// How long each wait may last. Each restarts with progress, but `head`, `queue`,
+/// `linger` and `drain`.
 #[derive(Clone, Debug)]
 pub struct Timeouts {
     /// From the first byte of a request head to its last (408).
