@@ -23,11 +23,14 @@ const IMPORTS: &[(&str, &str)] = &[
     ("health", "base"),
     ("config", "base balance health"),
     ("cli", "base balance config health pico_args"),
+    // http: what is logged of a request are fields of its parsed head.
     ("observe", "base http"),
     ("net", "base mio signal_hook socket2 libc"),
     ("proxy", "base http balance health config observe net"),
+    // httpserver: both read bodies through one blocking inbox, and write files that appear whole.
     ("get", "base http cli config httpserver"),
-    ("httpserver", "base http cli config libc socket2"),
+    // net: a listening socket is opened in one place.
+    ("httpserver", "base http cli config net libc"),
     ("demo", "base http cli config"),
     ("serve", "base config net proxy observe"),
 ];

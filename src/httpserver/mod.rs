@@ -6,7 +6,6 @@ mod connection;
 mod files;
 pub(crate) mod inbox;
 mod kind;
-mod listen;
 mod listing;
 mod log;
 pub(crate) mod part;
@@ -19,6 +18,7 @@ mod upload;
 
 use crate::cli::HttpServer;
 use crate::config::{Endpoint, LogTarget};
+use crate::net::listen;
 use log::Log;
 use site::Site;
 use slots::Slots;
@@ -89,7 +89,8 @@ impl Server {
             Error::Log(path, error)
         })?;
         let listen_error = |error| Error::Listen(options.listen.clone(), error);
-        let listener = listen::listen(&options.listen).map_err(listen_error)?;
+        let listener = listen::blocking(options.listen.host.as_deref(), options.listen.port)
+            .map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let mut site = Site::new(root, address.port(), log, options.fail_rate);
         site.delay = options.delay;

@@ -3,15 +3,22 @@
 use socket2::{Domain, Protocol, Socket, Type};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
-/// Connections the kernel holds for us while the loop is busy; it caps this by its own limit.
+/// Connections the kernel holds for us while we are busy; it caps this by its own limit.
 const BACKLOG: i32 = 4096;
+
+/// Opens a listening socket for the loop; otherwise as [`blocking`].
+pub fn listen(host: Option<&str>, port: u16) -> io::Result<mio::net::TcpListener> {
+    let listener = blocking(host, port)?;
+    listener.set_nonblocking(true)?;
+    Ok(mio::net::TcpListener::from_std(listener))
+}
 
 /// Opens a listening socket on `host`; without one on all interfaces, IPv4 and IPv6.
 ///
 /// Errors: the port is taken, the address is not ours, the name is not known.
-pub fn listen(host: Option<&str>, port: u16) -> io::Result<mio::net::TcpListener> {
+pub fn blocking(host: Option<&str>, port: u16) -> io::Result<TcpListener> {
     let Some(host) = host else {
         return match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
             // A machine without IPv6 refuses the family or the address.
@@ -31,7 +38,7 @@ pub fn listen(host: Option<&str>, port: u16) -> io::Result<mio::net::TcpListener
     Err(last)
 }
 
-fn bind(at: SocketAddr) -> io::Result<mio::net::TcpListener> {
+fn bind(at: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     if at.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -40,10 +47,9 @@ fn bind(at: SocketAddr) -> io::Result<mio::net::TcpListener> {
     socket.set_reuse_address(true)?;
     // Accepted sockets inherit it on Linux, which saves a call per connection.
     socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
     socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
-    Ok(mio::net::TcpListener::from_std(socket.into()))
+    Ok(socket.into())
 }
 
 /// The addresses of `host`, IPv4 first: most local servers listen there only.
