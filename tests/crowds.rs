@@ -28,12 +28,6 @@ fn held(gate: &Gate) -> Backend {
     })
 }
 
-fn ask(balancer: &Balancer, target: &str) -> Peer {
-    let mut client = balancer.connect();
-    client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
-    client
-}
-
 /// Fails if the process uses a tenth of a processor or more for a second. One that spins uses all
 /// it can get.
 fn does_not_spin(balancer: &Balancer) {
@@ -53,14 +47,14 @@ fn without_a_descriptor_accepting_pauses_without_spinning_and_resumes() {
     let gate = Gate::new();
     let backend = held(&gate);
     let balancer = Balancer::over(&[&backend], &[]);
-    let served: Vec<Peer> = (0..10).map(|_| ask(&balancer, "/held")).collect();
+    let served: Vec<Peer> = (0..10).map(|_| balancer.ask("/held")).collect();
     backend.wait_for_requests(10);
     // All that may be open is open, while the program believes in the limit it started with.
     let limit = format!("--nofile={}", balancer.descriptors());
     let id = balancer.id().to_string();
     let status = Command::new("prlimit").args(["--pid", &id, &limit]).status();
     assert!(status.expect("running prlimit").success());
-    let waiting: Vec<Peer> = (0..5).map(|_| ask(&balancer, "/waiting")).collect();
+    let waiting: Vec<Peer> = (0..5).map(|_| balancer.ask("/waiting")).collect();
     balancer.stderr.wait_for("cannot accept");
     does_not_spin(&balancer);
     assert_eq!(backend.requests().len(), 10, "nobody else was let in");
@@ -84,7 +78,7 @@ fn with_every_place_taken_newcomers_wait_without_spinning_and_are_served() {
         format!("ulimit -n 80; exec {program} 127.0.0.1:0 {} --health off", backend.argument());
     let balancer = Balancer::of(Running::start(Command::new("sh").args(["-c", &line])));
     // Far more than there is room for; the first of them are at the server, the others wait.
-    let clients: Vec<Peer> = (0..40).map(|_| ask(&balancer, "/held")).collect();
+    let clients: Vec<Peer> = (0..40).map(|_| balancer.ask("/held")).collect();
     backend.wait_for_requests(1);
     does_not_spin(&balancer);
     let served = backend.requests().len();
@@ -158,7 +152,7 @@ fn clients_that_abort_leave_nothing_behind() {
     wait_until("descriptors to be closed", || balancer.descriptors() <= before + 16);
     // Every slot is there, and no more than that.
     let at_server = || backend.targets().iter().filter(|target| *target == "/held").count();
-    let clients: Vec<Peer> = (0..6).map(|_| ask(&balancer, "/held")).collect();
+    let clients: Vec<Peer> = (0..6).map(|_| balancer.ask("/held")).collect();
     wait_until("every slot to be used", || at_server() >= 4);
     assert_eq!(balancer.exchange("bad\r\n\r\n").status(), 400);
     assert_eq!(at_server(), 4, "more than -N allows");
@@ -219,7 +213,7 @@ fn three_hundred_slow_readers_cost_their_buffers_and_others_are_served() {
     let balancer = Balancer::start(&arguments);
     assert_eq!(balancer.get("/small").text(), "small");
     let before = balancer.memory_kib();
-    let mut readers: Vec<Peer> = (0..READERS).map(|_| ask(&balancer, "/large")).collect();
+    let mut readers: Vec<Peer> = (0..READERS).map(|_| balancer.ask("/large")).collect();
     balancer.comes_to_rest(Duration::from_millis(100));
     let grown = balancer.memory_kib() - before;
     let most = READERS * BUFFERS_KIB + REST_KIB;
@@ -232,7 +226,7 @@ fn three_hundred_slow_readers_cost_their_buffers_and_others_are_served() {
     }
     // What came free is used again.
     drop(readers);
-    let _readers: Vec<Peer> = (0..READERS).map(|_| ask(&balancer, "/large")).collect();
+    let _readers: Vec<Peer> = (0..READERS).map(|_| balancer.ask("/large")).collect();
     balancer.comes_to_rest(Duration::from_millis(100));
     let grown = balancer.memory_kib() - before;
     assert!(grown < most, "{grown} KiB the second time, {most} expected at most");

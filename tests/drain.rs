@@ -2,19 +2,10 @@
 
 mod common;
 
-use common::{Backend, Balancer, DEADLINE, Gate, Running, binary, ok, wait_until};
+use common::{Backend, Balancer, DEADLINE, Gate, Running, binary, wait_until};
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
-
-/// A server that holds each request until the gate lets it pass.
-fn held(gate: &Gate) -> Backend {
-    let gate = gate.clone();
-    Backend::start(move |request| {
-        gate.pass();
-        ok(request.target())
-    })
-}
 
 const GET: &str = "GET /held HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -31,7 +22,7 @@ fn with_nothing_in_flight_it_ends_at_once_with_0() {
 #[test]
 fn what_is_in_flight_is_finished() {
     let gate = Gate::new();
-    let backend = held(&gate);
+    let backend = Backend::held(&gate);
     let mut balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
     client.send(GET);
@@ -49,7 +40,7 @@ fn what_is_in_flight_is_finished() {
 #[test]
 fn who_waits_in_the_queue_is_served() {
     let gate = Gate::new();
-    let backend = held(&gate);
+    let backend = Backend::held(&gate);
     let mut balancer = Balancer::over(&[&backend], &["-N", "1"]);
     let mut first = balancer.connect();
     first.send(GET);
@@ -69,7 +60,7 @@ fn who_waits_in_the_queue_is_served() {
 #[test]
 fn new_connections_are_refused() {
     let gate = Gate::new();
-    let backend = held(&gate);
+    let backend = Backend::held(&gate);
     let mut balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
     client.send(GET);
@@ -87,7 +78,7 @@ fn new_connections_are_refused() {
 #[test]
 fn idle_clients_are_closed() {
     let gate = Gate::new();
-    let backend = held(&gate);
+    let backend = Backend::held(&gate);
     let mut balancer = Balancer::over(&[&backend], &[]);
     let mut silent = balancer.connect();
     let mut kept = balancer.connect();
@@ -121,7 +112,7 @@ impl GetHeld for common::Peer {
 #[test]
 fn a_second_signal_ends_at_once() {
     let gate = Gate::new();
-    let backend = held(&gate);
+    let backend = Backend::held(&gate);
     let mut balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
     client.send(GET);
@@ -138,7 +129,7 @@ fn a_second_signal_ends_at_once() {
 #[test]
 fn draining_ends_after_its_time() {
     let gate = Gate::new();
-    let backend = held(&gate);
+    let backend = Backend::held(&gate);
     let mut balancer = Balancer::over(&[&backend], &["--drain-timeout", "50ms"]);
     let mut client = balancer.connect();
     client.send(GET);

@@ -6,28 +6,13 @@ use common::{Backend, Balancer, Gate, Peer, Running, TempDir, ok, wait_until};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-/// A server that holds each request until the gate lets it pass, then answers with its target.
-fn held(gate: &Gate) -> Backend {
-    let gate = gate.clone();
-    Backend::start(move |request| {
-        gate.pass();
-        ok(request.target())
-    })
-}
-
-fn ask(balancer: &Balancer, target: &str) -> Peer {
-    let mut client = balancer.connect();
-    client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
-    client
-}
-
 #[test]
 fn never_more_than_n_requests_are_at_the_servers() {
     let gate = Gate::new();
-    let backends: Vec<Backend> = (0..3).map(|_| held(&gate)).collect();
+    let backends: Vec<Backend> = (0..3).map(|_| Backend::held(&gate)).collect();
     let balancer = Balancer::over(&backends.iter().collect::<Vec<_>>(), &["-N", "8"]);
     let at_servers = || backends.iter().map(|backend| backend.requests().len()).sum::<usize>();
-    let mut clients: Vec<Peer> = (0..40).map(|n| ask(&balancer, &format!("/{n}"))).collect();
+    let mut clients: Vec<Peer> = (0..40).map(|n| balancer.ask(&format!("/{n}"))).collect();
     for answered in 0..40 {
         let expected = usize::min(answered + 8, 40);
         wait_until("the next request", || at_servers() >= expected);
@@ -42,13 +27,13 @@ fn never_more_than_n_requests_are_at_the_servers() {
 #[test]
 fn those_who_wait_are_served_first_come_first_served() {
     let gate = Gate::new();
-    let backend = held(&gate);
+    let backend = Backend::held(&gate);
     let balancer = Balancer::over(&[&backend], &["-N", "1", "-v"]);
-    let mut first = ask(&balancer, "/first");
+    let mut first = balancer.ask("/first");
     backend.wait_for_requests(1);
     let mut waiting = Vec::new();
     for number in 0..10 {
-        waiting.push(ask(&balancer, &format!("/{number}")));
+        waiting.push(balancer.ask(&format!("/{number}")));
         // That it has been read cannot be seen from outside; a later, refused request tells:
         // it is answered only after everything that came before it was read.
         let answer = balancer.exchange("bad\r\n\r\n");
@@ -90,9 +75,9 @@ fn idle_and_unfinished_clients_hold_no_slot() {
 #[test]
 fn waiting_too_long_is_answered_503_and_the_others_are_served() {
     let gate = Gate::new();
-    let backend = held(&gate);
+    let backend = Backend::held(&gate);
     let balancer = Balancer::over(&[&backend], &["-N", "1", "--queue-timeout", "50ms"]);
-    let mut first = ask(&balancer, "/first");
+    let mut first = balancer.ask("/first");
     backend.wait_for_requests(1);
     let answer = balancer.get("/waiting");
     assert_eq!(answer.status(), 503);
@@ -106,12 +91,12 @@ fn waiting_too_long_is_answered_503_and_the_others_are_served() {
 #[test]
 fn a_waiting_client_that_leaves_is_not_served() {
     let gate = Gate::new();
-    let backend = held(&gate);
+    let backend = Backend::held(&gate);
     let balancer = Balancer::over(&[&backend], &["-N", "1"]);
-    let mut first = ask(&balancer, "/first");
+    let mut first = balancer.ask("/first");
     backend.wait_for_requests(1);
-    ask(&balancer, "/gone").reset();
-    let mut last = ask(&balancer, "/last");
+    balancer.ask("/gone").reset();
+    let mut last = balancer.ask("/last");
     // Answered after the reset and the last request were read.
     assert_eq!(balancer.exchange("bad\r\n\r\n").status(), 400);
     gate.open();
@@ -170,7 +155,7 @@ fn a_connection_that_never_says_anything_is_closed() {
 #[test]
 fn a_server_that_does_not_answer_in_time_gets_504() {
     let gate = Gate::new();
-    let backend = held(&gate);
+    let backend = Backend::held(&gate);
     let balancer = Balancer::over(&[&backend], &["--response-timeout", "50ms", "-N", "1"]);
     assert_eq!(balancer.get("/").status(), 504);
     gate.open();
@@ -247,11 +232,11 @@ fn clients_that_say_nothing_do_not_lock_others_out() {
 #[test]
 fn a_server_with_as_many_requests_as_it_may_is_waited_for() {
     let gate = Gate::new();
-    let backend = held(&gate);
+    let backend = Backend::held(&gate);
     let directory = TempDir::new();
     let list = directory.file("list", format!("{} max=2\n", backend.argument()));
     let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "--health", "off"]);
-    let mut clients: Vec<Peer> = (0..6).map(|at| ask(&balancer, &format!("/{at}"))).collect();
+    let mut clients: Vec<Peer> = (0..6).map(|at| balancer.ask(&format!("/{at}"))).collect();
     backend.wait_for_requests(2);
     gate.open();
     for (at, client) in clients.iter_mut().enumerate() {
@@ -263,14 +248,14 @@ fn a_server_with_as_many_requests_as_it_may_is_waited_for() {
 #[test]
 fn a_request_that_has_to_wait_after_a_connect_in_vain_waits_no_longer_than_others() {
     let gate = Gate::new();
-    let (hole, full) = (common::BlackHole::new(), held(&gate));
+    let (hole, full) = (common::BlackHole::new(), Backend::held(&gate));
     let directory = TempDir::new();
     let servers = format!("{} max=1\n{} max=1\n", full.argument(), hole.argument());
     let list = directory.file("list", servers);
     let short = ["--connect-timeout", "50ms", "--queue-timeout", "50ms", "-s", "first"];
     let start = ["127.0.0.1:0", "-f", &list, "--health", "off"];
     let balancer = Balancer::start(&[&start[..], &short[..]].concat());
-    let mut first = ask(&balancer, "/first");
+    let mut first = balancer.ask("/first");
     full.wait_for_requests(1);
     // Connecting fails after its time, and then there is no room anywhere.
     assert_eq!(balancer.get("/second").status(), 503);

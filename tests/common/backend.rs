@@ -102,6 +102,15 @@ impl Backend {
         Backend::start(move |_| ok(name))
     }
 
+    /// Holds each request until the gate lets it pass, then answers with its target.
+    pub fn held(gate: &Gate) -> Backend {
+        let gate = gate.clone();
+        Backend::start(move |request| {
+            gate.pass();
+            ok(request.target())
+        })
+    }
+
     /// Does with each connection what `script` does; counts only connections.
     pub fn raw(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Backend {
         let mut backend = Backend::new(Arc::new(move |peer: &mut Peer, _: &Shared| script(peer)));

@@ -50,6 +50,13 @@ impl Balancer {
         Peer::connect(self.address)
     }
 
+    /// A new connection to it, with a `GET` sent.
+    pub fn ask(&self, target: &str) -> Peer {
+        let mut client = self.connect();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        client
+    }
+
     /// A `GET` on a connection of its own.
     pub fn get(&self, target: &str) -> Message {
         self.exchange(format!(
