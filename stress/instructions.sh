@@ -6,62 +6,17 @@
 #   stress/instructions.sh KEEP_ALIVE_MAX NEW_MAX        exit 1 if one is above its ceiling
 #   stress/instructions.sh --profile [new]               the functions, most expensive first (build
 #       with CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=1 to see their names)
-#   PROXY="COMMAND"  counts another program: BACKEND in it is the port it forwards to, PORT the
-#                    one it listens on
-set -eu
-here=$(cd "$(dirname "$0")" && pwd)
-command -v valgrind >/dev/null || {
-    echo "instructions.sh: valgrind is missing; on Debian: apt-get install valgrind" >&2
-    exit 1
-}
-built=$("$here/compare.sh" --tools)
-tools=${built% *} program=${built##* }
-home=$(mktemp -d)
-backend= proxy= load=
-clean() {
-    for pid in $load $proxy $backend; do kill -9 "$pid" 2>/dev/null || true; done
-    rm -rf "$home"
-}
-trap clean EXIT
-trap 'exit 1' INT TERM HUP
-
-"$tools/backend" 0 0 >"$home/backend" &
-backend=$!
-
-# Waits until a file has a line with the given text.
-await() {
-    tries=0
-    until grep -q "$2" "$1" 2>/dev/null; do
-        tries=$((tries + 1))
-        [ $tries -lt 600 ] || { echo "instructions.sh: $3 did not start" >&2; exit 1; }
-        sleep 0.05
-    done
-}
-await "$home/backend" . "the backend"
-read -r to _ <"$home/backend"
+#   PROXY="COMMAND"  counts another program, see measured.sh
+. "$(dirname "$0")/measured.sh"
+need valgrind valgrind
+start_backend
 
 # Instructions of a whole run with $1 requests; the load's other arguments follow.
 count() {
     requests=$1
     shift
-    rm -f "$home/proxy" "$home"/out*
-    if [ -n "${PROXY:-}" ]; then
-        port=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0))
-print(s.getsockname()[1])')
-        command=$(echo "$PROXY" | sed "s/BACKEND/$to/g; s/PORT/$port/g")
-    else
-        port=
-        command="$program 127.0.0.1:0 -b 127.0.0.1:$to --health off"
-    fi
-    # shellcheck disable=SC2086
-    valgrind --tool=callgrind --callgrind-out-file="$home/out" $command >"$home/proxy" 2>&1 &
-    proxy=$!
-    if [ -z "$port" ]; then
-        await "$home/proxy" '://127' "loadbalancer under valgrind"
-        port=$(sed -n 's/.*:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' "$home/proxy")
-    else
-        sleep 3  # another program does not say when it is ready
-    fi
+    rm -f "$home"/out*
+    start_proxy valgrind --tool=callgrind --callgrind-out-file="$home/out" --
     echo | timeout 120 "$tools/load" "$@" -n "$requests" "$port" >"$home/load"
     kill -TERM $proxy
     wait $proxy || true

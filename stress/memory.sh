@@ -3,59 +3,20 @@
 # after each of these peaks.
 #
 #   stress/memory.sh [IDLE] [IN_FLIGHT]     [default: 10000 2000]
-#   PROXY="COMMAND"  measures another program: BACKEND in it is the port it forwards to, PORT the
-#                    one it listens on
-set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+#   PROXY="COMMAND"  measures another program, see measured.sh
+. "$(dirname "$0")/measured.sh"
 idle=${1:-10000} in_flight=${2:-2000}
-built=$("$here/compare.sh" --tools)
-tools=${built% *} program=${built##* }
 files=$(ulimit -H -n)
 if [ "$files" != unlimited ] && [ "$files" -lt $((idle + 2 * in_flight + 200)) ]; then
     echo "memory.sh: the open-file limit of $files is too low for $idle clients (ulimit -n)" >&2
     exit 1
 fi
 ulimit -n "$files"
-home=$(mktemp -d)
-backend= proxy= load=
-clean() {
-    for pid in $load $proxy $backend; do kill -9 "$pid" 2>/dev/null || true; done
-    rm -rf "$home"
-}
-trap clean EXIT
-trap 'exit 1' INT TERM HUP
-
-# Waits until a file has a line with the given text.
-await() {
-    tries=0
-    until grep -q "$2" "$1" 2>/dev/null; do
-        tries=$((tries + 1))
-        [ $tries -lt 1200 ] || { echo "memory.sh: no '$2' within 60 s" >&2; cat "$1" >&2; exit 1; }
-        sleep 0.05
-    done
-}
 
 # A backend and a fresh proxy over it.
 start() {
-    rm -f "$home/backend" "$home/proxy"
-    "$tools/backend" 0 0 "$in_flight" >"$home/backend" &
-    backend=$!
-    await "$home/backend" '[0-9]'
-    read -r to _ <"$home/backend"
-    if [ -n "${PROXY:-}" ]; then
-        port=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0))
-print(s.getsockname()[1])')
-        # shellcheck disable=SC2086
-        $(echo "$PROXY" | sed "s/BACKEND/$to/g; s/PORT/$port/g") >"$home/proxy" 2>&1 &
-        proxy=$!
-        sleep 1
-    else
-        "$program" 127.0.0.1:0 -b "127.0.0.1:$to" --health off -N $((in_flight + 1000)) \
-            2>"$home/proxy" &
-        proxy=$!
-        await "$home/proxy" '://127'
-        port=$(sed -n 's/.*:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' "$home/proxy")
-    fi
+    start_backend "$in_flight"
+    start_proxy -- -N $((in_flight + 1000))
 }
 
 stop() {

@@ -3,30 +3,11 @@
 # turn, and the size of the stripped binary.
 #
 #   stress/startup.sh [ROUNDS]     [default: 21]
-set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+. "$(dirname "$0")/measured.sh"
 rounds=${1:-21}
-command -v strip >/dev/null || {
-    echo "startup.sh: strip is missing; on Debian: apt-get install binutils" >&2
-    exit 1
-}
-built=$("$here/compare.sh" --tools)
-tools=${built% *} program=${built##* }
-home=$(mktemp -d)
-backend=
-clean() {
-    [ -z "$backend" ] || kill -9 "$backend" 2>/dev/null || true
-    rm -rf "$home"
-}
-trap clean EXIT
-trap 'exit 1' INT TERM HUP
-
-"$tools/backend" 0 0 >"$home/backend" &
-backend=$!
-until [ -s "$home/backend" ]; do sleep 0.05; done
-read -r to _ <"$home/backend"
-port=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0))
-print(s.getsockname()[1])')
+need strip binutils
+start_backend
+port=$(free_port)
 
 round=0
 while [ $round -lt "$rounds" ]; do
