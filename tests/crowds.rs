@@ -6,10 +6,11 @@
 mod common;
 
 use common::{Backend, Balancer, Gate, Message, Peer, Running, TempDir, assert_same_bytes, binary};
-use common::{ok, pattern, wait_until};
+use common::{DEADLINE, ok, pattern, wait_until};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Each test here takes many descriptors or measures time spent: one after the other.
 fn alone() -> MutexGuard<'static, ()> {
@@ -73,10 +74,7 @@ fn with_every_place_taken_newcomers_wait_without_spinning_and_are_served() {
     let _alone = alone();
     let gate = Gate::new();
     let backend = held(&gate);
-    let program = env!("CARGO_BIN_EXE_loadbalancer");
-    let line =
-        format!("ulimit -n 80; exec {program} 127.0.0.1:0 {} --health off", backend.argument());
-    let balancer = Balancer::of(Running::start(Command::new("sh").args(["-c", &line])));
+    let balancer = with_few_descriptors(&backend, "http");
     // Far more than there is room for; the first of them are at the server, the others wait.
     let clients: Vec<Peer> = (0..40).map(|_| balancer.ask("/held")).collect();
     backend.wait_for_requests(1);
@@ -87,6 +85,40 @@ fn with_every_place_taken_newcomers_wait_without_spinning_and_are_served() {
     for mut client in clients {
         assert_eq!(client.response().text(), "/held");
     }
+}
+
+#[test]
+fn clients_that_never_pause_give_their_places_to_newcomers() {
+    const CLIENTS: usize = 60;
+    let _alone = alone();
+    let backend = Backend::named("a");
+    for (mode, status) in [("http", 200), ("redirect", 301)] {
+        let balancer = with_few_descriptors(&backend, mode);
+        let (balancer, served, begun) = (&balancer, &AtomicUsize::new(0), Instant::now());
+        std::thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(move || {
+                    let mut client = balancer.ask("/");
+                    let mut answer = client.response();
+                    served.fetch_add(1, Ordering::SeqCst);
+                    let waits = || served.load(Ordering::SeqCst) < CLIENTS;
+                    while waits() && !answer.closes() && begun.elapsed() < DEADLINE {
+                        answer = client.get("/");
+                    }
+                    assert_eq!(answer.status(), status, "{mode}");
+                    assert!(answer.closes() || !waits(), "{mode}: newcomers still wait");
+                });
+            }
+        });
+    }
+}
+
+/// A balancer that has places for fewer clients than forty.
+fn with_few_descriptors(backend: &Backend, mode: &str) -> Balancer {
+    let program = env!("CARGO_BIN_EXE_loadbalancer");
+    let address = backend.argument();
+    let line = format!("ulimit -n 80; exec {program} 127.0.0.1:0 {address} --health off -m {mode}");
+    Balancer::of(Running::start(Command::new("sh").args(["-c", &line])))
 }
 
 /// One client that leaves in the middle of something, by the number of its kind.

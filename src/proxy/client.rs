@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::conn::{Conn, Filled, Flushed, Input};
-use super::exchange::After;
+use super::exchange::{After, Manners};
 use super::route::{self, HashBy, Plan};
 use super::{ClientKey, Next, PairKey, Proxy};
 use crate::base::time::Instant;
@@ -58,9 +58,10 @@ pub struct Client<S> {
 }
 
 impl<S> Client<S> {
-    /// Whether it has sent as many requests as it may on this connection.
-    pub fn has_had(&self, most: Option<u32>) -> bool {
-        most.is_some_and(|most| self.requests >= most)
+    /// Whether its connection ends behind the next response, as it has sent as many requests as it
+    /// may or everybody's does.
+    pub fn is_at_its_last(&self, requests_max: Option<u32>, manners: &Manners) -> bool {
+        requests_max.is_some_and(|most| self.requests >= most) || manners.end_connections()
     }
 }
 

@@ -214,6 +214,7 @@ impl Cluster {
     }
 
     /// A pair was made at `now`; true when it is time to probe all backends (`-R`).
+    #[must_use]
     pub fn began(&mut self, backend: usize, now: Instant) -> bool {
         if self.balancer.in_flight(backend) == 0 {
             self.backends[backend].health.owes(now);

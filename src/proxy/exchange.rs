@@ -133,12 +133,19 @@ impl Heads {
 #[derive(Clone, Copy, Debug)]
 pub struct Manners {
     pub trust_forwarded: bool,
-    /// Responses say `Connection: close`: the program is about to end.
+    /// The program is about to end.
     pub draining: bool,
-    /// So do they: somebody waits for a place.
+    /// Somebody waits for a place.
     pub crowded: bool,
     /// `Date` for responses that have none.
     pub date: [u8; DATE_BYTES],
+}
+
+impl Manners {
+    /// Clients' connections end behind the next response, whatever they say.
+    pub fn end_connections(&self) -> bool {
+        self.draining || self.crowded
+    }
 }
 
 /// What a round of an exchange came to.

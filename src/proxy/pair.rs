@@ -163,9 +163,8 @@ impl<N: Net> Proxy<N> {
         // A response to the wrong client would be worse than a crash.
         assert!(client.state == ClientState::Paired(key), "a pair's client names the pair");
         assert!(upstream.pair == Some(key), "a pair's upstream names the pair");
-        let full = client.has_had(self.config.keep_alive_requests);
         let mut exchange = Exchange {
-            last: full || self.manners.draining || self.manners.crowded,
+            last: client.is_at_its_last(self.config.keep_alive_requests, &self.manners),
             client_ip: client.ip,
             client: &mut client.conn,
             host: self.cluster.name(pair.backend),

@@ -27,10 +27,10 @@ impl<N: Net> Proxy<N> {
         if let Some(noted) = &mut record.noted {
             self.note_choice(noted, backend, &[], plan.hash);
         }
-        // Nothing stays in flight, but turns are counted.
-        let probes_due = self.cluster.began(backend, self.now.instant);
+        // Nothing stays in flight, but turns and requests are counted.
+        let probes_are_due = self.cluster.began(backend, self.now.instant);
         self.cluster.ended(backend);
-        if probes_due {
+        if probes_are_due {
             self.probe_all();
         }
         let usual = match plan.method {
@@ -101,7 +101,7 @@ impl<N: Net> Proxy<N> {
         }
         let request_id = record.noted.as_ref().map_or_else(|| self.request_id(), |noted| noted.id);
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
-        let last = client.has_had(self.config.keep_alive_requests) || self.manners.draining;
+        let last = client.is_at_its_last(self.config.keep_alive_requests, &self.manners);
         let inbox = &mut client.conn.end.inbox;
         if inbox.is_held() {
             inbox.rewind();
