@@ -18,8 +18,8 @@ pub struct Reply<'a> {
     pub request_id: u64,
     /// Seconds for `Retry-After` (RFC 9110 §10.2.3).
     pub retry_after: Option<u32>,
-    /// Authority and path for `Location`.
-    pub location: Option<&'a [u8]>,
+    /// Authority and path for `Location`, in three parts.
+    pub location: Option<[&'a [u8]; 3]>,
     /// The connection ends behind this response.
     pub close: bool,
     /// An HTTP/1.0 client is told that the connection stays.
@@ -59,8 +59,8 @@ pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<Written, Overflow> {
         to.put_decimal(u64::from(seconds));
         to.put(b"\r\n");
     }
-    if let Some(location) = reply.location {
-        to.put_all(&[b"Location: http://", location, b"\r\n"]);
+    if let Some([authority, lead, path]) = reply.location {
+        to.put_all(&[b"Location: http://", authority, lead, path, b"\r\n"]);
     }
     if reply.close {
         to.put(b"Connection: close\r\n");

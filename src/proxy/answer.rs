@@ -5,25 +5,25 @@ use crate::observe::Cause;
 
 /// An answer and why it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer<'a> {
+pub struct Answer {
     pub status: u16,
     /// One clause: what went wrong.
     pub reason: &'static str,
     /// Error type for `Proxy-Status`.
     pub cause: Cause,
-    /// Authority and path of `Location`.
-    pub location: Option<&'a [u8]>,
+    /// The backend that `Location` names, with the request's path.
+    pub location: Option<usize>,
 }
 
-impl Answer<'static> {
+impl Answer {
     /// An answer without a `Location`.
     pub const fn local(status: u16, reason: &'static str, cause: Cause) -> Self {
         Answer { status, reason, cause, location: None }
     }
 }
 
-impl From<Refusal> for Answer<'static> {
-    fn from(refusal: Refusal) -> Answer<'static> {
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Answer {
         Answer::local(refusal.status, refusal.reason, Cause::Request)
     }
 }

@@ -43,16 +43,11 @@ impl<N: Net> Proxy<N> {
             | Method::Trace
             | Method::Other => 308,
         };
-        let Some(client) = self.clients.get(key) else { return Next::Gone };
-        let inbox = client.conn.end.inbox.data();
-        let authority = self.cluster.name(backend).as_bytes();
-        let target = &plan.target;
-        let location = [authority, target.lead.as_slice(), target.path.of(inbox)].concat();
         let answer = Answer {
             status: self.config.redirect_status.unwrap_or(usual),
             reason: "another server has what was asked for; its address is in Location",
             cause: Cause::Own,
-            location: Some(&location),
+            location: Some(backend),
         };
         self.answer(key, Some(plan), answer, record)
     }
@@ -70,7 +65,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// What is said when there is no upstream for a request.
-    pub(super) fn sorry(&self, unavailable: Unavailable) -> Answer<'static> {
+    pub(super) fn sorry(&self, unavailable: Unavailable) -> Answer {
         match unavailable {
             Unavailable::NoBackend => {
                 let reason = "no server is up to take the request; trying again soon may help";
@@ -93,7 +88,7 @@ impl<N: Net> Proxy<N> {
         &mut self,
         key: ClientKey,
         plan: Option<&Plan>,
-        answer: Answer<'_>,
+        answer: Answer,
         mut record: Record,
     ) -> Next {
         if self.config.mode == Mode::Tcp {
@@ -111,9 +106,10 @@ impl<N: Net> Proxy<N> {
             plan.body.is_ended() && plan.keep_alive && inbox.data().len() >= plan.head_bytes
         });
         let stays = skippable.is_some() && !last;
-        if let Some(plan) = skippable {
-            inbox.consume(plan.head_bytes);
-        }
+        let location = answer.location.zip(plan).map(|(backend, Plan { target, .. })| {
+            let authority = self.cluster.name(backend).as_bytes();
+            [authority, target.lead.as_slice(), target.path.of(inbox.data())]
+        });
         let again = answer.status == 503 || answer.cause == Cause::Unavailable;
         let reply = Reply {
             status: answer.status,
@@ -122,7 +118,7 @@ impl<N: Net> Proxy<N> {
             cause: answer.cause.name(),
             request_id,
             retry_after: again.then_some(RETRY_AFTER_SECONDS),
-            location: answer.location,
+            location,
             close: !stays,
             keep_alive: stays && plan.is_some_and(|plan| plan.version == Version::Http10),
             head_only: plan.is_some_and(|plan| plan.method == Method::Head),
@@ -131,6 +127,9 @@ impl<N: Net> Proxy<N> {
         let out = client.conn.end.outbox.space(&mut self.pool);
         let Ok(written) = reply::write(&reply, out) else { return self.dismiss(key) };
         client.conn.end.outbox.filled(written.bytes);
+        if let Some(plan) = skippable {
+            client.conn.end.inbox.consume(plan.head_bytes);
+        }
         client.state =
             ClientState::Replying(if stays { After::NextRequest } else { After::Linger });
         client.deadline = self.now.instant + self.config.timeouts.idle;
@@ -147,13 +146,13 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The same where the rest of the client's bytes cannot be trusted or used.
-    pub(super) fn refuse(&mut self, key: ClientKey, answer: Answer<'_>) -> Next {
+    pub(super) fn refuse(&mut self, key: ClientKey, answer: Answer) -> Next {
         let record = Record { noted: self.note(key), ..self.record(key) };
         self.answer(key, None, answer, record)
     }
 
     /// The same for what never became a request, so that it has not waited for a slot.
-    pub(super) fn refuse_head(&mut self, key: ClientKey, answer: Answer<'_>) -> Next {
+    pub(super) fn refuse_head(&mut self, key: ClientKey, answer: Answer) -> Next {
         let record = self.record(key);
         let record = Record { noted: self.note(key), admitted: record.arrived, ..record };
         self.answer(key, None, answer, record)

@@ -85,7 +85,7 @@ pub enum Verdict {
     /// Try another server.
     Retry,
     /// Answer in the server's stead.
-    Reply(Answer<'static>),
+    Reply(Answer),
     /// Cut both connections.
     Abort,
 }
@@ -130,7 +130,7 @@ fn retry_or(facts: &Facts, otherwise: impl Fn() -> Verdict) -> Verdict {
     }
 }
 
-fn answer_or_abort(facts: &Facts, answer: Answer<'static>) -> Verdict {
+fn answer_or_abort(facts: &Facts, answer: Answer) -> Verdict {
     match facts.response {
         Phase::Head => Verdict::Reply(answer),
         Phase::Body | Phase::Tunnel | Phase::Done => Verdict::Abort,
