@@ -12,6 +12,7 @@ pub enum Name {
     ContentLength,
     Date,
     Expect,
+    Forwarded,
     Host,
     KeepAlive,
     MaxForwards,
@@ -24,6 +25,7 @@ pub enum Name {
     XForwardedFor,
     XForwardedHost,
     XForwardedProto,
+    XRealIp,
     /// One of the above with `_` for a `-`. Servers that hand fields to programs as CGI does cannot
     /// tell the two apart (RFC 3875 §4.1.18), so it could say what is checked or replaced here.
     Lookalike,
@@ -42,6 +44,8 @@ impl Name {
             (6, b'e') => known(name, b"expect", Name::Expect),
             (7, b'u') => known(name, b"upgrade", Name::Upgrade),
             (7, b'r') => known(name, b"referer", Name::Referer),
+            (9, b'f') => known(name, b"forwarded", Name::Forwarded),
+            (9, b'x') => known(name, b"x-real-ip", Name::XRealIp),
             (10, b'c') => known(name, b"connection", Name::Connection),
             (10, b'u') => known(name, b"user-agent", Name::UserAgent),
             (10, b'k') => known(name, b"keep-alive", Name::KeepAlive),
@@ -72,19 +76,22 @@ impl Name {
         )
     }
 
-    /// Fields that `Connection` cannot take away: they carry routing and framing, and a sender
-    /// that lists them wants the next hop to see a different message (RFC 9110 §7.6.1).
-    pub fn is_end_to_end(self) -> bool {
+    /// Fields that `Connection` cannot take away: they say where a message goes, how it is framed
+    /// or what it means, and a sender that lists them wants the next hop to see a different one
+    /// (RFC 9110 §7.6.1).
+    pub fn is_protected(self) -> bool {
         matches!(
             self,
             Name::Host
                 | Name::ContentLength
                 | Name::Date
                 | Name::Expect
+                | Name::Forwarded
                 | Name::MaxForwards
                 | Name::XForwardedFor
                 | Name::XForwardedHost
                 | Name::XForwardedProto
+                | Name::XRealIp
         )
     }
 }

@@ -64,7 +64,9 @@ pub fn request(
     copy_lines(bytes, line, &head.fields, &mut to, |line| match line.name {
         Name::Host => !target.is_absolute,
         Name::XForwardedFor => false,
-        Name::XForwardedHost | Name::XForwardedProto => context.trust_forwarded,
+        Name::Forwarded | Name::XForwardedHost | Name::XForwardedProto | Name::XRealIp => {
+            context.trust_forwarded
+        }
         Name::Expect => context.expect,
         Name::MaxForwards => context.max_forwards.is_none(),
         Name::ContentLength => !head.fields.is_padded,
@@ -259,7 +261,7 @@ fn copy_lines(
 fn is_listed(bytes: &[u8], fields: &Fields, line: &FieldLine) -> bool {
     let name = line.name_text.of(bytes);
     let mut lines = fields.lines().iter().filter(|other| other.name == Name::Connection);
-    !line.name.is_end_to_end() && lines.any(|other| lists(other.value.of(bytes), name))
+    !line.name.is_protected() && lines.any(|other| lists(other.value.of(bytes), name))
 }
 
 #[cfg(test)]
@@ -308,7 +310,8 @@ mod tests {
             ),
             (
                 "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 6.6.6.6\r\n\
-                 X-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\n\r\n",
+                 X-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\n\
+                 Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n\r\n",
                 "GET / HTTP/1.1\r\nHost: x\r\n",
             ),
             (
@@ -338,10 +341,12 @@ mod tests {
     #[test]
     fn trusted_forwarded_fields_are_added_to() {
         let text = "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.1.1.1\r\n\
-                    X-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: https\r\n\r\n";
+                    X-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: https\r\n\
+                    Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n\r\n";
         let out = forwarded(text, true, false);
         assert!(out.contains("X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.1.2.3\r\n"), "{out}");
         assert!(out.contains("X-Forwarded-Proto: https\r\n"), "{out}");
+        assert!(out.contains("Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n"), "{out}");
         assert!(!out.contains("Proto: http\r\n"), "{out}");
         assert!(out.contains("X-Forwarded-Host: x\r\n"), "{out}");
     }

@@ -193,13 +193,15 @@ impl Fields {
             }
             Name::Other
             | Name::Close
+            | Name::Forwarded
             | Name::KeepAlive
             | Name::Lookalike
             | Name::MaxForwards
             | Name::ProxyConnection
             | Name::Referer
             | Name::Te
-            | Name::UserAgent => {}
+            | Name::UserAgent
+            | Name::XRealIp => {}
         }
     }
 }
