@@ -510,17 +510,28 @@ fn functions_have_at_most_70_lines() {
     none(complaints);
 }
 
+fn too_long(path: &str, number: usize, line: &str) -> Option<String> {
+    let columns = line.chars().count();
+    (columns > COLUMNS_MAX).then(|| {
+        format!("{path}:{number}: {columns} columns, {COLUMNS_MAX} at most: break the line")
+    })
+}
+
 #[test]
 fn lines_have_at_most_100_columns() {
     let mut complaints = Vec::new();
     for source in sources(&["src", "tests"]) {
         for (number, line) in source.numbered() {
-            let columns = line.text.chars().count();
-            if columns > COLUMNS_MAX {
-                complaints.push(format!(
-                    "{}:{number}: {columns} columns, {COLUMNS_MAX} at most: break the line",
-                    source.path
-                ));
+            complaints.extend(too_long(&source.path, number, line.text));
+        }
+    }
+    for path in ["README.md", "CHANGELOG.md"] {
+        let text = fs::read_to_string(root().join(path)).expect(path);
+        let mut in_block = false;
+        for (line, number) in text.lines().zip(1..) {
+            in_block ^= line.starts_with("```");
+            if !in_block && !line.starts_with('|') {
+                complaints.extend(too_long(path, number, line));
             }
         }
     }
