@@ -522,7 +522,7 @@ fn lines_have_at_most_100_columns() {
     let mut complaints = Vec::new();
     for source in sources(&["src", "tests"]) {
         for (number, line) in source.numbered() {
-            complaints.extend(too_long(&source.path, number, line.text));
+            complaints.extend(too_long(&source.path, number, &line.text));
         }
     }
     for path in ["README.md", "CHANGELOG.md"] {
