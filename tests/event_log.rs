@@ -4,9 +4,13 @@
 
 mod common;
 
-use common::{Backend, Balancer, wait_until};
+use common::{Backend, Balancer, Running, binary, wait_until};
+use std::ffi::CStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Command;
 
 /// Requests, and bytes of the target of each: more of their lines than 1 MiB.
 const VERBOSE: (usize, usize) = (1_400, 900);
@@ -15,36 +19,119 @@ const VERBOSE: (usize, usize) = (1_400, 900);
 /// for beside the filler.
 const REFUSED: usize = 900;
 
+/// What comes before the names of the backends.
+const OPTIONS: [&str; 5] = ["127.0.0.1:0", "-s", "first", "--health", "off"];
+
 const FILLER_BYTES: usize = 60_000;
+
+/// A balancer that has a line to write for each of these backends before it finds the one that
+/// answers.
+struct Talkative {
+    up: Backend,
+    arguments: Vec<String>,
+    /// Nobody else gets its port.
+    _refusing: Backend,
+}
+
+impl Talkative {
+    fn new() -> Talkative {
+        let (refusing, up) = (Backend::refusing(), Backend::named("up"));
+        let port = refusing.address().port();
+        let mut arguments: Vec<String> = OPTIONS.map(String::from).to_vec();
+        let refused = (0..REFUSED).map(|number| (number / 250, number % 250 + 1));
+        arguments.extend(refused.map(|(third, fourth)| format!("127.1.{third}.{fourth}:{port}")));
+        arguments.push(up.argument());
+        Talkative { up, arguments, _refusing: refusing }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = binary();
+        command.args(&self.arguments);
+        command
+    }
+
+    /// Fails unless it serves and ends while nobody reads its standard error, after `fill` has made
+    /// that so full that not all lines have room.
+    fn serves_unread(&self, mut balancer: Balancer, fill: impl FnOnce(&Balancer)) {
+        let lines = balancer.stderr.clone();
+        let unread = lines.unread();
+        fill(&balancer);
+        for _ in 0..2 {
+            let answer = balancer.get("/");
+            assert_eq!((answer.status(), answer.text().as_str()), (200, "up"));
+        }
+        assert_eq!(self.up.requests().len(), 2);
+        balancer.signal("TERM");
+        assert_eq!(balancer.wait().code(), Some(0));
+        drop(unread);
+        let told = lines.whole().lines().filter(|line| line.contains(" down: ")).count();
+        assert!(told > 0, "some lines came before it was full");
+        assert!(told < REFUSED, "there was room for all {told} lines");
+    }
+}
+
+/// A new terminal: the side of who sits there, and that of the programs.
+#[allow(unsafe_code)]
+fn terminal() -> (File, File) {
+    // SAFETY: the call takes a number and makes a descriptor.
+    let user = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };
+    assert!(user >= 0, "{}", io::Error::last_os_error());
+    // SAFETY: the descriptor is open, new, and nobody else's.
+    let user = File::from(unsafe { OwnedFd::from_raw_fd(user) });
+    // SAFETY: the calls take an open descriptor.
+    let ready = unsafe { (libc::grantpt(user.as_raw_fd()), libc::unlockpt(user.as_raw_fd())) };
+    assert_eq!(ready, (0, 0), "{}", io::Error::last_os_error());
+    let mut name = [0_u8; 64];
+    // SAFETY: the call writes into the live array it is given, as many bytes as it is told.
+    let named = unsafe { libc::ptsname_r(user.as_raw_fd(), name.as_mut_ptr().cast(), name.len()) };
+    assert_eq!(named, 0, "{}", io::Error::last_os_error());
+    let name = CStr::from_bytes_until_nul(&name).expect("a name").to_str().expect("a path");
+    let mut options = File::options();
+    let programs = options.read(true).write(true).custom_flags(libc::O_NOCTTY).open(name);
+    (user, programs.expect("a terminal"))
+}
+
+/// A process whose standard error is a terminal.
+fn on_a_terminal(command: Command) -> Running {
+    let (user, programs) = terminal();
+    Running::start_with_stderr(command, programs, user)
+}
 
 #[test]
 fn a_reader_of_standard_error_that_stops_stops_nobody() {
-    let (refusing, up) = (Backend::refusing(), Backend::named("up"));
-    let port = refusing.address().port();
-    let mut names: Vec<String> = (0..REFUSED)
-        .map(|number| format!("127.1.{}.{}:{port}", number / 250, number % 250 + 1))
-        .collect();
-    names.push(up.argument());
-    let mut arguments = vec!["127.0.0.1:0", "-s", "first", "--health", "off"];
-    arguments.extend(names.iter().map(String::as_str));
-    let mut balancer = Balancer::start(&arguments);
+    let talkative = Talkative::new();
+    let balancer = Balancer::of(Running::start(&mut talkative.command()));
+    talkative.serves_unread(balancer, |balancer| {
+        let stderr = format!("/proc/{}/fd/2", balancer.id());
+        let mut stderr = File::options().write(true).open(stderr).expect("its standard error");
+        stderr.write_all(&[b'\n'; FILLER_BYTES]).expect("room in the pipe");
+    });
+}
 
-    let lines = balancer.stderr.clone();
-    let unread = lines.unread();
-    let stderr = format!("/proc/{}/fd/2", balancer.id());
-    let mut stderr = File::options().write(true).open(stderr).expect("its standard error");
-    stderr.write_all(&[b'\n'; FILLER_BYTES]).expect("room in the pipe");
-    drop(stderr);
-    for _ in 0..2 {
-        let answer = balancer.get("/");
-        assert_eq!((answer.status(), answer.text().as_str()), (200, "up"));
-    }
+#[test]
+fn a_terminal_that_is_stopped_stops_nobody() {
+    let talkative = Talkative::new();
+    let balancer = Balancer::of(on_a_terminal(talkative.command()));
+    // It has room for far less, as it is.
+    talkative.serves_unread(balancer, |_| {});
+}
+
+#[test]
+fn a_terminal_gets_all_lines_in_their_order_before_the_end() {
+    let talkative = Talkative::new();
+    let mut balancer = Balancer::of(on_a_terminal(talkative.command()));
+    assert_eq!(balancer.get("/").text(), "up");
     balancer.signal("TERM");
     assert_eq!(balancer.wait().code(), Some(0));
-    drop(unread);
-    let told = lines.whole().lines().filter(|line| line.contains(" down: ")).count();
-    assert!(told > 0, "some lines came before the pipe was full");
-    assert!(told < REFUSED, "the pipe had room for all {told} lines");
+    let told = balancer.stderr.whole();
+    let first = told.lines().next().unwrap_or_default();
+    assert!(first.contains(" listening on "), "{first}");
+    let down: Vec<&str> = told.lines().filter(|line| line.contains(" down: ")).collect();
+    assert_eq!(down.len(), REFUSED);
+    let names = &talkative.arguments[OPTIONS.len()..];
+    for (line, name) in down.iter().zip(names) {
+        assert!(line.contains(name), "{name} in {line}");
+    }
 }
 
 #[test]

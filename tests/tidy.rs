@@ -48,8 +48,9 @@ const KERNEL_PATHS: [&str; 5] = [
     "std::time::SystemTime",
 ];
 
-/// Tests that cannot do without: a counting allocator is `unsafe` by its trait.
-const UNSAFE_TESTS: [&str; 1] = ["tests/allocations.rs"];
+/// Tests that cannot do without: a counting allocator is `unsafe` by its trait, and a terminal
+/// comes by calls of C.
+const UNSAFE_TESTS: [&str; 2] = ["tests/allocations.rs", "tests/event_log.rs"];
 
 const KERNEL_MODULES: [&str; 4] = ["net", "httpserver", "get", "demo"];
 

@@ -9,6 +9,8 @@ use crate::base::time::Instant;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -27,7 +29,7 @@ pub struct Kernel {
     signals: Signals,
     /// The access log.
     access: Option<Scribe>,
-    /// Standard error, when every request says something there.
+    /// Standard error, unless it is written directly.
     events_log: Option<Scribe>,
     waker: Arc<mio::Waker>,
     start: std::time::Instant,
@@ -65,7 +67,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Event lines are so many that a standard error which blocks must not stop the loop.
+    /// A thread writes standard error from here on: lines are many, or [`stderr_may_block`].
     ///
     /// Errors: the system has no thread to give.
     pub fn log_events_aside(&mut self) -> io::Result<()> {
@@ -80,7 +82,16 @@ impl Kernel {
     }
 }
 
+/// Whether standard error cannot be asked first: a terminal says that it has room when it has any,
+/// and a file on a slow disk always, yet either takes all it is given, however long that takes.
+pub fn stderr_may_block() -> bool {
+    let copy = io::stderr().as_fd().try_clone_to_owned();
+    let kind = copy.and_then(|copy| File::from(copy).metadata()).map(|data| data.file_type());
+    !kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
+}
+
 /// Writes to standard error what it takes without blocking: who should read it may have stopped.
+/// Only where not [`stderr_may_block`].
 #[allow(unsafe_code)]
 fn write_if_room(lines: &[u8]) -> io::Result<usize> {
     let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };

@@ -27,6 +27,19 @@ impl Running {
         Running { child, stderr, stdout }
     }
 
+    /// Starts `command` with `stderr`, of which `reader` is the other end; `command` is gone then,
+    /// as it would keep `stderr` open.
+    pub fn start_with_stderr(
+        mut command: Command,
+        stderr: impl Into<Stdio>,
+        reader: impl Read + Send + 'static,
+    ) -> Running {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        let mut child = command.spawn().expect("starting a process");
+        let stdout = Lines::of(child.stdout.take().expect("its standard output"));
+        Running { child, stderr: Lines::of(reader), stdout }
+    }
+
     /// Starts the binary under test.
     pub fn loadbalancer<A: AsRef<OsStr>>(arguments: &[A]) -> Running {
         Running::start(binary().args(arguments))
