@@ -89,6 +89,22 @@ fn waiting_too_long_is_answered_503_and_the_others_are_served() {
 }
 
 #[test]
+fn a_head_request_that_waits_too_long_is_answered_without_content() {
+    let gate = Gate::new();
+    let backend = Backend::held(&gate);
+    let balancer = Balancer::over(&[&backend], &["-N", "1", "--queue-timeout", "50ms"]);
+    let mut first = balancer.ask("/first");
+    backend.wait_for_requests(1);
+    let mut waiting = balancer.connect();
+    waiting.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(waiting.response_to("HEAD").status(), 503);
+    waiting.half_close();
+    waiting.expect_end();
+    gate.open();
+    assert_eq!(first.response().text(), "/first");
+}
+
+#[test]
 fn a_waiting_client_that_leaves_is_not_served() {
     let gate = Gate::new();
     let backend = Backend::held(&gate);

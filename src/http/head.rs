@@ -411,6 +411,13 @@ fn starts_well(window: &[u8]) -> bool {
     window[..first].chunks(2).all(|end| end == b"\r\n")
 }
 
+/// Whether `bytes` begin with a HEAD request, however malformed it may be behind its method: what
+/// answers it has no content (RFC 9110 §9.3.2).
+pub fn is_head_request(bytes: &[u8]) -> bool {
+    let first = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or_default();
+    bytes[first..].starts_with(b"HEAD ")
+}
+
 /// Reads a response head from the start of `bytes` into `head`; the same progress rule.
 pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
     let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];

@@ -175,3 +175,20 @@ fn broken_response_heads_are_refused() {
         }
     }
 }
+
+#[test]
+fn a_head_request_is_known_by_its_method() {
+    for (text, expected) in [
+        ("HEAD / HTTP/1.1\r\n", true),
+        ("\r\n\r\nHEAD /", true),
+        ("HEAD ", true),
+        ("HEAD", false),
+        ("HEADS /", false),
+        ("head / HTTP/1.1", false),
+        ("GET /HEAD HTTP/1.1", false),
+        ("\r\n", false),
+        ("", false),
+    ] {
+        assert_eq!(is_head_request(text.as_bytes()), expected, "{text:?}");
+    }
+}

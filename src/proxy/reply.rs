@@ -7,7 +7,7 @@ use super::route::Plan;
 use super::upstream::Unavailable;
 use super::{ClientKey, Next, Proxy};
 use crate::config::Mode;
-use crate::http::head::{Method, Version};
+use crate::http::head::{self, Method, Version};
 use crate::http::reply::{self, Reply};
 use crate::net::Net;
 use crate::observe::{Cause, End, Record};
@@ -121,7 +121,11 @@ impl<N: Net> Proxy<N> {
             location,
             close: !stays,
             keep_alive: stays && plan.is_some_and(|plan| plan.version == Version::Http10),
-            head_only: plan.is_some_and(|plan| plan.method == Method::Head),
+            // Without a plan what came is all there is to go by.
+            head_only: plan.map_or_else(
+                || head::is_head_request(inbox.data()),
+                |plan| plan.method == Method::Head,
+            ),
             page: self.error_pages.get(&answer.status).map(Vec::as_slice),
         };
         let out = client.conn.end.outbox.space(&mut self.pool);

@@ -41,7 +41,8 @@ pub fn refused_by(balancer: &Balancer, name: &str, request: &[u8]) -> u16 {
     let mut client = balancer.connect();
     // Whatever stands behind a refused head must not be taken for a request.
     client.send([request, b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"].concat());
-    let answer = client.response();
+    let method = if request.starts_with(b"HEAD ") { "HEAD" } else { "GET" };
+    let answer = client.response_to(method);
     assert!(answer.closes(), "{name}: {}", answer.head);
     client.half_close();
     client.expect_end();

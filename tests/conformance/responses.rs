@@ -1,6 +1,6 @@
 //! Responses: what a server may not say, and what becomes of what it may.
 
-use crate::common::{Backend, Balancer, Message, got, ok, reply, wait_until};
+use crate::common::{Backend, Balancer, Message, TempDir, got, ok, reply, wait_until};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -313,5 +313,47 @@ fn answers_made_here_to_head_have_no_content() {
         let answer = client.response_to("HEAD");
         assert_eq!(answer.status(), 503);
         assert!(answer.field("Content-Length").is_some_and(|length| length != "0"));
+    }
+}
+
+#[test]
+fn refusals_of_head_have_no_content() {
+    let directory = TempDir::new();
+    let page = directory.file("page", "a page of somebody's own");
+    let backend = Backend::named("a");
+    let options = ["--error-page", &format!("400={page}"), "--head-timeout", "50ms"];
+    let balancer = Balancer::over(&[&backend], &options);
+    let long = "a".repeat(16 * 1024);
+    for (name, request, status) in [
+        ("no Host", "HEAD / HTTP/1.1\r\n\r\n", 400),
+        ("an unknown expectation", "HEAD / HTTP/1.1\r\nHost: x\r\nExpect: y\r\n\r\n", 417),
+        ("a long target", &format!("HEAD /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), 414),
+        ("a long head", &format!("HEAD / HTTP/1.1\r\nHost: x\r\nA: {long}\r\n\r\n"), 431),
+        ("empty lines in front", "\r\n\r\nHEAD / HTTP/1.1\r\n\r\n", 400),
+        ("an unfinished head", "HEAD / HTTP/1.1\r\nHost: x\r\n", 408),
+        ("behind another", "GET / HTTP/1.1\r\nHost: x\r\n\r\nHEAD / HTTP/1.1\r\n\r\n", 400),
+    ] {
+        let mut client = balancer.connect();
+        client.send(request);
+        if name == "behind another" {
+            assert_eq!(client.response().text(), "a", "{name}");
+        }
+        let answer = client.response_to("HEAD");
+        assert_eq!(answer.status(), status, "{name}: {}", answer.head);
+        assert!(answer.field("Content-Length").is_some_and(|length| length != "0"), "{name}");
+        client.half_close();
+        let rest = client.rest();
+        assert!(rest.is_empty(), "{name}: {:?}", String::from_utf8_lossy(&rest));
+    }
+}
+
+#[test]
+fn refusals_of_other_methods_have_content() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &[]);
+    for method in ["GET", "HEADS", "head"] {
+        let answer = balancer.exchange(format!("{method} / HTTP/1.1\r\n\r\n"));
+        assert_eq!(answer.status(), 400, "{method}");
+        assert!(answer.text().contains("no Host field"), "{method}: {}", answer.text());
     }
 }

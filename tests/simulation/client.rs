@@ -385,8 +385,10 @@ impl Client {
             assert!(may, "request {request} did not ask for the end: {head:?}");
         }
         self.closing |= closes;
-        // A request that was not read may be a HEAD: its answer has a page nevertheless.
-        if answer.is_none() && is_head && closes {
+        // Of a HEAD that was cut off or mutilated perhaps not even the method was read: its answer
+        // has a page then.
+        let shows = status != 408 && item.bytes.starts_with(b"HEAD ");
+        if answer.is_none() && is_head && closes && !shows {
             self.input.clear();
             self.deaf = true;
         }
@@ -481,6 +483,8 @@ impl Client {
         if complete && self.input.is_empty() {
             return;
         }
+        let behind = self.closing && self.reading.is_none() && !self.input.is_empty();
+        assert!(reset || !behind, "client {}: bytes behind the last answer", self.number);
         let idle = kernel.now - self.active_at >= oracle.silence_micros();
         let request = &oracle.requests[self.items[self.answered].request];
         let pipelined = self.sending > self.answered + 1
