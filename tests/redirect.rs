@@ -47,6 +47,18 @@ fn the_location_is_the_server_as_written_with_path_and_query() {
 }
 
 #[test]
+fn the_location_of_an_asterisk_is_the_server_without_a_path() {
+    let backend = Backend::named("a");
+    let balancer = over(&[&backend], &[]);
+    let server = format!("http://{}", backend.argument());
+    for (target, path) in [("*", ""), ("http://y", ""), ("http://y/", "/"), ("http://y?q", "/?q")] {
+        let answer = balancer.exchange(format!("OPTIONS {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let location = format!("{server}{path}");
+        assert_eq!(answer.field("Location"), Some(location.as_str()), "{target}");
+    }
+}
+
+#[test]
 fn a_redirect_is_not_to_be_remembered() {
     let backend = Backend::named("a");
     let balancer = over(&[&backend], &[]);

@@ -21,6 +21,17 @@ pub struct Target {
     pub is_https: bool,
 }
 
+impl Target {
+    /// What stands behind the authority when the target is written in absolute form, in two parts:
+    /// nothing for `*` (RFC 9112 §3.2.4). `bytes` are the head's.
+    pub fn behind_authority<'a>(&'a self, bytes: &'a [u8]) -> [&'a [u8]; 2] {
+        match [self.lead.as_slice(), self.path.of(bytes)] {
+            [b"*", b""] | [b"", b"*"] => [b"", b""],
+            parts => parts,
+        }
+    }
+}
+
 /// Reads the target of `head`, whose bytes are `bytes`, and checks the `Host` rules.
 pub fn target(bytes: &[u8], head: &RequestHead) -> Result<Target, Refusal> {
     let host = host(bytes, head)?;
