@@ -24,8 +24,8 @@ const OPTIONS: [&str; 5] = ["127.0.0.1:0", "-s", "first", "--health", "off"];
 
 const FILLER_BYTES: usize = 60_000;
 
-/// A balancer that has a line to write for each of these backends before it finds the one that
-/// answers.
+/// What a balancer is started with that has [`REFUSED`] lines to write before it finds the backend
+/// that answers.
 struct Talkative {
     up: Backend,
     arguments: Vec<String>,

@@ -27,15 +27,23 @@ impl Write for Bounded<'_> {
 }
 
 impl Lines {
-    /// Adds one line; `text` has no line end.
+    /// Adds one line, or counts it as dropped; `text` has no line end.
     pub fn add(&mut self, text: fmt::Arguments<'_>) {
+        if !self.offer(text) {
+            self.dropped += 1;
+        }
+    }
+
+    /// Adds one line if there is room; false for a line to be offered again, which is not counted.
+    pub fn offer(&mut self, text: fmt::Arguments<'_>) -> bool {
         let before = self.pending.len();
-        if Bounded(&mut self.pending).write_fmt(text).is_ok() {
+        let fits = Bounded(&mut self.pending).write_fmt(text).is_ok();
+        if fits {
             self.pending.push(b'\n');
         } else {
             self.pending.truncate(before);
-            self.dropped += 1;
         }
+        fits
     }
 
     /// What waits to be written.
@@ -76,5 +84,17 @@ mod tests {
         lines.written(text.len() + 1);
         lines.add(format_args!("{}-{}", 1, 2));
         assert!(lines.pending().ends_with(b"\n1-2\n"));
+    }
+
+    #[test]
+    fn an_offered_line_that_has_no_room_is_neither_taken_nor_counted() {
+        let mut lines = Lines::default();
+        let text = "x".repeat(PENDING_BYTES_MAX - 2);
+        lines.add(format_args!("{text}"));
+        assert!(!lines.offer(format_args!("{}-{}", 1, 2)));
+        assert_eq!((lines.dropped(), lines.pending().len()), (0, text.len() + 1));
+        lines.written(text.len() + 1);
+        assert!(lines.offer(format_args!("{}-{}", 1, 2)));
+        assert_eq!(lines.pending(), b"1-2\n");
     }
 }

@@ -6,6 +6,7 @@ use crate::health::Transition;
 use crate::net::{Net, Sink};
 use crate::observe::Record;
 use crate::observe::access::{Combined, Json, Noted, Verbose};
+use crate::observe::journal::Lines;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -134,13 +135,8 @@ impl<N: Net> Proxy<N> {
     fn tell_lost(&mut self) {
         let now = self.now.instant;
         let due = self.access.pending().is_empty() || now.since(self.told_lost) >= TELL_EVERY;
-        if self.access.dropped() > 0 && due {
+        if due && tell_lost_access(&mut self.access, &mut self.events) {
             self.told_lost = now;
-            let lost = self.access.take_dropped();
-            self.events.add(format_args!(
-                "loadbalancer: {lost} access log lines were lost: the log cannot be written as \
-                 fast as they come; log to a faster disk or reader"
-            ));
         }
         if self.events.dropped() > 0 && self.events.pending().is_empty() {
             let lost = self.events.take_dropped();
@@ -149,5 +145,47 @@ impl<N: Net> Proxy<N> {
                  they come; read it faster"
             ));
         }
+    }
+}
+
+/// Tells in `events` how many lines `access` lost since the last time, if any. False if nothing was
+/// told: with no room there the number is kept for later.
+fn tell_lost_access(access: &mut Lines, events: &mut Lines) -> bool {
+    let lost = access.dropped();
+    let told = lost > 0
+        && events.offer(format_args!(
+            "loadbalancer: {lost} access log lines were lost: the log cannot be written as fast as \
+             they come; log to a faster disk or reader"
+        ));
+    if told {
+        access.take_dropped();
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::journal::PENDING_BYTES_MAX;
+
+    fn full() -> Lines {
+        let mut lines = Lines::default();
+        lines.add(format_args!("{}", "x".repeat(PENDING_BYTES_MAX - 10)));
+        lines
+    }
+
+    #[test]
+    fn lost_access_log_lines_are_told_once_the_log_of_events_has_room() {
+        let (mut access, mut events) = (full(), full());
+        for line in ["first line", "second line", "third line"] {
+            access.add(format_args!("{line}"));
+        }
+        assert!(!tell_lost_access(&mut access, &mut events));
+        events.written(events.pending().len());
+        assert!(tell_lost_access(&mut access, &mut events));
+        let told = b"loadbalancer: 3 access log lines were lost: ";
+        assert!(events.pending().starts_with(told), "{:?}", events.pending().escape_ascii());
+        assert_eq!(events.dropped(), 0, "no line of the log of events itself");
+        assert!(!tell_lost_access(&mut access, &mut events), "told once");
     }
 }
