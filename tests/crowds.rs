@@ -113,12 +113,46 @@ fn clients_that_never_pause_give_their_places_to_newcomers() {
     }
 }
 
-/// A balancer that has places for fewer clients than forty.
-fn with_few_descriptors(backend: &Backend, mode: &str) -> Balancer {
+#[test]
+fn with_every_place_taken_there_are_descriptors_for_files_and_probes() {
+    const FILES: usize = 64;
+    /// Clients that are let in then, each with a connection to the server.
+    const PLACES: usize = 20;
+    let _alone = alone();
+    let gate = Gate::new();
+    let (backend, new) = (held(&gate), Backend::named("new"));
+    let directory = TempDir::new();
+    let list = directory.file("servers", format!("{}\n", backend.argument()));
+    let (log, old) = (directory.path().join("log"), directory.path().join("old"));
+    let log_name = log.to_str().expect("a path in UTF-8");
+    let balancer = limited(FILES, &["-f", &list, "-l", log_name, "-c", "50ms"]);
+    let clients: Vec<Peer> = (0..FILES).map(|_| balancer.ask("/held")).collect();
+    let at_server = || backend.targets().iter().filter(|target| *target == "/held").count();
+    wait_until("every place to be taken", || at_server() >= PLACES);
+    std::fs::rename(&log, &old).expect("the log moved away");
+    directory.file("servers", format!("{}\n{}\n", backend.argument(), new.argument()));
+    balancer.signal("HUP");
+    new.wait_for_probes(1);
+    wait_until("a new log", || log.exists());
+    assert_eq!(at_server(), PLACES, "nobody else was let in");
+    gate.open();
+    for mut client in clients {
+        assert_eq!(client.response().status(), 200);
+    }
+    assert_eq!(balancer.stderr.with("os error"), [""; 0]);
+}
+
+/// A balancer with these options that may have so many descriptors.
+fn limited(files: usize, options: &[&str]) -> Balancer {
     let program = env!("CARGO_BIN_EXE_loadbalancer");
-    let address = backend.argument();
-    let line = format!("ulimit -n 80; exec {program} 127.0.0.1:0 {address} --health off -m {mode}");
-    Balancer::of(Running::start(Command::new("sh").args(["-c", &line])))
+    let line = format!("ulimit -n {files}; exec \"$0\" 127.0.0.1:0 \"$@\"");
+    let mut command = Command::new("sh");
+    Balancer::of(Running::start(command.args(["-c", &line, program]).args(options)))
+}
+
+/// A balancer that has places for far fewer clients than forty.
+fn with_few_descriptors(backend: &Backend, mode: &str) -> Balancer {
+    limited(40, &[&backend.argument(), "--health", "off", "-m", mode])
 }
 
 /// One client that leaves in the middle of something, by the number of its kind.

@@ -16,8 +16,19 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-/// Descriptors kept for what is neither client nor upstream: files, probes, the poll.
-const DESCRIPTORS_RESERVED: u64 = 64;
+/// Most descriptors kept for what is neither client nor upstream; mostly they are for probes.
+const RESERVED_MAX: u64 = 64;
+
+/// So many are kept however few there are: the standard streams, the listener, the log, the poll,
+/// its waker and the pipes of the signals are 12, open all the time; 8 more are for who waits at
+/// the door, a new log, the list file, the sockets of looking up a name, and a few probes.
+const RESERVED_MIN: u64 = 20;
+
+/// The open-file limit where the system does not tell it.
+const FILES_UNKNOWN: u64 = 1024;
+
+/// With fewer places for clients than this, it is told at the start.
+const PLACES_FEW: usize = 32;
 
 /// Most pipes for large bodies: at 512 KiB each, the 16 MiB that the kernel lends a user lightly.
 const PIPES_MAX: u64 = 32;
@@ -45,7 +56,9 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
     let error_pages = error_pages(&config)?;
     let log = config.access_log.clone();
     let access = access_log(&log)?;
-    let limits = limits(&config);
+    let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
+    let limits = limits(files, config.pairs_max);
+    tell_limits(files, &limits);
     let host = config.listen.host.as_deref();
     let mut listener =
         listen::listen(host, config.listen.port).map_err(|error| cannot_listen(&config, &error))?;
@@ -122,22 +135,33 @@ fn access_log(target: &Option<LogTarget>) -> Result<Option<File>, Failure> {
     }
 }
 
-/// What the open-file limit carries: each pair in flight has two descriptors.
-fn limits(config: &Config) -> Limits {
-    let files = listen::raise_file_limit().unwrap_or(1024);
+/// What an open-file limit of `files` carries: each pair in flight has two descriptors. Of few a
+/// quarter is kept for the rest, so that the program is not there for itself alone.
+fn limits(files: u64, pairs_wanted: Option<u32>) -> Limits {
     let pipes_max = (files / 32).min(PIPES_MAX);
-    let free = files.saturating_sub(DESCRIPTORS_RESERVED + 2 * pipes_max);
-    let free = free.clamp(2, 2_000_000) as usize;
-    let pairs_max = config.pairs_max.map_or(free / 2, |pairs| pairs as usize);
-    if pairs_max > free / 2 {
+    let reserved = (files / 4).clamp(RESERVED_MIN, RESERVED_MAX);
+    let free = files.saturating_sub(reserved + 2 * pipes_max);
+    let places = (free / 2).clamp(1, 1_000_000) as usize;
+    let pairs_max = pairs_wanted.map_or(places, |pairs| pairs as usize);
+    let clients_max = 2 * places - pairs_max.min(places);
+    Limits { pairs_max, clients_max, pipes_max: pipes_max as usize }
+}
+
+/// Tells where the open-file limit is less than is wanted, or than many clients need.
+fn tell_limits(files: u64, limits: &Limits) {
+    let Limits { pairs_max, clients_max, .. } = *limits;
+    if pairs_max > clients_max {
         say(format_args!(
             "loadbalancer: -N {pairs_max} needs more open files than the limit of {files} carries; \
              raise it (ulimit -n) or lower -N below {}",
-            free / 2 + 1
+            clients_max + 1
+        ));
+    } else if clients_max < PLACES_FEW {
+        say(format_args!(
+            "loadbalancer: the limit of {files} open files has room for few clients at a time: \
+             {clients_max}; raise it (ulimit -n)"
         ));
     }
-    let clients_max = free - pairs_max.min(free / 2);
-    Limits { pairs_max, clients_max, pipes_max: pipes_max as usize }
 }
 
 fn cannot_listen(config: &Config, error: &io::Error) -> Failure {
@@ -175,4 +199,41 @@ fn start_line(config: &Config, address: SocketAddr, members: &[Member]) -> Strin
     let colon = if count == 0 { "" } else { ": " };
     let over = format!("{count} backend{plural}{colon}{}", names.join(" "));
     format!("loadbalancer: listening on {shown}, {verb} by {strategy} over {over}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_open_file_limit_is_shared_by_pairs_clients_pipes_and_the_rest() {
+        for (files, pairs_wanted, pairs_max, clients_max, pipes_max) in [
+            (10, None, 1, 1, 0),
+            (32, None, 5, 5, 1),
+            (64, None, 20, 20, 2),
+            (80, None, 28, 28, 2),
+            (256, None, 88, 88, 8),
+            (1024, None, 448, 448, 32),
+            (1024, Some(10), 10, 886, 32),
+            (1024, Some(448), 448, 448, 32),
+            (1024, Some(1000), 1000, 448, 32),
+            (u64::MAX, None, 1_000_000, 1_000_000, 32),
+        ] {
+            let Limits { pairs_max: pairs, clients_max: clients, pipes_max: pipes } =
+                limits(files, pairs_wanted);
+            let expected = (pairs_max, clients_max, pipes_max);
+            assert_eq!((pairs, clients, pipes), expected, "{files} files, -N {pairs_wanted:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_for_the_rest_is_enough_and_no_more() {
+        for files in RESERVED_MIN + 2..10_000 {
+            let Limits { pairs_max, clients_max, pipes_max } = limits(files, None);
+            let rest = files - (pairs_max + clients_max + 2 * pipes_max) as u64;
+            // An odd one is nobody's.
+            let enough = RESERVED_MIN..=RESERVED_MAX + 1;
+            assert!(enough.contains(&rest), "{rest} of {files}");
+        }
+    }
 }
