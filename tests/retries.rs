@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Message, Peer, ok};
-use std::sync::Arc;
+use common::{Backend, Balancer, Gate, Message, Peer, TempDir, ok, reply, wait_until};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// A server that takes each request and closes without a word, and how many it took.
@@ -147,4 +147,53 @@ fn a_server_that_cannot_be_reached_is_left_for_another() {
     let balancer = Balancer::over(&[&hole, &good], &options);
     assert_eq!(balancer.get("/").text(), "good");
     balancer.stderr.wait_for("down: connecting timed out");
+}
+
+/// A server that closes `/poison` unanswered and holds what else comes until the gate opens, and
+/// what it was asked for.
+fn poisoned(gate: &Gate) -> (Backend, Arc<Mutex<Vec<String>>>) {
+    let targets: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (copy, gate) = (targets.clone(), gate.clone());
+    let backend = Backend::raw(move |peer: &mut Peer| {
+        let Some(request) = peer.request() else { return };
+        copy.lock().expect("nobody panics").push(request.target().to_owned());
+        if request.target() != "/poison" {
+            gate.pass();
+            // A close of a connection that served before would be no failure of the server.
+            peer.send(reply("200 OK", "Connection: close\r\n", request.target()));
+        }
+    });
+    (backend, targets)
+}
+
+#[test]
+fn a_request_that_waits_for_room_between_two_tries_has_no_more_of_them() {
+    let gates = [Gate::new(), Gate::new(), Gate::new()];
+    let servers = gates.each_ref().map(poisoned);
+    let targets = || servers.each_ref().map(|(_, targets)| targets.lock().expect("list").clone());
+    let directory = TempDir::new();
+    let names = servers.iter().map(|(backend, _)| format!("{} max=1\n", backend.argument()));
+    let list = directory.file("list", names.collect::<String>());
+    // The first failure takes a server down, so that the others, being full, are all there are.
+    let options = ["-s", "first", "--retries", "1", "--fall", "1", "-c", "1h", "--health", "tcp"];
+    let log = ["-f", &list, "-l", "-", "--log-format", "json"];
+    let balancer = Balancer::start(&[&["127.0.0.1:0"][..], &options, &log].concat());
+    let mut held = ["/a", "/b", "/c"].map(|target| balancer.ask(target));
+    wait_until("every server to be full", || targets().iter().all(|targets| targets.len() == 1));
+    let all = targets().concat();
+    let at = |server: usize| {
+        let place = ["/a", "/b", "/c"].iter().position(|target| *target == all[server]);
+        place.expect("one of the three")
+    };
+    gates[0].open();
+    assert_eq!(held[at(0)].response().status(), 200);
+    let mut poison = balancer.ask("/poison");
+    balancer.stderr.wait_for(" down: ");
+    gates[1].open();
+    assert_eq!(held[at(1)].response().status(), 200);
+    assert_eq!(poison.response().status(), 502);
+    let seen = targets().map(|targets| targets.iter().filter(|it| *it == "/poison").count());
+    assert_eq!(seen, [1, 1, 0]);
+    let line = balancer.stdout.wait_for("/poison");
+    assert!(line.contains("\"retries\":1,"), "{line}");
 }

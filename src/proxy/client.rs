@@ -4,13 +4,14 @@ use super::answer::Answer;
 use super::conn::{Conn, Filled, Flushed, Input};
 use super::exchange::{After, Manners};
 use super::route::{self, HashBy, Plan};
+use super::upstream::Tried;
 use super::{ClientKey, Next, PairKey, Proxy};
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::Mode;
 use crate::http::head::{Parse, Refusal};
 use crate::net::{Net, Socket};
-use crate::observe::Cause;
+use crate::observe::{Cause, Record};
 use std::net::IpAddr;
 
 /// Most bytes read and thrown away from a client that was refused (RFC 9112 §9.6), so that a
@@ -40,6 +41,14 @@ pub enum ClientState {
     },
 }
 
+/// What a request has been through before it had to wait for room. It goes on from there: a server
+/// may have seen it already.
+#[derive(Debug)]
+pub struct Past {
+    pub tried: Tried,
+    pub record: Record,
+}
+
 /// An accepted connection.
 #[derive(Debug)]
 pub struct Client<S> {
@@ -53,6 +62,8 @@ pub struct Client<S> {
     pub ip: IpAddr,
     /// Requests that came whole.
     pub requests: u32,
+    /// What its request has been through that now waits for room.
+    pub past: Option<Box<Past>>,
     /// It is in the run queue already.
     pub queued: bool,
 }
@@ -124,7 +135,8 @@ impl<N: Net> Proxy<N> {
                 client.state = ClientState::Head;
                 self.admission.leave();
                 let reason = "all servers are busy; the wait for one was too long";
-                self.refuse(key, Answer::local(503, reason, Cause::Limit))
+                let Past { record, .. } = self.past(key);
+                self.answer(key, None, Answer::local(503, reason, Cause::Limit), record)
             }
             ClientState::Paired(pair) => self.expire_pair(key, pair),
             ClientState::Replying(_) => {
@@ -318,8 +330,9 @@ impl<N: Net> Proxy<N> {
 
     /// Every backend has as many pairs as its own limit allows, or this machine has no descriptor
     /// left: the client waits, first in the queue, for the next pair to end.
-    pub(super) fn wait_for_room(&mut self, key: ClientKey) -> Next {
+    pub(super) fn wait_for_room(&mut self, key: ClientKey, past: Past) -> Next {
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
+        client.past = Some(Box::new(past));
         client.state = ClientState::Queued;
         client.deadline = client.arrived + self.config.timeouts.queue;
         self.admission.step_back(key);

@@ -140,6 +140,7 @@ impl<N: Net> Proxy<N> {
             arrived: self.now.instant,
             ip: peer.ip(),
             requests: 0,
+            past: None,
             queued: false,
         });
         self.wake(key.into());

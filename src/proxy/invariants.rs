@@ -121,6 +121,11 @@ impl<N: Net> Proxy<N> {
             return;
         }
         self.check_timer(&client.timer, client.deadline, "a client");
+        let waits_for_room = client.state == ClientState::Queued;
+        assert!(
+            client.past.is_none() || waits_for_room,
+            "who is served has no past beside its pair"
+        );
         let conn = &client.conn;
         assert!(conn.registered, "who waits hears of its socket");
         match client.state {

@@ -1,6 +1,6 @@
 //! A pair's life: begun, stepped, and ended as its verdict says.
 
-use super::client::ClientState;
+use super::client::{ClientState, Past};
 use super::cluster::Missed;
 use super::exchange::{After, Exchange, Half, Pair};
 use super::route::Plan;
@@ -21,22 +21,20 @@ const ROUNDS_MAX: usize = 4;
 impl<N: Net> Proxy<N> {
     /// Joins an admitted client to a backend of the policy's choice.
     pub(super) fn begin(&mut self, key: ClientKey, plan: Plan) -> Next {
-        let mut noted = self.note(key);
-        let mut tried = Tried::default();
+        let Past { mut tried, mut record } = self.past(key);
         // A pooled connection may close under a request that cannot be repeated, by its nature or
         // its size: such a request gets a connection of its own (RFC 9112 §9.3.1).
-        let pooled = plan.method.is_idempotent() && plan.can_be_held();
-        let acquired = match self.acquire(&mut tried, plan.hash, pooled, &mut noted) {
+        let pooled = plan.method.is_idempotent() && plan.can_be_held() && record.retries == 0;
+        let acquired = match self.acquire(&mut tried, plan.hash, pooled, &mut record.noted) {
             Ok(acquired) => acquired,
-            Err(unavailable) if self.comes_free(unavailable) => return self.wait_for_room(key),
+            Err(unavailable) if self.comes_free(unavailable) => {
+                return self.wait_for_room(key, Past { tried, record });
+            }
             Err(unavailable) => {
                 self.give_back_slot(key);
-                let record = Record { noted, ..self.record(key) };
                 return self.answer(key, Some(&plan), self.sorry(unavailable), record);
             }
         };
-        let now = self.now.instant;
-        let arrived = self.clients.get(key).map_or(now, |client| client.arrived);
         let half = if self.config.mode == Mode::Tcp { Half::Tunnel } else { Half::Head };
         // Where one was served who had to wait for more than a slot, the next one may be as well.
         self.admit_next();
@@ -53,10 +51,25 @@ impl<N: Net> Proxy<N> {
                 upstream_stays: false,
                 interim: false,
                 tried,
-                record: Record { arrived, begun: now, admitted: now, noted, ..Record::default() },
+                record,
             },
             &acquired,
         )
+    }
+
+    /// What an admitted client's request has been through: nothing, as a rule.
+    pub(super) fn past(&mut self, key: ClientKey) -> Past {
+        let now = self.now.instant;
+        let past = self.clients.get_mut(key).and_then(|client| client.past.take());
+        let Some(mut past) = past else {
+            let record = Record { noted: self.note(key), ..self.record(key) };
+            return Past { tried: Tried::default(), record };
+        };
+        past.record.begun = now;
+        if past.record.retries == 0 {
+            past.record.admitted = now;
+        }
+        *past
     }
 
     /// Whether the end of a pair gives what is lacking: room at a backend, or the descriptor of its
@@ -315,19 +328,23 @@ impl<N: Net> Proxy<N> {
         if client.conn.end.inbox.is_held() {
             client.conn.end.inbox.rewind();
         }
-        let noted = &mut pair.record.noted;
-        match self.acquire(&mut pair.tried, pair.plan.hash, false, noted) {
+        let record = &mut pair.record;
+        record.begun = self.now.instant;
+        record.connected = None;
+        let retries = record.retries.saturating_add(1);
+        match self.acquire(&mut pair.tried, pair.plan.hash, false, &mut record.noted) {
             Ok(acquired) => {
                 pair.upstream = acquired.upstream;
                 pair.backend = acquired.backend;
-                pair.record.begun = self.now.instant;
-                pair.record.connected = None;
-                pair.record.retries = pair.record.retries.saturating_add(1);
+                pair.record.retries = retries;
                 // Nothing of an answer has come, so that half is at its beginning, head or tunnel.
                 pair.request = pair.response;
                 self.join(pair, &acquired)
             }
-            Err(unavailable) if self.comes_free(unavailable) => self.wait_for_room(key),
+            Err(unavailable) if self.comes_free(unavailable) => {
+                let record = Record { retries, ..pair.record };
+                self.wait_for_room(key, Past { tried: pair.tried, record })
+            }
             Err(unavailable) => {
                 self.give_back_slot(key);
                 self.answer(key, Some(&pair.plan), self.sorry(unavailable), pair.record)
