@@ -112,6 +112,8 @@ pub struct Oracle {
     pub stopping: bool,
     /// There are more clients than places.
     pub crowded: bool,
+    /// How many servers may see a request.
+    pub attempts_max: usize,
     pub queue_micros: u64,
     pub keep_alive_micros: u64,
     /// Counted for the report: that the scripts reach what they should.
@@ -154,6 +156,8 @@ impl Oracle {
             self.retried += 1;
             let idempotent = matches!(it.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS");
             assert!(idempotent, "request {request}, a {}, went to a second server", it.method);
+            let most = self.attempts_max;
+            assert!(it.deliveries.len() <= most, "request {request}: seen by more than {most}");
         }
     }
 

@@ -53,6 +53,7 @@ pub fn draw(seed: u64, verbose: bool) -> Run {
     let mut kernel = Kernel::new(rng, style, servers);
     let mut oracle = Oracle {
         queue_micros: config.timeouts.queue.as_micros() as u64,
+        attempts_max: config.attempts_max.into(),
         keep_alive_micros: config.timeouts.keep_alive.as_micros() as u64,
         in_redirect_mode: mode == Mode::Redirect,
         trusts_clients: config.trust_forwarded,
@@ -124,6 +125,7 @@ fn draw_config(mode: Mode, servers: usize, troubled: bool, rng: &mut Rng) -> Con
         let mut spec = BackendSpec::new(Endpoint { host: None, port: port as u16 });
         spec.weight = rng.between(1, 3) as u32;
         spec.backup = rng.chance(100);
+        spec.pairs_max = rng.chance(200).then(|| rng.between(1, 2) as u32);
         spec
     });
     let backends = backends.collect();
@@ -139,6 +141,7 @@ fn draw_config(mode: Mode, servers: usize, troubled: bool, rng: &mut Rng) -> Con
         (Mode::Tcp, _) | (_, 1) => Check::Tcp,
         _ => Check::Http,
     };
+    config.health.fall = rng.between(1, 3) as u16;
     config.health.per_requests = rng.chance(200).then(|| rng.between(1, 5) as u32);
     let often = if troubled { 1_000 } else { 20 };
     config.health.interval = Duration::from_millis([often, 2_000][rng.below(2) as usize]);
