@@ -62,6 +62,8 @@ pub struct Request {
     pub sent_at: Option<u64>,
     /// Server connections that read a byte of it.
     pub deliveries: Vec<usize>,
+    /// When a server last read of it.
+    pub read_at: Option<u64>,
     /// A server that had it cut it off, and one that had it fell silent.
     pub cut: bool,
     pub hung: bool,
@@ -134,6 +136,9 @@ pub struct Oracle {
 
 /// Where there are too few places, a client that was silent for so long may have to go.
 const CROWDED_MICROS: u64 = 1_000_000;
+
+/// A server that has read of a request within this time is still at it, slow as it may be.
+const SLOW_MICROS: u64 = 1_000_000;
 
 impl Oracle {
     /// How long a client may be silent.
@@ -255,7 +260,10 @@ impl Oracle {
                     it.cut || tunnel || happened(self.nameless_cut_at)
                 }
                 503 => self.fault_at.is_some() || kernel.shortage_at.is_some() || waited,
-                504 => it.hung || happened(self.nameless_hang_at),
+                504 => {
+                    let is_read = |at| kernel.now - at < SLOW_MICROS;
+                    it.hung || happened(self.nameless_hang_at) || it.read_at.is_some_and(is_read)
+                }
                 _ => false,
             };
         assert!(justified, "request {request} got an unjustified {status}: {head:?} {it:?}");

@@ -283,6 +283,9 @@ impl ServerConn {
             Heard::Data(data) => {
                 self.input.extend(data);
                 self.digest(kernel, oracle);
+                if let Some(request) = self.request {
+                    oracle.requests[request].read_at = Some(kernel.now);
+                }
             }
             Heard::Nothing => {}
             Heard::End | Heard::Reset => {
