@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Backend, Balancer, Gate, Peer, TempDir, ok, wait_until};
+use std::time::{Duration, Instant};
 
 /// Balances over a list file of these servers; looks at it often.
 fn over(backends: &[&Backend]) -> (Balancer, TempDir, String) {
@@ -82,6 +83,32 @@ fn sighup_reads_the_list_at_once() {
     directory.file("servers", lines(&[&second]));
     balancer.signal("HUP");
     ask_until(&balancer, "b");
+}
+
+#[test]
+fn a_list_that_is_empty_for_a_moment_takes_no_server_away() {
+    // Less than what a file has to be left alone for before it is read.
+    let moment = Duration::from_millis(50);
+    let (first, second) = (Backend::named("a"), Backend::named("b"));
+    let (balancer, directory, _list) = over_until_told(&[&first], &[]);
+    let begun = Instant::now();
+    directory.file("servers", "");
+    balancer.signal("HUP");
+    while begun.elapsed() < moment / 2 {
+        let status = balancer.get("/").status();
+        assert!(status == 200 || begun.elapsed() > moment, "{status}: the list was taken");
+    }
+    directory.file("servers", lines(&[&first, &second]));
+    // A machine slower than that has left the list empty for long: it may have been taken.
+    let is_late = begun.elapsed() > moment;
+    if is_late {
+        balancer.signal("HUP");
+    }
+    wait_until("an answer by b", || {
+        let answer = balancer.get("/");
+        assert!(is_late || answer.status() == 200, "the list was taken while it was empty");
+        answer.text() == "b"
+    });
 }
 
 #[test]

@@ -5,8 +5,10 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// A file that was written to more recently than this is perhaps still being written.
-const SETTLING: Duration = Duration::from_millis(100);
+/// A file that was written to more recently than this is perhaps still being written. Much longer
+/// than the steps of a file system's clock, so that a settled file gets another time when it is
+/// written to again.
+pub const SETTLING: Duration = Duration::from_millis(100);
 
 /// The first `bytes_max` bytes of a file.
 ///
@@ -33,7 +35,36 @@ impl Stamp {
 
     /// Nobody is writing to it, by all appearance.
     pub fn is_settled(&self) -> bool {
+        self.is_settled_at(SystemTime::now())
+    }
+
+    fn is_settled_at(&self, now: SystemTime) -> bool {
         // A time ahead of the clock says nothing; such a file is read as it is.
-        self.written.elapsed().map_or(true, |age| age >= SETTLING)
+        now.duration_since(self.written).map_or(true, |age| age >= SETTLING)
+    }
+
+    /// That of a file of so many bytes that was written to so long ago.
+    #[cfg(test)]
+    pub fn given(bytes: u64, age: Duration) -> Stamp {
+        Stamp { bytes, written: SystemTime::now() - age }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_settled_when_it_was_not_written_to_for_a_while() {
+        let stamp = Stamp { bytes: 1, written: SystemTime::UNIX_EPOCH + SETTLING };
+        let moment = Duration::from_nanos(1);
+        for (name, now, expected) in [
+            ("just written", stamp.written, false),
+            ("one moment too early", stamp.written + SETTLING - moment, false),
+            ("old enough", stamp.written + SETTLING, true),
+            ("from the future", stamp.written - moment, true),
+        ] {
+            assert_eq!(stamp.is_settled_at(now), expected, "{name}");
+        }
     }
 }

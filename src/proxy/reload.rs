@@ -11,6 +11,7 @@ use crate::base::table::Id;
 use crate::base::wheel::Timer;
 use crate::config::BackendSpec;
 use crate::net::Net;
+use crate::net::files::SETTLING;
 use std::collections::HashMap;
 
 /// How a reload came to be wished for.
@@ -68,6 +69,12 @@ impl<N: Net> Proxy<N> {
             let due = self.now.instant + self.config.health.interval;
             self.wheel.arm(&mut self.list.timer, due, Id::numbered::<ListKind>(0));
         }
+    }
+
+    /// Plans another look for when a file that was just written to may be settled.
+    pub fn look_at_list_soon(&mut self) {
+        let due = self.now.instant + SETTLING;
+        self.wheel.arm(&mut self.list.timer, due, Id::numbered::<ListKind>(0));
     }
 
     pub(super) fn list_timer_fired(&mut self) {

@@ -19,8 +19,11 @@ pub struct Lists {
     /// The command line's.
     given: Vec<BackendSpec>,
     file: Option<PathBuf>,
-    /// The file as it was when it was read last; none when it could not be.
+    /// The file as it was when the last reading began; none when there was none.
     seen: Option<Stamp>,
+    /// It is to be read whatever `seen` says: somebody asked for it (SIGHUP), or it changed under
+    /// the last reading. Not a state: it may become true while a reading is under way.
+    owed: bool,
     /// A name was not known: looked up again with the next look at the file.
     unknown: bool,
     /// What was last complained about, so that it is not said every time.
@@ -38,6 +41,8 @@ struct Reading {
     warnings: Vec<String>,
     /// A line was skipped, or nothing could be read.
     broken: bool,
+    /// The file right after it was read; none when there was none.
+    stamp: Option<Stamp>,
 }
 
 /// How a name is looked up.
@@ -50,6 +55,17 @@ struct Outcome {
     lines: Vec<String>,
     /// What to go by from here on; none: the backends stay as they are.
     reading: Option<Reading>,
+    /// The file changed under the reading, which is worth nothing.
+    disturbed: bool,
+}
+
+/// What a look at the file leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Nothing,
+    /// Perhaps it is still being written: what is there may be empty or half a list.
+    Soon,
+    Read,
 }
 
 impl Lists {
@@ -68,26 +84,46 @@ impl Lists {
         }
         let given = config.backends.clone();
         let (unknown, told) = (!reading.unknown.is_empty(), reading.warnings);
-        let lists = Lists { given, file, seen, unknown, told, reading: None };
+        let lists = Lists { given, file, seen, owed: false, unknown, told, reading: None };
         Ok((reading.members, lists))
     }
 
     /// Begins to read the file again, if there is a reason to.
     pub fn wish(&mut self, reload: Reload, proxy: &mut Proxy<Kernel>) {
+        self.owed |= reload == Reload::Now;
+        // Whoever asks during a reading may mean a newer file: see `finish`.
+        if self.reading.is_none() {
+            self.look(proxy);
+        }
+    }
+
+    fn look(&mut self, proxy: &mut Proxy<Kernel>) {
         let Some(file) = &self.file else { return };
         let stamp = Stamp::of(file);
-        let changed = stamp != self.seen && stamp.is_none_or(|stamp| stamp.is_settled());
-        let due = reload == Reload::Now || changed || self.unknown;
-        if !due || self.reading.is_some() {
-            return;
+        match self.decide(stamp, Stamp::is_settled) {
+            Look::Nothing => {}
+            Look::Soon => proxy.look_at_list_soon(),
+            Look::Read => {
+                let (given, file) = (self.given.clone(), file.clone());
+                let work = move || again(&given, &file, &addresses);
+                match Task::start(proxy.net_mut().waker(), work) {
+                    Ok(task) => {
+                        (self.seen, self.owed, self.reading) = (stamp, false, Some(task));
+                    }
+                    Err(error) => {
+                        proxy.say(format_args!("cannot read the list file now: {error}"));
+                    }
+                }
+            }
         }
-        self.seen = stamp;
-        let (given, file) = (self.given.clone(), file.clone());
-        let work = move || again(&given, &file, &addresses);
-        match Task::start(proxy.net_mut().waker(), work) {
-            Ok(task) => self.reading = Some(task),
-            Err(error) => proxy.say(format_args!("cannot read the list file now: {error}")),
+    }
+
+    /// What there is to do about a file that looks like `stamp`.
+    fn decide(&self, stamp: Option<Stamp>, is_settled: fn(&Stamp) -> bool) -> Look {
+        if !self.owed && !self.unknown && stamp == self.seen {
+            return Look::Nothing;
         }
+        if stamp.is_none_or(|stamp| is_settled(&stamp)) { Look::Read } else { Look::Soon }
     }
 
     /// Takes over what was read, if it is there.
@@ -106,15 +142,27 @@ impl Lists {
         if let Some(reading) = outcome.reading {
             proxy.apply(&reading.members, &reading.unknown);
         }
+        if outcome.disturbed {
+            // Not at once, as it may go on changing.
+            proxy.look_at_list_soon();
+        } else if self.owed {
+            self.look(proxy);
+        }
     }
 
     /// A file with anything wrong in it changes nothing: half a list could take away the servers
-    /// that work. Nor does a `reading` that is none because its thread is gone.
+    /// that work. Nor does one that changed while it was read, or a `reading` that is none because
+    /// its thread is gone.
     fn judge(&mut self, reading: Option<Reading>) -> Outcome {
+        let nothing = |lines| Outcome { lines, reading: None, disturbed: false };
         let Some(reading) = reading else {
             let line = "reading the list file broke off; the backends stay as they are";
-            return Outcome { lines: vec![line.to_owned()], reading: None };
+            return nothing(vec![line.to_owned()]);
         };
+        if reading.stamp != self.seen {
+            self.owed = true;
+            return Outcome { disturbed: true, ..nothing(Vec::new()) };
+        }
         let mut lines = Vec::new();
         if reading.warnings != self.told {
             lines.clone_from(&reading.warnings);
@@ -124,10 +172,10 @@ impl Lists {
         }
         self.told.clone_from(&reading.warnings);
         if reading.broken {
-            return Outcome { lines, reading: None };
+            return nothing(lines);
         }
         self.unknown = !reading.unknown.is_empty();
-        Outcome { lines, reading: Some(reading) }
+        Outcome { reading: Some(reading), ..nothing(lines) }
     }
 }
 
@@ -142,7 +190,9 @@ impl Reading {
         resolve: &Resolve<'_>,
     ) -> Result<(), String> {
         let name = file.display().to_string();
-        let bytes = read_at_most(file, FILE_BYTES_MAX as u64 + 1)
+        let bytes = read_at_most(file, FILE_BYTES_MAX as u64 + 1);
+        self.stamp = Stamp::of(file);
+        let bytes = bytes
             .map_err(|error| format!("cannot read the list file {}: {error}", quote(&name)))?;
         let list = List::parse(&name, &bytes, given);
         self.warnings.extend(list.warnings.iter().map(ToString::to_string));
@@ -225,6 +275,9 @@ mod tests {
     use super::*;
     use crate::config::Endpoint;
     use std::cell::RefCell;
+    use std::time::Duration;
+
+    const HOUR: Duration = Duration::from_secs(3600);
 
     fn spec(port: u16) -> BackendSpec {
         BackendSpec::new(Endpoint { host: Some("a".to_owned()), port })
@@ -239,8 +292,8 @@ mod tests {
     }
 
     fn lists() -> Lists {
-        let told = Vec::new();
-        Lists { given: vec![spec(1)], file: None, seen: None, unknown: false, told, reading: None }
+        let (given, told) = (vec![spec(1)], Vec::new());
+        Lists { given, file: None, seen: None, owed: false, unknown: false, told, reading: None }
     }
 
     #[test]
@@ -276,6 +329,50 @@ mod tests {
             let last = outcome.lines.last().expect("something to say");
             assert!(last.contains("the backends stay as they are"), "{last}");
         }
+    }
+
+    #[test]
+    fn a_look_at_the_file_leads_to_a_reading_when_there_is_reason_and_it_is_settled() {
+        let (seen, new) = (Some(Stamp::given(9, HOUR)), Some(Stamp::given(9, HOUR / 2)));
+        for (name, owed, unknown, stamp, settled, unsettled) in [
+            ("as it was", false, false, seen, Look::Nothing, Look::Nothing),
+            ("as it was, but asked for", true, false, seen, Look::Read, Look::Soon),
+            ("as it was, but a name is not known", false, true, seen, Look::Read, Look::Soon),
+            ("changed", false, false, new, Look::Read, Look::Soon),
+            ("changed, and asked for", true, false, new, Look::Read, Look::Soon),
+            ("gone", false, false, None, Look::Read, Look::Read),
+        ] {
+            let lists = Lists { seen, owed, unknown, ..lists() };
+            assert_eq!(lists.decide(stamp, |_| true), settled, "{name}, settled");
+            assert_eq!(lists.decide(stamp, |_| false), unsettled, "{name}, being written");
+        }
+    }
+
+    #[test]
+    fn what_was_read_while_the_file_changed_is_not_taken_over_but_read_again() {
+        let seen = Some(Stamp::given(9, HOUR));
+        for (name, stamp, disturbed) in [
+            ("as it was", seen, false),
+            ("of another time", Some(Stamp::given(9, HOUR / 2)), true),
+            ("gone", None, true),
+        ] {
+            let mut lists = Lists { seen, ..lists() };
+            let reading = Reading { stamp, broken: true, ..Reading::default() };
+            let reading = Reading { warnings: vec!["half a line".to_owned()], ..reading };
+            let outcome = lists.judge(Some(reading));
+            assert_eq!((outcome.disturbed, lists.owed), (disturbed, disturbed), "{name}");
+            assert_eq!(outcome.lines.is_empty(), disturbed, "{name}: {outcome:?}");
+            assert!(outcome.reading.is_none(), "{name}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_during_a_reading_is_still_owed_when_that_is_over() {
+        let seen = Some(Stamp::given(9, HOUR));
+        let mut lists = Lists { seen, owed: true, ..lists() };
+        let outcome = lists.judge(Some(Reading { stamp: seen, ..Reading::default() }));
+        assert!(outcome.reading.is_some(), "{outcome:?}");
+        assert_eq!(lists.decide(seen, |_| true), Look::Read);
     }
 
     #[test]
