@@ -35,12 +35,17 @@ impl Stamp {
 
     /// Nobody is writing to it, by all appearance.
     pub fn is_settled(&self) -> bool {
-        self.is_settled_at(SystemTime::now())
+        self.has_stood(SETTLING)
     }
 
-    fn is_settled_at(&self, now: SystemTime) -> bool {
+    /// It was not written to for so long.
+    pub fn has_stood(&self, time: Duration) -> bool {
+        self.had_stood(time, SystemTime::now())
+    }
+
+    fn had_stood(&self, time: Duration, now: SystemTime) -> bool {
         // A time ahead of the clock says nothing; such a file is read as it is.
-        now.duration_since(self.written).map_or(true, |age| age >= SETTLING)
+        now.duration_since(self.written).map_or(true, |age| age >= time)
     }
 
     /// That of a file of so many bytes that was written to so long ago.
@@ -64,7 +69,7 @@ mod tests {
             ("old enough", stamp.written + SETTLING, true),
             ("from the future", stamp.written - moment, true),
         ] {
-            assert_eq!(stamp.is_settled_at(now), expected, "{name}");
+            assert_eq!(stamp.had_stood(SETTLING, now), expected, "{name}");
         }
     }
 }

@@ -12,6 +12,11 @@ use crate::proxy::{Member, Proxy, Reload};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a list without backends has stood before it is believed: an empty file is what a slow
+/// writer leaves behind first, and taking every server away is what is hardest to bear.
+const EMPTY_FOR: Duration = Duration::from_secs(1);
 
 /// Where backends come from.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ struct Reading {
     warnings: Vec<String>,
     /// A line was skipped, or nothing could be read.
     broken: bool,
+    /// The file names no backend.
+    empty: bool,
     /// The file right after it was read; none when there was none.
     stamp: Option<Stamp>,
 }
@@ -55,7 +62,7 @@ struct Outcome {
     lines: Vec<String>,
     /// What to go by from here on; none: the backends stay as they are.
     reading: Option<Reading>,
-    /// The file changed under the reading, which is worth nothing.
+    /// The file changed under the reading, or may be about to: it is worth nothing.
     disturbed: bool,
 }
 
@@ -159,7 +166,8 @@ impl Lists {
             let line = "reading the list file broke off; the backends stay as they are";
             return nothing(vec![line.to_owned()]);
         };
-        if reading.stamp != self.seen {
+        let is_young = reading.stamp.is_some_and(|stamp| !stamp.has_stood(EMPTY_FOR));
+        if reading.stamp != self.seen || (reading.empty && is_young) {
             self.owed = true;
             return Outcome { disturbed: true, ..nothing(Vec::new()) };
         }
@@ -197,6 +205,7 @@ impl Reading {
         let list = List::parse(&name, &bytes, given);
         self.warnings.extend(list.warnings.iter().map(ToString::to_string));
         self.broken = !list.warnings.is_empty();
+        self.empty = list.backends.is_empty();
         for Listed { line, spec } in list.backends {
             match resolve(&spec) {
                 Ok(addresses) => self.members.push(Member { spec, addresses }),
@@ -275,7 +284,6 @@ mod tests {
     use super::*;
     use crate::config::Endpoint;
     use std::cell::RefCell;
-    use std::time::Duration;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -363,6 +371,21 @@ mod tests {
             assert_eq!((outcome.disturbed, lists.owed), (disturbed, disturbed), "{name}");
             assert_eq!(outcome.lines.is_empty(), disturbed, "{name}: {outcome:?}");
             assert!(outcome.reading.is_none(), "{name}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_is_believed_once_it_has_stood_for_a_while() {
+        for (name, empty, age, believed) in [
+            ("just emptied", true, EMPTY_FOR / 2, false),
+            ("empty for long", true, HOUR, true),
+            ("just written", false, EMPTY_FOR / 2, true),
+        ] {
+            let seen = Some(Stamp::given(0, age));
+            let mut lists = Lists { seen, ..lists() };
+            let outcome = lists.judge(Some(Reading { stamp: seen, empty, ..Reading::default() }));
+            assert_eq!(outcome.reading.is_some(), believed, "{name}");
+            assert_eq!((outcome.disturbed, lists.owed), (!believed, !believed), "{name}");
         }
     }
 
