@@ -31,6 +31,8 @@ pub struct Kernel {
     access: Option<Scribe>,
     /// Standard error, unless it is written directly.
     events_log: Option<Scribe>,
+    /// It must not be written directly.
+    stderr_may_block: bool,
     waker: Arc<mio::Waker>,
     start: std::time::Instant,
     /// The last reading of the calendar clock: when, and seconds since 1970.
@@ -51,7 +53,17 @@ impl Kernel {
         let events = mio::event::Events::with_capacity(EVENTS_MAX);
         let start = std::time::Instant::now();
         let calendar = (Duration::ZERO, since_1970());
-        Ok(Kernel { poll, events, signals, access: None, events_log: None, waker, start, calendar })
+        Ok(Kernel {
+            poll,
+            events,
+            signals,
+            access: None,
+            events_log: None,
+            stderr_may_block: stderr_may_block(),
+            waker,
+            start,
+            calendar,
+        })
     }
 
     /// What ends a wait from another thread.
@@ -67,7 +79,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// A thread writes standard error from here on: lines are many, or [`stderr_may_block`].
+    /// A thread writes standard error from here on, as lines are many.
     ///
     /// Errors: the system has no thread to give.
     pub fn log_events_aside(&mut self) -> io::Result<()> {
@@ -84,7 +96,7 @@ impl Kernel {
 
 /// Whether standard error cannot be asked first: a terminal says that it has room when it has any,
 /// and a file on a slow disk always, yet either takes all it is given, however long that takes.
-pub fn stderr_may_block() -> bool {
+fn stderr_may_block() -> bool {
     let copy = io::stderr().as_fd().try_clone_to_owned();
     let kind = copy.and_then(|copy| File::from(copy).metadata()).map(|data| data.file_type());
     !kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
@@ -164,7 +176,14 @@ impl Net for Kernel {
 
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {
         let scribe = match sink {
-            Sink::Events => &mut self.events_log,
+            Sink::Events => {
+                // Not before there is something to say: with a second thread the C library's calls
+                // cost more, 200 instructions per request.
+                if self.events_log.is_none() && self.stderr_may_block {
+                    self.log_events_aside()?;
+                }
+                &mut self.events_log
+            }
             Sink::Access => &mut self.access,
         };
         match (scribe, sink) {

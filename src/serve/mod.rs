@@ -5,7 +5,7 @@ mod lists;
 
 use crate::config::{Config, LogTarget, Mode, quote};
 use crate::net::files::read_at_most;
-use crate::net::kernel::{Kernel, stderr_may_block};
+use crate::net::kernel::Kernel;
 use crate::net::listen;
 use crate::proxy::{Limits, Member, Proxy, Reload, Status};
 use lists::Lists;
@@ -69,7 +69,7 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
     if let Some(file) = access {
         kernel.log_access_to(file).map_err(system)?;
     }
-    if config.verbose || stderr_may_block() {
+    if config.verbose {
         kernel.log_events_aside().map_err(system)?;
     }
     kernel.listen(&mut listener).map_err(system)?;
