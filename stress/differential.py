@@ -11,16 +11,15 @@ import argparse
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from compare import Failed, free_ports, run
 from odd_messages import ANSWERS, REQUESTS, octets
 
 # Each proxy serves so many cases at a time, each in a lane with a port and a server of its own.
@@ -73,10 +72,6 @@ NGINX_LANE = """
     upstream b{lane} {{ server 127.0.0.1:{backend} max_fails=0; keepalive 4; }}
     server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://b{lane}; }} }}
 """
-
-
-class Failed(Exception):
-    """What went wrong, for people."""
 
 
 # --- Readers. A request is (method, target, host, body, is_whole).
@@ -479,14 +474,6 @@ class Bench:
         return results
 
 
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 def await_port(name, port, child, err):
     ends = time.monotonic() + 10
     while True:
@@ -525,7 +512,6 @@ def main():
     parser.add_argument("--all", action="store_true", help="print what is the same as well")
     parser.add_argument("--program", required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     peers = []
     for peer, package in [("nginx", "nginx-light"), ("haproxy", "haproxy")]:
         if shutil.which(peer):
@@ -553,9 +539,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as why:
-        sys.exit(f"differential: {why}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run("differential", main)

@@ -212,17 +212,20 @@ fn no_probes_are_made_when_they_are_off() {
 
 #[test]
 fn every_server_is_probed_at_least_once_per_so_many_requests() {
-    let (first, second) = (Backend::named("a"), Backend::named("b"));
-    let balancer = Balancer::probing(&[&first, &second], &["-R", "5", "-c", "1h"]);
-    // Those of the start.
-    first.wait_for_probes(1);
-    second.wait_for_probes(1);
-    for round in 1..=6 {
-        for _ in 0..5 {
-            assert_eq!(balancer.get("/").status(), 200);
+    for (mode, status) in [("http", 200), ("redirect", 301)] {
+        let (first, second) = (Backend::named("a"), Backend::named("b"));
+        let options = ["-m", mode, "-R", "5", "-c", "1h"];
+        let balancer = Balancer::probing(&[&first, &second], &options);
+        // Those of the start.
+        first.wait_for_probes(1);
+        second.wait_for_probes(1);
+        for round in 1..=6 {
+            for _ in 0..5 {
+                assert_eq!(balancer.get("/").status(), status, "{mode}");
+            }
+            first.wait_for_probes(1 + round);
+            second.wait_for_probes(1 + round);
         }
-        first.wait_for_probes(1 + round);
-        second.wait_for_probes(1 + round);
     }
 }
 

@@ -123,23 +123,6 @@ fn clients_are_not_sent_to_a_server_that_is_down() {
 }
 
 #[test]
-fn servers_are_probed_at_least_once_per_so_many_redirects() {
-    let (first, second) = (Backend::named("a"), Backend::named("b"));
-    let options = ["-m", "redirect", "-R", "5", "-c", "1h"];
-    let balancer = Balancer::probing(&[&first, &second], &options);
-    // Those of the start.
-    first.wait_for_probes(1);
-    second.wait_for_probes(1);
-    for round in 1..=3 {
-        for _ in 0..5 {
-            assert_eq!(balancer.get("/").status(), 301);
-        }
-        first.wait_for_probes(1 + round);
-        second.wait_for_probes(1 + round);
-    }
-}
-
-#[test]
 fn with_all_servers_down_the_answer_is_503() {
     let down = Backend::refusing();
     let balancer = Balancer::probing(&[&down], &["-m", "redirect", "-c", "20ms"]);
