@@ -8,7 +8,6 @@ requests than the strict reading of what was sent has, or handed a client what i
 """
 
 import argparse
-import os
 import re
 import shutil
 import socket
