@@ -8,7 +8,7 @@ use loadbalancer::config::{BackendSpec, Config, Endpoint, LogTarget, Mode};
 use loadbalancer::health::Check;
 use loadbalancer::net::kernel::Kernel;
 use loadbalancer::net::listen::listen;
-use loadbalancer::net::scribe::Scribe;
+use loadbalancer::net::log_writer::LogWriter;
 use loadbalancer::proxy::{Limits, Member, Proxy};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -151,7 +151,7 @@ fn a_line_of_the_access_log_costs_the_same_however_many_servers_there_are() {
     let [few, many] = [1, 100].map(|names| {
         allocations(names, |config| {
             config.strategy = Strategy::First;
-            // Lines for a log that was not opened are written nowhere.
+            // LogBuffer for a log that was not opened are written nowhere.
             config.access_log = Some(LogTarget::Stdout);
         })
     });
@@ -177,11 +177,11 @@ impl Write for Stuck {
 fn lines_that_a_log_refuses_are_not_copied() {
     let (until, stuck) = channel();
     let kernel = Kernel::new().expect("a poll");
-    let mut scribe = Scribe::start(Stuck(stuck), kernel.waker()).expect("a thread");
-    while scribe.offer(b"a line\n").expect("no failure") > 0 {}
+    let mut log_writer = LogWriter::start(Stuck(stuck), kernel.waker()).expect("a thread");
+    while log_writer.offer(b"a line\n").expect("no failure") > 0 {}
     let before = ALLOCATIONS.get();
     for _ in 0..ROUNDS {
-        assert_eq!(scribe.offer(b"a line\n").expect("no failure"), 0);
+        assert_eq!(log_writer.offer(b"a line\n").expect("no failure"), 0);
     }
     assert_eq!(ALLOCATIONS.get() - before, 0, "allocations in {ROUNDS} offers");
     drop(until);

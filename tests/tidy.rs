@@ -7,7 +7,6 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -616,54 +615,6 @@ fn every_file_begins_with_what_it_is_about() {
 
 fn readme() -> String {
     fs::read_to_string(root().join("README.md")).expect("README.md")
-}
-
-#[test]
-fn every_source_file_stands_in_the_readmes_tour() {
-    let readme = readme();
-    let mut complaints = Vec::new();
-    for source in sources(&["src"]) {
-        if source.lines.iter().all(|line| line.is_test) {
-            continue;
-        }
-        let (directory, name) = source.path.rsplit_once('/').expect("a file in a directory");
-        let is_named = if directory == "src" {
-            readme.contains(&format!("`{}`", source.path))
-        } else {
-            // From the directory's mark to the next one, or to the end of the section.
-            readme.split(&format!("**`{directory}/`**")).nth(1).is_some_and(|part| {
-                let part = part.split("**`").next().unwrap_or_default();
-                part.split("\n## ").next().unwrap_or_default().contains(&format!("`{name}`"))
-            })
-        };
-        if !is_named {
-            complaints.push(format!(
-                "{}:1: not in README's tour of the source: add it under **`{directory}/`**",
-                source.path
-            ));
-        }
-    }
-    none(complaints);
-}
-
-#[test]
-fn the_readmes_tour_names_no_file_that_is_not_there() {
-    let readme = readme();
-    let there: BTreeSet<String> =
-        sources(&["src", "tests"]).iter().map(|source| source.path.clone()).collect();
-    let mut complaints = Vec::new();
-    let tour = readme.split("## A tour of the source").nth(1).expect("a tour in README");
-    let tour = tour.split("\n## ").next().unwrap_or_default();
-    for part in tour.split("**`").skip(1) {
-        let (directory, rest) = part.split_once('`').expect("a closing mark");
-        for name in rest.split('`').filter(|name| name.ends_with(".rs")) {
-            let path = format!("{directory}{name}");
-            if !there.contains(&path) && !there.contains(name) {
-                complaints.push(format!("README.md: the tour names {path}, which is not there"));
-            }
-        }
-    }
-    none(complaints);
 }
 
 #[test]

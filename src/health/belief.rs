@@ -8,9 +8,9 @@
 //!
 //! Beside that stands [`Silence`]: a backend that answers nobody at all is not waited for.
 
-use super::event::{Cause, Observation, ProbeFault, Proof, Transition};
+use super::event::{DownReason, Observation, ProbeFault, Proof, Transition};
 use super::outlier::Outlier;
-use super::silence::{Remedy, Silence};
+use super::silence::{Action, Silence};
 use super::{Check, Settings};
 use crate::base::time::Instant;
 use std::io::ErrorKind;
@@ -118,7 +118,7 @@ impl Health {
     }
 
     /// What comes next if nothing is heard of it, and when, see [`Silence::next`].
-    pub fn silence_next(&self, owes: bool, probe: Option<Instant>) -> Option<(Instant, Remedy)> {
+    pub fn silence_next(&self, owes: bool, probe: Option<Instant>) -> Option<(Instant, Action)> {
         let up = self.state == State::Up;
         up.then(|| self.silence.next(owes, probe)).flatten()
     }
@@ -154,7 +154,7 @@ impl Health {
             Observation::ProbeFailed { started, fault } => {
                 if fault != ProbeFault::TimedOut {
                     self.silence.broken(now);
-                    self.silence.relax();
+                    self.silence.decay();
                 }
                 self.probe_failed(started, fault, settings, now)
             }
@@ -164,10 +164,10 @@ impl Health {
             }
             Observation::Silent => {
                 self.silence.give_up();
-                Some(Transition::Down(Cause::Silent(self.silence.lasts(now))))
+                Some(Transition::Down(DownReason::Silent(self.silence.lasts(now))))
             }
             Observation::Heard => {
-                self.silence.relax();
+                self.silence.decay();
                 None
             }
             Observation::ConnectFailed(kind) => self.connect_failed(kind, now),
@@ -217,7 +217,7 @@ impl Health {
             self.hung_since.get_or_insert(started);
         }
         if self.probes_failed >= settings.fall || self.hangs_too_long(settings, now) {
-            return self.fall(Cause::Probe { fault, timeout: settings.timeout });
+            return self.fall(DownReason::Probe { fault, timeout: settings.timeout });
         }
         if self.state != State::Up {
             self.state = State::Down { passes: 0 };
@@ -234,14 +234,14 @@ impl Health {
 
     fn connect_failed(&mut self, kind: ErrorKind, now: Instant) -> Option<Transition> {
         self.failed_at = self.failed_at.max(now);
-        self.fall(Cause::ConnectFailed(kind))
+        self.fall(DownReason::ConnectFailed(kind))
     }
 
     fn went_unanswered(&mut self, settings: &Settings, now: Instant) -> Option<Transition> {
         self.failed_at = self.failed_at.max(now);
         self.unanswered = self.unanswered.saturating_add(1);
         match self.unanswered >= settings.fall {
-            true => self.fall(Cause::Unanswered(self.unanswered)),
+            true => self.fall(DownReason::Unanswered(self.unanswered)),
             false => None,
         }
     }
@@ -273,14 +273,14 @@ impl Health {
             Some(times) if !alone => {
                 let hold = self.outlier.take_out(settings.interval);
                 self.failed_at = now + hold;
-                self.fall(Cause::Erred { times, hold })
+                self.fall(DownReason::Erred { times, hold })
             }
             Some(_) | None => self.served(sent),
         }
     }
 
     fn rise(&mut self, proof: Proof) -> Option<Transition> {
-        self.silence.relax();
+        self.silence.decay();
         *self = Health {
             failed_at: self.failed_at,
             silence: self.silence,
@@ -290,7 +290,7 @@ impl Health {
         Some(Transition::Up(proof))
     }
 
-    fn fall(&mut self, cause: Cause) -> Option<Transition> {
+    fn fall(&mut self, cause: DownReason) -> Option<Transition> {
         self.state = State::Down { passes: 0 };
         Some(Transition::Down(cause))
     }

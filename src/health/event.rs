@@ -63,7 +63,7 @@ pub enum Observation {
 
 /// Why a backend went down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum DownReason {
     /// A client's request could not connect.
     ConnectFailed(ErrorKind),
     /// So many requests in a row were not answered.
@@ -105,14 +105,17 @@ pub enum Transition {
     /// Believed up from now on.
     Up(Proof),
     /// Believed down from now on.
-    Down(Cause),
+    Down(DownReason),
 }
 
 impl Transition {
     /// Down because it does not answer probes: what waits for it may wait in vain.
     pub fn is_hang(&self) -> bool {
         let Transition::Down(cause) = self else { return false };
-        matches!(cause, Cause::Silent(_) | Cause::Probe { fault: ProbeFault::TimedOut, .. })
+        matches!(
+            cause,
+            DownReason::Silent(_) | DownReason::Probe { fault: ProbeFault::TimedOut, .. }
+        )
     }
 }
 
@@ -128,25 +131,25 @@ impl fmt::Display for Transition {
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for DownReason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::ConnectFailed(ErrorKind::TimedOut) => out.write_str("connecting timed out"),
-            Cause::ConnectFailed(kind) => write!(out, "{kind}"),
-            Cause::Unanswered(1) => out.write_str("gave no valid answer"),
-            Cause::Unanswered(times) => write!(out, "gave no valid answer {times} times"),
-            Cause::Silent(lasts) => {
+            DownReason::ConnectFailed(ErrorKind::TimedOut) => out.write_str("connecting timed out"),
+            DownReason::ConnectFailed(kind) => write!(out, "{kind}"),
+            DownReason::Unanswered(1) => out.write_str("gave no valid answer"),
+            DownReason::Unanswered(times) => write!(out, "gave no valid answer {times} times"),
+            DownReason::Silent(lasts) => {
                 let ms = lasts.as_millis();
                 write!(out, "silent for {ms}ms, to requests and a health check")
             }
-            Cause::Erred { times: 1, hold } => write!(out, "answered 5xx; out for {hold:?}"),
-            Cause::Erred { times, hold } => {
+            DownReason::Erred { times: 1, hold } => write!(out, "answered 5xx; out for {hold:?}"),
+            DownReason::Erred { times, hold } => {
                 write!(out, "answered 5xx {times} times in a row; out for {hold:?}")
             }
-            Cause::Probe { fault: ProbeFault::TimedOut, timeout } => {
+            DownReason::Probe { fault: ProbeFault::TimedOut, timeout } => {
                 write!(out, "health check timed out after {timeout:?}")
             }
-            Cause::Probe { fault, timeout: _ } => write!(out, "{fault}"),
+            DownReason::Probe { fault, timeout: _ } => write!(out, "{fault}"),
         }
     }
 }

@@ -10,8 +10,8 @@ pub mod outlier;
 mod silence;
 
 pub use belief::{HUNG_WITHIN, Health, Suspicion};
-pub use event::{Cause, Observation, ProbeFault, Proof, Transition};
-pub use silence::Remedy;
+pub use event::{DownReason, Observation, ProbeFault, Proof, Transition};
+pub use silence::Action;
 
 use std::time::Duration;
 

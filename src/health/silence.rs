@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The least silence that is worth a probe.
 const PATIENCE_MIN: Duration = Duration::from_millis(100);
-/// A silence that meant nothing doubles the patience, an answer takes this part of it away: where
+/// A silence that meant nothing doubles the threshold, an answer takes this part of it away: where
 /// silences are usual at most every fifth answer costs a probe.
 const RELAX_PART: u32 = 8;
 /// A probe is late after the slowest of the latest probes so many times,
@@ -24,7 +24,7 @@ const FORGET_PART: u32 = 8;
 const LATE_GROWTH: u32 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doubt {
+enum Suspect {
     None,
     /// It is to be probed, or being so.
     Since(Instant),
@@ -34,7 +34,7 @@ enum Doubt {
 
 /// What a silence calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remedy {
+pub enum Action {
     /// To be probed at once.
     Probe,
     /// Not to be waited for.
@@ -46,10 +46,10 @@ pub enum Remedy {
 pub struct Silence {
     /// Since when nothing has come although something was owed.
     since: Instant,
-    patience: Duration,
+    silence_threshold: Duration,
     /// Of the latest passed probes; none before the first.
     slowest_probe: Option<Duration>,
-    doubt: Doubt,
+    doubt: Suspect,
 }
 
 impl Silence {
@@ -57,9 +57,9 @@ impl Silence {
     pub fn new() -> Silence {
         Silence {
             since: Instant::START,
-            patience: PATIENCE_MIN,
+            silence_threshold: PATIENCE_MIN,
             slowest_probe: None,
-            doubt: Doubt::None,
+            doubt: Suspect::None,
         }
     }
 
@@ -68,19 +68,20 @@ impl Silence {
         self.since = now;
     }
 
-    /// A byte came; whether [`Silence::relax`] has something to do.
+    /// A byte came; whether [`Silence::decay`] has something to do.
     pub fn broken(&mut self, now: Instant) -> bool {
         self.since = now;
-        self.doubt != Doubt::None || self.patience > PATIENCE_MIN
+        self.doubt != Suspect::None || self.silence_threshold > PATIENCE_MIN
     }
 
-    /// It is heard of: no doubt is left, and a little patience is taken back.
-    pub fn relax(&mut self) {
-        self.doubt = Doubt::None;
-        self.patience = (self.patience - self.patience / RELAX_PART).max(PATIENCE_MIN);
+    /// It is heard of: no doubt is left, and the threshold decays a little.
+    pub fn decay(&mut self) {
+        self.doubt = Suspect::None;
+        self.silence_threshold =
+            (self.silence_threshold - self.silence_threshold / RELAX_PART).max(PATIENCE_MIN);
     }
 
-    /// A probe passed after `took`. No more patience than `most` is of use: probes run anyway.
+    /// A probe passed after `took`. A threshold above `most` is of no use: probes run anyway.
     pub fn probed(&mut self, took: Duration, most: Duration, now: Instant) {
         self.slowest_probe = Some(match self.slowest_probe {
             None => took,
@@ -89,28 +90,28 @@ impl Silence {
                 took.min(most).max(slowest - slowest / FORGET_PART)
             }
         });
-        if matches!(self.doubt, Doubt::Since(_)) {
-            self.patience = (self.patience * 2).min(most.max(PATIENCE_MIN));
+        if matches!(self.doubt, Suspect::Since(_)) {
+            self.silence_threshold = (self.silence_threshold * 2).min(most.max(PATIENCE_MIN));
         }
-        self.doubt = Doubt::None;
+        self.doubt = Suspect::None;
         self.since = now;
     }
 
     /// It is to be probed.
     pub fn suspect(&mut self, now: Instant) {
-        if self.doubt == Doubt::None {
-            self.doubt = Doubt::Since(now);
+        if self.doubt == Suspect::None {
+            self.doubt = Suspect::Since(now);
         }
     }
 
     /// It left the probe unanswered.
     pub fn give_up(&mut self) {
-        self.doubt = Doubt::Stuck;
+        self.doubt = Suspect::Stuck;
     }
 
     /// Whether it is believed to be stuck.
     pub fn is_stuck(&self) -> bool {
-        self.doubt == Doubt::Stuck
+        self.doubt == Suspect::Stuck
     }
 
     /// How long nothing has come.
@@ -130,13 +131,13 @@ impl Silence {
 
     /// What comes next if nothing is heard, and when. `owes`: something is in flight with it;
     /// `probe`: when the probe under way last got on.
-    pub fn next(&self, owes: bool, probe: Option<Instant>) -> Option<(Instant, Remedy)> {
+    pub fn next(&self, owes: bool, probe: Option<Instant>) -> Option<(Instant, Action)> {
         match self.doubt {
-            Doubt::None => owes.then(|| (self.since + self.patience, Remedy::Probe)),
-            Doubt::Since(at) => {
-                probe.map(|moved| (at.max(moved) + self.late_after(), Remedy::GiveUp))
+            Suspect::None => owes.then(|| (self.since + self.silence_threshold, Action::Probe)),
+            Suspect::Since(at) => {
+                probe.map(|moved| (at.max(moved) + self.late_after(), Action::GiveUp))
             }
-            Doubt::Stuck => None,
+            Suspect::Stuck => None,
         }
     }
 }
@@ -185,14 +186,14 @@ mod tests {
         let mut silence = known(50);
         assert_eq!(silence.next(false, None), None, "who owes nothing may be silent");
         silence.begins(at(1_000));
-        assert_eq!(silence.next(true, None), Some((at(1_100), Remedy::Probe)));
-        assert_eq!(silence.next(true, Some(at(900))), Some((at(1_100), Remedy::Probe)));
+        assert_eq!(silence.next(true, None), Some((at(1_100), Action::Probe)));
+        assert_eq!(silence.next(true, Some(at(900))), Some((at(1_100), Action::Probe)));
         silence.suspect(at(1_100));
         for (name, probe, expected) in [
             ("no probe could be started", None, None),
-            ("one was under way", Some(at(900)), Some((at(1_300), Remedy::GiveUp))),
-            ("one was started", Some(at(1_100)), Some((at(1_300), Remedy::GiveUp))),
-            ("it was connected", Some(at(1_150)), Some((at(1_350), Remedy::GiveUp))),
+            ("one was under way", Some(at(900)), Some((at(1_300), Action::GiveUp))),
+            ("one was started", Some(at(1_100)), Some((at(1_300), Action::GiveUp))),
+            ("it was connected", Some(at(1_150)), Some((at(1_350), Action::GiveUp))),
         ] {
             assert_eq!(silence.next(true, probe), expected, "{name}");
             assert_eq!(silence.next(false, probe), expected, "{name}, and its clients left");
@@ -200,7 +201,7 @@ mod tests {
         silence.suspect(at(1_200));
         assert_eq!(
             silence.next(true, Some(at(900))),
-            Some((at(1_300), Remedy::GiveUp)),
+            Some((at(1_300), Action::GiveUp)),
             "at first"
         );
         silence.give_up();
@@ -216,14 +217,14 @@ mod tests {
             let mut by_byte = known(1);
             doubt(&mut by_byte);
             assert!(by_byte.broken(at(20)));
-            by_byte.relax();
+            by_byte.decay();
             let mut by_probe = known(1);
             doubt(&mut by_probe);
             by_probe.probed(ms(1), ms(2_000), at(20));
             for silence in [by_byte, by_probe] {
                 assert!(!silence.is_stuck());
                 assert_eq!(silence.since(), at(20));
-                assert!(matches!(silence.next(true, None), Some((_, Remedy::Probe))));
+                assert!(matches!(silence.next(true, None), Some((_, Action::Probe))));
             }
         }
         assert!(!known(1).broken(at(20)), "there was none");
@@ -231,26 +232,27 @@ mod tests {
 
     #[test]
     fn patience_grows_with_usual_silences_and_shrinks_with_answers() {
-        let patience = |silence: &Silence| silence.next(true, None).unwrap().0.since(silence.since);
+        let silence_threshold =
+            |silence: &Silence| silence.next(true, None).unwrap().0.since(silence.since);
         let mut silence = known(1);
         let mut doubled = Vec::new();
         for _ in 0..6 {
             silence.suspect(at(5));
             silence.probed(ms(1), ms(2_000), at(6));
-            doubled.push(patience(&silence).as_millis());
+            doubled.push(silence_threshold(&silence).as_millis());
         }
         assert_eq!(doubled, [200, 400, 800, 1_600, 2_000, 2_000]);
         silence.probed(ms(1), ms(2_000), at(7));
-        assert_eq!(patience(&silence), ms(2_000), "a probe at its time shows nothing");
+        assert_eq!(silence_threshold(&silence), ms(2_000), "a probe at its time shows nothing");
         let answers = (1..).find(|_| {
-            silence.relax();
-            patience(&silence) == PATIENCE_MIN
+            silence.decay();
+            silence_threshold(&silence) == PATIENCE_MIN
         });
         assert_eq!(answers, Some(23));
         let mut seldom = known(1);
         seldom.suspect(at(5));
         seldom.probed(ms(1), ms(20), at(6));
-        assert_eq!(patience(&seldom), PATIENCE_MIN, "probes that run often need no help");
+        assert_eq!(silence_threshold(&seldom), PATIENCE_MIN, "probes that run often need no help");
     }
 
     #[test]
@@ -261,7 +263,7 @@ mod tests {
         for _ in 0..1_000 {
             silence.begins(now);
             let answered = now + ms(1_000);
-            while let Some((due, Remedy::Probe)) = silence.next(true, None)
+            while let Some((due, Action::Probe)) = silence.next(true, None)
                 && due < answered
             {
                 silence.suspect(due);
@@ -270,7 +272,7 @@ mod tests {
             }
             now = answered;
             silence.broken(now);
-            silence.relax();
+            silence.decay();
         }
         assert!(probes <= 200, "{probes} probes for a thousand pages");
     }

@@ -140,29 +140,29 @@ fn put_upgrade(bytes: &[u8], protocol: Option<Span>, to: &mut Writer<'_>) {
 
 /// What becomes of the response body's framing on its way to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recode {
+pub enum BodyTransform {
     /// Goes on as it came.
     Keep,
     /// Goes on without its trailer fields: `Connection` may have named them (RFC 9110 §7.6.1).
-    Bare,
+    StripTrailers,
     /// Chunked here, close-delimited there: the client speaks HTTP/1.0.
-    Dechunk,
+    Unchunk,
     /// Close-delimited here, chunked there, so that a truncation shows.
-    Enchunk,
+    Chunk,
 }
 
-impl Recode {
+impl BodyTransform {
     /// How the `body` of the response behind `head` goes on to a client that speaks `version`.
-    pub fn of_response(head: &ResponseHead, body: &Body, version: Version) -> Recode {
+    pub fn of_response(head: &ResponseHead, body: &Body, version: Version) -> BodyTransform {
         match (body, version) {
-            (Body::UntilClose, Version::Http11) => Recode::Enchunk,
+            (Body::UntilClose, Version::Http11) => BodyTransform::Chunk,
             // Without a body too: HTTP/1.0 knows no transfer coding (RFC 9112 §6.1).
-            (Body::Chunked(_) | Body::Empty, Version::Http10) => Recode::Dechunk,
+            (Body::Chunked(_) | Body::Empty, Version::Http10) => BodyTransform::Unchunk,
             (Body::Chunked(_), Version::Http11) if head.fields.connection.others > 0 => {
-                Recode::Bare
+                BodyTransform::StripTrailers
             }
             (Body::Empty | Body::Length(_) | Body::Chunked(_) | Body::UntilClose, _) => {
-                Recode::Keep
+                BodyTransform::Keep
             }
         }
     }
@@ -189,7 +189,7 @@ pub enum Persistence {
 pub fn response(
     bytes: &[u8],
     head: &ResponseHead,
-    recode: Recode,
+    transform: BodyTransform,
     persistence: Persistence,
     date: Option<&[u8; DATE_BYTES]>,
     out: &mut [u8],
@@ -207,10 +207,10 @@ pub fn response(
         Name::ContentLength => framed && !head.fields.is_padded,
         _ => true,
     });
-    let chunked = match recode {
-        Recode::Keep | Recode::Bare => head.fields.coding == Coding::Chunked,
-        Recode::Dechunk => false,
-        Recode::Enchunk => true,
+    let chunked = match transform {
+        BodyTransform::Keep | BodyTransform::StripTrailers => head.fields.coding == Coding::Chunked,
+        BodyTransform::Unchunk => false,
+        BodyTransform::Chunk => true,
     };
     if let Some(date) = date.filter(|_| !head.fields.has_date) {
         to.put_all(&[b"Date: ", date, b"\r\n"]);
@@ -382,8 +382,9 @@ mod tests {
                 let mut head = ResponseHead::default();
                 assert_eq!(head::response(text.as_bytes(), &mut head), Parse::Complete);
                 let mut out = [0; 512];
-                let (recode, persistence) = (Recode::Keep, Persistence::Default);
-                let length = response(text.as_bytes(), &head, recode, persistence, None, &mut out);
+                let (transform, persistence) = (BodyTransform::Keep, Persistence::Default);
+                let length =
+                    response(text.as_bytes(), &head, transform, persistence, None, &mut out);
                 let out = String::from_utf8_lossy(&out[..length.expect("fits")]).into_owned();
                 assert_eq!(out.contains(line), framed, "{status} {line}: {out}");
             }
@@ -397,17 +398,18 @@ mod tests {
         assert_eq!(head::response(text, &mut head), Parse::Complete);
         let date = super::super::date::imf_fixdate(0);
         let mut out = [0; 512];
-        let mut write = |recode, persistence, date| {
-            let length = response(text, &head, recode, persistence, date, &mut out).expect("fits");
+        let mut write = |transform, persistence, date| {
+            let length =
+                response(text, &head, transform, persistence, date, &mut out).expect("fits");
             String::from_utf8_lossy(&out[..length]).into_owned()
         };
         assert_eq!(
-            write(Recode::Enchunk, Persistence::Default, Some(&date)),
+            write(BodyTransform::Chunk, Persistence::Default, Some(&date)),
             "HTTP/1.1 200 OK\r\nServer: s\r\nX: y\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
              Transfer-Encoding: chunked\r\n\r\n"
         );
         assert_eq!(
-            write(Recode::Keep, Persistence::Close, None),
+            write(BodyTransform::Keep, Persistence::Close, None),
             "HTTP/1.1 200 OK\r\nServer: s\r\nX: y\r\nConnection: close\r\n\r\n"
         );
     }

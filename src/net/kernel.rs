@@ -1,7 +1,7 @@
 //! [`Net`] over mio: epoll or kqueue, sockets, the system clock, standard error and the access log.
 
+use super::log_writer::LogWriter;
 use super::pipe::Pipe;
-use super::scribe::Scribe;
 use super::signals::Signals;
 use super::{LISTENER, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket, WAKER};
 use crate::base::table::Id;
@@ -28,9 +28,9 @@ pub struct Kernel {
     events: mio::event::Events,
     signals: Signals,
     /// The access log.
-    access: Option<Scribe>,
+    access: Option<LogWriter>,
     /// Standard error, unless it is written directly.
-    events_log: Option<Scribe>,
+    events_log: Option<LogWriter>,
     /// It must not be written directly.
     stderr_may_block: bool,
     waker: Arc<mio::Waker>,
@@ -75,7 +75,7 @@ impl Kernel {
     ///
     /// Errors: the system has no thread to give.
     pub fn log_access_to(&mut self, file: File) -> io::Result<()> {
-        self.access = Some(Scribe::start(file, self.waker())?);
+        self.access = Some(LogWriter::start(file, self.waker())?);
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl Kernel {
     ///
     /// Errors: the system has no thread to give.
     pub fn log_events_aside(&mut self) -> io::Result<()> {
-        self.events_log = Some(Scribe::start(io::stderr(), self.waker())?);
+        self.events_log = Some(LogWriter::start(io::stderr(), self.waker())?);
         Ok(())
     }
 
@@ -175,7 +175,7 @@ impl Net for Kernel {
     }
 
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {
-        let scribe = match sink {
+        let log_writer = match sink {
             Sink::Events => {
                 // Not before there is something to say: with a second thread the C library's calls
                 // cost more, 200 instructions per request.
@@ -186,8 +186,8 @@ impl Net for Kernel {
             }
             Sink::Access => &mut self.access,
         };
-        match (scribe, sink) {
-            (Some(scribe), _) => scribe.offer(lines),
+        match (log_writer, sink) {
+            (Some(log_writer), _) => log_writer.offer(lines),
             (None, Sink::Events) => write_if_room(lines),
             (None, Sink::Access) => Ok(lines.len()),
         }

@@ -10,8 +10,8 @@ pub mod background;
 pub mod files;
 pub mod kernel;
 pub mod listen;
+pub mod log_writer;
 pub mod pipe;
-pub mod scribe;
 pub mod signals;
 
 use crate::base::table::{Id, Kind};

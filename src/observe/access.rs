@@ -1,6 +1,6 @@
 //! One request as one line: the combined log format, JSON, and the line of `-v`.
 
-use super::{End, Record};
+use super::{Outcome, Record};
 use crate::base::time::Instant;
 use crate::http::date::Civil;
 use crate::http::field::Name;
@@ -14,7 +14,7 @@ const QUOTED_BYTES_MAX: usize = 1024;
 
 /// What the logs need of a request after its head is gone.
 #[derive(Debug)]
-pub struct Noted {
+pub struct RequestNotes {
     /// Tells requests apart; also in the `X-Request-Id` of answers made here.
     pub id: u64,
     request_line: Box<[u8]>,
@@ -29,22 +29,22 @@ pub struct Noted {
     pub backend: String,
 }
 
-impl Noted {
+impl RequestNotes {
     /// Notes the head whose bytes are `bytes`.
-    pub fn of(id: u64, bytes: &[u8], head: &RequestHead) -> Noted {
+    pub fn of(id: u64, bytes: &[u8], head: &RequestHead) -> RequestNotes {
         let line = bytes.get(head.method_text.start()..).unwrap_or_default();
         let line_end = line.iter().position(|&byte| byte == b'\r').unwrap_or(line.len());
         let value = |name| head.fields.find(name).map_or(&b""[..], |line| line.value.of(bytes));
-        Noted {
+        RequestNotes {
             referer: shortened(value(Name::Referer)),
             agent: shortened(value(Name::UserAgent)),
-            ..Noted::without_head(id, &line[..line_end])
+            ..RequestNotes::without_head(id, &line[..line_end])
         }
     }
 
     /// For what has no head that could be read.
-    pub fn without_head(id: u64, request_line: &[u8]) -> Noted {
-        Noted {
+    pub fn without_head(id: u64, request_line: &[u8]) -> RequestNotes {
+        RequestNotes {
             id,
             request_line: shortened(request_line),
             referer: shortened(b""),
@@ -67,20 +67,20 @@ pub struct Combined<'a> {
     /// Seconds since 1970 when the answer was complete.
     pub unix_seconds: u64,
     pub record: &'a Record,
-    pub noted: &'a Noted,
+    pub notes: &'a RequestNotes,
 }
 
 impl fmt::Display for Combined<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = Civil::of(self.unix_seconds);
-        let (client, noted) = (self.client.to_canonical(), self.noted);
+        let (client, notes) = (self.client.to_canonical(), self.notes);
         write!(out, "{client} - - [{:02}/{}/{}", at.day, at.month_name(), at.year)?;
         write!(out, ":{:02}:{:02}:{:02} +0000] ", at.hour, at.minute, at.second)?;
-        write!(out, "\"{}\" ", Quoted(&noted.request_line))?;
+        write!(out, "\"{}\" ", Quoted(&notes.request_line))?;
         write!(out, "{} {} ", self.record.status, self.record.response_bytes)?;
-        let (referer, agent) = (OrDash(&noted.referer), OrDash(&noted.agent));
-        write!(out, "\"{referer}\" \"{agent}\" {:016x} ", noted.id)?;
-        write!(out, "{}", OrDash(noted.backend.as_bytes()))
+        let (referer, agent) = (OrDash(&notes.referer), OrDash(&notes.agent));
+        write!(out, "\"{referer}\" \"{agent}\" {:016x} ", notes.id)?;
+        write!(out, "{}", OrDash(notes.backend.as_bytes()))
     }
 }
 
@@ -94,27 +94,27 @@ pub struct Json<'a> {
     /// When the answer was complete.
     pub now: Instant,
     pub record: &'a Record,
-    pub noted: &'a Noted,
+    pub notes: &'a RequestNotes,
 }
 
 impl fmt::Display for Json<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (record, noted) = (self.record, self.noted);
-        write!(out, "{{\"time\":{},\"id\":\"{:016x}\"", self.unix_seconds, noted.id)?;
+        let (record, notes) = (self.record, self.notes);
+        write!(out, "{{\"time\":{},\"id\":\"{:016x}\"", self.unix_seconds, notes.id)?;
         write!(out, ",\"client\":\"{}\"", self.client.to_canonical())?;
-        write!(out, ",\"request\":\"{}\"", Escaped(&noted.request_line))?;
+        write!(out, ",\"request\":\"{}\"", Escaped(&notes.request_line))?;
         write!(out, ",\"status\":{},\"bytes\":{}", record.status, record.response_bytes)?;
-        write!(out, ",\"referer\":\"{}\"", Escaped(&noted.referer))?;
-        write!(out, ",\"agent\":\"{}\"", Escaped(&noted.agent))?;
-        write!(out, ",\"backend\":\"{}\"", Escaped(noted.backend.as_bytes()))?;
+        write!(out, ",\"referer\":\"{}\"", Escaped(&notes.referer))?;
+        write!(out, ",\"agent\":\"{}\"", Escaped(&notes.agent))?;
+        write!(out, ",\"backend\":\"{}\"", Escaped(notes.backend.as_bytes()))?;
         let span = |from: Instant, to: Instant| Micros(Some(to.since(from)));
         let connect = Micros(record.connected.map(|at| at.since(record.begun)));
         let first_byte = Micros(record.answered.map(|at| at.since(record.begun)));
         write!(out, ",\"queue_us\":{}", span(record.arrived, record.admitted))?;
         write!(out, ",\"connect_us\":{connect},\"first_byte_us\":{first_byte}")?;
         write!(out, ",\"total_us\":{}", span(record.arrived, self.now))?;
-        write!(out, ",\"retries\":{},\"end\":\"{}\"", record.retries, record.end.name())?;
-        write!(out, ",\"reason\":\"{}\"}}", Escaped(noted.reason.as_bytes()))
+        write!(out, ",\"retries\":{},\"end\":\"{}\"", record.retries, record.outcome.name())?;
+        write!(out, ",\"reason\":\"{}\"}}", Escaped(notes.reason.as_bytes()))
     }
 }
 
@@ -136,32 +136,32 @@ pub struct Verbose<'a> {
     /// When the answer was complete.
     pub now: Instant,
     pub record: &'a Record,
-    pub noted: &'a Noted,
+    pub notes: &'a RequestNotes,
 }
 
 impl fmt::Display for Verbose<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (record, noted) = (self.record, self.noted);
+        let (record, notes) = (self.record, self.notes);
         let micros = self.now.since(record.arrived).as_micros();
-        write!(out, "{} \"{}\" ", self.client.to_canonical(), Quoted(&noted.request_line))?;
+        write!(out, "{} \"{}\" ", self.client.to_canonical(), Quoted(&notes.request_line))?;
         write!(out, "{} {} bytes ", record.status, record.response_bytes)?;
         write!(out, "{}.{:03} ms", micros / 1000, micros % 1000)?;
-        if !noted.backend.is_empty() {
-            write!(out, " by {}", noted.backend)?;
+        if !notes.backend.is_empty() {
+            write!(out, " by {}", notes.backend)?;
         }
-        if record.end != End::Complete {
-            write!(out, ", {}", record.end.name())?;
+        if record.outcome != Outcome::Complete {
+            write!(out, ", {}", record.outcome.name())?;
         }
-        if !noted.reason.is_empty() {
-            write!(out, ": {}", noted.reason)?;
+        if !notes.reason.is_empty() {
+            write!(out, ": {}", notes.reason)?;
         }
         if record.retries > 0 {
             write!(out, ", retries {}", record.retries)?;
         }
-        if !noted.why.is_empty() {
-            write!(out, " ({})", noted.why)?;
+        if !notes.why.is_empty() {
+            write!(out, " ({})", notes.why)?;
         }
-        write!(out, " {:016x}", noted.id)
+        write!(out, " {:016x}", notes.id)
     }
 }
 
@@ -217,9 +217,9 @@ mod tests {
         let text = b"GET /\"x HTTP/1.1\r\nHost: x\r\nUser-Agent: a\\b\xff\r\n\r\n";
         let mut parsed = RequestHead::default();
         assert_eq!(head::request(text, &mut parsed), head::Parse::Complete);
-        let mut noted = Noted::of(0xab, text, &parsed);
-        noted.backend = "b:81".to_string();
-        noted.why = "rr: its turn".to_string();
+        let mut notes = RequestNotes::of(0xab, text, &parsed);
+        notes.backend = "b:81".to_string();
+        notes.why = "rr: its turn".to_string();
         let at = Instant::from_micros;
         let record = Record {
             status: 200,
@@ -233,23 +233,23 @@ mod tests {
         };
         let client = "::ffff:10.0.0.1".parse().expect("an address");
         let (now, unix_seconds) = (at(3_500), 784_111_777);
-        let (record, noted) = (&record, &noted);
+        let (record, notes) = (&record, &notes);
         assert_eq!(
-            Combined { client, unix_seconds, record, noted }.to_string(),
+            Combined { client, unix_seconds, record, notes }.to_string(),
             concat!(
                 r#"10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] "GET /\"x HTTP/1.1" 200 12 "-" "#,
                 r#""a\\b\xff" 00000000000000ab b:81"#
             )
         );
         assert_eq!(
-            Verbose { client, now, record, noted }.to_string(),
+            Verbose { client, now, record, notes }.to_string(),
             concat!(
                 r#"10.0.0.1 "GET /\"x HTTP/1.1" 200 12 bytes 2.500 ms by b:81, retries 1 "#,
                 "(rr: its turn) 00000000000000ab"
             )
         );
         assert_eq!(
-            Json { client, unix_seconds, now, record, noted }.to_string(),
+            Json { client, unix_seconds, now, record, notes }.to_string(),
             concat!(
                 r#"{"time":784111777,"id":"00000000000000ab","client":"10.0.0.1","#,
                 r#""request":"GET /\"x HTTP/1.1","status":200,"bytes":12,"referer":"","#,

@@ -2,13 +2,13 @@
 //! owns the kernel writes it out. Never calls back.
 
 pub mod access;
-pub mod journal;
+pub mod log_buffer;
 
 use crate::base::time::Instant;
 
 /// Why a request was answered here: error types of the `Proxy-Status` field (RFC 9209 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum ProxyError {
     Request,
     Limit,
     Unavailable,
@@ -17,33 +17,33 @@ pub enum Cause {
     Timeout,
     Internal,
     /// No error: the answer is this program's to give.
-    Own,
+    None,
 }
 
-impl Cause {
+impl ProxyError {
     /// As the field and the logs name it.
     pub fn name(self) -> &'static str {
         match self {
-            Cause::Request => "http_request_error",
-            Cause::Limit => "connection_limit_reached",
-            Cause::Unavailable => "destination_unavailable",
-            Cause::Terminated => "connection_terminated",
-            Cause::Protocol => "http_protocol_error",
-            Cause::Timeout => "http_response_timeout",
-            Cause::Internal => "proxy_internal_error",
-            Cause::Own => "proxy_internal_response",
+            ProxyError::Request => "http_request_error",
+            ProxyError::Limit => "connection_limit_reached",
+            ProxyError::Unavailable => "destination_unavailable",
+            ProxyError::Terminated => "connection_terminated",
+            ProxyError::Protocol => "http_protocol_error",
+            ProxyError::Timeout => "http_response_timeout",
+            ProxyError::Internal => "proxy_internal_error",
+            ProxyError::None => "proxy_internal_response",
         }
     }
 }
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum End {
+pub enum Outcome {
     /// Both messages were complete.
     #[default]
     Complete,
     /// Answered here, for this cause.
-    Local(Cause),
+    Local(ProxyError),
     /// The client reset or ended too early.
     ClientGone,
     /// The server closed before its response was complete.
@@ -54,16 +54,16 @@ pub enum End {
     TimedOut,
 }
 
-impl End {
+impl Outcome {
     /// As the logs name it.
     pub fn name(self) -> &'static str {
         match self {
-            End::Complete => "complete",
-            End::Local(cause) => cause.name(),
-            End::ClientGone => "client_gone",
-            End::ServerClosed => "server_closed",
-            End::ServerMalformed => "server_malformed",
-            End::TimedOut => "timed_out",
+            Outcome::Complete => "complete",
+            Outcome::Local(cause) => cause.name(),
+            Outcome::ClientGone => "client_gone",
+            Outcome::ServerClosed => "server_closed",
+            Outcome::ServerMalformed => "server_malformed",
+            Outcome::TimedOut => "timed_out",
         }
     }
 }
@@ -75,7 +75,7 @@ pub struct Record {
     pub status: u16,
     /// Further attempts after the first.
     pub retries: u8,
-    pub end: End,
+    pub outcome: Outcome,
     /// Body bytes for the client: from the server, framing included, or of the page made here.
     pub response_bytes: u64,
     /// When the request's head was complete; of one that never was, when its first byte came.
@@ -89,5 +89,5 @@ pub struct Record {
     /// When the head of the final response had come.
     pub answered: Option<Instant>,
     /// What only the logs need; none when nothing is logged.
-    pub noted: Option<Box<access::Noted>>,
+    pub notes: Option<Box<access::RequestNotes>>,
 }

@@ -2,9 +2,9 @@
 
 use super::client::{Client, ClientState};
 use super::conn::{Conn, Input};
-use super::exchange::{Half, Pair};
+use super::exchange::verdict::Phase;
+use super::exchange::{Direction, Pair};
 use super::upstream::Upstream;
-use super::verdict::Phase;
 use super::{ClientKey, Proxy};
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
@@ -68,7 +68,7 @@ impl<N: Net> Proxy<N> {
                 None => self.check_idle(upstream),
             }
         }
-        for (_, probe) in self.probes.iter().filter(|(_, probe)| !probe.queued) {
+        for (_, probe) in self.probes.iter().filter(|(_, probe)| !probe.scheduled) {
             self.check_timer(&probe.timer, probe.deadline(), "a probe");
         }
         for backend in 0..self.cluster.len() {
@@ -83,7 +83,11 @@ impl<N: Net> Proxy<N> {
         assert!(used <= self.admission.slots_max(), "no more slots are used than there are");
         assert_eq!(used, pairs + admitted, "a slot is used by a pair or an admitted client");
         let waiting = self.admission.waiting();
-        assert_eq!(waiting, in_state(ClientState::Queued), "who is counted waits in the queue");
+        assert_eq!(
+            waiting,
+            in_state(ClientState::WaitingForSlot),
+            "who is counted waits in the queue"
+        );
         assert!(self.admission.waits_with_reason(), "nobody waits for a free slot");
         assert!(self.clients.len() <= self.limits.clients_max, "no more clients than allowed");
         let armed = self.clients.iter().filter(|(_, it)| it.timer.is_armed()).count()
@@ -99,7 +103,8 @@ impl<N: Net> Proxy<N> {
 
     fn check_storages(&self) {
         let lent = |conn: &Conn<N::Socket>| {
-            usize::from(conn.end.inbox.has_storage()) + usize::from(conn.end.outbox.has_storage())
+            usize::from(conn.buffers.inbox.has_storage())
+                + usize::from(conn.buffers.outbox.has_storage())
         };
         let clients: usize = self.clients.iter().map(|(_, it)| lent(&it.conn)).sum();
         let upstreams: usize = self.upstreams.iter().map(|(_, it)| lent(&it.conn)).sum();
@@ -117,13 +122,13 @@ impl<N: Net> Proxy<N> {
             let pair = self.pairs.get(pair).expect("a paired client's pair is there");
             assert!(pair.client == key, "a pair names its client back");
         }
-        if client.queued {
+        if client.scheduled {
             return;
         }
         self.check_timer(&client.timer, client.deadline, "a client");
-        let waits_for_room = client.state == ClientState::Queued;
+        let waits_for_room = client.state == ClientState::WaitingForSlot;
         assert!(
-            client.past.is_none() || waits_for_room,
+            client.retry_state.is_none() || waits_for_room,
             "who is served has no past beside its pair"
         );
         let conn = &client.conn;
@@ -136,12 +141,12 @@ impl<N: Net> Proxy<N> {
                 assert!(self.config.mode != Mode::Tcp, "a TCP session needs no head");
             }
             ClientState::Head => assert!(!could_read(conn), "a head goes on as it comes"),
-            ClientState::Replying(_) => {
+            ClientState::FlushingResponse(_) => {
                 assert!(!could_write(conn), "an answer goes out as it can");
-                assert!(!conn.end.outbox.is_empty(), "an answer that is out is over");
+                assert!(!conn.buffers.outbox.is_empty(), "an answer that is out is over");
             }
             ClientState::Lingering { .. } => assert!(!could_read(conn), "lingering reads on"),
-            ClientState::Queued | ClientState::Paired(_) => {}
+            ClientState::WaitingForSlot | ClientState::Paired(_) => {}
         }
     }
 
@@ -149,7 +154,7 @@ impl<N: Net> Proxy<N> {
     fn check_pair(&self, pair: &Pair) {
         let client = self.clients.get(pair.client).expect("a pair's client is there");
         let upstream = self.upstreams.get(pair.upstream).expect("a pair's upstream is there");
-        if client.queued {
+        if client.scheduled {
             return;
         }
         let (down, up) = (&client.conn, &upstream.conn);
@@ -160,12 +165,12 @@ impl<N: Net> Proxy<N> {
         }
         assert!(!could_write(up), "what a server can take goes out");
         assert!(!pair.request.is(Phase::Head), "a head goes to an established server at once");
-        if matches!(pair.request, Half::Body(_) | Half::Tunnel) {
+        if matches!(pair.request, Direction::Body(_) | Direction::Tunnel) {
             let piped = upstream.pipe_up.is_some();
             assert!(piped || !could_read(down), "a request goes on as it comes");
             assert!(!(piped && up.writable), "what a server can take from a pipe goes out");
-            let starved = pair.request.is_starved(down.end.inbox.data());
-            let stuck = !starved && up.end.outbox.is_empty();
+            let starved = pair.request.is_starved(down.buffers.inbox.data());
+            let stuck = !starved && up.buffers.outbox.is_empty();
             assert!(!stuck, "request bytes move where there is room");
         }
         if !pair.response.is(Phase::Done) {
@@ -173,18 +178,18 @@ impl<N: Net> Proxy<N> {
             assert!(piped || !could_read(up), "a response goes on as it comes");
             assert!(!(piped && down.writable), "what a client can take from a pipe goes out");
         }
-        if matches!(pair.response, Half::Body(_) | Half::Tunnel) {
-            let starved = pair.response.is_starved(up.end.inbox.data());
-            let stuck = !starved && down.end.outbox.is_empty();
+        if matches!(pair.response, Direction::Body(_) | Direction::Tunnel) {
+            let starved = pair.response.is_starved(up.buffers.inbox.data());
+            let stuck = !starved && down.buffers.outbox.is_empty();
             assert!(!stuck, "response bytes move where there is room");
         }
     }
 
     fn check_idle(&self, upstream: &Upstream<N::Socket>) {
         assert!(!upstream.is_connecting, "only a pair connects");
-        if !upstream.queued {
+        if !upstream.scheduled {
             assert!(!has_storage(&upstream.conn), "an idle upstream holds no storage");
-            assert!(upstream.conn.is_quiet(), "an idle upstream that stirs is closed");
+            assert!(upstream.conn.is_idle(), "an idle upstream that stirs is closed");
             self.check_timer(upstream.timer(), upstream.deadline(), "an idle upstream");
         }
     }
@@ -214,13 +219,13 @@ impl<N: Net> Proxy<N> {
 }
 
 fn has_storage<S: Socket>(conn: &Conn<S>) -> bool {
-    conn.end.inbox.has_storage() || conn.end.outbox.has_storage()
+    conn.buffers.inbox.has_storage() || conn.buffers.outbox.has_storage()
 }
 
 fn could_read<S: Socket>(conn: &Conn<S>) -> bool {
-    conn.readable && conn.end.input == Input::Open && conn.end.inbox.room() > 0
+    conn.readable && conn.buffers.input == Input::Open && conn.buffers.inbox.room() > 0
 }
 
 fn could_write<S: Socket>(conn: &Conn<S>) -> bool {
-    conn.writable && !conn.end.outbox.is_empty()
+    conn.writable && !conn.buffers.outbox.is_empty()
 }

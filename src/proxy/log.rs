@@ -1,18 +1,19 @@
 //! What is told of requests and backends, and writing it out.
 
-use super::{ClientKey, Proxy, cluster};
+use super::upstream::cluster;
+use super::{ClientKey, Proxy};
 use crate::config::{LogFormat, Mode};
 use crate::health::Transition;
 use crate::net::{Net, Sink};
 use crate::observe::Record;
-use crate::observe::access::{Combined, Json, Noted, Verbose};
-use crate::observe::journal::Lines;
+use crate::observe::access::{Combined, Json, RequestNotes, Verbose};
+use crate::observe::log_buffer::LogBuffer;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// How often lost lines are told while the log does not catch up.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<N: Net> Proxy<N> {
     /// One event line about a backend.
@@ -39,20 +40,20 @@ impl<N: Net> Proxy<N> {
 
     /// Notes what the logs need of the request at the start of `key`'s inbox: its head, or the
     /// first line of what is none.
-    pub(super) fn note(&mut self, key: ClientKey) -> Option<Box<Noted>> {
+    pub(super) fn note(&mut self, key: ClientKey) -> Option<Box<RequestNotes>> {
         if !self.is_logging() {
             return None;
         }
         let id = self.request_id();
-        let bytes = self.clients.get(key)?.conn.end.inbox.data();
+        let bytes = self.clients.get(key)?.conn.buffers.inbox.data();
         Some(Box::new(match self.config.mode {
-            Mode::Tcp => Noted::without_head(id, b"TCP"),
+            Mode::Tcp => RequestNotes::without_head(id, b"TCP"),
             Mode::Http | Mode::Redirect if self.heads.recall_request(key, bytes) => {
-                Noted::of(id, bytes, &self.heads.request)
+                RequestNotes::of(id, bytes, &self.heads.request)
             }
             Mode::Http | Mode::Redirect => {
                 let line = bytes.split(|byte| b"\r\n".contains(byte)).find(|line| !line.is_empty());
-                Noted::without_head(id, line.unwrap_or_default())
+                RequestNotes::without_head(id, line.unwrap_or_default())
             }
         }))
     }
@@ -60,39 +61,39 @@ impl<N: Net> Proxy<N> {
     /// Notes the backend chosen, and why for `-v` alone: that takes a look at every backend.
     pub(super) fn note_choice(
         &self,
-        noted: &mut Noted,
+        notes: &mut RequestNotes,
         backend: usize,
         avoided: &[usize],
         hash: u64,
     ) {
-        noted.backend = self.cluster.name(backend).to_string();
+        notes.backend = self.cluster.name(backend).to_string();
         if self.config.verbose {
-            noted.why = self.cluster.explain(backend, avoided, hash, self.now.instant);
+            notes.why = self.cluster.explain(backend, avoided, hash, self.now.instant);
         }
     }
 
     /// The same where none is believed up.
-    pub(super) fn note_last_resort(&self, noted: &mut Noted, backend: usize) {
-        noted.backend = self.cluster.name(backend).to_string();
-        noted.why = String::from("no server is believed up; this one is the least suspicious");
+    pub(super) fn note_last_resort(&self, notes: &mut RequestNotes, backend: usize) {
+        notes.backend = self.cluster.name(backend).to_string();
+        notes.why = String::from("no server is believed up; this one is the least suspicious");
     }
 
     /// One request is over.
     pub(super) fn log(&mut self, client: IpAddr, record: &Record) {
-        let Some(noted) = &record.noted else { return };
+        let Some(notes) = &record.notes else { return };
         let now = self.now.instant;
         if self.config.verbose {
-            self.events.add(format_args!("{}", Verbose { client, now, record, noted }));
+            self.events.add(format_args!("{}", Verbose { client, now, record, notes }));
         }
         let unix_seconds = self.now.unix_seconds;
         match (&self.config.access_log, self.config.log_format) {
             (None, _) => {}
             (Some(_), LogFormat::Combined) => {
-                let line = Combined { client, unix_seconds, record, noted };
+                let line = Combined { client, unix_seconds, record, notes };
                 self.access.add(format_args!("{line}"));
             }
             (Some(_), LogFormat::Json) => {
-                let line = Json { client, unix_seconds, now, record, noted };
+                let line = Json { client, unix_seconds, now, record, notes };
                 self.access.add(format_args!("{line}"));
             }
         }
@@ -115,16 +116,16 @@ impl<N: Net> Proxy<N> {
             }
             lines.written(written);
         }
-        self.tell_failed(failure);
-        self.tell_lost();
+        self.report_failure(failure);
+        self.report_lost();
     }
 
     /// A log that cannot be written is told now and then, not with every line.
-    fn tell_failed(&mut self, failure: Option<io::Error>) {
+    fn report_failure(&mut self, failure: Option<io::Error>) {
         let Some(error) = failure else { return };
         let now = self.now.instant;
-        if self.told_failed.is_none_or(|told| now.since(told) >= TELL_EVERY) {
-            self.told_failed = Some(now);
+        if self.failure_reported_at.is_none_or(|told| now.since(told) >= REPORT_INTERVAL) {
+            self.failure_reported_at = Some(now);
             self.events.add(format_args!(
                 "loadbalancer: the access log cannot be written: {error}; its lines are lost"
             ));
@@ -132,11 +133,12 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Lost lines are told once their log has caught up, those of `-l` now and then before.
-    fn tell_lost(&mut self) {
+    fn report_lost(&mut self) {
         let now = self.now.instant;
-        let due = self.access.pending().is_empty() || now.since(self.told_lost) >= TELL_EVERY;
-        if due && tell_lost_access(&mut self.access, &mut self.events) {
-            self.told_lost = now;
+        let due =
+            self.access.pending().is_empty() || now.since(self.lost_reported_at) >= REPORT_INTERVAL;
+        if due && report_lost_access(&mut self.access, &mut self.events) {
+            self.lost_reported_at = now;
         }
         if self.events.dropped() > 0 && self.events.pending().is_empty() {
             let lost = self.events.take_dropped();
@@ -150,7 +152,7 @@ impl<N: Net> Proxy<N> {
 
 /// Tells in `events` how many lines `access` lost since the last time, if any. False if nothing was
 /// told: with no room there the number is kept for later.
-fn tell_lost_access(access: &mut Lines, events: &mut Lines) -> bool {
+fn report_lost_access(access: &mut LogBuffer, events: &mut LogBuffer) -> bool {
     let lost = access.dropped();
     let told = lost > 0
         && events.offer(format_args!(
@@ -166,10 +168,10 @@ fn tell_lost_access(access: &mut Lines, events: &mut Lines) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::journal::PENDING_BYTES_MAX;
+    use crate::observe::log_buffer::PENDING_BYTES_MAX;
 
-    fn full() -> Lines {
-        let mut lines = Lines::default();
+    fn full() -> LogBuffer {
+        let mut lines = LogBuffer::default();
         lines.add(format_args!("{}", "x".repeat(PENDING_BYTES_MAX - 10)));
         lines
     }
@@ -180,12 +182,12 @@ mod tests {
         for line in ["first line", "second line", "third line"] {
             access.add(format_args!("{line}"));
         }
-        assert!(!tell_lost_access(&mut access, &mut events));
+        assert!(!report_lost_access(&mut access, &mut events));
         events.written(events.pending().len());
-        assert!(tell_lost_access(&mut access, &mut events));
+        assert!(report_lost_access(&mut access, &mut events));
         let told = b"loadbalancer: 3 access log lines were lost: ";
         assert!(events.pending().starts_with(told), "{:?}", events.pending().escape_ascii());
         assert_eq!(events.dropped(), 0, "no line of the log of events itself");
-        assert!(!tell_lost_access(&mut access, &mut events), "told once");
+        assert!(!report_lost_access(&mut access, &mut events), "told once");
     }
 }

@@ -4,32 +4,16 @@
 //! accepts, then runs each affected owner once, and writes the log lines. What an owner does
 //! depends on its state alone, never on what woke it: calling a step once too often costs nothing.
 
-mod admission;
-mod answer;
-mod budget;
 mod client;
-mod cluster;
 mod conn;
-mod exchange;
-mod gate;
-mod idle;
+pub mod exchange;
 mod invariants;
 mod log;
-mod pair;
-mod probe;
-pub mod pump;
-mod relay;
-mod reload;
-mod reply;
-mod response;
-pub mod route;
-mod silence;
 mod upstream;
-mod verdict;
 
-pub use cluster::Member;
 pub use invariants::Census;
-pub use reload::Reload;
+pub use upstream::cluster::Member;
+pub use upstream::reload::Reload;
 
 use crate::balance;
 use crate::base::buffer::Pool;
@@ -39,20 +23,20 @@ use crate::base::wheel::Wheel;
 use crate::config::Config;
 use crate::http::date;
 use crate::net::{self, Net, Now, Ready, Signal, Socket};
-use crate::observe::journal::Lines;
-use admission::Admission;
-use budget::Budget;
+use crate::observe::log_buffer::LogBuffer;
+use client::acceptor::Acceptor;
+use client::admission::Admission;
 use client::{Client, ClientState};
-use cluster::Cluster;
-use exchange::{Heads, Manners, Pair};
-use gate::Gate;
-use probe::Probe;
-use relay::Pipes;
-use reload::ListWatch;
+use exchange::budget::Budget;
+use exchange::splice::Pipes;
+use exchange::{Heads, LoopContext, Pair};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::time::Duration;
 use upstream::Upstream;
+use upstream::cluster::Cluster;
+use upstream::probe::Probe;
+use upstream::reload::ListWatch;
 
 /// Changes of state one client may go through in one turn.
 const STEPS_MAX: usize = 16;
@@ -147,7 +131,7 @@ pub struct Proxy<N: Net> {
     config: Config,
     limits: Limits,
     error_pages: HashMap<u16, Vec<u8>>,
-    gate: Gate<N::Listener, N::Socket>,
+    acceptor: Acceptor<N::Listener, N::Socket>,
     clients: Table<ClientKind, Client<N::Socket>>,
     upstreams: Table<UpstreamKind, Upstream<N::Socket>>,
     pairs: Table<PairKind, Pair>,
@@ -159,7 +143,7 @@ pub struct Proxy<N: Net> {
     pipes: Pipes<<N::Socket as Socket>::Pipe>,
     wheel: Wheel,
     heads: Heads,
-    manners: Manners,
+    context: LoopContext,
     now: Now,
     stop: Stop,
     /// A signal has come and was not looked at yet.
@@ -171,12 +155,12 @@ pub struct Proxy<N: Net> {
     run: VecDeque<Id>,
     /// Who yielded: stepped in the next turn, which does not wait.
     later: VecDeque<Id>,
-    events: Lines,
-    access: Lines,
+    events: LogBuffer,
+    access: LogBuffer,
     /// When lost lines were told last.
-    told_lost: Instant,
+    lost_reported_at: Instant,
     /// When a log that cannot be written was told last.
-    told_failed: Option<Instant>,
+    failure_reported_at: Option<Instant>,
     /// The number of the next request that is told about; starts at random.
     next_id: u64,
 }
@@ -194,10 +178,10 @@ impl<N: Net> Proxy<N> {
         seed: u64,
     ) -> Proxy<N> {
         let now = net.now();
-        let manners = Manners {
+        let context = LoopContext {
             trust_forwarded: config.trust_forwarded,
             draining: false,
-            crowded: false,
+            at_capacity: false,
             date: date::imf_fixdate(now.unix_seconds),
         };
         let heads = Heads::new(config.head);
@@ -209,7 +193,7 @@ impl<N: Net> Proxy<N> {
             config,
             limits,
             error_pages,
-            gate: Gate::new(listener),
+            acceptor: Acceptor::new(listener),
             clients: Table::new(),
             upstreams: Table::new(),
             pairs: Table::new(),
@@ -218,7 +202,7 @@ impl<N: Net> Proxy<N> {
             pipes: Pipes::new(limits.pipes_max),
             wheel: Wheel::new(),
             heads,
-            manners,
+            context,
             now,
             stop: Stop::No,
             signalled: false,
@@ -226,10 +210,10 @@ impl<N: Net> Proxy<N> {
             ready: Vec::new(),
             run: VecDeque::new(),
             later: VecDeque::new(),
-            events: Lines::default(),
-            access: Lines::default(),
-            told_lost: Instant::START,
-            told_failed: None,
+            events: LogBuffer::default(),
+            access: LogBuffer::default(),
+            lost_reported_at: Instant::START,
+            failure_reported_at: None,
             next_id: balance::hash(&seed.to_le_bytes()),
         };
         proxy.schedule_first_probes();
@@ -273,7 +257,7 @@ impl<N: Net> Proxy<N> {
             Stop::By(deadline) => Some(deadline),
             Stop::No | Stop::Now => None,
         };
-        let deadlines = [self.wheel.next_deadline(), self.gate.paused_until(), drain];
+        let deadlines = [self.wheel.next_deadline(), self.acceptor.paused_until(), drain];
         let earliest = deadlines.into_iter().flatten().min()?;
         Some(earliest.since(self.now.instant))
     }
@@ -284,7 +268,7 @@ impl<N: Net> Proxy<N> {
         self.now = self.net.now();
         self.budget.advance(self.now.instant);
         if self.now.unix_seconds != before {
-            self.manners.date = date::imf_fixdate(self.now.unix_seconds);
+            self.context.date = date::imf_fixdate(self.now.unix_seconds);
         }
     }
 
@@ -293,7 +277,7 @@ impl<N: Net> Proxy<N> {
     fn mark(&mut self, ready: &Ready) {
         let id = ready.id;
         match id {
-            net::LISTENER => self.gate.readable = true,
+            net::LISTENER => self.acceptor.readable = true,
             net::STOP | net::RELOAD => self.signalled = true,
             _ => {}
         }
@@ -337,32 +321,32 @@ impl<N: Net> Proxy<N> {
         let pair = upstream.and_then(|upstream| upstream.pair);
         let owner =
             pair.and_then(|pair| self.pairs.get(pair)).map_or(id, |pair| pair.client.into());
-        if self.set_queued(owner, true) == Some(false) {
+        if self.set_scheduled(owner, true) == Some(false) {
             self.run.push_back(owner);
         }
     }
 
     /// Puts a client at the end of the next turn's queue.
     fn wake_later(&mut self, id: Id) {
-        if self.set_queued(id, true) == Some(false) {
+        if self.set_scheduled(id, true) == Some(false) {
             self.later.push_back(id);
         }
     }
 
     /// Sets whether an owner is in the run queue; whether it was, none if it is gone.
-    fn set_queued(&mut self, id: Id, queued: bool) -> Option<bool> {
+    fn set_scheduled(&mut self, id: Id, scheduled: bool) -> Option<bool> {
         let flag = if let Some(key) = id.key() {
-            &mut self.clients.get_mut(key)?.queued
+            &mut self.clients.get_mut(key)?.scheduled
         } else if let Some(key) = id.key::<UpstreamKind>() {
-            &mut self.upstreams.get_mut(key)?.queued
+            &mut self.upstreams.get_mut(key)?.scheduled
         } else {
-            &mut self.probes.get_mut(id.key()?)?.queued
+            &mut self.probes.get_mut(id.key()?)?.scheduled
         };
-        Some(std::mem::replace(flag, queued))
+        Some(std::mem::replace(flag, scheduled))
     }
 
     fn step(&mut self, id: Id) {
-        self.set_queued(id, false);
+        self.set_scheduled(id, false);
         if let Some(key) = id.key() {
             self.step_client(key);
         } else if let Some(key) = id.key() {
@@ -394,8 +378,8 @@ impl<N: Net> Proxy<N> {
         while self.can_accept() {
             self.accept();
         }
-        self.gate.close();
-        self.manners.draining = true;
+        self.acceptor.close();
+        self.context.draining = true;
         self.events.add(format_args!(
             "loadbalancer: stopping: {} in flight, {} waiting, {} s at most; \
              a second signal stops at once",
@@ -413,7 +397,7 @@ impl<N: Net> Proxy<N> {
         let over = match self.stop {
             Stop::No => false,
             Stop::By(deadline) => {
-                let empty = self.clients.is_empty() && !self.gate.has_knocked();
+                let empty = self.clients.is_empty() && !self.acceptor.has_pending_accept();
                 empty || deadline <= self.now.instant
             }
             Stop::Now => true,
@@ -424,5 +408,5 @@ impl<N: Net> Proxy<N> {
 
 /// Whether the client of `key` waits for a slot.
 fn is_queued<S>(clients: &Table<ClientKind, Client<S>>, key: ClientKey) -> bool {
-    clients.get(key).is_some_and(|client| client.state == ClientState::Queued)
+    clients.get(key).is_some_and(|client| client.state == ClientState::WaitingForSlot)
 }

@@ -21,7 +21,7 @@ const RESERVED_MAX: u64 = 64;
 
 /// So many are kept however few there are: the standard streams, the listener, the log, the poll,
 /// its waker and the pipes of the signals are 12, open all the time; 8 more are for who waits at
-/// the door, a new log, the list file, the sockets of looking up a name, and a few probes.
+/// a pending accept, a new log, the list file, the sockets of name lookups, and a few probes.
 const RESERVED_MIN: u64 = 20;
 
 /// The open-file limit where the system does not tell it.

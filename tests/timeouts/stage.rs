@@ -43,7 +43,7 @@ struct World {
     ready: Vec<Ready>,
     /// Servers to which connecting takes for ever.
     unreachable: Vec<u16>,
-    /// Lines of the access log.
+    /// LogBuffer of the access log.
     logged: Vec<u8>,
 }
 

@@ -5,7 +5,7 @@ use super::reader::{self, Read};
 use super::{pumped, splits};
 use loadbalancer::http::body::Body;
 use loadbalancer::http::chunked::{Chunked, LINE_BYTES_MAX, Malformed, Piece, TRAILER_BYTES_MAX};
-use loadbalancer::http::forward::Recode;
+use loadbalancer::http::forward::BodyTransform;
 
 /// What came of a body: content, bytes of the input used, and whether it ended.
 type Decoded = Result<(Vec<u8>, usize, bool), Malformed>;
@@ -38,7 +38,8 @@ pub fn run(data: &[u8]) {
     match (whole, reader::chunked(data)) {
         (Ok((content, used, true)), strict) => {
             let mut body = Body::Chunked(Chunked::new());
-            let (out, moved) = pumped(&mut body, Recode::Keep, data, false).expect("well-formed");
+            let (out, moved) =
+                pumped(&mut body, BodyTransform::Keep, data, false).expect("well-formed");
             assert!(body.is_ended() && moved == used, "{moved} of {used} bytes were forwarded");
             assert_eq!(reader::chunked(&out), Read::Whole(content.clone(), out.len()));
             assert_eq!(strict, Read::Whole(content, used));

@@ -10,8 +10,8 @@ mod response;
 
 use loadbalancer::base::buffer::{Buffer, Pool};
 use loadbalancer::http::body::Body;
-use loadbalancer::http::forward::Recode;
-use loadbalancer::proxy::pump;
+use loadbalancer::http::forward::BodyTransform;
+use loadbalancer::proxy::exchange::pump;
 use reader::Head;
 
 /// Panics when the bytes break what must hold.
@@ -113,7 +113,12 @@ fn hop_by_hop(sent: &Head, received: &Head) {
 /// Moves what belongs to `body` from the front of `data`, which comes in parts: what went on and
 /// how many bytes of `data` that were; none if it is malformed. `ends`: the sender closes behind
 /// `data`.
-fn pumped(body: &mut Body, recode: Recode, data: &[u8], ends: bool) -> Option<(Vec<u8>, usize)> {
+fn pumped(
+    body: &mut Body,
+    transform: BodyTransform,
+    data: &[u8],
+    ends: bool,
+) -> Option<(Vec<u8>, usize)> {
     let mut pool = Pool::new();
     let (mut from, mut to) = (Buffer::new(), Buffer::new());
     let (mut out, mut used) = (Vec::new(), 0);
@@ -122,7 +127,7 @@ fn pumped(body: &mut Body, recode: Recode, data: &[u8], ends: bool) -> Option<(V
         let part = rest.len().min(1 + data.len() / 3);
         let taken = from.append(&rest[..part], &mut pool);
         rest = &rest[taken..];
-        let moved = pump::pump(body, recode, &mut from, &mut to, &mut pool).ok()?;
+        let moved = pump::pump(body, transform, &mut from, &mut to, &mut pool).ok()?;
         used += moved;
         out.extend_from_slice(to.data());
         to.consume(to.data().len());
@@ -131,7 +136,7 @@ fn pumped(body: &mut Body, recode: Recode, data: &[u8], ends: bool) -> Option<(V
         }
     }
     if *body == Body::UntilClose && ends {
-        assert!(pump::finish(recode, &mut to, &mut pool));
+        assert!(pump::finish(transform, &mut to, &mut pool));
         out.extend_from_slice(to.data());
     }
     Some((out, used))

@@ -8,7 +8,7 @@ use loadbalancer::balance::Strategy;
 use loadbalancer::http::body::Body;
 use loadbalancer::http::forward::{self, GROWTH_BYTES_MAX, RequestContext};
 use loadbalancer::http::head::{self, Parse, RequestHead, Version};
-use loadbalancer::proxy::route::{self, HashBy, Plan};
+use loadbalancer::proxy::exchange::plan::{self, HashBy, Plan};
 
 /// Most requests read from one input.
 const REQUESTS_MAX: usize = 8;
@@ -65,7 +65,7 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
     }
     let client = CLIENT.parse().expect("an address");
     let by = HashBy { strategy: Strategy::Uri, field: "", client };
-    let plan = route::plan(data, &head, &by, trust_forwarded);
+    let plan = plan::plan(data, &head, &by, trust_forwarded);
     let plan = plan.ok().filter(|plan| plan.forwards != Some(0))?;
     let mut body = plan.body;
 
@@ -87,7 +87,7 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
     assert!(same_framing, "{body:?} is {framing:?}");
 
     let rest = &data[head.bytes..];
-    let (body_bytes, moved) = pumped(&mut body, plan.recode, rest, false)?;
+    let (body_bytes, moved) = pumped(&mut body, plan.transform, rest, false)?;
     let Read::Whole(content, covered) = reader::body(framing, rest) else {
         assert!(!body.is_ended(), "only the program sees the end of the body");
         return None;

@@ -6,7 +6,7 @@ use super::reader::{self, Framing, Head, Read};
 use super::{empty_lines, end_to_end, hop_by_hop, pumped, splits, without_zeros};
 use loadbalancer::http::body::Body;
 use loadbalancer::http::date::imf_fixdate;
-use loadbalancer::http::forward::{self, GROWTH_BYTES_MAX, Persistence, Recode};
+use loadbalancer::http::forward::{self, BodyTransform, GROWTH_BYTES_MAX, Persistence};
 use loadbalancer::http::framing;
 use loadbalancer::http::head::{self, Method, Parse, ResponseHead, Version};
 
@@ -60,7 +60,7 @@ fn forward(data: &[u8], method: Method, version: Version) -> Option<usize> {
     if head.status < 200 {
         let persistence =
             if head.status == 101 { Persistence::Upgrade } else { Persistence::Default };
-        let received = strictly(&written(data, &head, Recode::Keep, persistence));
+        let received = strictly(&written(data, &head, BodyTransform::Keep, persistence));
         compare(&sent, &received, persistence);
         return (head.status != 101).then_some(head.bytes);
     }
@@ -75,22 +75,34 @@ fn forward(data: &[u8], method: Method, version: Version) -> Option<usize> {
     };
     assert!(same_framing, "{body:?} is {framing:?}");
 
-    let recode = Recode::of_response(&head, &body, version);
+    let transform = BodyTransform::of_response(&head, &body, version);
     for persistence in [Persistence::Default, Persistence::Close, Persistence::KeepAlive] {
-        let received = strictly(&written(data, &head, recode, persistence));
+        let received = strictly(&written(data, &head, transform, persistence));
         compare(&sent, &received, persistence);
         if version == Version::Http10 {
             assert_eq!(received.all("transfer-encoding"), [b""; 0], "{received:?}");
         }
         let read_as = received.response_framing(method == Method::Head);
-        arrives(&data[head.bytes..], body, recode, framing, read_as.expect("what was forwarded"));
+        arrives(
+            &data[head.bytes..],
+            body,
+            transform,
+            framing,
+            read_as.expect("what was forwarded"),
+        );
     }
     None
 }
 
 /// The body that goes on, `read_as` the client does, is the content that was sent as `framing`.
-fn arrives(data: &[u8], mut body: Body, recode: Recode, framing: Framing, read_as: Framing) {
-    let Some((out, moved)) = pumped(&mut body, recode, data, true) else { return };
+fn arrives(
+    data: &[u8],
+    mut body: Body,
+    transform: BodyTransform,
+    framing: Framing,
+    read_as: Framing,
+) {
+    let Some((out, moved)) = pumped(&mut body, transform, data, true) else { return };
     match reader::body(framing, data) {
         Read::Whole(content, covered) => {
             assert!(body.is_ended() || body == Body::UntilClose, "{body:?} goes on");
@@ -100,17 +112,25 @@ fn arrives(data: &[u8], mut body: Body, recode: Recode, framing: Framing, read_a
         Read::Unfinished | Read::Refused(_) => {
             assert!(!body.is_ended(), "only the program sees the end of the body");
             // An HTTP/1.0 client is told by a reset: the framing cannot say it.
-            assert!(recode == Recode::Dechunk || reader::body(read_as, &out) == Read::Unfinished);
+            assert!(
+                transform == BodyTransform::Unchunk
+                    || reader::body(read_as, &out) == Read::Unfinished
+            );
         }
     }
 }
 
 /// The head that goes on, in no more memory than there is for it.
-fn written(data: &[u8], head: &ResponseHead, recode: Recode, persistence: Persistence) -> Vec<u8> {
+fn written(
+    data: &[u8],
+    head: &ResponseHead,
+    transform: BodyTransform,
+    persistence: Persistence,
+) -> Vec<u8> {
     let date = imf_fixdate(0);
     let date = (head.status >= 200).then_some(&date);
     let mut out = vec![0; head.bytes + GROWTH_BYTES_MAX];
-    let length = forward::response(data, head, recode, persistence, date, &mut out);
+    let length = forward::response(data, head, transform, persistence, date, &mut out);
     out.truncate(length.expect("it fits"));
     out
 }

@@ -1,12 +1,12 @@
 //! Watching backends that owe answers: who is silent is probed, who stays silent is not waited for.
 //! How long that takes is decided by `health`.
 
-use super::cluster::Missed;
-use super::probe::Probe;
-use super::{ClientKey, PairKey, Proxy};
 use crate::base::time::Instant;
-use crate::health::{Check, Observation, Remedy};
+use crate::health::{Action, Check, Observation};
 use crate::net::Net;
+use crate::proxy::upstream::cluster::ConnectFailure;
+use crate::proxy::upstream::probe::Probe;
+use crate::proxy::{ClientKey, PairKey, Proxy};
 use std::io;
 use std::time::Duration;
 
@@ -18,23 +18,23 @@ const CONNECT_PATIENCE_MIN: Duration = Duration::from_millis(100);
 
 impl<N: Net> Proxy<N> {
     /// What comes next if nothing is heard of a backend, and when.
-    pub(super) fn silence_next(&self, backend: usize) -> Option<(Instant, Remedy)> {
+    pub(in crate::proxy) fn silence_next(&self, backend: usize) -> Option<(Instant, Action)> {
         let probe = self.cluster.probe_of(backend).and_then(|key| self.probes.get(key));
         self.cluster.silence_next(backend, probe.map(Probe::moved))
     }
 
     /// Makes sure that a backend's silence is looked at once it has lasted long enough.
-    pub(super) fn watch_silence(&mut self, backend: usize) {
+    pub(in crate::proxy) fn watch_silence(&mut self, backend: usize) {
         if let Some((due, _)) = self.silence_next(backend) {
             self.arm_probe(backend, due);
         }
     }
 
     /// Does what a silence that has lasted long enough leads to.
-    pub(super) fn judge_silence(&mut self, backend: usize) {
+    pub(in crate::proxy) fn judge_silence(&mut self, backend: usize) {
         match self.silence_next(backend) {
-            Some((due, Remedy::Probe)) if due <= self.now.instant => self.suspect(backend),
-            Some((due, Remedy::GiveUp)) if due <= self.now.instant => {
+            Some((due, Action::Probe)) if due <= self.now.instant => self.suspect(backend),
+            Some((due, Action::GiveUp)) if due <= self.now.instant => {
                 self.observe(backend, Observation::Silent);
             }
             Some(_) | None => {}
@@ -48,14 +48,14 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A byte of a backend came.
-    pub(super) fn heard(&mut self, backend: usize) {
+    pub(in crate::proxy) fn heard(&mut self, backend: usize) {
         if self.cluster.heard(backend, self.now.instant) {
             self.observe(backend, Observation::Heard);
         }
     }
 
     /// How long a connect may take before somebody else is asked, if there is somebody.
-    pub(super) fn connect_patience(&self, backend: usize) -> Duration {
+    pub(in crate::proxy) fn connect_patience(&self, backend: usize) -> Duration {
         let whole = self.config.timeouts.connect;
         let most = (whole / CONNECT_PART).max(CONNECT_PATIENCE_MIN).min(whole);
         self.cluster.late_after(backend).min(most)
@@ -63,7 +63,11 @@ impl<N: Net> Proxy<N> {
 
     /// Whether a request waits on for a connection that is late: for the whole of the time, as
     /// nobody else is there to ask; but not a second time.
-    pub(super) fn bears_slow_connect(&mut self, key: ClientKey, pair: PairKey) -> bool {
+    pub(in crate::proxy) fn extend_connect_deadline(
+        &mut self,
+        key: ClientKey,
+        pair: PairKey,
+    ) -> bool {
         let (Some(pair), Some(client)) = (self.pairs.get_mut(pair), self.clients.get_mut(key))
         else {
             return false;
@@ -81,13 +85,18 @@ impl<N: Net> Proxy<N> {
 
     /// A request that began to connect at `begun` does not wait for it any more. Before the whole
     /// of the time has passed that is no evidence yet if a probe can bring some.
-    pub(super) fn connect_expired(&mut self, backend: usize, at: usize, begun: Instant) -> Missed {
+    pub(in crate::proxy) fn connect_expired(
+        &mut self,
+        backend: usize,
+        at: usize,
+        begun: Instant,
+    ) -> ConnectFailure {
         let whole = begun + self.config.timeouts.connect <= self.now.instant;
         if whole || self.cluster.check() == Check::Off {
             return self.connect_failed(backend, at, io::ErrorKind::TimedOut);
         }
         let missed = self.cluster.address_failed(backend, at, io::ErrorKind::TimedOut);
-        if missed != Missed::Another {
+        if missed != ConnectFailure::TryNextAddress {
             self.suspect(backend);
         }
         missed

@@ -1,11 +1,11 @@
 //! The listener: how many connections are accepted, and when not.
 
-use super::Proxy;
-use super::client::{Client, ClientState};
-use super::conn::Conn;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::net::{self, Net};
+use crate::proxy::Proxy;
+use crate::proxy::client::{Client, ClientState};
+use crate::proxy::conn::Conn;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,34 +28,34 @@ fn is_passing(kind: ErrorKind) -> bool {
 }
 
 /// How often the pause is told.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The accepting side.
 #[derive(Debug)]
-pub struct Gate<L, S> {
+pub struct Acceptor<L, S> {
     /// None once the program is ending.
     listener: Option<L>,
     /// A connection may be waiting.
     pub readable: bool,
     /// No descriptor was left: not before this.
     paused_until: Option<Instant>,
-    told_at: Option<Instant>,
+    reported_at: Option<Instant>,
     /// Accepted, but every place is taken: the proof that somebody waits, which the readiness of
     /// the listener is not.
-    door: Option<(S, SocketAddr)>,
+    pending_accept: Option<(S, SocketAddr)>,
     /// Where the search for a client to dismiss goes on.
     hand: usize,
 }
 
-impl<L, S> Gate<L, S> {
-    /// An open gate.
-    pub fn new(listener: L) -> Gate<L, S> {
-        Gate {
+impl<L, S> Acceptor<L, S> {
+    /// Accepts from `listener`.
+    pub fn new(listener: L) -> Acceptor<L, S> {
+        Acceptor {
             listener: Some(listener),
             readable: true,
             paused_until: None,
-            told_at: None,
-            door: None,
+            reported_at: None,
+            pending_accept: None,
             hand: 0,
         }
     }
@@ -71,8 +71,8 @@ impl<L, S> Gate<L, S> {
     }
 
     /// Somebody waits to come in.
-    pub fn has_knocked(&self) -> bool {
-        self.door.is_some()
+    pub fn has_pending_accept(&self) -> bool {
+        self.pending_accept.is_some()
     }
 
     /// Closes it: whoever connects from here on is refused by the kernel.
@@ -83,13 +83,13 @@ impl<L, S> Gate<L, S> {
 
 impl<N: Net> Proxy<N> {
     /// Whether accepting now could bring a client.
-    pub(super) fn can_accept(&self) -> bool {
-        let gate = &self.gate;
-        if gate.has_knocked() {
+    pub(in crate::proxy) fn can_accept(&self) -> bool {
+        let acceptor = &self.acceptor;
+        if acceptor.has_pending_accept() {
             return !self.is_full();
         }
-        let paused = gate.paused_until.is_some_and(|until| until > self.now.instant);
-        gate.listener.is_some() && gate.readable && !paused
+        let paused = acceptor.paused_until.is_some_and(|until| until > self.now.instant);
+        acceptor.listener.is_some() && acceptor.readable && !paused
     }
 
     fn is_full(&self) -> bool {
@@ -97,30 +97,30 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Accepts what waits, up to the limits.
-    pub(super) fn accept(&mut self) {
+    pub(in crate::proxy) fn accept(&mut self) {
         self.accept_some();
-        self.manners.crowded = self.gate.has_knocked();
+        self.context.at_capacity = self.acceptor.has_pending_accept();
     }
 
     fn accept_some(&mut self) {
         for _ in 0..ACCEPTS_MAX {
-            if self.is_full() && self.gate.has_knocked() {
+            if self.is_full() && self.acceptor.has_pending_accept() {
                 self.dismiss_an_idle_client();
             }
             if !self.can_accept() {
                 return;
             }
-            if let Some((socket, peer)) = self.gate.door.take() {
-                self.welcome(socket, peer);
+            if let Some((socket, peer)) = self.acceptor.pending_accept.take() {
+                self.admit_client(socket, peer);
                 continue;
             }
-            self.gate.paused_until = None;
-            let Some(listener) = &mut self.gate.listener else { return };
+            self.acceptor.paused_until = None;
+            let Some(listener) = &mut self.acceptor.listener else { return };
             match self.net.accept(listener) {
-                Ok((socket, peer)) if !self.is_full() => self.welcome(socket, peer),
-                Ok(stranger) => self.gate.door = Some(stranger),
+                Ok((socket, peer)) if !self.is_full() => self.admit_client(socket, peer),
+                Ok(accepted) => self.acceptor.pending_accept = Some(accepted),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.gate.readable = false;
+                    self.acceptor.readable = false;
                 }
                 // That one connection was gone already: on to the next.
                 Err(error) if is_passing(error.kind()) => {}
@@ -131,7 +131,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    fn welcome(&mut self, socket: N::Socket, peer: SocketAddr) {
+    fn admit_client(&mut self, socket: N::Socket, peer: SocketAddr) {
         let key = self.clients.insert(Client {
             conn: Conn::established(socket),
             state: ClientState::Idle,
@@ -140,8 +140,8 @@ impl<N: Net> Proxy<N> {
             arrived: self.now.instant,
             ip: peer.ip(),
             requests: 0,
-            past: None,
-            queued: false,
+            retry_state: None,
+            scheduled: false,
         });
         self.wake(key.into());
     }
@@ -155,24 +155,24 @@ impl<N: Net> Proxy<N> {
         let is_silent = |client: &Client<N::Socket>| {
             client.state == ClientState::Idle && client.deadline + GRACE <= silent_until
         };
-        let (mut silent, mut hand) = self.clients.sweep(self.gate.hand, SWEEP, is_silent);
+        let (mut silent, mut hand) = self.clients.sweep(self.acceptor.hand, SWEEP, is_silent);
         if silent.is_none() && hand == 0 {
             // Once round: nothing else would wake us for those before the hand.
             (silent, hand) = self.clients.sweep(0, SWEEP, is_silent);
         }
         // Past the one that goes: its slot is the next newcomer's.
-        self.gate.hand = hand;
+        self.acceptor.hand = hand;
         match silent {
             Some(key) => self.remove_client(key),
-            None => self.gate.paused_until = Some(now + PAUSE),
+            None => self.acceptor.paused_until = Some(now + PAUSE),
         }
     }
 
     fn pause(&mut self, error: &std::io::Error) {
         let now = self.now.instant;
-        self.gate.paused_until = Some(now + PAUSE);
-        if self.gate.told_at.is_none_or(|told| now.since(told) >= TELL_EVERY) {
-            self.gate.told_at = Some(now);
+        self.acceptor.paused_until = Some(now + PAUSE);
+        if self.acceptor.reported_at.is_none_or(|told| now.since(told) >= REPORT_INTERVAL) {
+            self.acceptor.reported_at = Some(now);
             self.events.add(format_args!(
                 "loadbalancer: cannot accept ({error}); raise the open-file limit (ulimit -n) \
                  or lower -N; waiting for connections to end"

@@ -3,7 +3,7 @@
 use crate::base::buffer::{Buffer, Pool};
 use crate::http::body::Body;
 use crate::http::chunked::{Malformed, Piece};
-use crate::http::forward::Recode;
+use crate::http::forward::BodyTransform;
 
 /// Room a chunk needs beside its data: four digits of size, two CRLF.
 const CHUNK_FRAMING: usize = 8;
@@ -19,16 +19,16 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// [`Body::is_starved`]), at least one byte leaves `from`.
 pub fn pump(
     body: &mut Body,
-    recode: Recode,
+    transform: BodyTransform,
     from: &mut Buffer,
     to: &mut Buffer,
     pool: &mut Pool,
 ) -> Result<usize, Malformed> {
-    match recode {
-        Recode::Keep => keep(body, true, from, to, pool),
-        Recode::Bare => keep(body, false, from, to, pool),
-        Recode::Dechunk => dechunk(body, from, to, pool),
-        Recode::Enchunk => Ok(enchunk(from, to, pool)),
+    match transform {
+        BodyTransform::Keep => keep(body, true, from, to, pool),
+        BodyTransform::StripTrailers => keep(body, false, from, to, pool),
+        BodyTransform::Unchunk => dechunk(body, from, to, pool),
+        BodyTransform::Chunk => Ok(enchunk(from, to, pool)),
     }
 }
 
@@ -87,8 +87,8 @@ fn enchunk(from: &mut Buffer, to: &mut Buffer, pool: &mut Pool) -> usize {
 }
 
 /// Writes the end of a body that came until close; false when there is no room yet.
-pub fn finish(recode: Recode, to: &mut Buffer, pool: &mut Pool) -> bool {
-    if recode != Recode::Enchunk {
+pub fn finish(transform: BodyTransform, to: &mut Buffer, pool: &mut Pool) -> bool {
+    if transform != BodyTransform::Chunk {
         return true;
     }
     let fits = to.room() >= LAST_CHUNK.len();
@@ -104,18 +104,27 @@ mod tests {
     use crate::http::chunked::Chunked;
 
     /// Pumps `input` in two pieces cut at `cut`, draining `to` every time; what came out.
-    fn run(body: Body, recode: Recode, input: &[u8], cut: usize) -> Result<Vec<u8>, Malformed> {
-        run_parts(body, recode, &[&input[..cut], &input[cut..]])
+    fn run(
+        body: Body,
+        transform: BodyTransform,
+        input: &[u8],
+        cut: usize,
+    ) -> Result<Vec<u8>, Malformed> {
+        run_parts(body, transform, &[&input[..cut], &input[cut..]])
     }
 
-    fn run_parts(mut body: Body, recode: Recode, parts: &[&[u8]]) -> Result<Vec<u8>, Malformed> {
+    fn run_parts(
+        mut body: Body,
+        transform: BodyTransform,
+        parts: &[&[u8]],
+    ) -> Result<Vec<u8>, Malformed> {
         let mut pool = Pool::new();
         let (mut from, mut to) = (Buffer::new(), Buffer::new());
         let mut out = Vec::new();
         for part in parts {
             from.append(part, &mut pool);
             loop {
-                let moved = pump(&mut body, recode, &mut from, &mut to, &mut pool)?;
+                let moved = pump(&mut body, transform, &mut from, &mut to, &mut pool)?;
                 out.extend_from_slice(to.data());
                 to.consume(to.data().len());
                 if moved == 0 {
@@ -124,7 +133,7 @@ mod tests {
             }
         }
         if body == Body::UntilClose {
-            assert!(finish(recode, &mut to, &mut pool));
+            assert!(finish(transform, &mut to, &mut pool));
             out.extend_from_slice(to.data());
         }
         out.extend_from_slice(b"|");
@@ -137,15 +146,16 @@ mod tests {
         let chunked = b"3\r\nabc\r\n1 ;x\r\nd\r\n0;y\r\nHost: h\r\nT: u\r\nTE: v\r\n\r\nrest";
         for cut in 0..=chunked.len() {
             let body = Body::Chunked(Chunked::new());
-            let kept = run(body, Recode::Keep, chunked, cut).expect("well-formed");
+            let kept = run(body, BodyTransform::Keep, chunked, cut).expect("well-formed");
             assert_eq!(kept, b"3\r\nabc\r\n1\r\nd\r\n0\r\nT: u\r\n\r\n|rest", "cut at {cut}");
-            let bare = run(body, Recode::Bare, chunked, cut).expect("well-formed");
+            let bare = run(body, BodyTransform::StripTrailers, chunked, cut).expect("well-formed");
             assert_eq!(bare, b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n|rest", "cut at {cut}");
-            let plain = run(body, Recode::Dechunk, chunked, cut).expect("well-formed");
+            let plain = run(body, BodyTransform::Unchunk, chunked, cut).expect("well-formed");
             assert_eq!(plain, b"abcd|rest", "cut at {cut}");
         }
         for cut in 0..=4 {
-            let out = run(Body::UntilClose, Recode::Enchunk, b"abcd", cut).expect("no framing");
+            let out =
+                run(Body::UntilClose, BodyTransform::Chunk, b"abcd", cut).expect("no framing");
             let text = String::from_utf8_lossy(&out).replace("000", "");
             let expected = match cut {
                 0 | 4 => "4\r\nabcd\r\n0\r\n\r\n|".to_string(),
@@ -158,7 +168,7 @@ mod tests {
             };
             assert_eq!(text, expected, "cut at {cut}");
         }
-        assert_eq!(run(Body::Length(2), Recode::Keep, b"abc", 1).expect("plain"), b"ab|c");
+        assert_eq!(run(Body::Length(2), BodyTransform::Keep, b"abc", 1).expect("plain"), b"ab|c");
     }
 
     #[test]
@@ -177,7 +187,7 @@ mod tests {
             for first in 0..=input.len() {
                 for second in first..=input.len() {
                     let parts = [&input[..first], &input[first..second], &input[second..]];
-                    let found = run_parts(body, Recode::Keep, &parts);
+                    let found = run_parts(body, BodyTransform::Keep, &parts);
                     let found = found.as_deref().map_err(|malformed| *malformed);
                     assert_eq!(found, kept, "cut at {first} and {second}");
                 }
@@ -191,13 +201,13 @@ mod tests {
         let (mut from, mut to) = (Buffer::new(), Buffer::new());
         let mut body = Body::UntilClose;
         let big = vec![b'x'; to.room()];
-        for recode in [Recode::Keep, Recode::Enchunk] {
+        for transform in [BodyTransform::Keep, BodyTransform::Chunk] {
             from.append(&big, &mut pool);
             to.append(b"y", &mut pool);
-            let first = pump(&mut body, recode, &mut from, &mut to, &mut pool).expect("plain");
+            let first = pump(&mut body, transform, &mut from, &mut to, &mut pool).expect("plain");
             assert_eq!(from.data().len() + first, big.len());
-            assert_eq!(pump(&mut body, recode, &mut from, &mut to, &mut pool), Ok(0));
-            assert!(!(recode == Recode::Enchunk) || !finish(recode, &mut to, &mut pool));
+            assert_eq!(pump(&mut body, transform, &mut from, &mut to, &mut pool), Ok(0));
+            assert!(!(transform == BodyTransform::Chunk) || !finish(transform, &mut to, &mut pool));
             from.clear(&mut pool);
             to.clear(&mut pool);
         }
@@ -206,6 +216,6 @@ mod tests {
     #[test]
     fn a_malformed_body_is_reported() {
         let body = Body::Chunked(Chunked::new());
-        assert_eq!(run(body, Recode::Keep, b"x\r\n", 1), Err(Malformed));
+        assert_eq!(run(body, BodyTransform::Keep, b"x\r\n", 1), Err(Malformed));
     }
 }

@@ -5,13 +5,13 @@
 //! only says when it wishes for it ([`Proxy::take_reload`]) and is given the result
 //! ([`Proxy::apply`]).
 
-use super::cluster::Member;
-use super::{ListKind, Proxy};
 use crate::base::table::Id;
 use crate::base::wheel::Timer;
 use crate::config::BackendSpec;
 use crate::net::Net;
 use crate::net::files::SETTLING;
+use crate::proxy::upstream::cluster::Member;
+use crate::proxy::{ListKind, Proxy};
 use std::collections::HashMap;
 
 /// How a reload came to be wished for.
@@ -27,7 +27,7 @@ pub enum Reload {
 #[derive(Debug, Default)]
 pub struct ListWatch {
     timer: Timer,
-    pub(super) wish: Option<Reload>,
+    pub(in crate::proxy) wish: Option<Reload>,
 }
 
 /// What tells the backends there are from those that are wanted.
@@ -64,7 +64,7 @@ impl<'a> Changes<'a> {
 
 impl<N: Net> Proxy<N> {
     /// Plans the next look at the list file, one probe interval from now.
-    pub(super) fn watch_list(&mut self) {
+    pub(in crate::proxy) fn watch_list(&mut self) {
         if self.config.list_file.is_some() {
             let due = self.now.instant + self.config.health.interval;
             self.wheel.arm(&mut self.list.timer, due, Id::numbered::<ListKind>(0));
@@ -77,7 +77,7 @@ impl<N: Net> Proxy<N> {
         self.wheel.arm(&mut self.list.timer, due, Id::numbered::<ListKind>(0));
     }
 
-    pub(super) fn list_timer_fired(&mut self) {
+    pub(in crate::proxy) fn list_timer_fired(&mut self) {
         self.list.timer.fired();
         self.list.wish = self.list.wish.or(Some(Reload::IfChanged));
         self.watch_list();

@@ -1,10 +1,10 @@
 //! One socket and the bytes in flight through it: the same for clients, upstreams and probes.
 //! `mark` alone sets the readiness bits; `fill` and `flush` alone clear them.
 
-use super::relay::Piped;
 use crate::base::buffer::{Buffer, LARGE_BYTES, Pool};
 use crate::net::pipe::PIPE_BYTES;
 use crate::net::{Ready, Socket};
+use crate::proxy::exchange::splice::Piped;
 use std::io;
 
 /// What a read must bring at least to be one of many: as much as it could, so that more is there.
@@ -16,7 +16,7 @@ const BULK_BYTES_MIN: usize = LARGE_BYTES;
 pub enum Input {
     Open,
     /// The peer's end was read.
-    Ended,
+    Eof,
     /// Reading failed: what came before may be cut short.
     Failed,
 }
@@ -33,7 +33,7 @@ pub enum Output {
 
 /// The part of a connection a pair may touch.
 #[derive(Debug)]
-pub struct End {
+pub struct Buffers {
     /// Read from the peer, not yet used.
     pub inbox: Buffer,
     /// To be written to the peer.
@@ -77,12 +77,12 @@ pub struct Conn<S> {
     /// A fault was reported: a read will tell which.
     broken: bool,
     /// A write was told of the reset. The kernel tells it once: what reads as an end is none.
-    cut: bool,
+    write_saw_reset: bool,
     /// The last read brought so much that more of the kind can be expected.
     pub bulk: bool,
     /// The kernel reports its readiness.
     pub registered: bool,
-    pub end: End,
+    pub buffers: Buffers,
 }
 
 impl<S: Socket> Conn<S> {
@@ -93,7 +93,7 @@ impl<S: Socket> Conn<S> {
 
     /// A connection that reports `writable` when it is established.
     pub fn connecting(socket: S) -> Conn<S> {
-        let end = End {
+        let buffers = Buffers {
             inbox: Buffer::new(),
             outbox: Buffer::new(),
             input: Input::Open,
@@ -105,10 +105,10 @@ impl<S: Socket> Conn<S> {
             writable: false,
             ended: false,
             broken: false,
-            cut: false,
+            write_saw_reset: false,
             bulk: false,
             registered: false,
-            end,
+            buffers,
         }
     }
 
@@ -124,39 +124,39 @@ impl<S: Socket> Conn<S> {
     pub fn has_failed(&mut self) -> bool {
         if self.broken && self.socket.fault().is_some() {
             self.readable = false;
-            self.end.input = Input::Failed;
+            self.buffers.input = Input::Failed;
         }
         self.broken = false;
-        self.end.input == Input::Failed
+        self.buffers.input == Input::Failed
     }
 
     /// Nothing is in flight, and neither an end nor a fault was reported: fit to be used again.
-    pub fn is_calm(&self) -> bool {
-        let open = self.end.input == Input::Open && self.end.output == Output::Open;
-        let empty = self.end.inbox.is_vacant() && self.end.outbox.is_vacant();
+    pub fn is_reusable(&self) -> bool {
+        let open = self.buffers.input == Input::Open && self.buffers.output == Output::Open;
+        let empty = self.buffers.inbox.is_vacant() && self.buffers.outbox.is_vacant();
         open && empty && !self.ended && !self.broken
     }
 
     /// Calm, and nothing may be waiting to be read.
-    pub fn is_quiet(&self) -> bool {
-        self.is_calm() && !self.readable
+    pub fn is_idle(&self) -> bool {
+        self.is_reusable() && !self.readable
     }
 
     /// Socket → inbox, one read.
     #[inline]
     pub fn fill(&mut self, pool: &mut Pool) -> Filled {
-        if !self.readable || self.end.input != Input::Open || self.end.inbox.room() == 0 {
+        if !self.readable || self.buffers.input != Input::Open || self.buffers.inbox.room() == 0 {
             return Filled::Nothing;
         }
         self.read(pool)
     }
 
     fn read(&mut self, pool: &mut Pool) -> Filled {
-        let space = self.end.inbox.space(pool);
+        let space = self.buffers.inbox.space(pool);
         let whole = space.len();
         let outcome = uninterrupted(|| self.socket.read(space));
         if let Ok(count @ 1..) = outcome {
-            self.end.inbox.filled(count);
+            self.buffers.inbox.filled(count);
             // Later bytes are a new edge; only a reported end would not be (see `net`).
             if count < whole && !self.ended && !self.broken {
                 self.readable = false;
@@ -167,7 +167,7 @@ impl<S: Socket> Conn<S> {
 
     /// Socket → empty pipe, one move of at most `max` bytes.
     pub fn fill_pipe(&mut self, piped: &mut Piped<S::Pipe>, max: u64) -> Filled {
-        if !self.readable || self.end.input != Input::Open {
+        if !self.readable || self.buffers.input != Input::Open {
             return Filled::Nothing;
         }
         // A short move tells nothing of what is left: pipes count in pieces, not in bytes.
@@ -185,12 +185,12 @@ impl<S: Socket> Conn<S> {
         self.readable = false;
         match outcome {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Filled::Nothing,
-            Ok(_) if !self.cut => {
-                self.end.input = Input::Ended;
+            Ok(_) if !self.write_saw_reset => {
+                self.buffers.input = Input::Eof;
                 Filled::Something
             }
             Ok(_) | Err(_) => {
-                self.end.input = Input::Failed;
+                self.buffers.input = Input::Failed;
                 Filled::Failed
             }
         }
@@ -199,7 +199,7 @@ impl<S: Socket> Conn<S> {
     /// Outbox → socket, until one of them takes no more; then the end, if it was asked for.
     #[inline]
     pub fn flush(&mut self, pool: &mut Pool) -> Flushed {
-        if self.end.outbox.is_empty() && self.end.output != Output::Ending {
+        if self.buffers.outbox.is_empty() && self.buffers.output != Output::Ending {
             return Flushed::Nothing;
         }
         self.write(pool)
@@ -207,25 +207,25 @@ impl<S: Socket> Conn<S> {
 
     fn write(&mut self, pool: &mut Pool) -> Flushed {
         let mut flushed = Flushed::Nothing;
-        while self.writable && !self.end.outbox.is_empty() {
-            let data = self.end.outbox.data();
+        while self.writable && !self.buffers.outbox.is_empty() {
+            let data = self.buffers.outbox.data();
             let whole = data.len();
             match uninterrupted(|| self.socket.write(data)) {
                 Ok(count) => {
-                    self.end.outbox.consume(count);
+                    self.buffers.outbox.consume(count);
                     // A short write met a full socket; room is a new edge.
                     self.writable = count == whole;
                     flushed = Flushed::Something;
                 }
                 Err(error) if self.write_failed(&error) => {
-                    self.end.outbox.clear(pool);
+                    self.buffers.outbox.clear(pool);
                     return Flushed::Failed;
                 }
                 Err(_) => {}
             }
         }
-        if self.end.output == Output::Ending && self.end.outbox.is_empty() {
-            self.end.output = Output::Ended;
+        if self.buffers.output == Output::Ending && self.buffers.outbox.is_empty() {
+            self.buffers.output = Output::Ended;
             // A failure means the peer is gone already, which the next read will tell.
             let _ = self.socket.end_output();
         }
@@ -255,28 +255,28 @@ impl<S: Socket> Conn<S> {
             return false;
         }
         // A broken pipe, in contrast, comes behind an end that was one.
-        self.cut |= error.kind() == io::ErrorKind::ConnectionReset;
-        self.end.output = Output::Ended;
+        self.write_saw_reset |= error.kind() == io::ErrorKind::ConnectionReset;
+        self.buffers.output = Output::Ended;
         true
     }
 
     /// Asks for our end to go once the outbox is empty.
     pub fn finish_output(&mut self) {
-        if self.end.output == Output::Open {
-            self.end.output = Output::Ending;
+        if self.buffers.output == Output::Open {
+            self.buffers.output = Output::Ending;
         }
     }
 
     /// Keeps only what must be kept while nothing moves.
     pub fn settle(&mut self, pool: &mut Pool) {
-        self.end.inbox.settle(pool);
-        self.end.outbox.settle(pool);
+        self.buffers.inbox.settle(pool);
+        self.buffers.outbox.settle(pool);
     }
 
     /// Gives the storage back and closes the socket.
     pub fn close(mut self, pool: &mut Pool) {
-        self.end.inbox.clear(pool);
-        self.end.outbox.clear(pool);
+        self.buffers.inbox.clear(pool);
+        self.buffers.outbox.clear(pool);
     }
 }
 

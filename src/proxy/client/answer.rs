@@ -1,7 +1,7 @@
 //! An answer made here, as a value: its status, why it is given, and the word for that. Pure.
 
 use crate::http::head::Refusal;
-use crate::observe::Cause;
+use crate::observe::ProxyError;
 
 /// An answer and why it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,20 +10,20 @@ pub struct Answer {
     /// One clause: what went wrong.
     pub reason: &'static str,
     /// Error type for `Proxy-Status`.
-    pub cause: Cause,
+    pub cause: ProxyError,
     /// The backend that `Location` names, with the request's path.
     pub location: Option<usize>,
 }
 
 impl Answer {
     /// An answer without a `Location`.
-    pub const fn local(status: u16, reason: &'static str, cause: Cause) -> Self {
+    pub const fn local(status: u16, reason: &'static str, cause: ProxyError) -> Self {
         Answer { status, reason, cause, location: None }
     }
 }
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Answer {
-        Answer::local(refusal.status, refusal.reason, Cause::Request)
+        Answer::local(refusal.status, refusal.reason, ProxyError::Request)
     }
 }

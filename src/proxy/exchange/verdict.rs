@@ -5,8 +5,8 @@
 //! come (RFC 9110 §9.2.2, RFC 9112 §9.3.1). A response that stops short is cut short for the
 //! client too, so that it shows (RFC 9112 §8).
 
-use super::answer::Answer;
-use crate::observe::Cause;
+use crate::observe::ProxyError;
+use crate::proxy::client::answer::Answer;
 use std::io;
 
 /// How far one direction of an exchange is.
@@ -20,7 +20,7 @@ pub enum Phase {
 
 /// What went wrong, if anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum Fault {
     /// The client reset, or ended inside its message.
     ClientGone,
     /// The client's body breaks the framing.
@@ -39,17 +39,17 @@ pub enum Trouble {
 
 const CLIENT_MALFORMED: &str = "the request body's chunked framing is malformed";
 
-impl Trouble {
+impl Fault {
     /// What was wrong with a message, for the log; empty where none was.
     pub fn reason(self) -> &'static str {
         match self {
-            Trouble::ClientMalformed => CLIENT_MALFORMED,
-            Trouble::UpstreamMalformed(reason) => reason,
-            Trouble::ClientGone
-            | Trouble::ConnectFailed(_)
-            | Trouble::UpstreamClosed
-            | Trouble::Expired
-            | Trouble::ServerHangs => "",
+            Fault::ClientMalformed => CLIENT_MALFORMED,
+            Fault::UpstreamMalformed(reason) => reason,
+            Fault::ClientGone
+            | Fault::ConnectFailed(_)
+            | Fault::UpstreamClosed
+            | Fault::Expired
+            | Fault::ServerHangs => "",
         }
     }
 }
@@ -68,7 +68,7 @@ pub struct Facts {
     pub held: bool,
     pub idempotent: bool,
     /// The wait is for the client: it owes request bytes, or room for response bytes.
-    pub client_owes: bool,
+    pub waiting_on_client: bool,
     /// A further attempt is within the limit and the budget.
     pub attempts_left: bool,
 }
@@ -91,23 +91,23 @@ pub enum Verdict {
 }
 
 /// The decision when something went wrong.
-pub fn verdict(facts: &Facts, trouble: Trouble) -> Verdict {
-    match trouble {
-        Trouble::ClientGone => Verdict::Abort,
-        Trouble::ClientMalformed => {
-            answer_or_abort(facts, Answer::local(400, CLIENT_MALFORMED, Cause::Request))
+pub fn verdict(facts: &Facts, fault: Fault) -> Verdict {
+    match fault {
+        Fault::ClientGone => Verdict::Abort,
+        Fault::ClientMalformed => {
+            answer_or_abort(facts, Answer::local(400, CLIENT_MALFORMED, ProxyError::Request))
         }
-        Trouble::ConnectFailed(_) => Verdict::Retry,
-        Trouble::UpstreamClosed => {
+        Fault::ConnectFailed(_) => Verdict::Retry,
+        Fault::UpstreamClosed => {
             let reason = "the server closed without an answer";
-            let answer = Answer::local(502, reason, Cause::Terminated);
+            let answer = Answer::local(502, reason, ProxyError::Terminated);
             retry_or(facts, || answer_or_abort(facts, answer))
         }
-        Trouble::UpstreamMalformed(reason) => {
-            answer_or_abort(facts, Answer::local(502, reason, Cause::Protocol))
+        Fault::UpstreamMalformed(reason) => {
+            answer_or_abort(facts, Answer::local(502, reason, ProxyError::Protocol))
         }
-        Trouble::Expired => expired(facts),
-        Trouble::ServerHangs => retry_or(facts, || Verdict::Park),
+        Fault::Expired => expired(facts),
+        Fault::ServerHangs => retry_or(facts, || Verdict::Park),
     }
 }
 
@@ -141,10 +141,10 @@ fn expired(facts: &Facts) -> Verdict {
     if facts.connecting {
         return Verdict::Retry;
     }
-    let answer = if facts.client_owes {
-        Answer::local(408, "the rest of the request did not come in time", Cause::Request)
+    let answer = if facts.waiting_on_client {
+        Answer::local(408, "the rest of the request did not come in time", ProxyError::Request)
     } else {
-        Answer::local(504, "the server did not answer in time", Cause::Timeout)
+        Answer::local(504, "the server did not answer in time", ProxyError::Timeout)
     };
     answer_or_abort(facts, answer)
 }
@@ -160,7 +160,7 @@ mod tests {
         answered: false,
         held: true,
         idempotent: true,
-        client_owes: false,
+        waiting_on_client: false,
         attempts_left: true,
     };
 
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_request_is_repeated_only_when_it_may_be() {
-        let closed = Trouble::UpstreamClosed;
+        let closed = Fault::UpstreamClosed;
         let post = Facts { idempotent: false, ..WAITING };
         for (name, facts, repeated) in [
             ("idempotent, held, unanswered", WAITING, true),
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_hanging_server_loses_only_what_can_be_asked_elsewhere() {
-        let hangs = Trouble::ServerHangs;
+        let hangs = Fault::ServerHangs;
         assert_eq!(verdict(&WAITING, hangs), Verdict::Retry);
         for facts in [
             Facts { idempotent: false, ..WAITING },
@@ -210,22 +210,22 @@ mod tests {
     #[test]
     fn a_response_that_began_is_cut_not_replaced() {
         let begun = Facts { response: Phase::Body, answered: true, ..WAITING };
-        for trouble in [
-            Trouble::UpstreamClosed,
-            Trouble::UpstreamMalformed("x"),
-            Trouble::Expired,
-            Trouble::ClientGone,
-            Trouble::ClientMalformed,
+        for fault in [
+            Fault::UpstreamClosed,
+            Fault::UpstreamMalformed("x"),
+            Fault::Expired,
+            Fault::ClientGone,
+            Fault::ClientMalformed,
         ] {
-            assert_eq!(verdict(&begun, trouble), Verdict::Abort, "{trouble:?}");
+            assert_eq!(verdict(&begun, fault), Verdict::Abort, "{fault:?}");
         }
     }
 
     #[test]
     fn who_is_waited_for_decides_the_status() {
-        let expired = Trouble::Expired;
+        let expired = Fault::Expired;
         assert_eq!(status(verdict(&WAITING, expired)), 504);
-        assert_eq!(status(verdict(&Facts { client_owes: true, ..WAITING }, expired)), 408);
+        assert_eq!(status(verdict(&Facts { waiting_on_client: true, ..WAITING }, expired)), 408);
         assert_eq!(verdict(&Facts { connecting: true, ..WAITING }, expired), Verdict::Retry);
     }
 

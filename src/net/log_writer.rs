@@ -18,7 +18,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The loop's side.
 #[derive(Debug)]
-pub struct Scribe {
+pub struct LogWriter {
     /// None only while it is being dropped.
     pieces: Option<SyncSender<Vec<u8>>>,
     /// Written pieces come back to be filled again.
@@ -31,14 +31,14 @@ pub struct Scribe {
     failures: Receiver<std::io::Error>,
 }
 
-impl Scribe {
+impl LogWriter {
     /// Starts a thread that writes to `out`; `waker` wakes the loop that has lines left.
     ///
     /// Errors: the system has no thread to give.
     pub fn start(
         mut out: impl Write + Send + 'static,
         waker: Arc<mio::Waker>,
-    ) -> std::io::Result<Scribe> {
+    ) -> std::io::Result<LogWriter> {
         let (pieces, inbox) = sync_channel::<Vec<u8>>(PIECES_MAX - 1);
         let (back, spare) = channel();
         let (finished, done) = channel::<()>();
@@ -55,7 +55,7 @@ impl Scribe {
             });
             drop(finished);
         })?;
-        Ok(Scribe { pieces: Some(pieces), spare, refused, done, failures })
+        Ok(LogWriter { pieces: Some(pieces), spare, refused, done, failures })
     }
 
     /// Takes as many of `lines` as make a piece, or nothing: how many bytes.
@@ -87,7 +87,7 @@ impl Scribe {
     }
 }
 
-impl Drop for Scribe {
+impl Drop for LogWriter {
     /// Lets the last lines be written, but not for ever.
     fn drop(&mut self) {
         self.pieces = None;
@@ -134,10 +134,10 @@ mod tests {
     fn what_was_taken_is_written_before_it_is_dropped() {
         let (mut reader, writer) = pipe().expect("a pipe");
         let (_poll, waker) = waker();
-        let mut scribe = Scribe::start(writer, waker).expect("a thread");
-        assert_eq!(scribe.offer(b"one\n").expect("no failure"), 4);
-        assert_eq!(scribe.offer(b"two\n").expect("no failure"), 4);
-        drop(scribe);
+        let mut log_writer = LogWriter::start(writer, waker).expect("a thread");
+        assert_eq!(log_writer.offer(b"one\n").expect("no failure"), 4);
+        assert_eq!(log_writer.offer(b"two\n").expect("no failure"), 4);
+        drop(log_writer);
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("readable");
         assert_eq!(text, "one\ntwo\n");
@@ -147,10 +147,10 @@ mod tests {
     fn a_reader_that_sleeps_stops_nobody_and_the_loop_is_woken_when_it_reads() {
         let (mut reader, writer) = pipe().expect("a pipe");
         let (mut poll, waker) = waker();
-        let mut scribe = Scribe::start(writer, waker).expect("a thread");
+        let mut log_writer = LogWriter::start(writer, waker).expect("a thread");
         let lines = vec![b'x'; 64 * 1024];
         let mut taken = 0;
-        while let count @ 1.. = scribe.offer(&lines).expect("no failure") {
+        while let count @ 1.. = log_writer.offer(&lines).expect("no failure") {
             taken += count;
         }
         let mut read = vec![0; taken];
@@ -159,7 +159,7 @@ mod tests {
         while events.is_empty() {
             poll.poll(&mut events, None).expect("woken");
         }
-        assert_eq!(scribe.offer(b"y").expect("no failure"), 1);
+        assert_eq!(log_writer.offer(b"y").expect("no failure"), 1);
     }
 
     /// Writes nothing until the test ends.
@@ -180,10 +180,10 @@ mod tests {
     fn what_is_with_the_thread_has_its_limit_however_much_is_offered() {
         let (until, stuck) = channel();
         let (_poll, waker) = waker();
-        let mut scribe = Scribe::start(Stuck(stuck), waker).expect("a thread");
+        let mut log_writer = LogWriter::start(Stuck(stuck), waker).expect("a thread");
         let lines = vec![b'\n'; 1024 * 1024];
         let mut taken = 0;
-        while let count @ 1.. = scribe.offer(&lines).expect("no failure") {
+        while let count @ 1.. = log_writer.offer(&lines).expect("no failure") {
             taken += count;
         }
         let most = PIECES_MAX * PIECE_BYTES_MAX;
@@ -210,8 +210,8 @@ mod tests {
         let full = std::fs::File::options().write(true).open("/dev/full");
         let Ok(full) = full else { return };
         let (_poll, waker) = waker();
-        let mut scribe = Scribe::start(full, waker).expect("a thread");
-        while scribe.offer(b"x").is_ok() {
+        let mut log_writer = LogWriter::start(full, waker).expect("a thread");
+        while log_writer.offer(b"x").is_ok() {
             std::thread::yield_now();
         }
     }

@@ -2,13 +2,13 @@
 //! What is in a pipe still counts as not having gone on, so that an exchange with bytes in one is
 //! never over.
 
-use super::conn::{Conn, Filled, Flushed};
-use super::exchange::{Exchange, Half};
-use super::verdict::Trouble;
 use crate::base::buffer::LARGE_BYTES;
 use crate::http::body::Body;
-use crate::http::forward::Recode;
+use crate::http::forward::BodyTransform;
 use crate::net::Socket;
+use crate::proxy::conn::{Conn, Filled, Flushed};
+use crate::proxy::exchange::verdict::Fault;
+use crate::proxy::exchange::{Direction, Exchange};
 use std::io;
 
 /// Bytes left of a body below which a pipe costs more calls than it saves copying: what one more
@@ -94,11 +94,13 @@ fn relay<S: Socket>(
 }
 
 /// How many bytes of what goes through `half` may pass unread; none when they must be read.
-fn unread(half: Half, recode: Recode) -> Option<u64> {
-    match (half, recode) {
-        (Half::Body(Body::Length(left)), _) => Some(left),
-        (Half::Body(Body::UntilClose), Recode::Keep) | (Half::Tunnel, _) => Some(u64::MAX),
-        (Half::Head | Half::Body(_) | Half::Done, _) => None,
+fn unread(half: Direction, transform: BodyTransform) -> Option<u64> {
+    match (half, transform) {
+        (Direction::Body(Body::Length(left)), _) => Some(left),
+        (Direction::Body(Body::UntilClose), BodyTransform::Keep) | (Direction::Tunnel, _) => {
+            Some(u64::MAX)
+        }
+        (Direction::Head | Direction::Body(_) | Direction::Done, _) => None,
     }
 }
 
@@ -112,10 +114,10 @@ fn pipe_for<'a, S: Socket>(
     pipes: &mut Pipes<S::Pipe>,
 ) -> Option<(&'a mut Piped<S::Pipe>, u64)> {
     let max = unread?;
-    let past = lent.is_some() && !from.end.inbox.is_vacant();
+    let past = lent.is_some() && !from.buffers.inbox.is_vacant();
     assert!(!past, "nothing is read past what is in a pipe: it would overtake it");
     if lent.is_none() {
-        let direct = from.end.inbox.is_vacant() && to.end.outbox.is_empty();
+        let direct = from.buffers.inbox.is_vacant() && to.buffers.outbox.is_empty();
         if !(from.readable && direct && max >= RELAY_BYTES_MIN) {
             return None;
         }
@@ -127,7 +129,7 @@ fn pipe_for<'a, S: Socket>(
 impl<S: Socket> Exchange<'_, S> {
     /// Client → server; whether something moved, none when reading is the way.
     #[inline]
-    pub(super) fn relay_request(&mut self) -> Option<bool> {
+    pub(in crate::proxy) fn relay_request(&mut self) -> Option<bool> {
         if !self.client.bulk && self.upstream.pipe_up.is_none() {
             return None;
         }
@@ -136,7 +138,7 @@ impl<S: Socket> Exchange<'_, S> {
 
     fn pipe_request(&mut self) -> Option<bool> {
         let upstream = &mut *self.upstream;
-        let max = unread(self.pair.request, Recode::Keep);
+        let max = unread(self.pair.request, BodyTransform::Keep);
         let lent = &mut upstream.pipe_up;
         let (piped, max) = pipe_for(self.client, &upstream.conn, max, lent, self.pipes)?;
         let relayed = relay(self.client, &mut upstream.conn, piped, max);
@@ -152,16 +154,16 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// Server → client; the same.
     #[inline]
-    pub(super) fn relay_response(&mut self) -> Result<Option<bool>, Trouble> {
+    pub(in crate::proxy) fn relay_response(&mut self) -> Result<Option<bool>, Fault> {
         if !self.upstream.conn.bulk && self.upstream.pipe_down.is_none() {
             return Ok(None);
         }
         self.pipe_response()
     }
 
-    fn pipe_response(&mut self) -> Result<Option<bool>, Trouble> {
+    fn pipe_response(&mut self) -> Result<Option<bool>, Fault> {
         let upstream = &mut *self.upstream;
-        let max = unread(self.pair.response, self.pair.recode);
+        let max = unread(self.pair.response, self.pair.transform);
         let lent = &mut upstream.pipe_down;
         let Some((piped, max)) = pipe_for(&upstream.conn, self.client, max, lent, self.pipes)
         else {
@@ -174,17 +176,17 @@ impl<S: Socket> Exchange<'_, S> {
             self.pipes.take_back(&mut upstream.pipe_down);
         }
         if relayed.failed {
-            return Err(Trouble::ClientGone);
+            return Err(Fault::ClientGone);
         }
         Ok(Some(relayed.moved))
     }
 }
 
-fn advance(half: &mut Half, bytes: usize) {
-    if let Half::Body(body) = half {
+fn advance(half: &mut Direction, bytes: usize) {
+    if let Direction::Body(body) = half {
         body.pass(bytes as u64);
         if body.is_ended() {
-            *half = Half::Done;
+            *half = Direction::Done;
         }
     }
 }

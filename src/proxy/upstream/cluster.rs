@@ -1,14 +1,14 @@
 //! The backends of the service: addresses, health, counters, idle connections, and the policy.
 
-use super::idle::Idle;
-use super::{ProbeKey, UpstreamKey};
 use crate::balance::{self, Balancer, Hint, Spec, Standing};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::{BackendSpec, Config};
-use crate::health::{self, Check, Health, Observation, Remedy, Settings, Transition, outlier};
-use crate::observe::journal::Lines;
+use crate::health::{self, Action, Check, Health, Observation, Settings, Transition, outlier};
+use crate::observe::log_buffer::LogBuffer;
+use crate::proxy::upstream::pool::Idle;
+use crate::proxy::{ProbeKey, UpstreamKey};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -62,13 +62,13 @@ impl Backend {
 
 /// What follows from an address that could not be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missed {
+pub enum ConnectFailure {
     /// Another address of the backend is to be tried.
-    Another,
+    TryNextAddress,
     /// All have failed: evidence against the backend.
-    All(ErrorKind),
+    AllAddressesFailed(ErrorKind),
     /// This machine has no port or no such address family: no evidence.
-    NoPort,
+    NoLocalPort,
 }
 
 /// All backends.
@@ -278,7 +278,7 @@ impl Cluster {
         &self,
         backend: usize,
         probe: Option<Instant>,
-    ) -> Option<(Instant, Remedy)> {
+    ) -> Option<(Instant, Action)> {
         let watched = self.settings.check != Check::Off && self.is_serving(backend);
         let owes = self.balancer.in_flight(backend) > 0;
         watched.then(|| self.backends[backend].health.silence_next(owes, probe)).flatten()
@@ -314,11 +314,11 @@ impl Cluster {
 
     /// The address numbered `at` could not be connected to, so the next one's turn comes. Once all
     /// have failed in a row the backend itself has, with the fault that says most about it.
-    pub fn address_failed(&mut self, backend: usize, at: usize, kind: ErrorKind) -> Missed {
+    pub fn address_failed(&mut self, backend: usize, at: usize, kind: ErrorKind) -> ConnectFailure {
         let backend = &mut self.backends[backend];
         if at != backend.at {
             // Somebody else has found that out before; the next attempt goes elsewhere.
-            return Missed::Another;
+            return ConnectFailure::TryNextAddress;
         }
         let count = backend.member.addresses.len();
         backend.at = (backend.at + 1) % count;
@@ -327,10 +327,10 @@ impl Cluster {
             backend.fault = Some(kind);
         }
         if backend.misses < count {
-            return Missed::Another;
+            return ConnectFailure::TryNextAddress;
         }
         backend.misses = 0;
-        backend.fault.take().map_or(Missed::NoPort, Missed::All)
+        backend.fault.take().map_or(ConnectFailure::NoLocalPort, ConnectFailure::AllAddressesFailed)
     }
 
     /// The current address was connected to.
@@ -435,6 +435,6 @@ fn authority(spec: &BackendSpec) -> String {
 }
 
 /// The event line of a change of belief.
-pub fn tell(events: &mut Lines, name: &str, transition: &Transition) {
+pub fn tell(events: &mut LogBuffer, name: &str, transition: &Transition) {
     events.add(format_args!("loadbalancer: backend {name} {transition}"));
 }

@@ -1,18 +1,18 @@
 //! A pair's life: begun, stepped, and ended as its verdict says.
 
-use super::client::{ClientState, Past};
-use super::cluster::Missed;
-use super::exchange::{After, Exchange, Half, Pair};
-use super::route::Plan;
-use super::upstream::{Acquired, Tried, Unavailable};
-use super::verdict::{self, Phase, Trouble, Verdict};
-use super::{ClientKey, Next, PairKey, Proxy};
 use crate::config::Mode;
 use crate::health::Observation;
 use crate::http::body::Body;
-use crate::http::forward::Recode;
+use crate::http::forward::BodyTransform;
 use crate::net::{Net, Socket};
-use crate::observe::{End, Record};
+use crate::observe::{Outcome, Record};
+use crate::proxy::client::{ClientState, RetryState};
+use crate::proxy::exchange::plan::Plan;
+use crate::proxy::exchange::verdict::{self, Fault, Phase, Verdict};
+use crate::proxy::exchange::{After, Direction, Exchange, Pair};
+use crate::proxy::upstream::cluster::ConnectFailure;
+use crate::proxy::upstream::{Acquired, Tried, Unavailable};
+use crate::proxy::{ClientKey, Next, PairKey, Proxy};
 use std::io;
 
 /// Rounds of a step before others get their turn: at one buffer a round and direction.
@@ -20,22 +20,22 @@ const ROUNDS_MAX: usize = 4;
 
 impl<N: Net> Proxy<N> {
     /// Joins an admitted client to a backend of the policy's choice.
-    pub(super) fn begin(&mut self, key: ClientKey, plan: Plan) -> Next {
-        let Past { mut tried, mut record } = self.past(key);
+    pub(in crate::proxy) fn begin(&mut self, key: ClientKey, plan: Plan) -> Next {
+        let RetryState { mut tried, mut record } = self.retry_state(key);
         // A pooled connection may close under a request that cannot be repeated, by its nature or
         // its size: such a request gets a connection of its own (RFC 9112 §9.3.1).
         let pooled = plan.method.is_idempotent() && plan.can_be_held() && record.retries == 0;
-        let acquired = match self.acquire(&mut tried, plan.hash, pooled, &mut record.noted) {
+        let acquired = match self.acquire(&mut tried, plan.hash, pooled, &mut record.notes) {
             Ok(acquired) => acquired,
             Err(unavailable) if self.comes_free(unavailable) => {
-                return self.wait_for_room(key, Past { tried, record });
+                return self.wait_for_room(key, RetryState { tried, record });
             }
             Err(unavailable) => {
                 self.give_back_slot(key);
-                return self.answer(key, Some(&plan), self.sorry(unavailable), record);
+                return self.answer(key, Some(&plan), self.unavailable_answer(unavailable), record);
             }
         };
-        let half = if self.config.mode == Mode::Tcp { Half::Tunnel } else { Half::Head };
+        let half = if self.config.mode == Mode::Tcp { Direction::Tunnel } else { Direction::Head };
         // Where one was served who had to wait for more than a slot, the next one may be as well.
         self.admit_next();
         self.join(
@@ -46,7 +46,7 @@ impl<N: Net> Proxy<N> {
                 plan,
                 request: half,
                 response: half,
-                recode: Recode::Keep,
+                transform: BodyTransform::Keep,
                 after: After::Close,
                 upstream_stays: false,
                 interim: false,
@@ -58,18 +58,18 @@ impl<N: Net> Proxy<N> {
     }
 
     /// What an admitted client's request has been through: nothing, as a rule.
-    pub(super) fn past(&mut self, key: ClientKey) -> Past {
+    pub(in crate::proxy) fn retry_state(&mut self, key: ClientKey) -> RetryState {
         let now = self.now.instant;
-        let past = self.clients.get_mut(key).and_then(|client| client.past.take());
-        let Some(mut past) = past else {
-            let record = Record { noted: self.note(key), ..self.record(key) };
-            return Past { tried: Tried::default(), record };
+        let state = self.clients.get_mut(key).and_then(|client| client.retry_state.take());
+        let Some(mut state) = state else {
+            let record = Record { notes: self.note(key), ..self.record(key) };
+            return RetryState { tried: Tried::default(), record };
         };
-        past.record.begun = now;
-        if past.record.retries == 0 {
-            past.record.admitted = now;
+        state.record.begun = now;
+        if state.record.retries == 0 {
+            state.record.admitted = now;
         }
-        *past
+        *state
     }
 
     /// Whether the end of a pair gives what is lacking: room at a backend, or the descriptor of its
@@ -101,7 +101,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Moves what can move, then does what the verdict says.
-    pub(super) fn step_pair(&mut self, key: ClientKey, pair: PairKey) -> Next {
+    pub(in crate::proxy) fn step_pair(&mut self, key: ClientKey, pair: PairKey) -> Next {
         for _ in 0..ROUNDS_MAX {
             let round = self.with_exchange(pair, |exchange| exchange.round());
             let Some(round) = round else { return self.dismiss(key) };
@@ -110,21 +110,21 @@ impl<N: Net> Proxy<N> {
             }
             match round.verdict {
                 Verdict::Park if round.again => {}
-                verdict => return self.carry_out(key, pair, verdict, round.trouble),
+                verdict => return self.carry_out(key, pair, verdict, round.fault),
             }
         }
         Next::Yield
     }
 
     /// The deadline of a pair's wait has passed.
-    pub(super) fn expire_pair(&mut self, key: ClientKey, pair: PairKey) -> Next {
-        if self.bears_slow_connect(key, pair) {
+    pub(in crate::proxy) fn expire_pair(&mut self, key: ClientKey, pair: PairKey) -> Next {
+        if self.extend_connect_deadline(key, pair) {
             return Next::Again;
         }
-        let trouble = Trouble::Expired;
-        let judge = |exchange: &mut Exchange<'_, _>| verdict::verdict(&exchange.facts(), trouble);
+        let fault = Fault::Expired;
+        let judge = |exchange: &mut Exchange<'_, _>| verdict::verdict(&exchange.facts(), fault);
         match self.with_exchange(pair, judge) {
-            Some(verdict) => self.carry_out(key, pair, verdict, Some(trouble)),
+            Some(verdict) => self.carry_out(key, pair, verdict, Some(fault)),
             None => self.dismiss(key),
         }
     }
@@ -133,8 +133,8 @@ impl<N: Net> Proxy<N> {
     /// once, where that cannot do harm and somebody else is there. Without this they would wait
     /// for the whole of their time. (A server that works on one request at a time hangs its own
     /// checks and may well answer: so a request never leaves it for nothing, and never twice.)
-    pub(super) fn desert(&mut self, backend: usize) {
-        let trouble = Trouble::ServerHangs;
+    pub(in crate::proxy) fn reroute_stalled(&mut self, backend: usize) {
+        let fault = Fault::ServerHangs;
         let waiting = self.pairs.iter().filter(|(_, pair)| pair.backend == backend);
         let waiting: Vec<_> = waiting.map(|(key, pair)| (key, pair.client)).collect();
         for (pair, client) in waiting {
@@ -144,22 +144,22 @@ impl<N: Net> Proxy<N> {
                 if exchange.pair.response.is(Phase::Head) {
                     exchange.upstream.conn.fill(exchange.pool);
                 }
-                verdict::verdict(&exchange.facts(), trouble)
+                verdict::verdict(&exchange.facts(), fault)
             });
             let Some(tried) = self.pairs.get(pair).map(|pair| &pair.tried) else { continue };
             // One that failed the request before may be back meanwhile.
             let elsewhere = self.cluster.has_other(&[], backend);
-            if verdict == Some(Verdict::Retry) && elsewhere && !tried.deserted {
-                self.carry_out(client, pair, Verdict::Retry, Some(trouble));
+            if verdict == Some(Verdict::Retry) && elsewhere && !tried.rerouted {
+                self.carry_out(client, pair, Verdict::Retry, Some(fault));
             }
             self.wake(client.into());
         }
     }
 
     /// Somebody is up again: who waits in vain has a place to go.
-    pub(super) fn desert_hanging(&mut self) {
+    pub(in crate::proxy) fn reroute_all_stalled(&mut self) {
         for backend in self.cluster.hanging().collect::<Vec<_>>() {
-            self.desert(backend);
+            self.reroute_stalled(backend);
         }
     }
 
@@ -177,13 +177,13 @@ impl<N: Net> Proxy<N> {
         assert!(client.state == ClientState::Paired(key), "a pair's client names the pair");
         assert!(upstream.pair == Some(key), "a pair's upstream names the pair");
         let mut exchange = Exchange {
-            last: client.is_at_its_last(self.config.keep_alive_requests, &self.manners),
+            last: client.is_at_its_last(self.config.keep_alive_requests, &self.context),
             client_ip: client.ip,
             client: &mut client.conn,
             host: self.cluster.name(pair.backend),
             upstream,
             pair,
-            manners: &self.manners,
+            context: &self.context,
             heads: &mut self.heads,
             pool: &mut self.pool,
             pipes: &mut self.pipes,
@@ -204,12 +204,12 @@ impl<N: Net> Proxy<N> {
         key: ClientKey,
         pair: PairKey,
         verdict: Verdict,
-        trouble: Option<Trouble>,
+        fault: Option<Fault>,
     ) -> Next {
         // Who is too slow to send the rest of a request is no failure of the server.
         let by_client = matches!(verdict, Verdict::Reply(answer) if answer.status == 408);
-        if let Some(trouble) = trouble.filter(|_| !by_client) {
-            self.blame(pair, trouble);
+        if let Some(fault) = fault.filter(|_| !by_client) {
+            self.record_failure(pair, fault);
         }
         match verdict {
             Verdict::Park => Next::Park,
@@ -221,57 +221,57 @@ impl<N: Net> Proxy<N> {
                 self.give_back_slot(key);
                 self.answer(key, Some(&ended.plan), answer, ended.record)
             }
-            Verdict::Abort => self.abort(key, pair, trouble),
+            Verdict::Abort => self.abort(key, pair, fault),
         }
     }
 
     /// Tells the cluster whose fault it was, and remembers who failed this request.
-    fn blame(&mut self, key: PairKey, trouble: Trouble) {
+    fn record_failure(&mut self, key: PairKey, fault: Fault) {
         let Some(pair) = self.pairs.get(key) else { return };
         let Some(upstream) = self.upstreams.get(pair.upstream) else { return };
         let (backend, unanswered) = (pair.backend, pair.response.is(Phase::Head) && !pair.interim);
         let (connecting, reused, at) = (upstream.is_connecting, upstream.reused, upstream.at);
         let begun = pair.record.begun;
-        let (seen, hangs) = (upstream.sent, trouble == Trouble::ServerHangs);
-        let failed = match trouble {
-            Trouble::ConnectFailed(kind) => {
-                self.connect_failed(backend, at, kind) != Missed::Another
+        let (seen, hangs) = (upstream.sent, fault == Fault::ServerHangs);
+        let failed = match fault {
+            Fault::ConnectFailed(kind) => {
+                self.connect_failed(backend, at, kind) != ConnectFailure::TryNextAddress
             }
-            Trouble::Expired if connecting => {
-                self.connect_expired(backend, at, begun) != Missed::Another
+            Fault::Expired if connecting => {
+                self.connect_expired(backend, at, begun) != ConnectFailure::TryNextAddress
             }
             // A pooled connection may close at any time: that says nothing about the server, but
             // another one is the better choice.
-            Trouble::UpstreamClosed if reused => true,
-            Trouble::UpstreamClosed | Trouble::UpstreamMalformed(_) if unanswered => {
+            Fault::UpstreamClosed if reused => true,
+            Fault::UpstreamClosed | Fault::UpstreamMalformed(_) if unanswered => {
                 self.cluster.failed(backend);
                 self.observe(backend, Observation::Unanswered);
                 true
             }
-            Trouble::UpstreamClosed | Trouble::UpstreamMalformed(_) | Trouble::Expired => {
+            Fault::UpstreamClosed | Fault::UpstreamMalformed(_) | Fault::Expired => {
                 self.cluster.failed(backend);
                 true
             }
-            Trouble::ServerHangs => true,
-            Trouble::ClientGone | Trouble::ClientMalformed => false,
+            Fault::ServerHangs => true,
+            Fault::ClientGone | Fault::ClientMalformed => false,
         };
         let Some(pair) = self.pairs.get_mut(key) else { return };
         pair.tried.seen = pair.tried.seen.saturating_add(u8::from(seen));
-        pair.tried.deserted |= hangs;
+        pair.tried.rerouted |= hangs;
         if failed {
             pair.tried.backends.push(backend);
         }
     }
 
     /// A client's request could not connect to the address numbered `at`.
-    pub(super) fn connect_failed(
+    pub(in crate::proxy) fn connect_failed(
         &mut self,
         backend: usize,
         at: usize,
         kind: io::ErrorKind,
-    ) -> Missed {
+    ) -> ConnectFailure {
         let missed = self.cluster.address_failed(backend, at, kind);
-        if let Missed::All(kind) = missed {
+        if let ConnectFailure::AllAddressesFailed(kind) = missed {
             self.cluster.failed(backend);
             self.observe(backend, Observation::ConnectFailed(kind));
         }
@@ -283,14 +283,14 @@ impl<N: Net> Proxy<N> {
     #[inline(always)]
     fn detach(&mut self, key: ClientKey, pair: PairKey, reusable: bool) -> Option<Pair> {
         let pair = self.pairs.remove(pair)?;
-        self.settle_accounts(&pair);
+        self.record_outcome(&pair);
         self.release_upstream(&pair, reusable);
         self.clients.get_mut(key)?.state = ClientState::Admitted;
         Some(pair)
     }
 
     /// Tells the cluster what it learnt from an exchange that is over.
-    fn settle_accounts(&mut self, pair: &Pair) {
+    fn record_outcome(&mut self, pair: &Pair) {
         let Some(answered) = pair.record.answered else { return };
         self.cluster.address_works(pair.backend);
         if pair.record.status >= 500 {
@@ -311,7 +311,7 @@ impl<N: Net> Proxy<N> {
         let Some(ended) = self.detach(key, pair, reusable) else { return self.dismiss(key) };
         self.give_back_slot(key);
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
-        client.state = ClientState::Replying(instead.unwrap_or(ended.after));
+        client.state = ClientState::FlushingResponse(instead.unwrap_or(ended.after));
         let ip = client.ip;
         self.log(ip, &ended.record);
         Next::Again
@@ -325,14 +325,14 @@ impl<N: Net> Proxy<N> {
         }
         let Some(mut pair) = self.detach(key, pair, false) else { return self.dismiss(key) };
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
-        if client.conn.end.inbox.is_held() {
-            client.conn.end.inbox.rewind();
+        if client.conn.buffers.inbox.is_held() {
+            client.conn.buffers.inbox.rewind();
         }
         let record = &mut pair.record;
         record.begun = self.now.instant;
         record.connected = None;
         let retries = record.retries.saturating_add(1);
-        match self.acquire(&mut pair.tried, pair.plan.hash, false, &mut record.noted) {
+        match self.acquire(&mut pair.tried, pair.plan.hash, false, &mut record.notes) {
             Ok(acquired) => {
                 pair.upstream = acquired.upstream;
                 pair.backend = acquired.backend;
@@ -343,18 +343,23 @@ impl<N: Net> Proxy<N> {
             }
             Err(unavailable) if self.comes_free(unavailable) => {
                 let record = Record { retries, ..pair.record };
-                self.wait_for_room(key, Past { tried: pair.tried, record })
+                self.wait_for_room(key, RetryState { tried: pair.tried, record })
             }
             Err(unavailable) => {
                 self.give_back_slot(key);
-                self.answer(key, Some(&pair.plan), self.sorry(unavailable), pair.record)
+                self.answer(
+                    key,
+                    Some(&pair.plan),
+                    self.unavailable_answer(unavailable),
+                    pair.record,
+                )
             }
         }
     }
 
     /// Cuts the exchange off. Where the framing shows the client that something is missing it
     /// gets what has come and an end; where it does not, or nobody is there, a reset.
-    fn abort(&mut self, key: ClientKey, pair: PairKey, trouble: Option<Trouble>) -> Next {
+    fn abort(&mut self, key: ClientKey, pair: PairKey, fault: Option<Fault>) -> Next {
         // Without framing only a reset tells the server that its client did not end.
         if let Some(aborted) = self.pairs.get(pair).filter(|pair| pair.request.is(Phase::Tunnel))
             && let Some(upstream) = self.upstreams.get_mut(aborted.upstream)
@@ -363,43 +368,42 @@ impl<N: Net> Proxy<N> {
         }
         let Some(mut ended) = self.detach(key, pair, false) else { return self.dismiss(key) };
         self.give_back_slot(key);
-        let by_server =
-            matches!(trouble, Some(Trouble::UpstreamClosed | Trouble::UpstreamMalformed(_)));
+        let by_server = matches!(fault, Some(Fault::UpstreamClosed | Fault::UpstreamMalformed(_)));
         let shows = match ended.response {
-            Half::Body(Body::UntilClose) => ended.recode == Recode::Enchunk,
-            Half::Body(_) => ended.recode != Recode::Dechunk,
-            Half::Head | Half::Tunnel | Half::Done => false,
+            Direction::Body(Body::UntilClose) => ended.transform == BodyTransform::Chunk,
+            Direction::Body(_) => ended.transform != BodyTransform::Unchunk,
+            Direction::Head | Direction::Tunnel | Direction::Done => false,
         };
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
         let ip = client.ip;
         if by_server && shows {
-            client.state = ClientState::Replying(After::Linger);
+            client.state = ClientState::FlushingResponse(After::Linger);
         } else {
             client.conn.socket.reset_on_drop();
         }
-        ended.record.end = match trouble {
-            Some(Trouble::UpstreamClosed) => End::ServerClosed,
-            Some(Trouble::UpstreamMalformed(_)) => End::ServerMalformed,
-            Some(Trouble::Expired) => End::TimedOut,
+        ended.record.outcome = match fault {
+            Some(Fault::UpstreamClosed) => Outcome::ServerClosed,
+            Some(Fault::UpstreamMalformed(_)) => Outcome::ServerMalformed,
+            Some(Fault::Expired) => Outcome::TimedOut,
             Some(
-                Trouble::ClientGone
-                | Trouble::ClientMalformed
-                | Trouble::ConnectFailed(_)
-                | Trouble::ServerHangs,
+                Fault::ClientGone
+                | Fault::ClientMalformed
+                | Fault::ConnectFailed(_)
+                | Fault::ServerHangs,
             )
-            | None => End::ClientGone,
+            | None => Outcome::ClientGone,
         };
-        if let (Some(noted), Some(trouble)) = (&mut ended.record.noted, trouble) {
-            noted.reason = trouble.reason();
+        if let (Some(notes), Some(fault)) = (&mut ended.record.notes, fault) {
+            notes.reason = fault.reason();
         }
         self.log(ip, &ended.record);
         if by_server && shows { Next::Again } else { self.dismiss(key) }
     }
 
     /// The client of this pair is gone, table entry and all.
-    pub(super) fn drop_pair(&mut self, pair: PairKey) {
+    pub(in crate::proxy) fn drop_pair(&mut self, pair: PairKey) {
         if let Some(pair) = self.pairs.remove(pair) {
-            self.settle_accounts(&pair);
+            self.record_outcome(&pair);
             self.release_upstream(&pair, false);
             self.free_slot();
         }

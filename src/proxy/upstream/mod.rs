@@ -1,14 +1,20 @@
 //! Connections to backends: opened, lent to a pair, pooled while idle, dropped when they stir.
 
-use super::cluster::Missed;
-use super::conn::Conn;
-use super::exchange::Pair;
-use super::relay::Lent;
-use super::{PairKey, Proxy, UpstreamKey};
+pub mod cluster;
+mod pool;
+pub mod probe;
+pub mod reload;
+mod silence;
+
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::net::{Net, Socket};
-use crate::observe::access::Noted;
+use crate::observe::access::RequestNotes;
+use crate::proxy::conn::Conn;
+use crate::proxy::exchange::Pair;
+use crate::proxy::exchange::splice::Lent;
+use crate::proxy::upstream::cluster::ConnectFailure;
+use crate::proxy::{PairKey, Proxy, UpstreamKey};
 use std::io;
 
 /// A connection to a backend.
@@ -32,7 +38,7 @@ pub struct Upstream<S: Socket> {
     deadline: Instant,
     timer: Timer,
     /// It is in the run queue already.
-    pub queued: bool,
+    pub scheduled: bool,
 }
 
 impl<S: Socket> Upstream<S> {
@@ -74,7 +80,7 @@ pub struct Tried {
     /// So many that are believed down were tried because no other was left.
     pub last_resorts: u8,
     /// It was taken from a server that hung: that is done once.
-    pub deserted: bool,
+    pub rerouted: bool,
     /// It waited for a connection as long as may be: that is done once.
     pub waited: bool,
     /// Further attempts after a server may have seen it.
@@ -84,16 +90,16 @@ pub struct Tried {
 impl<N: Net> Proxy<N> {
     /// An upstream to the backend the policy picks, from the pool if `pooled` and there is one.
     /// Tries one backend after the other as long as connecting fails at once.
-    pub(super) fn acquire(
+    pub(in crate::proxy) fn acquire(
         &mut self,
         tried: &mut Tried,
         hash: u64,
         pooled: bool,
-        noted: &mut Option<Box<Noted>>,
+        notes: &mut Option<Box<RequestNotes>>,
     ) -> Result<Acquired, Unavailable> {
         let mut made_room = false;
         loop {
-            let Some(backend) = self.choose(tried, hash, noted) else {
+            let Some(backend) = self.choose(tried, hash, notes) else {
                 let full = self.cluster.has_full();
                 return Err(if full { Unavailable::AllFull } else { Unavailable::NoBackend });
             };
@@ -115,10 +121,10 @@ impl<N: Net> Proxy<N> {
                 Err(error) => {
                     let (_, at) = self.cluster.address(backend);
                     match self.connect_failed(backend, at, error.kind()) {
-                        Missed::Another => {}
-                        Missed::All(_) => tried.backends.push(backend),
+                        ConnectFailure::TryNextAddress => {}
+                        ConnectFailure::AllAddressesFailed(_) => tried.backends.push(backend),
                         // An idle connection that may close is better than none.
-                        Missed::NoPort => {
+                        ConnectFailure::NoLocalPort => {
                             let upstream = self.checkout(backend);
                             let upstream = upstream.ok_or(Unavailable::NoDescriptor)?;
                             self.count_begun(backend);
@@ -136,7 +142,7 @@ impl<N: Net> Proxy<N> {
         &mut self,
         tried: &mut Tried,
         hash: u64,
-        noted: &mut Option<Box<Noted>>,
+        notes: &mut Option<Box<RequestNotes>>,
     ) -> Option<usize> {
         let now = self.now.instant;
         let mut avoided = &tried.backends[..];
@@ -147,15 +153,15 @@ impl<N: Net> Proxy<N> {
             avoided = &[];
             picked = self.cluster.pick(avoided, hash, now);
         }
-        if let (Some(picked), Some(noted)) = (picked, noted.as_mut()) {
-            self.note_choice(noted, picked, avoided, hash);
+        if let (Some(picked), Some(notes)) = (picked, notes.as_mut()) {
+            self.note_choice(notes, picked, avoided, hash);
         }
         let resorts_left = tried.last_resorts < self.config.attempts_max;
         if picked.is_none() && resorts_left && !self.cluster.has_full() {
             tried.last_resorts += 1;
             picked = self.cluster.last_resort(&tried.backends);
-            if let (Some(picked), Some(noted)) = (picked, noted.as_mut()) {
-                self.note_last_resort(noted, picked);
+            if let (Some(picked), Some(notes)) = (picked, notes.as_mut()) {
+                self.note_last_resort(notes, picked);
             }
         }
         picked
@@ -176,7 +182,7 @@ impl<N: Net> Proxy<N> {
     fn checkout(&mut self, backend: usize) -> Option<UpstreamKey> {
         while let Some(key) = self.cluster.idle(backend).pop() {
             let Some(upstream) = self.upstreams.get_mut(key) else { continue };
-            if upstream.conn.is_quiet() {
+            if upstream.conn.is_idle() {
                 upstream.reused = true;
                 upstream.sent = false;
                 return Some(key);
@@ -201,7 +207,7 @@ impl<N: Net> Proxy<N> {
             reused: false,
             deadline: Instant::NEVER,
             timer: Timer::new(),
-            queued: false,
+            scheduled: false,
         });
         if let Some(upstream) = self.upstreams.get_mut(key) {
             upstream.conn.registered = true;
@@ -214,10 +220,10 @@ impl<N: Net> Proxy<N> {
     }
 
     /// An upstream leaves its pair: to the pool if it can serve again, else closed.
-    pub(super) fn release_upstream(&mut self, pair: &Pair, reusable: bool) {
+    pub(in crate::proxy) fn release_upstream(&mut self, pair: &Pair, reusable: bool) {
         self.cluster.ended(pair.backend);
         let Some(upstream) = self.upstreams.get(pair.upstream) else { return };
-        let clean = reusable && upstream.conn.is_calm() && !self.manners.draining;
+        let clean = reusable && upstream.conn.is_reusable() && !self.context.draining;
         let upstreams = &self.upstreams;
         let is_open = |key| upstreams.get(key).is_some();
         let (now, period) = (self.now.instant, self.config.timeouts.pool);
@@ -243,7 +249,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// An event or the timer of an upstream without a pair: anything but silence ends it.
-    pub(super) fn step_idle_upstream(&mut self, key: UpstreamKey) {
+    pub(in crate::proxy) fn step_idle_upstream(&mut self, key: UpstreamKey) {
         let Some(upstream) = self.upstreams.get_mut(key) else { return };
         // Lent to a pair since it was woken: its pair moves it, and its wait is over.
         if upstream.pair.is_some() {
@@ -251,7 +257,7 @@ impl<N: Net> Proxy<N> {
         }
         upstream.conn.fill(&mut self.pool);
         upstream.conn.settle(&mut self.pool);
-        let stirred = !upstream.conn.is_calm() || upstream.conn.readable;
+        let stirred = !upstream.conn.is_reusable() || upstream.conn.readable;
         if stirred || upstream.deadline <= self.now.instant {
             // Its key stays in the pool, where it finds nothing.
             return self.close_upstream(key);
@@ -261,7 +267,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The timer's node has fired.
-    pub(super) fn upstream_timer_fired(&mut self, key: UpstreamKey) {
+    pub(in crate::proxy) fn upstream_timer_fired(&mut self, key: UpstreamKey) {
         if let Some(upstream) = self.upstreams.get_mut(key) {
             upstream.timer.fired();
             // One at work arms again when it comes back to the pool.
@@ -272,7 +278,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Closes a connection to a backend, whatever it was doing.
-    pub(super) fn close_upstream(&mut self, key: UpstreamKey) {
+    pub(in crate::proxy) fn close_upstream(&mut self, key: UpstreamKey) {
         if let Some(mut upstream) = self.upstreams.remove(key) {
             self.wheel.cancel(&mut upstream.timer);
             self.pipes.take_back(&mut upstream.pipe_up);
@@ -282,7 +288,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Makes room for a new connection; false when no idle one is left.
-    pub(super) fn drop_an_idle_upstream(&mut self) -> bool {
+    pub(in crate::proxy) fn drop_an_idle_upstream(&mut self) -> bool {
         for backend in 0..self.cluster.len() {
             while let Some(key) = self.cluster.idle(backend).pop() {
                 if self.upstreams.get(key).is_some() {

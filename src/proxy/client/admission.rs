@@ -1,6 +1,6 @@
 //! The cap of N pairs and the queue before it, first come first served. Pure book-keeping.
 
-use super::ClientKey;
+use crate::proxy::ClientKey;
 use std::collections::VecDeque;
 
 /// Who holds a slot is counted here; who they are is known to the tables.
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn entries_of_those_that_left_do_not_pile_up() {
-        let mut clients: Table<super::super::ClientKind, ()> = Table::new();
+        let mut clients: Table<crate::proxy::ClientKind, ()> = Table::new();
         let mut admission = Admission::new(1);
         for _ in 0..10_000 {
             let key = clients.insert(());

@@ -1,5 +1,5 @@
 //! How many requests may be repeated at servers that may have seen them: a share of the recent
-//! ones, or of those in flight where they take longer than that. When all servers are in trouble,
+//! ones, or of those in flight where they take longer than that. When all servers are failing,
 //! repeating everything would multiply what troubles them; when one is, its share fits. Pure: ten
 //! counters, no clock, no memory per request.
 

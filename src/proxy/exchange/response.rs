@@ -1,21 +1,21 @@
 //! The way of a response through an exchange: heads, bodies, tunnels, from the server's inbox to
 //! the client's outbox.
 
-use super::conn::Input;
-use super::exchange::{After, Exchange, Half, tunnel};
-use super::pump;
-use super::verdict::{Phase, Trouble};
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
 use crate::http::field;
-use crate::http::forward::{self, Persistence, Recode};
+use crate::http::forward::{self, BodyTransform, Persistence};
 use crate::http::framing;
 use crate::http::head::{self, Parse, Version};
 use crate::net::Socket;
+use crate::proxy::conn::Input;
+use crate::proxy::exchange::pump;
+use crate::proxy::exchange::verdict::{Fault, Phase};
+use crate::proxy::exchange::{After, Direction, Exchange, tunnel};
 
 impl<S: Socket> Exchange<'_, S> {
     /// Server → client, as far as it goes.
-    pub(super) fn send_response(&mut self) -> Result<bool, Trouble> {
+    pub(in crate::proxy) fn send_response(&mut self) -> Result<bool, Fault> {
         let mut moved = false;
         while self.pair.response.is(Phase::Head) {
             if !self.forward_response()? {
@@ -24,11 +24,11 @@ impl<S: Socket> Exchange<'_, S> {
             moved = true;
         }
         match &mut self.pair.response {
-            Half::Head | Half::Done => Ok(moved),
-            Half::Body(_) => Ok(self.send_body()? | moved),
-            Half::Tunnel => {
-                if self.upstream.conn.end.input == Input::Failed {
-                    return Err(Trouble::UpstreamClosed);
+            Direction::Head | Direction::Done => Ok(moved),
+            Direction::Body(_) => Ok(self.send_body()? | moved),
+            Direction::Tunnel => {
+                if self.upstream.conn.buffers.input == Input::Failed {
+                    return Err(Fault::UpstreamClosed);
                 }
                 let count = tunnel(&mut self.upstream.conn, self.client, self.pool);
                 self.pair.record.response_bytes += count as u64;
@@ -40,91 +40,87 @@ impl<S: Socket> Exchange<'_, S> {
         }
     }
 
-    fn send_body(&mut self) -> Result<bool, Trouble> {
-        let Half::Body(body) = &mut self.pair.response else { return Ok(false) };
-        let recode = self.pair.recode;
-        let from = &mut self.upstream.conn.end;
-        let to = &mut self.client.end.outbox;
-        let count = pump::pump(body, recode, &mut from.inbox, to, self.pool)
-            .map_err(|_| Trouble::UpstreamMalformed("the server's chunked framing is malformed"))?;
+    fn send_body(&mut self) -> Result<bool, Fault> {
+        let Direction::Body(body) = &mut self.pair.response else { return Ok(false) };
+        let transform = self.pair.transform;
+        let from = &mut self.upstream.conn.buffers;
+        let to = &mut self.client.buffers.outbox;
+        let count = pump::pump(body, transform, &mut from.inbox, to, self.pool)
+            .map_err(|_| Fault::UpstreamMalformed("the server's chunked framing is malformed"))?;
         self.pair.record.response_bytes += count as u64;
         if body.is_ended() {
-            self.pair.response = Half::Done;
+            self.pair.response = Direction::Done;
             return Ok(true);
         }
         if !body.is_starved(from.inbox.data()) || from.input == Input::Open {
             return Ok(count > 0);
         }
         if !matches!(body, Body::UntilClose) || from.input == Input::Failed {
-            return Err(Trouble::UpstreamClosed);
+            return Err(Fault::UpstreamClosed);
         }
-        if pump::finish(recode, to, self.pool) {
-            self.pair.response = Half::Done;
+        if pump::finish(transform, to, self.pool) {
+            self.pair.response = Direction::Done;
             return Ok(true);
         }
         Ok(count > 0)
     }
 
     /// Takes one response head from the server; whether one went on (or was dropped).
-    fn forward_response(&mut self) -> Result<bool, Trouble> {
-        let from = &mut self.upstream.conn.end;
+    fn forward_response(&mut self) -> Result<bool, Fault> {
+        let from = &mut self.upstream.conn.buffers;
         let data = from.inbox.data();
         if data.is_empty() {
-            return if from.input == Input::Open {
-                Ok(false)
-            } else {
-                Err(Trouble::UpstreamClosed)
-            };
+            return if from.input == Input::Open { Ok(false) } else { Err(Fault::UpstreamClosed) };
         }
         if !self.upstream.sent {
             // An answer to nothing: left over from before, so nobody's (RFC 9112 §9.2).
             from.inbox.clear(self.pool);
-            return Err(Trouble::UpstreamClosed);
+            return Err(Fault::UpstreamClosed);
         }
-        if !self.client.end.outbox.is_empty() {
+        if !self.client.buffers.outbox.is_empty() {
             return Ok(false);
         }
         match head::response(data, &mut self.heads.response) {
             Parse::Partial if from.input == Input::Open => return Ok(false),
             Parse::Partial => {
-                return Err(Trouble::UpstreamMalformed("the server closed inside its head"));
+                return Err(Fault::UpstreamMalformed("the server closed inside its head"));
             }
-            Parse::Refused(refusal) => return Err(Trouble::UpstreamMalformed(refusal.reason)),
+            Parse::Refused(refusal) => return Err(Fault::UpstreamMalformed(refusal.reason)),
             Parse::Complete => {}
         }
         match self.heads.response.status {
             101 if self.pair.plan.upgrade => self.switch_protocols(),
-            101 => Err(Trouble::UpstreamMalformed("the server switched protocols unasked")),
+            101 => Err(Fault::UpstreamMalformed("the server switched protocols unasked")),
             100..=199 => self.forward_interim(),
             _ => self.forward_final(),
         }
     }
 
     /// 101: from here on bytes go both ways as they come (RFC 9110 §7.8).
-    fn switch_protocols(&mut self) -> Result<bool, Trouble> {
+    fn switch_protocols(&mut self) -> Result<bool, Fault> {
         if !self.was_offered() {
             let reason = "the server switched to a protocol that was not offered";
-            return Err(Trouble::UpstreamMalformed(reason));
+            return Err(Fault::UpstreamMalformed(reason));
         }
-        self.write_head(Recode::Keep, Persistence::Upgrade, None)?;
-        self.client.end.inbox.release();
+        self.write_head(BodyTransform::Keep, Persistence::Upgrade, None)?;
+        self.client.buffers.inbox.release();
         self.pair.record.status = 101;
         self.pair.record.answered = Some(self.now);
         self.pair.after = After::Close;
-        self.pair.request = Half::Tunnel;
-        self.pair.response = Half::Tunnel;
+        self.pair.request = Direction::Tunnel;
+        self.pair.response = Direction::Tunnel;
         Ok(true)
     }
 
     /// Whether the 101 at hand names protocols, and only such as the client named.
     fn was_offered(&mut self) -> bool {
-        let inbox = &mut self.client.end.inbox;
+        let inbox = &mut self.client.buffers.inbox;
         assert!(inbox.is_held(), "a request without a body is held until its response begins");
         inbox.rewind();
         let complete = self.heads.recall_request(self.pair.client, inbox.data());
         assert!(complete, "a head that was accepted is still there");
         let offered = self.heads.request.fields.upgrade.map(|span| span.of(inbox.data()));
-        let from = self.upstream.conn.end.inbox.data();
+        let from = self.upstream.conn.buffers.inbox.data();
         let chosen = self.heads.response.fields.upgrade.map(|span| span.of(from));
         let was_offered = offered.zip(chosen).is_some_and(|(offered, chosen)| {
             let mut chosen = field::members(chosen).peekable();
@@ -135,22 +131,22 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// Other 1xx go on as they are, but HTTP/1.0 does not know them (RFC 9110 §15.2).
-    fn forward_interim(&mut self) -> Result<bool, Trouble> {
+    fn forward_interim(&mut self) -> Result<bool, Fault> {
         self.pair.interim = true;
         if self.pair.plan.version == Version::Http11 {
-            self.write_head(Recode::Keep, Persistence::Default, None)?;
+            self.write_head(BodyTransform::Keep, Persistence::Default, None)?;
         } else {
-            self.upstream.conn.end.inbox.consume(self.heads.response.bytes);
+            self.upstream.conn.buffers.inbox.consume(self.heads.response.bytes);
         }
         Ok(true)
     }
 
-    fn forward_final(&mut self) -> Result<bool, Trouble> {
+    fn forward_final(&mut self) -> Result<bool, Fault> {
         let head = &self.heads.response;
         let plan = &self.pair.plan;
         let body = framing::response(head, plan.method)
-            .map_err(|refusal| Trouble::UpstreamMalformed(refusal.reason))?;
-        let recode = Recode::of_response(head, &body, plan.version);
+            .map_err(|refusal| Fault::UpstreamMalformed(refusal.reason))?;
+        let transform = BodyTransform::of_response(head, &body, plan.version);
         // An HTTP/1.0 client knows the end of such a body only by the close.
         let close_delimited =
             plan.version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
@@ -167,29 +163,29 @@ impl<S: Socket> Exchange<'_, S> {
             (false, true) => After::Linger,
         };
         self.pair.upstream_stays = head.keeps_alive() && !matches!(body, Body::UntilClose);
-        self.pair.recode = recode;
-        self.pair.response = Half::after_head(body);
+        self.pair.transform = transform;
+        self.pair.response = Direction::after_head(body);
         self.pair.record.status = head.status;
         self.pair.record.answered = Some(self.now);
-        let date = self.manners.date;
-        self.write_head(recode, persistence, Some(&date))?;
-        self.client.end.inbox.release();
+        let date = self.context.date;
+        self.write_head(transform, persistence, Some(&date))?;
+        self.client.buffers.inbox.release();
         Ok(true)
     }
 
     /// The response head in `heads` → the client's empty outbox; leaves the server's inbox.
     fn write_head(
         &mut self,
-        recode: Recode,
+        transform: BodyTransform,
         persistence: Persistence,
         date: Option<&[u8; DATE_BYTES]>,
-    ) -> Result<(), Trouble> {
-        let inbox = &mut self.upstream.conn.end.inbox;
-        let outbox = &mut self.client.end.outbox;
+    ) -> Result<(), Fault> {
+        let inbox = &mut self.upstream.conn.buffers.inbox;
+        let outbox = &mut self.client.buffers.outbox;
         let head = &self.heads.response;
         let out = outbox.space(self.pool);
-        let written = forward::response(inbox.data(), head, recode, persistence, date, out);
-        const TOO_LONG: Trouble = Trouble::UpstreamMalformed("the server's head is too long");
+        let written = forward::response(inbox.data(), head, transform, persistence, date, out);
+        const TOO_LONG: Fault = Fault::UpstreamMalformed("the server's head is too long");
         outbox.filled(written.map_err(|_| TOO_LONG)?);
         inbox.consume(head.bytes);
         Ok(())

@@ -5,7 +5,7 @@ use crate::base::buffer::LARGE_BYTES;
 use crate::config::HeadLimits;
 use crate::http::body::Body;
 use crate::http::field::{Expect, Name};
-use crate::http::forward::{self, Recode};
+use crate::http::forward::{self, BodyTransform};
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, Refusal, RequestHead, Version};
 use crate::http::target::{self, Target};
@@ -27,7 +27,7 @@ pub struct Plan {
     /// The connection may become a tunnel.
     pub upgrade: bool,
     /// What becomes of the body's framing on its way to the server.
-    pub recode: Recode,
+    pub transform: BodyTransform,
     /// How often the request may still be forwarded, if it says so and that is to be heeded.
     pub forwards: Option<u32>,
     /// What the hash strategies choose by; 0 for the others.
@@ -97,7 +97,11 @@ pub fn plan(
         body,
         keep_alive: head.keeps_alive(),
         upgrade: body.is_ended() && forward::asks_upgrade(bytes, head),
-        recode: if head.fields.connection.others > 0 { Recode::Bare } else { Recode::Keep },
+        transform: if head.fields.connection.others > 0 {
+            BodyTransform::StripTrailers
+        } else {
+            BodyTransform::Keep
+        },
         forwards: forwards(bytes, head)?,
         hash: hash(bytes, head, by),
     })
@@ -127,7 +131,7 @@ impl Plan {
     }
 
     /// The request may not be forwarded: what answers is this program.
-    pub fn ends_here(&self) -> bool {
+    pub fn max_forwards_exhausted(&self) -> bool {
         self.forwards == Some(0)
     }
 
@@ -150,7 +154,7 @@ impl Plan {
             body: Body::Empty,
             keep_alive: false,
             upgrade: false,
-            recode: Recode::Keep,
+            transform: BodyTransform::Keep,
             forwards: None,
             hash,
         }

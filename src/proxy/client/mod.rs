@@ -1,17 +1,22 @@
 //! A client's connection outside of its exchanges: reading heads, waiting, local answers, leaving.
 
-use super::answer::Answer;
-use super::conn::{Conn, Filled, Flushed, Input};
-use super::exchange::{After, Manners};
-use super::route::{self, HashBy, Plan};
-use super::upstream::Tried;
-use super::{ClientKey, Next, PairKey, Proxy};
+pub mod acceptor;
+pub mod admission;
+pub mod answer;
+mod local;
+
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::Mode;
 use crate::http::head::{Parse, Refusal};
 use crate::net::{Net, Socket};
-use crate::observe::{Cause, Record};
+use crate::observe::{ProxyError, Record};
+use crate::proxy::client::answer::Answer;
+use crate::proxy::conn::{Conn, Filled, Flushed, Input};
+use crate::proxy::exchange::plan::{self, HashBy, Plan};
+use crate::proxy::exchange::{After, LoopContext};
+use crate::proxy::upstream::Tried;
+use crate::proxy::{ClientKey, Next, PairKey, Proxy};
 use std::net::IpAddr;
 
 /// Most bytes read and thrown away from a client that was refused (RFC 9112 §9.6), so that a
@@ -26,13 +31,13 @@ pub enum ClientState {
     /// The head is not complete. Deadline, fixed: head → 408.
     Head,
     /// Waits for a slot. Deadline, fixed: queue → 503.
-    Queued,
+    WaitingForSlot,
     /// Was just given a slot; the next step makes its pair.
     Admitted,
     /// The pair decides and owns the deadline.
     Paired(PairKey),
     /// The last of an answer is in the outbox. Deadline: idle → close.
-    Replying(After),
+    FlushingResponse(After),
     /// Our end was sent; reads on so that the client can read the answer (RFC 9112 §9.6).
     /// Deadline, fixed: linger → close.
     Lingering {
@@ -44,7 +49,7 @@ pub enum ClientState {
 /// What a request has been through before it had to wait for room. It goes on from there: a server
 /// may have seen it already.
 #[derive(Debug)]
-pub struct Past {
+pub struct RetryState {
     pub tried: Tried,
     pub record: Record,
 }
@@ -63,32 +68,32 @@ pub struct Client<S> {
     /// Requests that came whole.
     pub requests: u32,
     /// What its request has been through that now waits for room.
-    pub past: Option<Box<Past>>,
+    pub retry_state: Option<Box<RetryState>>,
     /// It is in the run queue already.
-    pub queued: bool,
+    pub scheduled: bool,
 }
 
 impl<S> Client<S> {
     /// Whether its connection ends behind the next response, as it has sent as many requests as it
     /// may or everybody's does.
-    pub fn is_at_its_last(&self, requests_max: Option<u32>, manners: &Manners) -> bool {
-        requests_max.is_some_and(|most| self.requests >= most) || manners.end_connections()
+    pub fn is_at_its_last(&self, requests_max: Option<u32>, context: &LoopContext) -> bool {
+        requests_max.is_some_and(|most| self.requests >= most) || context.end_connections()
     }
 }
 
 impl<N: Net> Proxy<N> {
     /// Lets one client do what its state allows.
-    pub(super) fn step_client(&mut self, key: ClientKey) {
+    pub(in crate::proxy) fn step_client(&mut self, key: ClientKey) {
         // Each turn of this loop is a change of state; a burst of pipelined requests goes to the
         // back of the queue rather than holding up the others.
-        for _ in 0..super::STEPS_MAX {
+        for _ in 0..crate::proxy::STEPS_MAX {
             let Some(client) = self.clients.get(key) else { return };
             let next = match client.state {
                 ClientState::Idle | ClientState::Head => self.read_head(key),
-                ClientState::Queued => self.wait_in_queue(key),
+                ClientState::WaitingForSlot => self.wait_in_queue(key),
                 ClientState::Admitted => self.serve(key),
                 ClientState::Paired(pair) => self.step_pair(key, pair),
-                ClientState::Replying(after) => self.reply_on(key, after),
+                ClientState::FlushingResponse(after) => self.flush_response(key, after),
                 ClientState::Lingering { bytes } => self.linger(key, bytes),
             };
             match next {
@@ -128,18 +133,18 @@ impl<N: Net> Proxy<N> {
         match client.state {
             ClientState::Head => {
                 let reason = "the request did not come in time";
-                self.refuse_head(key, Answer::local(408, reason, Cause::Request))
+                self.refuse_head(key, Answer::local(408, reason, ProxyError::Request))
             }
-            ClientState::Queued => {
+            ClientState::WaitingForSlot => {
                 // It has left the queue, whatever becomes of it.
                 client.state = ClientState::Head;
                 self.admission.leave();
                 let reason = "all servers are busy; the wait for one was too long";
-                let Past { record, .. } = self.past(key);
-                self.answer(key, None, Answer::local(503, reason, Cause::Limit), record)
+                let RetryState { record, .. } = self.retry_state(key);
+                self.answer(key, None, Answer::local(503, reason, ProxyError::Limit), record)
             }
             ClientState::Paired(pair) => self.expire_pair(key, pair),
-            ClientState::Replying(_) => {
+            ClientState::FlushingResponse(_) => {
                 // The rest of the answer is lost: a plain end could pass for its end.
                 client.conn.socket.reset_on_drop();
                 self.dismiss(key)
@@ -157,12 +162,13 @@ impl<N: Net> Proxy<N> {
             return self.seek_slot(key);
         }
         let filled = client.conn.fill(&mut self.pool);
-        let data = client.conn.end.inbox.data();
-        if filled == Filled::Failed || (data.is_empty() && client.conn.end.input != Input::Open) {
+        let data = client.conn.buffers.inbox.data();
+        if filled == Filled::Failed || (data.is_empty() && client.conn.buffers.input != Input::Open)
+        {
             return self.dismiss(key);
         }
         if data.is_empty() {
-            let leaves = self.manners.draining && client.state == ClientState::Idle;
+            let leaves = self.context.draining && client.state == ClientState::Idle;
             return if leaves { self.dismiss(key) } else { Next::Park };
         }
         if client.state == ClientState::Idle {
@@ -175,7 +181,7 @@ impl<N: Net> Proxy<N> {
         match self.heads.read_request(key, data) {
             Parse::Complete => self.seek_slot(key),
             Parse::Refused(refusal) => self.refuse_head(key, refusal.into()),
-            Parse::Partial if client.conn.end.input != Input::Open => self.dismiss(key),
+            Parse::Partial if client.conn.buffers.input != Input::Open => self.dismiss(key),
             // More may be there, or an end that was reported already and is no new edge.
             Parse::Partial if client.conn.readable => Next::Again,
             Parse::Partial => Next::Park,
@@ -195,19 +201,19 @@ impl<N: Net> Proxy<N> {
             client.state = ClientState::Admitted;
             return self.serve(key);
         }
-        client.state = ClientState::Queued;
+        client.state = ClientState::WaitingForSlot;
         client.deadline = self.now.instant + self.config.timeouts.queue;
         let clients = &self.clients;
-        self.admission.enqueue(key, |queued| super::is_queued(clients, queued));
+        self.admission.enqueue(key, |queued| crate::proxy::is_queued(clients, queued));
         Next::Park
     }
 
     /// Decides what the request is for, and begins it.
     fn serve(&mut self, key: ClientKey) -> Next {
         match self.plan(key) {
-            Ok(plan) if plan.ends_here() => {
+            Ok(plan) if plan.max_forwards_exhausted() => {
                 self.give_back_slot(key);
-                self.answer_as_last(key, &plan)
+                self.answer_max_forwards(key, &plan)
             }
             Ok(plan) if self.config.mode == Mode::Redirect => self.redirect(key, &plan),
             Ok(plan) => self.begin(key, plan),
@@ -225,14 +231,14 @@ impl<N: Net> Proxy<N> {
         const GONE: Refusal = Refusal { status: 400, reason: "the request is gone" };
         let client = self.clients.get(key).ok_or(GONE)?;
         if self.config.mode == Mode::Tcp {
-            return Ok(Plan::tunnel(route::hash_of_address(client.ip)));
+            return Ok(Plan::tunnel(plan::hash_of_address(client.ip)));
         }
-        let bytes = client.conn.end.inbox.data();
+        let bytes = client.conn.buffers.inbox.data();
         let complete = self.heads.recall_request(key, bytes);
         assert!(complete, "a head that was accepted is still there");
         let field = self.config.hash_field.as_deref().unwrap_or_default();
         let by = HashBy { strategy: self.config.strategy, field, client: client.ip };
-        route::plan(bytes, &self.heads.request, &by, self.config.trust_forwarded)
+        plan::plan(bytes, &self.heads.request, &by, self.config.trust_forwarded)
     }
 
     /// In the queue only a fault is listened for; the next step after admission is `serve`.
@@ -242,7 +248,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Writes out the rest of an answer.
-    fn reply_on(&mut self, key: ClientKey, after: After) -> Next {
+    fn flush_response(&mut self, key: ClientKey, after: After) -> Next {
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
         match client.conn.flush(&mut self.pool) {
             Flushed::Failed => {
@@ -253,11 +259,11 @@ impl<N: Net> Proxy<N> {
             }
             Flushed::Nothing => {}
         }
-        if !client.conn.end.outbox.is_empty() {
+        if !client.conn.buffers.outbox.is_empty() {
             return Next::Park;
         }
         match after {
-            After::NextRequest if !self.manners.draining => {
+            After::NextRequest if !self.context.draining => {
                 client.state = ClientState::Idle;
                 client.deadline = self.now.instant + self.config.timeouts.keep_alive;
                 Next::Again
@@ -266,7 +272,7 @@ impl<N: Net> Proxy<N> {
                 // With unread bytes in the kernel, closing would reset the connection and could
                 // take our answer away from the client (RFC 9112 §9.6).
                 let conn = &client.conn;
-                let unread = conn.readable || !conn.end.inbox.is_empty();
+                let unread = conn.readable || !conn.buffers.inbox.is_empty();
                 if unread { self.begin_linger(key) } else { self.dismiss(key) }
             }
             After::Linger => self.begin_linger(key),
@@ -274,14 +280,14 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Removes the client as the outcome of a step.
-    pub(super) fn dismiss(&mut self, key: ClientKey) -> Next {
+    pub(in crate::proxy) fn dismiss(&mut self, key: ClientKey) -> Next {
         self.remove_client(key);
         Next::Gone
     }
 
     fn begin_linger(&mut self, key: ClientKey) -> Next {
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
-        if client.conn.end.input != Input::Open {
+        if client.conn.buffers.input != Input::Open {
             return self.dismiss(key);
         }
         client.conn.finish_output();
@@ -295,10 +301,10 @@ impl<N: Net> Proxy<N> {
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
         // Sends our end, which waited for the outbox.
         client.conn.flush(&mut self.pool);
-        client.conn.end.inbox.clear(&mut self.pool);
+        client.conn.buffers.inbox.clear(&mut self.pool);
         let filled = client.conn.fill(&mut self.pool);
-        let bytes = bytes + client.conn.end.inbox.data().len();
-        let over = client.conn.end.input != Input::Open || bytes >= LINGER_BYTES_MAX;
+        let bytes = bytes + client.conn.buffers.inbox.data().len();
+        let over = client.conn.buffers.input != Input::Open || bytes >= LINGER_BYTES_MAX;
         if over {
             return self.dismiss(key);
         }
@@ -312,28 +318,32 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Takes a client out of its table and everything it holds with it.
-    pub(super) fn remove_client(&mut self, key: ClientKey) {
+    pub(in crate::proxy) fn remove_client(&mut self, key: ClientKey) {
         let Some(mut client) = self.clients.remove(key) else { return };
         match client.state {
-            ClientState::Queued => self.admission.leave(),
+            ClientState::WaitingForSlot => self.admission.leave(),
             ClientState::Admitted => self.free_slot(),
             ClientState::Paired(pair) => self.drop_pair(pair),
             ClientState::Idle
             | ClientState::Head
-            | ClientState::Replying(_)
+            | ClientState::FlushingResponse(_)
             | ClientState::Lingering { .. } => {}
         }
         self.wheel.cancel(&mut client.timer);
         client.conn.close(&mut self.pool);
-        self.gate.resume();
+        self.acceptor.resume();
     }
 
     /// Every backend has as many pairs as its own limit allows, or this machine has no descriptor
     /// left: the client waits, first in the queue, for the next pair to end.
-    pub(super) fn wait_for_room(&mut self, key: ClientKey, past: Past) -> Next {
+    pub(in crate::proxy) fn wait_for_room(
+        &mut self,
+        key: ClientKey,
+        retry_state: RetryState,
+    ) -> Next {
         let Some(client) = self.clients.get_mut(key) else { return Next::Gone };
-        client.past = Some(Box::new(past));
-        client.state = ClientState::Queued;
+        client.retry_state = Some(Box::new(retry_state));
+        client.state = ClientState::WaitingForSlot;
         client.deadline = client.arrived + self.config.timeouts.queue;
         self.admission.step_back(key);
         // Not parked yet: what brought it here may have been the end of another wait, whose timer
@@ -342,7 +352,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// An admitted client gives its slot back; whoever has waited longest gets it.
-    pub(super) fn give_back_slot(&mut self, key: ClientKey) {
+    pub(in crate::proxy) fn give_back_slot(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get_mut(key)
             && client.state == ClientState::Admitted
         {
@@ -352,15 +362,15 @@ impl<N: Net> Proxy<N> {
     }
 
     /// One slot less is used: the first in the queue gets it.
-    pub(super) fn free_slot(&mut self) {
+    pub(in crate::proxy) fn free_slot(&mut self) {
         self.admission.release();
         self.admit_next();
     }
 
     /// The first in the queue gets a free slot, if there are both.
-    pub(super) fn admit_next(&mut self) {
+    pub(in crate::proxy) fn admit_next(&mut self) {
         let clients = &self.clients;
-        let next = self.admission.next(|queued| super::is_queued(clients, queued));
+        let next = self.admission.next(|queued| crate::proxy::is_queued(clients, queued));
         if let Some(client) = next.and_then(|next| self.clients.get_mut(next)) {
             client.state = ClientState::Admitted;
         }

@@ -1,9 +1,6 @@
 //! Health checks: when they run, and their connections. What they send and how they are judged is
 //! decided by `health::check`.
 
-use super::cluster::Missed;
-use super::conn::{Conn, Filled, Flushed, Input};
-use super::{BackendKind, ProbeKey, Proxy};
 use crate::base::buffer::Pool;
 use crate::base::table::Id;
 use crate::base::time::Instant;
@@ -15,6 +12,9 @@ use crate::http::chunked::Piece;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};
 use crate::net::{self, Net, Socket};
+use crate::proxy::conn::{Conn, Filled, Flushed, Input};
+use crate::proxy::upstream::cluster::ConnectFailure;
+use crate::proxy::{BackendKind, ProbeKey, Proxy};
 use std::io;
 
 /// Bytes of an answer's body that are looked at: a load report is two numbers.
@@ -40,7 +40,7 @@ pub struct Probe<S> {
     deadline: Instant,
     pub timer: Timer,
     /// It is in the run queue already.
-    pub queued: bool,
+    pub scheduled: bool,
 }
 
 impl<S> Probe<S> {
@@ -97,7 +97,7 @@ impl<S: Socket> Probe<S> {
         if !self.is_connecting && settings.check == Check::Http {
             let mut request = Vec::new();
             check::request(&settings.path, host, &mut request);
-            self.conn.end.outbox.append(&request, pool);
+            self.conn.buffers.outbox.append(&request, pool);
         }
         Ok(!self.is_connecting)
     }
@@ -109,7 +109,7 @@ impl<S: Socket> Probe<S> {
         head: &mut ResponseHead,
     ) -> Option<Result<(), ProbeFault>> {
         let broken = Some(Err(ProbeFault::Broken));
-        let end = &mut self.conn.end;
+        let end = &mut self.conn.buffers;
         while self.answer.is_none() {
             match head::response(end.inbox.data(), head) {
                 Parse::Partial if end.input == Input::Open => return None,
@@ -135,7 +135,7 @@ impl<S: Socket> Probe<S> {
             };
             end.inbox.consume(count);
         }
-        let complete = body.is_ended() || (*body == Body::UntilClose && end.input == Input::Ended);
+        let complete = body.is_ended() || (*body == Body::UntilClose && end.input == Input::Eof);
         if complete {
             return Some(check::judge(*status, settings.expect));
         }
@@ -145,14 +145,14 @@ impl<S: Socket> Probe<S> {
 
 impl<N: Net> Proxy<N> {
     /// Plans the first probe of every backend.
-    pub(super) fn schedule_first_probes(&mut self) {
+    pub(in crate::proxy) fn schedule_first_probes(&mut self) {
         for backend in 0..self.cluster.len() {
             self.schedule_first_probe(backend);
         }
     }
 
     /// Plans the first probe of a backend.
-    pub(super) fn schedule_first_probe(&mut self, backend: usize) {
+    pub(in crate::proxy) fn schedule_first_probe(&mut self, backend: usize) {
         if self.cluster.check() != Check::Off {
             let due = self.cluster.schedule_first(backend, self.now.instant);
             self.arm_probe(backend, due);
@@ -160,14 +160,14 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Probes every backend now, because of the number of requests.
-    pub(super) fn probe_all(&mut self) {
+    pub(in crate::proxy) fn probe_all(&mut self) {
         for backend in 0..self.cluster.len() {
             self.start_probe(backend);
         }
     }
 
     /// The timer of a backend has fired: it was silent for long enough, or its next probe is due.
-    pub(super) fn step_backend(&mut self, backend: usize) {
+    pub(in crate::proxy) fn step_backend(&mut self, backend: usize) {
         self.judge_silence(backend);
         if self.cluster.probe(backend).is_none() {
             let due = self.cluster.probe_due(backend);
@@ -180,12 +180,12 @@ impl<N: Net> Proxy<N> {
         self.watch_silence(backend);
     }
 
-    pub(super) fn arm_probe(&mut self, backend: usize, due: Instant) {
+    pub(in crate::proxy) fn arm_probe(&mut self, backend: usize, due: Instant) {
         let id = Id::numbered::<BackendKind>(backend as u32);
         self.wheel.arm(self.cluster.timer(backend), due, id);
     }
 
-    pub(super) fn start_probe(&mut self, backend: usize) {
+    pub(in crate::proxy) fn start_probe(&mut self, backend: usize) {
         if self.cluster.probe(backend).is_some() || !self.cluster.is_serving(backend) {
             return;
         }
@@ -218,7 +218,7 @@ impl<N: Net> Proxy<N> {
             moved: now,
             deadline: now + self.config.health.timeout,
             timer: Timer::new(),
-            queued: false,
+            scheduled: false,
         });
         let Some(probe) = self.probes.get_mut(key) else { return };
         if self.net.register(&mut probe.conn.socket, key.into()).is_err() {
@@ -231,7 +231,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Lets one probe do what it can.
-    pub(super) fn step_probe(&mut self, key: ProbeKey) {
+    pub(in crate::proxy) fn step_probe(&mut self, key: ProbeKey) {
         let Some(probe) = self.probes.get_mut(key) else { return };
         let host = self.cluster.name(probe.backend);
         let settings = self.cluster.settings();
@@ -246,7 +246,7 @@ impl<N: Net> Proxy<N> {
                 }
                 if probe.conn.readable && !probe.is_connecting {
                     self.later.push_back(key.into());
-                    probe.queued = true;
+                    probe.scheduled = true;
                 }
                 probe.conn.settle(&mut self.pool);
                 return self.wheel.arm(&mut probe.timer, probe.deadline, key.into());
@@ -270,18 +270,18 @@ impl<N: Net> Proxy<N> {
     /// held against the backend.
     fn missed_probe(&mut self, backend: usize, at: usize, kind: io::ErrorKind, started: Instant) {
         match self.cluster.address_failed(backend, at, kind) {
-            Missed::Another => self.start_probe(backend),
-            Missed::NoPort => self.plan_next_probe(backend),
-            Missed::All(io::ErrorKind::TimedOut) => {
+            ConnectFailure::TryNextAddress => self.start_probe(backend),
+            ConnectFailure::NoLocalPort => self.plan_next_probe(backend),
+            ConnectFailure::AllAddressesFailed(io::ErrorKind::TimedOut) => {
                 self.judge_probe(backend, started, Err(ProbeFault::TimedOut), &[]);
             }
-            Missed::All(kind) => {
+            ConnectFailure::AllAddressesFailed(kind) => {
                 self.judge_probe(backend, started, Err(ProbeFault::Connect(kind)), &[]);
             }
         }
     }
 
-    pub(super) fn remove_probe(&mut self, key: ProbeKey) {
+    pub(in crate::proxy) fn remove_probe(&mut self, key: ProbeKey) {
         if let Some(mut probe) = self.probes.remove(key) {
             self.wheel.cancel(&mut probe.timer);
             probe.conn.close(&mut self.pool);
@@ -321,14 +321,14 @@ impl<N: Net> Proxy<N> {
 
     /// Takes in evidence about a backend. When the belief changes, or could soon, it is told and
     /// the next probe is planned anew.
-    pub(super) fn observe(&mut self, backend: usize, observation: Observation) {
+    pub(in crate::proxy) fn observe(&mut self, backend: usize, observation: Observation) {
         let transition = self.cluster.observe(backend, observation, self.now.instant);
         if let Some(transition) = transition {
             self.tell(backend, &transition);
             match transition {
                 Transition::Down(_) if !transition.is_hang() => {}
-                Transition::Down(_) => self.desert(backend),
-                Transition::Up(_) => self.desert_hanging(),
+                Transition::Down(_) => self.reroute_stalled(backend),
+                Transition::Up(_) => self.reroute_all_stalled(),
             }
             // Whoever waited for room may find it.
             self.admit_next();
@@ -338,7 +338,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Plans the next probe anew after evidence, which may have changed what is believed.
-    pub(super) fn probe_sooner(&mut self, backend: usize, changed: bool) {
+    pub(in crate::proxy) fn probe_sooner(&mut self, backend: usize, changed: bool) {
         let idle = self.cluster.probe(backend).is_none();
         if !idle || !self.cluster.is_serving(backend) {
             return;

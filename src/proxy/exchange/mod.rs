@@ -1,24 +1,31 @@
 //! A client joined to an upstream for one exchange, and how its bytes advance. Decides nothing
-//! about faults: it reports them as [`Trouble`] for `verdict`.
+//! about faults: it reports them as [`Fault`] for `verdict`.
 
-use super::budget::Budget;
-use super::conn::{Conn, Filled, Flushed, Input, Output};
-use super::pump;
-use super::relay::Pipes;
-use super::route::{self, Plan};
-use super::upstream::{Tried, Upstream};
-use super::verdict::{self, Facts, Phase, Trouble, Verdict};
-use super::{ClientKey, UpstreamKey};
+pub mod budget;
+mod pair;
+pub mod plan;
+pub mod pump;
+mod response;
+pub mod splice;
+pub mod verdict;
+
 use crate::base::buffer::Pool;
 use crate::base::time::Instant;
 use crate::config::HeadLimits;
 use crate::config::Timeouts;
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
-use crate::http::forward::{self, Recode, RequestContext};
+use crate::http::forward::{self, BodyTransform, RequestContext};
 use crate::http::head::{self, Parse, RequestHead, ResponseHead};
 use crate::net::Socket;
 use crate::observe::Record;
+use crate::proxy::conn::{Conn, Filled, Flushed, Input, Output};
+use crate::proxy::exchange::budget::Budget;
+use crate::proxy::exchange::plan::Plan;
+use crate::proxy::exchange::splice::Pipes;
+use crate::proxy::exchange::verdict::{Facts, Fault, Phase, Verdict};
+use crate::proxy::upstream::{Tried, Upstream};
+use crate::proxy::{ClientKey, UpstreamKey};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -27,7 +34,7 @@ const HOLD_ROOM_MIN: usize = 1024;
 
 /// One direction of an exchange. In TCP mode both start as `Tunnel`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Half {
+pub enum Direction {
     /// The head has not gone on.
     Head,
     /// The head has gone on, this is left.
@@ -38,13 +45,13 @@ pub enum Half {
     Done,
 }
 
-impl Half {
+impl Direction {
     fn phase(self) -> Phase {
         match self {
-            Half::Head => Phase::Head,
-            Half::Body(_) => Phase::Body,
-            Half::Tunnel => Phase::Tunnel,
-            Half::Done => Phase::Done,
+            Direction::Head => Phase::Head,
+            Direction::Body(_) => Phase::Body,
+            Direction::Tunnel => Phase::Tunnel,
+            Direction::Done => Phase::Done,
         }
     }
 
@@ -56,13 +63,13 @@ impl Half {
     /// Nothing of `input` can go on before more of it comes.
     pub fn is_starved(self, input: &[u8]) -> bool {
         match self {
-            Half::Body(body) => body.is_starved(input),
-            Half::Head | Half::Tunnel | Half::Done => input.is_empty(),
+            Direction::Body(body) => body.is_starved(input),
+            Direction::Head | Direction::Tunnel | Direction::Done => input.is_empty(),
         }
     }
 
-    pub(super) fn after_head(body: Body) -> Half {
-        if body.is_ended() { Half::Done } else { Half::Body(body) }
+    pub(in crate::proxy) fn after_head(body: Body) -> Direction {
+        if body.is_ended() { Direction::Done } else { Direction::Body(body) }
     }
 }
 
@@ -84,9 +91,9 @@ pub struct Pair {
     /// Number of the backend the upstream leads to.
     pub backend: usize,
     pub plan: Plan,
-    pub request: Half,
-    pub response: Half,
-    pub recode: Recode,
+    pub request: Direction,
+    pub response: Direction,
+    pub transform: BodyTransform,
     /// What the forwarded response promised the client.
     pub after: After,
     /// The server would take another request on this connection.
@@ -118,7 +125,7 @@ impl Heads {
     /// Parses the head at the start of `bytes`, what `client` has sent.
     pub fn read_request(&mut self, client: ClientKey, bytes: &[u8]) -> Parse {
         let parse = head::request(bytes, &mut self.request);
-        let parse = route::within(&self.limits, parse, bytes, &self.request);
+        let parse = plan::within(&self.limits, parse, bytes, &self.request);
         self.request_of = (parse == Parse::Complete).then_some(client);
         parse
     }
@@ -131,20 +138,20 @@ impl Heads {
 
 /// What every exchange is told alike.
 #[derive(Clone, Copy, Debug)]
-pub struct Manners {
+pub struct LoopContext {
     pub trust_forwarded: bool,
     /// The program is about to end.
     pub draining: bool,
     /// Somebody waits for a place.
-    pub crowded: bool,
+    pub at_capacity: bool,
     /// `Date` for responses that have none.
     pub date: [u8; DATE_BYTES],
 }
 
-impl Manners {
+impl LoopContext {
     /// Clients' connections end behind the next response, whatever they say.
     pub fn end_connections(&self) -> bool {
-        self.draining || self.crowded
+        self.draining || self.at_capacity
     }
 }
 
@@ -152,7 +159,7 @@ impl Manners {
 #[derive(Debug)]
 pub struct Round {
     pub verdict: Verdict,
-    pub trouble: Option<Trouble>,
+    pub fault: Option<Fault>,
     /// Another round could move more.
     pub again: bool,
     /// The backend of which something was heard.
@@ -168,7 +175,7 @@ pub struct Exchange<'a, S: Socket> {
     pub upstream: &'a mut Upstream<S>,
     /// The backend as written, for requests without `Host`.
     pub host: &'a str,
-    pub manners: &'a Manners,
+    pub context: &'a LoopContext,
     /// The client's connection ends behind this exchange, whatever the client says.
     pub last: bool,
     pub heads: &'a mut Heads,
@@ -189,8 +196,8 @@ pub struct Exchange<'a, S: Socket> {
 
 impl<S: Socket> Exchange<'_, S> {
     /// Whether anything moved.
-    fn advance(&mut self) -> Result<bool, Trouble> {
-        let mut moved = self.hear_client()?;
+    fn advance(&mut self) -> Result<bool, Fault> {
+        let mut moved = self.read_client()?;
         if self.upstream.is_connecting {
             if !self.connected()? {
                 return Ok(moved);
@@ -198,7 +205,7 @@ impl<S: Socket> Exchange<'_, S> {
             moved = true;
         }
         if !self.upstream.sent {
-            self.hear_unasked()?;
+            self.reject_unsolicited_response()?;
         }
         moved |= self.send_request()?;
         if !self.pair.response.is(Phase::Done) {
@@ -208,11 +215,11 @@ impl<S: Socket> Exchange<'_, S> {
             };
             moved |= self.heard;
         } else if self.upstream.conn.has_failed() && self.pair.request.is(Phase::Tunnel) {
-            return Err(Trouble::UpstreamClosed);
+            return Err(Fault::UpstreamClosed);
         }
         moved |= self.send_response()?;
         match self.client.flush(self.pool) {
-            Flushed::Failed => return Err(Trouble::ClientGone),
+            Flushed::Failed => return Err(Fault::ClientGone),
             flushed => moved |= flushed == Flushed::Something,
         }
         self.end_tunnels();
@@ -237,9 +244,9 @@ impl<S: Socket> Exchange<'_, S> {
         Round {
             verdict: match outcome {
                 Ok(_) => verdict::settled(request, response),
-                Err(trouble) => verdict::verdict(&self.facts(), trouble),
+                Err(fault) => verdict::verdict(&self.facts(), fault),
             },
-            trouble: outcome.err(),
+            fault: outcome.err(),
             again,
             heard: self.heard.then_some(self.pair.backend),
         }
@@ -248,9 +255,9 @@ impl<S: Socket> Exchange<'_, S> {
     /// Whether a further round could move something: not when all there is waits for a socket,
     /// which will report.
     fn could_move(&self) -> bool {
-        let has_more = |half: Half, from: &Conn<S>| {
-            let comes = from.readable || from.end.input != Input::Open;
-            !half.is(Phase::Done) && (comes || !half.is_starved(from.end.inbox.data()))
+        let has_more = |half: Direction, from: &Conn<S>| {
+            let comes = from.readable || from.buffers.input != Input::Open;
+            !half.is(Phase::Done) && (comes || !half.is_starved(from.buffers.inbox.data()))
         };
         // The request's head is all that is read ahead of the client's turn.
         let request_flows = !self.pair.request.is(Phase::Head);
@@ -263,32 +270,32 @@ impl<S: Socket> Exchange<'_, S> {
     fn end_tunnels(&mut self) {
         let (client, upstream) = (&*self.client, &self.upstream.conn);
         let is_done =
-            |from: &Conn<S>, to: &Conn<S>| is_spent(from) && to.end.output == Output::Ended;
+            |from: &Conn<S>, to: &Conn<S>| is_spent(from) && to.buffers.output == Output::Ended;
         if self.pair.request.is(Phase::Tunnel) && is_done(client, upstream) {
-            self.pair.request = Half::Done;
+            self.pair.request = Direction::Done;
         }
         if self.pair.response.is(Phase::Tunnel) && is_done(upstream, client) {
-            self.pair.response = Half::Done;
+            self.pair.response = Direction::Done;
         }
     }
 
     /// What a verdict is made from.
     pub fn facts(&self) -> Facts {
         let request = self.pair.request.phase();
-        let client_inbox = &self.client.end.inbox;
+        let client_inbox = &self.client.buffers.inbox;
         let owes_request = request == Phase::Body
             && self.pair.request.is_starved(client_inbox.data())
-            && self.upstream.conn.end.outbox.is_empty()
+            && self.upstream.conn.buffers.outbox.is_empty()
             && self.upstream.pipe_up.is_none();
-        let owes_room = !self.client.end.outbox.is_empty() || self.upstream.pipe_down.is_some();
+        let owes_room = !self.client.buffers.outbox.is_empty() || self.upstream.pipe_down.is_some();
         Facts {
             response: self.pair.response.phase(),
             connecting: self.upstream.is_connecting,
             sent: self.upstream.sent,
-            answered: self.pair.interim || !self.upstream.conn.end.inbox.is_empty(),
+            answered: self.pair.interim || !self.upstream.conn.buffers.inbox.is_empty(),
             held: request == Phase::Head || client_inbox.is_held(),
             idempotent: self.pair.plan.method.is_idempotent(),
-            client_owes: owes_request || owes_room,
+            waiting_on_client: owes_request || owes_room,
             // A pooled connection that closes is not a sign of trouble that repeating would add to;
             // and there is at most one of them in the life of a request.
             attempts_left: self.pair.tried.seen.saturating_add(1) < self.attempts_max
@@ -298,37 +305,37 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// Reads from the client while its message or tunnel goes on. Else its bytes (the next
     /// request, perhaps) stay in the kernel, which is all the back-pressure there is.
-    fn hear_client(&mut self) -> Result<bool, Trouble> {
+    fn read_client(&mut self) -> Result<bool, Fault> {
         if self.client.has_failed() {
-            return Err(Trouble::ClientGone);
+            return Err(Fault::ClientGone);
         }
         let wanted = match self.pair.request {
-            Half::Body(body) => {
+            Direction::Body(body) => {
                 self.let_go_if_too_long(body);
                 true
             }
-            Half::Tunnel => true,
-            Half::Head | Half::Done => false,
+            Direction::Tunnel => true,
+            Direction::Head | Direction::Done => false,
         };
         let moved = match self.relay_request() {
             Some(moved) => moved,
             None if wanted => match self.client.fill(self.pool) {
-                Filled::Failed => return Err(Trouble::ClientGone),
+                Filled::Failed => return Err(Fault::ClientGone),
                 filled => filled == Filled::Something,
             },
             None => false,
         };
-        let end = &self.client.end;
+        let end = &self.client.buffers;
         let ended = end.input != Input::Open && self.pair.request.is_starved(end.inbox.data());
-        if ended && matches!(self.pair.request, Half::Body(_)) {
-            return Err(Trouble::ClientGone);
+        if ended && matches!(self.pair.request, Direction::Body(_)) {
+            return Err(Fault::ClientGone);
         }
         Ok(moved)
     }
 
     /// A request that cannot be held whole is not held at all: its storage may then change hands.
     fn let_go_if_too_long(&mut self, body: Body) {
-        let inbox = &mut self.client.end.inbox;
+        let inbox = &mut self.client.buffers.inbox;
         let coming = match body {
             Body::Length(left) => left.saturating_sub(inbox.data().len() as u64),
             Body::Empty => 0,
@@ -339,7 +346,7 @@ impl<S: Socket> Exchange<'_, S> {
         }
     }
 
-    fn connected(&mut self) -> Result<bool, Trouble> {
+    fn connected(&mut self) -> Result<bool, Fault> {
         let conn = &mut self.upstream.conn;
         if !conn.writable {
             return Ok(false);
@@ -353,13 +360,13 @@ impl<S: Socket> Exchange<'_, S> {
                 }
                 Ok(established)
             }
-            Err(error) => Err(Trouble::ConnectFailed(error.kind())),
+            Err(error) => Err(Fault::ConnectFailed(error.kind())),
         }
     }
 
     /// Who speaks HTTP before it was asked anything, or has ended by then, is not asked: what it
     /// says is no answer to this request.
-    fn hear_unasked(&mut self) -> Result<(), Trouble> {
+    fn reject_unsolicited_response(&mut self) -> Result<(), Fault> {
         let speaks_first = self.pair.response.is(Phase::Head)
             && self.upstream.conn.fill(self.pool) != Filled::Nothing;
         if speaks_first {
@@ -369,27 +376,27 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// Client → server, as far as it goes.
-    fn send_request(&mut self) -> Result<bool, Trouble> {
+    fn send_request(&mut self) -> Result<bool, Fault> {
         let upstream = &mut self.upstream.conn;
         let moved = match &mut self.pair.request {
-            Half::Head => self.forward_request()?,
-            Half::Body(body) => {
-                let from = &mut self.client.end.inbox;
-                let to = &mut upstream.end.outbox;
-                let count = pump::pump(body, self.pair.plan.recode, from, to, self.pool)
-                    .map_err(|_| Trouble::ClientMalformed)?;
+            Direction::Head => self.forward_request()?,
+            Direction::Body(body) => {
+                let from = &mut self.client.buffers.inbox;
+                let to = &mut upstream.buffers.outbox;
+                let count = pump::pump(body, self.pair.plan.transform, from, to, self.pool)
+                    .map_err(|_| Fault::ClientMalformed)?;
                 if body.is_ended() {
-                    self.pair.request = Half::Done;
+                    self.pair.request = Direction::Done;
                 }
                 count > 0
             }
-            Half::Tunnel => {
-                if self.client.end.input == Input::Failed {
-                    return Err(Trouble::ClientGone);
+            Direction::Tunnel => {
+                if self.client.buffers.input == Input::Failed {
+                    return Err(Fault::ClientGone);
                 }
                 tunnel(self.client, upstream, self.pool) > 0
             }
-            Half::Done => false,
+            Direction::Done => false,
         };
         match self.upstream.conn.flush(self.pool) {
             Flushed::Nothing => Ok(moved),
@@ -398,7 +405,7 @@ impl<S: Socket> Exchange<'_, S> {
                 Ok(true)
             }
             // It has said all it had to say, but what we had for it is lost: that shall show.
-            Flushed::Failed if self.pair.response.is(Phase::Done) => Err(Trouble::UpstreamClosed),
+            Flushed::Failed if self.pair.response.is(Phase::Done) => Err(Fault::UpstreamClosed),
             // The server may have answered before it closed: reading tells.
             Flushed::Failed => {
                 self.upstream.conn.readable = true;
@@ -409,33 +416,33 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// The head goes into an empty outbox, where it always fits; what is forwarded stays in the
     /// inbox until the response begins, so that it can be sent again.
-    fn forward_request(&mut self) -> Result<bool, Trouble> {
-        let inbox = &mut self.client.end.inbox;
+    fn forward_request(&mut self) -> Result<bool, Fault> {
+        let inbox = &mut self.client.buffers.inbox;
         let complete = self.heads.recall_request(self.pair.client, inbox.data());
         assert!(complete, "a head that was accepted is still there");
         let context = RequestContext {
             client: self.client_ip,
             default_host: self.host,
-            trust_forwarded: self.manners.trust_forwarded,
+            trust_forwarded: self.context.trust_forwarded,
             upgrade: self.pair.plan.upgrade,
             expect: self.pair.plan.expects(),
             max_forwards: self.pair.plan.forwards.map(|left| left.saturating_sub(1)),
         };
-        let outbox = &mut self.upstream.conn.end.outbox;
+        let outbox = &mut self.upstream.conn.buffers.outbox;
         let head = &self.heads.request;
         let target = &self.pair.plan.target;
         let out = outbox.space(self.pool);
         let written = forward::request(inbox.data(), head, target, &context, out);
         // Cannot be (see the assertion below); if it were, the client would be told, not we die.
-        outbox.filled(written.map_err(|_| Trouble::ClientMalformed)?);
+        outbox.filled(written.map_err(|_| Fault::ClientMalformed)?);
         inbox.hold();
         inbox.consume(head.bytes);
-        self.pair.request = Half::after_head(self.pair.plan.body);
-        if let Half::Body(body) = &mut self.pair.request {
-            pump::pump(body, self.pair.plan.recode, inbox, outbox, self.pool)
-                .map_err(|_| Trouble::ClientMalformed)?;
+        self.pair.request = Direction::after_head(self.pair.plan.body);
+        if let Direction::Body(body) = &mut self.pair.request {
+            pump::pump(body, self.pair.plan.transform, inbox, outbox, self.pool)
+                .map_err(|_| Fault::ClientMalformed)?;
             if body.is_ended() {
-                self.pair.request = Half::Done;
+                self.pair.request = Direction::Done;
             }
         }
         Ok(true)
@@ -444,9 +451,13 @@ impl<S: Socket> Exchange<'_, S> {
 
 /// Moves what there is from one connection's inbox to the other's outbox, then the end; how many
 /// bytes moved.
-pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut Pool) -> usize {
-    let count = from.end.inbox.data().len().min(to.end.outbox.room());
-    let moved = to.end.outbox.take_from(&mut from.end.inbox, count, pool);
+pub(in crate::proxy) fn tunnel<S: Socket>(
+    from: &mut Conn<S>,
+    to: &mut Conn<S>,
+    pool: &mut Pool,
+) -> usize {
+    let count = from.buffers.inbox.data().len().min(to.buffers.outbox.room());
+    let moved = to.buffers.outbox.take_from(&mut from.buffers.inbox, count, pool);
     if is_spent(from) {
         to.finish_output();
     }
@@ -455,17 +466,18 @@ pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut
 
 /// Everything the peer sent has gone on, its end included.
 fn is_spent<S>(conn: &Conn<S>) -> bool {
-    conn.end.input == Input::Ended && conn.end.inbox.is_empty()
+    conn.buffers.input == Input::Eof && conn.buffers.inbox.is_empty()
 }
 
 /// How long the exchange may stand still, by what it waits for.
-fn wait_limit(timeouts: &Timeouts, request: Half, response: Half) -> Duration {
+fn wait_limit(timeouts: &Timeouts, request: Direction, response: Direction) -> Duration {
     match (request, response) {
-        (Half::Tunnel, _) | (_, Half::Tunnel) => timeouts.tunnel,
-        (Half::Done, Half::Head) => timeouts.response,
-        (Half::Head | Half::Body(_) | Half::Done, Half::Head | Half::Body(_) | Half::Done) => {
-            timeouts.idle
-        }
+        (Direction::Tunnel, _) | (_, Direction::Tunnel) => timeouts.tunnel,
+        (Direction::Done, Direction::Head) => timeouts.response,
+        (
+            Direction::Head | Direction::Body(_) | Direction::Done,
+            Direction::Head | Direction::Body(_) | Direction::Done,
+        ) => timeouts.idle,
     }
 }
 

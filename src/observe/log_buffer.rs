@@ -6,9 +6,9 @@ use std::fmt::{self, Write};
 /// dropped and counted.
 pub const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
-/// Lines for one sink.
+/// Lines waiting for one sink.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct LogBuffer {
     pending: Vec<u8>,
     dropped: u64,
 }
@@ -26,7 +26,7 @@ impl Write for Bounded<'_> {
     }
 }
 
-impl Lines {
+impl LogBuffer {
     /// Adds one line, or counts it as dropped; `text` has no line end.
     pub fn add(&mut self, text: fmt::Arguments<'_>) {
         if !self.offer(text) {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn lines_past_the_limit_are_dropped_whole_and_counted() {
-        let mut lines = Lines::default();
+        let mut lines = LogBuffer::default();
         let text = "x".repeat(PENDING_BYTES_MAX / 4);
         for _ in 0..5 {
             lines.add(format_args!("{text}"));
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn an_offered_line_that_has_no_room_is_neither_taken_nor_counted() {
-        let mut lines = Lines::default();
+        let mut lines = LogBuffer::default();
         let text = "x".repeat(PENDING_BYTES_MAX - 2);
         lines.add(format_args!("{text}"));
         assert!(!lines.offer(format_args!("{}-{}", 1, 2)));
