@@ -1,0 +1,233 @@
+//! The system calls of the simulated kernel.
+
+use super::link::{Bits, LinkId, Peer, Port, Stage, Unasked};
+use super::{Dice, Event, Kernel};
+use loadbalancer::base::table::Id;
+use std::io::{self, ErrorKind};
+
+impl Kernel {
+    pub fn accept(&mut self) -> io::Result<LinkId> {
+        if !self.backlog.is_empty() {
+            self.shortage()?;
+        }
+        if self.mischief() {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let Some(link) = self.backlog.pop_front() else {
+            self.listener_armed = true;
+            return Err(ErrorKind::WouldBlock.into());
+        };
+        self.links[link].proxy_open = true;
+        self.trace(format_args!("accept link {link}"));
+        Ok(link)
+    }
+
+    /// At times there is no descriptor or memory left.
+    fn shortage(&mut self) -> io::Result<()> {
+        if self.style.shortages == 0 || !self.rng.chance(200) {
+            return Ok(());
+        }
+        self.style.shortages -= 1;
+        self.shortage_at = Some(self.now);
+        let codes = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+        Err(io::Error::from_raw_os_error(codes[self.rng.below(4) as usize]))
+    }
+
+    pub fn connect(&mut self, site: usize) -> io::Result<LinkId> {
+        self.shortage()?;
+        let port = self.ports[site];
+        if port == Port::Refuses && self.rng.chance(300) {
+            self.trace(format_args!("connect to server {site} refused at once"));
+            return Err(ErrorKind::ConnectionRefused.into());
+        }
+        let stage = match port {
+            Port::Swallows => Stage::BlackHole,
+            Port::Listens | Port::Stopped => Stage::Connecting { accepted: true },
+            Port::Refuses => Stage::Connecting { accepted: false },
+        };
+        let link = self.new_link(Peer::Nobody, stage);
+        self.links[link].proxy_open = true;
+        self.links[link].site = Some(site);
+        self.trace(format_args!("link {link} connects to server {site}: {stage:?}"));
+        if stage != Stage::BlackHole {
+            let at = self.now + self.delay();
+            self.schedule(at, Event::Settle(link));
+        }
+        Ok(link)
+    }
+
+    pub fn connected(&mut self, link: LinkId) -> io::Result<bool> {
+        let link = &mut self.links[link];
+        if let Some(error) = link.error.take() {
+            return Err(error.into());
+        }
+        match link.stage {
+            Stage::Connecting { .. } | Stage::BlackHole => Ok(false),
+            Stage::Established if link.dead => Err(ErrorKind::NotConnected.into()),
+            Stage::Established => Ok(true),
+            Stage::Refused => Err(ErrorKind::ConnectionRefused.into()),
+        }
+    }
+
+    /// The pending error, which is told once.
+    pub fn fault(&mut self, link: LinkId) -> Option<ErrorKind> {
+        self.links[link].error.take()
+    }
+
+    /// As epoll does: the readiness at hand is reported, then every edge.
+    pub fn register(&mut self, link: LinkId, id: Id) -> io::Result<()> {
+        assert!(self.links[link].id.is_none(), "a socket is registered once");
+        self.shortage()?;
+        self.links[link].id = Some(id);
+        let level = self.level(link);
+        self.edge(link, level);
+        Ok(())
+    }
+
+    pub fn read(&mut self, link: LinkId, into: &mut [u8]) -> io::Result<usize> {
+        assert!(!into.is_empty(), "a read of nothing");
+        if self.mischief() {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let short = self.mischief() && !self.links[link].end_reported;
+        let cut = self.rng.bits();
+        let it = &mut self.links[link];
+        let whole = it.to_proxy.data.len();
+        if whole > 0 {
+            let mut count = whole.min(into.len());
+            if short {
+                // The rest arrives later, which is a new edge.
+                count = (cut % (count as u64 + 1)) as usize;
+            }
+            let (front, back) = it.to_proxy.data.as_slices();
+            let at_front = count.min(front.len());
+            into[..at_front].copy_from_slice(&front[..at_front]);
+            into[at_front..count].copy_from_slice(&back[..count - at_front]);
+            it.to_proxy.data.drain(..count);
+            it.note_read(count, count < into.len());
+            if count < into.len() {
+                it.armed = true;
+            }
+            if short && count < whole {
+                self.edge(link, Bits { readable: true, ..Bits::default() });
+            }
+            self.trace(format_args!("link {link}: proxy reads {count} of {whole}"));
+            if count == 0 {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            self.wake_peer(link);
+            return Ok(count);
+        }
+        if it.to_proxy.fin {
+            return Ok(0);
+        }
+        if let Some(error) = it.error.take() {
+            return Err(error.into());
+        }
+        // After the error was told, to a write perhaps, a read finds an ordinary end.
+        if it.dead {
+            return Ok(0);
+        }
+        it.armed = true;
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    pub fn write(&mut self, link: LinkId, from: &[u8]) -> io::Result<usize> {
+        assert!(!from.is_empty(), "a write of nothing");
+        if self.mischief() {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let short = self.mischief();
+        let cut = self.rng.bits();
+        let it = &mut self.links[link];
+        assert!(!it.proxy_shut, "a write after the end");
+        let probes = from.starts_with(b"GET /healthcheck");
+        assert!(it.unasked != Unasked::Known || probes, "a question to one who answers unasked");
+        if it.unasked != Unasked::None {
+            it.unasked = Unasked::Raced;
+        }
+        if it.dead {
+            return Err(it.error.take().unwrap_or(ErrorKind::BrokenPipe).into());
+        }
+        assert!(it.stage == Stage::Established, "a write before the connection");
+        if !it.peer_open {
+            // Nobody will read it: a reset comes back.
+            let at = self.now + self.delay();
+            self.schedule(at, Event::ResetAtProxy(link));
+            return Ok(from.len());
+        }
+        let room = it.to_peer.room();
+        let mut count = room.min(from.len());
+        if short {
+            count = (cut % (count as u64 + 1)) as usize;
+        }
+        it.to_peer.data.extend(&from[..count]);
+        it.wants_room |= count < from.len();
+        if count < room && count < from.len() {
+            let at = self.now + self.delay();
+            self.schedule(at, Event::Room(link));
+        }
+        self.trace(format_args!("link {link}: proxy writes {count} of {}", from.len()));
+        if count == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.wake_peer(link);
+        Ok(count)
+    }
+
+    pub fn end_output(&mut self, link: LinkId) -> io::Result<()> {
+        let it = &mut self.links[link];
+        if it.dead {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        it.proxy_shut = true;
+        it.to_peer.fin = true;
+        let hung_up = it.to_proxy.fin;
+        self.trace(format_args!("link {link}: proxy ends its output"));
+        self.wake_peer(link);
+        if hung_up {
+            self.edge(link, Bits { ended: true, broken: true, ..Bits::default() });
+        }
+        Ok(())
+    }
+
+    pub fn reset_on_drop(&mut self, link: LinkId) {
+        self.links[link].linger_zero = true;
+    }
+
+    pub fn close(&mut self, link: LinkId) {
+        let it = &mut self.links[link];
+        it.proxy_open = false;
+        self.closed_ids.extend(it.id.take());
+        it.pending = Bits::default();
+        self.hot.retain(|&hot| hot != link);
+        let it = &mut self.links[link];
+        let resets = it.linger_zero || !it.to_proxy.data.is_empty();
+        it.to_proxy.data.clear();
+        if it.stage == Stage::Established && !it.dead {
+            if resets {
+                self.reset_peer(link);
+            } else {
+                it.to_peer.fin = true;
+            }
+        }
+        self.trace(format_args!("link {link}: proxy closes, reset: {resets}"));
+        self.wake_peer(link);
+    }
+
+    pub fn reset_peer(&mut self, link: LinkId) {
+        let discards = self.style.reset_discards;
+        let it = &mut self.links[link];
+        if it.peer_open && !it.peer_reset {
+            it.peer_reset = true;
+            if discards || it.linger_zero {
+                it.to_peer.data.clear();
+            }
+            self.wake_peer(link);
+        }
+    }
+
+    pub fn signals(&mut self) -> u32 {
+        std::mem::take(&mut self.stops)
+    }
+}

@@ -1,0 +1,140 @@
+//! One connection between the proxy and a peer, as the simulated kernel keeps it.
+
+use loadbalancer::base::table::Id;
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+/// Number of a link; never used twice in one run.
+pub type LinkId = usize;
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Nobody,
+    Client(usize),
+    Server(usize),
+}
+
+/// How far a connect is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Decided by `Settle`: to be established or to be refused.
+    Connecting {
+        accepted: bool,
+    },
+    /// Nobody will ever answer.
+    BlackHole,
+    Established,
+    Refused,
+}
+
+/// How a server's port behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    Listens,
+    Refuses,
+    Swallows,
+    /// Its kernel does all it did, but the server does nothing.
+    Stopped,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bits {
+    pub readable: bool,
+    pub writable: bool,
+    pub ended: bool,
+    pub broken: bool,
+}
+
+impl Bits {
+    pub fn any(self) -> bool {
+        self.readable || self.writable || self.ended || self.broken
+    }
+}
+
+/// Bytes from a server that nobody has asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unasked {
+    None,
+    /// On their way: nobody can know of them.
+    Sent,
+    /// The proxy was told, or has read some: it must not ask anything any more.
+    Known,
+    /// It asked before it could know: it takes them for the answer, as anybody would.
+    Raced,
+}
+
+#[derive(Debug, Default)]
+pub struct Pipe {
+    pub data: VecDeque<u8>,
+    pub(super) cap: usize,
+    pub(super) fin: bool,
+}
+
+impl Pipe {
+    pub fn room(&self) -> usize {
+        self.cap.saturating_sub(self.data.len())
+    }
+}
+
+/// One connection between the proxy and a peer.
+#[derive(Debug)]
+pub struct Link {
+    pub peer: Peer,
+    /// The server it was to lead to.
+    pub site: Option<usize>,
+    pub stage: Stage,
+    pub to_proxy: Pipe,
+    pub to_peer: Pipe,
+    pub(super) id: Option<Id>,
+    pub(super) pending: Bits,
+    pub(super) pending_at: u64,
+    /// The reader has seen that nothing is left: the next arrival is an edge.
+    pub(super) armed: bool,
+    pub(super) end_reported: bool,
+    pub(super) wants_room: bool,
+    /// The socket's pending error: told once, to whichever call comes first.
+    pub(super) error: Option<ErrorKind>,
+    /// A reset came: shut both ways.
+    pub(super) dead: bool,
+    pub proxy_open: bool,
+    pub(super) proxy_shut: bool,
+    pub(super) linger_zero: bool,
+    pub peer_open: bool,
+    pub(super) peer_shut: bool,
+    /// The peer's side was reset.
+    pub(super) peer_reset: bool,
+    pub(super) wake_at: Option<u64>,
+    pub unasked: Unasked,
+    /// Bytes before them that the proxy has not read.
+    pub(super) asked_left: usize,
+}
+
+impl Link {
+    /// Bytes were read; `drained`: as far as the proxy can tell these were all.
+    pub fn note_read(&mut self, count: usize, drained: bool) {
+        if matches!(self.unasked, Unasked::Sent | Unasked::Known) {
+            self.unasked = match count > self.asked_left {
+                true => Unasked::Known,
+                false if drained => Unasked::Sent,
+                false => self.unasked,
+            };
+            self.asked_left = self.asked_left.saturating_sub(count);
+        }
+    }
+}
+
+/// Where a client of this link comes from.
+pub fn address(link: LinkId) -> SocketAddr {
+    SocketAddr::from(([10, 0, (link / 250) as u8, (link % 250) as u8], 40_000))
+}
+
+/// What a peer's read brings.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    Data(Vec<u8>),
+    Nothing,
+    End,
+    Reset,
+}

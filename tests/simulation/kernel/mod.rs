@@ -1,0 +1,223 @@
+//! The simulated kernel: links between the proxy and its peers, their buffers and faults, the
+//! readiness edges, the virtual clock and the calendar of what happens next.
+
+mod calls;
+mod edges;
+mod link;
+mod peer;
+
+pub use link::{Heard, LinkId, Peer, Port, Stage, Unasked, address};
+
+use link::{Bits, Link, Pipe};
+use loadbalancer::base::rng::Rng;
+use loadbalancer::base::table::Id;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// Dice with the faces the scripts want.
+pub trait Dice {
+    /// True in `permille` of a thousand cases.
+    fn chance(&mut self, permille: u64) -> bool;
+    /// A number from `low` to `high`, both included.
+    fn between(&mut self, low: u64, high: u64) -> u64;
+}
+
+impl Dice for Rng {
+    fn chance(&mut self, permille: u64) -> bool {
+        self.below(1000) < permille
+    }
+
+    fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high - low + 1)
+    }
+}
+
+/// What is in the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    /// A client connects.
+    Arrive(usize),
+    /// The peer of a link gets to act.
+    Wake(LinkId),
+    /// A connect is decided.
+    Settle(LinkId),
+    /// A full send buffer has room again.
+    Room(LinkId),
+    /// The peer's reset reaches the proxy.
+    ResetAtProxy(LinkId),
+    /// The proxy's kernel answers with a reset.
+    ResetAtPeer(LinkId),
+    /// A server goes down or comes up.
+    Toggle(usize),
+    /// The operator sends SIGTERM.
+    Stop,
+}
+
+/// What this run's kernel is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Reports more than changed, and now and then what did not.
+    pub spurious: bool,
+    /// A reset takes away what the peer has not read yet.
+    pub reset_discards: bool,
+    /// Short reads and writes, EINTR and late edges, in permille of calls.
+    pub mischief: u64,
+    /// Peers act between two calls of the proxy, in permille of calls.
+    pub interleave: u64,
+    /// How often accept or connect may fail for want of descriptors.
+    pub shortages: u32,
+    /// Clock jumps left.
+    pub jumps: u32,
+    pub buffer_min: u64,
+    pub buffer_max: u64,
+    /// Longest that a turn takes, in microseconds.
+    pub turn_max: u64,
+    /// Longest usual delay of a peer in microseconds.
+    pub delay_max: u64,
+    pub verbose: bool,
+}
+
+#[derive(Debug)]
+pub struct Kernel {
+    pub rng: Rng,
+    pub style: Style,
+    /// Bytes that went through pipes.
+    pub piped: u64,
+    pub now: u64,
+    pub links: Vec<Link>,
+    pub backlog: VecDeque<LinkId>,
+    pub listening: bool,
+    pub ports: Vec<Port>,
+    pub jumped: bool,
+    pub shortage_at: Option<u64>,
+    pub stops: u32,
+    stop_pending: bool,
+    listener_armed: bool,
+    listener_pending: bool,
+    calendar: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    sequence: u64,
+    hot: Vec<LinkId>,
+    closed_ids: Vec<Id>,
+}
+
+impl Kernel {
+    pub fn new(rng: Rng, style: Style, servers: usize) -> Kernel {
+        Kernel {
+            rng,
+            style,
+            piped: 0,
+            now: 1_000_000,
+            links: Vec::new(),
+            backlog: VecDeque::new(),
+            listening: true,
+            ports: vec![Port::Listens; servers],
+            jumped: false,
+            shortage_at: None,
+            stops: 0,
+            stop_pending: false,
+            listener_armed: false,
+            listener_pending: false,
+            calendar: BinaryHeap::new(),
+            sequence: 0,
+            hot: Vec::new(),
+            closed_ids: Vec::new(),
+        }
+    }
+
+    /// Prints a line of the trace when one seed is replayed.
+    pub fn trace(&self, text: std::fmt::Arguments<'_>) {
+        if self.style.verbose {
+            println!("{:>12} {text}", self.now);
+        }
+    }
+
+    pub fn schedule(&mut self, at: u64, event: Event) {
+        self.sequence += 1;
+        self.calendar.push(Reverse((at, self.sequence, event)));
+    }
+
+    /// The next event that is due, if any.
+    pub fn due(&mut self) -> Option<Event> {
+        loop {
+            let Reverse((at, _, event)) = *self.calendar.peek()?;
+            if at > self.now {
+                return None;
+            }
+            self.calendar.pop();
+            let Event::Wake(link) = event else { return Some(event) };
+            // A wake-up that was moved to an earlier time leaves its old entry behind.
+            if self.links[link].wake_at == Some(at) {
+                self.links[link].wake_at = None;
+                return Some(event);
+            }
+        }
+    }
+
+    /// When the calendar or an edge has something next.
+    pub fn next_at(&self) -> Option<u64> {
+        let edges = self.hot.iter().map(|&link| self.links[link].pending_at);
+        let event = self.calendar.peek().map(|Reverse((at, _, _))| *at);
+        edges.chain(event).min()
+    }
+
+    /// Lets the peer of `link` act at `at` or before.
+    pub fn wake_at(&mut self, link: LinkId, at: u64) {
+        if self.links[link].wake_at.is_none_or(|planned| planned > at) {
+            self.links[link].wake_at = Some(at);
+            self.schedule(at, Event::Wake(link));
+        }
+    }
+
+    fn wake_peer(&mut self, link: LinkId) {
+        let at = self.now + self.delay();
+        self.wake_at(link, at);
+    }
+
+    /// How long something takes: mostly short, at times long.
+    pub fn delay(&mut self) -> u64 {
+        let longest = match self.rng.below(100) {
+            0..=79 => self.style.delay_max / 20 + 1,
+            80..=97 => self.style.delay_max,
+            _ => self.style.delay_max * 10,
+        };
+        self.rng.below(longest)
+    }
+
+    fn mischief(&mut self) -> bool {
+        let permille = self.style.mischief;
+        self.rng.chance(permille)
+    }
+
+    fn new_link(&mut self, peer: Peer, stage: Stage) -> LinkId {
+        let mut pipe = || Pipe {
+            cap: self.rng.between(self.style.buffer_min, self.style.buffer_max) as usize,
+            ..Pipe::default()
+        };
+        let (to_proxy, to_peer) = (pipe(), pipe());
+        self.links.push(Link {
+            peer,
+            site: None,
+            stage,
+            to_proxy,
+            to_peer,
+            id: None,
+            pending: Bits::default(),
+            pending_at: 0,
+            armed: true,
+            end_reported: false,
+            wants_room: false,
+            error: None,
+            dead: false,
+            proxy_open: false,
+            proxy_shut: false,
+            linger_zero: false,
+            peer_open: true,
+            peer_shut: false,
+            peer_reset: false,
+            wake_at: None,
+            unasked: Unasked::None,
+            asked_left: 0,
+        });
+        self.links.len() - 1
+    }
+}
