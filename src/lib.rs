@@ -34,6 +34,7 @@ pub mod get;
 pub mod health;
 pub mod http;
 pub mod httpserver;
+pub mod manual;
 pub mod net;
 pub mod observe;
 pub mod proxy;

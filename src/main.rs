@@ -4,8 +4,8 @@ use loadbalancer::cli::{self, Command, Config, Demo};
 use loadbalancer::config::{BackendSpec, Endpoint};
 use loadbalancer::{demo, get, httpserver, serve};
 use std::fmt::Display;
-use std::io::Write;
-use std::process::ExitCode;
+use std::io::{IsTerminal, Write};
+use std::process::{self, ExitCode, Stdio};
 
 /// Wrong use of the command line.
 const USAGE: u8 = 2;
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> ExitCode {
     match command {
         Command::Help(text) => print(&text),
+        Command::Topic(text) => page(text),
         Command::Version => print(&format!("{}\n", cli::VERSION)),
         Command::Balance(config) => balance(config),
         Command::Demo(demo) => demonstrate(demo),
@@ -68,6 +69,26 @@ fn demonstrate(Demo { mut config }: Demo) -> ExitCode {
 fn fail(who: &str, error: &dyn Display, code: u8) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "{who}: {error}");
     ExitCode::from(code)
+}
+
+/// Through `$PAGER` on a terminal; else, or if that cannot be started, to standard output.
+fn page(text: &str) -> ExitCode {
+    let pager = std::env::var_os("PAGER").filter(|pager| !pager.is_empty());
+    let Some(pager) = pager.filter(|_| std::io::stdout().is_terminal()) else { return print(text) };
+    // By a shell, as man and git do: PAGER may have options.
+    let mut command = process::Command::new("/bin/sh");
+    let command = command.arg("-c").arg(pager).stdin(Stdio::piped());
+    let Ok(mut child) = command.spawn() else { return print(text) };
+    if let Some(mut input) = child.stdin.take() {
+        // A pager that is quit early has read enough.
+        let _ = input.write_all(text.as_bytes());
+    }
+    match child.wait() {
+        // What a shell says of a command that is not there.
+        Ok(status) if status.code() == Some(127) => print(text),
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// To standard output; a reader that closed it early (`| head`) is no failure of ours.

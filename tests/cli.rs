@@ -386,3 +386,25 @@ fn it_runs_on_when_nobody_reads_what_it_prints() {
     let _ = child.wait();
     assert_eq!(ended, None, "it ended because nobody reads its standard error");
 }
+
+#[test]
+fn help_lists_the_chapters_of_the_manual_and_prints_one() {
+    let contents = common::run(&["help"]);
+    assert_eq!(contents.code, Some(0));
+    for topic in &loadbalancer::manual::TOPICS {
+        let row = contents.stdout.lines().find(|line| line.trim().starts_with(topic.name));
+        assert!(row.is_some_and(|row| row.ends_with(topic.about)), "{}", topic.name);
+        let chapter = common::run(&["help", topic.name]);
+        assert_eq!((chapter.code, chapter.stdout.as_str()), (Some(0), topic.text));
+        assert_eq!(chapter.stderr, "");
+    }
+}
+
+#[test]
+fn an_unknown_topic_is_refused_with_a_suggestion() {
+    let refused = common::run(&["help", "limit"]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
+    let message =
+        "loadbalancer: there is no topic `limit`; did you mean loadbalancer help limits?\n";
+    assert_eq!(refused.stderr, message);
+}

@@ -7,12 +7,14 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 100;
+const README_LINES_MAX: usize = 300;
 
 /// Who may import whom, and which crates: the layers, from the ground up.
 const IMPORTS: &[(&str, &str)] = &[
@@ -21,7 +23,8 @@ const IMPORTS: &[(&str, &str)] = &[
     ("balance", "base"),
     ("health", "base"),
     ("config", "base balance health"),
-    ("cli", "base balance config health pico_args"),
+    ("manual", ""),
+    ("cli", "base balance config health manual pico_args"),
     // http: what is logged of a request are fields of its parsed head.
     ("observe", "base http"),
     ("net", "base mio signal_hook socket2 libc"),
@@ -525,13 +528,13 @@ fn lines_have_at_most_100_columns() {
             complaints.extend(too_long(&source.path, number, &line.text));
         }
     }
-    for path in ["README.md", "CHANGELOG.md"] {
-        let text = fs::read_to_string(root().join(path)).expect(path);
+    for path in documents().into_iter().chain([String::from("CHANGELOG.md")]) {
+        let text = text(&path);
         let mut in_block = false;
         for (line, number) in text.lines().zip(1..) {
             in_block ^= line.starts_with("```");
             if !in_block && !line.starts_with('|') {
-                complaints.extend(too_long(path, number, line));
+                complaints.extend(too_long(&path, number, line));
             }
         }
     }
@@ -614,61 +617,229 @@ fn every_file_begins_with_what_it_is_about() {
 }
 
 fn readme() -> String {
-    fs::read_to_string(root().join("README.md")).expect("README.md")
+    text("README.md")
+}
+
+/// A file of the package as text.
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What is written for people: README, the chapters of the manual, and how to test and measure.
+fn documents() -> Vec<String> {
+    let mut paths = Vec::new();
+    files_below(&root().join("src/manual"), "md", &mut paths);
+    let chapters = paths.iter().map(|path| {
+        let below = path.strip_prefix(root()).expect("a file of the package");
+        below.to_str().expect("a name in UTF-8").to_owned()
+    });
+    let others = ["README.md", "tests/README.md", "stress/README.md"].map(String::from);
+    others.into_iter().chain(chapters).collect()
+}
+
+/// The section of `text` with this heading, to the next one.
+fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+    let section = text.split(&format!("\n{heading}\n")).nth(1);
+    let section = section.unwrap_or_else(|| panic!("no section {heading:?}"));
+    section.split("\n#").next().unwrap_or_default()
 }
 
 #[test]
-fn the_readme_shows_the_help_text_as_it_is() {
-    let readme = readme();
-    let help = common::run(&["--help"]).stdout;
-    let missing = help.lines().find(|line| !readme.lines().any(|other| other == *line));
-    assert_eq!(missing, None, "README.md lacks this line of --help: paste the help text again");
-    assert!(readme.contains(help.trim_end()), "README.md shows --help in another order");
-}
-
-/// The options under these headings of `--help`, each with its default.
-fn options_under(headings: &[&str]) -> Vec<(String, String)> {
-    let help = common::run(&["--help"]).stdout;
-    let sections = help.split("\n\n").map(|section| section.split_once(":\n").unwrap_or_default());
-    let wanted = sections.filter(|(heading, _)| headings.contains(heading));
-    let rows: Vec<String> =
-        wanted.map(|(_, rows)| rows.replace("\n                  ", " ")).collect();
-    let rows = rows.iter().flat_map(|rows| rows.lines());
-    rows.map(|row| {
-        let words = row.split_whitespace().collect::<Vec<_>>().join(" ");
-        let option = words.split(' ').find(|word| word.starts_with("--")).expect("a long name");
-        let default = words.split("[default: ").nth(1).and_then(|rest| rest.split(']').next());
-        (option.to_owned(), default.expect("a default").to_owned())
-    })
-    .collect()
+fn the_readme_has_at_most_300_lines() {
+    let lines = readme().lines().count();
+    assert!(lines <= README_LINES_MAX, "{lines} lines: move details to a chapter in src/manual");
 }
 
 #[test]
-fn every_limit_and_time_out_stands_in_the_readmes_table_with_its_default() {
+fn every_part_of_the_source_stands_in_the_readmes_tour() {
     let readme = readme();
-    let table = readme.split("### Limits and time-outs").nth(1).expect("a table in README");
-    let table = table.split("\n#").next().unwrap_or_default();
-    let rows: Vec<Vec<&str>> = table
+    let tour = section(&readme, "## A tour of the source");
+    let mut complaints = Vec::new();
+    for entry in fs::read_dir(root().join("src")).expect("the source") {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().into_string().expect("a name in UTF-8");
+        let slash = if entry.path().is_dir() { "/" } else { "" };
+        if entry.path().with_extension("rs").is_file() && !slash.is_empty() {
+            // The rest of a module that is named by its file.
+            continue;
+        }
+        if !tour.contains(&format!("`src/{name}{slash}`")) {
+            complaints.push(format!("README.md: the tour lacks `src/{name}{slash}`"));
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn documents_name_no_file_that_is_not_there() {
+    let mut complaints = Vec::new();
+    let mut count = 0;
+    for document in documents() {
+        let text = text(&document);
+        let directory = Path::new(&document).parent().expect("a directory").to_owned();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let links = links.filter(|link| !link.contains("://") && !link.starts_with('#'));
+        let links = links.map(|link| directory.join(link));
+        let quoted = text.split('`').skip(1).step_by(2).filter_map(|code| {
+            let word = code.split([' ', ':']).next().unwrap_or_default();
+            let is_path = ["src/", "tests/", "stress/"].iter().any(|top| word.starts_with(top));
+            is_path.then(|| PathBuf::from(word))
+        });
+        for path in links.chain(quoted) {
+            count += 1;
+            if !root().join(&path).exists() {
+                complaints.push(format!("{document}: {} is not there", path.display()));
+            }
+        }
+    }
+    assert!(count > 30, "only {count} were found");
+    none(complaints);
+}
+
+#[test]
+fn the_readme_links_to_every_chapter_and_says_what_it_is_about() {
+    let readme = readme();
+    let chapters = section(&readme, "## The manual");
+    for topic in &loadbalancer::manual::TOPICS {
+        let (name, about) = (topic.name, topic.about);
+        let row = format!("| [{name}](src/manual/{name}.md) | {about} |");
+        assert!(chapters.contains(&row), "README.md lacks the row: {row}");
+    }
+}
+
+/// An option of `--help`.
+struct Shown {
+    /// Its heading there.
+    group: String,
+    /// Both names and the value, as in `-p, --listen ADDR`.
+    names: String,
+    /// With the dashes.
+    long: String,
+    default: String,
+}
+
+/// The options of `--help`, or of a command's.
+fn options(command: &[&str]) -> Vec<Shown> {
+    let help = common::run(&[command, &["--help"]].concat()).stdout;
+    let mut found: Vec<Shown> = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
+    let mut group = "";
+    for line in help.lines() {
+        if let Some(heading) = line.strip_suffix(':').filter(|line| !line.starts_with(' ')) {
+            group = heading;
+        }
+        let entry = line.trim_start();
+        let indent = line.len() - entry.len();
+        if indent <= 6 && entry.starts_with('-') {
+            let names = entry.split("  ").next().unwrap_or_default();
+            let long = names.split(' ').find(|word| word.starts_with("--")).expect("a long name");
+            let long = long.split(['=', '[']).next().unwrap_or_default();
+            found.push(Shown {
+                group: group.to_owned(),
+                names: names.to_owned(),
+                long: long.to_owned(),
+                default: String::new(),
+            });
+            texts.push(String::new());
+        }
+        if let Some(text) = texts.last_mut() {
+            text.push_str(entry);
+            text.push(' ');
+        }
+    }
+    for (option, text) in found.iter_mut().zip(&texts) {
+        let default = text.split("[default: ").nth(1).and_then(|rest| rest.split(']').next());
+        option.default = default.unwrap_or_default().to_owned();
+    }
+    found
+}
+
+#[test]
+fn the_readme_has_every_option_in_its_group() {
+    let readme = readme();
+    let section = section(&readme, "## Options");
+    let options = options(&[]);
+    assert!(options.len() > 30, "only {} options were recognised", options.len());
+    let mut complaints = Vec::new();
+    for option in &options {
+        let (group, long) = (&option.group, &option.long);
+        let list = section.split(&format!("- **{group}**")).nth(1).unwrap_or_default();
+        let list = list.split("\n- **").next().unwrap_or_default();
+        if !list.split("\n\n").next().unwrap_or_default().contains(&format!("`{long}`")) {
+            complaints.push(format!("README.md: {long} is not in the list **{group}**"));
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn the_readmes_ten_options_are_as_in_help() {
+    let readme = readme();
+    let rows = section(&readme, "## Options").lines().filter(|line| line.starts_with("| `"));
+    let rows: Vec<Vec<&str>> = rows.map(|line| line.split('|').map(str::trim).collect()).collect();
+    assert_eq!(rows.len(), 10);
+    let options = options(&[]);
+    for row in rows {
+        let is_its = |option: &&Shown| format!("`{}`", option.names) == row[1];
+        let option = options.iter().find(is_its);
+        let option = option.unwrap_or_else(|| panic!("README.md: {} is not in --help", row[1]));
+        assert_eq!(row[3].replace('`', ""), option.default, "README.md: default of {}", row[1]);
+    }
+}
+
+#[test]
+fn documents_name_no_option_that_is_not_there() {
+    let commands: [&[&str]; 4] = [&[], &["demo"], &["httpserver"], &["get"]];
+    let known: BTreeSet<String> =
+        commands.iter().flat_map(|command| options(command)).map(|option| option.long).collect();
+    let mut complaints = Vec::new();
+    let mut count = 0;
+    for document in documents() {
+        if document == "tests/README.md" || document == "stress/README.md" {
+            // Cargo's and the scripts' own.
+            continue;
+        }
+        for (line, number) in text(&document).lines().zip(1..) {
+            if ["cargo", "httperf"].iter().any(|other| line.contains(other)) {
+                continue;
+            }
+            for word in line.split(|char: char| !(char.is_ascii_alphanumeric() || char == '-')) {
+                let is_option = word.starts_with("--") && word.len() > word.matches('-').count();
+                count += usize::from(is_option);
+                if is_option && !known.contains(word) {
+                    complaints.push(format!("{document}:{number}: there is no option {word}"));
+                }
+            }
+        }
+    }
+    assert!(count > 60, "only {count} were found");
+    none(complaints);
+}
+
+#[test]
+fn every_limit_and_time_out_stands_in_its_chapter_with_its_default() {
+    let chapter = text("src/manual/limits.md");
+    let rows: Vec<Vec<&str>> = chapter
         .lines()
         .filter_map(|line| line.strip_prefix('|'))
         .map(|line| line.split('|').map(str::trim).collect())
         .collect();
-    let options = options_under(&["Time-outs", "Limits"]);
-    assert!(options.len() > 10, "{options:?}");
+    let options = options(&[]);
+    let options =
+        options.iter().filter(|option| ["Time-outs", "Limits"].contains(&option.group.as_str()));
+    let options: Vec<&Shown> = options.collect();
+    assert!(options.len() > 10, "{}", options.len());
     let mut complaints = Vec::new();
-    for (option, default) in options {
-        let is_its = |row: &&Vec<&str>| row[2].contains(&format!("`{option}`"));
+    for Shown { long, default, .. } in options {
+        let is_its = |row: &&Vec<&str>| row[2].contains(&format!("`{long}`"));
         match rows.iter().filter(is_its).collect::<Vec<_>>()[..] {
-            [row] if !row[1].starts_with(&default) => complaints.push(format!(
-                "README.md: the table of limits says {} for {option}: write {default}",
-                row[1]
-            )),
-            [row] if row[3].is_empty() => complaints
-                .push(format!("README.md: the table of limits lacks what happens past {option}")),
-            [_] => {}
-            _ => {
-                complaints.push(format!("README.md: no row of its own for {option} in the limits"))
+            [row] if !row[1].starts_with(default) => complaints
+                .push(format!("limits.md: the table says {} for {long}: write {default}", row[1])),
+            [row] if row[3].is_empty() => {
+                complaints.push(format!("limits.md: the table lacks what happens past {long}"))
             }
+            [_] => {}
+            _ => complaints.push(format!("limits.md: no row of its own for {long}")),
         }
     }
     none(complaints);

@@ -41,6 +41,7 @@ const PAGE: Page = Page {
         "loadbalancer [OPTIONS] ADDR BACKEND...",
         "loadbalancer [OPTIONS] [-p ADDR] -b BACKEND... | -f FILE",
         "loadbalancer demo | httpserver | get    (each has its own --help)",
+        "loadbalancer help [TOPIC]               (the manual, chapter by chapter)",
     ],
     notes: &[
         "ADDR is PORT, HOST:PORT or [IPv6]:PORT. A port alone listens on all interfaces, or means \

@@ -20,6 +20,8 @@ pub enum UsageError {
     BadWord(String),
     /// Near the name of a command.
     UnknownCommand { word: String, near: &'static str },
+    /// No such topic of the manual.
+    UnknownTopic { word: String, near: Option<&'static str> },
     /// A command that does not stand first.
     LateCommand(&'static str),
     /// A word that is not UTF-8, where text is needed.
@@ -60,6 +62,13 @@ impl fmt::Display for UsageError {
             BadWord(wrong) => f.write_str(wrong),
             UnknownCommand { word, near } => {
                 write!(f, "there is no command {}; did you mean {near}?", quote(word))
+            }
+            UnknownTopic { word, near } => {
+                write!(f, "there is no topic {}; ", quote(word))?;
+                match near {
+                    Some(near) => write!(f, "did you mean loadbalancer help {near}?"),
+                    None => f.write_str("loadbalancer help lists all topics"),
+                }
             }
             LateCommand(word) => {
                 write!(f, "the command `{word}` comes first: write loadbalancer {word} ...")

@@ -13,6 +13,7 @@ mod options;
 mod scan;
 mod strategy;
 mod suggest;
+mod topic;
 mod value;
 
 #[cfg(test)]
@@ -30,7 +31,7 @@ use std::time::Duration;
 pub const VERSION: &str = concat!("loadbalancer ", env!("CARGO_PKG_VERSION"));
 
 /// The words that may stand first.
-const COMMANDS: [&str; 3] = ["demo", "httpserver", "get"];
+const COMMANDS: [&str; 4] = ["demo", "httpserver", "get", "help"];
 
 /// What a command line asks for.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub enum Command {
     Get(Get),
     /// To print this help text, which ends in a newline.
     Help(String),
+    /// To print this chapter of the manual, through a pager where somebody reads it.
+    Topic(&'static str),
     /// To print [`VERSION`].
     Version,
 }
@@ -105,6 +108,7 @@ pub fn parse(argv: Vec<OsString>) -> Result<Command, UsageError> {
         Some("demo") => balance::demo(after_command.finish()),
         Some("httpserver") => httpserver::httpserver(after_command.finish()),
         Some("get") => get::get(after_command.finish()),
+        Some("help") => topic::help(after_command.finish()),
         Some(_) | None => balance::balance(words),
     }
 }

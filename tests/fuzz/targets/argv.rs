@@ -38,6 +38,7 @@ fn outcome(called: &str, words: &[&[u8]]) -> String {
             assert!(is_one_line(&get.url), "{:?}", get.url);
         }
         Ok(Command::Help(text)) => assert!(text.ends_with('\n'), "{text:?}"),
+        Ok(Command::Topic(text)) => assert!(text.ends_with('\n'), "{text:?}"),
         Ok(Command::Version) => {}
         Err(message) => {
             assert!(is_one_line(message), "{message:?}");
