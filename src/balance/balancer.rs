@@ -1,70 +1,20 @@
-//! Who may be picked: keeps every backend's standing and counters, and tells the policy of changes.
+//! Which backends are eligible: keeps the state and counters of each, and passes changes to the
+//! policy.
 
-use super::Strategy;
+use super::candidate::{AdminState, Candidate, Spec};
 use super::explain::{Explanation, Skip};
-use super::policy::{self, Change, Hint, Policy};
+use super::first::First;
+use super::hashed::Hashed;
+use super::least_conn::LeastConn;
+use super::least_load::LeastLoad;
+use super::least_time::LeastTime;
+use super::policy::{Change, Hint, Policy};
+use super::random::Random;
+use super::rank::Rank;
+use super::round_robin::RoundRobin;
+use super::strategy::Strategy;
+use crate::base::rng::Rng;
 use crate::base::time::Instant;
-
-/// One backend as configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spec {
-    /// Share of the traffic relative to the others, at least 1.
-    pub weight: u32,
-    /// Used only when no other is left.
-    pub backup: bool,
-    /// Most pairs in flight; none: no limit of its own.
-    pub pairs_max: Option<u32>,
-    /// [`super::hash`] of its address as written: its place on the hash ring, so that a key keeps
-    /// its backend when the list is reordered or another balancer has it in another order.
-    pub id: u64,
-}
-
-/// What the operator wants of a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// No backend at this index; [`Balancer::add`] may use it.
-    Vacant,
-    /// Takes part.
-    Serving,
-    /// Takes no new pair.
-    Draining,
-}
-
-/// One backend as the policies see it.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// As configured.
-    pub spec: Spec,
-    /// What the operator wants of it.
-    pub standing: Standing,
-    /// Believed healthy. Apart from `standing`: a draining backend goes down and up all the same.
-    pub up: bool,
-    /// Pairs in flight.
-    pub in_flight: u32,
-    /// Its tier's policy counts it in. Not derived, since tried ones are hidden during a pick.
-    visible: bool,
-}
-
-impl Candidate {
-    fn new(spec: Spec) -> Candidate {
-        assert!(spec.weight > 0, "a weight is at least 1");
-        Candidate { spec, standing: Standing::Serving, up: true, in_flight: 0, visible: false }
-    }
-
-    /// Up, not draining and below its own limit. (A backup must also wait for the others.)
-    pub fn is_eligible(&self) -> bool {
-        self.standing == Standing::Serving && self.up && !self.is_full()
-    }
-
-    /// As many pairs in flight as its own limit allows.
-    pub fn is_full(&self) -> bool {
-        self.spec.pairs_max.is_some_and(|max| self.in_flight >= max)
-    }
-
-    fn tier(&self) -> usize {
-        usize::from(self.spec.backup)
-    }
-}
 
 /// The backups form a tier of their own with a policy of their own, so that nothing has to move
 /// when the last of the others goes or returns: with small `max` limits that is every request.
@@ -84,11 +34,11 @@ pub struct Balancer {
 impl Balancer {
     /// A balancer over `specs`, indexed in that order, all up; same seed, same picks.
     pub fn new(strategy: Strategy, specs: &[Spec], seed: u64) -> Balancer {
-        let tier = |seed| Tier { policy: policy::of(strategy, seed), visible: 0 };
+        let tier = |seed| Tier { policy: policy(strategy, seed), visible: 0 };
         let candidates = specs.iter().copied().map(Candidate::new).collect();
         let mut balancer =
             Balancer { strategy, candidates, tiers: [tier(seed), tier(seed.rotate_left(32))] };
-        // All are introduced before the first enters: who takes turns spaces them by their number.
+        // All are added before the first enters: turns are spaced by the number of backends.
         for (index, candidate) in balancer.candidates.iter().enumerate() {
             balancer.tiers[candidate.tier()].policy.add(index, candidate);
         }
@@ -100,7 +50,7 @@ impl Balancer {
 
     /// Adds a backend, up and idle, at the lowest vacant index.
     pub fn add(&mut self, spec: Spec) -> usize {
-        let vacant = |candidate: &Candidate| candidate.standing == Standing::Vacant;
+        let vacant = |candidate: &Candidate| candidate.admin == AdminState::Vacant;
         let index = self.candidates.iter().position(vacant).unwrap_or(self.candidates.len());
         let candidate = Candidate::new(spec);
         self.tiers[candidate.tier()].policy.add(index, &candidate);
@@ -113,13 +63,15 @@ impl Balancer {
         index
     }
 
-    /// Takes a backend away for good. It must be idle: drain it first.
+    /// Removes a backend. It must be idle: drain it first.
     pub fn remove(&mut self, index: usize) {
         let candidate = &mut self.candidates[index];
-        assert!(candidate.standing != Standing::Vacant, "removed twice");
+        assert!(candidate.admin != AdminState::Vacant, "removed twice");
         assert!(candidate.in_flight == 0, "removed with pairs in flight");
-        candidate.standing = Standing::Vacant;
+        candidate.admin = AdminState::Vacant;
         self.refresh(index);
+        let tier = self.candidates[index].tier();
+        self.tiers[tier].policy.remove(index);
     }
 
     /// Health believes this backend up or down.
@@ -131,46 +83,46 @@ impl Balancer {
     /// The operator takes this backend out of rotation or puts it back.
     pub fn set_draining(&mut self, index: usize, draining: bool) {
         let candidate = &mut self.candidates[index];
-        assert!(candidate.standing != Standing::Vacant, "no backend at this index");
-        candidate.standing = if draining { Standing::Draining } else { Standing::Serving };
+        assert!(candidate.admin != AdminState::Vacant, "no backend at this index");
+        candidate.admin = if draining { AdminState::Draining } else { AdminState::Ready };
         self.refresh(index);
     }
 
-    /// A pair was made with it. Also right for one that was not picked (a last resort), and, with
-    /// [`Balancer::ended`] at once, for a redirect, so that ties keep rotating.
+    /// A pair with it began. Also to be called for one that was not picked (a last resort), and,
+    /// followed by [`Balancer::ended`], for a redirect, so that ties keep rotating.
     pub fn began(&mut self, index: usize) {
         self.candidates[index].in_flight += 1;
-        self.tell(index, Change::Began);
+        self.notify(index, Change::Began);
         self.refresh(index);
     }
 
-    /// A pair with it ended, however it went.
+    /// A pair with it ended, whatever its outcome.
     pub fn ended(&mut self, index: usize) {
         let candidate = &mut self.candidates[index];
         assert!(candidate.in_flight > 0, "ended more pairs than began");
         candidate.in_flight -= 1;
-        self.tell(index, Change::Ended);
+        self.notify(index, Change::Ended);
         self.refresh(index);
     }
 
     /// It answered a client's request, `response_us` microseconds after it was sent.
     pub fn served(&mut self, index: usize, response_us: u64, now: Instant) {
-        self.tell(index, Change::Served { response_us, now });
+        self.notify(index, Change::Served { response_us, now });
     }
 
     /// It passed a probe that took `duration_us` microseconds.
     pub fn probed(&mut self, index: usize, duration_us: u64) {
-        self.tell(index, Change::Probed { duration_us });
+        self.notify(index, Change::Probed { duration_us });
     }
 
     /// Its health check reported how many requests and errors it has seen so far.
     pub fn report(&mut self, index: usize, requests: u64, errors: u64) {
-        self.tell(index, Change::Reported { requests, errors });
+        self.notify(index, Change::Reported { requests, errors });
     }
 
     /// A client's request failed on it (no answer, or a server error).
     pub fn failed(&mut self, index: usize) {
-        self.tell(index, Change::Failed);
+        self.notify(index, Change::Failed);
     }
 
     /// The backend for the next request: eligible, not tried, a backup only when no other is left.
@@ -188,8 +140,8 @@ impl Balancer {
         picked
     }
 
-    /// Why the last [`Balancer::pick`] gave `picked` for `hint`. To be asked before anything else
-    /// is told, `began` included; allocates, so for `-v` only.
+    /// Why the last [`Balancer::pick`] gave `picked` for `hint`. To be called before any other
+    /// change, `began` included; allocates, so for `-v` only.
     pub fn explain(&self, picked: usize, hint: &Hint<'_>) -> Explanation {
         let tier = self.candidates[picked].tier();
         let mut among = Vec::new();
@@ -197,7 +149,7 @@ impl Balancer {
         for (index, candidate) in self.candidates.iter().enumerate() {
             match skip(candidate, hint.tried.contains(&index)) {
                 Some(skip) => skipped.push((index, skip)),
-                None if candidate.standing == Standing::Vacant => {}
+                None if candidate.admin == AdminState::Vacant => {}
                 None if candidate.tier() == tier => among.push(index),
                 None => skipped.push((index, Skip::Backup)),
             }
@@ -206,7 +158,7 @@ impl Balancer {
         Explanation { strategy: self.strategy, picked, reason, skipped }
     }
 
-    /// How many a pick without tried ones would choose among.
+    /// How many a pick could choose among if none was tried.
     pub fn eligible_count(&self) -> usize {
         let [others, backups] = &self.tiers;
         if others.visible > 0 { others.visible } else { backups.visible }
@@ -222,9 +174,9 @@ impl Balancer {
         self.candidates[index].in_flight
     }
 
-    fn tell(&mut self, index: usize, change: Change) {
+    fn notify(&mut self, index: usize, change: Change) {
         let candidate = &self.candidates[index];
-        assert!(candidate.standing != Standing::Vacant, "no backend at this index");
+        assert!(candidate.admin != AdminState::Vacant, "no backend at this index");
         self.tiers[candidate.tier()].policy.change(index, candidate, change);
     }
 
@@ -254,14 +206,29 @@ impl Balancer {
     }
 }
 
+/// A new policy of this strategy, without backends.
+fn policy(strategy: Strategy, seed: u64) -> Box<dyn Policy> {
+    match strategy {
+        Strategy::First => Box::new(First::default()),
+        Strategy::RoundRobin => Box::new(RoundRobin::default()),
+        Strategy::Random => Box::new(Random::one(Rng::new(seed))),
+        Strategy::LeastConn => Box::new(LeastConn::default()),
+        Strategy::LeastTime => Box::new(LeastTime::default()),
+        Strategy::LeastLoad => Box::new(LeastLoad::default()),
+        Strategy::Rank => Box::new(Rank::new(Rng::new(seed))),
+        Strategy::PowerOfTwo => Box::new(Random::better_of_two(Rng::new(seed))),
+        Strategy::Source | Strategy::Uri | Strategy::Header => Box::new(Hashed::default()),
+    }
+}
+
 /// Why a backend could not be picked; none for one that could (and for a vacant index).
 fn skip(candidate: &Candidate, tried: bool) -> Option<Skip> {
-    match candidate.standing {
-        Standing::Vacant => None,
-        Standing::Draining => Some(Skip::Draining),
-        Standing::Serving if !candidate.up => Some(Skip::Down),
-        Standing::Serving if candidate.is_full() => Some(Skip::Full),
-        Standing::Serving if tried => Some(Skip::Tried),
-        Standing::Serving => None,
+    match candidate.admin {
+        AdminState::Vacant => None,
+        AdminState::Draining => Some(Skip::Draining),
+        AdminState::Ready if !candidate.up => Some(Skip::Down),
+        AdminState::Ready if candidate.is_full() => Some(Skip::Full),
+        AdminState::Ready if tried => Some(Skip::Tried),
+        AdminState::Ready => None,
     }
 }

@@ -1,13 +1,11 @@
-//! The decision record: a plain value with the figures a pick was made on, from which the choice
-//! can be computed again, and its one short clause for the log.
+//! The decision record: the figures a pick was made on, from which the choice can be computed again,
+//! and one short clause for the log.
 
-use super::Strategy;
-use super::least_conn::Level;
-use super::least_load::Load;
-use super::least_time::{Pace, Score};
+use super::figures::{Level, Load, Score};
+use super::strategy::Strategy;
 use std::fmt;
 
-/// How many others, and how many skipped ones, the clause names before it only counts them.
+/// Others and skipped ones named in a clause; more are only counted.
 const NAMED_MAX: usize = 4;
 
 /// Why a backend could not be picked.
@@ -25,10 +23,10 @@ pub enum Skip {
     Backup,
 }
 
-/// A backend the key would have gone to, had it not held its share already.
+/// A backend nearer to the key that already had its share in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passed {
-    /// Which.
+    /// The backend.
     pub index: usize,
     /// Pairs in flight.
     pub in_flight: u32,
@@ -64,7 +62,7 @@ pub enum Reason {
         /// Each with its score.
         among: Vec<(usize, Score)>,
     },
-    /// `least-time`: idle and unused for long, tried again whatever its score.
+    /// `least-time`: idle and unused for long, picked regardless of its score.
     Explored {
         /// Its score.
         score: Score,
@@ -99,7 +97,7 @@ pub struct Explanation {
     pub picked: usize,
     /// On which figures.
     pub reason: Reason,
-    /// Who was not considered, by index.
+    /// Backends not considered, by index.
     pub skipped: Vec<(usize, Skip)>,
 }
 
@@ -142,7 +140,7 @@ impl Named<'_> {
             Reason::Chance { among } => self.chance(among),
             Reason::Conns { among } => self.compared(among),
             Reason::Time { among } => self.compared(among),
-            Reason::Explored { score } => format!("is looked at again ({score})"),
+            Reason::Explored { score } => format!("is explored again ({score})"),
             Reason::Load { among } => self.compared(among),
             Reason::Two { drawn } => self.compared(drawn),
             Reason::Key { passed, in_flight, weight } => self.key(passed, *in_flight, *weight),
@@ -199,49 +197,6 @@ fn list(items: impl Iterator<Item = String>) -> Option<String> {
         (true, _) => None,
         (false, 0) => Some(named.join(", ")),
         (false, more) => Some(format!("{} and {more} more", named.join(", "))),
-    }
-}
-
-/// ` by weight 3`; nothing for the weight most have.
-struct ByWeight(u32);
-
-impl fmt::Display for ByWeight {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            1 => Ok(()),
-            weight => write!(out, " by weight {weight}"),
-        }
-    }
-}
-
-// The alternate form (`{:#}`) of a figure leaves out the words: for the others in a comparison.
-
-impl fmt::Display for Level {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = if out.alternate() { "" } else { " in flight" };
-        write!(out, "{}{words}{}", self.in_flight, ByWeight(self.weight))
-    }
-}
-
-impl fmt::Display for Load {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Load { requests, weight, errors, .. } = self;
-        match out.alternate() {
-            true => write!(out, "{requests}{} with {errors}", ByWeight(*weight)),
-            false => write!(out, "{requests} requests{} with {errors} errors", ByWeight(*weight)),
-        }
-    }
-}
-
-impl fmt::Display for Score {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.pace {
-            Pace::Untried => return out.write_str("no request yet"),
-            Pace::Average(us) => write!(out, "{}.{:03}ms", us / 1_000, us % 1_000)?,
-            Pace::Unanswered => out.write_str("no answer yet")?,
-        }
-        let words = if out.alternate() { "" } else { " in flight" };
-        write!(out, " with {}{words}{}", self.in_flight, ByWeight(self.weight))
     }
 }
 

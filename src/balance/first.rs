@@ -1,6 +1,6 @@
 //! `first`: always the first eligible one in the given order; the others are spares.
 
-use super::balancer::Candidate;
+use super::candidate::Candidate;
 use super::explain::Reason;
 use super::heap::Heap;
 use super::policy::{Hint, Policy};

@@ -2,19 +2,20 @@
 //! backend; when one leaves only its keys move; no backend gets far more than its share.
 //!
 //! The ring (Karger 1997) holds every configured backend, visible or not, so that coming and going
-//! changes no point of it: a key walks on to the next visible one. The bound is that of Mirrokni,
+//! changes no point of it: a key moves on to the next visible one. The bound is that of Mirrokni,
 //! Thorup and Zadimoghaddam (2016): 1.25 times the average in flight.
 
-use super::balancer::Candidate;
+use super::candidate::Candidate;
 use super::explain::{Passed, Reason};
-use super::policy::{Change, Hint, Policy, slot};
+use super::policy::{Change, Hint, Policy};
+use super::slot::slot;
 use crate::base::rng::Rng;
 
 /// Points on the ring for a backend of average weight: shares come out within about 10 %.
 const POINTS: u64 = 128;
-/// In flight below this no backend is passed over: there is no overload to spread, and a browser's
-/// six connections should meet one server.
-const FREE: u32 = 8;
+/// A backend with fewer in flight is never passed over: there is no overload to spread, and the six
+/// connections of a browser should reach one server.
+const ALWAYS_ROOM_BELOW: u32 = 8;
 
 /// One point of the ring: all keys up to `at` from the point before belong to `index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +33,7 @@ struct Member {
     visible: bool,
 }
 
-/// What the visible ones hold together.
+/// Sums over the visible ones.
 #[derive(Clone, Copy, Debug, Default)]
 struct Totals {
     in_flight: u64,
@@ -41,15 +42,15 @@ struct Totals {
 
 impl Totals {
     /// Whether one more pair leaves the candidate within 1.25 times its share of all in flight.
-    /// Some candidate always has room, for the bounds add up to more than all pairs.
+    /// Some candidate always has room, because the bounds add up to more than all pairs.
     fn has_room(self, candidate: &Candidate) -> bool {
         let mine = 4 * u128::from(candidate.in_flight) * u128::from(self.weight);
         let bound = 5 * (u128::from(self.in_flight) + 1) * u128::from(candidate.spec.weight);
-        candidate.in_flight < FREE || mine < bound
+        candidate.in_flight < ALWAYS_ROOM_BELOW || mine < bound
     }
 }
 
-/// The ring and what its members hold.
+/// The ring and its members.
 #[derive(Debug, Default)]
 pub(super) struct Hashed {
     members: Vec<Member>,
@@ -120,8 +121,9 @@ impl Policy for Hashed {
         if self.ring.is_empty() {
             self.build();
         }
-        let free = |i: &usize| self.members[*i].visible && self.totals.has_room(&candidates[*i]);
-        self.walk(hint.hash).find(free)
+        let has_room =
+            |i: &usize| self.members[*i].visible && self.totals.has_room(&candidates[*i]);
+        self.walk(hint.hash).find(has_room)
     }
 
     fn reason(&self, picked: usize, among: &[usize], all: &[Candidate], hint: &Hint<'_>) -> Reason {

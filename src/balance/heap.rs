@@ -1,6 +1,6 @@
 //! An indexed binary heap: the least key first, any member's key changed or removed in O(log n).
 
-use super::policy::slot;
+use super::slot::slot;
 
 /// Members are backend indices; equal keys come in index order, so that the order is total.
 #[derive(Debug)]

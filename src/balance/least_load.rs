@@ -1,53 +1,18 @@
 //! `least-load`: fewest requests per weight as its health check reports them, then fewest errors.
 
-use super::balancer::Candidate;
+use super::candidate::Candidate;
 use super::explain::Reason;
+use super::figures::Load;
 use super::heap::Heap;
-use super::policy::{Change, Hint, Policy, slot};
-use std::cmp::Ordering;
-
-/// What a backend has done so far, by its last report plus what went there since; our own counts
-/// where it never reported. The least is picked.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Load {
-    /// Requests so far; compared per weight, exactly.
-    pub requests: u64,
-    /// Its weight.
-    pub weight: u32,
-    /// Errors so far; they decide between equals.
-    pub errors: u64,
-    /// Then: who had a request longest ago.
-    pub order: u64,
-}
-
-impl Ord for Load {
-    fn cmp(&self, other: &Load) -> Ordering {
-        let mine = u128::from(self.requests) * u128::from(other.weight);
-        let theirs = u128::from(other.requests) * u128::from(self.weight);
-        mine.cmp(&theirs).then(self.errors.cmp(&other.errors)).then(self.order.cmp(&other.order))
-    }
-}
-
-impl PartialOrd for Load {
-    fn partial_cmp(&self, other: &Load) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Load {
-    fn eq(&self, other: &Load) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Load {}
+use super::policy::{Change, Hint, Policy};
+use super::slot::slot;
 
 /// The visible ones by load.
 #[derive(Debug, Default)]
 pub(super) struct LeastLoad {
     visible: Heap<Load>,
     loads: Vec<Load>,
-    moves: u64,
+    sequence: u64,
 }
 
 impl Policy for LeastLoad {
@@ -67,8 +32,8 @@ impl Policy for LeastLoad {
         let load = &mut self.loads[index];
         match change {
             Change::Began => {
-                self.moves += 1;
-                load.order = self.moves;
+                self.sequence += 1;
+                load.order = self.sequence;
                 load.requests = load.requests.saturating_add(1);
             }
             Change::Failed => load.errors = load.errors.saturating_add(1),

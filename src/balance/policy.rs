@@ -1,18 +1,8 @@
-//! What a policy is told and asked. Who may be picked at all is the balancer's business, not its.
+//! The interface between the balancer and its policies. Which backends are eligible at all is
+//! decided by the balancer.
 
-use super::Strategy;
-use super::balancer::Candidate;
+use super::candidate::Candidate;
 use super::explain::Reason;
-use super::first::First;
-use super::hashed::Hashed;
-use super::least_conn::LeastConn;
-use super::least_load::LeastLoad;
-use super::least_time::LeastTime;
-use super::p2c::PowerOfTwo;
-use super::random::Random;
-use super::rank::Rank;
-use super::round_robin::RoundRobin;
-use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
 /// What is known about the request that needs a backend.
@@ -30,13 +20,13 @@ pub struct Hint<'a> {
 /// What happened to one backend, visible or not; the candidate passed along is already updated.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Change {
-    /// A pair was made with it.
+    /// A pair with it began.
     Began,
     /// A pair with it ended.
     Ended,
-    /// It answered a client's request after so many microseconds.
+    /// It answered a client's request after this many microseconds.
     Served { response_us: u64, now: Instant },
-    /// It passed a probe which took so many microseconds.
+    /// It passed a probe that took this many microseconds.
     Probed { duration_us: u64 },
     /// Its health check reported its own counts.
     Reported { requests: u64, errors: u64 },
@@ -45,10 +35,12 @@ pub(super) enum Change {
 }
 
 /// One way to choose among the visible candidates. `leave` followed by `enter` must not cost a
-/// candidate its place: the balancer hides the tried ones that way for the time of one pick.
+/// candidate its place: the balancer hides the tried ones that way for the duration of one pick.
 pub(super) trait Policy {
-    /// A backend is configured at `index`, not yet visible; forgets what was known of that slot.
+    /// A backend is configured at `index`, not yet visible; forgets what was known of that entry.
     fn add(&mut self, index: usize, candidate: &Candidate);
+    /// The backend at `index`, which is not visible, is no longer configured.
+    fn remove(&mut self, _index: usize) {}
     /// It may be picked from now on.
     fn enter(&mut self, index: usize, candidate: &Candidate);
     /// It may not be picked until it enters again.
@@ -59,27 +51,4 @@ pub(super) trait Policy {
     fn pick(&mut self, candidates: &[Candidate], hint: &Hint<'_>) -> Option<usize>;
     /// Why the last `pick` chose `picked` among `among`; nothing may have changed since.
     fn reason(&self, picked: usize, among: &[usize], all: &[Candidate], hint: &Hint<'_>) -> Reason;
-}
-
-/// A new policy of this strategy, knowing nobody.
-pub(super) fn of(strategy: Strategy, seed: u64) -> Box<dyn Policy> {
-    match strategy {
-        Strategy::First => Box::new(First::default()),
-        Strategy::RoundRobin => Box::new(RoundRobin::default()),
-        Strategy::Random => Box::new(Random::new(Rng::new(seed))),
-        Strategy::LeastConn => Box::new(LeastConn::default()),
-        Strategy::LeastTime => Box::new(LeastTime::default()),
-        Strategy::LeastLoad => Box::new(LeastLoad::default()),
-        Strategy::Rank => Box::new(Rank::new(Rng::new(seed))),
-        Strategy::PowerOfTwo => Box::new(PowerOfTwo::new(Rng::new(seed))),
-        Strategy::Source | Strategy::Uri | Strategy::Header => Box::new(Hashed::default()),
-    }
-}
-
-/// The entry of `index` in a table that grows as backends are added.
-pub(super) fn slot<T: Default + Clone>(table: &mut Vec<T>, index: usize) -> &mut T {
-    if table.len() <= index {
-        table.resize(index + 1, T::default());
-    }
-    &mut table[index]
 }

@@ -1,39 +1,39 @@
-//! `rank`: at random, with weight 1 for the slowest last probe up to n for the fastest. Equals have
-//! the mean of their weights each.
+//! `rank`: at random, with weight 1 for the slowest last probe up to n for the fastest. Equals share
+//! the mean of their weights.
 
-use super::balancer::Candidate;
+use super::candidate::Candidate;
 use super::explain::Reason;
-use super::policy::{Change, Hint, Policy, slot};
+use super::policy::{Change, Hint, Policy};
+use super::slot::slot;
 use crate::base::rng::Rng;
 use std::ops::Range;
 
-/// The visible ones in the order of their last probes. Weights of the configuration play no part.
+/// The visible ones in the order of their last probes. Configured weights are not used.
 #[derive(Debug)]
 pub(super) struct Rank {
     rng: Rng,
     /// Last probe's time by index, microseconds.
     probes_us: Vec<Option<u64>>,
-    /// Slowest first. A sorted list, for it changes seldom and its place is the weight; moving
-    /// 1,000 entries up by one costs less than the log n of a tree.
+    /// Slowest first. A sorted list: it changes seldom, the position is the weight, and moving 1,000
+    /// entries by one costs less than a tree.
     visible: Vec<Place>,
 }
 
-/// Sorts the slowest first and one without a probe before it: nothing speaks for that one yet.
-/// The index only makes a place findable.
+/// Sorts the slowest first, and one without a probe before it. The index makes places distinct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    fastness: u64,
+    speed: u64,
     index: usize,
 }
 
 impl Rank {
-    /// Nobody visible yet.
+    /// A policy without backends.
     pub(super) fn new(rng: Rng) -> Rank {
         Rank { rng, probes_us: Vec::new(), visible: Vec::new() }
     }
 
     fn place(&self, index: usize) -> Place {
-        Place { fastness: self.probes_us[index].map_or(0, |us| u64::MAX - us), index }
+        Place { speed: self.probes_us[index].map_or(0, |us| u64::MAX - us), index }
     }
 
     fn remove(&mut self, index: usize) -> bool {
@@ -83,9 +83,9 @@ impl Policy for Rank {
         // Places 0, 1, 2 … own 1, 2, 3 … points of the total: place k starts at k (k + 1) / 2.
         let point = self.rng.below(count * (count + 1) / 2);
         let place = ((8 * point + 1).isqrt() - 1) / 2;
-        // Whoever of the equals: else the order of the list would decide, before the first probes
-        // for all of them.
-        let equals = equals(&self.visible, self.visible[place as usize].fastness);
+        // Any of the equals: otherwise the order of the list would decide, before the first probes for
+        // all of them.
+        let equals = equals(&self.visible, self.visible[place as usize].speed);
         let one = self.rng.below(equals.len() as u64) as usize;
         Some(self.visible[equals.start + one].index)
     }
@@ -95,7 +95,7 @@ impl Policy for Rank {
         places.sort();
         // Twice the mean of the first and the last weight of the equals, which may be a half.
         let chance = |place: &Place| {
-            let equals = equals(&places, place.fastness);
+            let equals = equals(&places, place.speed);
             (place.index, (equals.start + 1 + equals.end) as u64)
         };
         Reason::Chance { among: places.iter().map(chance).collect() }
@@ -103,8 +103,8 @@ impl Policy for Rank {
 }
 
 /// The places of those equally fast among `sorted` ones.
-fn equals(sorted: &[Place], fastness: u64) -> Range<usize> {
-    let start = sorted.partition_point(|place| place.fastness < fastness);
-    let end = sorted.partition_point(|place| place.fastness <= fastness);
+fn equals(sorted: &[Place], speed: u64) -> Range<usize> {
+    let start = sorted.partition_point(|place| place.speed < speed);
+    let end = sorted.partition_point(|place| place.speed <= speed);
     start..end
 }

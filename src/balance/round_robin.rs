@@ -1,6 +1,6 @@
 //! `rr`: in turn, by weight; the earliest due on a virtual clock is next, so heavy ones interleave.
 
-use super::balancer::Candidate;
+use super::candidate::Candidate;
 use super::explain::Reason;
 use super::heap::Heap;
 use super::policy::{Hint, Policy};

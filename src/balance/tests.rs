@@ -116,10 +116,10 @@ impl Walk {
     fn disturb(&mut self) {
         self.now = self.now + Duration::from_millis(self.rng.below(400));
         let index = self.rng.below(self.size as u64) as usize;
-        let standing = self.balancer.candidate(index).standing;
-        if standing == Standing::Vacant {
+        let admin = self.balancer.candidate(index).admin;
+        if admin == AdminState::Vacant {
             if self.rng.below(4) == 0 {
-                let vacant = |i: &usize| self.balancer.candidate(*i).standing == Standing::Vacant;
+                let vacant = |i: &usize| self.balancer.candidate(*i).admin == AdminState::Vacant;
                 let lowest = (0..self.size).find(vacant);
                 let spec = Walk::spec(&mut self.rng, index);
                 assert_eq!(Some(self.balancer.add(spec)), lowest);
@@ -147,7 +147,7 @@ impl Walk {
             let fits = move |index: &usize| {
                 let candidate = self.balancer.candidate(*index);
                 let full = candidate.spec.pairs_max.is_some_and(|max| candidate.in_flight >= max);
-                let serving = candidate.standing == Standing::Serving && candidate.up && !full;
+                let serving = candidate.admin == AdminState::Ready && candidate.up && !full;
                 serving && candidate.spec.backup == backup && !tried.contains(index)
             };
             (0..self.size).filter(fits).collect::<Vec<_>>()
@@ -177,8 +177,8 @@ impl Walk {
     }
 
     fn present(&self) -> usize {
-        let standing = |index: &usize| self.balancer.candidate(*index).standing;
-        (0..self.size).filter(|index| standing(index) != Standing::Vacant).count()
+        let admin = |index: &usize| self.balancer.candidate(*index).admin;
+        (0..self.size).filter(|index| admin(index) != AdminState::Vacant).count()
     }
 }
 
@@ -211,12 +211,14 @@ fn check(why: &Explanation, allowed: &[usize], balancer: &Balancer) {
             (least(among, load), indices(among))
         }
         Reason::Time { among } => {
-            let score = |it: &Score| match it.pace {
-                Pace::Untried => (0, 0.0, 0),
-                Pace::Average(us) => {
+            let score = |it: &Score| match it.time {
+                ResponseTime::Untried => (0, 0.0, 0),
+                ResponseTime::Average(us) => {
                     (1, per(us.max(1) * u64::from(it.in_flight + 1), it.weight), it.order)
                 }
-                Pace::Unanswered => (2, per(u64::from(it.in_flight) + 1, it.weight), it.order),
+                ResponseTime::Unanswered => {
+                    (2, per(u64::from(it.in_flight) + 1, it.weight), it.order)
+                }
             };
             (least(among, score), indices(among))
         }

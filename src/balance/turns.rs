@@ -1,7 +1,8 @@
-//! Whose turn it is, by weight: a virtual clock on which a backend of weight w is due w times per
-//! round. Spaces turns evenly (weights 5, 1, 1 interleave) and keeps a place over short absences.
+//! Turns by weight (stride scheduling, Waldspurger 1995): on a virtual clock a backend of weight w is
+//! due w times per round. Turns are evenly spaced (weights 5, 1, 1 interleave), and a short absence
+//! costs no turn.
 
-use super::policy::slot;
+use super::slot::slot;
 
 /// Clock ticks per round: the least common multiple of 1 to 16, so that the usual weights divide it
 /// exactly (others to 0.2 % up to 1,000). 64 bits last 2.5 * 10^13 rounds.
@@ -27,9 +28,9 @@ impl Turns {
         *slot(&mut self.members, index) = Turn { due: None, stride };
     }
 
-    /// It takes part (again). It keeps its place unless it missed a whole turn: nobody saves up
-    /// turns while away. A new place is spaced by index, so that equals are due in index order and
-    /// those that enter together do not come in bursts.
+    /// It takes part (again). It keeps its place unless it missed a whole turn: turns
+    /// do not add up during an absence. A new place is spaced by index, so that equals are due in
+    /// index order and those that enter together do not come in bursts.
     pub(super) fn enter(&mut self, index: usize) {
         let places = self.members.len() as u64 * 2;
         let turn = &mut self.members[index];

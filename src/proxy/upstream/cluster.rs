@@ -1,6 +1,6 @@
 //! The backends of the service: addresses, health, counters, idle connections, and the policy.
 
-use crate::balance::{self, Balancer, Hint, Spec, Standing};
+use crate::balance::{self, AdminState, Balancer, Hint, Spec};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
@@ -103,7 +103,7 @@ impl Cluster {
     /// Whether there is a backend of this number that takes part.
     pub fn is_serving(&self, backend: usize) -> bool {
         backend < self.backends.len()
-            && self.balancer.candidate(backend).standing == Standing::Serving
+            && self.balancer.candidate(backend).admin == AdminState::Ready
     }
 
     /// Adds a backend; its number, which one that was removed may have had.
@@ -126,7 +126,7 @@ impl Cluster {
 
     fn leave_if_idle(&mut self, backend: usize) {
         let candidate = self.balancer.candidate(backend);
-        if candidate.standing == Standing::Draining && candidate.in_flight == 0 {
+        if candidate.admin == AdminState::Draining && candidate.in_flight == 0 {
             self.balancer.remove(backend);
         }
     }

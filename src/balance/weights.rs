@@ -1,4 +1,4 @@
-//! Weighted drawing: a Fenwick tree (Fenwick 1994) over weights by backend index, all O(log n).
+//! Drawing by weight: a Fenwick tree (Fenwick 1994) over weights by backend index, all O(log n).
 
 /// Weights by index; 0 for those that cannot be drawn.
 #[derive(Debug, Default)]

@@ -1,0 +1,62 @@
+//! A backend as the policies see it: its configuration, its state and its pairs in flight.
+
+/// One backend as configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Share of the traffic relative to the others, at least 1.
+    pub weight: u32,
+    /// Used only when no other is left.
+    pub backup: bool,
+    /// Most pairs in flight; none: no limit of its own.
+    pub pairs_max: Option<u32>,
+    /// [`super::hash`] of its address as written: its place on the hash ring, so that a key keeps
+    /// its backend when the list is reordered or another balancer has it in another order.
+    pub id: u64,
+}
+
+/// What the operator wants of a backend, apart from its health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminState {
+    /// Removed: the entry is free for the next [`super::Balancer::add`].
+    Vacant,
+    /// Takes part.
+    Ready,
+    /// Gets no new pair.
+    Draining,
+}
+
+/// One backend as the policies see it.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// As configured.
+    pub spec: Spec,
+    /// What the operator wants of it.
+    pub admin: AdminState,
+    /// Believed healthy. Independent of `admin`: a draining backend goes down and up as well.
+    pub up: bool,
+    /// Pairs in flight.
+    pub in_flight: u32,
+    /// The policy of its tier may pick it. Not derived: a tried one is hidden during a pick.
+    pub(super) visible: bool,
+}
+
+impl Candidate {
+    pub(super) fn new(spec: Spec) -> Candidate {
+        assert!(spec.weight > 0, "a weight is at least 1");
+        Candidate { spec, admin: AdminState::Ready, up: true, in_flight: 0, visible: false }
+    }
+
+    /// Up, not draining and below its own limit. (A backup must also wait for the others.)
+    pub fn is_eligible(&self) -> bool {
+        self.admin == AdminState::Ready && self.up && !self.is_full()
+    }
+
+    /// As many pairs in flight as its own limit allows.
+    pub fn is_full(&self) -> bool {
+        self.spec.pairs_max.is_some_and(|max| self.in_flight >= max)
+    }
+
+    pub(super) fn tier(&self) -> usize {
+        usize::from(self.spec.backup)
+    }
+}
