@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Peer, TempDir, ok};
+use common::{Backend, Balancer, Gate, Peer, TempDir, ok, reply};
 use std::collections::HashMap;
 
 const NAMES: [&str; 4] = ["0", "1", "2", "3"];
@@ -11,13 +11,13 @@ fn four() -> Vec<Backend> {
     NAMES.iter().map(|name| Backend::named(name)).collect()
 }
 
-/// Balances by this strategy, without probes unless it goes by them.
+/// Balances by this strategy, without probes unless it needs them.
 fn by(strategy: &str, backends: &[&Backend]) -> Balancer {
     let check = if strategy == "rank" { "tcp" } else { "off" };
     Balancer::probing(backends, &["-s", strategy, "--health", check])
 }
 
-/// Who answers so many requests, one after the other.
+/// The names of the servers that answer `count` requests, one after the other.
 fn sequence(balancer: &Balancer, count: usize) -> String {
     let answers: Vec<String> = (0..count).map(|_| balancer.get("/").text()).collect();
     answers.join(" ")
@@ -64,7 +64,7 @@ fn weights_give_shares() {
     let answers = sequence(&balancer, 8);
     assert_eq!(answers.matches('0').count(), 6, "{answers}");
     assert_eq!(answers.matches('1').count(), 2, "{answers}");
-    // Smooth: the light one stands between the others, not behind them all.
+    // Smooth: the light one stands between the others, not after all of them.
     assert!(!answers.contains("0 0 0 0"), "{answers}");
 }
 
@@ -268,7 +268,15 @@ fn least_time_tries_every_server_before_any_twice() {
 }
 
 #[test]
-fn bad_lines_of_a_list_are_told_and_the_others_are_used() {
+fn least_load_counts_5xx_responses_as_errors() {
+    let (failing, good) = (Backend::start(|_| reply("500 Error", "", "0")), Backend::named("1"));
+    let balancer = by("least-load", &[&failing, &good]);
+    // Without errors it would go on in turn.
+    assert_eq!(sequence(&balancer, 6), "0 1 1 0 1 0");
+}
+
+#[test]
+fn bad_lines_of_a_list_are_reported_and_the_others_are_used() {
     let backends = four();
     let (balancer, _directory) = over_list(
         &backends,

@@ -27,8 +27,7 @@ struct Point {
 #[derive(Clone, Copy, Debug, Default)]
 struct Member {
     id: u64,
-    /// 0 for an index not of this tier; one that was removed stays on the ring, invisible, until
-    /// its index is used again.
+    /// 0 for an index that is not of this tier or was removed.
     weight: u64,
     visible: bool,
 }
@@ -89,6 +88,11 @@ impl Policy for Hashed {
         let spec = candidate.spec;
         *slot(&mut self.members, index) =
             Member { id: spec.id, weight: spec.weight.into(), visible: false };
+        self.ring.clear();
+    }
+
+    fn remove(&mut self, index: usize) {
+        self.members[index] = Member::default();
         self.ring.clear();
     }
 

@@ -157,6 +157,17 @@ fn least_load_follows_the_reports_and_what_was_sent_since() {
 }
 
 #[test]
+fn least_load_prefers_fewer_errors_among_equals() {
+    let mut balancer = Balancer::new(Strategy::LeastLoad, &specs(&[1; 3]), 1);
+    for expected in 0..3 {
+        assert_eq!(take(&mut balancer, &Hint::default()), expected);
+    }
+    balancer.failed(0);
+    let picks: Vec<_> = (0..3).map(|_| take(&mut balancer, &Hint::default())).collect();
+    assert_eq!(picks, [1, 2, 0]);
+}
+
+#[test]
 fn rank_prefers_fast_probes_by_their_rank() {
     let mut balancer = Balancer::new(Strategy::Rank, &specs(&[1; 4]), 3);
     for (index, us) in [(0, 400), (1, 100), (2, 90_000), (3, 200)] {
@@ -224,6 +235,20 @@ fn a_key_moves_only_when_its_own_server_leaves() {
     let reversed: Vec<_> = specs(&[1; 5]).into_iter().rev().collect();
     let other = map(&mut Balancer::new(Strategy::Uri, &reversed, 2));
     assert!(before.iter().zip(&other).all(|(one, other)| *one == 4 - other));
+}
+
+#[test]
+fn a_removed_server_leaves_the_hash_ring_at_once() {
+    let map = |balancer: &mut Balancer| -> Vec<Option<usize>> {
+        let key = |key: u64| Hint { hash: hash(&key.to_le_bytes()), ..Hint::default() };
+        (0..2_000).map(|number| balancer.pick(&key(number))).collect()
+    };
+    // Shares of the ring depend on all weights: a heavy server that is gone must not count.
+    let mut reduced = Balancer::new(Strategy::Uri, &specs(&[1, 2, 50]), 1);
+    map(&mut reduced);
+    reduced.remove(2);
+    let mut fresh = Balancer::new(Strategy::Uri, &specs(&[1, 2]), 1);
+    assert_eq!(map(&mut reduced), map(&mut fresh));
 }
 
 #[test]
