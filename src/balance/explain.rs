@@ -1,5 +1,5 @@
-//! The decision record: the figures a pick was made on, from which the choice can be computed again,
-//! and one short clause for the log.
+//! The decision record: the figures a pick was made on, from which the choice can be computed
+//! again, and one short clause for the log.
 
 use super::figures::{Level, Load, Score};
 use super::strategy::Strategy;

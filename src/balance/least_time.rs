@@ -1,8 +1,8 @@
 //! `least-time`: lowest average response time, untried ones first, ties in turn.
 //!
 //! The average alone would send a burst to one server until its first response, and would never
-//! return to a server that was slow once. So the score of a server is its average times the requests
-//! it would then have in flight, and one unused for long is explored again.
+//! return to a server that was slow once. So the score of a server is its average times the
+//! requests it would then have in flight, and one unused for long is explored again.
 
 use super::candidate::Candidate;
 use super::explain::Reason;

@@ -1,12 +1,13 @@
 //! Which backend gets the next request: pure decisions over figures that the caller keeps current.
 //!
-//! [`Balancer`] is what the proxy owns. It knows which backends are eligible and passes every change
-//! to its policy, so that a pick costs O(log n) and allocates nothing. The hash strategies may cost
-//! more: a pick walks the ring past backends that are down or over their share, at worst O(n), and
-//! the first pick after the backends have changed builds the ring. It opens no socket, reads no
-//! clock and draws no random seed of its own: time and seed are arguments.
+//! [`Balancer`] is what the proxy owns. It knows which backends are eligible and passes every
+//! change to its policy, so that a pick costs O(log n) and allocates nothing. The hash strategies
+//! may cost more: a pick walks the ring past backends that are down or over their share, at worst
+//! O(n), and the first pick after the backends have changed builds the ring. It opens no socket,
+//! reads no clock and draws no random seed of its own: time and seed are arguments.
 //!
-//! Imports go one way: candidate, strategy, figures, explain, policy ← one file per policy ← balancer.
+//! Imports go one way: candidate, strategy, figures, explain, policy ← one file per policy ←
+//! balancer.
 
 mod balancer;
 mod candidate;

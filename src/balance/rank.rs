@@ -1,5 +1,5 @@
-//! `rank`: at random, with weight 1 for the slowest last probe up to n for the fastest. Equals share
-//! the mean of their weights.
+//! `rank`: at random, with weight 1 for the slowest last probe up to n for the fastest. Equals
+//! share the mean of their weights.
 
 use super::candidate::Candidate;
 use super::explain::Reason;
@@ -14,8 +14,8 @@ pub(super) struct Rank {
     rng: Rng,
     /// Last probe's time by index, microseconds.
     probes_us: Vec<Option<u64>>,
-    /// Slowest first. A sorted list: it changes seldom, the position is the weight, and moving 1,000
-    /// entries by one costs less than a tree.
+    /// Slowest first. A sorted list: it changes seldom, the position is the weight, and moving
+    /// 1,000 entries by one costs less than a tree.
     visible: Vec<Place>,
 }
 
@@ -83,8 +83,8 @@ impl Policy for Rank {
         // Places 0, 1, 2 … own 1, 2, 3 … points of the total: place k starts at k (k + 1) / 2.
         let point = self.rng.below(count * (count + 1) / 2);
         let place = ((8 * point + 1).isqrt() - 1) / 2;
-        // Any of the equals: otherwise the order of the list would decide, before the first probes for
-        // all of them.
+        // Any of the equals: otherwise the order of the list would decide, before the first probes
+        // for all of them.
         let equals = equals(&self.visible, self.visible[place as usize].speed);
         let one = self.rng.below(equals.len() as u64) as usize;
         Some(self.visible[equals.start + one].index)

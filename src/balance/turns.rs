@@ -1,6 +1,6 @@
-//! Turns by weight (stride scheduling, Waldspurger 1995): on a virtual clock a backend of weight w is
-//! due w times per round. Turns are evenly spaced (weights 5, 1, 1 interleave), and a short absence
-//! costs no turn.
+//! Turns by weight (stride scheduling, Waldspurger 1995): on a virtual clock a backend of weight w
+//! is due w times per round. Turns are evenly spaced (weights 5, 1, 1 interleave), and a short
+//! absence costs no turn.
 
 use super::slot::slot;
 

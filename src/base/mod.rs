@@ -1,7 +1,8 @@
-//! The ground floor: time, keys, buffers, timers and dice. Knows nothing of HTTP or sockets.
+//! The lowest layer: time, keys, buffers, timers, random numbers, tokens. Does no I/O.
 
 pub mod buffer;
 pub mod rng;
 pub mod table;
 pub mod time;
+pub mod token;
 pub mod wheel;

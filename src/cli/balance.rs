@@ -1,17 +1,16 @@
-//! The commands that balance: which words are backends, where to listen, and which options go
-//! together. The options themselves stand in [`options`](super::options).
+//! The commands that balance: which arguments are backends, where to listen, and which options go
+//! together. The options themselves are in [`options`](super::options).
 
+use super::command::{COMMANDS, Command, Demo};
 use super::error::UsageError;
 use super::help::{self, Page};
-use super::modes;
 use super::option::Opt;
 use super::options::OPTIONS;
-use super::scan::{Given, Scan, Word, scan};
+use super::rules::settle;
+use super::scan::{Argument, Scan, scan};
+use super::strategy;
 use super::suggest::nearest;
-use super::{COMMANDS, Command, Demo, strategy};
-use crate::balance::Strategy;
-use crate::config::{AddressError, BACKENDS_MAX, BackendSpec, Config, Endpoint, Mode};
-use crate::health::Check;
+use crate::config::{AddressError, BACKENDS_MAX, BackendSpec, Config, Endpoint};
 use std::ffi::OsString;
 use std::net::IpAddr;
 
@@ -27,13 +26,13 @@ const PAGE: Page = Page {
         ),
         (
             "loadbalancer 0 -f servers.txt -m redirect -s rank -c 120",
-            "backends from a file, on a free port; clients are sent to them",
+            "backends from a file, on a free port; clients are redirected to them",
         ),
         (
             "loadbalancer 8080 5000 5001 5002 5003 -s least-time",
-            "over four servers, whichever answers fastest",
+            "over four servers, the fastest first",
         ),
-        ("loadbalancer demo", "nothing set up yet? three servers of its own, on port 8080"),
+        ("loadbalancer demo", "no server yet? it starts three of its own, on port 8080"),
         ("loadbalancer httpserver 1234 -l /tmp/log1234", "a small server to balance over"),
         ("loadbalancer get http://localhost:8080/file", "download a file through it"),
     ],
@@ -47,8 +46,8 @@ const PAGE: Page = Page {
         "ADDR is PORT, HOST:PORT or [IPv6]:PORT. A port alone listens on all interfaces, or means \
          a backend on localhost; port 0 listens on a free one.",
         "TIME is 500ms, 5s, 1m, 2h or a number of seconds such as 0.5.",
-        "Ctrl-C or SIGTERM finishes what is in flight, a second one stops at once. \
-         Exit code 2: wrong use; 1: the system refused.",
+        "Ctrl-C or SIGTERM finishes the requests in flight, a second one stops at once. \
+         Exit status: 0 stopped, 1 could not start, 2 wrong command line.",
     ],
 };
 
@@ -57,11 +56,14 @@ const DEMO_PAGE: Page = Page {
     summary: "Starts three small servers and balances over them, on this machine only.",
     examples: &[
         ("loadbalancer demo", "then open http://127.0.0.1:8080/"),
-        ("loadbalancer demo 9000 -s least-time -v", "another port and strategy, each choice told"),
+        (
+            "loadbalancer demo 9000 -s least-time -v",
+            "another port and strategy, with the reason of each choice",
+        ),
     ],
     usage: &["loadbalancer demo [ADDR] [OPTIONS]"],
     notes: &[
-        "ADDR is PORT, HOST:PORT or [IPv6]:PORT; a port alone is one of 127.0.0.1.",
+        "ADDR is PORT, HOST:PORT or [IPv6]:PORT. A port alone listens on 127.0.0.1.",
         "TIME is 500ms, 5s, 1m, 2h or a number of seconds such as 0.5.",
     ],
 };
@@ -75,14 +77,14 @@ pub fn balance(words: Vec<OsString>) -> Result<Command, UsageError> {
         Scan::Version => return Ok(Command::Version),
         Scan::Run(given) => given,
     };
-    let is_alone = |word: &Word| word.option.is_none();
+    let is_positional = |argument: &Argument| argument.option.is_none();
     if !given.has("listen")
-        && let Some(first) = given.words.iter().position(is_alone)
+        && let Some(first) = given.arguments.iter().position(is_positional)
     {
-        config.listen = address(&given.words.remove(first), Endpoint::listener)?;
+        config.listen = address(&given.arguments.remove(first), Endpoint::listener)?;
     }
-    for word in &given.words {
-        let backend = address(word, Endpoint::backend)?;
+    for argument in &given.arguments {
+        let backend = address(argument, Endpoint::backend)?;
         add(&mut config, backend)?;
     }
     if config.backends.is_empty() && config.list_file.is_none() {
@@ -105,17 +107,17 @@ pub fn demo(words: Vec<OsString>) -> Result<Command, UsageError> {
         Scan::Version => return Ok(Command::Version),
         Scan::Run(given) => given,
     };
-    let mut words = given.words.iter();
+    let mut arguments = given.arguments.iter();
     if !given.has("listen")
-        && let Some(word) = words.next()
+        && let Some(argument) = arguments.next()
     {
-        config.listen = address(word, Endpoint::listener)?;
+        config.listen = address(argument, Endpoint::listener)?;
     }
-    if let Some(word) = words.next() {
-        let mend = "the demo takes one address and brings its own backends";
-        return Err(UsageError::Surplus { word: word.text.clone(), mend });
+    if let Some(argument) = arguments.next() {
+        let hint = "the demo takes one address and brings its own backends";
+        return Err(UsageError::UnexpectedArgument { argument: argument.text.clone(), hint });
     }
-    // Whoever only wants to look must not open a port to the network.
+    // The demo must not open a port to the network unless asked to.
     config.listen.host.get_or_insert_with(|| "127.0.0.1".to_owned());
     settle(&mut config, &rows, &given)?;
     Ok(Command::Demo(Demo { config }))
@@ -132,40 +134,41 @@ fn page(page: &Page, rows: &[&'static Opt<Config>], defaults: &Config) -> String
     help::text(page, rows, defaults, &[("Strategies (-s)", &strategies)])
 }
 
-/// Reads one address; a word that is nearly a command gets that hint instead.
+/// Reads one address; an argument that is nearly a command gets that hint instead.
 fn address(
-    word: &Word,
+    argument: &Argument,
     read: fn(&str) -> Result<Endpoint, AddressError>,
 ) -> Result<Endpoint, UsageError> {
-    read(&word.text).map_err(|wrong| {
-        if let Some(spelled) = word.option.clone() {
-            return UsageError::BadValue { spelled, wrong: wrong.to_string() };
+    let Argument { text, option } = argument;
+    read(text).map_err(|error| {
+        if let Some(spelled) = option.clone() {
+            return UsageError::BadValue { spelled, reason: error.to_string() };
         }
-        let is_name = word.text.bytes().all(|b| b.is_ascii_alphabetic());
-        match nearest(&word.text, COMMANDS.into_iter()) {
-            Some(command) if command == word.text => UsageError::LateCommand(command),
-            Some(near) if is_name => UsageError::UnknownCommand { word: word.text.clone(), near },
-            Some(_) | None => UsageError::BadWord(wrong.to_string()),
+        let is_name = text.bytes().all(|b| b.is_ascii_alphabetic());
+        match nearest(text, COMMANDS.into_iter()) {
+            Some(command) if command == text => UsageError::CommandNotFirst(command),
+            Some(near) if is_name => UsageError::UnknownCommand { word: text.clone(), near },
+            Some(_) | None => UsageError::BadArgument(error.to_string()),
         }
     })
 }
 
 fn add(config: &mut Config, backend: Endpoint) -> Result<(), UsageError> {
     if config.backends.iter().any(|spec| spec.endpoint.is_same_backend(&backend)) {
-        return Err(UsageError::BackendTwice(backend));
+        return Err(UsageError::RepeatedBackend(backend));
     }
     if is_loop(&config.listen, &backend) {
         return Err(UsageError::Loop(backend));
     }
     if config.backends.len() == BACKENDS_MAX {
-        return Err(UsageError::BackendsMax);
+        return Err(UsageError::TooManyBackends);
     }
     config.backends.push(BackendSpec::new(backend));
     Ok(())
 }
 
-/// Whether a backend is certainly the balancer itself. Names other than `localhost` are not known
-/// here, and what is not certain is allowed.
+/// Whether a backend is certainly the balancer itself. Names other than `localhost` are not
+/// resolved here; what is not certain is allowed.
 fn is_loop(listen: &Endpoint, backend: &Endpoint) -> bool {
     let ip = |host: &str| host.parse::<IpAddr>().ok();
     let listens_everywhere =
@@ -175,53 +178,4 @@ fn is_loop(listen: &Endpoint, backend: &Endpoint) -> bool {
     });
     let is_same = listen.host.is_some() && listen.is_same_backend(backend);
     listen.port == backend.port && (is_same || (listens_everywhere && is_local))
-}
-
-/// Sets what depends on several options, and refuses options that would do nothing.
-fn settle(
-    config: &mut Config,
-    rows: &[&'static Opt<Config>],
-    given: &Given,
-) -> Result<(), UsageError> {
-    modes::check(rows, given, config)?;
-    if config.mode == Mode::Tcp && !given.has("health") {
-        // A server behind TCP mode need not speak HTTP.
-        config.health.check = Check::Tcp;
-    }
-    let probes = ["check-interval", "probe-per-requests", "health-timeout", "rise", "fall"];
-    let asks = ["health-path", "health-expect"];
-    let is_header = config.strategy == Strategy::Header;
-    let rules = [
-        (
-            is_header && config.hash_field.is_none(),
-            "-s header needs the field to go by: add --hash-field x-user-id",
-        ),
-        (
-            !is_header && config.hash_field.is_some(),
-            "--hash-field is for -s header only: add -s header or leave it out",
-        ),
-        (
-            given.has("log-format") && config.access_log.is_none(),
-            "--log-format is for the access log only: add -l FILE or leave it out",
-        ),
-        (
-            config.health.check == Check::Off && probes.iter().any(|long| given.has(long)),
-            "--health off makes no probes: leave it out, or leave -c, -R, --health-timeout, \
-             --rise and --fall out",
-        ),
-        (
-            config.health.check != Check::Http && asks.iter().any(|long| given.has(long)),
-            "--health-path and --health-expect are for HTTP probes: add --health http or leave \
-             them out",
-        ),
-        (
-            config.strategy == Strategy::Rank && config.health.check == Check::Off,
-            "-s rank goes by the times of probes, which --health off does not make: leave one of \
-             them out",
-        ),
-    ];
-    match rules.into_iter().find(|(is_broken, _)| *is_broken) {
-        Some((_, wrong)) => Err(UsageError::Conflict(wrong)),
-        None => Ok(()),
-    }
 }

@@ -10,7 +10,7 @@ pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const UNITS: [(&str, u64); 4] =
     [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)];
 
-/// Reads a duration from `least` to `most`; the error names the culprit and the mend.
+/// Reads a duration from `least` to `most`; the error names the value, with a hint.
 pub fn parse(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let span = read(text)?;
     if span < least {

@@ -1,65 +1,65 @@
-//! What can be wrong with a command line, each as one line naming the culprit and the mend.
+//! What can be wrong with a command line, each as one line with the value and a hint.
 
 use crate::config::{BACKENDS_MAX, Endpoint, quote};
 use std::fmt;
 
-/// Wrong use. Displays as one line without the program's name; the exit code for it is 2.
+/// A wrong command line. Displays as one line without the name of the program; exit status 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UsageError {
-    /// No such option; `mend` is the nearest one or where they are listed.
-    UnknownOption { spelled: String, mend: String },
+    /// No such option; `hint` is the nearest one or where they are listed.
+    UnknownOption { spelled: String, hint: String },
     /// An option given twice that can be given once, by its names.
-    OptionTwice(String),
+    RepeatedOption(String),
     /// An option at the end or before another one, without its value.
-    NoValue { spelled: String, value: &'static str, follows: Option<String> },
+    MissingValue { spelled: String, value: &'static str, follows: Option<String> },
     /// A value attached to an option that takes none.
-    NeedlessValue(String),
-    /// A value that does not fit; `wrong` says why and the mend.
-    BadValue { spelled: String, wrong: String },
-    /// A word without an option that is no address or URL: why not, and the mend.
-    BadWord(String),
+    UnexpectedValue(String),
+    /// A value that is not allowed; `reason` says why, with a hint.
+    BadValue { spelled: String, reason: String },
+    /// An argument that is not an address or URL: why not, with a hint.
+    BadArgument(String),
     /// Near the name of a command.
     UnknownCommand { word: String, near: &'static str },
     /// No such topic of the manual.
     UnknownTopic { word: String, near: Option<&'static str> },
-    /// A command that does not stand first.
-    LateCommand(&'static str),
-    /// A word that is not UTF-8, where text is needed.
-    NotText(String),
-    /// Nothing to balance over.
+    /// A command that is not the first argument.
+    CommandNotFirst(&'static str),
+    /// An argument that is not UTF-8 where text is needed.
+    NotUtf8(String),
+    /// No backend and no list file.
     NoBackend,
     /// The same backend twice on the command line.
-    BackendTwice(Endpoint),
+    RepeatedBackend(Endpoint),
     /// More backends than [`BACKENDS_MAX`].
-    BackendsMax,
+    TooManyBackends,
     /// A backend that is the balancer itself.
     Loop(Endpoint),
-    /// An option or strategy that does nothing in the mode at hand, and the modes where it does.
+    /// An option or strategy without effect in the mode, and the modes where it has one.
     NoEffect { spelled: String, mode: String, modes: Vec<String> },
-    /// Options that cannot work together: which, and the mend.
+    /// Options that do not go together: which, and a hint.
     Conflict(&'static str),
-    /// A command without the word it needs, and a call that has it.
-    Missing { what: &'static str, example: &'static str },
-    /// A word too many.
-    Surplus { word: String, mend: &'static str },
+    /// A command without an argument it needs, and an example that has it.
+    MissingArgument { what: &'static str, example: &'static str },
+    /// An argument that the command does not take.
+    UnexpectedArgument { argument: String, hint: &'static str },
 }
 
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use UsageError::*;
         match self {
-            UnknownOption { spelled, mend } => {
-                write!(f, "there is no option {}; {mend}", quote(spelled))
+            UnknownOption { spelled, hint } => {
+                write!(f, "there is no option {}; {hint}", quote(spelled))
             }
-            OptionTwice(names) => write!(f, "{names} is given twice: keep one"),
-            NoValue { spelled, value, follows } => {
+            RepeatedOption(names) => write!(f, "{names} is given twice: keep one"),
+            MissingValue { spelled, value, follows } => {
                 let before = follows.as_ref().map(|next| format!(" before {}", quote(next)));
                 let before = before.unwrap_or_default();
                 write!(f, "{spelled} needs a value: write {spelled} {value}{before}")
             }
-            NeedlessValue(spelled) => write!(f, "{spelled} takes no value: write it alone"),
-            BadValue { spelled, wrong } => write!(f, "{spelled}: {wrong}"),
-            BadWord(wrong) => f.write_str(wrong),
+            UnexpectedValue(spelled) => write!(f, "{spelled} takes no value: write it alone"),
+            BadValue { spelled, reason } => write!(f, "{spelled}: {reason}"),
+            BadArgument(reason) => f.write_str(reason),
             UnknownCommand { word, near } => {
                 write!(f, "there is no command {}; did you mean {near}?", quote(word))
             }
@@ -70,22 +70,22 @@ impl fmt::Display for UsageError {
                     None => f.write_str("loadbalancer help lists all topics"),
                 }
             }
-            LateCommand(word) => {
-                write!(f, "the command `{word}` comes first: write loadbalancer {word} ...")
+            CommandNotFirst(word) => {
+                write!(f, "the command `{word}` must come first: write loadbalancer {word} ...")
             }
-            NotText(word) => write!(f, "{} is not UTF-8: write plain text", quote(word)),
+            NotUtf8(word) => write!(f, "{} is not UTF-8: write plain text", quote(word)),
             NoBackend => f.write_str(
                 "no backend to balance over: name them after the port, as in \
                  loadbalancer 8080 1234 5678, or try loadbalancer demo",
             ),
-            BackendTwice(backend) => {
+            RepeatedBackend(backend) => {
                 write!(f, "the backend `{backend}` is given twice: keep one")
             }
-            BackendsMax => {
+            TooManyBackends => {
                 write!(f, "there are more than {BACKENDS_MAX} backends: leave some out")
             }
             Loop(backend) => {
-                write!(f, "the backend `{backend}` is the balancer itself: change either port")
+                write!(f, "the backend `{backend}` is the balancer itself: change one of the ports")
             }
             NoEffect { spelled, mode, modes } => {
                 let modes = modes.join(" or -m ");
@@ -94,9 +94,11 @@ impl fmt::Display for UsageError {
                     "{spelled} does nothing with -m {mode}: leave it out, or write -m {modes}"
                 )
             }
-            Conflict(wrong) => f.write_str(wrong),
-            Missing { what, example } => write!(f, "no {what} given: write {example}"),
-            Surplus { word, mend } => write!(f, "{} is one word too many: {mend}", quote(word)),
+            Conflict(reason) => f.write_str(reason),
+            MissingArgument { what, example } => write!(f, "no {what} given: write {example}"),
+            UnexpectedArgument { argument, hint } => {
+                write!(f, "unexpected argument {}: {hint}", quote(argument))
+            }
         }
     }
 }

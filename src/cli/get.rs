@@ -1,11 +1,11 @@
 //! The command line of the download client.
 
+use super::command::{Command, Get};
 use super::error::UsageError;
 use super::help::{self, Page};
 use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
 use super::scan::{Scan, scan};
-use super::{Command, Get};
 use crate::config::quote;
 use std::ffi::OsString;
 
@@ -17,7 +17,10 @@ const PAGE: Page = Page {
         ("loadbalancer get http://localhost:8080/file -o copy", "save it as ./copy"),
     ],
     usage: &["loadbalancer get URL [-o FILE]"],
-    notes: &["Exit code 2: wrong use; else not 0 for a status of 400 and above or a cut body."],
+    notes: &[
+        "Exit status: 0 saved, 2 wrong command line; otherwise the download failed, as with a \
+         status of 400 or above.",
+    ],
 };
 
 /// Every option of the download client.
@@ -52,21 +55,21 @@ pub fn get(words: Vec<OsString>) -> Result<Command, UsageError> {
         Scan::Version => return Ok(Command::Version),
         Scan::Run(given) => given,
     };
-    let mut words = given.words.into_iter().map(|word| word.text);
+    let mut arguments = given.arguments.into_iter().map(|argument| argument.text);
     let example = "loadbalancer get http://localhost:8080/file";
-    let url = words.next().ok_or(UsageError::Missing { what: "URL", example })?;
-    if let Some(word) = words.next() {
-        let mend = "get takes one URL, call it again for the next";
-        return Err(UsageError::Surplus { word, mend });
+    let url = arguments.next().ok_or(UsageError::MissingArgument { what: "URL", example })?;
+    if let Some(argument) = arguments.next() {
+        let hint = "get takes one URL, run it again for the next";
+        return Err(UsageError::UnexpectedArgument { argument, hint });
     }
     get.url = check(url)?;
     Ok(Command::Get(get))
 }
 
-/// Accepts `http://` followed by something without spaces; the rest is checked by who connects.
+/// Accepts `http://` followed by a host, without spaces; the rest is checked on connecting.
 fn check(url: String) -> Result<String, UsageError> {
     let shown = quote(&url);
-    let wrong = match url.split_once("://") {
+    let reason = match url.split_once("://") {
         None => format!("{shown} is not a URL: write {}", quote(&format!("http://{url}"))),
         Some((scheme, _)) if !scheme.eq_ignore_ascii_case("http") => {
             format!("{shown} is not plain HTTP: write a URL beginning with http://")
@@ -79,5 +82,5 @@ fn check(url: String) -> Result<String, UsageError> {
         }
         Some(_) => return Ok(url),
     };
-    Err(UsageError::BadWord(wrong))
+    Err(UsageError::BadArgument(reason))
 }

@@ -2,6 +2,7 @@
 
 use super::duration;
 use super::option::{Group, Opt, Take};
+use super::value::shown_log;
 
 /// Widest line.
 const WIDTH: usize = 94;
@@ -9,17 +10,17 @@ const WIDTH: usize = 94;
 /// Where explanations begin.
 const COLUMN: usize = 33;
 
-/// What a command's help says besides its options.
+/// The help of a command without its options.
 pub struct Page {
     /// The command, as typed.
     pub program: &'static str,
-    /// What it is for, in one sentence.
+    /// Its purpose in one sentence.
     pub summary: &'static str,
     /// Command lines that work, each with what it does.
     pub examples: &'static [(&'static str, &'static str)],
     /// The forms of a call.
     pub usage: &'static [&'static str],
-    /// What else to know, a paragraph each.
+    /// Further paragraphs.
     pub notes: &'static [&'static str],
 }
 
@@ -68,11 +69,16 @@ fn left<T>(row: &Opt<T>) -> String {
     format!("{short}--{} {}", row.long, row.value).trim_end().to_owned()
 }
 
-/// The default in brackets; nothing where there is none to tell.
+/// The default in brackets; empty where there is none.
 fn default<T: Clone>(row: &Opt<T>, defaults: &T) -> String {
     let shown = match row.take {
+        Take::Listen(at) => match at(&mut defaults.clone()) {
+            listen if listen.port == 0 => String::new(),
+            listen => listen.to_string(),
+        },
+        Take::Log(at) => shown_log(at(&mut defaults.clone()).as_ref()),
         Take::Text { default, .. } | Take::Path { default, .. } => default(defaults),
-        Take::Span { at, .. } => duration::show(*at(&mut defaults.clone())),
+        Take::Duration { at, .. } => duration::show(*at(&mut defaults.clone())),
         Take::Count { at, .. } => at(&mut defaults.clone()).to_string(),
         Take::Help | Take::Version | Take::Flag(_) | Take::Each(_) | Take::Words => String::new(),
     };

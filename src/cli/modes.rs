@@ -1,12 +1,7 @@
-//! In which modes an option or a strategy has an effect, and the refusal of one that has none in
-//! the mode at hand.
+//! The modes by name, and in which of them an option or a strategy has an effect.
 
-use super::error::UsageError;
-use super::option::Opt;
-use super::scan::Given;
-use super::value::named;
 use crate::balance::Strategy;
-use crate::config::{Config, Mode};
+use crate::config::Mode;
 
 /// Every mode by its name, for `-m` and messages.
 pub const NAMES: [(&str, Mode); 3] =
@@ -15,21 +10,21 @@ pub const NAMES: [(&str, Mode); 3] =
 /// Some of the modes.
 pub type Modes = &'static [Mode];
 
-/// Listening, choosing, probing, logging: whatever the mode.
+/// Listening, choosing, probing, logging: every mode.
 pub const EVERY: Modes = &[Mode::Http, Mode::Tcp, Mode::Redirect];
-/// Where requests are read and answers are made here.
+/// Where requests are read and some are answered here.
 pub const HEADS: Modes = &[Mode::Http, Mode::Redirect];
-/// Where clients are joined to backends, and wait for one.
+/// Where clients are joined to backends and may wait for one.
 pub const PAIRS: Modes = &[Mode::Http, Mode::Tcp];
 /// Where requests are forwarded.
 pub const HTTP: Modes = &[Mode::Http];
-/// Where clients are sent elsewhere.
+/// Where clients are redirected.
 pub const REDIRECT: Modes = &[Mode::Redirect];
 
-/// Where a strategy has something to go by.
-fn of(strategy: Strategy) -> Modes {
+/// The modes that give a strategy what it compares.
+pub fn of_strategy(strategy: Strategy) -> Modes {
     match strategy {
-        // Whoever is redirected is not in flight.
+        // A redirected client is not in flight here.
         Strategy::LeastConn | Strategy::PowerOfTwo => PAIRS,
         Strategy::Uri | Strategy::Header => HEADS,
         Strategy::First
@@ -39,25 +34,5 @@ fn of(strategy: Strategy) -> Modes {
         | Strategy::LeastLoad
         | Strategy::Rank
         | Strategy::Source => EVERY,
-    }
-}
-
-/// Refuses what was given and does nothing in the mode of `config`; defaults are never refused.
-pub fn check(
-    rows: &[&'static Opt<Config>],
-    given: &Given,
-    config: &Config,
-) -> Result<(), UsageError> {
-    let strategy = (format!("-s {}", config.strategy.name()), of(config.strategy));
-    let options = rows.iter().filter(|row| given.has(row.long));
-    let options = options.map(|row| (row.names(), row.modes));
-    let mut all = std::iter::once(strategy).chain(options);
-    match all.find(|(_, modes)| !modes.contains(&config.mode)) {
-        Some((spelled, modes)) => Err(UsageError::NoEffect {
-            spelled,
-            mode: named(config.mode, &NAMES),
-            modes: modes.iter().map(|mode| named(*mode, &NAMES)).collect(),
-        }),
-        None => Ok(()),
     }
 }

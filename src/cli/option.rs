@@ -1,7 +1,8 @@
-//! What a row of an option table says. Parsing, help and messages read the same rows; the rows
-//! themselves stand with the command they belong to.
+//! A row of an option table. Parsing, help and messages read the same rows; the rows themselves are
+//! in the file of their command.
 
 use super::modes::{EVERY, Modes};
+use crate::config::{Endpoint, LogTarget};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ pub struct Opt<T: 'static> {
     pub long: &'static str,
     /// Short name, unique in its table.
     pub short: Option<char>,
-    /// What stands for the value in help; empty for an option without one.
+    /// The placeholder of its value in help; empty for an option without one.
     pub value: &'static str,
     /// The heading it is listed under.
     pub group: Group,
@@ -31,12 +32,16 @@ pub enum Take<T: 'static> {
     Version,
     /// No value.
     Flag(fn(&mut T)),
-    /// One value; the error says what is wrong with it and the mend.
+    /// One address to listen on. A default without a port is not shown.
+    Listen(fn(&mut T) -> &mut Endpoint),
+    /// One log file, or `-` for standard output.
+    Log(fn(&mut T) -> &mut Option<LogTarget>),
+    /// One value; the error says what is wrong with it, with a hint.
     Text { set: fn(&mut T, &str) -> Result<(), String>, default: fn(&T) -> String },
     /// One value, a file or directory name in any encoding.
     Path { set: fn(&mut T, PathBuf) -> Result<(), String>, default: fn(&T) -> String },
     /// One duration within bounds.
-    Span { at: fn(&mut T) -> &mut Duration, least: Duration, most: Duration },
+    Duration { at: fn(&mut T) -> &mut Duration, least: Duration, most: Duration },
     /// One whole number within bounds.
     Count { at: fn(&mut T) -> &mut u32, least: u32, most: u32 },
     /// One value, and the option may be given again.
@@ -51,7 +56,7 @@ pub enum Take<T: 'static> {
 pub enum Group {
     /// Addresses and files.
     Where,
-    /// What is done with a request.
+    /// The treatment of requests.
     How,
     /// Probes.
     Health,
@@ -59,9 +64,9 @@ pub enum Group {
     Timeouts,
     /// Limits.
     Limits,
-    /// What is written down.
+    /// Access log and verbosity.
     Logging,
-    /// Misbehaving on purpose, and the like.
+    /// Faults on purpose.
     Experiments,
     /// Help and version.
     About,
@@ -111,6 +116,32 @@ impl<T> Opt<T> {
         match self.short {
             Some(short) => format!("-{short}/--{}", self.long),
             None => format!("--{}", self.long),
+        }
+    }
+
+    /// The row of `-p`.
+    pub const fn listen(help: &'static str, at: fn(&mut T) -> &mut Endpoint) -> Opt<T> {
+        Opt {
+            long: "listen",
+            short: Some('p'),
+            value: "ADDR",
+            group: Group::Where,
+            help,
+            modes: EVERY,
+            take: Take::Listen(at),
+        }
+    }
+
+    /// The row of `-l`.
+    pub const fn log(at: fn(&mut T) -> &mut Option<LogTarget>) -> Opt<T> {
+        Opt {
+            long: "log",
+            short: Some('l'),
+            value: "FILE",
+            group: Group::Logging,
+            help: "Append a line per request to FILE; - is standard output",
+            modes: EVERY,
+            take: Take::Log(at),
         }
     }
 

@@ -5,10 +5,8 @@ use super::duration::LONGEST;
 use super::modes::{self, EVERY, HEADS, HTTP, Modes, PAIRS, REDIRECT};
 use super::option::{Group, Opt, Take};
 use super::strategy;
-use super::value::{
-    add_page, choice, field_name, list_file, log_target, named, or, shown_log, small, target, whole,
-};
-use crate::config::{Config, Endpoint, HeadLimits, LogFormat};
+use super::value::{add_page, choice, field_name, list_file, named, or, small, target, whole};
+use crate::config::{Config, HeadLimits, LogFormat};
 use crate::health::Check;
 use std::time::Duration;
 
@@ -24,10 +22,10 @@ const REDIRECTS: [(&str, u16); 5] =
 /// Shortest time-out: the resolution of the timers.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 
-/// Shortest probe interval: below it probes would be most of the traffic.
+/// Shortest probe interval: with a shorter one most of the traffic would be probes.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
-/// A hanging backend is noticed within this time.
+/// A hanging backend is detected within this time.
 const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 
 const fn timeout(
@@ -36,7 +34,7 @@ const fn timeout(
     help: &'static str,
     at: fn(&mut Config) -> &mut Duration,
 ) -> Opt<Config> {
-    let take = Take::Span { at, least: TIMEOUT_MIN, most: LONGEST };
+    let take = Take::Duration { at, least: TIMEOUT_MIN, most: LONGEST };
     Opt { long, short: None, value: "TIME", group: Group::Timeouts, help, modes, take }
 }
 
@@ -55,26 +53,13 @@ const fn limit(
 
 /// Every option of the balancer, in the order of help within its group.
 pub static OPTIONS: [Opt<Config>; 41] = [
-    Opt {
-        long: "listen",
-        short: Some('p'),
-        value: "ADDR",
-        group: Group::Where,
-        help: "Listen here; else on the first ADDR that stands alone",
-        modes: EVERY,
-        take: Take::Text {
-            set: |c, v| {
-                Endpoint::listener(v).map(|at| c.listen = at).map_err(|wrong| wrong.to_string())
-            },
-            default: |c| c.listen.to_string(),
-        },
-    },
+    Opt::listen("Address to listen on (or give it first, without -p)", |c| &mut c.listen),
     Opt {
         long: "backend",
         short: Some('b'),
         value: "ADDR...",
         group: Group::Where,
-        help: "Balance over these, all words up to the next option; may be repeated",
+        help: "Backends: all addresses up to the next option; may be repeated",
         modes: EVERY,
         take: Take::Words,
     },
@@ -83,8 +68,8 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: Some('f'),
         value: "FILE",
         group: Group::Where,
-        help: "Balance over the backends listed in FILE, one per line: \
-               host:port [weight=N] [backup] [max=N], # comments",
+        help: "File of backends, one per line: host:port [weight=N] [backup] [max=N]; # starts a \
+               comment",
         modes: EVERY,
         take: Take::Path {
             set: |c, v| list_file(v).map(|file| c.list_file = Some(file)),
@@ -121,7 +106,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "FIELD",
         group: Group::How,
-        help: "The request field that -s header goes by",
+        help: "The request field for -s header",
         modes: HEADS,
         take: Take::Text {
             set: |c, v| field_name(v).map(|name| c.hash_field = Some(name)),
@@ -133,7 +118,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "NUM",
         group: Group::How,
-        help: "Tries on other backends once one may have seen the request, 0 to 9",
+        help: "Retries after a backend may have received the request, 0 to 9",
         modes: PAIRS,
         take: Take::Text {
             set: |c, v| small(v, 0..=9).map(|n| c.attempts_max = n as u8 + 1),
@@ -145,8 +130,8 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "PERCENT",
         group: Group::How,
-        help: "Such tries at most, in per cent of the requests of the last 10 s (or in flight, if \
-               more) and 100 beside, 0 to 900",
+        help: "Limit for such retries: percent of the requests of the last 10 s (or of those in \
+               flight), plus 100; 0 to 900",
         modes: HTTP,
         take: Take::Count { at: |c| &mut c.retry_budget, least: 0, most: 900 },
     },
@@ -179,7 +164,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "CODE=FILE",
         group: Group::How,
-        help: "Answer the status CODE (400 to 599) with this page; may be repeated",
+        help: "Send FILE as the page of the status CODE, 400 to 599; may be repeated",
         modes: HEADS,
         take: Take::Each(|c, v| add_page(v, &mut c.error_pages)),
     },
@@ -197,8 +182,8 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "CHECK",
         group: Group::Health,
-        help: "http: ask for --health-path; tcp: only connect (the default with -m tcp); \
-               off: no probes",
+        help: "http: request --health-path; tcp: only connect (default with -m tcp); off: no \
+               probes",
         modes: EVERY,
         take: Take::Text {
             set: |c, v| choice(v, &CHECKS).map(|check| c.health.check = check),
@@ -212,14 +197,14 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         group: Group::Health,
         help: "Time between two probes of a backend",
         modes: EVERY,
-        take: Take::Span { at: |c| &mut c.health.interval, least: INTERVAL_MIN, most: LONGEST },
+        take: Take::Duration { at: |c| &mut c.health.interval, least: INTERVAL_MIN, most: LONGEST },
     },
     Opt {
         long: "probe-per-requests",
         short: Some('R'),
         value: "NUM",
         group: Group::Health,
-        help: "Probe every backend at least once per NUM requests as well",
+        help: "Also probe every backend at least once per NUM requests",
         modes: EVERY,
         take: Take::Text {
             set: |c, v| whole(v, 1..=1_000_000_000).map(|n| c.health.per_requests = Some(n)),
@@ -231,7 +216,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "PATH",
         group: Group::Health,
-        help: "What an HTTP probe asks for",
+        help: "Path that an HTTP probe requests",
         modes: EVERY,
         take: Take::Text {
             set: |c, v| target(v).map(|path| c.health.path = path),
@@ -243,7 +228,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "CODE",
         group: Group::Health,
-        help: "The one status that is healthy, 200 to 599",
+        help: "The only status that passes, 200 to 599",
         modes: EVERY,
         take: Take::Text {
             set: |c, v| small(v, 200..=599).map(|code| c.health.expect = Some(code)),
@@ -255,9 +240,9 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "TIME",
         group: Group::Health,
-        help: "Longest time for a probe, 5s at most",
+        help: "Longest duration of a probe, at most 5s",
         modes: EVERY,
-        take: Take::Span {
+        take: Take::Duration {
             at: |c| &mut c.health.timeout,
             least: TIMEOUT_MIN,
             most: PROBE_TIMEOUT_MAX,
@@ -268,7 +253,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "NUM",
         group: Group::Health,
-        help: "Passed probes in a row that bring a backend up, 1 to 100",
+        help: "Passed probes in a row that mark a backend up, 1 to 100",
         modes: EVERY,
         take: Take::Text {
             set: |c, v| small(v, 1..=100).map(|n| c.health.rise = n),
@@ -280,7 +265,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "NUM",
         group: Group::Health,
-        help: "Failed probes in a row that take a backend down, 1 to 100",
+        help: "Failed probes in a row that mark a backend down, 1 to 100",
         modes: EVERY,
         take: Take::Text {
             set: |c, v| small(v, 1..=100).map(|n| c.health.fall = n),
@@ -292,30 +277,48 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "NUM",
         group: Group::Health,
-        help: "Answers of 5xx in a row, 1 to 1000, that take a backend out for a while, but never \
-               the last one",
+        help: "Eject a backend after NUM 5xx in a row, 1 to 1000; the last one stays",
         modes: HTTP,
         take: Take::Text {
             set: |c, v| small(v, 1..=1_000).map(|n| c.health.fall_on_5xx = Some(n)),
-            default: |c| or(c.health.fall_on_5xx, "they do not"),
+            default: |c| or(c.health.fall_on_5xx, "off"),
         },
     },
-    timeout("head-timeout", HEADS, "A request head, first byte to last", |c| &mut c.timeouts.head),
-    timeout("keep-alive-timeout", HEADS, "A client between two requests", |c| {
-        &mut c.timeouts.keep_alive
+    timeout(
+        "head-timeout",
+        HEADS,
+        "Longest time from the first byte of a request head to its last",
+        |c| &mut c.timeouts.head,
+    ),
+    timeout(
+        "keep-alive-timeout",
+        HEADS,
+        "Longest idle time between two requests of a client",
+        |c| &mut c.timeouts.keep_alive,
+    ),
+    timeout("connect-timeout", PAIRS, "Longest time to connect to a backend", |c| {
+        &mut c.timeouts.connect
     }),
-    timeout("connect-timeout", PAIRS, "Connecting to a backend", |c| &mut c.timeouts.connect),
-    timeout("response-timeout", HTTP, "A backend's answer to begin", |c| &mut c.timeouts.response),
-    timeout("idle-timeout", HEADS, "The next byte of a body", |c| &mut c.timeouts.idle),
-    timeout("tunnel-timeout", PAIRS, "The next byte in TCP mode or WebSocket", |c| {
+    timeout("response-timeout", HTTP, "Longest wait for the first byte of a response", |c| {
+        &mut c.timeouts.response
+    }),
+    timeout("idle-timeout", HEADS, "Longest pause within a body", |c| &mut c.timeouts.idle),
+    timeout("tunnel-timeout", PAIRS, "Longest pause in TCP mode or a WebSocket", |c| {
         &mut c.timeouts.tunnel
     }),
-    timeout("queue-timeout", PAIRS, "A request waiting for its turn", |c| &mut c.timeouts.queue),
-    timeout("linger-timeout", HEADS, "A client reading our last answer", |c| {
-        &mut c.timeouts.linger
+    timeout("queue-timeout", PAIRS, "Longest wait of a queued request (then 503)", |c| {
+        &mut c.timeouts.queue
     }),
-    timeout("pool-timeout", HTTP, "An unused connection to a backend", |c| &mut c.timeouts.pool),
-    timeout("drain-timeout", EVERY, "Finishing what is in flight at the end", |c| {
+    timeout(
+        "linger-timeout",
+        HEADS,
+        "Wait this long for a client to read the final response",
+        |c| &mut c.timeouts.linger,
+    ),
+    timeout("pool-timeout", HTTP, "Longest idle time of a pooled connection to a backend", |c| {
+        &mut c.timeouts.pool
+    }),
+    timeout("drain-timeout", EVERY, "Longest wait for requests in flight when it stops", |c| {
         &mut c.timeouts.drain
     }),
     Opt {
@@ -323,11 +326,11 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: Some('N'),
         value: "NUM",
         group: Group::Limits,
-        help: "Requests (or TCP sessions) in flight at once, 1 to 1000000; more wait in turn",
+        help: "Requests (or TCP sessions) in flight at once, 1 to 1000000; others queue",
         modes: PAIRS,
         take: Take::Text {
             set: |c, v| whole(v, 1..=1_000_000).map(|n| c.pairs_max = Some(n)),
-            default: |c| or(c.pairs_max, "what the open-file limit carries"),
+            default: |c| or(c.pairs_max, "what the open-file limit allows"),
         },
     },
     Opt {
@@ -335,7 +338,7 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         short: None,
         value: "NUM",
         group: Group::Limits,
-        help: "Requests on one client connection, 1 to 1000000000; the last answer closes it",
+        help: "Requests on one client connection, 1 to 1000000000; then it is closed",
         modes: HEADS,
         take: Take::Text {
             set: |c, v| whole(v, 1..=1_000_000_000).map(|n| c.keep_alive_requests = Some(n)),
@@ -366,27 +369,14 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         1,
         HeadLimits::MOST.target,
     ),
-    Opt {
-        long: "log",
-        short: Some('l'),
-        value: "FILE",
-        group: Group::Logging,
-        help: "Append a line per request to FILE; - is standard output",
-        modes: EVERY,
-        take: Take::Path {
-            set: |c, v| {
-                c.access_log = Some(log_target(v));
-                Ok(())
-            },
-            default: |c| shown_log(c.access_log.as_ref()),
-        },
-    },
+    Opt::log(|c| &mut c.access_log),
     Opt {
         long: "log-format",
         short: None,
         value: "FORMAT",
         group: Group::Logging,
-        help: "combined: as web servers do; json: an object a line, with times and the backend",
+        help: "combined: as web servers write it; json: one object per line, with times and \
+               the backend",
         modes: EVERY,
         take: Take::Text {
             set: |c, v| choice(v, &FORMATS).map(|format| c.log_format = format),

@@ -1,4 +1,4 @@
-//! The words of a command line against an option table: which options apply, which words are left.
+//! Reads a command line by an option table: applies the options and returns the other arguments.
 //! Knows every way to write an option, and no option by name.
 //!
 //! pico-args finds the command and a request for help anywhere; the rest is read in order here,
@@ -9,36 +9,37 @@ use super::duration;
 use super::error::UsageError;
 use super::option::{Opt, Take};
 use super::suggest::nearest;
-use super::value::whole;
+use super::value::{log_target, whole};
+use crate::config::Endpoint;
 use pico_args::Arguments;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// What a command line asks for.
+/// The result of reading a command line.
 pub enum Scan {
     /// The help text.
     Help,
     /// The version.
     Version,
-    /// To run, with what was left after the options were applied.
+    /// To run, with the arguments that are not options.
     Run(Given),
 }
 
-/// What the options left to the command.
+/// What was given besides option values.
 #[derive(Default)]
 pub struct Given {
-    /// Words without an option and those of [`Take::Words`] options, in the order written.
-    pub words: Vec<Word>,
+    /// Arguments without an option and those of [`Take::Words`] options, in the order written.
+    pub arguments: Vec<Argument>,
     /// Long names of the options given.
     options: Vec<&'static str>,
 }
 
-/// A word for the command itself.
-pub struct Word {
-    /// The word.
+/// An argument of the command itself.
+pub struct Argument {
+    /// The argument.
     pub text: String,
-    /// The option it belongs to, as written; none for a word that stands alone.
+    /// The option it belongs to, as written; none for a positional argument.
     pub option: Option<String>,
 }
 
@@ -49,7 +50,7 @@ impl Given {
     }
 }
 
-/// Applies the options among `words` to `target`. `program` is the command named in messages.
+/// Applies the options among `words` to `target`. `program` is the command to name in messages.
 pub fn scan<T>(
     rows: &[&'static Opt<T>],
     mut words: Vec<OsString>,
@@ -59,7 +60,7 @@ pub fn scan<T>(
     let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
     let plain = words.split_off(end);
     let mut before_end = Arguments::from_vec(words);
-    // Whoever asks for help gets it, whatever else is wrong with the line.
+    // A request for help is answered even if the rest of the line is wrong.
     if before_end.contains(["-h", "--help"]) {
         return Ok(Scan::Help);
     }
@@ -121,8 +122,8 @@ impl<T> Scanner<'_, T> {
         let bytes = word.as_bytes();
         let name = lossy(bytes.split(|&b| b == b'=').next().unwrap_or_default());
         if name.len() > 2 && self.rows.iter().any(|row| row.long == &name[1..]) {
-            let mend = format!("did you mean -{name}?");
-            return Err(UsageError::UnknownOption { spelled: name, mend });
+            let hint = format!("did you mean -{name}?");
+            return Err(UsageError::UnknownOption { spelled: name, hint });
         }
         let mut rest = &bytes[1..];
         while let [letter, tail @ ..] = rest {
@@ -154,10 +155,10 @@ impl<T> Scanner<'_, T> {
         attached: Option<OsString>,
     ) -> Result<Option<Scan>, UsageError> {
         if attached.is_some() && !row.takes_value() {
-            return Err(UsageError::NeedlessValue(spelled));
+            return Err(UsageError::UnexpectedValue(spelled));
         }
         if !row.repeats() && self.given.has(row.long) {
-            return Err(UsageError::OptionTwice(row.names()));
+            return Err(UsageError::RepeatedOption(row.names()));
         }
         self.given.options.push(row.long);
         let outcome = match row.take {
@@ -168,27 +169,29 @@ impl<T> Scanner<'_, T> {
                 set(self.target);
                 Ok(())
             }
-            Take::Path { set, .. } => {
-                let value = self.value(row, &spelled, attached)?;
-                match value.is_empty() {
-                    true => Err("the name is empty: write a file name".to_owned()),
-                    false => set(self.target, PathBuf::from(value)),
-                }
+            Take::Path { set, .. } => file_name(self.value(row, &spelled, attached)?)
+                .and_then(|path| set(self.target, path)),
+            Take::Listen(at) => {
+                let value = text(self.value(row, &spelled, attached)?)?;
+                let read = Endpoint::listener(&value).map_err(|error| error.to_string());
+                read.map(|listen| *at(self.target) = listen)
             }
+            Take::Log(at) => file_name(self.value(row, &spelled, attached)?)
+                .map(|path| *at(self.target) = Some(log_target(path))),
             Take::Text { set, .. } | Take::Each(set) => {
                 let value = text(self.value(row, &spelled, attached)?)?;
                 set(self.target, &value)
             }
-            Take::Span { at, least, most } => {
+            Take::Duration { at, least, most } => {
                 let value = text(self.value(row, &spelled, attached)?)?;
-                duration::parse(&value, least, most).map(|span| *at(self.target) = span)
+                duration::parse(&value, least, most).map(|duration| *at(self.target) = duration)
             }
             Take::Count { at, least, most } => {
                 let value = text(self.value(row, &spelled, attached)?)?;
                 whole(&value, least..=most).map(|count| *at(self.target) = count)
             }
         };
-        outcome.map(|()| None).map_err(|wrong| UsageError::BadValue { spelled, wrong })
+        outcome.map(|()| None).map_err(|reason| UsageError::BadValue { spelled, reason })
     }
 
     /// The words of `-b`: the attached one alone, or all up to the next option, at least one.
@@ -217,22 +220,22 @@ impl<T> Scanner<'_, T> {
             return Ok(value);
         }
         let follows = self.words.peek().map(|word| lossy(word.as_bytes()));
-        Err(UsageError::NoValue { spelled: spelled.to_owned(), value: row.value, follows })
+        Err(UsageError::MissingValue { spelled: spelled.to_owned(), value: row.value, follows })
     }
 
     fn keep(&mut self, word: OsString, option: Option<&String>) -> Result<(), UsageError> {
-        self.given.words.push(Word { text: text(word)?, option: option.cloned() });
+        self.given.arguments.push(Argument { text: text(word)?, option: option.cloned() });
         Ok(())
     }
 
     fn unknown(&self, spelled: String) -> UsageError {
         let name = spelled.trim_start_matches('-');
         let near = nearest(name, self.rows.iter().map(|row| row.long));
-        let mend = match near {
+        let hint = match near {
             Some(name) => format!("did you mean --{name}?"),
             None => format!("see {} --help", self.program),
         };
-        UsageError::UnknownOption { spelled, mend }
+        UsageError::UnknownOption { spelled, hint }
     }
 }
 
@@ -241,8 +244,15 @@ fn is_option(word: &OsString) -> bool {
     matches!(word.as_bytes(), [b'-', _, ..])
 }
 
+fn file_name(word: OsString) -> Result<PathBuf, String> {
+    match word.is_empty() {
+        true => Err("the name is empty: write a file name".to_owned()),
+        false => Ok(PathBuf::from(word)),
+    }
+}
+
 fn text(word: OsString) -> Result<String, UsageError> {
-    word.into_string().map_err(|word| UsageError::NotText(lossy(word.as_bytes())))
+    word.into_string().map_err(|word| UsageError::NotUtf8(lossy(word.as_bytes())))
 }
 
 fn lossy(bytes: &[u8]) -> String {

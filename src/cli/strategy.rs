@@ -1,6 +1,6 @@
 //! Strategies by name, for `-s` and help, from the table of `balance`.
 
-use super::value::none_of;
+use super::value::not_one_of;
 use crate::balance::{NAMES, Strategy};
 
 /// Every canonical name with its aliases and its explanation, in the order of help.
@@ -18,6 +18,6 @@ pub fn parse(text: &str) -> Result<Strategy, String> {
     Strategy::from_name(text).ok_or_else(|| {
         let canonical: Vec<&str> = names().map(|(name, ..)| name).collect();
         let all = names().flat_map(|(name, aliases, _)| [&[name], aliases].concat());
-        none_of(text, &canonical, all)
+        not_one_of(text, &canonical, all)
     })
 }

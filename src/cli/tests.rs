@@ -8,6 +8,8 @@ use crate::balance::Strategy;
 use crate::base::rng::Rng;
 use crate::config::Mode;
 use crate::health::Check;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// Reads a line as a shell without quotes would.
 fn line(line: &str) -> Result<Command, UsageError> {
@@ -109,7 +111,7 @@ fn values_reach_their_place() {
 }
 
 #[test]
-fn tcp_mode_probes_by_connecting_unless_told_otherwise() {
+fn tcp_mode_probes_by_connecting_unless_asked_otherwise() {
     assert_eq!(config("loadbalancer 1 2").health.check, Check::Http);
     assert_eq!(config("loadbalancer 1 2 -m tcp").health.check, Check::Tcp);
     assert_eq!(config("loadbalancer 1 2 -m tcp --health http").health.check, Check::Http);

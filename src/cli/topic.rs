@@ -1,8 +1,9 @@
 //! `loadbalancer help [TOPIC]`: which chapter of the manual, or which command's help text.
 
+use super::command::{COMMANDS, Command};
 use super::error::UsageError;
 use super::suggest::nearest;
-use super::{COMMANDS, Command, balance, get, httpserver};
+use super::{balance, get, httpserver};
 use crate::manual::{self, TOPICS};
 use std::ffi::OsString;
 
@@ -10,16 +11,16 @@ use std::ffi::OsString;
 pub fn help(words: Vec<OsString>) -> Result<Command, UsageError> {
     let mut words = words.into_iter().map(|word| word.to_string_lossy().into_owned());
     let Some(name) = words.next() else { return Ok(Command::Help(manual::contents())) };
-    if let Some(word) = words.next() {
+    if let Some(argument) = words.next() {
         let hint = "help takes one topic";
-        return Err(UsageError::Surplus { word, mend: hint });
+        return Err(UsageError::UnexpectedArgument { argument, hint });
     }
-    let its_help = || vec![OsString::from("--help")];
+    let help_option = || vec![OsString::from("--help")];
     match name.as_str() {
         "help" | "-h" | "--help" => Ok(Command::Help(manual::contents())),
-        "demo" => balance::demo(its_help()),
-        "httpserver" => httpserver::httpserver(its_help()),
-        "get" => get::get(its_help()),
+        "demo" => balance::demo(help_option()),
+        "httpserver" => httpserver::httpserver(help_option()),
+        "get" => get::get(help_option()),
         _ => match manual::topic(&name) {
             Some(topic) => Ok(Command::Topic(topic.text)),
             None => Err(unknown(name)),
@@ -76,7 +77,7 @@ mod tests {
         let table = [
             ("retrys", "there is no topic `retrys`; did you mean loadbalancer help retries?"),
             ("zzz", "there is no topic `zzz`; loadbalancer help lists all topics"),
-            ("limits logs", "`logs` is one word too many: help takes one topic"),
+            ("limits logs", "unexpected argument `logs`: help takes one topic"),
         ];
         for (line, expected) in table {
             let wrong = help(words(line)).expect_err(line).to_string();

@@ -1,20 +1,17 @@
 //! The values options take, except durations and addresses: text in, value or message out.
 
 use super::suggest::nearest;
-use crate::config::{LogTarget, quote};
+use crate::base::token::is_token_byte;
+use crate::config::{self, LogTarget, quote};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// A whole number within `range`.
 pub fn whole(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
-    let is_digits = text.bytes().all(|b| b.is_ascii_digit());
-    match text.parse() {
-        Ok(number) if is_digits && range.contains(&number) => Ok(number),
-        Ok(_) | Err(_) => {
-            let (least, most) = range.into_inner();
-            Err(format!("{} is not a whole number from {least} to {most}", quote(text)))
-        }
-    }
+    config::whole(text, range.clone()).ok_or_else(|| {
+        let (least, most) = range.into_inner();
+        format!("{} is not a whole number from {least} to {most}", quote(text))
+    })
 }
 
 /// [`whole`] for ranges within 16 bits.
@@ -30,20 +27,20 @@ pub fn choice<V: Copy>(text: &str, choices: &[(&'static str, V)]) -> Result<V, S
         return Ok(*value);
     }
     let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-    Err(none_of(text, &names, names.iter().copied()))
+    Err(not_one_of(text, &names, names.iter().copied()))
 }
 
-/// The message for a `text` that is none of `names`; the suggestion may come from more of them.
-pub fn none_of<'a>(
+/// The message for a `text` that is not one of `names`; the suggestion may come from more of them.
+pub fn not_one_of<'a>(
     text: &str,
     names: &[&str],
     candidates: impl Iterator<Item = &'a str>,
 ) -> String {
-    let mend = nearest(text, candidates).map(|name| format!("; did you mean {name}?"));
-    format!("{} is none of {}{}", quote(text), names.join(", "), mend.unwrap_or_default())
+    let hint = nearest(text, candidates).map(|name| format!("; did you mean {name}?"));
+    format!("{} is not one of {}{}", quote(text), names.join(", "), hint.unwrap_or_default())
 }
 
-/// A share of all requests from 0 to 1, as a fraction or in per cent.
+/// A share of all requests from 0 to 1, as a fraction or in percent.
 pub fn share(text: &str) -> Result<f64, String> {
     let (number, scale) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 100.0));
     let is_plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
@@ -59,7 +56,7 @@ pub fn share(text: &str) -> Result<f64, String> {
 fn page(text: &str) -> Result<(u16, PathBuf), String> {
     match text.split_once('=') {
         Some((code, file)) if !file.is_empty() => Ok((small(code, 400..=599)?, file.into())),
-        Some(_) | None => Err(format!("{} is not CODE=FILE: write 503=sorry.html", quote(text))),
+        Some(_) | None => Err(format!("{} is not CODE=FILE: write 503=busy.html", quote(text))),
     }
 }
 
@@ -83,8 +80,7 @@ pub fn list_file(path: PathBuf) -> Result<PathBuf, String> {
 
 /// A field name in lower case (RFC 9110 §5.1).
 pub fn field_name(text: &str) -> Result<String, String> {
-    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if text.is_empty() || !text.bytes().all(is_token) {
+    if text.is_empty() || !text.bytes().all(is_token_byte) {
         return Err(format!("{} is not a field name: write one like x-user-id", quote(text)));
     }
     Ok(text.to_ascii_lowercase())
@@ -147,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_fractions_or_per_cent() {
+    fn shares_are_fractions_or_percent() {
         let table =
             [("0", 0.0), ("1", 1.0), ("0.3", 0.3), (".5", 0.5), ("30%", 0.3), ("100%", 1.0)];
         for (text, expected) in table {
@@ -162,7 +158,7 @@ mod tests {
     #[test]
     fn pages_are_a_code_and_a_file() {
         assert_eq!(page("503=a=b.html"), Ok((503, PathBuf::from("a=b.html"))));
-        let form = "is not CODE=FILE: write 503=sorry.html";
+        let form = "is not CODE=FILE: write 503=busy.html";
         assert_eq!(page("503"), Err(format!("`503` {form}")));
         assert_eq!(page("503="), Err(format!("`503=` {form}")));
         let range = "is not a whole number from 400 to 599";

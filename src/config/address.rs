@@ -1,7 +1,7 @@
-//! `PORT`, `HOST:PORT` and `[IPv6]:PORT` as values, and what is wrong with everything else.
-//! Resolves no name: whether a host exists is found out by who connects or listens.
+//! `PORT`, `HOST:PORT` and `[IPv6]:PORT` as values, and why a text is not one of them.
+//! Resolves no name: that is for the code that connects or listens.
 
-use crate::config::{Endpoint, quote};
+use super::quote::quote;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,16 @@ const HOST_BYTES_MAX: usize = 253;
 /// What an address may look like.
 const FORMS: &str = "PORT, HOST:PORT or [IPv6]:PORT";
 
-/// Why a text is no address. Each displays as one line naming the culprit and the mend.
+/// A port on a host, as written. No host: all interfaces for a listener, localhost for a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Host name or address without brackets; none for a bare port.
+    pub host: Option<String>,
+    /// Port; 0 asks for a free one and is allowed for listeners only.
+    pub port: u16,
+}
+
+/// Why a text is not an address. Each displays as one line with the value and a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressError {
     /// No text at all.
@@ -42,7 +51,7 @@ pub enum AddressError {
     Colons(String),
     /// `[` without `]`.
     BracketOpen(String),
-    /// What stands between the brackets is not an IPv6 address; the second is what does.
+    /// The text between the brackets, the second, is not an IPv6 address.
     NotIpv6(String, String),
     /// Digits and dots that are not an IPv4 address.
     NotIpv4(String),
@@ -56,14 +65,14 @@ impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use AddressError::*;
         let fixed = str::to_owned;
-        let (culprit, wrong) = match self {
+        let (value, reason) = match self {
             Empty => return write!(f, "the address is empty: write {FORMS}"),
             Space(text) => (text, fixed("has a space in it: write HOST:PORT without")),
             Comma(text) => (text, fixed("has a comma in it: put a space between addresses")),
-            Url(text, Some(mend)) => (text, format!("is a URL: write {}", quote(mend))),
+            Url(text, Some(hint)) => (text, format!("is a URL: write {}", quote(hint))),
             Url(text, None) => (text, fixed("is a URL: write HOST:PORT of a plain HTTP server")),
             Neither(text) => (text, format!("is not an address: write {FORMS}")),
-            Garbage(text, mend) => (text, format!("goes on after the port: write {}", quote(mend))),
+            Garbage(text, hint) => (text, format!("goes on after the port: write {}", quote(hint))),
             NoHost(text, port) => {
                 (text, format!("has no host: write {} or HOST:PORT", quote(port)))
             }
@@ -75,9 +84,9 @@ impl fmt::Display for AddressError {
             PortZero(text) => {
                 (text, fixed("is no backend, port 0 is not in use: write 1 to 65535"))
             }
-            Brackets(text, mend) => {
-                let mend = quote(mend);
-                (text, format!("is an IPv6 address without brackets: write {mend}"))
+            Brackets(text, hint) => {
+                let hint = quote(hint);
+                (text, format!("is an IPv6 address without brackets: write {hint}"))
             }
             Colons(text) => (text, fixed("has too many colons: write HOST:PORT")),
             BracketOpen(text) => (text, fixed("lacks the `]`: write [IPv6]:PORT")),
@@ -93,7 +102,7 @@ impl fmt::Display for AddressError {
                 (host, fixed("cannot be a host name: use letters, digits, `-`, `_`, single dots"))
             }
         };
-        write!(f, "{} {wrong}", quote(culprit))
+        write!(f, "{} {reason}", quote(value))
     }
 }
 
@@ -102,7 +111,7 @@ impl std::error::Error for AddressError {}
 impl Endpoint {
     /// Reads an address to listen on: no host means all interfaces, port 0 a free port.
     pub fn listener(text: &str) -> Result<Endpoint, AddressError> {
-        unmistaken(text)?;
+        refuse_other(text)?;
         match text.strip_prefix('[') {
             Some(rest) => bracketed(text, rest),
             None => plain(text),
@@ -141,8 +150,8 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Refuses what a person typed for something else than an address, before any finer reading.
-fn unmistaken(text: &str) -> Result<(), AddressError> {
+/// Refuses what is clearly something else than an address: a URL, a list, several words.
+fn refuse_other(text: &str) -> Result<(), AddressError> {
     if text.is_empty() {
         Err(AddressError::Empty)
     } else if let Some((scheme, rest)) = text.split_once("://") {
@@ -201,9 +210,9 @@ fn plain(text: &str) -> Result<Endpoint, AddressError> {
     if host == "*" {
         return Err(AddressError::Star(text.to_owned(), digits.to_owned()));
     }
-    host_name(host).map_err(|wrong| match host {
+    host_name(host).map_err(|error| match host {
         "" => AddressError::Neither(text.to_owned()),
-        _ => wrong,
+        _ => error,
     })?;
     if digits.is_empty() {
         return Err(AddressError::NoPort(text.to_owned(), host.to_owned()));
@@ -229,8 +238,8 @@ fn port(text: &str, host: &str, digits: &str) -> Result<u16, AddressError> {
         0 => Err(AddressError::PortNotNumber(text.to_owned())),
         _ if end < digits.len() => {
             let colon = if host.is_empty() { "" } else { ":" };
-            let mend = format!("{host}{colon}{}", &digits[..end]);
-            Err(AddressError::Garbage(text.to_owned(), mend))
+            let hint = format!("{host}{colon}{}", &digits[..end]);
+            Err(AddressError::Garbage(text.to_owned(), hint))
         }
         // Only digits: what does not parse is too big.
         _ => digits.parse().map_err(|_| AddressError::PortTooBig(text.to_owned())),

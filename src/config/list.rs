@@ -1,14 +1,17 @@
 //! The backend list file: its bytes as backends with line numbers and located warnings.
 //! Reads no file; a bad line never spoils the others.
 
-use crate::config::{BACKENDS_MAX, BackendSpec, Endpoint, quote};
+use super::address::Endpoint;
+use super::backend::{BACKENDS_MAX, BackendSpec};
+use super::number;
+use super::quote::quote;
 use std::collections::HashMap;
 use std::fmt;
 
 /// Longest line, in bytes without its end.
 pub const LINE_BYTES_MAX: usize = 1_024;
 
-/// Most of a file that is looked at: every allowed backend on a line of the longest kind.
+/// Most of a file that is read: every allowed backend on a line of the longest kind.
 pub const FILE_BYTES_MAX: usize = BACKENDS_MAX * (LINE_BYTES_MAX + 2);
 
 /// Most warnings about one file; the rest is summed up in one more.
@@ -29,7 +32,7 @@ pub struct List {
     pub warnings: Vec<Warning>,
 }
 
-/// A backend and where it stands.
+/// A backend and its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Line in the file, from 1.
@@ -137,17 +140,17 @@ fn spec(bytes: &[u8]) -> Result<Option<BackendSpec>, String> {
         return Err(format!("expected at most {LINE_BYTES_MAX} bytes on a line"));
     }
     // A comment may be in any encoding; only what is read must be text.
-    let said = bytes.split(|&b| b == b'#').next().unwrap_or_default();
-    let said = str::from_utf8(said).map_err(|wrong| {
-        let column = wrong.valid_up_to() + 1;
+    let content = bytes.split(|&b| b == b'#').next().unwrap_or_default();
+    let content = str::from_utf8(content).map_err(|error| {
+        let column = error.valid_up_to() + 1;
         format!("expected UTF-8 text, byte {column} of the line is not")
     })?;
-    let mut words = said.split_ascii_whitespace();
+    let mut words = content.split_ascii_whitespace();
     let Some(address) = words.next() else {
         return Ok(None);
     };
     let endpoint =
-        Endpoint::backend(address).map_err(|wrong| format!("expected host:port, {wrong}"))?;
+        Endpoint::backend(address).map_err(|error| format!("expected host:port, {error}"))?;
     let mut spec = BackendSpec::new(endpoint);
     let mut seen = Vec::new();
     for word in words {
@@ -176,13 +179,9 @@ fn setting(spec: &mut BackendSpec, word: &str) -> Result<(), String> {
 
 /// A whole number from 1 to `most`.
 fn whole(name: &str, value: &str, most: u32) -> Result<u32, String> {
-    let is_digits = value.bytes().all(|b| b.is_ascii_digit());
-    match value.parse() {
-        Ok(number) if is_digits && (1..=most).contains(&number) => Ok(number),
-        Ok(_) | Err(_) => {
-            Err(format!("expected {name}= a whole number from 1 to {most}, got {}", quote(value)))
-        }
-    }
+    number::whole(value, 1..=most).ok_or_else(|| {
+        format!("expected {name}= a whole number from 1 to {most}, got {}", quote(value))
+    })
 }
 
 #[cfg(test)]

@@ -1,19 +1,20 @@
 //! The whole configuration as values with their defaults and units. Reads no file and no argument.
 
 mod address;
+mod backend;
 pub mod list;
+mod number;
 mod quote;
 
-pub use address::AddressError;
+pub use address::{AddressError, Endpoint};
+pub use backend::{BACKENDS_MAX, BackendSpec};
+pub use number::whole;
 pub use quote::quote;
 
 use crate::balance::Strategy;
 use crate::health;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Most backends of one balancer, from the command line and the list file together.
-pub const BACKENDS_MAX: usize = 1_000;
 
 /// What is done with a client's bytes (`-m`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,35 +25,6 @@ pub enum Mode {
     Tcp,
     /// Each HTTP request is answered with the address of a backend.
     Redirect,
-}
-
-/// A port on a host, as written. No host: all interfaces for a listener, localhost for a backend.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    /// Host name or address without brackets; none for a bare port.
-    pub host: Option<String>,
-    /// Port; 0 asks for a free one and is allowed for listeners only.
-    pub port: u16,
-}
-
-/// One backend as configured.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct BackendSpec {
-    /// Where it listens.
-    pub endpoint: Endpoint,
-    /// Share of the traffic relative to the others, 1 to 1000.
-    pub weight: u32,
-    /// Used only when no other is left.
-    pub backup: bool,
-    /// Most pairs in flight; none: no limit of its own.
-    pub pairs_max: Option<u32>,
-}
-
-impl BackendSpec {
-    /// A backend with the weight 1, in use from the start, without a limit of its own.
-    pub fn new(endpoint: Endpoint) -> BackendSpec {
-        BackendSpec { endpoint, weight: 1, backup: false, pairs_max: None }
-    }
 }
 
 /// How long each wait may last. Each restarts with progress, but `head`, `queue`,
@@ -153,7 +125,7 @@ pub struct Config {
     pub strategy: Strategy,
     /// Field name for [`Strategy::Header`], lower case.
     pub hash_field: Option<String>,
-    /// Pairs in flight at most; none: what the open-file limit carries.
+    /// Pairs in flight at most; none: what the open-file limit allows.
     pub pairs_max: Option<u32>,
     /// Probes and thresholds.
     pub health: health::Settings,

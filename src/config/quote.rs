@@ -1,6 +1,6 @@
-//! How a culprit is shown in a message: one safe line. Decides nothing about what is wrong with it.
+//! A value as part of a message: one line that is safe to print on a terminal.
 
-/// Longest culprit shown whole, in characters as shown; more is cut, so that a message stays one
+/// Longest value shown whole, in characters as shown; more is cut, so that a message stays one
 /// line.
 const SHOWN_MAX: usize = 60;
 

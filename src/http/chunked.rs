@@ -1,6 +1,6 @@
 //! The chunked transfer coding, read incrementally and to the letter (RFC 9112 §7.1).
 
-use super::field::is_token_byte;
+use crate::base::token::is_token_byte;
 
 /// Most bytes of one chunk-size line, extensions included. Extensions are ignored by everyone, so
 /// long ones are only ever an attack.

@@ -257,11 +257,6 @@ pub fn lists(value: &[u8], member: &[u8]) -> bool {
     members(value).any(|found| found.eq_ignore_ascii_case(member))
 }
 
-/// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
-pub fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

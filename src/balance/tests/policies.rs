@@ -201,7 +201,10 @@ fn rank_gives_equals_equal_chances_wherever_they_stand() {
         let total: u64 = among.iter().map(|(_, chance)| chance).sum();
         for (index, chance) in among {
             let stated = chance as f64 / total as f64;
-            assert!((stated - expected[index]).abs() < 1e-9, "{name}: #{index} is given as {stated}");
+            assert!(
+                (stated - expected[index]).abs() < 1e-9,
+                "{name}: #{index} is given as {stated}"
+            );
         }
         let shares = shares(&mut balancer, 4, 40_000, 0);
         for (share, expected) in shares.iter().zip(expected) {

@@ -37,7 +37,7 @@ fn help_shows_every_option() {
 
 #[test]
 fn help_shows_the_defaults_of_the_configuration() {
-    let help = help("loadbalancer --help");
+    let help = help("loadbalancer --help").split_whitespace().collect::<Vec<_>>().join(" ");
     let shown = ["80", "http", "rr", "503", "/healthcheck", "10s", "1m", "1h"];
     for default in shown {
         assert!(help.contains(&format!("[default: {default}]")), "{default}");
@@ -143,12 +143,12 @@ fn an_option_is_taken_in_the_modes_where_it_has_an_effect_and_refused_elsewhere(
                 Err(wrong) => {
                     let is_one = |one: &str| one != mode;
                     assert!(modes.split(' ').all(is_one), "{call} is refused: {wrong}");
-                    let mend = format!("write -m {}", modes.replace(' ', " or -m "));
-                    let clause = format!(" does nothing with -m {mode}: leave it out, or {mend}");
+                    let hint = format!("write -m {}", modes.replace(' ', " or -m "));
+                    let clause = format!(" does nothing with -m {mode}: leave it out, or {hint}");
                     let shown = wrong.to_string();
-                    let culprit = shown.strip_suffix(&clause).unwrap_or_else(|| panic!("{shown}"));
-                    let by_strategy = culprit == "-s header" && long == "hash-field";
-                    assert!(by_strategy || culprit.ends_with(&format!("--{long}")), "{shown}");
+                    let value = shown.strip_suffix(&clause).unwrap_or_else(|| panic!("{shown}"));
+                    let by_strategy = value == "-s header" && long == "hash-field";
+                    assert!(by_strategy || value.ends_with(&format!("--{long}")), "{shown}");
                 }
             }
         }
@@ -182,8 +182,8 @@ fn a_strategy_is_taken_in_the_modes_where_it_has_something_to_go_by() {
                 true => None,
                 false => {
                     let modes = modes.replace(' ', " or -m ");
-                    let mend = format!("leave it out, or write -m {modes}");
-                    Some(format!("-s {name} does nothing with -m {mode}: {mend}"))
+                    let hint = format!("leave it out, or write -m {modes}");
+                    Some(format!("-s {name} does nothing with -m {mode}: {hint}"))
                 }
             };
             assert_eq!(line(&call).err().map(|wrong| wrong.to_string()), expected, "{call}");

@@ -48,22 +48,22 @@ const WRONG: &[(&str, &str)] = &[
     ("8080 http://h:1/", "`http://h:1/` is a URL: write `h:1`"),
     ("8080 1234 1234", "the backend `1234` is given twice: keep one"),
     ("8080 1 -b localhost:1", "the backend `localhost:1` is given twice: keep one"),
-    ("8080 8080", "the backend `8080` is the balancer itself: change either port"),
-    ("-p 8080 [::1]:8080", "the backend `[::1]:8080` is the balancer itself: change either port"),
-    ("h:1 H:1", "the backend `H:1` is the balancer itself: change either port"),
+    ("8080 8080", "the backend `8080` is the balancer itself: change one of the ports"),
+    (
+        "-p 8080 [::1]:8080",
+        "the backend `[::1]:8080` is the balancer itself: change one of the ports",
+    ),
+    ("h:1 H:1", "the backend `H:1` is the balancer itself: change one of the ports"),
     // Commands.
     ("dmeo", "there is no command `dmeo`; did you mean demo?"),
     ("htpserver 1234", "there is no command `htpserver`; did you mean httpserver?"),
-    ("-v demo", "the command `demo` comes first: write loadbalancer demo ..."),
-    ("8080 demo", "the command `demo` comes first: write loadbalancer demo ..."),
-    (
-        "demo 1 2",
-        "`2` is one word too many: the demo takes one address and brings its own backends",
-    ),
+    ("-v demo", "the command `demo` must come first: write loadbalancer demo ..."),
+    ("8080 demo", "the command `demo` must come first: write loadbalancer demo ..."),
+    ("demo 1 2", "unexpected argument `2`: the demo takes one address and brings its own backends"),
     ("demo abc", "`abc` has no port: write `abc:PORT`"),
     ("httpserver", "no port to listen on given: write loadbalancer httpserver 1234"),
     ("httpserver abc", "`abc` has no port: write `abc:PORT`"),
-    ("httpserver 1 2", "`2` is one word too many: start another httpserver for it"),
+    ("httpserver 1 2", "unexpected argument `2`: start another httpserver for it"),
     (
         "httpserver 1 --fail-rate 30",
         "--fail-rate: `30` is not a share: write 0.3 or 30%, at most 1 or 100%",
@@ -74,12 +74,12 @@ const WRONG: &[(&str, &str)] = &[
     ("get http:///f", "`http:///f` names no host: write http://host:port/file"),
     (
         "get http://h/a http://h/b",
-        "`http://h/b` is one word too many: get takes one URL, call it again for the next",
+        "unexpected argument `http://h/b`: get takes one URL, run it again for the next",
     ),
 ];
 
 #[test]
-fn every_wrong_use_has_its_message() {
+fn every_wrong_command_line_has_its_message() {
     for (text, expected) in WRONG {
         match line(&format!("loadbalancer {text}")) {
             Err(wrong) => assert_eq!(wrong.to_string(), *expected, "{text}"),
@@ -101,15 +101,15 @@ const BAD_VALUES: &[(&str, &str)] = &[
     ("--health-timeout 5001ms", "--health-timeout: `5001ms` is too long: write at most 5s"),
     (
         "-s rrr",
-        "-s: `rrr` is none of first, rr, rand, least-conn, least-time, least-load, \
+        "-s: `rrr` is not one of first, rr, rand, least-conn, least-time, least-load, \
                     rank, p2c, source, uri, header; did you mean rr?",
     ),
-    ("-m htp", "-m: `htp` is none of http, tcp, redirect; did you mean http?"),
-    ("-m 5", "-m: `5` is none of http, tcp, redirect"),
-    ("--health on", "--health: `on` is none of http, tcp, off"),
+    ("-m htp", "-m: `htp` is not one of http, tcp, redirect; did you mean http?"),
+    ("-m 5", "-m: `5` is not one of http, tcp, redirect"),
+    ("--health on", "--health: `on` is not one of http, tcp, off"),
     (
         "-m redirect --redirect-status 300",
-        "--redirect-status: `300` is none of 301, 302, 303, 307, 308; did you mean 301?",
+        "--redirect-status: `300` is not one of 301, 302, 303, 307, 308; did you mean 301?",
     ),
     ("--all-down-status 200", "--all-down-status: `200` is not a whole number from 400 to 599"),
     ("--health-expect 600", "--health-expect: `600` is not a whole number from 200 to 599"),
@@ -117,7 +117,7 @@ const BAD_VALUES: &[(&str, &str)] = &[
     ("--rise 101", "--rise: `101` is not a whole number from 1 to 100"),
     ("--fall 0", "--fall: `0` is not a whole number from 1 to 100"),
     ("--retries 10", "--retries: `10` is not a whole number from 0 to 9"),
-    ("--error-page 503", "--error-page: `503` is not CODE=FILE: write 503=sorry.html"),
+    ("--error-page 503", "--error-page: `503` is not CODE=FILE: write 503=busy.html"),
     ("--error-page 503=a --error-page 503=b", "--error-page: 503 has two pages: keep one"),
     ("--hash-field a:b", "--hash-field: `a:b` is not a field name: write one like x-user-id"),
     ("-l=", "-l: the name is empty: write a file name"),
@@ -140,10 +140,10 @@ fn options_that_would_do_nothing_are_refused() {
                --rise and --fall out";
     let asks = "--health-path and --health-expect are for HTTP probes: add --health http or leave \
                 them out";
-    let probeless = "-s rank goes by the times of probes, which --health off does not make: leave \
-                     one of them out";
+    let probeless = "-s rank uses the durations of probes, and --health off makes none: leave one \
+                     of them out";
     let table = [
-        ("-s header", "-s header needs the field to go by: add --hash-field x-user-id"),
+        ("-s header", "-s header needs a field to hash: add --hash-field x-user-id"),
         ("--hash-field x", "--hash-field is for -s header only: add -s header or leave it out"),
         (
             "-m tcp -s uri",
@@ -206,7 +206,7 @@ fn backends_of_the_command_line_end_at_their_maximum() {
 }
 
 #[test]
-fn words_that_are_no_text_are_refused() {
+fn arguments_that_are_not_utf8_are_refused() {
     use std::os::unix::ffi::OsStringExt;
     for tail in [&["\u{fffd}"][..], &["1", "\u{fffd}"], &["1", "2", "-s", "\u{fffd}"]] {
         let argv = ["loadbalancer"].iter().chain(tail).map(|word| match *word {

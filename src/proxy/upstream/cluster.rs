@@ -102,8 +102,7 @@ impl Cluster {
 
     /// Whether there is a backend of this number that takes part.
     pub fn is_serving(&self, backend: usize) -> bool {
-        backend < self.backends.len()
-            && self.balancer.candidate(backend).admin == AdminState::Ready
+        backend < self.backends.len() && self.balancer.candidate(backend).admin == AdminState::Ready
     }
 
     /// Adds a backend; its number, which one that was removed may have had.

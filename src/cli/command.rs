@@ -1,0 +1,85 @@
+//! What a command line asks for, as values.
+
+use crate::config::{Config, Endpoint, LogTarget};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What `-V` prints.
+pub const VERSION: &str = concat!("loadbalancer ", env!("CARGO_PKG_VERSION"));
+
+/// The commands by name.
+pub(super) const COMMANDS: [&str; 4] = ["demo", "httpserver", "get", "help"];
+
+/// What a command line asks for.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// To balance.
+    Balance(Config),
+    /// To balance over servers of its own.
+    Demo(Demo),
+    /// To serve files.
+    HttpServer(HttpServer),
+    /// To download a file.
+    Get(Get),
+    /// To print this help text, which ends in a newline.
+    Help(String),
+    /// To print this chapter of the manual, through a pager on a terminal.
+    Topic(&'static str),
+    /// To print [`VERSION`].
+    Version,
+}
+
+/// `loadbalancer demo`.
+#[derive(Clone, Debug)]
+pub struct Demo {
+    /// How to balance; always listens on a named host and has no backends yet.
+    pub config: Config,
+}
+
+impl Default for Demo {
+    /// On 127.0.0.1:8080.
+    fn default() -> Demo {
+        let listen = Endpoint { host: Some("127.0.0.1".to_owned()), port: 8080 };
+        Demo { config: Config::new(listen, Vec::new()) }
+    }
+}
+
+/// `loadbalancer httpserver`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpServer {
+    /// Where it listens.
+    pub listen: Endpoint,
+    /// The log of requests.
+    pub log: Option<LogTarget>,
+    /// What it serves.
+    pub dir: PathBuf,
+    /// Wait before each answer, 0 to 24 h.
+    pub delay: Duration,
+    /// Share of the requests that fail, 0 to 1.
+    pub fail_rate: f64,
+    /// It stops when standard input ends, so that a child never outlives its parent.
+    pub until_eof: bool,
+}
+
+impl Default for HttpServer {
+    /// What a call without options gives. The port has no default: a call without one is refused.
+    fn default() -> HttpServer {
+        HttpServer {
+            listen: Endpoint { host: None, port: 0 },
+            log: None,
+            dir: PathBuf::from("."),
+            delay: Duration::ZERO,
+            fail_rate: 0.0,
+            until_eof: false,
+        }
+    }
+}
+
+/// `loadbalancer get`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Get {
+    /// What to download; begins with `http://` and a host.
+    pub url: String,
+    /// Where to; none: the last part of the URL, in the current directory.
+    pub output: Option<PathBuf>,
+}

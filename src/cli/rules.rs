@@ -1,0 +1,79 @@
+//! Which options go together, and what one option implies for another.
+
+use super::error::UsageError;
+use super::modes;
+use super::option::Opt;
+use super::scan::Given;
+use super::value::named;
+use crate::balance::Strategy;
+use crate::config::{Config, Mode};
+use crate::health::Check;
+
+/// Sets what depends on several options, and refuses options that would have no effect.
+pub fn settle(
+    config: &mut Config,
+    rows: &[&'static Opt<Config>],
+    given: &Given,
+) -> Result<(), UsageError> {
+    check_modes(rows, given, config)?;
+    if config.mode == Mode::Tcp && !given.has("health") {
+        // A server in TCP mode need not speak HTTP.
+        config.health.check = Check::Tcp;
+    }
+    let probes = ["check-interval", "probe-per-requests", "health-timeout", "rise", "fall"];
+    let asks = ["health-path", "health-expect"];
+    let is_header = config.strategy == Strategy::Header;
+    let rules = [
+        (
+            is_header && config.hash_field.is_none(),
+            "-s header needs a field to hash: add --hash-field x-user-id",
+        ),
+        (
+            !is_header && config.hash_field.is_some(),
+            "--hash-field is for -s header only: add -s header or leave it out",
+        ),
+        (
+            given.has("log-format") && config.access_log.is_none(),
+            "--log-format is for the access log only: add -l FILE or leave it out",
+        ),
+        (
+            config.health.check == Check::Off && probes.iter().any(|long| given.has(long)),
+            "--health off makes no probes: leave it out, or leave -c, -R, --health-timeout, \
+             --rise and --fall out",
+        ),
+        (
+            config.health.check != Check::Http && asks.iter().any(|long| given.has(long)),
+            "--health-path and --health-expect are for HTTP probes: add --health http or leave \
+             them out",
+        ),
+        (
+            config.strategy == Strategy::Rank && config.health.check == Check::Off,
+            "-s rank uses the durations of probes, and --health off makes none: leave one of them \
+             out",
+        ),
+    ];
+    match rules.into_iter().find(|(is_broken, _)| *is_broken) {
+        Some((_, reason)) => Err(UsageError::Conflict(reason)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a given option or strategy that does nothing in the mode of `config`; defaults pass.
+fn check_modes(
+    rows: &[&'static Opt<Config>],
+    given: &Given,
+    config: &Config,
+) -> Result<(), UsageError> {
+    let strategy = (format!("-s {}", config.strategy.name()), modes::of_strategy(config.strategy));
+    let options = rows.iter().filter(|row| given.has(row.long));
+    let options = options.map(|row| (row.names(), row.modes));
+    let mut all = std::iter::once(strategy).chain(options);
+    match all.find(|(_, modes)| !modes.contains(&config.mode)) {
+        Some((spelled, modes)) => Err(UsageError::NoEffect {
+            spelled,
+            mode: named(config.mode, &modes::NAMES),
+            modes: modes.iter().map(|mode| named(*mode, &modes::NAMES)).collect(),
+        }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,26 @@
+//! One backend as configured, and how many there may be.
+
+use super::address::Endpoint;
+
+/// Most backends of one balancer, from the command line and the list file together.
+pub const BACKENDS_MAX: usize = 1_000;
+
+/// One backend as configured.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BackendSpec {
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// Share of the traffic relative to the others, 1 to 1000.
+    pub weight: u32,
+    /// Used only when no other is left.
+    pub backup: bool,
+    /// Most pairs in flight; none: no limit of its own.
+    pub pairs_max: Option<u32>,
+}
+
+impl BackendSpec {
+    /// A backend with the weight 1, in use from the start, without a limit of its own.
+    pub fn new(endpoint: Endpoint) -> BackendSpec {
+        BackendSpec { endpoint, weight: 1, backup: false, pairs_max: None }
+    }
+}
