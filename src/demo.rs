@@ -1,5 +1,5 @@
-//! Demo backends as child processes, and what to try with them. The balancing itself is `main`'s
-//! to start: nothing here knows the proxy.
+//! Demo backends as child processes, and commands to try with them. `main` starts the balancer:
+//! nothing here knows the proxy.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -12,21 +12,21 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longest wait for a server to say where it listens; it takes milliseconds.
+/// Longest wait for a server to print where it listens; usually milliseconds.
 const START: Duration = Duration::from_secs(10);
 
-/// Longest wait for all servers to end by themselves before they are killed.
+/// Longest wait for all servers to exit before they are killed.
 const END: Duration = Duration::from_secs(3);
 
-/// Names tried for the directory; each is taken only by what an earlier demo has left.
+/// Names tried for the directory; each is taken only if an earlier demo left it.
 const TRIES_MAX: u32 = 10_000;
 
-/// Servers that live as long as this value, or as this process if that is killed: each ends when
-/// its standard input does.
+/// Servers that end when this value is dropped, or when this process ends in any other way: each
+/// exits when its standard input ends.
 #[derive(Debug)]
 pub struct Backends {
     servers: Vec<Server>,
-    /// Served by all of them, so that what is uploaded to one is got from any.
+    /// Served by all of them: a file uploaded to one can be read from any.
     dir: PathBuf,
 }
 
@@ -36,16 +36,16 @@ struct Server {
     address: SocketAddr,
 }
 
-/// A child that has not said yet where it listens.
+/// A child that has not yet printed where it listens.
 struct Starting {
     child: Child,
-    said: Receiver<SocketAddr>,
+    printed: Receiver<SocketAddr>,
 }
 
 impl Backends {
     /// Starts `count` of them on free ports of 127.0.0.1 and waits until all listen.
     ///
-    /// Errors: what the system refused, and a server that ends or says nothing for ten seconds.
+    /// Errors: those of the system, and a server that exits or prints no address for ten seconds.
     pub fn start(count: usize) -> io::Result<Backends> {
         let program = std::env::current_exe()?;
         Backends::spawn(count, |dir| {
@@ -59,7 +59,7 @@ impl Backends {
 
     fn spawn(count: usize, command: impl Fn(&Path) -> Command) -> io::Result<Backends> {
         let mut backends = Backends { servers: Vec::with_capacity(count), dir: fresh_dir()? };
-        // All are started before the first is waited for.
+        // All start before the wait for the first, so that they start in parallel.
         let mut starting = Vec::with_capacity(count);
         let mut outcome = Ok(());
         for _ in 0..count {
@@ -68,7 +68,7 @@ impl Backends {
                 Err(error) => outcome = Err(error),
             }
         }
-        // Also after an error each is waited for or ended: none is left behind.
+        // After an error, too, each one started is waited for or ended.
         let due = Instant::now() + START;
         for server in starting {
             match server.finish(due) {
@@ -99,7 +99,7 @@ impl Drop for Backends {
         for server in &mut self.servers {
             end(&mut server.child, due);
         }
-        // What cannot be removed is left to whoever keeps the temporary directory clean.
+        // The system cleans its temporary directory of anything that cannot be removed here.
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
@@ -107,19 +107,18 @@ impl Drop for Backends {
 impl Starting {
     fn new(mut command: Command) -> io::Result<Starting> {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-        // Ctrl-C is for this process alone: it lets requests in flight finish, for which the
-        // servers are needed.
+        // Ctrl-C must not reach the servers: this process lets requests in flight finish first.
         command.process_group(0);
         let mut child = command.spawn()?;
-        let (say, said) = mpsc::channel();
+        let (sender, printed) = mpsc::channel();
         if let Some(stderr) = child.stderr.take() {
-            thread::spawn(move || forward(stderr, &say));
+            thread::spawn(move || forward(stderr, &sender));
         }
-        Ok(Starting { child, said })
+        Ok(Starting { child, printed })
     }
 
     fn finish(mut self, due: Instant) -> io::Result<Server> {
-        match self.said.recv_timeout(due.saturating_duration_since(Instant::now())) {
+        match self.printed.recv_timeout(due.saturating_duration_since(Instant::now())) {
             Ok(address) => Ok(Server { child: self.child, address }),
             Err(why) => {
                 drop(self.child.stdin.take());
@@ -137,19 +136,19 @@ impl Starting {
     }
 }
 
-/// Passes on what a server has to say, but for the address, which is said to `say`.
-fn forward(stderr: ChildStderr, say: &Sender<SocketAddr>) {
+/// Copies the lines of a server to standard error, except its address, which goes to `sender`.
+fn forward(stderr: ChildStderr, sender: &Sender<SocketAddr>) {
     for line in BufReader::new(stderr).lines() {
         let Ok(line) = line else { return };
-        // Nobody may wait for the address any more, or read the line: both can be lost.
+        // Both fail only when the start was given up or standard error is closed.
         match address(&line) {
-            Some(address) => drop(say.send(address)),
+            Some(address) => drop(sender.send(address)),
             None => drop(writeln!(io::stderr(), "{line}")),
         }
     }
 }
 
-/// The address in the line that a server prints first.
+/// The address in the first line that a server prints.
 fn address(line: &str) -> Option<SocketAddr> {
     let rest = line.strip_prefix("httpserver: listening on http://")?;
     rest.split(", serving ").next()?.parse().ok()
@@ -163,7 +162,7 @@ fn end(child: &mut Child, due: Instant) {
             Ok(Some(_)) | Err(_) => return,
         }
     }
-    // Both fail only when it is gone.
+    // Both fail only when it has exited.
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -182,12 +181,12 @@ fn fresh_dir() -> io::Result<PathBuf> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// What to try with a balancer that listens on `listen`, a few lines.
+/// Commands to try with a balancer that listens on `listen`, a few lines.
 pub fn advice(listen: SocketAddr, backends: &Backends) -> String {
     let mut rows = vec![
         (
             format!("curl http://{listen}/"),
-            "several times: each answer names its server".to_owned(),
+            "several times: each response names its server".to_owned(),
         ),
         (format!("curl http://{listen}/200"), "pi to 200 terms, 200 ms of work".to_owned()),
         (format!("curl -T FILE http://{listen}/"), "an upload; any server has it then".to_owned()),
@@ -204,7 +203,7 @@ pub fn advice(listen: SocketAddr, backends: &Backends) -> String {
     for (command, why) in rows {
         text.push_str(&format!("  {command:width$}  # {why}\n"));
     }
-    text + "and watch what is said here. Ctrl-C ends it all.\n"
+    text + "and watch the messages here. Ctrl-C stops everything.\n"
 }
 
 #[cfg(test)]

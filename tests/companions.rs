@@ -99,7 +99,7 @@ fn httpserver_stores_uploads() {
 }
 
 #[test]
-fn httpserver_refuses_what_it_cannot_do() {
+fn httpserver_refuses_unknown_methods_versions_and_files() {
     let directory = TempDir::new();
     let server = Server::start(directory.path(), &[]);
     for (request, status) in [
@@ -198,7 +198,7 @@ fn get_saves_a_file_under_its_last_segment() {
 }
 
 #[test]
-fn get_saves_where_it_is_told_to() {
+fn get_saves_under_the_name_given_by_output() {
     let backend = Backend::start(|_| ok("hello"));
     let directory = TempDir::new();
     let url = format!("http://{}/file", backend.argument());
@@ -255,7 +255,7 @@ fn get_fails_without_a_file_when_it_cannot_have_the_whole_of_it() {
 }
 
 #[test]
-fn get_fails_when_nobody_listens() {
+fn get_fails_when_the_port_is_closed() {
     let backend = Backend::refusing();
     let directory = TempDir::new();
     let finished = get(&directory, &[&format!("http://{}/file", backend.argument())]);
@@ -263,7 +263,7 @@ fn get_fails_when_nobody_listens() {
     assert_eq!(names_in(&directory), Vec::<String>::new());
 }
 
-/// Whether a process of this number still runs (a dead one nobody waited for does not).
+/// Whether a process of this number still runs (a zombie does not).
 #[cfg(target_os = "linux")]
 fn runs(id: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
@@ -321,7 +321,7 @@ fn the_demos_servers_end_with_it_however_it_ends() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_killed_demo_server_is_told_and_the_others_go_on() {
+fn a_killed_demo_server_is_reported_and_the_others_go_on() {
     let home = TempDir::new();
     let balancer = demo(&home);
     let servers = children(balancer.id());

@@ -29,8 +29,9 @@ const IMPORTS: &[(&str, &str)] = &[
     ("observe", "base http"),
     ("net", "base mio signal_hook socket2 libc"),
     ("proxy", "base http balance health config observe net"),
-    // httpserver: both read bodies through one blocking inbox, and write files that appear whole.
-    ("get", "base http cli config httpserver"),
+    // httpserver: both read bodies through one blocking reader. net: both write files that appear
+    // under their names once they are whole.
+    ("get", "base http cli config httpserver net"),
     // net: a listening socket is opened in one place.
     ("httpserver", "base http cli config net libc"),
     ("demo", "base http cli config"),

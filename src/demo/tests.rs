@@ -1,4 +1,4 @@
-//! Real child processes: this test binary plays the servers, and once the parent too.
+//! Real child processes: this test binary runs as the servers, and once as the parent.
 
 use super::*;
 use crate::cli::HttpServer;
@@ -7,11 +7,11 @@ use crate::httpserver;
 use std::io::Read;
 use std::net::TcpStream;
 
-/// Names the directory to serve in the environment of a process that plays a part.
+/// The environment variable with the directory to serve.
 const DIR: &str = "LOADBALANCER_TEST_DIR";
 
 /// This binary, running one of the ignored tests below.
-fn player(part: &str, dir: &Path) -> Command {
+fn run_test(part: &str, dir: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([&format!("demo::tests::{part}"), "--exact", "--ignored", "--nocapture"]);
     command.env(DIR, dir);
@@ -19,12 +19,12 @@ fn player(part: &str, dir: &Path) -> Command {
 }
 
 fn start(count: usize) -> Backends {
-    Backends::spawn(count, |dir| player("plays_a_server", dir)).unwrap()
+    Backends::spawn(count, |dir| run_test("runs_as_a_server", dir)).unwrap()
 }
 
 #[test]
-#[ignore = "a part that other tests start as a process"]
-fn plays_a_server() {
+#[ignore = "other tests start it as a process"]
+fn runs_as_a_server() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let listen = Endpoint { host: Some("127.0.0.1".to_owned()), port: 0 };
     let options = HttpServer { listen, dir: dir.into(), until_eof: true, ..HttpServer::default() };
@@ -33,8 +33,8 @@ fn plays_a_server() {
 }
 
 #[test]
-#[ignore = "a part that other tests start as a process"]
-fn plays_the_parent() {
+#[ignore = "other tests start it as a process"]
+fn runs_as_the_parent() {
     if std::env::var_os(DIR).is_none() {
         return;
     }
@@ -87,7 +87,7 @@ fn backends_listen_share_a_private_directory_and_end_with_their_value() {
 
 #[test]
 fn backends_end_when_their_parent_is_killed() {
-    let mut command = player("plays_the_parent", Path::new("-"));
+    let mut command = run_test("runs_as_the_parent", Path::new("-"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut parent = command.spawn().unwrap();
     let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
@@ -112,7 +112,7 @@ fn one_killed_backend_leaves_the_others() {
 }
 
 #[test]
-fn a_server_that_ends_at_once_is_an_error_and_nothing_stays() {
+fn a_server_that_exits_at_once_is_an_error_and_nothing_is_left() {
     let dir = std::cell::RefCell::new(PathBuf::new());
     let outcome = Backends::spawn(2, |fresh| {
         dir.replace(fresh.to_owned());
@@ -137,7 +137,7 @@ fn only_the_first_line_of_a_server_is_an_address() {
 }
 
 #[test]
-fn the_advice_names_what_can_be_copied_and_run() {
+fn the_advice_shows_commands_that_can_be_copied() {
     let backends = start(1);
     let text = advice("127.0.0.1:8080".parse().unwrap(), &backends);
     let port = backends.addresses()[0].port();

@@ -1,52 +1,63 @@
-//! One request to one URL, up to the answer's body.
+//! One request to one URL, and the head of its final response.
 
 use super::Failure;
 use super::url::Url;
 use crate::http::body::Body;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};
-use crate::httpserver::inbox::{Inbox, Incoming, is_timeout};
+use crate::httpserver::reader::{BodyError, Reader, is_timeout};
 use std::io::{self, ErrorKind, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// Most time for connecting to one address of the host.
+/// Longest time for connecting to one address of the host.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Most 1xx answers before the final one; a server that sends more never gets to the point.
+/// Most 1xx responses before the final one.
 const INTERIM_MAX: usize = 16;
 
-/// Most characters of a server's own words that are repeated to the user.
-const WORDS_MAX: usize = 60;
+/// Most characters of a field value that are shown to the user.
+const SHOWN_MAX: usize = 60;
 
-/// A final answer whose body is still to be read.
+/// A final response whose body is still to be read.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     /// `Location` as sent.
     pub location: Option<Vec<u8>>,
-    /// What the answer says of its server.
+    /// `X-Served-By` and `Server`, as far as they are there; otherwise host and port of the URL.
     pub served_by: String,
-    /// Length of the content, where it is told.
+    /// Length of the content; none when it ends with the last chunk or the connection.
     pub length: Option<u64>,
     body: Body,
-    inbox: Inbox,
-    stream: TcpStream,
+    reader: Reader<TcpStream>,
 }
 
-impl Answer {
-    /// The body.
-    pub fn content(&mut self) -> Incoming<'_, TcpStream> {
-        Incoming { body: &mut self.body, inbox: &mut self.inbox, source: &mut self.stream }
+impl Response {
+    /// How many bytes at the start of [`Response::unread`] are the next content; 0 at its end. The
+    /// caller consumes all of them before the next call.
+    pub fn content(&mut self) -> Result<usize, BodyError> {
+        self.reader.content(&mut self.body)
+    }
+
+    /// What was read and not consumed.
+    pub fn unread(&self) -> &[u8] {
+        self.reader.unread()
+    }
+
+    /// Drops the first `count` unread bytes.
+    pub fn consume(&mut self, count: usize) {
+        self.reader.consume(count);
     }
 }
 
-/// Asks for `url` and reads the head of the final answer. `silence` is the longest wait for a byte.
-pub fn open(url: &Url, silence: Duration) -> Result<Answer, Failure> {
+/// Requests `url` and reads the head of the final response. `timeout` is the longest wait for a
+/// byte.
+pub fn open(url: &Url, timeout: Duration) -> Result<Response, Failure> {
     let mut stream = connect(url).map_err(|error| Failure::Connect(url.clone(), error))?;
-    let lost = |error: io::Error| Failure::lost(url, silence, error);
-    stream.set_read_timeout(Some(silence)).map_err(lost)?;
-    stream.set_write_timeout(Some(silence)).map_err(lost)?;
+    let lost = |error: io::Error| Failure::lost(url, timeout, error);
+    stream.set_read_timeout(Some(timeout)).map_err(lost)?;
+    stream.set_write_timeout(Some(timeout)).map_err(lost)?;
     let (path, host) = (url.path(), url.authority());
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: loadbalancer-get/{}\r\n\
@@ -54,19 +65,19 @@ pub fn open(url: &Url, silence: Duration) -> Result<Answer, Failure> {
         env!("CARGO_PKG_VERSION")
     );
     stream.write_all(request.as_bytes()).map_err(lost)?;
-    let (mut inbox, mut head) = (Inbox::default(), ResponseHead::default());
+    let (mut reader, mut head) = (Reader::new(stream), ResponseHead::default());
     for _ in 0..INTERIM_MAX {
-        read_head(url, silence, &mut stream, &mut inbox, &mut head)?;
+        read_head(url, timeout, &mut reader, &mut head)?;
         match head.status {
-            101 => return Err(Failure::Answer(url.clone(), "the server changed the protocol")),
-            100..200 => inbox.consume(head.bytes),
-            _ => return answer(url, stream, inbox, &head),
+            101 => return Err(Failure::Response(url.clone(), "the server changed the protocol")),
+            100..200 => reader.consume(head.bytes),
+            _ => return response(url, reader, &head),
         }
     }
-    Err(Failure::Answer(url.clone(), "the server sent no end of 1xx answers"))
+    Err(Failure::Response(url.clone(), "the server sent too many 1xx responses"))
 }
 
-/// Tries the addresses of the host in turn.
+/// Tries the addresses of the host one after the other.
 fn connect(url: &Url) -> io::Result<TcpStream> {
     let mut outcome = Err(io::Error::new(ErrorKind::NotFound, "the host has no address"));
     for address in (url.host(), url.port()).to_socket_addrs()? {
@@ -80,39 +91,40 @@ fn connect(url: &Url) -> io::Result<TcpStream> {
 
 fn read_head(
     url: &Url,
-    silence: Duration,
-    stream: &mut TcpStream,
-    inbox: &mut Inbox,
+    timeout: Duration,
+    reader: &mut Reader<TcpStream>,
     head: &mut ResponseHead,
 ) -> Result<(), Failure> {
     loop {
-        match head::response(inbox.unread(), head) {
+        match head::response(reader.unread(), head) {
             Parse::Complete => return Ok(()),
-            Parse::Refused(refusal) => return Err(Failure::Answer(url.clone(), refusal.reason)),
+            Parse::Refused(refusal) => return Err(Failure::Response(url.clone(), refusal.reason)),
             Parse::Partial => {}
         }
-        match inbox.fill(stream) {
-            Ok(0) => return Err(Failure::Answer(url.clone(), "the server closed without answer")),
+        match reader.fill() {
+            Ok(0) => {
+                let why = "the server closed without a response";
+                return Err(Failure::Response(url.clone(), why));
+            }
             Ok(_) => {}
-            Err(error) => return Err(Failure::lost(url, silence, error)),
+            Err(error) => return Err(Failure::lost(url, timeout, error)),
         }
     }
 }
 
-fn answer(
+fn response(
     url: &Url,
-    stream: TcpStream,
-    mut inbox: Inbox,
+    mut reader: Reader<TcpStream>,
     head: &ResponseHead,
-) -> Result<Answer, Failure> {
+) -> Result<Response, Failure> {
     let body = framing::response(head, Method::Get)
-        .map_err(|refusal| Failure::Answer(url.clone(), refusal.reason))?;
+        .map_err(|refusal| Failure::Response(url.clone(), refusal.reason))?;
     let value = |name: &[u8]| {
-        let line = head.fields.find_text(inbox.unread(), name)?;
-        Some(line.value.of(inbox.unread()).to_vec())
+        let line = head.fields.find_text(reader.unread(), name)?;
+        Some(line.value.of(reader.unread()).to_vec())
     };
-    let words = |name: &[u8]| value(name).map(|text| printable(&text)).filter(|s| !s.is_empty());
-    let served_by = match (words(b"x-served-by"), words(b"server")) {
+    let shown = |name: &[u8]| value(name).map(|text| printable(&text)).filter(|s| !s.is_empty());
+    let served_by = match (shown(b"x-served-by"), shown(b"server")) {
         (Some(name), Some(program)) => format!("{name} ({program})"),
         (Some(only), None) | (None, Some(only)) => only,
         (None, None) => url.authority(),
@@ -123,21 +135,21 @@ fn answer(
         Body::Length(bytes) => Some(bytes),
         Body::Chunked(_) | Body::UntilClose => None,
     };
-    inbox.consume(head.bytes);
-    Ok(Answer { status: head.status, location, served_by, length, body, inbox, stream })
+    reader.consume(head.bytes);
+    Ok(Response { status: head.status, location, served_by, length, body, reader })
 }
 
-/// `text` so that it can do nothing to a terminal.
+/// `text` without the characters that control a terminal.
 fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    text.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect()
+    text.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
 }
 
 impl Failure {
-    /// The connection failed after it was made.
-    pub(super) fn lost(url: &Url, silence: Duration, error: io::Error) -> Failure {
+    /// The established connection failed.
+    pub(super) fn lost(url: &Url, timeout: Duration, error: io::Error) -> Failure {
         if is_timeout(&error) {
-            return Failure::Silent(url.clone(), silence);
+            return Failure::TimedOut(url.clone(), timeout);
         }
         Failure::Lost(url.clone(), error)
     }

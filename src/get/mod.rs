@@ -1,4 +1,5 @@
-//! The download client: follows redirects, saves the file whole or not at all, says who served it.
+//! The download client: follows redirects, saves the file whole or not at all, shows which server
+//! sent it.
 
 mod fetch;
 mod progress;
@@ -7,8 +8,8 @@ mod url;
 
 use crate::cli::Get;
 use crate::http::reply::reason;
-use crate::httpserver::inbox::BodyError;
-use fetch::Answer;
+use crate::httpserver::reader::BodyError;
+use fetch::Response;
 use progress::{Progress, amount, rate};
 use save::Sink;
 use std::fmt;
@@ -21,45 +22,45 @@ pub use url::{Url, UrlError};
 const REDIRECTS_MAX: usize = 10;
 
 /// Longest wait for a byte from the server.
-const SILENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why nothing was downloaded. Each displays as one line; no file was left.
+/// Why nothing was downloaded. Each displays as one line; no file is left.
 #[derive(Debug)]
 pub enum Failure {
-    /// The URL given is none this client can get.
+    /// The URL on the command line is not one this client can get.
     WrongUrl(UrlError),
-    /// No address of the host could be connected to.
+    /// No address of the host accepted a connection.
     Connect(Url, io::Error),
-    /// Nothing came for this long.
-    Silent(Url, Duration),
-    /// The connection broke.
+    /// No byte came for this long.
+    TimedOut(Url, Duration),
+    /// The connection failed.
     Lost(Url, io::Error),
-    /// What came is no answer; why.
-    Answer(Url, &'static str),
+    /// The response is malformed or cannot be used; why.
+    Response(Url, &'static str),
     /// The body ended early, after this many bytes.
-    Cut(Url, u64),
-    /// The status is no success; what the answer said of its server.
+    Truncated(Url, u64),
+    /// The status is not 2xx; how the response identifies its server.
     Status(Url, u16, String),
     /// More than ten redirects; the last.
     Redirects(Url),
-    /// A redirect led to a URL that was asked already.
+    /// A redirect led to a URL that was requested before.
     Loop(Url),
-    /// A redirect leads nowhere this client can go.
+    /// The URL of a redirect is not one this client can get.
     Location(Url, UrlError),
     /// The file of this name could not be written.
     File(String, io::Error),
 }
 
 impl Failure {
-    /// The exit code of the program: 2 for wrong use, 1 for all else.
+    /// The exit code of the program: 2 for a wrong command line, 1 for the rest.
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::WrongUrl(_) => 2,
             Failure::Connect(..)
-            | Failure::Silent(..)
+            | Failure::TimedOut(..)
             | Failure::Lost(..)
-            | Failure::Answer(..)
-            | Failure::Cut(..)
+            | Failure::Response(..)
+            | Failure::Truncated(..)
             | Failure::Status(..)
             | Failure::Redirects(_)
             | Failure::Loop(_)
@@ -74,19 +75,19 @@ impl fmt::Display for Failure {
         match self {
             Failure::WrongUrl(error) => error.fmt(f),
             Failure::Connect(url, error) => write!(f, "{url}: cannot connect: {error}"),
-            Failure::Silent(url, span) => write!(f, "{url}: nothing came for {span:?}"),
-            Failure::Lost(url, error) => write!(f, "{url}: the connection broke: {error}"),
-            Failure::Answer(url, why) => write!(f, "{url}: {why}"),
-            Failure::Cut(url, bytes) => {
-                write!(f, "{url}: the body was cut after {bytes} bytes, nothing is saved")
+            Failure::TimedOut(url, span) => write!(f, "{url}: no byte came for {span:?}"),
+            Failure::Lost(url, error) => write!(f, "{url}: the connection failed: {error}"),
+            Failure::Response(url, why) => write!(f, "{url}: {why}"),
+            Failure::Truncated(url, bytes) => {
+                write!(f, "{url}: the body ended early, after {bytes} bytes; nothing is saved")
             }
             Failure::Status(url, status, server) => {
                 write!(f, "{url}: {status} {}, served by {server}", reason(*status))
             }
             Failure::Redirects(url) => {
-                write!(f, "{url}: this is redirect {}, that is too many", REDIRECTS_MAX + 1)
+                write!(f, "{url}: more than {REDIRECTS_MAX} redirects")
             }
-            Failure::Loop(url) => write!(f, "{url}: the redirects go round in a circle"),
+            Failure::Loop(url) => write!(f, "{url}: the redirects form a loop"),
             Failure::Location(url, error) => write!(f, "{url}: redirected, but {error}"),
             Failure::File(name, error) => write!(f, "cannot write {name}: {error}"),
         }
@@ -95,23 +96,23 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Downloads into the current directory; tells what it does on standard error.
+/// Downloads into the current directory; reports on standard error.
 pub fn run(get: &Get) -> Result<(), Failure> {
-    download(get, Path::new("."), SILENCE, &mut io::stderr())
+    download(get, Path::new("."), TIMEOUT, &mut io::stderr())
 }
 
 fn download(
     get: &Get,
     dir: &Path,
-    silence: Duration,
-    notes: &mut dyn Write,
+    timeout: Duration,
+    messages: &mut dyn Write,
 ) -> Result<(), Failure> {
     let first = Url::read(&get.url).map_err(Failure::WrongUrl)?;
-    let (url, mut answer) = follow(first.clone(), silence, notes)?;
-    if !(200..300).contains(&answer.status) {
-        return Err(Failure::Status(url, answer.status, answer.served_by));
+    let (url, mut response) = follow(first.clone(), timeout, messages)?;
+    if !(200..300).contains(&response.status) {
+        return Err(Failure::Status(url, response.status, response.served_by));
     }
-    // The name is that of the URL the user wrote: no server chooses it.
+    // The name comes from the URL on the command line, never from a redirect.
     let (opened, name) = match &get.output {
         Some(path) => (Sink::output(path), path.display().to_string()),
         None => {
@@ -120,92 +121,93 @@ fn download(
         }
     };
     let mut sink = opened.map_err(|error| Failure::File(name.clone(), error))?;
-    let mut progress = progress_for(&sink, answer.length);
-    let copied = copy(&url, &mut answer, &mut sink, &mut progress, silence);
+    let mut progress = progress_for(&sink, response.length);
+    let copied = copy(&url, &mut response, &mut sink, &mut progress, timeout);
     progress.end();
     let (done, shown) = (copied?, sink.shown());
     sink.finish().map_err(|error| Failure::File(name, error))?;
     let (elapsed, noun) = (progress.elapsed(), if done == 1 { "byte" } else { "bytes" });
     let rate = amount(rate(done, elapsed));
-    tell(
-        notes,
+    report(
+        messages,
         &format!(
             "{url} -> {shown}: {done} {noun} in {:.2} s ({rate}/s), served by {}",
             elapsed.as_secs_f64(),
-            answer.served_by
+            response.served_by
         ),
     );
     Ok(())
 }
 
-/// Asks for `url` and for whatever it is redirected to; the last URL and its answer.
+/// Requests `url` and follows redirects; the last URL and its response.
 fn follow(
     mut url: Url,
-    silence: Duration,
-    notes: &mut dyn Write,
-) -> Result<(Url, Answer), Failure> {
-    let mut asked = vec![url.clone()];
+    timeout: Duration,
+    messages: &mut dyn Write,
+) -> Result<(Url, Response), Failure> {
+    let mut requested = vec![url.clone()];
     loop {
-        let answer = fetch::open(&url, silence)?;
-        if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
-            return Ok((url, answer));
+        let response = fetch::open(&url, timeout)?;
+        if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
+            return Ok((url, response));
         }
-        let Some(location) = &answer.location else {
-            return Err(Failure::Answer(url, "the redirect does not say where to"));
+        let Some(location) = &response.location else {
+            return Err(Failure::Response(url, "the redirect has no Location field"));
         };
         let next = match url.join(location) {
             Ok(next) => next,
             Err(error) => return Err(Failure::Location(url, error)),
         };
-        tell(notes, &format!("{} {url} -> {next}", answer.status));
-        if asked.contains(&next) {
+        report(messages, &format!("{} {url} -> {next}", response.status));
+        if requested.contains(&next) {
             return Err(Failure::Loop(next));
         }
-        if asked.len() > REDIRECTS_MAX {
+        if requested.len() > REDIRECTS_MAX {
             return Err(Failure::Redirects(next));
         }
-        asked.push(next.clone());
+        requested.push(next.clone());
         url = next;
     }
 }
 
-/// Writes the body of `answer` into `sink`; its bytes.
+/// Writes the body of `response` into `sink`; the number of bytes.
 fn copy(
     url: &Url,
-    answer: &mut Answer,
+    response: &mut Response,
     sink: &mut Sink,
     progress: &mut Progress,
-    silence: Duration,
+    timeout: Duration,
 ) -> Result<u64, Failure> {
     let mut done = 0;
-    let mut content = answer.content();
     loop {
-        let run = content.next().map_err(|error| match error {
-            BodyError::Truncated => Failure::Cut(url.clone(), done),
-            BodyError::Malformed => Failure::Answer(url.clone(), "the chunked body is malformed"),
-            BodyError::Read(error) => Failure::lost(url, silence, error),
+        let count = response.content().map_err(|error| match error {
+            BodyError::Truncated => Failure::Truncated(url.clone(), done),
+            BodyError::Malformed => Failure::Response(url.clone(), "the chunked body is malformed"),
+            BodyError::Read(error) => Failure::lost(url, timeout, error),
         })?;
-        if run.is_empty() {
+        if count == 0 {
             return Ok(done);
         }
-        sink.write_all(run).map_err(|error| Failure::File(sink.shown(), error))?;
-        done += run.len() as u64;
-        progress.note(done);
+        let written = sink.write_all(&response.unread()[..count]);
+        written.map_err(|error| Failure::File(sink.shown(), error))?;
+        response.consume(count);
+        done += count as u64;
+        progress.update(done);
     }
 }
 
-/// Progress is for people: on a terminal, and not on the one that shows the content itself.
+/// Progress is shown on a terminal only, and not when the content goes to a terminal, too.
 fn progress_for(sink: &Sink, total: Option<u64>) -> Progress {
     let is_mixed = matches!(sink, Sink::Stdout) && io::stdout().is_terminal();
     if io::stderr().is_terminal() && !is_mixed {
         return Progress::shown(total);
     }
-    Progress::silent()
+    Progress::hidden()
 }
 
-fn tell(notes: &mut dyn Write, line: &str) {
-    // Nobody reads it: the download goes on.
-    let _ = writeln!(notes, "get: {line}");
+fn report(messages: &mut dyn Write, line: &str) {
+    // When standard error is closed, the download goes on.
+    let _ = writeln!(messages, "get: {line}");
 }
 
 #[cfg(test)]

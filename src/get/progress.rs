@@ -3,27 +3,27 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-/// Between two states of the line; often enough to look alive.
+/// Time between two updates of the line.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// The line of one download.
 #[derive(Debug)]
 pub struct Progress {
     begun: Instant,
-    /// When the line is due again; none where there is no terminal to show it on.
+    /// When the next update is due; none when the line is hidden.
     due: Option<Instant>,
     total: Option<u64>,
 }
 
 impl Progress {
-    /// Shown on standard error from the first interval on, so that a quick download shows none.
+    /// Shown on standard error after the first interval: a quick download shows none.
     pub fn shown(total: Option<u64>) -> Progress {
         let begun = Instant::now();
         Progress { begun, due: Some(begun + INTERVAL), total }
     }
 
     /// Never shown.
-    pub fn silent() -> Progress {
+    pub fn hidden() -> Progress {
         Progress { begun: Instant::now(), due: None, total: None }
     }
 
@@ -32,12 +32,12 @@ impl Progress {
         self.begun.elapsed()
     }
 
-    /// `done` bytes are there.
-    pub fn note(&mut self, done: u64) {
+    /// `done` bytes are saved so far.
+    pub fn update(&mut self, done: u64) {
         let now = Instant::now();
         if self.due.is_some_and(|due| due <= now) {
             let text = line(done, self.total, now - self.begun);
-            // Progress nobody can see is no reason to stop.
+            // When standard error is closed, the download goes on.
             let _ = write!(io::stderr(), "\r{text}\x1b[K");
             self.due = Some(now + INTERVAL);
         }
@@ -51,7 +51,7 @@ impl Progress {
     }
 }
 
-/// `45 %  1.2 MB  340.0 kB/s  5 s left`; without a total what is known of it.
+/// `45 %  1.2 MB  340.0 kB/s  5 s left`; without a total only bytes and rate.
 fn line(done: u64, total: Option<u64>, elapsed: Duration) -> String {
     let rate = rate(done, elapsed);
     let (done_shown, rate_shown) = (amount(done), amount(rate));
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_tells_share_amount_rate_and_time_left() {
+    fn the_line_shows_percent_amount_rate_and_time_left() {
         let second = Duration::from_secs(1);
         let table = [
             (0, Some(100), "  0 %  0 B  0 B/s  stalled"),

@@ -1,7 +1,8 @@
-//! Where a download goes: a name that cannot leave the directory, a file that appears once whole.
+//! Where a download goes: a name that cannot leave the directory, a file that appears once it is
+//! whole.
 
 use crate::http::percent;
-use crate::httpserver::part::Part;
+use crate::net::part::Part;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -11,21 +12,21 @@ use std::path::{Path, PathBuf};
 /// Longest file name in bytes on every common file system.
 const NAME_BYTES_MAX: usize = 255;
 
-/// For a URL whose path ends in a slash.
+/// The name for a URL whose path ends in a slash.
 const INDEX: &[u8] = b"index.html";
 
 /// An open destination.
 #[derive(Debug)]
 pub enum Sink {
     Stdout,
-    /// A pipe or device named by `-o`: written as it comes, for there is nothing to rename.
+    /// A pipe or device given by `-o`: written directly, as it cannot be renamed to.
     Direct(File, PathBuf),
-    /// A file to be, and its name.
+    /// A regular file, and its final name.
     File(Part, PathBuf),
 }
 
 impl Sink {
-    /// Opens what `-o` named.
+    /// Opens the target of `-o`.
     pub fn output(path: &Path) -> io::Result<Sink> {
         if path == Path::new("-") {
             return Ok(Sink::Stdout);
@@ -57,7 +58,7 @@ impl Sink {
         Part::beside(&target).map(|part| Sink::File(part, target))
     }
 
-    /// Makes what was written last: the file has its name from now on.
+    /// Completes the download: the file gets its final name.
     pub fn finish(self) -> io::Result<()> {
         match self {
             Sink::Stdout => io::stdout().flush(),
@@ -66,7 +67,7 @@ impl Sink {
         }
     }
 
-    /// How messages name it.
+    /// Its name in messages.
     pub fn shown(&self) -> String {
         match self {
             Sink::Stdout => "standard output".to_owned(),
@@ -91,8 +92,8 @@ impl Write for Sink {
     }
 }
 
-/// The last segment of `path` (its query left out), decoded, as a file name that is one for sure:
-/// no slash, no control byte, not `.` or `..`, no option of some later command.
+/// The last segment of `path` (without its query), decoded, as a safe file name: no slash, no
+/// control byte, not `.` or `..`, no leading `-` that a later command takes for an option.
 pub fn name(path: &str) -> Vec<u8> {
     let path = path.split('?').next().unwrap_or_default();
     let segment = path.rsplit('/').next().unwrap_or_default().as_bytes();
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stay_in_the_directory_whatever_the_url_says() {
+    fn names_stay_in_the_directory_for_every_url() {
         let table: [(&str, &[u8]); 15] = [
             ("/", b"index.html"),
             ("/a/", b"index.html"),

@@ -42,13 +42,13 @@ impl Scratch {
         Scratch(path)
     }
 
-    /// Downloads into the directory: the outcome as text, and the notes.
+    /// Downloads into the directory: the outcome as text, and the messages.
     fn get(&self, url: &str, output: Option<&str>) -> (Result<(), String>, String) {
         let output = output.map(|name| self.0.join(name));
-        let mut notes = Vec::new();
+        let mut messages = Vec::new();
         let get = Get { url: url.to_owned(), output };
-        let outcome = download(&get, &self.0, Duration::from_secs(20), &mut notes);
-        (outcome.map_err(|failure| failure.to_string()), String::from_utf8(notes).unwrap())
+        let outcome = download(&get, &self.0, Duration::from_secs(20), &mut messages);
+        (outcome.map_err(|failure| failure.to_string()), String::from_utf8(messages).unwrap())
     }
 
     /// Names and contents of all files.
@@ -87,15 +87,15 @@ fn a_body_of_any_framing_is_saved_whole() {
     for (name, answer) in table {
         let scratch = Scratch::new(&format!("framing-{name}"));
         let url = format!("http://{}/dir/a%20b?c#d", script(&[answer]));
-        let (outcome, notes) = scratch.get(&url, None);
+        let (outcome, messages) = scratch.get(&url, None);
         assert_eq!(outcome, Ok(()), "{name}");
-        assert!(notes.contains("a b: 3 bytes in "), "{notes}");
+        assert!(messages.contains("a b: 3 bytes in "), "{messages}");
         assert_eq!(scratch.files(), file("a b", "abc"), "{name}");
     }
 }
 
 #[test]
-fn the_server_is_named_as_far_as_it_says_who_it_is() {
+fn the_server_is_named_by_its_fields_or_its_address() {
     let scratch = Scratch::new("named");
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n";
     let both = format!("{head}X-Served-By: 1234\r\nServer: httpserver\r\n\r\n");
@@ -103,13 +103,13 @@ fn the_server_is_named_as_far_as_it_says_who_it_is() {
     let none = format!("{head}\r\n");
     let address = script(&[&both, &one, &none]);
     for expected in ["1234 (httpserver)", "some2Jthing", &address.to_string()] {
-        let (_, notes) = scratch.get(&format!("http://{address}/a"), None);
-        assert!(notes.ends_with(&format!(", served by {expected}\n")), "{notes}");
+        let (_, messages) = scratch.get(&format!("http://{address}/a"), None);
+        assert!(messages.ends_with(&format!(", served by {expected}\n")), "{messages}");
     }
 }
 
 #[test]
-fn each_redirect_is_followed_and_told() {
+fn each_redirect_is_followed_and_reported() {
     for status in [301, 302, 303, 307, 308] {
         let scratch = Scratch::new(&format!("redirect-{status}"));
         let head = format!("HTTP/1.1 {status} Moved\r\nContent-Length: 3\r\nLocation: ");
@@ -118,10 +118,10 @@ fn each_redirect_is_followed_and_told() {
             &format!("{head}../d?e\r\n\r\n"),
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
         ]);
-        let (outcome, notes) = scratch.get(&format!("http://{address}/a"), None);
+        let (outcome, messages) = scratch.get(&format!("http://{address}/a"), None);
         assert_eq!(outcome, Ok(()));
         let expected = format!("get: {status} http://{address}/b/c -> http://{address}/d?e\n");
-        assert!(notes.contains(&expected), "{notes}");
+        assert!(messages.contains(&expected), "{messages}");
         assert_eq!(scratch.files(), file("a", "abc"));
     }
 }
@@ -131,38 +131,38 @@ fn redirects_that_never_end_are_refused() {
     let scratch = Scratch::new("loop");
     let to = |path: &str| format!("HTTP/1.1 301 Moved\r\nLocation: {path}\r\n\r\n");
     let (outcome, _) = scratch.get(&format!("http://{}/a", script(&[&to("")])), None);
-    assert!(outcome.unwrap_err().ends_with("/a: the redirects go round in a circle"));
+    assert!(outcome.unwrap_err().ends_with("/a: the redirects form a loop"));
     let address = script(&[&to("b"), &to("c"), &to("/b")]);
     let (outcome, _) = scratch.get(&format!("http://{address}/a"), None);
-    assert!(outcome.unwrap_err().ends_with("/b: the redirects go round in a circle"));
+    assert!(outcome.unwrap_err().ends_with("/b: the redirects form a loop"));
 
     let hops: Vec<String> = (0..=REDIRECTS_MAX).map(|hop| to(&hop.to_string())).collect();
     let mut hops: Vec<&str> = hops.iter().map(String::as_str).collect();
     let (outcome, _) = scratch.get(&format!("http://{}/a", script(&hops)), None);
-    assert!(outcome.unwrap_err().ends_with("/10: this is redirect 11, that is too many"));
+    assert!(outcome.unwrap_err().ends_with("/10: more than 10 redirects"));
     hops[REDIRECTS_MAX] = "HTTP/1.1 200 OK\r\n\r\nabc";
     let (outcome, _) = scratch.get(&format!("http://{}/a", script(&hops)), None);
     assert_eq!(outcome, Ok(()));
 }
 
 #[test]
-fn what_fails_says_why_and_leaves_no_file() {
+fn each_failure_has_its_reason_and_leaves_no_file() {
     let table = [
         ("HTTP/1.1 404 Not Found\r\n\r\nno", "404 Not Found, served by "),
         ("HTTP/1.1 503 x\r\nServer: s\r\n\r\n", "503 Service Unavailable, served by s"),
         ("HTTP/1.1 304 x\r\n\r\n", "304 Not Modified"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "the body was cut after 3 bytes"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "the body ended early, after 3 bytes"),
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
-            "the body was cut after 3 bytes",
+            "the body ended early, after 3 bytes",
         ),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx", "the chunked body is malformed"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\na", "Content-Length is malformed"),
-        ("HTTP/1.1 301 Moved\r\n\r\n", "the redirect does not say where to"),
+        ("HTTP/1.1 301 Moved\r\n\r\n", "the redirect has no Location field"),
         ("HTTP/1.1 301 Moved\r\nLocation: https://h/\r\n\r\n", "redirected, but `https` is not"),
-        ("HTTP/1.1 200", "the server closed without answer"),
+        ("HTTP/1.1 200", "the server closed without a response"),
         ("SSH-2.0-OpenSSH\r\n", "the status line is malformed"),
-        ("", "the server closed without answer"),
+        ("", "the server closed without a response"),
     ];
     for (number, (answer, expected)) in table.iter().enumerate() {
         let scratch = Scratch::new(&format!("failure-{number}"));
@@ -224,11 +224,11 @@ fn a_wrong_url_is_exit_code_2_and_a_failure_1() {
 }
 
 #[test]
-fn a_silent_server_is_given_up() {
+fn a_silent_server_times_out() {
     let scratch = Scratch::new("silent");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/a", listener.local_addr().unwrap());
     let get = Get { url, output: None };
     let failure = download(&get, &scratch.0, Duration::from_millis(20), &mut io::sink());
-    assert!(matches!(failure, Err(Failure::Silent(..))), "{failure:?}");
+    assert!(matches!(failure, Err(Failure::TimedOut(..))), "{failure:?}");
 }

@@ -8,7 +8,7 @@ use std::fmt;
 /// Port of a URL without one (RFC 9110 §4.2.1).
 const HTTP_PORT: u16 = 80;
 
-/// Where something can be got.
+/// An absolute `http` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
     /// Host, always there, and port.
@@ -17,7 +17,7 @@ pub struct Url {
     path: String,
 }
 
-/// Why a text is no URL to get something from. Each displays as one line.
+/// Why a text is not a URL this client can get. Each displays as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UrlError {
     /// No scheme; the text.
@@ -37,16 +37,18 @@ impl fmt::Display for UrlError {
                 write!(f, "{} is not a URL: write http://host:port/file", quote(text))
             }
             UrlError::Scheme(scheme) => {
-                write!(f, "{} is not spoken here: only plain http:// is", quote(scheme))
+                write!(f, "{} is not supported: only plain http:// is", quote(scheme))
             }
-            UrlError::Credentials => f.write_str("the URL has a user name: none can be sent"),
+            UrlError::Credentials => {
+                f.write_str("the URL has a user name, which is not supported: leave it out")
+            }
             UrlError::Address(error) => error.fmt(f),
         }
     }
 }
 
 impl Url {
-    /// Reads an absolute URL; a fragment is left out, and what may not stand in a URL is encoded.
+    /// Reads an absolute URL; a fragment is dropped, and bytes not allowed in a URL are encoded.
     pub fn read(text: &str) -> Result<Url, UrlError> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(UrlError::NoScheme(text.to_owned()));
@@ -60,7 +62,7 @@ impl Url {
         Ok(Url { endpoint: endpoint(authority)?, path: format!("{lead}{}", clean(path)) })
     }
 
-    /// What `reference`, the value of a `Location` field, means in the answer to this URL
+    /// Resolves `reference`, the value of a `Location` field in a response to this URL
     /// (RFC 3986 §5.2).
     pub fn join(&self, reference: &[u8]) -> Result<Url, UrlError> {
         let reference = clean(&String::from_utf8_lossy(reference));
@@ -104,7 +106,7 @@ impl Url {
         &self.path
     }
 
-    /// The value of `Host`: the port is left out where it is the usual one (RFC 9110 §7.2).
+    /// The value of `Host`: without the port when it is 80 (RFC 9110 §7.2).
     pub fn authority(&self) -> String {
         let text = self.endpoint.to_string();
         match text.strip_suffix(":80") {
@@ -125,20 +127,20 @@ fn endpoint(authority: &str) -> Result<Endpoint, UrlError> {
         return Err(UrlError::Credentials);
     }
     let authority = authority.strip_suffix(':').unwrap_or(authority);
-    let behind_host = authority.rfind(']').map_or(authority, |at| &authority[at..]);
-    let full = match behind_host.contains(':') {
+    let after_host = authority.rfind(']').map_or(authority, |at| &authority[at..]);
+    let full = match after_host.contains(':') {
         true => authority.to_owned(),
         false => format!("{authority}:{HTTP_PORT}"),
     };
     Endpoint::backend(&full).map_err(UrlError::Address)
 }
 
-/// Encodes what may not stand in a URL at all; what is encoded already stays as it is.
+/// Encodes bytes that are not allowed anywhere in a URL; what is encoded already stays as it is.
 fn clean(text: &str) -> String {
     percent::encode(text.as_bytes(), |byte| byte.is_ascii_graphic())
 }
 
-/// `path` without `.` and `..`, which never lead above the root; a query behind it is left alone
+/// `path` without `.` and `..`, which never lead above the root; a query after it stays as it is
 /// (RFC 3986 §5.2.4).
 fn without_dots(path: &str) -> String {
     let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_urls_are_told_apart() {
+    fn each_wrong_url_has_its_error() {
         let wrong = |text: &str| Url::read(text).unwrap_err();
         assert_eq!(wrong("h/a"), UrlError::NoScheme("h/a".into()));
         assert_eq!(wrong("https://h/"), UrlError::Scheme("https".into()));
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn references_resolve_like_rfc_3986_says() {
+    fn references_resolve_as_in_rfc_3986() {
         let base = Url::read("http://a:8/b/c/d?q").unwrap();
         let table = [
             ("http://g/h", "http://g/h"),

@@ -1,41 +1,40 @@
-//! The demo backend: files, uploads, `/healthcheck`, π and knobs to misbehave. Blocking sockets and
-//! a thread per connection: easy to read and slow on purpose where asked; no part of the proxy.
+//! The demo backend: files, uploads, `/healthcheck`, π and options to misbehave. Blocking sockets
+//! and a thread per connection: easy to read, slow on purpose where asked; not part of the proxy.
 
-mod answer;
 mod connection;
-mod files;
-pub(crate) mod inbox;
-mod kind;
-mod listing;
-mod log;
-pub(crate) mod part;
-mod path;
+mod directory;
 mod pi;
+pub(crate) mod reader;
 mod request;
+mod response;
 mod site;
-mod slots;
-mod upload;
 
 use crate::cli::HttpServer;
 use crate::config::{Endpoint, LogTarget};
 use crate::net::listen;
-use log::Log;
-use site::Site;
-use slots::Slots;
+use directory::Directory;
+use site::{Log, Site};
 use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Stack of a connection's thread: its deepest call holds a head's fields, some 10 KiB.
+/// Stack of a connection's thread: its deepest call holds the fields of a head, some 10 KiB.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// Pause when the system has no descriptor or thread to spare: one comes back when a client leaves.
+/// Pause when the system has no descriptor or thread left: one is free again when a client leaves.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections served at once, each by a thread; more wait in the listen backlog.
+const SLOTS_MAX: usize = 1_024;
+
+/// With more connections than this, each is closed after its response, so that idle ones cannot
+/// keep new clients out.
+const SLOTS_CLOSE: usize = SLOTS_MAX * 3 / 4;
 
 /// Why the server cannot run. Each displays as one line.
 #[derive(Debug)]
@@ -65,7 +64,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// A server that listens but does not answer yet.
+/// A server that listens but does not accept yet.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -74,13 +73,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the port, the directory and the log.
+    /// Opens the directory, the log and the port.
     pub fn bind(options: &HttpServer) -> Result<Server, Error> {
-        let dir_error = |error| Error::Dir(options.dir.clone(), error);
-        let root = options.dir.canonicalize().map_err(dir_error)?;
-        if !root.is_dir() {
-            return Err(dir_error(ErrorKind::NotADirectory.into()));
-        }
+        let directory =
+            Directory::new(&options.dir).map_err(|error| Error::Dir(options.dir.clone(), error))?;
         let log = Log::open(options.log.as_ref()).map_err(|error| {
             let path = match &options.log {
                 Some(LogTarget::File(path)) => path.clone(),
@@ -92,7 +88,7 @@ impl Server {
         let listener = listen::blocking(options.listen.host.as_deref(), options.listen.port)
             .map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
-        let mut site = Site::new(root, address.port(), log, options.fail_rate);
+        let mut site = Site::new(directory, address.port(), log, options.fail_rate);
         site.delay = options.delay;
         Ok(Server { listener, address, site: Arc::new(site) })
     }
@@ -125,8 +121,8 @@ impl Server {
 /// Runs the demo backend; returns only when it cannot start.
 pub fn run(options: &HttpServer) -> Result<Infallible, Error> {
     let server = Server::bind(options)?;
-    let (address, root) = (server.address, server.site.root.display());
-    // Not `eprintln`, which panics when nobody is left to read it.
+    let (address, root) = (server.address, server.site.directory.root().display());
+    // Not `eprintln`, which panics when standard error is closed.
     let _ = writeln!(io::stderr(), "httpserver: listening on http://{address}, serving {root}");
     if options.until_eof {
         thread::spawn(exit_with_stdin);
@@ -134,8 +130,8 @@ pub fn run(options: &HttpServer) -> Result<Infallible, Error> {
     server.serve()
 }
 
-/// Ends the process when standard input ends: a parent that holds the other end takes its servers
-/// with it, however it dies.
+/// Ends the process when standard input ends: a child never outlives the parent that holds the
+/// other end, however the parent ends.
 fn exit_with_stdin() {
     let mut ignored = [0; 256];
     let mut stdin = io::stdin().lock();
@@ -146,6 +142,43 @@ fn exit_with_stdin() {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => std::process::exit(0),
         }
+    }
+}
+
+/// The number of connections.
+#[derive(Debug, Default)]
+struct Slots {
+    taken: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Slots {
+    /// Waits for a free slot.
+    fn take(self: &Arc<Slots>) -> Slot {
+        // No code that holds the lock can panic: the count is right.
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |taken: &mut usize| *taken >= SLOTS_MAX;
+        let waited = self.freed.wait_while(taken, full);
+        *waited.unwrap_or_else(PoisonError::into_inner) += 1;
+        Slot(Arc::clone(self))
+    }
+}
+
+/// The right to one connection; given back when dropped.
+#[derive(Debug)]
+struct Slot(Arc<Slots>);
+
+impl Slot {
+    /// Few slots are left: the connection is to be closed after its response.
+    fn is_scarce(&self) -> bool {
+        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) > SLOTS_CLOSE
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.freed.notify_one();
     }
 }
 

@@ -1,5 +1,5 @@
-//! π by the Leibniz series at a fixed pace: work whose length the caller chooses (seed 003), so
-//! that balancing shows. The pace is slept, not burnt: many servers share one demo's processor.
+//! π by the Leibniz series at a fixed pace: work whose length the client chooses, so that the
+//! effect of balancing shows. The time is slept: many demo servers share one processor.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -11,17 +11,17 @@ pub const TERMS_MAX: u64 = 60_000;
 /// Time one term takes.
 const TERM: Duration = Duration::from_millis(1);
 
-/// Terms between two sleeps; one by one, the waking itself would take longer than the pace allows.
+/// Terms between two sleeps: waking up for each one would take longer than the pace allows.
 const STRIDE: u64 = 10;
 
-/// The one computer of this server: pages wait for it in turn.
+/// The one computation at a time of this server; further pages wait for it.
 #[derive(Debug, Default)]
 pub struct Pi(Mutex<()>);
 
 impl Pi {
     /// π to `terms` terms, at most [`TERMS_MAX`], once all earlier computations are done.
     pub fn compute(&self, terms: u64) -> f64 {
-        // A computation that panicked left nothing behind.
+        // A computation that panicked left no state.
         let _turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let start = Instant::now();
         let mut sum = 0.0;

@@ -1,8 +1,14 @@
-//! What this server uses of a request head, copied out so that the inbox can go on to the body.
+//! What this server uses of a request head, copied out because the buffer goes on to the body, and
+//! its path as a path below the served directory. Touches no file: see `directory` for links.
 
 use crate::http::field::{Coding, Expect, Length};
 use crate::http::head::{Method, Refusal, RequestHead, Version};
+use crate::http::percent;
 use crate::http::target::target;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// A request without its body.
 #[derive(Clone, Debug)]
@@ -11,15 +17,15 @@ pub struct Request {
     pub version: Version,
     /// Path with its percent-encoding, without the query.
     pub path: Vec<u8>,
-    /// What follows the first `?`.
+    /// The text after the first `?`.
     pub query: Vec<u8>,
     /// `If-Modified-Since` as sent.
     pub modified_since: Option<Vec<u8>>,
     /// The client waits for 100 before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
-    /// The head says where the body ends, be it that there is none.
+    /// `Content-Length` or `Transfer-Encoding` is there.
     pub has_length: bool,
-    /// The client would send another request.
+    /// The client would send another request on this connection.
     pub keeps_alive: bool,
 }
 
@@ -35,11 +41,11 @@ impl Request {
             Some(at) => path.split_off(at).split_off(1),
             None => Vec::new(),
         };
-        if head.fields.expect == Expect::Unknown {
+        let fields = &head.fields;
+        if fields.expect == Expect::Unknown {
             return Err(Refusal { status: 417, reason: "only 100-continue can be expected here" });
         }
-        let since = head.fields.find_text(bytes, b"if-modified-since");
-        let fields = &head.fields;
+        let since = fields.find_text(bytes, b"if-modified-since");
         Ok(Request {
             method: head.method,
             version: head.version,
@@ -51,14 +57,9 @@ impl Request {
             keeps_alive: head.keeps_alive(),
         })
     }
-
-    /// GET or HEAD.
-    pub fn is_read(&self) -> bool {
-        matches!(self.method, Method::Get | Method::Head)
-    }
 }
 
-/// The request line for the log, from a head that was parsed.
+/// The request line for the log, from a parsed head.
 pub fn line(bytes: &[u8], head: &RequestHead) -> String {
     let version = match head.version {
         Version::Http10 => "HTTP/1.0",
@@ -69,8 +70,70 @@ pub fn line(bytes: &[u8], head: &RequestHead) -> String {
     format!("{method} {target} {version}")
 }
 
-/// Stands for the request line where there is none to show.
+/// The request line in the log when no head could be parsed.
 pub const NO_LINE: &str = "- - -";
+
+/// A path below the served directory, percent-decoded once. Its segments cannot lead out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SitePath {
+    segments: Vec<Vec<u8>>,
+    /// The text ended in a slash: it names a directory.
+    pub has_final_slash: bool,
+}
+
+impl SitePath {
+    /// Reads the path of a request target, without its query.
+    ///
+    /// Errors: 400 for a malformed `%XX` and for NUL, 403 for `..` and for an encoded slash. Both
+    /// are checked after decoding, so that `%2e%2e` is no different from `..`.
+    pub fn read(path: &[u8]) -> Result<SitePath, Refusal> {
+        const OUTSIDE: Refusal =
+            Refusal { status: 403, reason: "the path leads out of the served directory" };
+        let mut segments = Vec::new();
+        for segment in path.split(|&byte| byte == b'/') {
+            let segment = percent::decode(segment)
+                .filter(|segment| !segment.contains(&0))
+                .ok_or(Refusal { status: 400, reason: "the path is not well encoded" })?;
+            match segment.as_slice() {
+                b"" | b"." => {}
+                b".." => return Err(OUTSIDE),
+                slashed if slashed.contains(&b'/') => return Err(OUTSIDE),
+                _ => segments.push(segment),
+            }
+        }
+        Ok(SitePath { segments, has_final_slash: path.ends_with(b"/") })
+    }
+
+    /// The file's path when `root` is served.
+    pub fn under(&self, root: &Path) -> PathBuf {
+        let segments = self.segments.iter().map(|segment| OsStr::from_bytes(segment));
+        root.iter().chain(segments).collect()
+    }
+
+    /// It is the served directory itself.
+    pub fn is_root(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// The one segment of a path like `/N`.
+    pub fn single(&self) -> Option<&[u8]> {
+        match self.segments.as_slice() {
+            [only] if !self.has_final_slash => Some(only),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for SitePath {
+    /// Encoded again: safe in a field value, in plain text and in an HTML attribute. Begins with
+    /// exactly one slash: two would name another host.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.segments {
+            write!(f, "/{}", percent::encode(segment, percent::is_unreserved))?;
+        }
+        if self.has_final_slash || self.is_root() { f.write_str("/") } else { Ok(()) }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -111,6 +174,51 @@ mod tests {
         for value in unmet.into_iter().chain(["100-continue\r\nExpect: gold"]) {
             let status = head("HTTP/1.1", value).err().map(|refusal| refusal.status);
             assert_eq!(status, Some(417), "{value}");
+        }
+    }
+
+    #[test]
+    fn paths_stay_below_the_root_or_are_refused() {
+        let table: [(&str, Result<&str, u16>); 24] = [
+            ("/", Ok("/srv")),
+            ("", Ok("/srv")),
+            ("/a", Ok("/srv/a")),
+            ("/a/b/", Ok("/srv/a/b")),
+            ("//a///b", Ok("/srv/a/b")),
+            ("/./a/.", Ok("/srv/a")),
+            ("/%61%20b", Ok("/srv/a b")),
+            ("/...", Ok("/srv/...")),
+            ("/..a", Ok("/srv/..a")),
+            ("/~root", Ok("/srv/~root")),
+            ("/a\\..\\b", Ok("/srv/a\\..\\b")),
+            ("/%252e%252e/a", Ok("/srv/%2e%2e/a")),
+            ("/..", Err(403)),
+            ("/../etc/passwd", Err(403)),
+            ("/a/../b", Err(403)),
+            ("/%2e%2e/etc/passwd", Err(403)),
+            ("/%2E./etc/passwd", Err(403)),
+            ("/.%2e", Err(403)),
+            ("/..%2fetc%2fpasswd", Err(403)),
+            ("/%2fetc/passwd", Err(403)),
+            ("/a%2Fb", Err(403)),
+            ("/a%00b", Err(400)),
+            ("/a%", Err(400)),
+            ("/a%zz", Err(400)),
+        ];
+        for (path, expected) in table {
+            let read = SitePath::read(path.as_bytes());
+            let found = read.map(|path| path.under(Path::new("/srv"))).map_err(|r| r.status);
+            assert_eq!(found, expected.map(PathBuf::from), "{path}");
+        }
+    }
+
+    #[test]
+    fn display_reads_back_and_never_starts_with_two_slashes() {
+        for path in ["/", "/a", "/a/", "//evil.example/x/", "/%22%3Cb%3E%0d%0a"] {
+            let read = SitePath::read(path.as_bytes()).unwrap();
+            let shown = read.to_string();
+            assert!(!shown.starts_with("//") && !shown.contains(['"', '<', '\r']), "{shown}");
+            assert_eq!(SitePath::read(shown.as_bytes()).unwrap().segments, read.segments);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 
 #[test]
-fn a_put_file_is_got_back_whatever_its_framing() {
+fn an_uploaded_file_reads_back_with_any_framing() {
     let scratch = Scratch::new("roundtrip");
     let mut client = Client::new(scratch.serve());
     let big = "0123456789abcdef".repeat(20_000);
@@ -67,7 +67,7 @@ fn pipelined_requests_are_answered_in_order_on_one_connection() {
 }
 
 #[test]
-fn http10_closes_unless_it_asked_to_stay() {
+fn http10_closes_unless_keep_alive_was_requested() {
     let scratch = Scratch::new("http10");
     let address = scratch.serve();
     let mut client = Client::new(address);
@@ -79,7 +79,7 @@ fn http10_closes_unless_it_asked_to_stay() {
 }
 
 #[test]
-fn what_lies_outside_is_refused() {
+fn paths_and_links_that_lead_outside_are_refused() {
     let scratch = Scratch::new("outside");
     let root = scratch.root();
     fs::write(scratch.0.join("secret"), "secret").unwrap();
@@ -163,7 +163,7 @@ fn a_truncated_upload_leaves_nothing_and_the_old_file() {
     for target in ["/new", "/old"] {
         let mut client = Client::new(address);
         client.send(&format!("PUT {target} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nnew"));
-        client.stream.shutdown(Shutdown::Write).unwrap();
+        client.reader.stream().shutdown(Shutdown::Write).unwrap();
         assert_eq!(client.receive(Method::Put).0, 400);
         assert!(client.is_closed());
     }
@@ -196,10 +196,10 @@ fn a_known_date_is_answered_304_and_head_has_no_content() {
     fs::write(scratch.root().join("a.html"), "abc").unwrap();
     let mut client = Client::new(scratch.serve());
     client.send("HEAD /a.html HTTP/1.1\r\nHost: h\r\n\r\n");
-    while head::response(client.inbox.unread(), &mut client.head) != Parse::Complete {
-        client.inbox.fill(&mut client.stream).unwrap();
+    while head::response(client.reader.unread(), &mut client.head) != Parse::Complete {
+        client.reader.fill().unwrap();
     }
-    let unread = client.inbox.unread();
+    let unread = client.reader.unread();
     let value = |name: &[u8]| {
         let line = client.head.fields.find_text(unread, name).unwrap();
         String::from_utf8(line.value.of(unread).to_vec()).unwrap()
@@ -216,7 +216,7 @@ fn a_known_date_is_answered_304_and_head_has_no_content() {
 }
 
 #[test]
-fn the_report_counts_what_the_log_shows_and_no_health_check() {
+fn the_report_counts_the_requests_in_the_log_and_no_health_check() {
     let scratch = Scratch::new("report");
     let log = scratch.0.join("log");
     let mut options = scratch.options();
@@ -271,7 +271,7 @@ fn a_number_is_pi_within_its_bounds_and_a_file_of_that_name_wins() {
 }
 
 #[test]
-fn the_knobs_spare_health_checks() {
+fn delay_and_fail_rate_leave_health_checks_alone() {
     let scratch = Scratch::new("knobs");
     let mut options = scratch.options();
     options.fail_rate = 0.25;
@@ -291,30 +291,30 @@ fn the_knobs_spare_health_checks() {
     assert!(names(&scratch.root()).is_empty());
 }
 
-/// A server whose waits `change` has changed.
-fn impatient(scratch: &Scratch, change: impl Fn(&mut site::Waits)) -> SocketAddr {
+/// A server with timeouts set by `change`.
+fn with_timeouts(scratch: &Scratch, change: impl Fn(&mut site::Timeouts)) -> SocketAddr {
     let mut server = Server::bind(&scratch.options()).unwrap();
-    change(&mut Arc::get_mut(&mut server.site).unwrap().waits);
+    change(&mut Arc::get_mut(&mut server.site).unwrap().timeouts);
     start(server)
 }
 
 #[test]
-fn a_late_head_or_body_is_told_so_and_an_idle_client_is_let_go() {
+fn a_late_head_or_body_gets_408_and_an_idle_connection_is_closed() {
     let scratch = Scratch::new("late");
     let short = Duration::from_millis(20);
-    let mut client = Client::new(impatient(&scratch, |waits| waits.head = short));
+    let mut client = Client::new(with_timeouts(&scratch, |timeouts| timeouts.head = short));
     assert_eq!(client.ask("GET / HT").0, 408);
     assert!(client.is_closed());
-    let mut client = Client::new(impatient(&scratch, |waits| waits.body = short));
+    let mut client = Client::new(with_timeouts(&scratch, |timeouts| timeouts.body = short));
     let put = "PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\na";
     assert_eq!(client.ask(put).0, 408);
     assert!(client.is_closed());
-    assert!(Client::new(impatient(&scratch, |waits| waits.idle = short)).is_closed());
+    assert!(Client::new(with_timeouts(&scratch, |timeouts| timeouts.idle = short)).is_closed());
     assert!(names(&scratch.root()).is_empty());
 }
 
 #[test]
-fn an_unwanted_body_is_read_at_the_limit_and_ends_the_connection_past_it() {
+fn an_unused_body_is_read_up_to_the_limit_and_closes_the_connection_past_it() {
     const LIMIT: usize = 1024 * 1024;
     let scratch = Scratch::new("unwanted");
     let address = scratch.serve();
@@ -322,14 +322,14 @@ fn an_unwanted_body_is_read_at_the_limit_and_ends_the_connection_past_it() {
         let mut client = Client::new(address);
         client.send(&format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n"));
         // The server may close before it has all.
-        let _ = client.stream.write_all(&vec![b'x'; length]);
+        let _ = client.reader.stream().write_all(&vec![b'x'; length]);
         assert_eq!(client.receive(Method::Post).0, 501);
         assert_eq!(client.head.keeps_alive(), stays, "{length}");
     }
 }
 
 #[test]
-fn no_bytes_whatever_stop_the_server() {
+fn no_input_stops_the_server() {
     let scratch = Scratch::new("fuzz");
     let address = scratch.serve();
     let seeds = [
@@ -350,13 +350,13 @@ fn no_bytes_whatever_stop_the_server() {
                 _ => bytes.extend_from_within(at..),
             }
         }
-        let mut client = Client::new(address);
+        let client = Client::new(address);
         // The server may close before it has all.
-        let _ = client.stream.write_all(&bytes);
-        let _ = client.stream.shutdown(Shutdown::Write);
+        let _ = client.reader.stream().write_all(&bytes);
+        let _ = client.reader.stream().shutdown(Shutdown::Write);
         let mut answer = Vec::new();
-        let _ = client.stream.read_to_end(&mut answer);
-        // A thread that panicked would have closed without a word.
+        let _ = client.reader.stream().read_to_end(&mut answer);
+        // A thread that panicked would have closed without a response.
         assert!(answer.starts_with(b"HTTP/1.1 "), "{answer:?}");
     }
     assert_eq!(Client::new(address).get("/healthcheck").0, 200);
@@ -364,7 +364,7 @@ fn no_bytes_whatever_stop_the_server() {
 }
 
 #[test]
-fn what_cannot_be_served_is_said_in_one_line() {
+fn each_start_error_is_one_line() {
     let scratch = Scratch::new("errors");
     let address = scratch.serve();
     let broken = |change: &dyn Fn(&mut HttpServer)| {

@@ -11,6 +11,7 @@ pub mod files;
 pub mod kernel;
 pub mod listen;
 pub mod log_writer;
+pub mod part;
 pub mod pipe;
 pub mod signals;
 

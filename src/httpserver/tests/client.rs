@@ -5,7 +5,7 @@ use crate::config::Endpoint;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};
 use crate::httpserver::Server;
-use crate::httpserver::inbox::{Inbox, Incoming};
+use crate::httpserver::reader::Reader;
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -53,8 +53,7 @@ pub fn start(server: Server) -> SocketAddr {
 
 /// One client connection.
 pub struct Client {
-    pub stream: TcpStream,
-    pub inbox: Inbox,
+    pub reader: Reader<TcpStream>,
     pub head: ResponseHead,
 }
 
@@ -62,37 +61,37 @@ impl Client {
     pub fn new(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Client { stream, inbox: Inbox::default(), head: ResponseHead::default() }
+        Client { reader: Reader::new(stream), head: ResponseHead::default() }
     }
 
     pub fn send(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).unwrap();
+        self.reader.stream().write_all(text.as_bytes()).unwrap();
     }
 
     /// Status and content of the next answer.
     pub fn receive(&mut self, method: Method) -> (u16, String) {
-        while head::response(self.inbox.unread(), &mut self.head) == Parse::Partial {
-            assert_ne!(self.inbox.fill(&mut self.stream).unwrap(), 0, "closed within a head");
+        while head::response(self.reader.unread(), &mut self.head) == Parse::Partial {
+            assert_ne!(self.reader.fill().unwrap(), 0, "closed within a head");
         }
-        assert_eq!(head::response(self.inbox.unread(), &mut self.head), Parse::Complete);
+        assert_eq!(head::response(self.reader.unread(), &mut self.head), Parse::Complete);
         if self.head.status == 100 {
-            self.inbox.consume(self.head.bytes);
+            self.reader.consume(self.head.bytes);
             return (100, String::new());
         }
         for name in ["date", "content-length", "x-served-by", "server"] {
-            let line = self.head.fields.find_text(self.inbox.unread(), name.as_bytes());
+            let line = self.head.fields.find_text(self.reader.unread(), name.as_bytes());
             assert!(line.is_some(), "{name}");
         }
         let mut body = framing::response(&self.head, method).unwrap();
-        self.inbox.consume(self.head.bytes);
-        let mut incoming =
-            Incoming { body: &mut body, inbox: &mut self.inbox, source: &mut self.stream };
+        self.reader.consume(self.head.bytes);
         let mut content = Vec::new();
         loop {
-            match incoming.next().unwrap() {
-                [] => break,
-                run => content.extend_from_slice(run),
+            let count = self.reader.content(&mut body).unwrap();
+            if count == 0 {
+                break;
             }
+            content.extend_from_slice(&self.reader.unread()[..count]);
+            self.reader.consume(count);
         }
         (self.head.status, String::from_utf8(content).unwrap())
     }
@@ -115,7 +114,7 @@ impl Client {
 
     /// The server has closed and nothing more has come.
     pub fn is_closed(&mut self) -> bool {
-        self.inbox.unread().is_empty() && matches!(self.inbox.fill(&mut self.stream), Ok(0))
+        self.reader.unread().is_empty() && matches!(self.reader.fill(), Ok(0))
     }
 }
 

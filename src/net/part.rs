@@ -1,4 +1,4 @@
-//! A file that appears under its name only once it is whole. The download client uses it too.
+//! A file that appears under its name only once it is whole: an upload or a download in progress.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -6,14 +6,14 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the final name that the temporary one repeats: with what is added it stays within the
+/// Bytes of the final name that the temporary name repeats: with what is added it stays within the
 /// 255 bytes a name may have.
 const STEM_BYTES_MAX: usize = 200;
 
-/// Temporary names tried before giving up; each is taken only by another writer of this process.
+/// Temporary names tried before giving up; each is in use by another writer of this process.
 const TRIES_MAX: u32 = 10_000;
 
-/// A file being written under a temporary name; dropped before [`Part::keep`], it is gone.
+/// A file being written under a temporary name; removed when dropped before [`Part::keep`].
 #[derive(Debug)]
 pub struct Part {
     file: File,
@@ -43,11 +43,11 @@ impl Part {
         Err(io::Error::from(ErrorKind::AlreadyExists))
     }
 
-    /// Moves it to `target`, in place of whatever file is there.
+    /// Renames it to `target`, replacing the file there.
     pub fn keep(mut self, target: &Path) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         fs::rename(path, target)?;
-        // From now on another writer may have that name: `drop` must leave it alone.
+        // Another writer may use that name from now on: `drop` must not remove it.
         self.path = None;
         Ok(())
     }
@@ -66,7 +66,7 @@ impl Write for Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // Whoever removed it already did our work.
+            // It fails when the file is gone already.
             let _ = fs::remove_file(path);
         }
     }
