@@ -219,12 +219,16 @@ fn every_server_is_probed_at_least_once_per_so_many_requests() {
         // Those of the start.
         first.wait_for_probes(1);
         second.wait_for_probes(1);
-        for round in 1..=6 {
+        for round in 1..=8 {
             for _ in 0..5 {
                 assert_eq!(balancer.get("/").status(), status, "{mode}");
             }
             first.wait_for_probes(1 + round);
             second.wait_for_probes(1 + round);
+        }
+        // Not more often than asked. (Where requests wait for servers, a pause is probed as well.)
+        if mode == "redirect" {
+            assert_eq!((first.probes().len(), second.probes().len()), (9, 9));
         }
     }
 }
@@ -339,6 +343,27 @@ fn clients_failures_never_empty_the_pool() {
         assert_eq!(balancer.get("/bad").status(), 502);
         assert_eq!(balancer.get("/good").text(), "good");
     }
+}
+
+#[test]
+fn a_response_cut_short_takes_no_server_down() {
+    let cut = Backend::raw(|peer| {
+        if peer.request().is_some() {
+            let _ = peer.try_send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nnot all of it");
+        }
+    });
+    let other = Backend::named("other");
+    let options = ["--health", "tcp", "-c", "1h", "--fall", "1", "-s", "first"];
+    let balancer = Balancer::probing(&[&cut, &other], &options);
+    for _ in 0..3 {
+        let mut client = balancer.ask("/");
+        assert!(
+            client.try_response("GET").is_err(),
+            "the response is cut short for the client too"
+        );
+    }
+    assert!(cut.connections() >= 3, "it stays the first choice");
+    assert_eq!(balancer.stderr.with(" down: "), Vec::<String>::new());
 }
 
 #[test]

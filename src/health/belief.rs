@@ -1,12 +1,12 @@
-//! What one backend is believed to be, and how evidence changes it.
+//! The health of one backend, and which evidence changes it.
 //!
-//! Probes decide, by thresholds. Clients' requests can take a backend down too, which is safe only
-//! because such a belief is cheap to undo: its probes run soon, it is the first to be tried when
-//! nobody is believed up, and an answer to a client refutes it. What an answer does not refute is
-//! a probe that reached the server and was answered badly or not at all: the operator chose what
-//! probes ask for, and a page that still works says nothing about that.
+//! Probes decide, by thresholds. Failed requests of clients can take a backend down too. That is
+//! safe because it is cheap to undo: the next probe runs soon, the backend is tried first when no
+//! other is up, and a response to a client brings it up again. A response does not outweigh a probe
+//! that reached the server and got a bad answer or none: the operator chose what probes ask for,
+//! and another page that works says nothing about it.
 //!
-//! Beside that stands [`Silence`]: a backend that answers nobody at all is not waited for.
+//! [`Silence`] is separate: requests do not wait for a backend that sends nothing at all.
 
 use super::event::{DownReason, Observation, ProbeFault, Proof, Transition};
 use super::outlier::Outlier;
@@ -16,11 +16,11 @@ use crate::base::time::Instant;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// A backend whose probes hang is down this long after the first of them started, whatever `fall`
-/// says; or after one whole probe, if the time-out is longer.
+/// A backend whose probes hang goes down this long after the first of them started, even if `fall`
+/// is not reached; or after one probe, if the probe time-out is longer.
 pub const HUNG_WITHIN: Duration = Duration::from_secs(5);
 /// A backend that failed a probe but is still up is probed again this soon.
-const DOUBT_INTERVAL: Duration = Duration::from_millis(250);
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// A backend that is down is probed this often, so that a long interval does not delay its return.
 const DOWN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -33,17 +33,17 @@ enum State {
     },
 }
 
-/// Where a down backend stands in the queue for the last resort: the least is tried first.
+/// Order in which down backends are tried when no other is left: the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Suspicion {
     kind: Kind,
-    /// Of equals the one that failed longest ago.
+    /// Among equals the one that failed longest ago.
     failed_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// It has merely been silent.
+    /// It sent nothing for too long; no request and no probe has failed.
     Silent,
     /// Only clients' requests failed; its last probe, if there was one, passed.
     Clients,
@@ -51,20 +51,20 @@ enum Kind {
     Connect,
 }
 
-/// What is believed of one backend, and the evidence it rests on.
+/// Up or down, with the evidence for it.
 #[derive(Clone, Debug)]
 pub struct Health {
     state: State,
     /// The latest probe's fault; none if it passed or there was none.
     fault: Option<ProbeFault>,
-    /// Probes failed in a row.
+    /// Failed probes in a row.
     probes_failed: u16,
-    /// When the first probe that timed out in this row started.
+    /// Start of the first probe that timed out in this row.
     hung_since: Option<Instant>,
-    /// Clients' requests unanswered in a row.
+    /// Requests of clients without an answer in a row.
     unanswered: u16,
-    /// The latest failure of any kind: what began before it does not refute it. Ahead of the time,
-    /// by as long as it is out, for a backend that was taken out because of its errors.
+    /// The latest failure of any kind: evidence from before it does not bring the backend up. In
+    /// the future for a backend that was ejected because of 5xx responses: the end of the ejection.
     failed_at: Instant,
     silence: Silence,
     outlier: Outlier,
@@ -91,39 +91,39 @@ impl Health {
         }
     }
 
-    /// Whether it is believed up.
+    /// Whether it takes requests.
     pub fn is_up(&self) -> bool {
         self.state == State::Up && !self.silence.is_stuck()
     }
 
-    /// Whether what waits for it may wait in vain.
+    /// Whether requests in flight with it may never be answered.
     pub fn hangs(&self) -> bool {
         let probes_hang = self.state != State::Up && self.fault == Some(ProbeFault::TimedOut);
         probes_hang || self.silence.is_stuck()
     }
 
-    /// It has something to answer, for the first time since it had nothing.
+    /// The first request is in flight with it.
     pub fn owes(&mut self, now: Instant) {
         self.silence.begins(now);
     }
 
-    /// A byte of it came; whether [`Observation::Heard`] would change anything.
+    /// A byte came from it; whether [`Observation::Heard`] would change anything.
     pub fn heard(&mut self, now: Instant) -> bool {
         self.silence.broken(now)
     }
 
-    /// How long a probe or a connect may stand still before it is late.
+    /// A probe or a connect that makes no progress for this long is late.
     pub fn late_after(&self) -> Duration {
         self.silence.late_after()
     }
 
-    /// What comes next if nothing is heard of it, and when, see [`Silence::next`].
+    /// The next action if it sends nothing, and when; see [`Silence::next`].
     pub fn silence_next(&self, owes: bool, probe: Option<Instant>) -> Option<(Instant, Action)> {
         let up = self.state == State::Up;
         up.then(|| self.silence.next(owes, probe)).flatten()
     }
 
-    /// Takes in one piece of evidence, seen at `now`; returns the change of belief, if any.
+    /// Applies one observation made at `now`; returns the change of state, if any.
     pub fn observe(
         &mut self,
         observation: Observation,
@@ -131,16 +131,16 @@ impl Health {
         now: Instant,
     ) -> Option<Transition> {
         let was_up = self.is_up();
-        let told = self.take_in(observation, settings, now);
+        let transition = self.apply(observation, settings, now);
         match (was_up, self.is_up()) {
-            (true, false) => told,
-            // Up again without more ado: only a silence was over.
-            (false, true) => told.or(Some(Transition::Up(Proof::Heard))),
+            (true, false) => transition,
+            // Only the silence has ended.
+            (false, true) => transition.or(Some(Transition::Up(Proof::Heard))),
             (true, true) | (false, false) => None,
         }
     }
 
-    fn take_in(
+    fn apply(
         &mut self,
         observation: Observation,
         settings: &Settings,
@@ -191,7 +191,7 @@ impl Health {
         self.hung_since = None;
         match self.state {
             State::Up => None,
-            // Older than the failure it would have to refute.
+            // Evidence from before the failure.
             State::Down { .. } if started < self.failed_at => None,
             State::Down { passes } if passes.saturating_add(1) >= settings.rise => {
                 self.rise(Proof::Probe)
@@ -225,9 +225,9 @@ impl Health {
         None
     }
 
-    /// Whether one more probe, should it hang as well, would end too late to act upon.
+    /// Whether one more probe that hangs would end after [`HUNG_WITHIN`].
     fn hangs_too_long(&self, settings: &Settings, now: Instant) -> bool {
-        let latest_start = now + doubt_interval(settings) / 10 * 11;
+        let latest_start = now + retry_interval(settings) / 10 * 11;
         let limit = HUNG_WITHIN.max(settings.timeout);
         self.hung_since.is_some_and(|since| latest_start + settings.timeout > since + limit)
     }
@@ -248,19 +248,19 @@ impl Health {
 
     fn served(&mut self, sent: Instant) -> Option<Transition> {
         self.unanswered = 0;
-        // A server that stops refuses to connect while it finishes what it holds: those answers
-        // are to requests from before the failure and refute nothing.
-        let refutes = sent >= self.failed_at;
+        // A server that stops refuses connections while it finishes its requests: these responses
+        // are to requests from before the failure and do not show that it is up.
+        let is_newer = sent >= self.failed_at;
         match (self.state, self.fault) {
             (State::Up, _) => None,
-            (State::Down { .. }, None | Some(ProbeFault::Connect(_))) if refutes => {
+            (State::Down { .. }, None | Some(ProbeFault::Connect(_))) if is_newer => {
                 self.rise(Proof::Request)
             }
             (State::Down { .. }, _) => None,
         }
     }
 
-    /// An error is an answer as well, unless it is one too many.
+    /// A 5xx response is a response like any other until there are too many in a row.
     fn erred(
         &mut self,
         sent: Instant,
@@ -271,7 +271,7 @@ impl Health {
         let counted = if self.is_up() { self.outlier.erred(settings.fall_on_5xx) } else { None };
         match counted {
             Some(times) if !alone => {
-                let hold = self.outlier.take_out(settings.interval);
+                let hold = self.outlier.eject(settings.interval);
                 self.failed_at = now + hold;
                 self.fall(DownReason::Erred { times, hold })
             }
@@ -290,13 +290,13 @@ impl Health {
         Some(Transition::Up(proof))
     }
 
-    fn fall(&mut self, cause: DownReason) -> Option<Transition> {
+    fn fall(&mut self, reason: DownReason) -> Option<Transition> {
         self.state = State::Down { passes: 0 };
-        Some(Transition::Down(cause))
+        Some(Transition::Down(reason))
     }
 
-    /// Its place in the queue when no backend is believed up. None for one that is up, and for one
-    /// whose last probe hung (a client would hang too) or reached it and was answered badly.
+    /// Its place among the down backends to try when no backend is up. None if it is up, and if its
+    /// last probe hung (a request would hang too) or got a bad answer.
     pub fn last_resort(&self) -> Option<Suspicion> {
         let kind = match (self.state, self.fault) {
             (State::Up, _) if self.silence.is_stuck() => {
@@ -311,19 +311,19 @@ impl Health {
         Some(Suspicion { kind, failed_at: self.failed_at })
     }
 
-    /// From the end of one probe to the start of the next, before [`super::check::jitter`]. With
-    /// probes off and the backend down: from then to [`Observation::TrialDue`].
+    /// Time from the end of one probe to the start of the next, before [`super::check::jitter`].
+    /// With probes off and the backend down: time until [`Observation::TrialDue`].
     pub fn next_probe_in(&self, settings: &Settings) -> Duration {
         match self.state {
-            // A trial may cost a client's request a detour, which a probe does not.
+            // A trial may cost a client's request a retry, a probe does not.
             State::Down { .. } if settings.check == Check::Off => settings.interval,
             State::Down { .. } => settings.interval.min(DOWN_INTERVAL),
-            State::Up if self.probes_failed > 0 => doubt_interval(settings),
+            State::Up if self.probes_failed > 0 => retry_interval(settings),
             State::Up => settings.interval,
         }
     }
 }
 
-fn doubt_interval(settings: &Settings) -> Duration {
-    settings.interval.min(DOUBT_INTERVAL)
+fn retry_interval(settings: &Settings) -> Duration {
+    settings.interval.min(RETRY_INTERVAL)
 }

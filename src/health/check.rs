@@ -1,11 +1,11 @@
-//! What a probe sends, how its answer is judged, and when probes run. Opens no connection.
+//! What a probe sends, which answers are healthy, and when probes run. Opens no connection.
 
 use super::Settings;
 use super::event::ProbeFault;
 use crate::base::rng::Rng;
 use std::time::Duration;
 
-/// First probes start within this long, so that a long list is not connected to in one burst.
+/// First probes are spread over this time, so that a long list does not cause a burst of connects.
 const SPREAD_MAX: Duration = Duration::from_millis(100);
 
 /// Appends the probe request for `path` (starts with `/`) at `host` (as a Host field wants it).
@@ -20,8 +20,8 @@ pub fn request(path: &str, host: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Whether a complete answer with this status is healthy: the expected one, or any below 500 (a
-/// server that lacks the file is alive all the same).
+/// Whether a complete answer with this status is healthy: the expected status, or any below 500 (a
+/// server without the file is up).
 pub fn judge(status: u16, expect: Option<u16>) -> Result<(), ProbeFault> {
     match expect.map_or(status < 500, |expected| status == expected) {
         true => Ok(()),
@@ -29,12 +29,12 @@ pub fn judge(status: u16, expect: Option<u16>) -> Result<(), ProbeFault> {
     }
 }
 
-/// What a backend reports of itself in the body of its health check.
+/// The load that a backend reports in the body of its health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadReport {
-    /// Requests it answered with an error so far.
+    /// Requests answered with an error since its start.
     pub errors: u64,
-    /// Requests it answered so far.
+    /// Requests answered since its start.
     pub requests: u64,
 }
 
@@ -47,19 +47,19 @@ pub fn load_report(body: &[u8]) -> Option<LoadReport> {
     Some(LoadReport { errors: decimal(errors)?, requests: decimal(requests)? })
 }
 
-/// Digits only, then perhaps a carriage return: `parse` alone would take a sign.
+/// Digits only, with an optional carriage return: `parse` alone would accept a sign.
 fn decimal(line: &str) -> Option<u64> {
     let digits = line.strip_suffix('\r').unwrap_or(line);
     let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| all_digits)
 }
 
-/// `span` give or take 10 %, so that probes of many backends (and many balancers) do not align.
+/// `span` ± 10 %, so that probes of many backends (and many balancers) do not align.
 pub fn jitter(span: Duration, rng: &mut Rng) -> Duration {
     span / 10 * 9 + below(span / 5, rng)
 }
 
-/// From start (or from being added) to the first probe: at once, but not all in the same moment.
+/// Time from the start (or from being added) to the first probe, at most [`SPREAD_MAX`].
 pub fn first_probe_in(settings: &Settings, rng: &mut Rng) -> Duration {
     below(SPREAD_MAX.min(settings.interval / 10), rng)
 }

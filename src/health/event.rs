@@ -1,87 +1,87 @@
-//! What is seen of a backend and what follows from it, as values and as words for the event log.
+//! Observations of a backend and the changes that follow, as values and as text for the event log.
 
 use crate::base::time::Instant;
 use std::fmt;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// What went wrong with a probe.
+/// Why a probe failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeFault {
-    /// It could not connect: refused, unreachable.
+    /// The connect failed: refused, unreachable.
     Connect(ErrorKind),
-    /// It got no complete answer in time, or not even a connection.
+    /// No complete answer within the time-out; perhaps no connection.
     TimedOut,
-    /// It was answered with this status, which does not count as healthy.
+    /// The answer had this status, which is not healthy.
     Status(u16),
-    /// The answer was malformed or cut off.
+    /// The answer was malformed or incomplete.
     Broken,
 }
 
 /// One piece of evidence about a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// A probe got a healthy answer.
+    /// A probe was answered as it should be.
     ProbePassed {
         /// When the probe started.
         started: Instant,
     },
-    /// A probe did not.
+    /// A probe was not.
     ProbeFailed {
         /// When the probe started.
         started: Instant,
-        /// What went wrong.
+        /// Why it failed.
         fault: ProbeFault,
     },
-    /// A client's request could not connect.
+    /// The connect for a client's request failed.
     ConnectFailed(ErrorKind),
-    /// A client's request got no answer, or one that is no HTTP. A pooled connection that closes
-    /// unanswered was merely old and is not reported at all.
+    /// A client's request got no answer, or one that is not HTTP. A pooled connection that closes
+    /// without an answer is not reported: servers close idle connections.
     Unanswered,
     /// A client's request was answered.
     Served {
         /// When the request was sent to the backend.
         sent: Instant,
     },
-    /// Nothing came of it for too long, or a connect takes too long: it is to be probed.
+    /// It sent nothing for too long, or a connect takes too long: it will be probed.
     Doubtful,
-    /// Nothing has come since, not even the answer to the probe.
+    /// It sent nothing since then, not even the answer to the probe.
     Silent,
     /// A byte came.
     Heard,
-    /// A client's request was answered with an [`super::outlier::is_error`].
+    /// A client's request was answered with a status for which [`super::outlier::is_error`] holds.
     Erred {
         /// When the request was sent to the backend.
         sent: Instant,
-        /// No other backend is up: better one that errs than none.
+        /// No other backend is up: this one stays.
         alone: bool,
     },
-    /// With probes off nothing else would bring a backend back: the time of
-    /// [`super::Health::next_probe_in`] has passed since it went down.
+    /// [`super::Health::next_probe_in`] has passed since it went down. With probes off only this
+    /// brings a backend back.
     TrialDue,
 }
 
 /// Why a backend went down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DownReason {
-    /// A client's request could not connect.
+    /// The connect for a client's request failed.
     ConnectFailed(ErrorKind),
-    /// So many requests in a row were not answered.
+    /// This many requests in a row were not answered.
     Unanswered(u16),
-    /// Nothing came of it for so long, nor the answer to a probe.
+    /// It sent nothing for this long, not even the answer to a probe.
     Silent(Duration),
-    /// So many answers in a row were errors.
+    /// This many responses in a row were errors.
     Erred {
         /// How many.
         times: u16,
-        /// How long it is taken out at least.
+        /// How long it stays out at least.
         hold: Duration,
     },
-    /// Its probes failed, the last in this way.
+    /// Its probes failed.
     Probe {
-        /// What went wrong.
+        /// Why the last one failed.
         fault: ProbeFault,
-        /// The longest a probe may take.
+        /// The probe time-out.
         timeout: Duration,
     },
 }
@@ -93,27 +93,27 @@ pub enum Proof {
     Probe,
     /// It answered a client's request.
     Request,
-    /// It is not silent any more.
+    /// It sends again.
     Heard,
-    /// None: with probes off it is simply tried again.
+    /// None: with probes off it is tried again.
     Trial,
 }
 
-/// A change of belief; `Display` gives the words for the event line.
+/// A change of state; `Display` gives the text for the event line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
-    /// Believed up from now on.
+    /// Up from now on.
     Up(Proof),
-    /// Believed down from now on.
+    /// Down from now on.
     Down(DownReason),
 }
 
 impl Transition {
-    /// Down because it does not answer probes: what waits for it may wait in vain.
+    /// Down because it does not answer probes: requests in flight with it may never be answered.
     pub fn is_hang(&self) -> bool {
-        let Transition::Down(cause) = self else { return false };
+        let Transition::Down(reason) = self else { return false };
         matches!(
-            cause,
+            reason,
             DownReason::Silent(_) | DownReason::Probe { fault: ProbeFault::TimedOut, .. }
         )
     }
@@ -126,7 +126,7 @@ impl fmt::Display for Transition {
             Transition::Up(Proof::Request) => out.write_str("up: answered a request"),
             Transition::Up(Proof::Heard) => out.write_str("up: answers again"),
             Transition::Up(Proof::Trial) => out.write_str("up: on trial, health checks are off"),
-            Transition::Down(cause) => write!(out, "down: {cause}"),
+            Transition::Down(reason) => write!(out, "down: {reason}"),
         }
     }
 }

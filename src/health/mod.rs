@@ -1,7 +1,7 @@
-//! Whether a backend is believed to be up: pure, fed with observations. Runs no probe.
+//! Whether a backend is up: pure, from observations. Runs no probe.
 //!
-//! [`Health`] weighs what probes and clients' requests show of one backend, `silence` what it means
-//! when they show nothing; `check` says what a probe sends and how its answer is judged.
+//! [`Health`] weighs the results of probes and of clients' requests, `silence` the time without any;
+//! `outlier` counts 5xx responses; `check` says what a probe sends and which answers are healthy.
 
 mod belief;
 pub mod check;
@@ -18,7 +18,7 @@ use std::time::Duration;
 /// What an active probe does (`--health`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// `GET` of the health path; judged by the answer's status.
+    /// `GET` of the health path; the status decides.
     Http,
     /// Only connects.
     Tcp,
@@ -26,18 +26,18 @@ pub enum Check {
     Off,
 }
 
-/// How backends are probed and judged.
+/// How backends are probed, and when they go down and up.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What a probe does.
     pub check: Check,
     /// Request target of the HTTP probe, starting with `/`.
     pub path: String,
-    /// The one status that counts as healthy; none: every complete answer below 500.
+    /// The only healthy status; none: every complete answer below 500.
     pub expect: Option<u16>,
     /// Time between two probes of one backend.
     pub interval: Duration,
-    /// Longest time one probe may take.
+    /// Time-out of one probe, connect included.
     pub timeout: Duration,
     /// Probe every backend at least once per this many requests (`-R`).
     pub per_requests: Option<u32>,
@@ -45,7 +45,7 @@ pub struct Settings {
     pub rise: u16,
     /// Consecutive failed probes that take a backend down.
     pub fall: u16,
-    /// Consecutive answers of 5xx to clients that take a backend out for a while, if any do.
+    /// Consecutive 5xx responses to clients that eject a backend for a while; none: never.
     pub fall_on_5xx: Option<u16>,
 }
 

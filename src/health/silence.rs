@@ -1,69 +1,69 @@
-//! Suspicion by silence: whether a backend that owes answers has stopped altogether.
+//! Suspicion by silence: whether a backend with requests in flight has stalled.
 //!
-//! One from which nothing comes for a while is probed at once, and only one that leaves this probe
-//! unanswered too is believed to be stuck: pages may take long, probes take what probes take. So a
-//! slow page costs a probe at most, and both waits follow what the backend is known for.
+//! A backend that sends nothing for a while is probed at once. Only if this probe is late as well, it
+//! is considered stuck: a page may take long, a probe takes what probes take. So a slow page costs a
+//! probe at most, and both waits follow what is usual for the backend.
 
 use crate::base::time::Instant;
 use std::time::Duration;
 
-/// The least silence that is worth a probe.
-const PATIENCE_MIN: Duration = Duration::from_millis(100);
-/// A silence that meant nothing doubles the threshold, an answer takes this part of it away: where
-/// silences are usual at most every fifth answer costs a probe.
-const RELAX_PART: u32 = 8;
-/// A probe is late after the slowest of the latest probes so many times,
+/// Lowest silence threshold: a shorter silence is not worth a probe.
+const THRESHOLD_MIN: Duration = Duration::from_millis(100);
+/// A false alarm doubles the threshold, a response lowers it by this part: where silences are usual
+/// at most every fifth response costs a probe.
+const DECAY_PART: u32 = 8;
+/// A probe is late after this many times the slowest of the latest probes,
 const LATE_TIMES: u32 = 4;
-/// but not before this,
+/// at least after this,
 const LATE_MIN: Duration = Duration::from_millis(100);
-/// and after this where none has passed yet.
+/// and after this while none has passed yet.
 const LATE_UNKNOWN: Duration = Duration::from_secs(1);
-/// The slowest probe is forgotten by this part with each that is faster; one that is slower makes
-/// that wait twice as long at most: a server that was stopped once is not slow from then on.
+/// Each faster probe lowers the slowest by this part. One slower probe doubles the wait at most: a
+/// server that was stopped once is not slow from then on.
 const FORGET_PART: u32 = 8;
 const LATE_GROWTH: u32 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Suspect {
     None,
-    /// It is to be probed, or being so.
+    /// A probe is due or under way.
     Since(Instant),
-    /// It is believed to be stuck.
+    /// The probe was late.
     Stuck,
 }
 
-/// What a silence calls for.
+/// What to do about a silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// To be probed at once.
+    /// Probe at once.
     Probe,
-    /// Not to be waited for.
+    /// Do not wait for it any longer.
     GiveUp,
 }
 
-/// How long nothing has come from a backend, and what that means.
+/// How long a backend has been silent, and what is usual for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Silence {
-    /// Since when nothing has come although something was owed.
+    /// When the last byte came, or the first request was sent.
     since: Instant,
     silence_threshold: Duration,
-    /// Of the latest passed probes; none before the first.
+    /// Duration of the slowest of the latest passed probes; none before the first.
     slowest_probe: Option<Duration>,
-    doubt: Suspect,
+    suspect: Suspect,
 }
 
 impl Silence {
-    /// Nothing known, nothing owed.
+    /// Nothing known, nothing in flight.
     pub fn new() -> Silence {
         Silence {
             since: Instant::START,
-            silence_threshold: PATIENCE_MIN,
+            silence_threshold: THRESHOLD_MIN,
             slowest_probe: None,
-            doubt: Suspect::None,
+            suspect: Suspect::None,
         }
     }
 
-    /// It owed nothing until now.
+    /// The first request is in flight.
     pub fn begins(&mut self, now: Instant) {
         self.since = now;
     }
@@ -71,17 +71,17 @@ impl Silence {
     /// A byte came; whether [`Silence::decay`] has something to do.
     pub fn broken(&mut self, now: Instant) -> bool {
         self.since = now;
-        self.doubt != Suspect::None || self.silence_threshold > PATIENCE_MIN
+        self.suspect != Suspect::None || self.silence_threshold > THRESHOLD_MIN
     }
 
-    /// It is heard of: no doubt is left, and the threshold decays a little.
+    /// It has answered: it is no suspect, and the threshold decays.
     pub fn decay(&mut self) {
-        self.doubt = Suspect::None;
+        self.suspect = Suspect::None;
         self.silence_threshold =
-            (self.silence_threshold - self.silence_threshold / RELAX_PART).max(PATIENCE_MIN);
+            (self.silence_threshold - self.silence_threshold / DECAY_PART).max(THRESHOLD_MIN);
     }
 
-    /// A probe passed after `took`. A threshold above `most` is of no use: probes run anyway.
+    /// A probe passed after `took`. `most`, the probe interval, is the highest useful threshold.
     pub fn probed(&mut self, took: Duration, most: Duration, now: Instant) {
         self.slowest_probe = Some(match self.slowest_probe {
             None => took,
@@ -90,50 +90,52 @@ impl Silence {
                 took.min(most).max(slowest - slowest / FORGET_PART)
             }
         });
-        if matches!(self.doubt, Suspect::Since(_)) {
-            self.silence_threshold = (self.silence_threshold * 2).min(most.max(PATIENCE_MIN));
+        if matches!(self.suspect, Suspect::Since(_)) {
+            self.silence_threshold = (self.silence_threshold * 2).min(most.max(THRESHOLD_MIN));
         }
-        self.doubt = Suspect::None;
+        self.suspect = Suspect::None;
         self.since = now;
     }
 
-    /// It is to be probed.
+    /// A probe is due.
     pub fn suspect(&mut self, now: Instant) {
-        if self.doubt == Suspect::None {
-            self.doubt = Suspect::Since(now);
+        if self.suspect == Suspect::None {
+            self.suspect = Suspect::Since(now);
         }
     }
 
-    /// It left the probe unanswered.
+    /// The probe is late.
     pub fn give_up(&mut self) {
-        self.doubt = Suspect::Stuck;
+        self.suspect = Suspect::Stuck;
     }
 
-    /// Whether it is believed to be stuck.
+    /// Whether it is considered stuck.
     pub fn is_stuck(&self) -> bool {
-        self.doubt == Suspect::Stuck
+        self.suspect == Suspect::Stuck
     }
 
-    /// How long nothing has come.
+    /// How long it has been silent.
     pub fn lasts(&self, now: Instant) -> Duration {
         now.since(self.since)
     }
 
-    /// Since when.
+    /// When the silence began.
     pub fn since(&self) -> Instant {
         self.since
     }
 
-    /// How long a probe, or a connect, may stand still before it is late.
+    /// A probe or a connect that makes no progress for this long is late.
     pub fn late_after(&self) -> Duration {
         self.slowest_probe.map_or(LATE_UNKNOWN, |slowest| (slowest * LATE_TIMES).max(LATE_MIN))
     }
 
-    /// What comes next if nothing is heard, and when. `owes`: something is in flight with it;
-    /// `probe`: when the probe under way last got on.
-    pub fn next(&self, owes: bool, probe: Option<Instant>) -> Option<(Instant, Action)> {
-        match self.doubt {
-            Suspect::None => owes.then(|| (self.since + self.silence_threshold, Action::Probe)),
+    /// The next action if nothing comes, and when. `in_flight`: a request is in flight; `probe`: when
+    /// the probe under way last made progress.
+    pub fn next(&self, in_flight: bool, probe: Option<Instant>) -> Option<(Instant, Action)> {
+        match self.suspect {
+            Suspect::None => {
+                in_flight.then(|| (self.since + self.silence_threshold, Action::Probe))
+            }
             Suspect::Since(at) => {
                 probe.map(|moved| (at.max(moved) + self.late_after(), Action::GiveUp))
             }
@@ -154,7 +156,7 @@ mod tests {
         Instant::from_micros(ms * 1_000)
     }
 
-    /// One whose last probes took `probe_ms`.
+    /// A backend whose last probe took `probe_ms`.
     fn known(probe_ms: u64) -> Silence {
         let mut silence = Silence::new();
         silence.probed(ms(probe_ms), ms(2_000), at(0));
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn silence_leads_to_a_probe_and_a_late_probe_to_giving_up() {
         let mut silence = known(50);
-        assert_eq!(silence.next(false, None), None, "who owes nothing may be silent");
+        assert_eq!(silence.next(false, None), None, "nothing is in flight");
         silence.begins(at(1_000));
         assert_eq!(silence.next(true, None), Some((at(1_100), Action::Probe)));
         assert_eq!(silence.next(true, Some(at(900))), Some((at(1_100), Action::Probe)));
@@ -211,15 +213,15 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_or_a_passed_probe_ends_every_doubt() {
-        let doubts: [fn(&mut Silence); 2] = [|it| it.suspect(at(10)), Silence::give_up];
-        for doubt in doubts {
+    fn a_byte_or_a_passed_probe_ends_the_suspicion() {
+        let suspicions: [fn(&mut Silence); 2] = [|it| it.suspect(at(10)), Silence::give_up];
+        for suspect in suspicions {
             let mut by_byte = known(1);
-            doubt(&mut by_byte);
+            suspect(&mut by_byte);
             assert!(by_byte.broken(at(20)));
             by_byte.decay();
             let mut by_probe = known(1);
-            doubt(&mut by_probe);
+            suspect(&mut by_probe);
             by_probe.probed(ms(1), ms(2_000), at(20));
             for silence in [by_byte, by_probe] {
                 assert!(!silence.is_stuck());
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_grows_with_usual_silences_and_shrinks_with_answers() {
+    fn the_threshold_grows_with_false_alarms_and_decays_with_responses() {
         let silence_threshold =
             |silence: &Silence| silence.next(true, None).unwrap().0.since(silence.since);
         let mut silence = known(1);
@@ -243,16 +245,16 @@ mod tests {
         }
         assert_eq!(doubled, [200, 400, 800, 1_600, 2_000, 2_000]);
         silence.probed(ms(1), ms(2_000), at(7));
-        assert_eq!(silence_threshold(&silence), ms(2_000), "a probe at its time shows nothing");
+        assert_eq!(silence_threshold(&silence), ms(2_000), "a scheduled probe is no false alarm");
         let answers = (1..).find(|_| {
             silence.decay();
-            silence_threshold(&silence) == PATIENCE_MIN
+            silence_threshold(&silence) == THRESHOLD_MIN
         });
         assert_eq!(answers, Some(23));
         let mut seldom = known(1);
         seldom.suspect(at(5));
         seldom.probed(ms(1), ms(20), at(6));
-        assert_eq!(silence_threshold(&seldom), PATIENCE_MIN, "probes that run often need no help");
+        assert_eq!(silence_threshold(&seldom), THRESHOLD_MIN, "frequent probes notice it anyway");
     }
 
     #[test]
@@ -274,6 +276,6 @@ mod tests {
             silence.broken(now);
             silence.decay();
         }
-        assert!(probes <= 200, "{probes} probes for a thousand pages");
+        assert!(probes <= 200, "{probes} probes for 1,000 pages");
     }
 }

@@ -1,4 +1,4 @@
-//! Sequences of evidence and what is believed after each, and simulated probe schedules.
+//! Sequences of observations and the changes after each, and simulated probe schedules.
 
 use super::check::jitter;
 use super::*;
@@ -12,7 +12,7 @@ fn at(ms: u64) -> Instant {
     Instant::from_micros(ms * 1_000)
 }
 
-/// What happens in a table, one step per 10 ms; a probe starts 5 ms before its step.
+/// One observation per 10 ms; a probe starts 5 ms before its step.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Pass,
@@ -33,10 +33,10 @@ enum Step {
     Heard,
 }
 
-/// The words of each transition, by the step it followed.
+/// The text of each transition, with the index of its step.
 fn run(settings: &Settings, steps: &[Step]) -> (Health, Vec<(usize, String)>) {
     let mut health = Health::new();
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         let now = at(1_000 + 10 * index as u64);
         let (recent, first) = (at(995 + 10 * index as u64), at(995));
@@ -58,9 +58,9 @@ fn run(settings: &Settings, steps: &[Step]) -> (Health, Vec<(usize, String)>) {
         let was_up = health.is_up();
         let transition = health.observe(observation, settings, now);
         assert_eq!(transition.is_some(), health.is_up() != was_up, "a change and only a change");
-        said.extend(transition.map(|it| (index, it.to_string())));
+        lines.extend(transition.map(|it| (index, it.to_string())));
     }
-    (health, said)
+    (health, lines)
 }
 
 fn settings(rise: u16, fall: u16) -> Settings {
@@ -124,14 +124,14 @@ const CASES: &[Case] = &[
         &[(2, "down: gave no valid answer 2 times")],
     ),
     (
-        "an answer refutes refusals",
+        "a response outweighs refusals",
         (3, 1),
         &[Refused, OldServed, Served],
         &[(0, "down: connection refused"), (2, "up: answered a request")],
     ),
     ("errors are answers", (1, 2), &[Erred; 9], &[]),
     (
-        "so that they refute refusals",
+        "so that they outweigh refusals",
         (3, 1),
         &[Refused, Erred],
         &[(0, "down: connection refused"), (1, "up: answered a request")],
@@ -159,12 +159,12 @@ const CASES: &[Case] = &[
         &[(1, "down: connection refused"), (3, "up: health check passed")],
     ),
     (
-        "after coming up counting starts afresh",
+        "counting restarts after coming up",
         (1, 2),
         &[DOWN, Refused, Pass, DOWN, Unanswered],
         &[(1, "down: connection refused"), (2, "up: health check passed")],
     ),
-    ("a doubt alone changes nothing", (1, 1), &[Pass, Doubtful, Heard, Doubtful, Pass], &[]),
+    ("a suspicion alone changes nothing", (1, 1), &[Pass, Doubtful, Heard, Doubtful, Pass], &[]),
     (
         "a silence ends with any byte",
         (9, 9),
@@ -172,7 +172,7 @@ const CASES: &[Case] = &[
         &[(2, SILENT_DOWN), (3, "up: answers again")],
     ),
     (
-        "or with one passed probe, whatever it takes otherwise",
+        "or with one passed probe, whatever --rise says",
         (9, 9),
         &[Pass, Doubtful, Silent, Pass],
         &[(2, SILENT_DOWN), (3, "up: answers again")],
@@ -185,13 +185,13 @@ const CASES: &[Case] = &[
     ),
     ("unless that takes it down", (1, 1), &[Pass, Doubtful, Silent, DOWN], &[(2, SILENT_DOWN)]),
     (
-        "probes that hang meanwhile are told no more",
+        "probes that hang after it are not reported",
         (2, 2),
         &[Pass, Doubtful, Silent, HUNG, HUNG, Heard, Pass, Pass],
         &[(2, SILENT_DOWN), (7, "up: health check passed")],
     ),
     (
-        "a refusal meanwhile neither",
+        "a refusal after it neither",
         (1, 2),
         &[Pass, Doubtful, Silent, Refused, Heard, Served],
         &[(2, SILENT_DOWN), (5, "up: answered a request")],
@@ -207,14 +207,14 @@ const CASES: &[Case] = &[
 #[test]
 fn evidence_leads_to_these_transitions() {
     for (name, (rise, fall), steps, expected) in CASES {
-        let (_, said) = run(&settings(*rise, *fall), steps);
-        let said: Vec<_> = said.iter().map(|(step, words)| (*step, words.as_str())).collect();
-        assert_eq!(said, *expected, "{name}");
+        let (_, lines) = run(&settings(*rise, *fall), steps);
+        let lines: Vec<_> = lines.iter().map(|(step, text)| (*step, text.as_str())).collect();
+        assert_eq!(lines, *expected, "{name}");
     }
 }
 
 #[test]
-fn errors_in_a_row_take_a_backend_out_for_a_while() {
+fn errors_in_a_row_eject_a_backend_for_a_while() {
     const OUT: &str = "down: answered 5xx 2 times in a row; out for 30ms";
     const PASSED: &str = "up: health check passed";
     type Case = (&'static str, &'static [Step], &'static [(usize, &'static str)]);
@@ -254,7 +254,7 @@ fn errors_in_a_row_take_a_backend_out_for_a_while() {
             &[(1, OUT), (5, PASSED), (7, "down: answered 5xx 2 times in a row; out for 60ms")],
         ),
         (
-            "unless it answered well meanwhile",
+            "unless it answered well in between",
             &[Erred, Erred, Pass, Pass, Pass, Pass, Served, Erred, Erred],
             &[(1, OUT), (5, PASSED), (8, OUT)],
         ),
@@ -262,9 +262,9 @@ fn errors_in_a_row_take_a_backend_out_for_a_while() {
     let interval = Duration::from_millis(6);
     let settings = Settings { fall_on_5xx: Some(2), interval, ..Settings::default() };
     for (name, steps, expected) in cases {
-        let (_, said) = run(&settings, steps);
-        let said: Vec<_> = said.iter().map(|(step, words)| (*step, words.as_str())).collect();
-        assert_eq!(said, *expected, "{name}");
+        let (_, lines) = run(&settings, steps);
+        let lines: Vec<_> = lines.iter().map(|(step, text)| (*step, text.as_str())).collect();
+        assert_eq!(lines, *expected, "{name}");
     }
 }
 
@@ -273,8 +273,8 @@ fn a_hung_probe_is_named_with_its_limit() {
     for (ms, expected) in [(2_000, "2s"), (500, "500ms"), (1_500, "1.5s")] {
         let timeout = Duration::from_millis(ms);
         let settings = Settings { timeout, fall: 1, ..Settings::default() };
-        let (_, said) = run(&settings, &[Step::Fail(ProbeFault::TimedOut)]);
-        assert_eq!(said[0].1, format!("down: health check timed out after {expected}"));
+        let (_, lines) = run(&settings, &[Step::Fail(ProbeFault::TimedOut)]);
+        assert_eq!(lines[0].1, format!("down: health check timed out after {expected}"));
     }
 }
 
@@ -294,7 +294,7 @@ fn the_least_suspicious_is_the_last_resort() {
     ];
     assert!(ordered.iter().all(Option::is_some), "{ordered:?}");
     assert!(ordered.is_sorted_by(|a, b| a < b), "{ordered:?}");
-    // Tried in vain it goes to the back, so that all get their chance.
+    // After another failure it goes to the end, so that each is tried in turn.
     assert!(suspicion(&[Refused, Refused]) > clients);
     for fault in [ProbeFault::TimedOut, ProbeFault::Status(503), ProbeFault::Broken] {
         assert_eq!(suspicion(&[Fail(fault)]), None, "{fault}");
@@ -309,14 +309,14 @@ fn the_least_suspicious_is_the_last_resort() {
 }
 
 #[test]
-fn probes_run_sooner_in_doubt_and_while_down() {
+fn probes_run_sooner_after_a_failure_and_while_down() {
     use Step::*;
     let down = Fail(ProbeFault::Broken);
     let cases: &[(&str, Check, u64, &[Step], u64)] = &[
         ("steady", Check::Http, 120_000, &[Pass], 120_000),
-        ("in doubt", Check::Http, 120_000, &[down], 250),
-        ("in doubt, short interval", Check::Tcp, 100, &[down], 100),
-        ("no longer in doubt", Check::Http, 120_000, &[down, Pass], 120_000),
+        ("after a failure", Check::Http, 120_000, &[down], 250),
+        ("after a failure, short interval", Check::Tcp, 100, &[down], 100),
+        ("after it passed again", Check::Http, 120_000, &[down, Pass], 120_000),
         ("down", Check::Http, 120_000, &[down, down], 1_000),
         ("down, short interval", Check::Tcp, 100, &[down, down], 100),
         ("down without probes", Check::Off, 2_000, &[Refused], 2_000),
@@ -329,14 +329,18 @@ fn probes_run_sooner_in_doubt_and_while_down() {
     }
 }
 
-/// Probes a server whose every probe meets `fate`, on the proxy's schedule; returns how long after
-/// the start of the first probe it went down.
-fn down_after(settings: &Settings, rng: &mut Rng, fate: impl Fn(u32) -> ProbeFault) -> Duration {
+/// Time from the start of the first probe until the backend is down, if its probes fail with
+/// `fault_of` their index and run on the proxy's schedule.
+fn down_after(
+    settings: &Settings,
+    rng: &mut Rng,
+    fault_of: impl Fn(u32) -> ProbeFault,
+) -> Duration {
     let mut health = Health::new();
     let first = at(7_000);
     let mut started = first;
     for nth in 0.. {
-        let fault = fate(nth);
+        let fault = fault_of(nth);
         let took = match fault {
             ProbeFault::TimedOut => settings.timeout,
             ProbeFault::Connect(_) | ProbeFault::Status(_) | ProbeFault::Broken => Duration::ZERO,
@@ -389,4 +393,25 @@ fn a_longer_time_out_is_waited_for_once() {
 fn by_default_two_hung_probes_are_needed() {
     let took = down_after(&Settings::default(), &mut Rng::new(1), |_| ProbeFault::TimedOut);
     assert!(took > Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn the_learned_silence_threshold_and_probe_time_survive_an_outage() {
+    let settings = settings(1, 1);
+    let mut health = Health::new();
+    let slow_probe = |from| Observation::ProbePassed { started: at(from) };
+    health.observe(slow_probe(0), &settings, at(60));
+    // Two false alarms: the threshold is 400 ms.
+    for alarm in [1_000, 2_000] {
+        health.observe(Observation::Doubtful, &settings, at(alarm));
+        health.observe(slow_probe(alarm), &settings, at(alarm + 60));
+    }
+    health.observe(Observation::ConnectFailed(REFUSED), &settings, at(3_000));
+    assert!(!health.is_up());
+    health.observe(slow_probe(3_100), &settings, at(3_160));
+    assert!(health.is_up());
+    assert_eq!(health.late_after(), Duration::from_millis(240), "four times a usual probe");
+    health.owes(at(4_000));
+    // Coming up counts as one response, which lowers the threshold by an eighth.
+    assert_eq!(health.silence_next(true, None), Some((at(4_350), Action::Probe)));
 }
