@@ -1,5 +1,5 @@
-//! A backend that answers with 5xx (`--fall-on-5xx`): when it is ejected, and for how long. A passed
-//! probe does not bring it back, as a probe asks for another page; only time does.
+//! A backend that answers with 5xx (`--fall-on-5xx`): when it is ejected, and for how long. A
+//! passed probe does not bring it back, as a probe asks for another page; only time does.
 
 use std::time::Duration;
 

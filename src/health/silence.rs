@@ -1,8 +1,8 @@
 //! Suspicion by silence: whether a backend with requests in flight has stalled.
 //!
-//! A backend that sends nothing for a while is probed at once. Only if this probe is late as well, it
-//! is considered stuck: a page may take long, a probe takes what probes take. So a slow page costs a
-//! probe at most, and both waits follow what is usual for the backend.
+//! A backend that sends nothing for a while is probed at once. Only if this probe is late as well,
+//! it is considered stuck: a page may take long, a probe takes what probes take. So a slow page
+//! costs a probe at most, and both waits follow what is usual for the backend.
 
 use crate::base::time::Instant;
 use std::time::Duration;
@@ -129,8 +129,8 @@ impl Silence {
         self.slowest_probe.map_or(LATE_UNKNOWN, |slowest| (slowest * LATE_TIMES).max(LATE_MIN))
     }
 
-    /// The next action if nothing comes, and when. `in_flight`: a request is in flight; `probe`: when
-    /// the probe under way last made progress.
+    /// The next action if nothing comes, and when. `in_flight`: a request is in flight; `probe`:
+    /// when the probe under way last made progress.
     pub fn next(&self, in_flight: bool, probe: Option<Instant>) -> Option<(Instant, Action)> {
         match self.suspect {
             Suspect::None => {
