@@ -1,7 +1,8 @@
 //! Whether a backend is up: pure, from observations. Runs no probe.
 //!
 //! [`Health`] weighs the results of probes and of clients' requests, `silence` the time without
-//! any; `outlier` counts 5xx responses; `check` says what a probe sends and which answers are healthy.
+//! any; `outlier` counts 5xx responses; `check` says what a probe sends and which answers are
+//! healthy.
 
 mod belief;
 pub mod check;
