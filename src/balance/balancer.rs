@@ -13,6 +13,7 @@ use super::random::Random;
 use super::rank::Rank;
 use super::round_robin::RoundRobin;
 use super::strategy::Strategy;
+use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 
@@ -23,8 +24,8 @@ struct Tier {
     visible: usize,
 }
 
-/// All backends of one service and the policy that chooses among them. An index names a backend
-/// from [`Balancer::add`] to [`Balancer::remove`].
+/// All backends of one service and the policy that chooses among them. An id names a backend from
+/// [`Balancer::add`] to [`Balancer::remove`].
 pub struct Balancer {
     strategy: Strategy,
     candidates: Vec<Candidate>,
@@ -49,7 +50,7 @@ impl Balancer {
     }
 
     /// Adds a backend, up and idle, at the lowest vacant index.
-    pub fn add(&mut self, spec: Spec) -> usize {
+    pub fn add(&mut self, spec: Spec) -> BackendId {
         let vacant = |candidate: &Candidate| candidate.admin == AdminState::Vacant;
         let index = self.candidates.iter().position(vacant).unwrap_or(self.candidates.len());
         let candidate = Candidate::new(spec);
@@ -60,11 +61,12 @@ impl Balancer {
             self.candidates[index] = candidate;
         }
         self.refresh(index);
-        index
+        BackendId::new(index)
     }
 
     /// Removes a backend. It must be idle: drain it first.
-    pub fn remove(&mut self, index: usize) {
+    pub fn remove(&mut self, id: BackendId) {
+        let index = id.index();
         let candidate = &mut self.candidates[index];
         assert!(candidate.admin != AdminState::Vacant, "removed twice");
         assert!(candidate.in_flight == 0, "removed with pairs in flight");
@@ -74,14 +76,35 @@ impl Balancer {
         self.tiers[tier].policy.remove(index);
     }
 
+    /// Applies another weight, limit or role to a backend. What is known of it stays, except for
+    /// what its policy knows when it becomes a backup or stops being one.
+    pub fn reconfigure(&mut self, id: BackendId, spec: Spec) {
+        assert!(spec.weight > 0, "a weight is at least 1");
+        let index = id.index();
+        assert!(self.candidates[index].admin != AdminState::Vacant, "no backend at this index");
+        self.hide(index);
+        let old_tier = self.candidates[index].tier();
+        self.candidates[index].spec = spec;
+        let candidate = &self.candidates[index];
+        if candidate.tier() == old_tier {
+            self.tiers[old_tier].policy.reconfigure(index, candidate);
+        } else {
+            self.tiers[old_tier].policy.remove(index);
+            self.tiers[candidate.tier()].policy.add(index, candidate);
+        }
+        self.refresh(index);
+    }
+
     /// Health believes this backend up or down.
-    pub fn set_up(&mut self, index: usize, up: bool) {
+    pub fn set_up(&mut self, id: BackendId, up: bool) {
+        let index = id.index();
         self.candidates[index].up = up;
         self.refresh(index);
     }
 
     /// The operator takes this backend out of rotation or puts it back.
-    pub fn set_draining(&mut self, index: usize, draining: bool) {
+    pub fn set_draining(&mut self, id: BackendId, draining: bool) {
+        let index = id.index();
         let candidate = &mut self.candidates[index];
         assert!(candidate.admin != AdminState::Vacant, "no backend at this index");
         candidate.admin = if draining { AdminState::Draining } else { AdminState::Ready };
@@ -90,14 +113,16 @@ impl Balancer {
 
     /// A pair with it began. Also to be called for one that was not picked (a last resort), and,
     /// followed by [`Balancer::ended`], for a redirect, so that ties keep rotating.
-    pub fn began(&mut self, index: usize) {
+    pub fn began(&mut self, id: BackendId) {
+        let index = id.index();
         self.candidates[index].in_flight += 1;
         self.notify(index, Change::Began);
         self.refresh(index);
     }
 
     /// A pair with it ended, whatever its outcome.
-    pub fn ended(&mut self, index: usize) {
+    pub fn ended(&mut self, id: BackendId) {
+        let index = id.index();
         let candidate = &mut self.candidates[index];
         assert!(candidate.in_flight > 0, "ended more pairs than began");
         candidate.in_flight -= 1;
@@ -106,48 +131,49 @@ impl Balancer {
     }
 
     /// It answered a client's request, `response_us` microseconds after it was sent.
-    pub fn served(&mut self, index: usize, response_us: u64, now: Instant) {
-        self.notify(index, Change::Served { response_us, now });
+    pub fn served(&mut self, id: BackendId, response_us: u64, now: Instant) {
+        self.notify(id.index(), Change::Served { response_us, now });
     }
 
     /// It passed a probe that took `duration_us` microseconds.
-    pub fn probed(&mut self, index: usize, duration_us: u64) {
-        self.notify(index, Change::Probed { duration_us });
+    pub fn probed(&mut self, id: BackendId, duration_us: u64) {
+        self.notify(id.index(), Change::Probed { duration_us });
     }
 
     /// Its health check reported how many requests and errors it has seen so far.
-    pub fn report(&mut self, index: usize, requests: u64, errors: u64) {
-        self.notify(index, Change::Reported { requests, errors });
+    pub fn report(&mut self, id: BackendId, requests: u64, errors: u64) {
+        self.notify(id.index(), Change::Reported { requests, errors });
     }
 
     /// A client's request failed on it (no answer, or a server error).
-    pub fn failed(&mut self, index: usize) {
-        self.notify(index, Change::Failed);
+    pub fn failed(&mut self, id: BackendId) {
+        self.notify(id.index(), Change::Failed);
     }
 
     /// The backend for the next request: eligible, not tried, a backup only when no other is left.
     /// None when there is no such backend; whether to try a tried or a down one is the caller's
     /// decision. Counts nothing in flight: that is [`Balancer::began`].
-    pub fn pick(&mut self, hint: &Hint<'_>) -> Option<usize> {
-        for &index in hint.tried {
-            self.hide(index);
+    pub fn pick(&mut self, hint: &Hint<'_>) -> Option<BackendId> {
+        for id in hint.tried {
+            self.hide(id.index());
         }
         let tier = &mut self.tiers[usize::from(self.tiers[0].visible == 0)];
         let picked = tier.policy.pick(&self.candidates, hint);
-        for &index in hint.tried {
-            self.refresh(index);
+        for id in hint.tried {
+            self.refresh(id.index());
         }
-        picked
+        picked.map(BackendId::new)
     }
 
     /// Why the last [`Balancer::pick`] gave `picked` for `hint`. To be called before any other
     /// change, `began` included; allocates, so for `-v` only.
-    pub fn explain(&self, picked: usize, hint: &Hint<'_>) -> Explanation {
+    pub fn explain(&self, picked: BackendId, hint: &Hint<'_>) -> Explanation {
+        let picked = picked.index();
         let tier = self.candidates[picked].tier();
         let mut among = Vec::new();
         let mut skipped = Vec::new();
         for (index, candidate) in self.candidates.iter().enumerate() {
-            match skip(candidate, hint.tried.contains(&index)) {
+            match skip(candidate, hint.tried.contains(&BackendId::new(index))) {
                 Some(skip) => skipped.push((index, skip)),
                 None if candidate.admin == AdminState::Vacant => {}
                 None if candidate.tier() == tier => among.push(index),
@@ -164,14 +190,14 @@ impl Balancer {
         if others.visible > 0 { others.visible } else { backups.visible }
     }
 
-    /// The backend at `index`; check [`Candidate::standing`] for a vacant one.
-    pub fn candidate(&self, index: usize) -> &Candidate {
-        &self.candidates[index]
+    /// The backend; check [`Candidate::admin`] for a removed one.
+    pub fn candidate(&self, id: BackendId) -> &Candidate {
+        &self.candidates[id.index()]
     }
 
-    /// Pairs in flight with the backend at `index`.
-    pub fn in_flight(&self, index: usize) -> u32 {
-        self.candidates[index].in_flight
+    /// Pairs in flight with the backend.
+    pub fn in_flight(&self, id: BackendId) -> u32 {
+        self.candidates[id.index()].in_flight
     }
 
     fn notify(&mut self, index: usize, change: Change) {

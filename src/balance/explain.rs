@@ -3,6 +3,7 @@
 
 use super::figures::{Level, Load, Score};
 use super::strategy::Strategy;
+use crate::base::backend_id::BackendId;
 use std::fmt;
 
 /// Others and skipped ones named in a clause; more are only counted.
@@ -102,29 +103,29 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// The same clause with `name(index)` for each backend.
-    pub fn named<'a>(&'a self, name: &'a dyn Fn(usize) -> String) -> Named<'a> {
+    /// The same clause with `name(id)` for each backend.
+    pub fn named<'a>(&'a self, name: &'a dyn Fn(BackendId) -> String) -> Named<'a> {
         Named { explanation: self, name }
     }
 }
 
 impl fmt::Display for Explanation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.named(&|index| format!("#{index}")).fmt(out)
+        self.named(&|id| id.to_string()).fmt(out)
     }
 }
 
 /// An [`Explanation`] with names, to be printed.
 pub struct Named<'a> {
     explanation: &'a Explanation,
-    name: &'a dyn Fn(usize) -> String,
+    name: &'a dyn Fn(BackendId) -> String,
 }
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Explanation { strategy, picked, reason, skipped } = self.explanation;
-        write!(out, "{}: {} {}", strategy.name(), (self.name)(*picked), self.clause(reason))?;
-        let skips = skipped.iter().map(|(index, skip)| format!("{} {skip}", (self.name)(*index)));
+        write!(out, "{}: {} {}", strategy.name(), self.name_of(*picked), self.clause(reason))?;
+        let skips = skipped.iter().map(|(index, skip)| format!("{} {skip}", self.name_of(*index)));
         match list(skips) {
             None => Ok(()),
             Some(skips) => write!(out, "; skipped {skips}"),
@@ -133,6 +134,10 @@ impl fmt::Display for Named<'_> {
 }
 
 impl Named<'_> {
+    fn name_of(&self, index: usize) -> String {
+        (self.name)(BackendId::new(index))
+    }
+
     fn clause(&self, reason: &Reason) -> String {
         match reason {
             Reason::First { among } => format!("is the first of {} eligible", among.len()),
@@ -151,7 +156,7 @@ impl Named<'_> {
         let mut next: Vec<_> = due.iter().map(|&(index, due)| (due, index)).collect();
         next.retain(|&(_, index)| index != self.explanation.picked);
         next.sort_unstable();
-        match list(next.iter().map(|&(_, index)| (self.name)(index))) {
+        match list(next.iter().map(|&(_, index)| self.name_of(index))) {
             None => String::from("is the only one eligible"),
             Some(next) => format!("is next in turn (due after it: {next})"),
         }
@@ -177,7 +182,7 @@ impl Named<'_> {
 
     fn key(&self, passed: &[Passed], in_flight: u64, weight: u64) -> String {
         let full = |Passed { index, in_flight, .. }: &Passed| {
-            format!("{} with {in_flight} in flight", (self.name)(*index))
+            format!("{} with {in_flight} in flight", self.name_of(*index))
         };
         match list(passed.iter().map(full)) {
             None => String::from("owns the key"),

@@ -91,6 +91,10 @@ impl Policy for Hashed {
         self.ring.clear();
     }
 
+    fn reconfigure(&mut self, index: usize, candidate: &Candidate) {
+        self.add(index, candidate);
+    }
+
     fn remove(&mut self, index: usize) {
         self.members[index] = Member::default();
         self.ring.clear();

@@ -35,6 +35,10 @@ impl Policy for LeastConn {
         *slot(&mut self.orders, index) = 0;
     }
 
+    fn reconfigure(&mut self, index: usize, candidate: &Candidate) {
+        self.turns.reweigh(index, candidate.spec.weight);
+    }
+
     fn enter(&mut self, index: usize, candidate: &Candidate) {
         self.turns.enter(index);
         self.visible.set(index, self.level(index, candidate));

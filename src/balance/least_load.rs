@@ -20,6 +20,10 @@ impl Policy for LeastLoad {
         *slot(&mut self.loads, index) = Load { weight: candidate.spec.weight, ..Load::default() };
     }
 
+    fn reconfigure(&mut self, index: usize, candidate: &Candidate) {
+        self.loads[index].weight = candidate.spec.weight;
+    }
+
     fn enter(&mut self, index: usize, _candidate: &Candidate) {
         self.visible.set(index, self.loads[index]);
     }

@@ -3,13 +3,14 @@
 
 use super::candidate::Candidate;
 use super::explain::Reason;
+use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 
 /// What is known about the request that needs a backend.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hint<'a> {
     /// Backends that already failed this request: not picked again.
-    pub tried: &'a [usize],
+    pub tried: &'a [BackendId],
     /// [`super::hash`] of the client's address, the target or the field; read by the hash
     /// strategies only.
     pub hash: u64,
@@ -41,6 +42,8 @@ pub(super) trait Policy {
     fn add(&mut self, index: usize, candidate: &Candidate);
     /// The backend at `index`, which is not visible, is no longer configured.
     fn remove(&mut self, _index: usize) {}
+    /// Its spec changed within the tier, while it is not visible; what was learned of it stays.
+    fn reconfigure(&mut self, _index: usize, _candidate: &Candidate) {}
     /// It may be picked from now on.
     fn enter(&mut self, index: usize, candidate: &Candidate);
     /// It may not be picked until it enters again.

@@ -18,6 +18,10 @@ impl Policy for RoundRobin {
         self.turns.add(index, candidate.spec.weight);
     }
 
+    fn reconfigure(&mut self, index: usize, candidate: &Candidate) {
+        self.turns.reweigh(index, candidate.spec.weight);
+    }
+
     fn enter(&mut self, index: usize, _candidate: &Candidate) {
         self.turns.enter(index);
         self.visible.set(index, self.turns.due(index));

@@ -3,12 +3,18 @@
 mod policies;
 
 use super::*;
+use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use std::time::Duration;
 
-fn spec(weight: u32, id: usize) -> Spec {
-    Spec { weight, backup: false, pairs_max: None, id: hash(format!("10.0.0.{id}:80").as_bytes()) }
+fn id(index: usize) -> BackendId {
+    BackendId::new(index)
+}
+
+fn spec(weight: u32, host: usize) -> Spec {
+    let id = hash(format!("10.0.0.{host}:80").as_bytes());
+    Spec { weight, backup: false, pairs_max: None, id }
 }
 
 fn specs(weights: &[u32]) -> Vec<Spec> {
@@ -21,9 +27,9 @@ fn strategies() -> impl Iterator<Item = Strategy> {
 
 /// Picks and begins.
 fn take(balancer: &mut Balancer, hint: &Hint<'_>) -> usize {
-    let index = balancer.pick(hint).unwrap();
-    balancer.began(index);
-    index
+    let picked = balancer.pick(hint).unwrap();
+    balancer.began(picked);
+    picked.index()
 }
 
 /// How often each was taken in `rounds` picks, each ended only `depth` picks later.
@@ -36,7 +42,7 @@ fn shares(balancer: &mut Balancer, backends: usize, rounds: usize, depth: usize)
         counts[index] += 1.0 / rounds as f64;
         held.push_back(index);
         if held.len() > depth {
-            balancer.ended(held.pop_front().unwrap());
+            balancer.ended(id(held.pop_front().unwrap()));
         }
     }
     counts
@@ -80,7 +86,7 @@ fn the_published_facts_hold() {
         for step in 0..expected.len() {
             picks.push(take(&mut balancer, &Hint::default()));
             for &(_, index) in releases.iter().filter(|(at, _)| *at == step) {
-                balancer.ended(index);
+                balancer.ended(id(index));
             }
         }
         assert_eq!(picks, expected, "{name}");
@@ -116,27 +122,34 @@ impl Walk {
     fn disturb(&mut self) {
         self.now = self.now + Duration::from_millis(self.rng.below(400));
         let index = self.rng.below(self.size as u64) as usize;
-        let admin = self.balancer.candidate(index).admin;
+        let admin = self.balancer.candidate(id(index)).admin;
         if admin == AdminState::Vacant {
             if self.rng.below(4) == 0 {
-                let vacant = |i: &usize| self.balancer.candidate(*i).admin == AdminState::Vacant;
+                let vacant =
+                    |i: &usize| self.balancer.candidate(id(*i)).admin == AdminState::Vacant;
                 let lowest = (0..self.size).find(vacant);
                 let spec = Walk::spec(&mut self.rng, index);
-                assert_eq!(Some(self.balancer.add(spec)), lowest);
+                assert_eq!(Some(self.balancer.add(spec)), lowest.map(id));
             }
             return;
         }
         let (one, other) = (self.rng.below(2_000), self.rng.below(30));
-        match self.rng.below(12) {
-            0 => self.balancer.set_up(index, one % 3 > 0),
-            1 => self.balancer.set_draining(index, one % 3 == 0),
-            2 => self.balancer.served(index, one * 100, self.now),
-            3 => self.balancer.probed(index, one),
-            4 => self.balancer.report(index, other, one % 3),
-            5 => self.balancer.failed(index),
-            6 if self.balancer.in_flight(index) == 0 && other == 0 => self.balancer.remove(index),
-            7 => self.balancer.began(index),
-            _ if self.balancer.in_flight(index) > 0 => self.balancer.ended(index),
+        match self.rng.below(13) {
+            0 => self.balancer.set_up(id(index), one % 3 > 0),
+            1 => self.balancer.set_draining(id(index), one % 3 == 0),
+            2 => self.balancer.served(id(index), one * 100, self.now),
+            3 => self.balancer.probed(id(index), one),
+            4 => self.balancer.report(id(index), other, one % 3),
+            5 => self.balancer.failed(id(index)),
+            6 if self.balancer.in_flight(id(index)) == 0 && other == 0 => {
+                self.balancer.remove(id(index))
+            }
+            7 => {
+                let spec = Walk::spec(&mut self.rng, index);
+                self.balancer.reconfigure(id(index), spec);
+            }
+            8 => self.balancer.began(id(index)),
+            _ if self.balancer.in_flight(id(index)) > 0 => self.balancer.ended(id(index)),
             _ => {}
         }
     }
@@ -145,7 +158,7 @@ impl Walk {
     fn allowed(&self, tried: &[usize]) -> Vec<usize> {
         let open = |backup: bool| {
             let fits = move |index: &usize| {
-                let candidate = self.balancer.candidate(*index);
+                let candidate = self.balancer.candidate(id(*index));
                 let full = candidate.spec.pairs_max.is_some_and(|max| candidate.in_flight >= max);
                 let serving = candidate.admin == AdminState::Ready && candidate.up && !full;
                 serving && candidate.spec.backup == backup && !tried.contains(index)
@@ -160,8 +173,9 @@ impl Walk {
         let draws = self.rng.below(4) * self.rng.below(2);
         let size = self.size as u64;
         let tried: Vec<_> = (0..draws).map(|_| self.rng.below(size) as usize).collect();
-        let hint = Hint { tried: &tried, hash: self.rng.bits(), now: self.now };
-        let picked = self.balancer.pick(&hint);
+        let tried_ids: Vec<_> = tried.iter().copied().map(id).collect();
+        let hint = Hint { tried: &tried_ids, hash: self.rng.bits(), now: self.now };
+        let picked = self.balancer.pick(&hint).map(BackendId::index);
         let allowed = self.allowed(&tried);
         assert_eq!(self.balancer.eligible_count(), self.allowed(&[]).len());
         match picked {
@@ -169,15 +183,15 @@ impl Walk {
             Some(index) => assert!(allowed.contains(&index), "{index} is not in {allowed:?}"),
         }
         let index = picked?;
-        let why = self.balancer.explain(index, &hint);
+        let why = self.balancer.explain(id(index), &hint);
         assert_eq!(why.skipped.len() + allowed.len(), self.present());
         check(&why, &allowed, &self.balancer);
-        self.balancer.began(index);
+        self.balancer.began(id(index));
         Some((index, why))
     }
 
     fn present(&self) -> usize {
-        let admin = |index: &usize| self.balancer.candidate(*index).admin;
+        let admin = |index: &usize| self.balancer.candidate(id(*index)).admin;
         (0..self.size).filter(|index| admin(index) != AdminState::Vacant).count()
     }
 }
@@ -244,7 +258,7 @@ fn check(why: &Explanation, allowed: &[usize], balancer: &Balancer) {
                 assert!(it.in_flight >= 8 && f64::from(it.in_flight) >= share(it.weight) - 1e-9);
                 assert!(allowed.contains(&it.index) && it.index != why.picked);
             }
-            let own = balancer.candidate(why.picked);
+            let own = balancer.candidate(id(why.picked));
             let held = f64::from(own.in_flight);
             assert!(own.in_flight < 8 || held < share(own.spec.weight) + 1e-9);
             (why.picked, allowed.to_vec())

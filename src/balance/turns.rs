@@ -8,6 +8,11 @@ use super::slot::slot;
 /// exactly (others to 0.2 % up to 1,000). 64 bits last 2.5 * 10^13 rounds.
 const ROUND: u64 = 720_720;
 
+/// Ticks between two turns.
+fn stride(weight: u32) -> u64 {
+    (ROUND / u64::from(weight)).max(1)
+}
+
 #[derive(Clone, Debug, Default)]
 struct Turn {
     due: Option<u64>,
@@ -24,8 +29,20 @@ pub(super) struct Turns {
 impl Turns {
     /// A backend of this weight, due when it first enters.
     pub(super) fn add(&mut self, index: usize, weight: u32) {
-        let stride = (ROUND / u64::from(weight)).max(1);
-        *slot(&mut self.members, index) = Turn { due: None, stride };
+        *slot(&mut self.members, index) = Turn { due: None, stride: stride(weight) };
+    }
+
+    /// Another weight: its next turn keeps its place in proportion, so that a light one that
+    /// becomes heavy does not wait for a turn of its old weight.
+    pub(super) fn reweigh(&mut self, index: usize, weight: u32) {
+        let clock = self.clock;
+        let turn = &mut self.members[index];
+        let (old, new) = (turn.stride, stride(weight));
+        turn.stride = new;
+        if let Some(due) = &mut turn.due {
+            let left = u128::from(due.saturating_sub(clock)) * u128::from(new) / u128::from(old);
+            *due = clock + left as u64;
+        }
     }
 
     /// It takes part (again). It keeps its place unless it missed a whole turn: turns

@@ -1,5 +1,6 @@
 //! The lowest layer: time, keys, buffers, timers, random numbers, tokens. Does no I/O.
 
+pub mod backend_id;
 pub mod buffer;
 pub mod rng;
 pub mod table;

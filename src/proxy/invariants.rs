@@ -6,6 +6,7 @@ use super::exchange::verdict::Phase;
 use super::exchange::{Direction, Pair};
 use super::upstream::Upstream;
 use super::{ClientKey, Proxy};
+use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::Mode;
@@ -71,7 +72,7 @@ impl<N: Net> Proxy<N> {
         for (_, probe) in self.probes.iter().filter(|(_, probe)| !probe.scheduled) {
             self.check_timer(&probe.timer, probe.deadline(), "a probe");
         }
-        for backend in 0..self.cluster.len() {
+        for backend in self.cluster.ids() {
             self.check_backend(backend);
         }
     }
@@ -93,10 +94,10 @@ impl<N: Net> Proxy<N> {
         let armed = self.clients.iter().filter(|(_, it)| it.timer.is_armed()).count()
             + self.upstreams.iter().filter(|(_, it)| it.timer().is_armed()).count()
             + self.probes.iter().filter(|(_, it)| it.timer.is_armed()).count()
-            + (0..self.cluster.len()).filter(|&it| self.cluster.timer_of(it).is_armed()).count();
+            + self.cluster.ids().filter(|&it| self.cluster.timer_of(it).is_armed()).count();
         assert_eq!(self.wheel.len(), armed, "each node in the wheel is some owner's");
         let idle = self.upstreams.iter().filter(|(_, it)| it.pair.is_none()).count();
-        let pooled = (0..self.cluster.len()).flat_map(|backend| self.cluster.pooled(backend));
+        let pooled = self.cluster.ids().flat_map(|backend| self.cluster.pooled(backend));
         let pooled = pooled.filter(|&&key| self.upstreams.get(key).is_some()).count();
         assert_eq!(idle, pooled, "an idle upstream is in one pool, and only idle ones are");
     }
@@ -194,7 +195,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    fn check_backend(&self, backend: usize) {
+    fn check_backend(&self, backend: BackendId) {
         let pairs = self.pairs.iter().filter(|(_, pair)| pair.backend == backend).count();
         assert_eq!(self.cluster.in_flight(backend) as usize, pairs, "pairs of backend {backend}");
         if let Some(probe) = self.cluster.probe_of(backend) {

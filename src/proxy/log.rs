@@ -2,6 +2,7 @@
 
 use super::upstream::cluster;
 use super::{ClientKey, Proxy};
+use crate::base::backend_id::BackendId;
 use crate::config::{LogFormat, Mode};
 use crate::health::Transition;
 use crate::net::{Net, Sink};
@@ -17,7 +18,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<N: Net> Proxy<N> {
     /// One event line about a backend.
-    pub(super) fn tell(&mut self, backend: usize, transition: &Transition) {
+    pub(super) fn tell(&mut self, backend: BackendId, transition: &Transition) {
         cluster::tell(&mut self.events, self.cluster.name(backend), transition);
     }
 
@@ -62,8 +63,8 @@ impl<N: Net> Proxy<N> {
     pub(super) fn note_choice(
         &self,
         notes: &mut RequestNotes,
-        backend: usize,
-        avoided: &[usize],
+        backend: BackendId,
+        avoided: &[BackendId],
         hash: u64,
     ) {
         notes.backend = self.cluster.name(backend).to_string();
@@ -73,7 +74,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The same where none is believed up.
-    pub(super) fn note_last_resort(&self, notes: &mut RequestNotes, backend: usize) {
+    pub(super) fn note_last_resort(&self, notes: &mut RequestNotes, backend: BackendId) {
         notes.backend = self.cluster.name(backend).to_string();
         notes.why = String::from("no server is believed up; this one is the least suspicious");
     }

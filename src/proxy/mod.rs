@@ -16,6 +16,7 @@ pub use upstream::cluster::Member;
 pub use upstream::reload::Reload;
 
 use crate::balance;
+use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
 use crate::base::table::{Id, Key, Kind, Table};
 use crate::base::time::Instant;
@@ -305,7 +306,7 @@ impl<N: Net> Proxy<N> {
             {
                 probe.timer.fired();
                 self.wake(id);
-            } else if let Some(backend) = id.number::<BackendKind>() {
+            } else if let Some(backend) = id.number::<BackendKind>().map(BackendId::new) {
                 self.cluster.timer(backend).fired();
                 // Behind everybody whose bytes have come: a silence may be over.
                 self.run.push_back(id);
@@ -353,7 +354,7 @@ impl<N: Net> Proxy<N> {
             self.step_idle_upstream(key);
         } else if let Some(key) = id.key() {
             self.step_probe(key);
-        } else if let Some(backend) = id.number::<BackendKind>() {
+        } else if let Some(backend) = id.number::<BackendKind>().map(BackendId::new) {
             self.step_backend(backend);
         }
     }

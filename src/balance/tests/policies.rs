@@ -17,18 +17,18 @@ fn heavy_servers_interleave_with_light_ones() {
 fn a_server_that_was_away_does_not_catch_up() {
     for strategy in [Strategy::RoundRobin, Strategy::LeastConn] {
         let mut balancer = Balancer::new(strategy, &specs(&[1; 4]), 1);
-        balancer.set_up(2, false);
+        balancer.set_up(id(2), false);
         let mut turn = || {
             let index = take(&mut balancer, &Hint::default());
-            balancer.ended(index);
+            balancer.ended(id(index));
             index
         };
         let _ = (0..1_000).map(|_| turn()).collect::<Vec<_>>();
-        balancer.set_up(2, true);
+        balancer.set_up(id(2), true);
         let mut counts = [0; 4];
         for _ in 0..8 {
             let index = take(&mut balancer, &Hint::default());
-            balancer.ended(index);
+            balancer.ended(id(index));
             counts[index] += 1;
         }
         assert_eq!(counts, [2; 4], "{}", strategy.name());
@@ -39,7 +39,7 @@ fn a_server_that_was_away_does_not_catch_up() {
 fn a_tried_server_keeps_its_turn() {
     let mut balancer = Balancer::new(Strategy::RoundRobin, &specs(&[1; 4]), 1);
     assert_eq!(take(&mut balancer, &Hint::default()), 0);
-    assert_eq!(take(&mut balancer, &Hint { tried: &[0, 1], ..Hint::default() }), 2);
+    assert_eq!(take(&mut balancer, &Hint { tried: &[id(0), id(1)], ..Hint::default() }), 2);
     let picks: Vec<_> = (0..5).map(|_| take(&mut balancer, &Hint::default())).collect();
     assert_eq!(picks, [1, 3, 0, 1, 2]);
 }
@@ -49,13 +49,13 @@ fn a_backup_is_tried_before_giving_up_and_left_when_another_returns() {
     let backup = Spec { backup: true, ..spec(1, 1) };
     for strategy in strategies() {
         let mut balancer = Balancer::new(strategy, &[spec(1, 0), backup], 1);
-        assert_eq!(balancer.pick(&Hint::default()), Some(0));
-        assert_eq!(balancer.pick(&Hint { tried: &[0], ..Hint::default() }), Some(1));
-        assert_eq!(balancer.pick(&Hint { tried: &[0, 1], ..Hint::default() }), None);
-        balancer.set_up(0, false);
-        assert_eq!(balancer.pick(&Hint::default()), Some(1));
-        balancer.set_up(0, true);
-        assert_eq!(balancer.pick(&Hint::default()), Some(0));
+        assert_eq!(balancer.pick(&Hint::default()), Some(id(0)));
+        assert_eq!(balancer.pick(&Hint { tried: &[id(0)], ..Hint::default() }), Some(id(1)));
+        assert_eq!(balancer.pick(&Hint { tried: &[id(0), id(1)], ..Hint::default() }), None);
+        balancer.set_up(id(0), false);
+        assert_eq!(balancer.pick(&Hint::default()), Some(id(1)));
+        balancer.set_up(id(0), true);
+        assert_eq!(balancer.pick(&Hint::default()), Some(id(0)));
     }
 }
 
@@ -64,9 +64,9 @@ fn no_backend_at_all_is_none() {
     for strategy in strategies() {
         let mut balancer = Balancer::new(strategy, &[], 1);
         assert_eq!(balancer.pick(&Hint::default()), None);
-        assert_eq!(balancer.add(spec(1, 0)), 0);
-        assert_eq!(balancer.pick(&Hint::default()), Some(0));
-        balancer.remove(0);
+        assert_eq!(balancer.add(spec(1, 0)), id(0));
+        assert_eq!(balancer.pick(&Hint::default()), Some(id(0)));
+        balancer.remove(id(0));
         assert_eq!(balancer.pick(&Hint::default()), None);
     }
 }
@@ -105,8 +105,8 @@ impl Race {
             }
             let (end, _, index, time) = self.ends.pop_first().unwrap();
             self.now = end;
-            self.balancer.ended(index);
-            self.balancer.served(index, time, Instant::from_micros(end));
+            self.balancer.ended(id(index));
+            self.balancer.served(id(index), time, Instant::from_micros(end));
         }
         slow / all
     }
@@ -135,10 +135,10 @@ fn least_time_does_not_return_to_a_server_that_never_answers() {
     for step in 0..1_000 {
         let now = Instant::from_micros(step * 10_000);
         let index = take(&mut balancer, &Hint { now, ..Hint::default() });
-        balancer.ended(index);
+        balancer.ended(id(index));
         counts[index] += 1;
         if index != 0 {
-            balancer.served(index, 5_000, now);
+            balancer.served(id(index), 5_000, now);
         }
     }
     assert!(counts[0] <= 4, "{counts:?}");
@@ -148,11 +148,11 @@ fn least_time_does_not_return_to_a_server_that_never_answers() {
 fn least_load_follows_the_reports_and_what_was_sent_since() {
     let mut balancer = Balancer::new(Strategy::LeastLoad, &specs(&[1; 3]), 1);
     for (index, requests, errors) in [(0, 10, 0), (1, 8, 1), (2, 8, 0)] {
-        balancer.report(index, requests, errors);
+        balancer.report(id(index), requests, errors);
     }
     let picks: Vec<_> = (0..6).map(|_| take(&mut balancer, &Hint::default())).collect();
     assert_eq!(picks, [2, 1, 2, 1, 0, 2]);
-    balancer.report(1, 0, 0);
+    balancer.report(id(1), 0, 0);
     assert_eq!(take(&mut balancer, &Hint::default()), 1);
 }
 
@@ -162,7 +162,7 @@ fn least_load_prefers_fewer_errors_among_equals() {
     for expected in 0..3 {
         assert_eq!(take(&mut balancer, &Hint::default()), expected);
     }
-    balancer.failed(0);
+    balancer.failed(id(0));
     let picks: Vec<_> = (0..3).map(|_| take(&mut balancer, &Hint::default())).collect();
     assert_eq!(picks, [1, 2, 0]);
 }
@@ -171,7 +171,7 @@ fn least_load_prefers_fewer_errors_among_equals() {
 fn rank_prefers_fast_probes_by_their_rank() {
     let mut balancer = Balancer::new(Strategy::Rank, &specs(&[1; 4]), 3);
     for (index, us) in [(0, 400), (1, 100), (2, 90_000), (3, 200)] {
-        balancer.probed(index, us);
+        balancer.probed(id(index), us);
     }
     let shares = shares(&mut balancer, 4, 40_000, 0);
     for (share, expected) in shares.iter().zip([0.2, 0.4, 0.1, 0.3]) {
@@ -191,7 +191,7 @@ fn rank_gives_equals_equal_chances_wherever_they_stand() {
     ] {
         let mut balancer = Balancer::new(Strategy::Rank, &specs(&[1; 4]), 3);
         for &(index, us) in probes {
-            balancer.probed(index, us);
+            balancer.probed(id(index), us);
         }
         let hint = Hint::default();
         let picked = balancer.pick(&hint).unwrap();
@@ -217,17 +217,17 @@ fn rank_gives_equals_equal_chances_wherever_they_stand() {
 fn a_key_moves_only_when_its_own_server_leaves() {
     let keys: Vec<u64> = (0..2_000u64).map(|key| hash(&key.to_le_bytes())).collect();
     let map = |balancer: &mut Balancer| -> Vec<usize> {
-        let pick = |&hash| balancer.pick(&Hint { hash, ..Hint::default() }).unwrap();
+        let pick = |&hash| balancer.pick(&Hint { hash, ..Hint::default() }).unwrap().index();
         keys.iter().map(pick).collect()
     };
     let mut balancer = Balancer::new(Strategy::Uri, &specs(&[1; 5]), 1);
     let before = map(&mut balancer);
-    balancer.set_up(3, false);
+    balancer.set_up(id(3), false);
     let without = map(&mut balancer);
     for (old, new) in before.iter().zip(&without) {
         assert!(if *old == 3 { *new != 3 } else { old == new });
     }
-    balancer.set_up(3, true);
+    balancer.set_up(id(3), true);
     assert_eq!(map(&mut balancer), before);
     balancer.add(spec(1, 5));
     let moved = map(&mut balancer);
@@ -242,16 +242,59 @@ fn a_key_moves_only_when_its_own_server_leaves() {
 
 #[test]
 fn a_removed_server_leaves_the_hash_ring_at_once() {
-    let map = |balancer: &mut Balancer| -> Vec<Option<usize>> {
+    let map = |balancer: &mut Balancer| -> Vec<Option<BackendId>> {
         let key = |key: u64| Hint { hash: hash(&key.to_le_bytes()), ..Hint::default() };
         (0..2_000).map(|number| balancer.pick(&key(number))).collect()
     };
     // Shares of the ring depend on all weights: a heavy server that is gone must not count.
     let mut reduced = Balancer::new(Strategy::Uri, &specs(&[1, 2, 50]), 1);
     map(&mut reduced);
-    reduced.remove(2);
+    reduced.remove(id(2));
     let mut fresh = Balancer::new(Strategy::Uri, &specs(&[1, 2]), 1);
     assert_eq!(map(&mut reduced), map(&mut fresh));
+}
+
+/// A weight, a limit and the role of a backup change in place: requests in flight, health and what
+/// was learned stay.
+#[test]
+fn a_reconfigured_server_keeps_what_is_known_of_it() {
+    for strategy in strategies() {
+        let mut balancer = Balancer::new(strategy, &specs(&[1; 2]), 1);
+        balancer.set_up(id(1), false);
+        (0..2).for_each(|_| balancer.began(id(0)));
+        balancer.reconfigure(id(0), Spec { pairs_max: Some(2), ..spec(3, 0) });
+        balancer.reconfigure(id(1), spec(3, 1));
+        assert_eq!(balancer.in_flight(id(0)), 2);
+        assert_eq!(balancer.pick(&Hint::default()), None, "one is full, one is down");
+        balancer.ended(id(0));
+        assert_eq!(balancer.pick(&Hint::default()), Some(id(0)));
+        balancer.reconfigure(id(0), Spec { backup: true, ..spec(1, 0) });
+        balancer.set_up(id(1), true);
+        assert_eq!(balancer.pick(&Hint::default()), Some(id(1)), "the other is a backup now");
+        balancer.ended(id(0));
+    }
+    let mut balancer = Balancer::new(Strategy::LeastTime, &specs(&[1; 2]), 1);
+    for (index, us) in [(0, 1_000), (1, 9_000)] {
+        assert_eq!(take(&mut balancer, &Hint::default()), index);
+        balancer.ended(id(index));
+        balancer.served(id(index), us, Instant::START);
+    }
+    balancer.reconfigure(id(0), spec(2, 0));
+    assert_eq!(balancer.pick(&Hint::default()), Some(id(0)), "its time is still known");
+}
+
+#[test]
+fn another_weight_gives_another_share() {
+    use Strategy::{Header, LeastConn, LeastLoad, PowerOfTwo, Random, RoundRobin, Source, Uri};
+    for strategy in [RoundRobin, Random, LeastConn, LeastLoad, PowerOfTwo, Source, Uri, Header] {
+        let mut balancer = Balancer::new(strategy, &specs(&[1, 1]), 7);
+        shares(&mut balancer, 2, 1_000, 0);
+        balancer.reconfigure(id(0), spec(3, 0));
+        // Its own counts are those from before, so let the new weights catch up with them.
+        shares(&mut balancer, 2, 2_000, 0);
+        let shares = shares(&mut balancer, 2, 20_000, 0);
+        assert!((shares[0] - 0.75).abs() < 0.08, "{}: {shares:?}", strategy.name());
+    }
 }
 
 #[test]
@@ -271,13 +314,13 @@ fn an_explanation_is_one_clause() {
     let all = [spec(1, 0), spec(1, 1), spec(1, 2), limited, spec(2, 4)];
     let mut balancer = Balancer::new(Strategy::LeastConn, &all, 1);
     for (index, pairs) in [(0, 3), (1, 2), (3, 1), (4, 8)] {
-        (0..pairs).for_each(|_| balancer.began(index));
+        (0..pairs).for_each(|_| balancer.began(id(index)));
     }
-    balancer.set_up(2, false);
+    balancer.set_up(id(2), false);
     let picked = balancer.pick(&Hint::default()).unwrap();
     let why = balancer.explain(picked, &Hint::default());
     assert_eq!(
-        why.named(&|index| format!("127.0.0.1:{}", 80 + index)).to_string(),
+        why.named(&|index| format!("127.0.0.1:{}", 80 + index.index())).to_string(),
         "least-conn: 127.0.0.1:81 has 2 in flight (others 3, 8 by weight 2); \
          skipped 127.0.0.1:82 down, 127.0.0.1:83 at its max"
     );
@@ -286,5 +329,5 @@ fn an_explanation_is_one_clause() {
 #[test]
 #[should_panic(expected = "ended more pairs than began")]
 fn ending_what_never_began_is_our_own_error() {
-    Balancer::new(Strategy::First, &specs(&[1]), 1).ended(0);
+    Balancer::new(Strategy::First, &specs(&[1]), 1).ended(id(0));
 }

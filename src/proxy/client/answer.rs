@@ -1,5 +1,6 @@
 //! An answer made here, as a value: its status, why it is given, and the word for that. Pure.
 
+use crate::base::backend_id::BackendId;
 use crate::http::head::Refusal;
 use crate::observe::ProxyError;
 
@@ -12,7 +13,7 @@ pub struct Answer {
     /// Error type for `Proxy-Status`.
     pub cause: ProxyError,
     /// The backend that `Location` names, with the request's path.
-    pub location: Option<usize>,
+    pub location: Option<BackendId>,
 }
 
 impl Answer {

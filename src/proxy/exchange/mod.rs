@@ -9,6 +9,7 @@ mod response;
 pub mod splice;
 pub mod verdict;
 
+use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
 use crate::base::time::Instant;
 use crate::config::HeadLimits;
@@ -89,7 +90,7 @@ pub struct Pair {
     pub client: ClientKey,
     pub upstream: UpstreamKey,
     /// Number of the backend the upstream leads to.
-    pub backend: usize,
+    pub backend: BackendId,
     pub plan: Plan,
     pub request: Direction,
     pub response: Direction,
@@ -163,7 +164,7 @@ pub struct Round {
     /// Another round could move more.
     pub again: bool,
     /// The backend of which something was heard.
-    pub heard: Option<usize>,
+    pub heard: Option<BackendId>,
 }
 
 /// A pair with both its connections at hand.

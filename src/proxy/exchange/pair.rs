@@ -1,5 +1,6 @@
 //! A pair's life: begun, stepped, and ended as its verdict says.
 
+use crate::base::backend_id::BackendId;
 use crate::config::Mode;
 use crate::health::Observation;
 use crate::http::body::Body;
@@ -133,7 +134,7 @@ impl<N: Net> Proxy<N> {
     /// once, where that cannot do harm and somebody else is there. Without this they would wait
     /// for the whole of their time. (A server that works on one request at a time hangs its own
     /// checks and may well answer: so a request never leaves it for nothing, and never twice.)
-    pub(in crate::proxy) fn reroute_stalled(&mut self, backend: usize) {
+    pub(in crate::proxy) fn reroute_stalled(&mut self, backend: BackendId) {
         let fault = Fault::ServerHangs;
         let waiting = self.pairs.iter().filter(|(_, pair)| pair.backend == backend);
         let waiting: Vec<_> = waiting.map(|(key, pair)| (key, pair.client)).collect();
@@ -266,7 +267,7 @@ impl<N: Net> Proxy<N> {
     /// A client's request could not connect to the address numbered `at`.
     pub(in crate::proxy) fn connect_failed(
         &mut self,
-        backend: usize,
+        backend: BackendId,
         at: usize,
         kind: io::ErrorKind,
     ) -> ConnectFailure {

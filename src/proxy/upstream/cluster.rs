@@ -1,6 +1,7 @@
 //! The backends of the service: addresses, health, counters, idle connections, and the policy.
 
 use crate::balance::{self, AdminState, Balancer, Hint, Spec};
+use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
@@ -100,30 +101,31 @@ impl Cluster {
         }
     }
 
-    /// Whether there is a backend of this number that takes part.
-    pub fn is_serving(&self, backend: usize) -> bool {
-        backend < self.backends.len() && self.balancer.candidate(backend).admin == AdminState::Ready
+    /// Whether this backend exists and takes part.
+    pub fn is_serving(&self, backend: BackendId) -> bool {
+        backend.index() < self.backends.len()
+            && self.balancer.candidate(backend).admin == AdminState::Ready
     }
 
-    /// Adds a backend; its number, which one that was removed may have had.
-    pub fn add(&mut self, member: &Member) -> usize {
-        let number = self.balancer.add(balance_spec(&member.spec));
-        match self.backends.get_mut(number) {
+    /// Adds a backend; its id may be that of one that was removed.
+    pub fn add(&mut self, member: &Member) -> BackendId {
+        let backend = self.balancer.add(balance_spec(&member.spec));
+        match self.backends.get_mut(backend.index()) {
             Some(vacant) => *vacant = Backend::new(member),
             None => self.backends.push(Backend::new(member)),
         }
-        number
+        backend
     }
 
     /// A backend gets no new request from here on, and leaves with its last pair. Returns its
     /// idle connections, to be closed.
-    pub fn retire(&mut self, backend: usize) -> Vec<UpstreamKey> {
+    pub fn retire(&mut self, backend: BackendId) -> Vec<UpstreamKey> {
         self.balancer.set_draining(backend, true);
         self.leave_if_idle(backend);
-        self.backends[backend].idle.take()
+        self.backends[backend.index()].idle.take()
     }
 
-    fn leave_if_idle(&mut self, backend: usize) {
+    fn leave_if_idle(&mut self, backend: BackendId) {
         let candidate = self.balancer.candidate(backend);
         if candidate.admin == AdminState::Draining && candidate.in_flight == 0 {
             self.balancer.remove(backend);
@@ -131,92 +133,102 @@ impl Cluster {
     }
 
     /// The backends that take part, each with what it was made from.
-    pub fn serving(&self) -> impl Iterator<Item = (usize, &Member)> {
-        let numbered = self.backends.iter().enumerate();
-        let serving = numbered.filter(|(number, _)| self.is_serving(*number));
-        serving.map(|(number, backend)| (number, &backend.member))
+    pub fn serving(&self) -> impl Iterator<Item = (BackendId, &Member)> {
+        let serving = self.ids().filter(|&backend| self.is_serving(backend));
+        serving.map(|backend| (backend, &self.backends[backend.index()].member))
     }
 
     /// The name of a backend that stays stands for these addresses now.
-    pub fn set_addresses(&mut self, backend: usize, addresses: &[SocketAddr]) {
+    pub fn set_addresses(&mut self, backend: BackendId, addresses: &[SocketAddr]) {
         assert!(!addresses.is_empty(), "a name that is not known changes nothing");
-        let backend = &mut self.backends[backend];
+        let backend = &mut self.backends[backend.index()];
         if backend.member.addresses != addresses {
             backend.member.addresses = addresses.to_vec();
             (backend.at, backend.misses) = (0, 0);
         }
     }
 
-    /// Number of backends; they are numbered from 0.
+    /// Number of backends, removed ones included.
     pub fn len(&self) -> usize {
         self.backends.len()
     }
 
+    /// The ids of all backends, removed ones included.
+    pub fn ids(&self) -> impl Iterator<Item = BackendId> + use<> {
+        (0..self.backends.len()).map(BackendId::new)
+    }
+
     /// The backend as written, `host:port`.
-    pub fn name(&self, backend: usize) -> &str {
-        self.backends.get(backend).map_or("", |backend| &backend.name)
+    pub fn name(&self, backend: BackendId) -> &str {
+        self.backends.get(backend.index()).map_or("", |backend| &backend.name)
     }
 
     /// Where to connect to now, and which of the backend's addresses that is.
-    pub fn address(&self, backend: usize) -> (SocketAddr, usize) {
-        let backend = &self.backends[backend];
+    pub fn address(&self, backend: BackendId) -> (SocketAddr, usize) {
+        let backend = &self.backends[backend.index()];
         (backend.member.addresses[backend.at], backend.at)
     }
 
     /// Whether it is believed up.
-    pub fn is_up(&self, backend: usize) -> bool {
-        self.backends[backend].health.is_up()
+    pub fn is_up(&self, backend: BackendId) -> bool {
+        self.backends[backend.index()].health.is_up()
     }
 
     /// Pairs in flight with it.
-    pub fn in_flight(&self, backend: usize) -> u32 {
+    pub fn in_flight(&self, backend: BackendId) -> u32 {
         self.balancer.in_flight(backend)
     }
 
     /// Its idle connections.
-    pub fn idle(&mut self, backend: usize) -> &mut Idle {
-        &mut self.backends[backend].idle
+    pub fn idle(&mut self, backend: BackendId) -> &mut Idle {
+        &mut self.backends[backend.index()].idle
     }
 
     /// The backend for a request; none when no eligible one is left beside `tried`.
-    pub fn pick(&mut self, tried: &[usize], hash: u64, now: Instant) -> Option<usize> {
+    pub fn pick(&mut self, tried: &[BackendId], hash: u64, now: Instant) -> Option<BackendId> {
         self.balancer.pick(&Hint { tried, hash, now })
     }
 
     /// Why the last pick was `backend`, in one clause.
-    pub fn explain(&self, backend: usize, tried: &[usize], hash: u64, now: Instant) -> String {
-        let name = |index| self.name(index).to_string();
+    pub fn explain(
+        &self,
+        backend: BackendId,
+        tried: &[BackendId],
+        hash: u64,
+        now: Instant,
+    ) -> String {
+        let name = |id| self.name(id).to_string();
         self.balancer.explain(backend, &Hint { tried, hash, now }).named(&name).to_string()
     }
 
     /// The least suspicious of those believed down, to be tried before giving up.
-    pub fn last_resort(&self, tried: &[usize]) -> Option<usize> {
-        let down = self.backends.iter().enumerate();
-        let may = |index| self.is_serving(index) && !self.balancer.candidate(index).is_full();
-        down.filter(|(index, _)| !tried.contains(index) && may(*index))
-            .filter_map(|(index, backend)| Some((backend.health.last_resort()?, index)))
+    pub fn last_resort(&self, tried: &[BackendId]) -> Option<BackendId> {
+        let may = |id| self.is_serving(id) && !self.balancer.candidate(id).is_full();
+        let untried = self.ids().filter(|id| !tried.contains(id) && may(*id));
+        untried
+            .filter_map(|id| Some((self.backends[id.index()].health.last_resort()?, id)))
             .min()
-            .map(|(_, index)| index)
+            .map(|(_, id)| id)
     }
 
     /// Whether a backend would take the request had it not as many already as it may.
     pub fn has_full(&self) -> bool {
-        let serving = (0..self.backends.len()).filter(|&index| self.is_serving(index));
-        serving.map(|index| self.balancer.candidate(index)).any(|one| one.up && one.is_full())
+        let serving = self.ids().filter(|&id| self.is_serving(id));
+        serving.map(|id| self.balancer.candidate(id)).any(|one| one.up && one.is_full())
     }
 
     /// Whether another backend than these could be picked now.
-    pub fn has_other(&self, tried: &[usize], than: usize) -> bool {
-        (0..self.backends.len()).any(|index| {
-            index != than && !tried.contains(&index) && self.balancer.candidate(index).is_eligible()
+    pub fn has_other(&self, tried: &[BackendId], than: BackendId) -> bool {
+        self.ids().any(|id| {
+            id != than && !tried.contains(&id) && self.balancer.candidate(id).is_eligible()
         })
     }
 
     /// A pair was made at `now`; true when it is time to probe all backends (`-R`).
     #[must_use]
-    pub fn began(&mut self, backend: usize, now: Instant) -> bool {
+    pub fn began(&mut self, backend: BackendId, now: Instant) -> bool {
         if self.balancer.in_flight(backend) == 0 {
-            self.backends[backend].health.owes(now);
+            self.backends[backend.index()].health.owes(now);
         }
         self.balancer.began(backend);
         self.since_probes = self.since_probes.saturating_add(1);
@@ -228,20 +240,20 @@ impl Cluster {
     }
 
     /// A pair ended.
-    pub fn ended(&mut self, backend: usize) {
+    pub fn ended(&mut self, backend: BackendId) {
         self.balancer.ended(backend);
         self.leave_if_idle(backend);
     }
 
     /// A request failed on it.
-    pub fn failed(&mut self, backend: usize) {
+    pub fn failed(&mut self, backend: BackendId) {
         self.balancer.failed(backend);
     }
 
     /// It answered a request sent at `sent` with this status; the change of belief, if any.
     pub fn served(
         &mut self,
-        backend: usize,
+        backend: BackendId,
         status: u16,
         sent: Instant,
         answered: Instant,
@@ -256,41 +268,40 @@ impl Cluster {
     }
 
     /// Whether no other backend is up.
-    fn is_alone(&self, backend: usize) -> bool {
-        let is_there = |&other: &usize| other != backend && self.is_serving(other);
-        !(0..self.backends.len()).filter(is_there).any(|other| self.is_up(other))
+    fn is_alone(&self, backend: BackendId) -> bool {
+        let is_there = |&other: &BackendId| other != backend && self.is_serving(other);
+        !self.ids().filter(is_there).any(|other| self.is_up(other))
     }
 
     /// A byte of it came; whether that is evidence worth an [`Observation::Heard`].
-    pub fn heard(&mut self, backend: usize, now: Instant) -> bool {
-        self.backends[backend].health.heard(now)
+    pub fn heard(&mut self, backend: BackendId, now: Instant) -> bool {
+        self.backends[backend.index()].health.heard(now)
     }
 
     /// How long a connect to it may take before it is late.
-    pub fn late_after(&self, backend: usize) -> Duration {
-        self.backends[backend].health.late_after()
+    pub fn late_after(&self, backend: BackendId) -> Duration {
+        self.backends[backend.index()].health.late_after()
     }
 
     /// What comes next if nothing is heard of it, and when; `probe`: when the probe under way last
     /// got on. Without probes nobody could tell a slow backend from one that is stuck.
     pub fn silence_next(
         &self,
-        backend: usize,
+        backend: BackendId,
         probe: Option<Instant>,
     ) -> Option<(Instant, Action)> {
         let watched = self.settings.check != Check::Off && self.is_serving(backend);
         let owes = self.balancer.in_flight(backend) > 0;
-        watched.then(|| self.backends[backend].health.silence_next(owes, probe)).flatten()
+        watched.then(|| self.backends[backend.index()].health.silence_next(owes, probe)).flatten()
     }
 
     /// Backends that answer no probes: what waits for them may wait in vain.
-    pub fn hanging(&self) -> impl Iterator<Item = usize> + use<'_> {
-        let numbered = self.backends.iter().enumerate();
-        numbered.filter(|(_, backend)| backend.health.hangs()).map(|(number, _)| number)
+    pub fn hanging(&self) -> impl Iterator<Item = BackendId> + use<'_> {
+        self.ids().filter(|id| self.backends[id.index()].health.hangs())
     }
 
     /// A probe passed: for the policies that go by its time or its report.
-    pub fn probed(&mut self, backend: usize, took: Duration, body: &[u8]) {
+    pub fn probed(&mut self, backend: BackendId, took: Duration, body: &[u8]) {
         self.balancer.probed(backend, took.as_micros() as u64);
         if let Some(report) = health::check::load_report(body) {
             self.balancer.report(backend, report.requests, report.errors);
@@ -300,11 +311,11 @@ impl Cluster {
     /// Evidence about a backend; the change of belief, if any, is in force when this returns.
     pub fn observe(
         &mut self,
-        backend: usize,
+        backend: BackendId,
         observation: Observation,
         now: Instant,
     ) -> Option<Transition> {
-        let health = &mut self.backends[backend].health;
+        let health = &mut self.backends[backend.index()].health;
         let transition = health.observe(observation, &self.settings, now)?;
         let up = health.is_up();
         self.balancer.set_up(backend, up);
@@ -313,8 +324,13 @@ impl Cluster {
 
     /// The address numbered `at` could not be connected to, so the next one's turn comes. Once all
     /// have failed in a row the backend itself has, with the fault that says most about it.
-    pub fn address_failed(&mut self, backend: usize, at: usize, kind: ErrorKind) -> ConnectFailure {
-        let backend = &mut self.backends[backend];
+    pub fn address_failed(
+        &mut self,
+        backend: BackendId,
+        at: usize,
+        kind: ErrorKind,
+    ) -> ConnectFailure {
+        let backend = &mut self.backends[backend.index()];
         if at != backend.at {
             // Somebody else has found that out before; the next attempt goes elsewhere.
             return ConnectFailure::TryNextAddress;
@@ -333,75 +349,75 @@ impl Cluster {
     }
 
     /// The current address was connected to.
-    pub fn address_works(&mut self, backend: usize) {
-        let backend = &mut self.backends[backend];
+    pub fn address_works(&mut self, backend: BackendId) {
+        let backend = &mut self.backends[backend.index()];
         (backend.misses, backend.fault) = (0, None);
     }
 
     /// Whether a connection that just became idle is worth keeping; see [`Idle::has_room`].
     pub fn wants_idle(
         &mut self,
-        backend: usize,
+        backend: BackendId,
         now: Instant,
         period: Duration,
         is_open: impl Fn(UpstreamKey) -> bool,
     ) -> bool {
         let in_use = self.balancer.in_flight(backend) as usize;
         self.is_serving(backend)
-            && self.backends[backend].idle.has_room(in_use, now, period, is_open)
+            && self.backends[backend.index()].idle.has_room(in_use, now, period, is_open)
     }
 
     /// The probe under way, to set or to read.
-    pub fn probe(&mut self, backend: usize) -> &mut Option<ProbeKey> {
-        &mut self.backends[backend].probe
+    pub fn probe(&mut self, backend: BackendId) -> &mut Option<ProbeKey> {
+        &mut self.backends[backend.index()].probe
     }
 
     /// The same, to look at.
-    pub fn probe_of(&self, backend: usize) -> Option<ProbeKey> {
-        self.backends[backend].probe
+    pub fn probe_of(&self, backend: BackendId) -> Option<ProbeKey> {
+        self.backends[backend.index()].probe
     }
 
     /// The keys of its idle connections; those that were closed find nothing.
-    pub fn pooled(&self, backend: usize) -> &[UpstreamKey] {
-        self.backends[backend].idle.keys()
+    pub fn pooled(&self, backend: BackendId) -> &[UpstreamKey] {
+        self.backends[backend.index()].idle.keys()
     }
 
     /// The timer of the next probe, to look at.
-    pub fn timer_of(&self, backend: usize) -> &Timer {
-        &self.backends[backend].timer
+    pub fn timer_of(&self, backend: BackendId) -> &Timer {
+        &self.backends[backend.index()].timer
     }
 
     /// The timer of the next probe, to arm or to mark as fired.
-    pub fn timer(&mut self, backend: usize) -> &mut Timer {
-        &mut self.backends[backend].timer
+    pub fn timer(&mut self, backend: BackendId) -> &mut Timer {
+        &mut self.backends[backend.index()].timer
     }
 
     /// When the next probe is due.
-    pub fn probe_due(&self, backend: usize) -> Instant {
-        self.backends[backend].probe_due
+    pub fn probe_due(&self, backend: BackendId) -> Instant {
+        self.backends[backend.index()].probe_due
     }
 
     /// Sets when the next probe is due, by what is believed now.
-    pub fn schedule(&mut self, backend: usize, now: Instant) -> Instant {
-        let span = self.backends[backend].health.next_probe_in(&self.settings);
+    pub fn schedule(&mut self, backend: BackendId, now: Instant) -> Instant {
+        let span = self.backends[backend.index()].health.next_probe_in(&self.settings);
         let due = now + health::check::jitter(span, &mut self.rng);
-        self.backends[backend].probe_due = due;
+        self.backends[backend.index()].probe_due = due;
         due
     }
 
     /// After evidence from a client's request: sooner than planned perhaps, never later, or
     /// requests that keep failing would put the probe off for ever.
-    pub fn hasten(&mut self, backend: usize, now: Instant) -> Instant {
-        let planned = self.backends[backend].probe_due;
+    pub fn hasten(&mut self, backend: BackendId, now: Instant) -> Instant {
+        let planned = self.backends[backend.index()].probe_due;
         let due = self.schedule(backend, now).min(planned.max(now));
-        self.backends[backend].probe_due = due;
+        self.backends[backend.index()].probe_due = due;
         due
     }
 
     /// Sets when the first probe is due.
-    pub fn schedule_first(&mut self, backend: usize, now: Instant) -> Instant {
+    pub fn schedule_first(&mut self, backend: BackendId, now: Instant) -> Instant {
         let due = now + health::check::first_probe_in(&self.settings, &mut self.rng);
-        self.backends[backend].probe_due = due;
+        self.backends[backend.index()].probe_due = due;
         due
     }
 

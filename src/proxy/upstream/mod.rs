@@ -6,6 +6,7 @@ pub mod probe;
 pub mod reload;
 mod silence;
 
+use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::net::{Net, Socket};
@@ -57,7 +58,7 @@ impl<S: Socket> Upstream<S> {
 #[derive(Clone, Copy, Debug)]
 pub struct Acquired {
     pub upstream: UpstreamKey,
-    pub backend: usize,
+    pub backend: BackendId,
     pub connecting: bool,
 }
 
@@ -76,7 +77,7 @@ pub enum Unavailable {
 #[derive(Debug, Default)]
 pub struct Tried {
     /// Those that failed it.
-    pub backends: Vec<usize>,
+    pub backends: Vec<BackendId>,
     /// So many that are believed down were tried because no other was left.
     pub last_resorts: u8,
     /// It was taken from a server that hung: that is done once.
@@ -143,7 +144,7 @@ impl<N: Net> Proxy<N> {
         tried: &mut Tried,
         hash: u64,
         notes: &mut Option<Box<RequestNotes>>,
-    ) -> Option<usize> {
+    ) -> Option<BackendId> {
         let now = self.now.instant;
         let mut avoided = &tried.backends[..];
         let mut picked = self.cluster.pick(avoided, hash, now);
@@ -168,7 +169,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// One more pair with this backend; every so many requests all backends are probed (`-R`).
-    fn count_begun(&mut self, backend: usize) {
+    fn count_begun(&mut self, backend: BackendId) {
         let is_first = self.cluster.in_flight(backend) == 0;
         if self.cluster.began(backend, self.now.instant) {
             self.probe_all();
@@ -179,7 +180,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The most recently used idle connection of this backend that has not stirred since.
-    fn checkout(&mut self, backend: usize) -> Option<UpstreamKey> {
+    fn checkout(&mut self, backend: BackendId) -> Option<UpstreamKey> {
         while let Some(key) = self.cluster.idle(backend).pop() {
             let Some(upstream) = self.upstreams.get_mut(key) else { continue };
             if upstream.conn.is_idle() {
@@ -193,7 +194,7 @@ impl<N: Net> Proxy<N> {
         None
     }
 
-    fn connect(&mut self, backend: usize) -> io::Result<UpstreamKey> {
+    fn connect(&mut self, backend: BackendId) -> io::Result<UpstreamKey> {
         let (address, at) = self.cluster.address(backend);
         let socket = self.net.connect(address)?;
         let key = self.upstreams.insert(Upstream {
@@ -289,7 +290,7 @@ impl<N: Net> Proxy<N> {
 
     /// Makes room for a new connection; false when no idle one is left.
     pub(in crate::proxy) fn drop_an_idle_upstream(&mut self) -> bool {
-        for backend in 0..self.cluster.len() {
+        for backend in self.cluster.ids() {
             while let Some(key) = self.cluster.idle(backend).pop() {
                 if self.upstreams.get(key).is_some() {
                     self.close_upstream(key);

@@ -1,6 +1,7 @@
 //! Health checks: when they run, and their connections. What they send and how they are judged is
 //! decided by `health::check`.
 
+use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
 use crate::base::table::Id;
 use crate::base::time::Instant;
@@ -27,7 +28,7 @@ const READS_MAX: usize = 4;
 #[derive(Debug)]
 pub struct Probe<S> {
     pub conn: Conn<S>,
-    backend: usize,
+    backend: BackendId,
     /// Which of the backend's addresses it leads to.
     at: usize,
     is_connecting: bool,
@@ -146,13 +147,13 @@ impl<S: Socket> Probe<S> {
 impl<N: Net> Proxy<N> {
     /// Plans the first probe of every backend.
     pub(in crate::proxy) fn schedule_first_probes(&mut self) {
-        for backend in 0..self.cluster.len() {
+        for backend in self.cluster.ids() {
             self.schedule_first_probe(backend);
         }
     }
 
     /// Plans the first probe of a backend.
-    pub(in crate::proxy) fn schedule_first_probe(&mut self, backend: usize) {
+    pub(in crate::proxy) fn schedule_first_probe(&mut self, backend: BackendId) {
         if self.cluster.check() != Check::Off {
             let due = self.cluster.schedule_first(backend, self.now.instant);
             self.arm_probe(backend, due);
@@ -161,13 +162,13 @@ impl<N: Net> Proxy<N> {
 
     /// Probes every backend now, because of the number of requests.
     pub(in crate::proxy) fn probe_all(&mut self) {
-        for backend in 0..self.cluster.len() {
+        for backend in self.cluster.ids() {
             self.start_probe(backend);
         }
     }
 
     /// The timer of a backend has fired: it was silent for long enough, or its next probe is due.
-    pub(in crate::proxy) fn step_backend(&mut self, backend: usize) {
+    pub(in crate::proxy) fn step_backend(&mut self, backend: BackendId) {
         self.judge_silence(backend);
         if self.cluster.probe(backend).is_none() {
             let due = self.cluster.probe_due(backend);
@@ -180,12 +181,12 @@ impl<N: Net> Proxy<N> {
         self.watch_silence(backend);
     }
 
-    pub(in crate::proxy) fn arm_probe(&mut self, backend: usize, due: Instant) {
-        let id = Id::numbered::<BackendKind>(backend as u32);
+    pub(in crate::proxy) fn arm_probe(&mut self, backend: BackendId, due: Instant) {
+        let id = Id::numbered::<BackendKind>(backend.index() as u32);
         self.wheel.arm(self.cluster.timer(backend), due, id);
     }
 
-    pub(in crate::proxy) fn start_probe(&mut self, backend: usize) {
+    pub(in crate::proxy) fn start_probe(&mut self, backend: BackendId) {
         if self.cluster.probe(backend).is_some() || !self.cluster.is_serving(backend) {
             return;
         }
@@ -205,7 +206,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    fn enter_probe(&mut self, backend: usize, at: usize, socket: N::Socket) {
+    fn enter_probe(&mut self, backend: BackendId, at: usize, socket: N::Socket) {
         let now = self.now.instant;
         let key = self.probes.insert(Probe {
             conn: Conn::connecting(socket),
@@ -268,7 +269,13 @@ impl<N: Net> Proxy<N> {
 
     /// A probe could not connect: another address of the same name is tried before anything is
     /// held against the backend.
-    fn missed_probe(&mut self, backend: usize, at: usize, kind: io::ErrorKind, started: Instant) {
+    fn missed_probe(
+        &mut self,
+        backend: BackendId,
+        at: usize,
+        kind: io::ErrorKind,
+        started: Instant,
+    ) {
         match self.cluster.address_failed(backend, at, kind) {
             ConnectFailure::TryNextAddress => self.start_probe(backend),
             ConnectFailure::NoLocalPort => self.plan_next_probe(backend),
@@ -290,7 +297,7 @@ impl<N: Net> Proxy<N> {
 
     fn judge_probe(
         &mut self,
-        backend: usize,
+        backend: BackendId,
         started: Instant,
         outcome: Result<(), ProbeFault>,
         body: &[u8],
@@ -310,7 +317,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// With checks off there is something to do only for a backend that is down: trusting it again.
-    fn plan_next_probe(&mut self, backend: usize) {
+    fn plan_next_probe(&mut self, backend: BackendId) {
         let idle = self.cluster.check() == Check::Off && self.cluster.is_up(backend);
         if idle || !self.cluster.is_serving(backend) {
             return;
@@ -321,7 +328,7 @@ impl<N: Net> Proxy<N> {
 
     /// Takes in evidence about a backend. When the belief changes, or could soon, it is told and
     /// the next probe is planned anew.
-    pub(in crate::proxy) fn observe(&mut self, backend: usize, observation: Observation) {
+    pub(in crate::proxy) fn observe(&mut self, backend: BackendId, observation: Observation) {
         let transition = self.cluster.observe(backend, observation, self.now.instant);
         if let Some(transition) = transition {
             self.tell(backend, &transition);
@@ -338,7 +345,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Plans the next probe anew after evidence, which may have changed what is believed.
-    pub(in crate::proxy) fn probe_sooner(&mut self, backend: usize, changed: bool) {
+    pub(in crate::proxy) fn probe_sooner(&mut self, backend: BackendId, changed: bool) {
         let idle = self.cluster.probe(backend).is_none();
         if !idle || !self.cluster.is_serving(backend) {
             return;

@@ -5,6 +5,7 @@
 //! only says when it wishes for it ([`Proxy::take_reload`]) and is given the result
 //! ([`Proxy::apply`]).
 
+use crate::base::backend_id::BackendId;
 use crate::base::table::Id;
 use crate::base::wheel::Timer;
 use crate::config::BackendSpec;
@@ -34,15 +35,15 @@ pub struct ListWatch {
 #[derive(Debug, Default)]
 struct Changes<'a> {
     /// Each with what it is to be now; none where its name is not known for the moment.
-    kept: Vec<(usize, Option<&'a Member>)>,
-    gone: Vec<usize>,
+    kept: Vec<(BackendId, Option<&'a Member>)>,
+    gone: Vec<BackendId>,
     /// In the order of the list, which decides turns and the policy `first`.
     added: Vec<&'a Member>,
 }
 
 impl<'a> Changes<'a> {
     fn between<'b>(
-        serving: impl Iterator<Item = (usize, &'b Member)>,
+        serving: impl Iterator<Item = (BackendId, &'b Member)>,
         members: &'a [Member],
         unknown: &'a [BackendSpec],
     ) -> Changes<'a> {
@@ -122,7 +123,7 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    fn retire(&mut self, backend: usize) {
+    fn retire(&mut self, backend: BackendId) {
         if let Some(probe) = self.cluster.probe(backend).take() {
             self.remove_probe(probe);
         }
@@ -148,10 +149,14 @@ mod tests {
     fn what_is_no_longer_known_stays_and_is_not_begun() {
         let serving = [member(1), member(2), member(3)];
         let (members, unknown) = ([member(4), member(3)], [member(2).spec, member(5).spec]);
-        let changes = Changes::between(serving.iter().enumerate(), &members, &unknown);
+        let ids = (0..).map(BackendId::new);
+        let changes = Changes::between(ids.zip(&serving), &members, &unknown);
         let kept = changes.kept.iter().map(|(backend, wanted)| (*backend, wanted.is_some()));
-        assert_eq!(kept.collect::<Vec<_>>(), [(1, false), (2, true)]);
-        assert_eq!(changes.gone, [0]);
+        assert_eq!(
+            kept.collect::<Vec<_>>(),
+            [(BackendId::new(1), false), (BackendId::new(2), true)]
+        );
+        assert_eq!(changes.gone, [BackendId::new(0)]);
         let added: Vec<u16> = changes.added.iter().map(|one| one.spec.endpoint.port).collect();
         assert_eq!(added, [4]);
     }

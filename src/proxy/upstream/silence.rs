@@ -1,6 +1,7 @@
 //! Watching backends that owe answers: who is silent is probed, who stays silent is not waited for.
 //! How long that takes is decided by `health`.
 
+use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::health::{Action, Check, Observation};
 use crate::net::Net;
@@ -18,20 +19,20 @@ const CONNECT_PATIENCE_MIN: Duration = Duration::from_millis(100);
 
 impl<N: Net> Proxy<N> {
     /// What comes next if nothing is heard of a backend, and when.
-    pub(in crate::proxy) fn silence_next(&self, backend: usize) -> Option<(Instant, Action)> {
+    pub(in crate::proxy) fn silence_next(&self, backend: BackendId) -> Option<(Instant, Action)> {
         let probe = self.cluster.probe_of(backend).and_then(|key| self.probes.get(key));
         self.cluster.silence_next(backend, probe.map(Probe::moved))
     }
 
     /// Makes sure that a backend's silence is looked at once it has lasted long enough.
-    pub(in crate::proxy) fn watch_silence(&mut self, backend: usize) {
+    pub(in crate::proxy) fn watch_silence(&mut self, backend: BackendId) {
         if let Some((due, _)) = self.silence_next(backend) {
             self.arm_probe(backend, due);
         }
     }
 
     /// Does what a silence that has lasted long enough leads to.
-    pub(in crate::proxy) fn judge_silence(&mut self, backend: usize) {
+    pub(in crate::proxy) fn judge_silence(&mut self, backend: BackendId) {
         match self.silence_next(backend) {
             Some((due, Action::Probe)) if due <= self.now.instant => self.suspect(backend),
             Some((due, Action::GiveUp)) if due <= self.now.instant => {
@@ -42,20 +43,20 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Has a doubtful backend probed at once; a probe that is under way will do.
-    fn suspect(&mut self, backend: usize) {
+    fn suspect(&mut self, backend: BackendId) {
         self.observe(backend, Observation::Doubtful);
         self.start_probe(backend);
     }
 
     /// A byte of a backend came.
-    pub(in crate::proxy) fn heard(&mut self, backend: usize) {
+    pub(in crate::proxy) fn heard(&mut self, backend: BackendId) {
         if self.cluster.heard(backend, self.now.instant) {
             self.observe(backend, Observation::Heard);
         }
     }
 
     /// How long a connect may take before somebody else is asked, if there is somebody.
-    pub(in crate::proxy) fn connect_patience(&self, backend: usize) -> Duration {
+    pub(in crate::proxy) fn connect_patience(&self, backend: BackendId) -> Duration {
         let whole = self.config.timeouts.connect;
         let most = (whole / CONNECT_PART).max(CONNECT_PATIENCE_MIN).min(whole);
         self.cluster.late_after(backend).min(most)
@@ -87,7 +88,7 @@ impl<N: Net> Proxy<N> {
     /// of the time has passed that is no evidence yet if a probe can bring some.
     pub(in crate::proxy) fn connect_expired(
         &mut self,
-        backend: usize,
+        backend: BackendId,
         at: usize,
         begun: Instant,
     ) -> ConnectFailure {
