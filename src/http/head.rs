@@ -1,11 +1,10 @@
 //! Bytes → request or response head, as offsets into the bytes (RFC 9112 §2 to §5). Strict where
 //! leniency would let two readers see two messages; decides nothing about the body (see `framing`).
 
-use super::field::{Coding, ConnectionOptions, Expect, LISTED_MAX, Length, Name};
+use super::field::{ConnectionOptions, LISTED_MAX};
+pub use super::fields::{FIELDS_MAX, FieldLine, Fields, Span};
+pub use super::method::Method;
 use std::mem::MaybeUninit;
-
-/// Field lines one head may have at most; one more is answered 431 (RFC 6585 §5).
-pub const FIELDS_MAX: usize = 200;
 
 /// Longest head in bytes, request or response, the empty line included. Offsets are 16-bit.
 pub const HEAD_BYTES_MAX: usize = 24 * 1024;
@@ -14,248 +13,6 @@ pub const HEAD_BYTES_MAX: usize = 24 * 1024;
 pub const TARGET_BYTES_MAX: usize = 16 * 1024;
 
 const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize && TARGET_BYTES_MAX < HEAD_BYTES_MAX);
-
-/// A range of a head's bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    start: u16,
-    end: u16,
-}
-
-impl Span {
-    /// The range `start..end`; the caller has checked both against [`HEAD_BYTES_MAX`].
-    pub fn new(start: usize, end: usize) -> Span {
-        Span { start: start as u16, end: end as u16 }
-    }
-
-    /// The bytes it covers; empty when `bytes` is not the head it was made for.
-    pub fn of(self, bytes: &[u8]) -> &[u8] {
-        bytes.get(self.start()..self.end()).unwrap_or_default()
-    }
-
-    /// Offset of the first byte.
-    pub fn start(self) -> usize {
-        usize::from(self.start)
-    }
-
-    /// Offset behind the last byte.
-    pub fn end(self) -> usize {
-        usize::from(self.end)
-    }
-
-    /// Number of bytes.
-    pub fn len(self) -> usize {
-        self.end().saturating_sub(self.start())
-    }
-
-    /// No byte at all.
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// One field line.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FieldLine {
-    /// What the proxy knows it as.
-    pub name: Name,
-    /// The name as it was sent.
-    pub name_text: Span,
-    /// The value without surrounding white space.
-    pub value: Span,
-}
-
-/// The field lines of a head and what was learnt while walking them once. They stand side by side:
-/// each ends where the next one begins.
-#[derive(Debug)]
-pub struct Fields {
-    lines: [FieldLine; FIELDS_MAX],
-    count: usize,
-    /// Where the empty line begins that ends the head.
-    end: u16,
-    /// Members of `Connection`.
-    pub connection: ConnectionOptions,
-    /// `Content-Length`.
-    pub length: Length,
-    /// `Transfer-Encoding`.
-    pub coding: Coding,
-    /// Value of the first `Host` line.
-    pub host: Option<Span>,
-    /// Number of `Host` lines.
-    pub hosts: u8,
-    /// Members of `Expect`.
-    pub expect: Expect,
-    /// Value of the first `Upgrade` line.
-    pub upgrade: Option<Span>,
-    /// The length has zeros before it, which some read as octal.
-    pub is_padded: bool,
-    /// A `Date` line is there.
-    pub has_date: bool,
-    /// One of `X-Forwarded-*` is there.
-    pub has_forwarded: bool,
-}
-
-impl Default for Fields {
-    fn default() -> Fields {
-        Fields {
-            lines: [FieldLine::default(); FIELDS_MAX],
-            count: 0,
-            end: 0,
-            connection: ConnectionOptions::default(),
-            length: Length::Absent,
-            coding: Coding::Absent,
-            host: None,
-            hosts: 0,
-            expect: Expect::Absent,
-            upgrade: None,
-            is_padded: false,
-            has_date: false,
-            has_forwarded: false,
-        }
-    }
-}
-
-impl Fields {
-    /// The field lines in the order they came.
-    pub fn lines(&self) -> &[FieldLine] {
-        &self.lines[..self.count]
-    }
-
-    /// All lines, each with its CRLF.
-    pub fn whole(&self) -> Span {
-        let start = self.lines().first().map_or(self.end, |line| line.name_text.start);
-        Span { start, end: self.end }
-    }
-
-    /// The first line known as `name`.
-    pub fn find(&self, name: Name) -> Option<&FieldLine> {
-        self.lines().iter().find(|line| line.name == name)
-    }
-
-    /// The first line whose name is `name` in any case, for names outside [`Name`].
-    pub fn find_text(&self, bytes: &[u8], name: &[u8]) -> Option<&FieldLine> {
-        self.lines().iter().find(|line| line.name_text.of(bytes).eq_ignore_ascii_case(name))
-    }
-
-    fn clear(&mut self) {
-        self.count = 0;
-        self.connection = ConnectionOptions::default();
-        self.length = Length::Absent;
-        self.coding = Coding::Absent;
-        self.host = None;
-        self.hosts = 0;
-        self.expect = Expect::Absent;
-        self.upgrade = None;
-        self.is_padded = false;
-        self.has_date = false;
-        self.has_forwarded = false;
-    }
-
-    /// Takes over what `httparse` found. `end` is the head's length. False when a line does not
-    /// end in CRLF: a bare LF is a line end to some readers and not to others (RFC 9112 §2.2).
-    fn adopt(&mut self, bytes: &[u8], headers: &[httparse::Header<'_>], end: usize) -> bool {
-        self.clear();
-        self.end = (end - 2) as u16;
-        let mut lines_end_well = ends_in_crlf(bytes, end - 2) && ends_in_crlf(bytes, end);
-        let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
-        for (at, header) in headers.iter().enumerate() {
-            let start = offset(header.name.as_bytes());
-            lines_end_well &= ends_in_crlf(bytes, start);
-            let name_text = Span::new(start, start + header.name.len());
-            // An empty value need not lie among the bytes.
-            let value_start = if header.value.is_empty() { 0 } else { offset(header.value) };
-            let value = Span::new(value_start, value_start + header.value.len());
-            let name = Name::of(header.name.as_bytes());
-            self.lines[at] = FieldLine { name, name_text, value };
-            self.note(name, value, header.value);
-        }
-        self.count = headers.len();
-        lines_end_well
-    }
-
-    fn note(&mut self, name: Name, span: Span, value: &[u8]) {
-        match name {
-            Name::Connection => self.connection.add(value),
-            Name::ContentLength => {
-                self.length = self.length.with(value);
-                self.is_padded = matches!(value, [b'0', _, ..]);
-            }
-            Name::TransferEncoding => self.coding = self.coding.with(value),
-            Name::Host => {
-                self.host = self.host.or(Some(span));
-                self.hosts = self.hosts.saturating_add(1);
-            }
-            Name::Expect => self.expect = self.expect.with(value),
-            Name::Upgrade => self.upgrade = self.upgrade.or(Some(span)),
-            Name::Date => self.has_date = true,
-            Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => {
-                self.has_forwarded = true;
-            }
-            Name::Other
-            | Name::Close
-            | Name::Forwarded
-            | Name::KeepAlive
-            | Name::Lookalike
-            | Name::MaxForwards
-            | Name::ProxyConnection
-            | Name::Referer
-            | Name::Te
-            | Name::UserAgent
-            | Name::XRealIp => {}
-        }
-    }
-}
-
-fn ends_in_crlf(bytes: &[u8], end: usize) -> bool {
-    end >= 2 && bytes.get(end - 2..end) == Some(b"\r\n")
-}
-
-/// Request methods with a meaning of their own to a gateway (RFC 9110 §9).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Method {
-    #[default]
-    Get,
-    Head,
-    Post,
-    Put,
-    Delete,
-    Connect,
-    Options,
-    Trace,
-    /// Any other token; case matters in methods.
-    Other,
-}
-
-impl Method {
-    /// The method named by `text`.
-    pub fn of(text: &[u8]) -> Method {
-        match text {
-            b"GET" => Method::Get,
-            b"HEAD" => Method::Head,
-            b"POST" => Method::Post,
-            b"PUT" => Method::Put,
-            b"DELETE" => Method::Delete,
-            b"CONNECT" => Method::Connect,
-            b"OPTIONS" => Method::Options,
-            b"TRACE" => Method::Trace,
-            _ => Method::Other,
-        }
-    }
-
-    /// Doing it twice means the same as doing it once (RFC 9110 §9.2.2). An unknown method is
-    /// taken as not idempotent.
-    pub fn is_idempotent(self) -> bool {
-        match self {
-            Method::Get
-            | Method::Head
-            | Method::Put
-            | Method::Delete
-            | Method::Options
-            | Method::Trace => true,
-            Method::Post | Method::Connect | Method::Other => false,
-        }
-    }
-}
 
 /// HTTP version as far as this program speaks it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -282,8 +39,8 @@ pub struct RequestHead {
 impl RequestHead {
     /// The request line where it can go on as it came, but for the form of its target.
     pub fn line(&self) -> Option<Span> {
-        let line = Span { start: self.method_text.start, end: self.fields.whole().start };
-        let plain = self.method_text.end + 1 == self.target.start
+        let line = Span::new(self.method_text.start(), self.fields.whole().start());
+        let plain = self.method_text.end() + 1 == self.target.start()
             && self.target.end() + b" HTTP/1.1\r\n".len() == line.end();
         Some(line).filter(|_| plain && self.version == Version::Http11)
     }
@@ -310,7 +67,7 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// The status line where it can go on as it came.
     pub fn line(&self) -> Option<Span> {
-        let line = Span { start: 0, end: self.fields.whole().start };
+        let line = Span::new(0, self.fields.whole().start());
         let plain = self.reason.start() == b"HTTP/1.1 200 ".len()
             && self.reason.end() + b"\r\n".len() == line.end();
         Some(line).filter(|_| plain && self.version == Version::Http11)

@@ -1,20 +1,11 @@
-//! Writes the head that goes on: hop-by-hop fields out, `Host`, `Via` and `X-Forwarded-*` in
-//! (RFC 9110 §7.6). Lines that go on untouched are copied as they came, in runs as long as
-//! possible.
+//! The request head for a server.
 
-use super::body::Body;
-use super::date::DATE_BYTES;
-use super::field::{Coding, Length, Name, lists};
-use super::head::{FieldLine, Fields, RequestHead, ResponseHead, Span, Version};
-use super::target::Target;
-use super::writer::{Overflow, Writer};
+use super::lines::{copy_lines, put_framing, put_upgrade};
+use crate::http::field::{Coding, Name, lists};
+use crate::http::head::{RequestHead, Version};
+use crate::http::target::Target;
+use crate::http::writer::{Overflow, Writer};
 use std::net::IpAddr;
-
-/// Most bytes by which a forwarded head can be longer than the one that came: two copies of an
-/// authority, two of an address, and constant text.
-pub const GROWTH_BYTES_MAX: usize = 1024;
-
-const _: () = assert!(GROWTH_BYTES_MAX > 2 * super::target::AUTHORITY_BYTES_MAX + 2 * 46 + 200);
 
 /// What the forwarded request says beside what the client said.
 #[derive(Clone, Copy, Debug)]
@@ -90,20 +81,6 @@ pub fn request(
     to.finish()
 }
 
-/// The framing in one plain line, where the one that came was dropped: a list with empty members,
-/// odd letters, or a number with zeros before it may mean something else to the next reader.
-fn put_framing(fields: &Fields, chunked: bool, to: &mut Writer<'_>) {
-    if chunked {
-        to.put(b"Transfer-Encoding: chunked\r\n");
-    } else if let Length::Bytes(length) = fields.length
-        && fields.is_padded
-    {
-        to.put(b"Content-Length: ");
-        to.put_decimal(length);
-        to.put(b"\r\n");
-    }
-}
-
 /// `X-Forwarded-For`, `-Proto`, `-Host`: one line each, as servers read only one.
 fn put_forwarded(
     bytes: &[u8],
@@ -132,143 +109,11 @@ fn put_forwarded(
     to.put(b"\r\n");
 }
 
-fn put_upgrade(bytes: &[u8], protocol: Option<Span>, to: &mut Writer<'_>) {
-    if let Some(protocol) = protocol {
-        to.put_all(&[b"Connection: upgrade\r\nUpgrade: ", protocol.of(bytes), b"\r\n"]);
-    }
-}
-
-/// What becomes of the response body's framing on its way to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyTransform {
-    /// Goes on as it came.
-    Keep,
-    /// Goes on without its trailer fields: `Connection` may have named them (RFC 9110 §7.6.1).
-    StripTrailers,
-    /// Chunked here, close-delimited there: the client speaks HTTP/1.0.
-    Unchunk,
-    /// Close-delimited here, chunked there, so that a truncation shows.
-    Chunk,
-}
-
-impl BodyTransform {
-    /// How the `body` of the response behind `head` goes on to a client that speaks `version`.
-    pub fn of_response(head: &ResponseHead, body: &Body, version: Version) -> BodyTransform {
-        match (body, version) {
-            (Body::UntilClose, Version::Http11) => BodyTransform::Chunk,
-            // Without a body too: HTTP/1.0 knows no transfer coding (RFC 9112 §6.1).
-            (Body::Chunked(_) | Body::Empty, Version::Http10) => BodyTransform::Unchunk,
-            (Body::Chunked(_), Version::Http11) if head.fields.connection.others > 0 => {
-                BodyTransform::StripTrailers
-            }
-            (Body::Empty | Body::Length(_) | Body::Chunked(_) | Body::UntilClose, _) => {
-                BodyTransform::Keep
-            }
-        }
-    }
-}
-
-/// The status that has to name protocols, without switching to one (RFC 9110 §15.5.22).
-const UPGRADE_REQUIRED: u16 = 426;
-
-/// What the forwarded response says about the client's connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Persistence {
-    /// Nothing: the version's default holds, or the response is interim.
-    Default,
-    /// `Connection: close`.
-    Close,
-    /// `Connection: keep-alive`, for HTTP/1.0 clients that asked for it.
-    KeepAlive,
-    /// `Connection: upgrade` and the server's `Upgrade`.
-    Upgrade,
-}
-
-/// Writes the response head for the client to the start of `out`; its length. `date` is used when
-/// the server sent none (RFC 9110 §6.6.1); none is added to an interim response.
-pub fn response(
-    bytes: &[u8],
-    head: &ResponseHead,
-    transform: BodyTransform,
-    persistence: Persistence,
-    date: Option<&[u8; DATE_BYTES]>,
-    out: &mut [u8],
-) -> Result<usize, Overflow> {
-    let mut to = Writer::new(out);
-    let line = head.line();
-    if line.is_none() {
-        to.put(b"HTTP/1.1 ");
-        to.put_decimal(u64::from(head.status));
-        to.put_all(&[b" ", head.reason.of(bytes), b"\r\n"]);
-    }
-    // Without content by its status, a response has no framing either (RFC 9112 §6.1, §6.2).
-    let framed = head.status >= 200 && head.status != 204;
-    copy_lines(bytes, line, &head.fields, &mut to, |line| match line.name {
-        Name::ContentLength => framed && !head.fields.is_padded,
-        _ => true,
-    });
-    let chunked = match transform {
-        BodyTransform::Keep | BodyTransform::StripTrailers => head.fields.coding == Coding::Chunked,
-        BodyTransform::Unchunk => false,
-        BodyTransform::Chunk => true,
-    };
-    if let Some(date) = date.filter(|_| !head.fields.has_date) {
-        to.put_all(&[b"Date: ", date, b"\r\n"]);
-    }
-    if framed {
-        put_framing(&head.fields, chunked, &mut to);
-    }
-    match persistence {
-        Persistence::Default => {}
-        Persistence::Close => to.put(b"Connection: close\r\n"),
-        Persistence::KeepAlive => to.put(b"Connection: keep-alive\r\n"),
-        Persistence::Upgrade => {}
-    }
-    if persistence == Persistence::Upgrade || head.status == UPGRADE_REQUIRED {
-        put_upgrade(bytes, head.fields.upgrade, &mut to);
-    }
-    to.put(b"\r\n");
-    to.finish()
-}
-
-/// Copies `first`, if given, which stands before the field lines, and those of them that are not
-/// hop-by-hop, not named by `Connection`, and that `keep` keeps.
-fn copy_lines(
-    bytes: &[u8],
-    first: Option<Span>,
-    fields: &Fields,
-    to: &mut Writer<'_>,
-    keep: impl Fn(&FieldLine) -> bool,
-) {
-    let mut run = Some(first.unwrap_or(fields.whole()).start());
-    for line in fields.lines() {
-        let dropped = line.name.is_hop_by_hop()
-            || !keep(line)
-            || (fields.connection.others > 0 && is_listed(bytes, fields, line));
-        let start = line.name_text.start();
-        if !dropped {
-            run.get_or_insert(start);
-        } else if let Some(run) = run.take() {
-            to.put(bytes.get(run..start).unwrap_or_default());
-        }
-    }
-    if let Some(run) = run {
-        to.put(bytes.get(run..fields.whole().end()).unwrap_or_default());
-    }
-}
-
-/// Whether a `Connection` line names this line's field and may (RFC 9110 §7.6.1).
-fn is_listed(bytes: &[u8], fields: &Fields, line: &FieldLine) -> bool {
-    let name = line.name_text.of(bytes);
-    let mut lines = fields.lines().iter().filter(|other| other.name == Name::Connection);
-    !line.name.is_protected() && lines.any(|other| lists(other.value.of(bytes), name))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::head::{self, Parse};
-    use super::super::target;
     use super::*;
+    use crate::http::head::{self, Parse};
+    use crate::http::target;
 
     fn forwarded(text: &str, trust_forwarded: bool, upgrade: bool) -> String {
         let bytes = text.as_bytes();
@@ -372,45 +217,5 @@ mod tests {
         let text = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: , Chunked\r\nA: b\r\n\r\n";
         let expected = "POST / HTTP/1.1\r\nHost: x\r\nA: b\r\nTransfer-Encoding: chunked\r\n";
         assert_eq!(forwarded(text, false, false), format!("{expected}{ADDED}"));
-    }
-
-    #[test]
-    fn a_response_without_content_has_no_framing() {
-        for (status, framed) in [(103, false), (204, false), (200, true), (304, true)] {
-            for line in ["Content-Length: 3", "Transfer-Encoding: chunked"] {
-                let text = format!("HTTP/1.1 {status} x\r\n{line}\r\n\r\n");
-                let mut head = ResponseHead::default();
-                assert_eq!(head::response(text.as_bytes(), &mut head), Parse::Complete);
-                let mut out = [0; 512];
-                let (transform, persistence) = (BodyTransform::Keep, Persistence::Default);
-                let length =
-                    response(text.as_bytes(), &head, transform, persistence, None, &mut out);
-                let out = String::from_utf8_lossy(&out[..length.expect("fits")]).into_owned();
-                assert_eq!(out.contains(line), framed, "{status} {line}: {out}");
-            }
-        }
-    }
-
-    #[test]
-    fn response_heads_say_what_holds_between_client_and_us() {
-        let text = b"HTTP/1.0 200 OK\r\nServer: s\r\nConnection: close\r\nX: y\r\n\r\n";
-        let mut head = ResponseHead::default();
-        assert_eq!(head::response(text, &mut head), Parse::Complete);
-        let date = super::super::date::imf_fixdate(0);
-        let mut out = [0; 512];
-        let mut write = |transform, persistence, date| {
-            let length =
-                response(text, &head, transform, persistence, date, &mut out).expect("fits");
-            String::from_utf8_lossy(&out[..length]).into_owned()
-        };
-        assert_eq!(
-            write(BodyTransform::Chunk, Persistence::Default, Some(&date)),
-            "HTTP/1.1 200 OK\r\nServer: s\r\nX: y\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
-             Transfer-Encoding: chunked\r\n\r\n"
-        );
-        assert_eq!(
-            write(BodyTransform::Keep, Persistence::Close, None),
-            "HTTP/1.1 200 OK\r\nServer: s\r\nX: y\r\nConnection: close\r\n\r\n"
-        );
     }
 }

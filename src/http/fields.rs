@@ -1,0 +1,207 @@
+//! The field lines of a head as offsets into its bytes, and what the known ones say over all their
+//! lines. Judges none of it: see `head`, `framing` and `target`.
+
+use super::field::{Coding, ConnectionOptions, Expect, Length, Name};
+
+/// Field lines one head may have at most; one more is answered 431 (RFC 6585 §5).
+pub const FIELDS_MAX: usize = 200;
+
+/// A range of a head's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Span {
+    /// The range `start..end`; the caller has checked both against [`HEAD_BYTES_MAX`].
+    pub fn new(start: usize, end: usize) -> Span {
+        Span { start: start as u16, end: end as u16 }
+    }
+
+    /// The bytes it covers; empty when `bytes` is not the head it was made for.
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.start()..self.end()).unwrap_or_default()
+    }
+
+    /// Offset of the first byte.
+    pub fn start(self) -> usize {
+        usize::from(self.start)
+    }
+
+    /// Offset behind the last byte.
+    pub fn end(self) -> usize {
+        usize::from(self.end)
+    }
+
+    /// Number of bytes.
+    pub fn len(self) -> usize {
+        self.end().saturating_sub(self.start())
+    }
+
+    /// No byte at all.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One field line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FieldLine {
+    /// What the proxy knows it as.
+    pub name: Name,
+    /// The name as it was sent.
+    pub name_text: Span,
+    /// The value without surrounding white space.
+    pub value: Span,
+}
+
+/// The field lines of a head and what was learnt while walking them once. They stand side by side:
+/// each ends where the next one begins.
+#[derive(Debug)]
+pub struct Fields {
+    lines: [FieldLine; FIELDS_MAX],
+    count: usize,
+    /// Where the empty line begins that ends the head.
+    end: u16,
+    /// Members of `Connection`.
+    pub connection: ConnectionOptions,
+    /// `Content-Length`.
+    pub length: Length,
+    /// `Transfer-Encoding`.
+    pub coding: Coding,
+    /// Value of the first `Host` line.
+    pub host: Option<Span>,
+    /// Number of `Host` lines.
+    pub hosts: u8,
+    /// Members of `Expect`.
+    pub expect: Expect,
+    /// Value of the first `Upgrade` line.
+    pub upgrade: Option<Span>,
+    /// The length has zeros before it, which some read as octal.
+    pub is_padded: bool,
+    /// A `Date` line is there.
+    pub has_date: bool,
+    /// One of `X-Forwarded-*` is there.
+    pub has_forwarded: bool,
+}
+
+impl Default for Fields {
+    fn default() -> Fields {
+        Fields {
+            lines: [FieldLine::default(); FIELDS_MAX],
+            count: 0,
+            end: 0,
+            connection: ConnectionOptions::default(),
+            length: Length::Absent,
+            coding: Coding::Absent,
+            host: None,
+            hosts: 0,
+            expect: Expect::Absent,
+            upgrade: None,
+            is_padded: false,
+            has_date: false,
+            has_forwarded: false,
+        }
+    }
+}
+
+impl Fields {
+    /// The field lines in the order they came.
+    pub fn lines(&self) -> &[FieldLine] {
+        &self.lines[..self.count]
+    }
+
+    /// All lines, each with its CRLF.
+    pub fn whole(&self) -> Span {
+        let start = self.lines().first().map_or(self.end, |line| line.name_text.start);
+        Span { start, end: self.end }
+    }
+
+    /// The first line known as `name`.
+    pub fn find(&self, name: Name) -> Option<&FieldLine> {
+        self.lines().iter().find(|line| line.name == name)
+    }
+
+    /// The first line whose name is `name` in any case, for names outside [`Name`].
+    pub fn find_text(&self, bytes: &[u8], name: &[u8]) -> Option<&FieldLine> {
+        self.lines().iter().find(|line| line.name_text.of(bytes).eq_ignore_ascii_case(name))
+    }
+
+    fn clear(&mut self) {
+        self.count = 0;
+        self.connection = ConnectionOptions::default();
+        self.length = Length::Absent;
+        self.coding = Coding::Absent;
+        self.host = None;
+        self.hosts = 0;
+        self.expect = Expect::Absent;
+        self.upgrade = None;
+        self.is_padded = false;
+        self.has_date = false;
+        self.has_forwarded = false;
+    }
+
+    /// Takes over what `httparse` found. `end` is the head's length. False when a line does not
+    /// end in CRLF: a bare LF is a line end to some readers and not to others (RFC 9112 §2.2).
+    pub(super) fn adopt(
+        &mut self,
+        bytes: &[u8],
+        headers: &[httparse::Header<'_>],
+        end: usize,
+    ) -> bool {
+        self.clear();
+        self.end = (end - 2) as u16;
+        let mut lines_end_well = ends_in_crlf(bytes, end - 2) && ends_in_crlf(bytes, end);
+        let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
+        for (at, header) in headers.iter().enumerate() {
+            let start = offset(header.name.as_bytes());
+            lines_end_well &= ends_in_crlf(bytes, start);
+            let name_text = Span::new(start, start + header.name.len());
+            // An empty value need not lie among the bytes.
+            let value_start = if header.value.is_empty() { 0 } else { offset(header.value) };
+            let value = Span::new(value_start, value_start + header.value.len());
+            let name = Name::of(header.name.as_bytes());
+            self.lines[at] = FieldLine { name, name_text, value };
+            self.note(name, value, header.value);
+        }
+        self.count = headers.len();
+        lines_end_well
+    }
+
+    fn note(&mut self, name: Name, span: Span, value: &[u8]) {
+        match name {
+            Name::Connection => self.connection.add(value),
+            Name::ContentLength => {
+                self.length = self.length.with(value);
+                self.is_padded = matches!(value, [b'0', _, ..]);
+            }
+            Name::TransferEncoding => self.coding = self.coding.with(value),
+            Name::Host => {
+                self.host = self.host.or(Some(span));
+                self.hosts = self.hosts.saturating_add(1);
+            }
+            Name::Expect => self.expect = self.expect.with(value),
+            Name::Upgrade => self.upgrade = self.upgrade.or(Some(span)),
+            Name::Date => self.has_date = true,
+            Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => {
+                self.has_forwarded = true;
+            }
+            Name::Other
+            | Name::Close
+            | Name::Forwarded
+            | Name::KeepAlive
+            | Name::Lookalike
+            | Name::MaxForwards
+            | Name::ProxyConnection
+            | Name::Referer
+            | Name::Te
+            | Name::UserAgent
+            | Name::XRealIp => {}
+        }
+    }
+}
+
+fn ends_in_crlf(bytes: &[u8], end: usize) -> bool {
+    end >= 2 && bytes.get(end - 2..end) == Some(b"\r\n")
+}

@@ -1,0 +1,16 @@
+//! Writes the head that goes on: hop-by-hop fields out, `Host`, `Via` and `X-Forwarded-*` in
+//! (RFC 9110 §7.6). Lines that go on untouched are copied as they came, in runs as long as
+//! possible.
+
+mod lines;
+mod request;
+mod response;
+
+pub use request::{RequestContext, asks_upgrade, request};
+pub use response::{BodyTransform, Persistence, response};
+
+/// Most bytes by which a forwarded head can be longer than the one that came: two copies of an
+/// authority, two of an address, and constant text.
+pub const GROWTH_BYTES_MAX: usize = 1024;
+
+const _: () = assert!(GROWTH_BYTES_MAX > 2 * super::target::AUTHORITY_BYTES_MAX + 2 * 46 + 200);

@@ -1,0 +1,148 @@
+//! The response head for a client.
+
+use super::lines::{copy_lines, put_framing, put_upgrade};
+use crate::http::body::Body;
+use crate::http::date::DATE_BYTES;
+use crate::http::field::{Coding, Name};
+use crate::http::head::{ResponseHead, Version};
+use crate::http::writer::{Overflow, Writer};
+
+/// What becomes of the response body's framing on its way to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyTransform {
+    /// Goes on as it came.
+    Keep,
+    /// Goes on without its trailer fields: `Connection` may have named them (RFC 9110 §7.6.1).
+    StripTrailers,
+    /// Chunked here, close-delimited there: the client speaks HTTP/1.0.
+    Unchunk,
+    /// Close-delimited here, chunked there, so that a truncation shows.
+    Chunk,
+}
+
+impl BodyTransform {
+    /// How the `body` of the response behind `head` goes on to a client that speaks `version`.
+    pub fn of_response(head: &ResponseHead, body: &Body, version: Version) -> BodyTransform {
+        match (body, version) {
+            (Body::UntilClose, Version::Http11) => BodyTransform::Chunk,
+            // Without a body too: HTTP/1.0 knows no transfer coding (RFC 9112 §6.1).
+            (Body::Chunked(_) | Body::Empty, Version::Http10) => BodyTransform::Unchunk,
+            (Body::Chunked(_), Version::Http11) if head.fields.connection.others > 0 => {
+                BodyTransform::StripTrailers
+            }
+            (Body::Empty | Body::Length(_) | Body::Chunked(_) | Body::UntilClose, _) => {
+                BodyTransform::Keep
+            }
+        }
+    }
+}
+
+/// The status that has to name protocols, without switching to one (RFC 9110 §15.5.22).
+const UPGRADE_REQUIRED: u16 = 426;
+
+/// What the forwarded response says about the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// Nothing: the version's default holds, or the response is interim.
+    Default,
+    /// `Connection: close`.
+    Close,
+    /// `Connection: keep-alive`, for HTTP/1.0 clients that asked for it.
+    KeepAlive,
+    /// `Connection: upgrade` and the server's `Upgrade`.
+    Upgrade,
+}
+
+/// Writes the response head for the client to the start of `out`; its length. `date` is used when
+/// the server sent none (RFC 9110 §6.6.1); none is added to an interim response.
+pub fn response(
+    bytes: &[u8],
+    head: &ResponseHead,
+    transform: BodyTransform,
+    persistence: Persistence,
+    date: Option<&[u8; DATE_BYTES]>,
+    out: &mut [u8],
+) -> Result<usize, Overflow> {
+    let mut to = Writer::new(out);
+    let line = head.line();
+    if line.is_none() {
+        to.put(b"HTTP/1.1 ");
+        to.put_decimal(u64::from(head.status));
+        to.put_all(&[b" ", head.reason.of(bytes), b"\r\n"]);
+    }
+    // Without content by its status, a response has no framing either (RFC 9112 §6.1, §6.2).
+    let framed = head.status >= 200 && head.status != 204;
+    copy_lines(bytes, line, &head.fields, &mut to, |line| match line.name {
+        Name::ContentLength => framed && !head.fields.is_padded,
+        _ => true,
+    });
+    let chunked = match transform {
+        BodyTransform::Keep | BodyTransform::StripTrailers => head.fields.coding == Coding::Chunked,
+        BodyTransform::Unchunk => false,
+        BodyTransform::Chunk => true,
+    };
+    if let Some(date) = date.filter(|_| !head.fields.has_date) {
+        to.put_all(&[b"Date: ", date, b"\r\n"]);
+    }
+    if framed {
+        put_framing(&head.fields, chunked, &mut to);
+    }
+    match persistence {
+        Persistence::Default => {}
+        Persistence::Close => to.put(b"Connection: close\r\n"),
+        Persistence::KeepAlive => to.put(b"Connection: keep-alive\r\n"),
+        Persistence::Upgrade => {}
+    }
+    if persistence == Persistence::Upgrade || head.status == UPGRADE_REQUIRED {
+        put_upgrade(bytes, head.fields.upgrade, &mut to);
+    }
+    to.put(b"\r\n");
+    to.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::date::imf_fixdate;
+    use crate::http::head::{self, Parse};
+
+    #[test]
+    fn a_response_without_content_has_no_framing() {
+        for (status, framed) in [(103, false), (204, false), (200, true), (304, true)] {
+            for line in ["Content-Length: 3", "Transfer-Encoding: chunked"] {
+                let text = format!("HTTP/1.1 {status} x\r\n{line}\r\n\r\n");
+                let mut head = ResponseHead::default();
+                assert_eq!(head::response(text.as_bytes(), &mut head), Parse::Complete);
+                let mut out = [0; 512];
+                let (transform, persistence) = (BodyTransform::Keep, Persistence::Default);
+                let length =
+                    response(text.as_bytes(), &head, transform, persistence, None, &mut out);
+                let out = String::from_utf8_lossy(&out[..length.expect("fits")]).into_owned();
+                assert_eq!(out.contains(line), framed, "{status} {line}: {out}");
+            }
+        }
+    }
+
+    #[test]
+    fn response_heads_say_what_holds_between_client_and_us() {
+        let text = b"HTTP/1.0 200 OK\r\nServer: s\r\nConnection: close\r\nX: y\r\n\r\n";
+        let mut head = ResponseHead::default();
+        assert_eq!(head::response(text, &mut head), Parse::Complete);
+        let date = imf_fixdate(0);
+        let mut out = [0; 512];
+        let mut write = |transform, persistence, date| {
+            let length =
+                response(text, &head, transform, persistence, date, &mut out).expect("fits");
+            String::from_utf8_lossy(&out[..length]).into_owned()
+        };
+        assert_eq!(
+            write(BodyTransform::Chunk, Persistence::Default, Some(&date)),
+            "HTTP/1.1 200 OK\r\nServer: s\r\nX: y\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+             Transfer-Encoding: chunked\r\n\r\n"
+        );
+        assert_eq!(
+            write(BodyTransform::Keep, Persistence::Close, None),
+            "HTTP/1.1 200 OK\r\nServer: s\r\nX: y\r\nConnection: close\r\n\r\n"
+        );
+    }
+}
