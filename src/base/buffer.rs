@@ -19,32 +19,32 @@ const SPARE_MAX: usize = 64;
 pub struct Pool {
     large: Vec<Box<[u8]>>,
     small: Vec<Box<[u8]>>,
-    lent: usize,
+    in_use: usize,
 }
 
 impl Pool {
     /// An empty pool; allocates nothing.
     pub const fn new() -> Pool {
-        Pool { large: Vec::new(), small: Vec::new(), lent: 0 }
+        Pool { large: Vec::new(), small: Vec::new(), in_use: 0 }
     }
 
     /// Storages lent and not yet taken back.
-    pub fn lent(&self) -> usize {
-        self.lent
+    pub fn in_use(&self) -> usize {
+        self.in_use
     }
 
-    fn lend_large(&mut self) -> Box<[u8]> {
-        self.lent += 1;
+    fn take_large(&mut self) -> Box<[u8]> {
+        self.in_use += 1;
         self.large.pop().unwrap_or_else(|| vec![0; LARGE_BYTES].into_boxed_slice())
     }
 
-    fn lend_small(&mut self) -> Box<[u8]> {
-        self.lent += 1;
+    fn take_small(&mut self) -> Box<[u8]> {
+        self.in_use += 1;
         self.small.pop().unwrap_or_else(|| vec![0; SMALL_BYTES].into_boxed_slice())
     }
 
-    fn take_back(&mut self, storage: Box<[u8]>) {
-        self.lent -= 1;
+    fn put_back(&mut self, storage: Box<[u8]>) {
+        self.in_use -= 1;
         let spare = if storage.len() == LARGE_BYTES { &mut self.large } else { &mut self.small };
         if spare.len() < SPARE_MAX {
             spare.push(storage);
@@ -128,7 +128,7 @@ impl Buffer {
 
     /// Drops everything and gives the storage back.
     pub fn clear(&mut self, pool: &mut Pool) {
-        self.give_back(pool);
+        self.free_storage(pool);
         self.held = false;
     }
 
@@ -136,10 +136,10 @@ impl Buffer {
     /// says how much with [`Buffer::filled`].
     pub fn space(&mut self, pool: &mut Pool) -> &mut [u8] {
         match &self.storage {
-            None => self.storage = Some(pool.lend_large()),
+            None => self.storage = Some(pool.take_large()),
             Some(storage) if storage.len() == LARGE_BYTES => self.move_to_front(),
             Some(_) => {
-                let large = pool.lend_large();
+                let large = pool.take_large();
                 self.move_to(large, pool);
             }
         }
@@ -158,7 +158,7 @@ impl Buffer {
         let kept = self.start as usize..self.end as usize;
         if let Some(old) = self.storage.take() {
             storage[..kept.len()].copy_from_slice(&old[kept]);
-            pool.take_back(old);
+            pool.put_back(old);
         }
         self.storage = Some(storage);
         self.rebase();
@@ -210,16 +210,16 @@ impl Buffer {
     pub fn settle(&mut self, pool: &mut Pool) {
         let Some(storage) = &self.storage else { return };
         if self.is_vacant() {
-            self.give_back(pool);
+            self.free_storage(pool);
         } else if storage.len() == LARGE_BYTES && self.room() >= LARGE_BYTES - SMALL_BYTES {
-            let small = pool.lend_small();
+            let small = pool.take_small();
             self.move_to(small, pool);
         }
     }
 
-    fn give_back(&mut self, pool: &mut Pool) {
+    fn free_storage(&mut self, pool: &mut Pool) {
         if let Some(storage) = self.storage.take() {
-            pool.take_back(storage);
+            pool.put_back(storage);
         }
         (self.start, self.read, self.end) = (0, 0, 0);
     }
@@ -278,7 +278,7 @@ mod tests {
             }
             a.clear(&mut pool);
             b.clear(&mut pool);
-            assert_eq!(pool.lent(), 0, "seed {seed}: storage lost");
+            assert_eq!(pool.in_use(), 0, "seed {seed}: storage lost");
         }
     }
 
@@ -299,7 +299,7 @@ mod tests {
         buffer.release();
         assert!(buffer.is_vacant());
         buffer.settle(&mut pool);
-        assert_eq!(pool.lent(), 0);
+        assert_eq!(pool.in_use(), 0);
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
         let before = a.data().as_ptr();
         assert_eq!(b.take_from(&mut a, 3, &mut pool), 3);
         assert_eq!(b.data().as_ptr(), before);
-        assert_eq!(pool.lent(), 1);
+        assert_eq!(pool.in_use(), 1);
     }
 
     #[test]

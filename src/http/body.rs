@@ -19,7 +19,7 @@ pub enum Body {
 /// The bytes at the start of some input that belong to a body: first those that go on as they
 /// came, then those that go no further.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Run {
+pub struct Filtered {
     pub forwarded: usize,
     pub dropped: usize,
 }
@@ -68,16 +68,16 @@ impl Body {
     /// The run at the start of `input`, and advances past it. What is dropped: chunk extensions,
     /// and trailer fields that may not go on, or all of them unless `trailers`. More may come
     /// behind what was dropped; else nothing more of `input` can be admitted.
-    pub fn admit(&mut self, input: &[u8], trailers: bool) -> Result<Run, Malformed> {
+    pub fn filter(&mut self, input: &[u8], trailers: bool) -> Result<Filtered, Malformed> {
         let mut forwarded = 0;
         while !self.is_ended() && !self.is_starved(&input[forwarded..]) {
-            let (bytes, goes_on) = self.advance(&input[forwarded..], trailers)?;
-            if !goes_on {
-                return Ok(Run { forwarded, dropped: bytes });
+            let (bytes, is_forwarded) = self.advance(&input[forwarded..], trailers)?;
+            if !is_forwarded {
+                return Ok(Filtered { forwarded, dropped: bytes });
             }
             forwarded += bytes;
         }
-        Ok(Run { forwarded, dropped: 0 })
+        Ok(Filtered { forwarded, dropped: 0 })
     }
 
     /// The first run of one kind, a trailer line being one, and whether it goes on.
@@ -87,7 +87,7 @@ impl Body {
         {
             let line = &input[..bytes];
             self.next(line)?;
-            return Ok((bytes, trailer::goes_on(line, trailers)));
+            return Ok((bytes, trailer::is_forwarded(line, trailers)));
         }
         Ok(match self.next(input)? {
             Piece::Data(bytes) | Piece::Framing(bytes) => (bytes, true),
@@ -122,8 +122,8 @@ mod tests {
         ] {
             for cut in 0..=input.len() {
                 let mut body = body;
-                let first = body.admit(&input[..cut], true).expect("well-formed").forwarded;
-                let second = body.admit(&input[first..], true).expect("well-formed").forwarded;
+                let first = body.filter(&input[..cut], true).expect("well-formed").forwarded;
+                let second = body.filter(&input[first..], true).expect("well-formed").forwarded;
                 assert_eq!(first + second, expected, "cut at {cut}");
             }
         }
@@ -131,39 +131,39 @@ mod tests {
 
     #[test]
     fn what_goes_no_further_is_told_from_what_does() {
-        let run = |forwarded, dropped| Ok(Run { forwarded, dropped });
+        let run = |forwarded, dropped| Ok(Filtered { forwarded, dropped });
         let mut body = Body::Chunked(Chunked::new());
         let input = b"1 ;x=y\r\na\r\n0;z\r\nHost: h\r\nA: b\r\n\r\nnext";
         let mut rest = &input[..];
         for (forwarded, dropped) in [(1, 5), (6, 2), (2, 9), (8, 0)] {
-            assert_eq!(body.admit(rest, true), run(forwarded, dropped));
+            assert_eq!(body.filter(rest, true), run(forwarded, dropped));
             rest = &rest[forwarded + dropped..];
         }
         assert!(body.is_ended() && rest == b"next");
         let mut body = Body::Chunked(Chunked::new());
-        assert_eq!(body.admit(b"0\r\nA: b\r\n\r\n", false), run(3, 6));
+        assert_eq!(body.filter(b"0\r\nA: b\r\n\r\n", false), run(3, 6));
     }
 
     #[test]
     fn a_trailer_line_waits_to_be_whole() {
         let mut body = Body::Chunked(Chunked::new());
-        assert_eq!(body.admit(b"0\r\nA: b", true), Ok(Run { forwarded: 3, dropped: 0 }));
+        assert_eq!(body.filter(b"0\r\nA: b", true), Ok(Filtered { forwarded: 3, dropped: 0 }));
         for part in [&b""[..], b"A", b"A: b", b"A: b\r"] {
             assert!(body.is_starved(part) && !body.is_ended());
-            assert_eq!(body.admit(part, true), Ok(Run::default()));
+            assert_eq!(body.filter(part, true), Ok(Filtered::default()));
         }
         assert!(!body.is_starved(b"A: b\r\n"));
         let endless = vec![b'x'; 5000];
-        assert!(!body.is_starved(&endless) && body.admit(&endless, true).is_err());
+        assert!(!body.is_starved(&endless) && body.filter(&endless, true).is_err());
     }
 
     #[test]
     fn a_length_body_ends_exactly() {
         let mut body = Body::Length(2);
-        let one = Ok(Run { forwarded: 1, dropped: 0 });
-        assert_eq!(body.admit(b"a", true), one);
+        let one = Ok(Filtered { forwarded: 1, dropped: 0 });
+        assert_eq!(body.filter(b"a", true), one);
         assert_eq!(body, Body::Length(1));
-        assert_eq!(body.admit(b"bc", true), one);
+        assert_eq!(body.filter(b"bc", true), one);
         assert!(body.is_ended());
     }
 }

@@ -20,17 +20,17 @@ enum State {
     /// Behind at least one digit.
     Size {
         size: u64,
-        line: u16,
+        line_bytes: u16,
     },
     /// In white space behind the size: only an extension may follow.
     Space {
         size: u64,
-        line: u16,
+        line_bytes: u16,
     },
     /// In extensions.
     Extension {
         size: u64,
-        line: u16,
+        line_bytes: u16,
     },
     /// CR of the size line was read.
     SizeLf {
@@ -44,16 +44,16 @@ enum State {
     DataLf,
     /// At the start of a trailer line, or of the empty line that ends it all.
     TrailerStart {
-        seen: u16,
+        section_bytes: u16,
     },
     TrailerName {
-        seen: u16,
+        section_bytes: u16,
     },
     TrailerValue {
-        seen: u16,
+        section_bytes: u16,
     },
     TrailerLf {
-        seen: u16,
+        section_bytes: u16,
     },
     /// CR of the final empty line was read.
     EndLf,
@@ -112,7 +112,7 @@ impl Chunked {
         }
         let (mut taken, mut kind) = (0, false);
         while taken < input.len() && !matches!(self.0, State::Data { .. } | State::Ended) {
-            let next = after(self.0, input[taken])?;
+            let next = next_state(self.0, input[taken])?;
             let is_extension = matches!(next, State::Space { .. } | State::Extension { .. });
             if taken > 0 && (is_extension != kind || self.is_at_trailer()) {
                 break;
@@ -125,41 +125,44 @@ impl Chunked {
 }
 
 /// The state behind one framing byte.
-fn after(state: State, byte: u8) -> Result<State, Malformed> {
+fn next_state(state: State, byte: u8) -> Result<State, Malformed> {
     Ok(match (state, byte) {
-        (State::SizeStart, _) => State::Size { size: digit(0, byte)?, line: 1 },
+        (State::SizeStart, _) => State::Size { size: digit(0, byte)?, line_bytes: 1 },
         (
             State::Size { size, .. } | State::Space { size, .. } | State::Extension { size, .. },
             b'\r',
         ) => State::SizeLf { size },
-        (State::Size { size, line } | State::Space { size, line }, b';') => {
-            State::Extension { size, line: within(line, LINE_BYTES_MAX)? }
+        (State::Size { size, line_bytes } | State::Space { size, line_bytes }, b';') => {
+            State::Extension { size, line_bytes: count_byte(line_bytes, LINE_BYTES_MAX)? }
         }
-        (State::Size { size, line } | State::Space { size, line }, b' ' | b'\t') => {
-            State::Space { size, line: within(line, LINE_BYTES_MAX)? }
+        (State::Size { size, line_bytes } | State::Space { size, line_bytes }, b' ' | b'\t') => {
+            State::Space { size, line_bytes: count_byte(line_bytes, LINE_BYTES_MAX)? }
         }
-        (State::Size { size, line }, _) => {
-            State::Size { size: digit(size, byte)?, line: within(line, LINE_BYTES_MAX)? }
+        (State::Size { size, line_bytes }, _) => State::Size {
+            size: digit(size, byte)?,
+            line_bytes: count_byte(line_bytes, LINE_BYTES_MAX)?,
+        },
+        (State::Extension { size, line_bytes }, _) if is_text(byte) => {
+            State::Extension { size, line_bytes: count_byte(line_bytes, LINE_BYTES_MAX)? }
         }
-        (State::Extension { size, line }, _) if is_text(byte) => {
-            State::Extension { size, line: within(line, LINE_BYTES_MAX)? }
-        }
-        (State::SizeLf { size: 0 }, b'\n') => State::TrailerStart { seen: 0 },
+        (State::SizeLf { size: 0 }, b'\n') => State::TrailerStart { section_bytes: 0 },
         (State::SizeLf { size }, b'\n') => State::Data { left: size },
         (State::DataCr, b'\r') => State::DataLf,
         (State::DataLf, b'\n') => State::SizeStart,
         (State::TrailerStart { .. }, b'\r') => State::EndLf,
-        (State::TrailerStart { seen } | State::TrailerName { seen }, _) if is_token_byte(byte) => {
-            State::TrailerName { seen: within(seen, TRAILER_BYTES_MAX)? }
+        (State::TrailerStart { section_bytes } | State::TrailerName { section_bytes }, _)
+            if is_token_byte(byte) =>
+        {
+            State::TrailerName { section_bytes: count_byte(section_bytes, TRAILER_BYTES_MAX)? }
         }
-        (State::TrailerName { seen }, b':') => {
-            State::TrailerValue { seen: within(seen, TRAILER_BYTES_MAX)? }
+        (State::TrailerName { section_bytes }, b':') => {
+            State::TrailerValue { section_bytes: count_byte(section_bytes, TRAILER_BYTES_MAX)? }
         }
-        (State::TrailerValue { seen }, b'\r') => State::TrailerLf { seen },
-        (State::TrailerValue { seen }, _) if is_text(byte) => {
-            State::TrailerValue { seen: within(seen, TRAILER_BYTES_MAX)? }
+        (State::TrailerValue { section_bytes }, b'\r') => State::TrailerLf { section_bytes },
+        (State::TrailerValue { section_bytes }, _) if is_text(byte) => {
+            State::TrailerValue { section_bytes: count_byte(section_bytes, TRAILER_BYTES_MAX)? }
         }
-        (State::TrailerLf { seen }, b'\n') => State::TrailerStart { seen },
+        (State::TrailerLf { section_bytes }, b'\n') => State::TrailerStart { section_bytes },
         (State::EndLf, b'\n') => State::Ended,
         (
             State::Space { .. }
@@ -187,9 +190,9 @@ fn digit(size: u64, byte: u8) -> Result<u64, Malformed> {
     Ok(size << 4 | u64::from(value))
 }
 
-/// One byte more than `seen`, if the limit allows it.
-fn within(seen: u16, limit: u16) -> Result<u16, Malformed> {
-    if seen < limit { Ok(seen + 1) } else { Err(Malformed) }
+/// One byte more than `bytes`, if the limit allows it.
+fn count_byte(bytes: u16, limit: u16) -> Result<u16, Malformed> {
+    if bytes < limit { Ok(bytes + 1) } else { Err(Malformed) }
 }
 
 /// Field content: visible ASCII, obs-text, space, tab (RFC 9110 §5.5).

@@ -28,7 +28,7 @@ pub enum Name {
     XRealIp,
     /// One of the above with `_` for a `-`. Servers that hand fields to programs as CGI does cannot
     /// tell the two apart (RFC 3875 §4.1.18), so it could say what is checked or replaced here.
-    Lookalike,
+    UnderscoreAlias,
 }
 
 impl Name {
@@ -37,25 +37,25 @@ impl Name {
     pub fn of(name: &[u8]) -> Name {
         let first = name.first().map_or(0, u8::to_ascii_lowercase);
         match (name.len(), first) {
-            (2, b't') => known(name, b"te", Name::Te),
-            (4, b'h') => known(name, b"host", Name::Host),
-            (4, b'd') => known(name, b"date", Name::Date),
-            (5, b'c') => known(name, b"close", Name::Close),
-            (6, b'e') => known(name, b"expect", Name::Expect),
-            (7, b'u') => known(name, b"upgrade", Name::Upgrade),
-            (7, b'r') => known(name, b"referer", Name::Referer),
-            (9, b'f') => known(name, b"forwarded", Name::Forwarded),
-            (9, b'x') => known(name, b"x-real-ip", Name::XRealIp),
-            (10, b'c') => known(name, b"connection", Name::Connection),
-            (10, b'u') => known(name, b"user-agent", Name::UserAgent),
-            (10, b'k') => known(name, b"keep-alive", Name::KeepAlive),
-            (12, b'm') => known(name, b"max-forwards", Name::MaxForwards),
-            (14, b'c') => known(name, b"content-length", Name::ContentLength),
-            (15, b'x') => known(name, b"x-forwarded-for", Name::XForwardedFor),
-            (16, b'x') => known(name, b"x-forwarded-host", Name::XForwardedHost),
-            (16, b'p') => known(name, b"proxy-connection", Name::ProxyConnection),
-            (17, b't') => known(name, b"transfer-encoding", Name::TransferEncoding),
-            (17, b'x') => known(name, b"x-forwarded-proto", Name::XForwardedProto),
+            (2, b't') => match_name(name, b"te", Name::Te),
+            (4, b'h') => match_name(name, b"host", Name::Host),
+            (4, b'd') => match_name(name, b"date", Name::Date),
+            (5, b'c') => match_name(name, b"close", Name::Close),
+            (6, b'e') => match_name(name, b"expect", Name::Expect),
+            (7, b'u') => match_name(name, b"upgrade", Name::Upgrade),
+            (7, b'r') => match_name(name, b"referer", Name::Referer),
+            (9, b'f') => match_name(name, b"forwarded", Name::Forwarded),
+            (9, b'x') => match_name(name, b"x-real-ip", Name::XRealIp),
+            (10, b'c') => match_name(name, b"connection", Name::Connection),
+            (10, b'u') => match_name(name, b"user-agent", Name::UserAgent),
+            (10, b'k') => match_name(name, b"keep-alive", Name::KeepAlive),
+            (12, b'm') => match_name(name, b"max-forwards", Name::MaxForwards),
+            (14, b'c') => match_name(name, b"content-length", Name::ContentLength),
+            (15, b'x') => match_name(name, b"x-forwarded-for", Name::XForwardedFor),
+            (16, b'x') => match_name(name, b"x-forwarded-host", Name::XForwardedHost),
+            (16, b'p') => match_name(name, b"proxy-connection", Name::ProxyConnection),
+            (17, b't') => match_name(name, b"transfer-encoding", Name::TransferEncoding),
+            (17, b'x') => match_name(name, b"x-forwarded-proto", Name::XForwardedProto),
             _ => Name::Other,
         }
     }
@@ -68,7 +68,7 @@ impl Name {
             Name::Close
                 | Name::Connection
                 | Name::KeepAlive
-                | Name::Lookalike
+                | Name::UnderscoreAlias
                 | Name::ProxyConnection
                 | Name::Te
                 | Name::TransferEncoding
@@ -100,14 +100,18 @@ impl Name {
 /// underscores make the difference. With its length known, the comparison is a few instructions.
 /// With the sixth bit set, a token's byte is equal to a letter or `-` only if it is that, in any
 /// case.
-fn known<const LENGTH: usize>(name: &[u8], text: &[u8; LENGTH], found: Name) -> Name {
+fn match_name<const LENGTH: usize>(name: &[u8], text: &[u8; LENGTH], found: Name) -> Name {
     let Ok(name) = <&[u8; LENGTH]>::try_from(name) else { return Name::Other };
     let differ = name.iter().zip(text).fold(0, |differ, (a, b)| differ | ((a | 0x20) ^ b));
     if differ == 0 {
         return found;
     }
     let plain = |&byte: &u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    if name.iter().map(plain).eq(text.iter().copied()) { Name::Lookalike } else { Name::Other }
+    if name.iter().map(plain).eq(text.iter().copied()) {
+        Name::UnderscoreAlias
+    } else {
+        Name::Other
+    }
 }
 
 /// What the `Connection` field lines said, all of them together (RFC 9110 §7.6.1).
@@ -120,11 +124,11 @@ pub struct ConnectionOptions {
     /// `upgrade` was listed.
     pub upgrade: bool,
     /// Something else was listed, so often: field names to remove.
-    pub others: u8,
+    pub listed_fields: u8,
 }
 
 /// Most field names one head's `Connection` lines may list: each is looked for among all fields.
-pub const LISTED_MAX: u8 = 32;
+pub const LISTED_FIELDS_MAX: u8 = 32;
 
 impl ConnectionOptions {
     /// Adds the members of one `Connection` field line.
@@ -146,7 +150,7 @@ impl ConnectionOptions {
             } else if member.eq_ignore_ascii_case(b"upgrade") {
                 self.upgrade = true;
             } else if !member.eq_ignore_ascii_case(b"te") {
-                self.others = self.others.saturating_add(1);
+                self.listed_fields = self.listed_fields.saturating_add(1);
             }
         }
     }
@@ -185,7 +189,7 @@ pub enum Coding {
     /// Codings this proxy does not know, then `chunked`.
     Unknown,
     /// Codings this proxy does not know, and no `chunked`: the end of the message is unmarked.
-    Open,
+    NoFinalChunked,
     /// Empty, or `chunked` twice or not last: the end of the message cannot be told.
     Invalid,
 }
@@ -199,8 +203,8 @@ impl Coding {
             empty = false;
             result = match (result, member.eq_ignore_ascii_case(b"chunked")) {
                 (Coding::Absent, true) => Coding::Chunked,
-                (Coding::Open, true) => Coding::Unknown,
-                (Coding::Absent | Coding::Open, false) => Coding::Open,
+                (Coding::NoFinalChunked, true) => Coding::Unknown,
+                (Coding::Absent | Coding::NoFinalChunked, false) => Coding::NoFinalChunked,
                 (Coding::Chunked | Coding::Unknown | Coding::Invalid, _) => Coding::Invalid,
             };
         }
@@ -269,8 +273,8 @@ mod tests {
             (b"te", Name::Te),
             (b"Transfer-Encoding", Name::TransferEncoding),
             (b"content-length", Name::ContentLength),
-            (b"Content_Length", Name::Lookalike),
-            (b"x-forwarded_for", Name::Lookalike),
+            (b"Content_Length", Name::UnderscoreAlias),
+            (b"x-forwarded_for", Name::UnderscoreAlias),
             (b"x_request_id", Name::Other),
             (b"Proxy-Connection", Name::ProxyConnection),
             (b"X-Forwarded-For", Name::XForwardedFor),
@@ -295,8 +299,10 @@ mod tests {
         let mut options = ConnectionOptions::default();
         options.add(b"Keep-Alive");
         options.add(b"Upgrade, TE");
-        assert!(options.keep_alive && options.upgrade && !options.close && options.others == 0);
+        assert!(
+            options.keep_alive && options.upgrade && !options.close && options.listed_fields == 0
+        );
         options.add(b"x-private");
-        assert_eq!(options.others, 1);
+        assert_eq!(options.listed_fields, 1);
     }
 }

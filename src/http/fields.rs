@@ -79,7 +79,7 @@ pub struct Fields {
     /// Value of the first `Upgrade` line.
     pub upgrade: Option<Span>,
     /// The length has zeros before it, which some read as octal.
-    pub is_padded: bool,
+    pub length_has_leading_zeros: bool,
     /// A `Date` line is there.
     pub has_date: bool,
     /// One of `X-Forwarded-*` is there.
@@ -99,7 +99,7 @@ impl Default for Fields {
             hosts: 0,
             expect: Expect::Absent,
             upgrade: None,
-            is_padded: false,
+            length_has_leading_zeros: false,
             has_date: false,
             has_forwarded: false,
         }
@@ -113,7 +113,7 @@ impl Fields {
     }
 
     /// All lines, each with its CRLF.
-    pub fn whole(&self) -> Span {
+    pub fn span(&self) -> Span {
         let start = self.lines().first().map_or(self.end, |line| line.name_text.start);
         Span { start, end: self.end }
     }
@@ -137,14 +137,14 @@ impl Fields {
         self.hosts = 0;
         self.expect = Expect::Absent;
         self.upgrade = None;
-        self.is_padded = false;
+        self.length_has_leading_zeros = false;
         self.has_date = false;
         self.has_forwarded = false;
     }
 
     /// Takes over what `httparse` found. `end` is the head's length. False when a line does not
     /// end in CRLF: a bare LF is a line end to some readers and not to others (RFC 9112 §2.2).
-    pub(super) fn adopt(
+    pub(super) fn load(
         &mut self,
         bytes: &[u8],
         headers: &[httparse::Header<'_>],
@@ -152,29 +152,29 @@ impl Fields {
     ) -> bool {
         self.clear();
         self.end = (end - 2) as u16;
-        let mut lines_end_well = ends_in_crlf(bytes, end - 2) && ends_in_crlf(bytes, end);
+        let mut lines_end_in_crlf = ends_in_crlf(bytes, end - 2) && ends_in_crlf(bytes, end);
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
         for (at, header) in headers.iter().enumerate() {
             let start = offset(header.name.as_bytes());
-            lines_end_well &= ends_in_crlf(bytes, start);
+            lines_end_in_crlf &= ends_in_crlf(bytes, start);
             let name_text = Span::new(start, start + header.name.len());
             // An empty value need not lie among the bytes.
             let value_start = if header.value.is_empty() { 0 } else { offset(header.value) };
             let value = Span::new(value_start, value_start + header.value.len());
             let name = Name::of(header.name.as_bytes());
             self.lines[at] = FieldLine { name, name_text, value };
-            self.note(name, value, header.value);
+            self.record(name, value, header.value);
         }
         self.count = headers.len();
-        lines_end_well
+        lines_end_in_crlf
     }
 
-    fn note(&mut self, name: Name, span: Span, value: &[u8]) {
+    fn record(&mut self, name: Name, span: Span, value: &[u8]) {
         match name {
             Name::Connection => self.connection.add(value),
             Name::ContentLength => {
                 self.length = self.length.with(value);
-                self.is_padded = matches!(value, [b'0', _, ..]);
+                self.length_has_leading_zeros = matches!(value, [b'0', _, ..]);
             }
             Name::TransferEncoding => self.coding = self.coding.with(value),
             Name::Host => {
@@ -191,7 +191,7 @@ impl Fields {
             | Name::Close
             | Name::Forwarded
             | Name::KeepAlive
-            | Name::Lookalike
+            | Name::UnderscoreAlias
             | Name::MaxForwards
             | Name::ProxyConnection
             | Name::Referer

@@ -25,7 +25,7 @@ pub fn request(head: &RequestHead) -> Result<Body, Refusal> {
         (Coding::Unknown, Length::Absent) => {
             Err(Refusal { status: 501, reason: "only the chunked transfer coding is known here" })
         }
-        (Coding::Open | Coding::Invalid, Length::Absent) => {
+        (Coding::NoFinalChunked | Coding::Invalid, Length::Absent) => {
             Err(Refusal::bad("the Transfer-Encoding does not end in one chunked"))
         }
     }
@@ -41,10 +41,11 @@ pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
     }
     let ambiguous = match (head.fields.coding, head.fields.length) {
         (_, Length::Invalid) => Some("the server's Content-Length is malformed"),
-        (Coding::Chunked | Coding::Unknown | Coding::Open | Coding::Invalid, Length::Bytes(_)) => {
-            Some("the server sent both Transfer-Encoding and Content-Length")
-        }
-        (Coding::Unknown | Coding::Open | Coding::Invalid, Length::Absent) => {
+        (
+            Coding::Chunked | Coding::Unknown | Coding::NoFinalChunked | Coding::Invalid,
+            Length::Bytes(_),
+        ) => Some("the server sent both Transfer-Encoding and Content-Length"),
+        (Coding::Unknown | Coding::NoFinalChunked | Coding::Invalid, Length::Absent) => {
             Some("the server's transfer coding is not known")
         }
         (Coding::Chunked, Length::Absent) if head.version == Version::Http10 => {
@@ -64,7 +65,7 @@ pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
         (Coding::Absent, Length::Bytes(0)) => Ok(Body::Empty),
         (Coding::Absent, Length::Bytes(bytes)) => Ok(Body::Length(bytes)),
         (Coding::Absent, Length::Absent | Length::Invalid) => Ok(Body::UntilClose),
-        (Coding::Chunked | Coding::Unknown | Coding::Open | Coding::Invalid, _) => {
+        (Coding::Chunked | Coding::Unknown | Coding::NoFinalChunked | Coding::Invalid, _) => {
             Ok(Body::Chunked(Chunked::new()))
         }
     }

@@ -1,7 +1,7 @@
 //! Bytes → request or response head, as offsets into the bytes (RFC 9112 §2 to §5). Strict where
 //! leniency would let two readers see two messages; decides nothing about the body (see `framing`).
 
-use super::field::{ConnectionOptions, LISTED_MAX};
+use super::field::{ConnectionOptions, LISTED_FIELDS_MAX};
 pub use super::fields::{FIELDS_MAX, FieldLine, Fields, Span};
 pub use super::method::Method;
 use std::mem::MaybeUninit;
@@ -39,7 +39,7 @@ pub struct RequestHead {
 impl RequestHead {
     /// The request line where it can go on as it came, but for the form of its target.
     pub fn line(&self) -> Option<Span> {
-        let line = Span::new(self.method_text.start(), self.fields.whole().start());
+        let line = Span::new(self.method_text.start(), self.fields.span().start());
         let plain = self.method_text.end() + 1 == self.target.start()
             && self.target.end() + b" HTTP/1.1\r\n".len() == line.end();
         Some(line).filter(|_| plain && self.version == Version::Http11)
@@ -67,7 +67,7 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// The status line where it can go on as it came.
     pub fn line(&self) -> Option<Span> {
-        let line = Span::new(0, self.fields.whole().start());
+        let line = Span::new(0, self.fields.span().start());
         let plain = self.reason.start() == b"HTTP/1.1 200 ".len()
             && self.reason.end() + b"\r\n".len() == line.end();
         Some(line).filter(|_| plain && self.version == Version::Http11)
@@ -128,10 +128,10 @@ pub fn request(bytes: &[u8], head: &mut RequestHead) -> Parse {
     let outcome = parsed.parse_with_uninit_headers(window, &mut storage);
     let end = match outcome {
         Ok(httparse::Status::Complete(end)) => end,
-        Ok(httparse::Status::Partial) => return partial(window),
+        Ok(httparse::Status::Partial) => return incomplete(window),
         // Which version it is shows at the end of the line.
         Err(httparse::Error::Version) if !window.trim_ascii_start().contains(&b'\n') => {
-            return partial(window);
+            return incomplete(window);
         }
         Err(error) => return Parse::Refused(refusal(error, window)),
     };
@@ -147,22 +147,22 @@ pub fn request(bytes: &[u8], head: &mut RequestHead) -> Parse {
     head.method_text = Span::new(offset(method), offset(method) + method.len());
     head.target = Span::new(offset(target), offset(target) + target.len());
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    accepted(window, head.fields.adopt(window, parsed.headers, end), &head.fields)
+    accepted(window, head.fields.load(window, parsed.headers, end), &head.fields)
 }
 
 /// What the walk over the field lines leaves to say.
-fn accepted(window: &[u8], lines_end_well: bool, fields: &Fields) -> Parse {
-    if !lines_end_well || !starts_well(window) {
+fn accepted(window: &[u8], lines_end_in_crlf: bool, fields: &Fields) -> Parse {
+    if !lines_end_in_crlf || !leading_lines_end_in_crlf(window) {
         return Parse::Refused(BARE_LF);
     }
-    if fields.connection.others > LISTED_MAX {
+    if fields.connection.listed_fields > LISTED_FIELDS_MAX {
         return Parse::Refused(Refusal::bad("the Connection field lists too many fields"));
     }
     Parse::Complete
 }
 
 /// Empty lines in front of a head end in CRLF too (RFC 9112 §2.2).
-fn starts_well(window: &[u8]) -> bool {
+fn leading_lines_end_in_crlf(window: &[u8]) -> bool {
     let is_line_end = |byte: &u8| matches!(*byte, b'\r' | b'\n');
     let first = window.iter().position(|byte| !is_line_end(byte)).unwrap_or_default();
     window[..first].chunks(2).all(|end| end == b"\r\n")
@@ -184,7 +184,7 @@ pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
     let outcome = config.parse_response_with_uninit_headers(&mut parsed, window, &mut storage);
     let end = match outcome {
         Ok(httparse::Status::Complete(end)) => end,
-        Ok(httparse::Status::Partial) => return partial(window),
+        Ok(httparse::Status::Partial) => return incomplete(window),
         Err(httparse::Error::Token | httparse::Error::Version) => {
             return Parse::Refused(STATUS_LINE);
         }
@@ -201,11 +201,11 @@ pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
     head.reason =
         if reason.is_empty() { Span::default() } else { Span::new(start, start + reason.len()) };
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    accepted(window, head.fields.adopt(window, parsed.headers, end), &head.fields)
+    accepted(window, head.fields.load(window, parsed.headers, end), &head.fields)
 }
 
 /// A head that is not complete yet: too long already, or more to come.
-fn partial(window: &[u8]) -> Parse {
+fn incomplete(window: &[u8]) -> Parse {
     if target_so_far(window).unwrap_or(window.len()) > TARGET_BYTES_MAX {
         return Parse::Refused(LONG_TARGET);
     }

@@ -47,29 +47,29 @@ pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<Written, Overflow> {
     let page = reply.page.as_ref().map_or(&built_in[..], std::slice::from_ref);
     let page_bytes: usize = page.iter().map(|part| part.len()).sum();
     let mut to = Writer::new(out);
-    to.put_all(&[b"HTTP/1.1 ", &code, b" ", reason, b"\r\nDate: ", reply.date]);
-    to.put(b"\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: ");
-    to.put_decimal(page_bytes as u64);
-    to.put(b"\r\nCache-Control: no-store\r\nProxy-Status: loadbalancer; error=");
-    to.put_all(&[reply.cause.as_bytes(), b"\r\nX-Request-Id: "]);
-    to.put(&hex(reply.request_id));
-    to.put(b"\r\n");
+    to.append_all(&[b"HTTP/1.1 ", &code, b" ", reason, b"\r\nDate: ", reply.date]);
+    to.append(b"\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: ");
+    to.append_decimal(page_bytes as u64);
+    to.append(b"\r\nCache-Control: no-store\r\nProxy-Status: loadbalancer; error=");
+    to.append_all(&[reply.cause.as_bytes(), b"\r\nX-Request-Id: "]);
+    to.append(&hex(reply.request_id));
+    to.append(b"\r\n");
     if let Some(seconds) = reply.retry_after {
-        to.put(b"Retry-After: ");
-        to.put_decimal(u64::from(seconds));
-        to.put(b"\r\n");
+        to.append(b"Retry-After: ");
+        to.append_decimal(u64::from(seconds));
+        to.append(b"\r\n");
     }
-    if let Some([authority, lead, path]) = reply.location {
-        to.put_all(&[b"Location: http://", authority, lead, path, b"\r\n"]);
+    if let Some([authority, path_prefix, path]) = reply.location {
+        to.append_all(&[b"Location: http://", authority, path_prefix, path, b"\r\n"]);
     }
     if reply.close {
-        to.put(b"Connection: close\r\n");
+        to.append(b"Connection: close\r\n");
     } else if reply.keep_alive {
-        to.put(b"Connection: keep-alive\r\n");
+        to.append(b"Connection: keep-alive\r\n");
     }
-    to.put(b"\r\n");
+    to.append(b"\r\n");
     if !reply.head_only {
-        to.put_all(page);
+        to.append_all(page);
     }
     let page_bytes = if reply.head_only { 0 } else { page_bytes };
     Ok(Written { bytes: to.finish()?, page_bytes })

@@ -9,10 +9,10 @@ pub const AUTHORITY_BYTES_MAX: usize = 262;
 /// Where a request is for, once its target and `Host` were checked against each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Target {
-    /// Path and query as they go to the server; whoever writes it puts [`Target::lead`] first.
+    /// Path and query as they go to the server; whoever writes it puts [`Target::path_prefix`] first.
     pub path: Span,
     /// What an absolute form left out: `/`, or `*` for OPTIONS (RFC 9112 §3.2.4).
-    pub lead: Option<u8>,
+    pub path_prefix: Option<u8>,
     /// The authority that goes to the server as `Host`; none for HTTP/1.0 without one.
     pub authority: Option<Span>,
     /// The authority stood in the target and replaces whatever `Host` said (RFC 9112 §3.2.2).
@@ -24,8 +24,8 @@ pub struct Target {
 impl Target {
     /// What stands behind the authority when the target is written in absolute form, in two parts:
     /// nothing for `*` (RFC 9112 §3.2.4). `bytes` are the head's.
-    pub fn behind_authority<'a>(&'a self, bytes: &'a [u8]) -> [&'a [u8]; 2] {
-        match [self.lead.as_slice(), self.path.of(bytes)] {
+    pub fn after_authority<'a>(&'a self, bytes: &'a [u8]) -> [&'a [u8]; 2] {
+        match [self.path_prefix.as_slice(), self.path.of(bytes)] {
             [b"*", b""] | [b"", b"*"] => [b"", b""],
             parts => parts,
         }
@@ -85,12 +85,12 @@ fn absolute(bytes: &[u8], target: Span, method: Method) -> Result<Target, Refusa
     }
     let authority = Span::new(start, start + length);
     let path = Span::new(start + length, target.end());
-    let lead = match rest.get(length) {
+    let path_prefix = match rest.get(length) {
         Some(b'/') => None,
         None if method == Method::Options => Some(b'*'),
         Some(_) | None => Some(b'/'),
     };
-    Ok(Target { path, lead, authority: Some(authority), is_absolute: true, is_https })
+    Ok(Target { path, path_prefix, authority: Some(authority), is_absolute: true, is_https })
 }
 
 /// Bytes of a host that is a name or an IPv4 address (RFC 3986 §3.2.2), by value: asked for each
@@ -172,8 +172,8 @@ mod tests {
         assert_eq!(request(text.as_bytes(), &mut head), Parse::Complete, "{text:?}");
         let found = target(text.as_bytes(), &head).map_err(|refusal| refusal.status)?;
         let text_of = |span: Span| String::from_utf8_lossy(span.of(text.as_bytes())).into_owned();
-        let lead = found.lead.map(char::from).into_iter();
-        let path = lead.chain(text_of(found.path).chars()).collect();
+        let path_prefix = found.path_prefix.map(char::from).into_iter();
+        let path = path_prefix.chain(text_of(found.path).chars()).collect();
         Ok((path, found.authority.map(text_of)))
     }
 

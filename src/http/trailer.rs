@@ -72,7 +72,7 @@ pub fn line(input: &[u8]) -> Option<usize> {
 
 /// Whether a line of the trailer section goes on: the empty line, and unless all are unwanted
 /// every field that is not for heads only.
-pub fn goes_on(line: &[u8], wanted: bool) -> bool {
+pub fn is_forwarded(line: &[u8], wanted: bool) -> bool {
     let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
     line == b"\r\n" || (wanted && !HEAD_ONLY.iter().any(|known| name.eq_ignore_ascii_case(known)))
 }
@@ -85,14 +85,14 @@ mod tests {
     fn fields_that_belong_into_the_head_do_not_go_on() {
         for name in HEAD_ONLY {
             let text = String::from_utf8_lossy(name).to_uppercase();
-            assert!(!goes_on(format!("{text}: x\r\n").as_bytes(), true), "{text}");
-            assert!(goes_on(format!("{text}-x: x\r\n").as_bytes(), true), "{text}-x");
+            assert!(!is_forwarded(format!("{text}: x\r\n").as_bytes(), true), "{text}");
+            assert!(is_forwarded(format!("{text}-x: x\r\n").as_bytes(), true), "{text}-x");
         }
         for line in ["ETag: \"x\"\r\n", "Server-Timing: db\r\n", "X-Sum: host\r\n"] {
-            assert!(goes_on(line.as_bytes(), true), "{line:?}");
-            assert!(!goes_on(line.as_bytes(), false), "{line:?}");
+            assert!(is_forwarded(line.as_bytes(), true), "{line:?}");
+            assert!(!is_forwarded(line.as_bytes(), false), "{line:?}");
         }
-        assert!(goes_on(b"\r\n", true) && goes_on(b"\r\n", false));
+        assert!(is_forwarded(b"\r\n", true) && is_forwarded(b"\r\n", false));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends `bytes` whole, or nothing and remembers that.
-    pub fn put(&mut self, bytes: &[u8]) {
+    pub fn append(&mut self, bytes: &[u8]) {
         let end = self.at + bytes.len();
         match self.out.get_mut(self.at..end) {
             Some(room) => {
@@ -53,14 +53,14 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends each of `parts` in order.
-    pub fn put_all(&mut self, parts: &[&[u8]]) {
+    pub fn append_all(&mut self, parts: &[&[u8]]) {
         for part in parts {
-            self.put(part);
+            self.append(part);
         }
     }
 
     /// Appends `value` in decimal digits.
-    pub fn put_decimal(&mut self, value: u64) {
+    pub fn append_decimal(&mut self, value: u64) {
         let mut digits = [0; 20];
         let mut start = digits.len();
         let mut rest = value;
@@ -72,11 +72,11 @@ impl<'a> Writer<'a> {
                 break;
             }
         }
-        self.put(&digits[start..]);
+        self.append(&digits[start..]);
     }
 
     /// Appends `ip` without brackets; an IPv4 address that came over an IPv6 socket as IPv4.
-    pub fn put_ip(&mut self, ip: IpAddr) {
+    pub fn append_ip(&mut self, ip: IpAddr) {
         match ip.to_canonical() {
             IpAddr::V4(v4) => {
                 let (mut text, mut end) = ([0; 16], 0);
@@ -86,7 +86,7 @@ impl<'a> Writer<'a> {
                     end += usize::from(count) + 1;
                 }
                 // Behind the last number stands a dot, too.
-                self.put(&text[..end - 1]);
+                self.append(&text[..end - 1]);
             }
             IpAddr::V6(v6) => {
                 // The standard formatter knows the `::` rules (RFC 5952); no allocation.
@@ -95,7 +95,7 @@ impl<'a> Writer<'a> {
                 let mut rest = &mut text[..];
                 let written = write!(rest, "{v6}").map(|()| room - rest.len());
                 match written {
-                    Ok(length) => self.put(&text[..length]),
+                    Ok(length) => self.append(&text[..length]),
                     Err(_) => self.overflowed = true,
                 }
             }
@@ -116,11 +116,11 @@ mod tests {
     fn writes_text_numbers_and_addresses() {
         let mut out = [0; 64];
         let mut writer = Writer::new(&mut out);
-        writer.put_all(&[b"a", b"b"]);
-        writer.put_decimal(0);
-        writer.put_decimal(u64::MAX);
-        writer.put_ip("::ffff:10.0.0.255".parse().expect("an address"));
-        writer.put_ip("fe80::1".parse().expect("an address"));
+        writer.append_all(&[b"a", b"b"]);
+        writer.append_decimal(0);
+        writer.append_decimal(u64::MAX);
+        writer.append_ip("::ffff:10.0.0.255".parse().expect("an address"));
+        writer.append_ip("fe80::1".parse().expect("an address"));
         let length = writer.finish().expect("fits");
         assert_eq!(&out[..length], b"ab01844674407370955161510.0.0.255fe80::1");
     }
@@ -129,11 +129,11 @@ mod tests {
     fn one_byte_too_many_is_an_overflow() {
         let mut out = [0; 3];
         let mut writer = Writer::new(&mut out);
-        writer.put(b"abc");
+        writer.append(b"abc");
         assert_eq!(writer.finish(), Ok(3));
         let mut writer = Writer::new(&mut out);
-        writer.put(b"abcd");
-        writer.put(b"a");
+        writer.append(b"abcd");
+        writer.append(b"a");
         assert_eq!(writer.finish(), Err(Overflow));
     }
 }

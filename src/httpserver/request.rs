@@ -35,7 +35,7 @@ impl Request {
     /// Errors: those of the target, and 417 for an expectation other than `100-continue`.
     pub fn read(bytes: &[u8], head: &RequestHead) -> Result<Request, Refusal> {
         let target = target(bytes, head)?;
-        let mut path = target.lead.as_slice().to_vec();
+        let mut path = target.path_prefix.as_slice().to_vec();
         path.extend_from_slice(target.path.of(bytes));
         let query = match path.iter().position(|&byte| byte == b'?') {
             Some(at) => path.split_off(at).split_off(1),

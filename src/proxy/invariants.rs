@@ -42,7 +42,7 @@ impl<N: Net> Proxy<N> {
             probes: self.probes.len(),
             waiting: self.admission.waiting(),
             slots_used: self.admission.used(),
-            storages_lent: self.pool.lent(),
+            storages_lent: self.pool.in_use(),
             pipes_lent: self.pipes.lent(),
             timers: self.wheel.len(),
         }
@@ -110,7 +110,11 @@ impl<N: Net> Proxy<N> {
         let clients: usize = self.clients.iter().map(|(_, it)| lent(&it.conn)).sum();
         let upstreams: usize = self.upstreams.iter().map(|(_, it)| lent(&it.conn)).sum();
         let probes: usize = self.probes.iter().map(|(_, it)| lent(&it.conn)).sum();
-        assert_eq!(self.pool.lent(), clients + upstreams + probes, "every storage has its buffer");
+        assert_eq!(
+            self.pool.in_use(),
+            clients + upstreams + probes,
+            "every storage has its buffer"
+        );
         let pipes =
             self.upstreams.iter().flat_map(|(_, it)| [&it.pipe_up, &it.pipe_down]).flatten();
         let at_work =

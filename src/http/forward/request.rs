@@ -1,6 +1,6 @@
 //! The request head for a server.
 
-use super::lines::{copy_lines, put_framing, put_upgrade};
+use super::lines::{copy_fields, write_framing, write_upgrade};
 use crate::http::field::{Coding, Name, lists};
 use crate::http::head::{RequestHead, Version};
 use crate::http::target::Target;
@@ -44,15 +44,15 @@ pub fn request(
     let mut to = Writer::new(out);
     let line = head.line().filter(|_| !target.is_absolute);
     if line.is_none() {
-        to.put_all(&[head.method_text.of(bytes), b" ", target.lead.as_slice()]);
-        to.put_all(&[target.path.of(bytes), b" HTTP/1.1\r\n"]);
+        to.append_all(&[head.method_text.of(bytes), b" ", target.path_prefix.as_slice()]);
+        to.append_all(&[target.path.of(bytes), b" HTTP/1.1\r\n"]);
     }
     let authority = target.authority.map(|span| span.of(bytes));
     if target.is_absolute || authority.is_none() {
         let host = authority.unwrap_or(context.default_host.as_bytes());
-        to.put_all(&[b"Host: ", host, b"\r\n"]);
+        to.append_all(&[b"Host: ", host, b"\r\n"]);
     }
-    copy_lines(bytes, line, &head.fields, &mut to, |line| match line.name {
+    copy_fields(bytes, line, &head.fields, &mut to, |line| match line.name {
         Name::Host => !target.is_absolute,
         Name::XForwardedFor => false,
         Name::Forwarded | Name::XForwardedHost | Name::XForwardedProto | Name::XRealIp => {
@@ -60,29 +60,29 @@ pub fn request(
         }
         Name::Expect => context.expect,
         Name::MaxForwards => context.max_forwards.is_none(),
-        Name::ContentLength => !head.fields.is_padded,
+        Name::ContentLength => !head.fields.length_has_leading_zeros,
         _ => true,
     });
-    put_framing(&head.fields, head.fields.coding == Coding::Chunked, &mut to);
+    write_framing(&head.fields, head.fields.coding == Coding::Chunked, &mut to);
     if let Some(left) = context.max_forwards {
-        to.put(b"Max-Forwards: ");
-        to.put_decimal(u64::from(left));
-        to.put(b"\r\n");
+        to.append(b"Max-Forwards: ");
+        to.append_decimal(u64::from(left));
+        to.append(b"\r\n");
     }
-    to.put(match head.version {
+    to.append(match head.version {
         Version::Http11 => b"Via: 1.1 loadbalancer\r\n",
         Version::Http10 => b"Via: 1.0 loadbalancer\r\n",
     });
-    put_forwarded(bytes, head, authority, context, &mut to);
+    write_forwarded_fields(bytes, head, authority, context, &mut to);
     if context.upgrade {
-        put_upgrade(bytes, head.fields.upgrade, &mut to);
+        write_upgrade(bytes, head.fields.upgrade, &mut to);
     }
-    to.put(b"\r\n");
+    to.append(b"\r\n");
     to.finish()
 }
 
 /// `X-Forwarded-For`, `-Proto`, `-Host`: one line each, as servers read only one.
-fn put_forwarded(
+fn write_forwarded_fields(
     bytes: &[u8],
     head: &RequestHead,
     authority: Option<&[u8]>,
@@ -90,23 +90,23 @@ fn put_forwarded(
     to: &mut Writer<'_>,
 ) {
     let keep = context.trust_forwarded && head.fields.has_forwarded;
-    to.put(b"X-Forwarded-For: ");
+    to.append(b"X-Forwarded-For: ");
     if keep {
         let lines = head.fields.lines().iter();
         for line in lines.filter(|line| line.name == Name::XForwardedFor) {
-            to.put_all(&[line.value.of(bytes), b", "]);
+            to.append_all(&[line.value.of(bytes), b", "]);
         }
     }
-    to.put_ip(context.client);
+    to.append_ip(context.client);
     if !(keep && head.fields.find(Name::XForwardedProto).is_some()) {
-        to.put(b"\r\nX-Forwarded-Proto: http");
+        to.append(b"\r\nX-Forwarded-Proto: http");
     }
     if let Some(host) = authority
         && !(keep && head.fields.find(Name::XForwardedHost).is_some())
     {
-        to.put_all(&[b"\r\nX-Forwarded-Host: ", host]);
+        to.append_all(&[b"\r\nX-Forwarded-Host: ", host]);
     }
-    to.put(b"\r\n");
+    to.append(b"\r\n");
 }
 
 #[cfg(test)]

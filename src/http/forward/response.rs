@@ -1,6 +1,6 @@
 //! The response head for a client.
 
-use super::lines::{copy_lines, put_framing, put_upgrade};
+use super::lines::{copy_fields, write_framing, write_upgrade};
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
 use crate::http::field::{Coding, Name};
@@ -27,7 +27,7 @@ impl BodyTransform {
             (Body::UntilClose, Version::Http11) => BodyTransform::Chunk,
             // Without a body too: HTTP/1.0 knows no transfer coding (RFC 9112 §6.1).
             (Body::Chunked(_) | Body::Empty, Version::Http10) => BodyTransform::Unchunk,
-            (Body::Chunked(_), Version::Http11) if head.fields.connection.others > 0 => {
+            (Body::Chunked(_), Version::Http11) if head.fields.connection.listed_fields > 0 => {
                 BodyTransform::StripTrailers
             }
             (Body::Empty | Body::Length(_) | Body::Chunked(_) | Body::UntilClose, _) => {
@@ -66,14 +66,14 @@ pub fn response(
     let mut to = Writer::new(out);
     let line = head.line();
     if line.is_none() {
-        to.put(b"HTTP/1.1 ");
-        to.put_decimal(u64::from(head.status));
-        to.put_all(&[b" ", head.reason.of(bytes), b"\r\n"]);
+        to.append(b"HTTP/1.1 ");
+        to.append_decimal(u64::from(head.status));
+        to.append_all(&[b" ", head.reason.of(bytes), b"\r\n"]);
     }
     // Without content by its status, a response has no framing either (RFC 9112 §6.1, §6.2).
     let framed = head.status >= 200 && head.status != 204;
-    copy_lines(bytes, line, &head.fields, &mut to, |line| match line.name {
-        Name::ContentLength => framed && !head.fields.is_padded,
+    copy_fields(bytes, line, &head.fields, &mut to, |line| match line.name {
+        Name::ContentLength => framed && !head.fields.length_has_leading_zeros,
         _ => true,
     });
     let chunked = match transform {
@@ -82,21 +82,21 @@ pub fn response(
         BodyTransform::Chunk => true,
     };
     if let Some(date) = date.filter(|_| !head.fields.has_date) {
-        to.put_all(&[b"Date: ", date, b"\r\n"]);
+        to.append_all(&[b"Date: ", date, b"\r\n"]);
     }
     if framed {
-        put_framing(&head.fields, chunked, &mut to);
+        write_framing(&head.fields, chunked, &mut to);
     }
     match persistence {
         Persistence::Default => {}
-        Persistence::Close => to.put(b"Connection: close\r\n"),
-        Persistence::KeepAlive => to.put(b"Connection: keep-alive\r\n"),
+        Persistence::Close => to.append(b"Connection: close\r\n"),
+        Persistence::KeepAlive => to.append(b"Connection: keep-alive\r\n"),
         Persistence::Upgrade => {}
     }
     if persistence == Persistence::Upgrade || head.status == UPGRADE_REQUIRED {
-        put_upgrade(bytes, head.fields.upgrade, &mut to);
+        write_upgrade(bytes, head.fields.upgrade, &mut to);
     }
-    to.put(b"\r\n");
+    to.append(b"\r\n");
     to.finish()
 }
 

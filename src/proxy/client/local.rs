@@ -108,7 +108,7 @@ impl<N: Net> Proxy<N> {
         let stays = skippable.is_some() && !last;
         let location = answer.location.zip(plan).map(|(backend, Plan { target, .. })| {
             let authority = self.cluster.name(backend).as_bytes();
-            let [lead, path] = target.behind_authority(inbox.data());
+            let [lead, path] = target.after_authority(inbox.data());
             [authority, lead, path]
         });
         let again = answer.status == 503 || answer.cause == ProxyError::Unavailable;

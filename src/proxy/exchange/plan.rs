@@ -97,7 +97,7 @@ pub fn plan(
         body,
         keep_alive: head.keeps_alive(),
         upgrade: body.is_ended() && forward::asks_upgrade(bytes, head),
-        transform: if head.fields.connection.others > 0 {
+        transform: if head.fields.connection.listed_fields > 0 {
             BodyTransform::StripTrailers
         } else {
             BodyTransform::Keep

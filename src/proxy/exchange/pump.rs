@@ -42,7 +42,7 @@ fn keep(
     let mut moved = 0;
     loop {
         let ready = from.data().len().min(to.room());
-        let run = body.admit(&from.data()[..ready], trailers)?;
+        let run = body.filter(&from.data()[..ready], trailers)?;
         moved += to.take_from(from, run.forwarded, pool) + run.dropped;
         from.consume(run.dropped);
         if run.dropped == 0 {
