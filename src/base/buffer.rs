@@ -1,20 +1,19 @@
-//! Bytes in flight: a buffer that owns storage only while it holds something, and the pool that
-//! storage is lent from.
+//! Buffers between sockets, which own storage only while they hold bytes, and the pool of storage.
 
-/// Size of the storage a socket is read into. It must hold the longest head and its growth; beyond
-/// that, twice the size halves the calls per body: with 16 KiB an answer of 16 KiB and its head
-/// took two reads and two writes, which cost 1.7 times the forwarder's time instead of 1.1.
+/// Size in bytes of the storage a socket is read into. It must hold the longest head and its growth.
+/// With 16 KiB, a response of 16 KiB and its head took two reads and two writes: 1.7 times the time
+/// of the C forwarder in `stress/`, instead of 1.1.
 pub const LARGE_BYTES: usize = 32 * 1024;
 
-/// Size of the storage that what is left waiting is kept in, when it fits: most request heads.
+/// Size in bytes of the storage of a waiting buffer whose bytes fit: most request heads do.
 pub const SMALL_BYTES: usize = 1024;
 
-/// Most spare storages of each size that are kept for reuse, 2 MiB in all; the rest goes back to
-/// the allocator. Storage is lent for the time of a step, so few are needed at once.
+/// Most unused storages of each size that are kept for reuse, about 2 MiB in all; further ones are
+/// freed. Most buffers need storage only during a step, so few are in use at once.
 const SPARE_MAX: usize = 64;
 
-/// Storage of the two sizes, lent and taken back. Last in, first out: what was used last is warm.
-/// Storage is zeroed once, when it is made, and never again.
+/// Reusable storage of the two sizes. Last in, first out, as what was used last is in the CPU cache.
+/// Storage is zeroed only when it is allocated.
 #[derive(Debug, Default)]
 pub struct Pool {
     large: Vec<Box<[u8]>>,
@@ -28,7 +27,7 @@ impl Pool {
         Pool { large: Vec::new(), small: Vec::new(), in_use: 0 }
     }
 
-    /// Storages lent and not yet taken back.
+    /// Number of storages that buffers own.
     pub fn in_use(&self) -> usize {
         self.in_use
     }
@@ -52,17 +51,17 @@ impl Pool {
     }
 }
 
-/// A first-in first-out run of bytes of at most [`LARGE_BYTES`].
+/// A queue of at most [`LARGE_BYTES`] bytes.
 ///
-/// Cursors: `start <= read <= end <= storage`. What lies before `read` was consumed but is kept
-/// while the buffer is held, so that it can be read again ([`Buffer::rewind`]).
+/// Cursors: `start <= read <= end <= storage.len()`. The bytes between `start` and `read` were
+/// consumed, and are kept while the buffer is held, to be read again ([`Buffer::rewind`]).
 #[derive(Debug, Default)]
 pub struct Buffer {
     storage: Option<Box<[u8]>>,
     start: u32,
     read: u32,
     end: u32,
-    /// Consumed bytes stay. Not a state of anybody's conversation: only how `consume` behaves.
+    /// Consumed bytes are kept. No protocol state: it only changes what `consume` does.
     held: bool,
 }
 
@@ -80,22 +79,22 @@ impl Buffer {
         }
     }
 
-    /// Nothing to consume.
+    /// Whether there are no bytes to consume.
     pub fn is_empty(&self) -> bool {
         self.read == self.end
     }
 
-    /// Nothing at all is kept, so the buffer needs no storage.
+    /// Whether there are no bytes at all, not even held ones, so that no storage is needed.
     pub fn is_vacant(&self) -> bool {
         self.start == self.end
     }
 
-    /// How many bytes could still be added.
+    /// Number of bytes that can still be added.
     pub fn room(&self) -> usize {
         LARGE_BYTES - (self.end - self.start) as usize
     }
 
-    /// Marks the first `count` unread bytes as read.
+    /// Consumes the first `count` bytes of [`Buffer::data`]; panics if there are fewer.
     pub fn consume(&mut self, count: usize) {
         assert!(count <= (self.end - self.read) as usize, "consumed more than there was");
         self.read += count as u32;
@@ -104,36 +103,36 @@ impl Buffer {
         }
     }
 
-    /// From here on, what is consumed can be read again.
+    /// Keeps what is consumed from now on.
     pub fn hold(&mut self) {
         self.held = true;
     }
 
-    /// What was consumed since [`Buffer::hold`] is still all there.
+    /// Whether everything consumed since [`Buffer::hold`] is still kept.
     pub fn is_held(&self) -> bool {
         self.held
     }
 
-    /// Lets go of what was consumed.
+    /// Drops the consumed bytes and stops holding.
     pub fn release(&mut self) {
         self.held = false;
         self.start = self.read;
     }
 
-    /// Makes unread again what was consumed while held.
+    /// Goes back to the first held byte; panics unless the buffer is held.
     pub fn rewind(&mut self) {
         assert!(self.held, "rewound a buffer that did not hold");
         self.read = self.start;
     }
 
-    /// Drops everything and gives the storage back.
+    /// Drops all bytes and returns the storage.
     pub fn clear(&mut self, pool: &mut Pool) {
         self.free_storage(pool);
         self.held = false;
     }
 
-    /// All the room there is, in one piece, behind the bytes that are kept. Whoever writes into it
-    /// says how much with [`Buffer::filled`].
+    /// All free space, contiguous, after the kept bytes. After writing to it, call
+    /// [`Buffer::filled`].
     pub fn space(&mut self, pool: &mut Pool) -> &mut [u8] {
         match &self.storage {
             None => self.storage = Some(pool.take_large()),
@@ -164,21 +163,21 @@ impl Buffer {
         self.rebase();
     }
 
-    /// What is kept is at the start of the storage now.
+    /// Adjusts the cursors after the kept bytes moved to the start of the storage.
     fn rebase(&mut self) {
         self.end -= self.start;
         self.read -= self.start;
         self.start = 0;
     }
 
-    /// The first `count` bytes of the last [`Buffer::space`] were written.
+    /// Adds the first `count` bytes of the last [`Buffer::space`], which were written.
     pub fn filled(&mut self, count: usize) {
         self.end += count as u32;
         let capacity = self.storage.as_ref().map_or(0, |storage| storage.len());
         assert!(self.end as usize <= capacity, "filled more than the space there was");
     }
 
-    /// Appends as much of `bytes` as there is room for; how much.
+    /// Appends as much of `bytes` as fits; returns how many bytes that were.
     pub fn append(&mut self, bytes: &[u8], pool: &mut Pool) -> usize {
         if bytes.is_empty() {
             return 0;
@@ -190,8 +189,8 @@ impl Buffer {
         count
     }
 
-    /// Moves up to `count` bytes from the front of `from` to the end of this buffer; how many. The
-    /// storage itself changes hands when this buffer is vacant and `from` would be.
+    /// Moves up to `count` bytes from the front of `from` to the end of this buffer; returns how many.
+    /// If this buffer is vacant and all of `from` moves, they swap storage instead of copying.
     pub fn take_from(&mut self, from: &mut Buffer, count: usize, pool: &mut Pool) -> usize {
         let whole = (from.end - from.read) as usize;
         if self.is_vacant() && count == whole && !from.held {
@@ -204,8 +203,8 @@ impl Buffer {
         moved
     }
 
-    /// Called when nothing moves for now: gives back storage that holds nothing, and keeps the
-    /// little that is left in small storage, so that waiting is cheap.
+    /// Called when no bytes can move: returns empty storage and moves a few bytes to small storage, so
+    /// that a waiting connection uses little memory.
     #[inline]
     pub fn settle(&mut self, pool: &mut Pool) {
         let Some(storage) = &self.storage else { return };
@@ -224,7 +223,7 @@ impl Buffer {
         (self.start, self.read, self.end) = (0, 0, 0);
     }
 
-    /// Whether storage is lent to this buffer.
+    /// Whether this buffer owns storage.
     pub fn has_storage(&self) -> bool {
         self.storage.is_some()
     }
@@ -236,7 +235,7 @@ mod tests {
     use crate::base::rng::Rng;
 
     #[test]
-    fn bytes_come_out_as_they_went_in_whatever_the_steps() {
+    fn bytes_come_out_in_order_after_random_operations() {
         for seed in 0..200 {
             let mut rng = Rng::new(seed);
             let mut pool = Pool::new();
@@ -303,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_content_changes_hands_without_a_copy() {
+    fn all_bytes_move_to_a_vacant_buffer_without_a_copy() {
         let mut pool = Pool::new();
         let (mut a, mut b) = (Buffer::new(), Buffer::new());
         a.append(b"abc", &mut pool);

@@ -1,12 +1,12 @@
-//! A seeded generator for jitter, random policies and the simulation; not for secrets.
+//! A seeded random generator for jitter, random policies and the simulation. Not for secrets.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): one word of state, passes BigCrush; same seed, same
-/// numbers.
+/// SplitMix64 (Steele, Lea, Flood 2014): one word of state, passes BigCrush. The same seed
+/// gives the same numbers.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// A generator whose whole future is given by `seed`.
+    /// A generator whose whole sequence is determined by `seed`.
     pub const fn new(seed: u64) -> Rng {
         Rng(seed)
     }

@@ -1,20 +1,20 @@
-//! Typed tables: a slab whose keys carry the kind of the entry and a generation, so that a key of
-//! one kind cannot index another and a key to a removed entry finds nothing.
+//! Typed tables: slabs whose keys contain the kind of the entry and a generation. A key of one kind
+//! cannot index another table, and the key of a removed entry finds nothing.
 
 use slab::Slab;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// What tells the keys of one table from those of another.
+/// The kind of entries in a table; makes their keys a type of their own.
 pub trait Kind {
-    /// A number of its own, 0 to 15; part of every token.
+    /// Unique number, 0 to 15; part of every token.
     const NUMBER: u8;
 }
 
 const GENERATION_BITS: u32 = 28;
 const GENERATION_MASK: u32 = (1 << GENERATION_BITS) - 1;
 
-// Tokens are the kernel's per-socket word: kind, generation and index must all fit.
+// A token is the word that epoll stores per socket: kind, generation and index must fit into it.
 const _: () = assert!(usize::BITS == 64);
 
 /// The key of an entry in a `Table<K, _>`.
@@ -51,12 +51,12 @@ impl<K: Kind> fmt::Debug for Key<K> {
 pub struct Id(u64);
 
 impl Id {
-    /// The id as the token given to the kernel.
+    /// The id as a token for epoll.
     pub const fn token(self) -> usize {
         self.0 as usize
     }
 
-    /// The id a token was made from.
+    /// The id of a token.
     pub const fn from_token(token: usize) -> Id {
         Id(token as u64)
     }
@@ -66,17 +66,17 @@ impl Id {
         (self.0 >> 60) as u8
     }
 
-    /// The id of an entry that is numbered rather than kept in a table.
+    /// The id of an object that has a number instead of a table entry.
     pub const fn numbered<K: Kind>(number: u32) -> Id {
         Id((K::NUMBER as u64) << 60 | number as u64)
     }
 
-    /// The number it was made from, if its kind is `K`.
+    /// The number of an object of kind `K`; none for another kind.
     pub fn number<K: Kind>(self) -> Option<usize> {
         (self.kind() == K::NUMBER).then_some(self.0 as u32 as usize)
     }
 
-    /// The key, if it is one of kind `K`.
+    /// The key of an entry of kind `K`; none for another kind.
     pub fn key<K: Kind>(self) -> Option<Key<K>> {
         (self.kind() == K::NUMBER).then_some(Key {
             index: self.0 as u32,
@@ -98,12 +98,12 @@ struct Slot<T> {
     value: T,
 }
 
-/// Entries of one kind. Insert, look-up and removal are O(1).
+/// Entries of one kind. Insertion, look-up and removal are O(1).
 #[derive(Debug)]
 pub struct Table<K, T> {
     slots: Slab<Slot<T>>,
-    /// Generation of the next entry. One counter for the table, not one per slot: a stale key
-    /// could only match after 2^28 insertions that end in the same slot.
+    /// Generation of the next entry. One counter per table, not per slot: a stale key can match only
+    /// if the insertion 2^28 later uses the same slot.
     next: u32,
     kind: PhantomData<K>,
 }
@@ -120,7 +120,7 @@ impl<K: Kind, T> Table<K, T> {
         Table { slots: Slab::new(), next: 0, kind: PhantomData }
     }
 
-    /// Adds `value`; its key stays valid until it is removed.
+    /// Adds `value`; the key is valid until the entry is removed.
     pub fn insert(&mut self, value: T) -> Key<K> {
         let generation = self.next;
         self.next = (self.next + 1) & GENERATION_MASK;
@@ -129,19 +129,18 @@ impl<K: Kind, T> Table<K, T> {
         Key { index, generation, kind: PhantomData }
     }
 
-    /// The entry of `key`, unless it was removed.
+    /// The entry of `key`; none if it was removed.
     pub fn get(&self, key: Key<K>) -> Option<&T> {
         let slot = self.slots.get(key.index as usize)?;
         (slot.generation == key.generation).then_some(&slot.value)
     }
 
-    /// The same, to change it.
     pub fn get_mut(&mut self, key: Key<K>) -> Option<&mut T> {
         let slot = self.slots.get_mut(key.index as usize)?;
         (slot.generation == key.generation).then_some(&mut slot.value)
     }
 
-    /// Takes the entry out, unless it is gone already.
+    /// Removes and returns the entry of `key`; none if it was removed before.
     pub fn remove(&mut self, key: Key<K>) -> Option<T> {
         self.get(key)?;
         Some(self.slots.remove(key.index as usize).value)
@@ -152,12 +151,12 @@ impl<K: Kind, T> Table<K, T> {
         self.slots.len()
     }
 
-    /// No entry at all.
+    /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// All entries with their keys, in slot order; O(slots), so not for every turn.
+    /// All entries with their keys, in slot order. O(slots): not for every turn of the loop.
     pub fn iter(&self) -> impl Iterator<Item = (Key<K>, &T)> {
         self.slots.iter().map(|(index, slot)| {
             let key = Key { index: index as u32, generation: slot.generation, kind: PhantomData };
@@ -165,8 +164,8 @@ impl<K: Kind, T> Table<K, T> {
         })
     }
 
-    /// The first entry that is `wanted` among `count` slots from slot `start` on, and the slot to
-    /// go on from: a hand that goes round the table a little at a time.
+    /// The first entry that is `wanted` among the `count` slots from slot `start` on, and the slot to
+    /// continue from: successive calls cover the table a part at a time, as a clock algorithm does.
     pub fn sweep(
         &self,
         start: usize,
@@ -217,16 +216,16 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_goes_round_and_finds_everybody_once() {
+    fn a_sweep_covers_the_table_and_finds_each_entry_once() {
         let mut table: Table<Apple, usize> = Table::new();
         let keys: Vec<Key<Apple>> = (0..10).map(|number| table.insert(number)).collect();
         table.remove(keys[4]);
-        let (mut found, mut hand) = (Vec::new(), 0);
+        let (mut found, mut start) = (Vec::new(), 0);
         loop {
-            let (key, next) = table.sweep(hand, 3, |number| *number != 7);
+            let (key, next) = table.sweep(start, 3, |number| *number != 7);
             found.extend(key.and_then(|key| table.get(key)).copied());
-            hand = next;
-            if hand == 0 {
+            start = next;
+            if start == 0 {
                 break;
             }
         }
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_gives_back_its_key_and_only_to_its_kind() {
+    fn an_id_returns_its_key_for_its_own_kind_only() {
         let mut table: Table<Pear, ()> = Table::new();
         table.next = GENERATION_MASK;
         let key = table.insert(());

@@ -1,4 +1,4 @@
-//! Instants as plain numbers, so that pure modules and the simulation can be handed any time.
+//! Instants as plain numbers, so that tests and the simulation can pass any time to pure modules.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ pub struct Instant(u64);
 impl Instant {
     /// The start of the program.
     pub const START: Instant = Instant(0);
-    /// Later than any deadline: for waits without one.
+    /// The deadline of a wait without one: later than any other.
     pub const NEVER: Instant = Instant(u64::MAX);
 
     /// The instant `micros` microseconds after the start.
@@ -22,7 +22,7 @@ impl Instant {
         self.0
     }
 
-    /// Time passed since `earlier`; zero when `earlier` lies ahead.
+    /// Time since `earlier`; zero if that is later.
     pub fn since(self, earlier: Instant) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
@@ -31,7 +31,7 @@ impl Instant {
 impl std::ops::Add<Duration> for Instant {
     type Output = Instant;
 
-    /// Saturates: a deadline past the end of time is [`Instant::NEVER`].
+    /// Saturates: a deadline past the largest instant is [`Instant::NEVER`].
     fn add(self, span: Duration) -> Instant {
         let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         Instant(self.0.saturating_add(micros))
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn adding_past_the_end_of_time_is_never() {
+    fn adding_past_the_largest_instant_is_never() {
         assert_eq!(Instant::from_micros(5) + Duration::MAX, Instant::NEVER);
     }
 

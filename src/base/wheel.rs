@@ -1,21 +1,21 @@
-//! A hierarchical timer wheel: arm, move and cancel in O(1), whatever the number of timers
-//! (Varghese and Lauck 1987). Owners move their deadlines forward without telling the wheel; it
-//! asks again when the node fires. So a connection costs the wheel nothing per packet.
+//! A hierarchical timer wheel: arming, moving and cancelling are O(1) for any number of timers
+//! (Varghese and Lauck 1987). An owner that extends its deadline does not update the wheel: when the
+//! timer fires too early, the owner arms it again. So a packet costs the wheel nothing.
 
 use super::table::Id;
 use super::time::Instant;
 use slab::Slab;
 
-/// One tick in microseconds as a shift: 1.024 ms, as epoll waits whole milliseconds anyway.
+/// One tick in microseconds, as a shift: 1.024 ms. epoll waits in whole milliseconds anyway.
 const TICK_SHIFT: u32 = 10;
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
-/// 64^6 ticks are more than two years; later deadlines wait in the last slot and are asked again.
+/// 64^6 ticks are more than two years; a later deadline is capped, and its owner arms it again.
 const LEVELS: usize = 6;
 const TICKS_MAX: u64 = (1 << (SLOT_BITS * LEVELS as u32)) - 1;
 const NONE: u32 = u32::MAX;
 
-/// An owner's place in the wheel; at most one per owner. Owners must [`Wheel::cancel`] it.
+/// The timer of one owner, which must [`Wheel::cancel`] it before it goes away.
 #[derive(Debug, Default)]
 pub struct Timer(Option<u32>);
 
@@ -31,11 +31,11 @@ struct Node {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     head: u32,
-    /// No node in the slot fires before this tick. A lower bound: leaving does not raise it.
+    /// No node in the slot fires before this tick. A lower bound: removing a node does not raise it.
     earliest: u64,
 }
 
-/// The wheel.
+/// All timers of the program.
 #[derive(Debug)]
 pub struct Wheel {
     nodes: Slab<Node>,
@@ -44,7 +44,7 @@ pub struct Wheel {
     occupied: [u64; LEVELS],
     /// The tick up to which everything has fired.
     now: u64,
-    /// Nodes put into a slot or looked at in one: what a test of the cost counts.
+    /// Nodes inserted into a slot or inspected in one, for the test of the cost.
     #[cfg(test)]
     steps: u64,
 }
@@ -69,10 +69,10 @@ impl Wheel {
         }
     }
 
-    /// Makes sure that `id` fires at `deadline` or before; an owner that is asked too early arms
-    /// again. Moving a deadline forward is therefore free.
+    /// Makes `id` fire at `deadline` or earlier; an owner that finds its deadline not reached arms
+    /// again. Extending a deadline is therefore free.
     pub fn arm(&mut self, timer: &mut Timer, deadline: Instant, id: Id) {
-        // Rounded up: a node that fires finds its deadline passed.
+        // Rounded up, so that the deadline has passed when the node fires.
         let wanted = deadline.as_micros().saturating_add((1 << TICK_SHIFT) - 1) >> TICK_SHIFT;
         let tick = wanted.clamp(self.now, self.now.saturating_add(TICKS_MAX / 2));
         match timer.0 {
@@ -91,7 +91,7 @@ impl Wheel {
         }
     }
 
-    /// Takes the timer out.
+    /// Disarms the timer.
     pub fn cancel(&mut self, timer: &mut Timer) {
         if let Some(index) = timer.0.take() {
             self.unlink(index);
@@ -99,8 +99,8 @@ impl Wheel {
         }
     }
 
-    /// A node whose time has come, taken out: the owner forgets its [`Timer`] with
-    /// [`Timer::fired`]. None when nothing is due at `now`.
+    /// Removes one node that is due at `now` and returns its id; the owner must then call
+    /// [`Timer::fired`]. None when nothing is due.
     pub fn pop_expired(&mut self, now: Instant) -> Option<Id> {
         let now = now.as_micros() >> TICK_SHIFT;
         while let Some((level, slot)) = self.earliest() {
@@ -108,7 +108,7 @@ impl Wheel {
             if earliest > now {
                 break;
             }
-            // Every node due before this slot has fired, so the wheel may turn up to it.
+            // Every node due before this slot has fired, so the wheel may advance to it.
             self.now = self.now.max(earliest);
             if let Some(id) = self.sift(level, slot) {
                 return Some(id);
@@ -118,31 +118,31 @@ impl Wheel {
         None
     }
 
-    /// When to ask next; never later than the earliest deadline, earlier only when the timer that
-    /// was due then has been cancelled.
+    /// When to call [`Wheel::pop_expired`] next: never later than the earliest deadline, and earlier
+    /// only if the timer due at that time was cancelled.
     pub fn next_deadline(&self) -> Option<Instant> {
         let (level, slot) = self.earliest()?;
         Some(Instant::from_micros(self.slots[level][slot].earliest << TICK_SHIFT))
     }
 
-    /// When a timer fires at the latest; none while it is not armed.
+    /// The latest time at which a timer fires; none while it is not armed.
     pub fn fires_at(&self, timer: &Timer) -> Option<Instant> {
         let tick = self.nodes[timer.0? as usize].tick;
         Some(Instant::from_micros(tick << TICK_SHIFT))
     }
 
-    /// Timers armed.
+    /// Number of armed timers.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// No timer armed.
+    /// Whether no timer is armed.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// The slot with the smallest `earliest`: the first occupied one of some level, as slots of a
-    /// level are in the order of time from the wheel's own position on.
+    /// The slot with the smallest `earliest`. From the current position on, the slots of a level are in
+    /// time order, so only the first occupied one of each level is compared.
     fn earliest(&self) -> Option<(usize, usize)> {
         let mut best = None;
         let mut best_tick = u64::MAX;
@@ -162,8 +162,8 @@ impl Wheel {
         best
     }
 
-    /// Returns one due node of the slot, or moves the others to where they belong now and corrects
-    /// the bound. Each node moves down at most once per level, so the cost per timer is O(1).
+    /// Returns one due node of the slot, or moves the nodes to their new slots and corrects the bound.
+    /// Each node moves down at most once per level, so the cost per timer is O(1).
     fn sift(&mut self, level: usize, slot: usize) -> Option<Id> {
         let mut index = self.slots[level][slot].head;
         self.slots[level][slot].earliest = u64::MAX;
@@ -178,7 +178,7 @@ impl Wheel {
             };
             if tick <= self.now {
                 self.unlink(index);
-                // The rest of the slot was not looked at: its bound is as low as it was.
+                // The rest of the slot was not inspected: its bound stays as low as it was.
                 if self.occupied[level] & (1 << slot) != 0 {
                     self.slots[level][slot].earliest = self.now;
                 }
@@ -196,7 +196,7 @@ impl Wheel {
         None
     }
 
-    /// The level is where `tick` and the wheel's position first differ, the slot the digit there.
+    /// The level is the highest base-64 digit in which `tick` differs from `now`, the slot its value.
     fn place(&self, tick: u64) -> (usize, usize) {
         let differing = 63 - ((tick ^ self.now) | 1).leading_zeros();
         let level = (differing / SLOT_BITS) as usize;
@@ -252,7 +252,7 @@ impl Timer {
         Timer(None)
     }
 
-    /// The owner's part of [`Wheel::pop_expired`]: the node is gone.
+    /// Records that [`Wheel::pop_expired`] has removed the node.
     pub fn fired(&mut self) {
         self.0 = None;
     }
@@ -276,7 +276,7 @@ mod tests {
 
     /// Against a plain map of deadlines: what fires, when, and when to ask next.
     #[test]
-    fn fires_exactly_what_is_due_whatever_the_steps() {
+    fn fires_exactly_what_is_due_after_random_operations() {
         for seed in 0..60 {
             let mut rng = Rng::new(seed);
             let mut wheel = Wheel::new();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_timer_wakes_the_sleeper_once_and_on_time() {
+    fn a_single_timer_fires_once_and_on_time() {
         for micros in [1, 1_000, 70_000, 5_000_000, 300_000_000, 90_000_000_000] {
             let mut wheel = Wheel::new();
             wheel.pop_expired(Instant::from_micros(123_456_789));
@@ -357,7 +357,7 @@ mod tests {
 
     /// Armed, half of them cancelled, the others fired.
     #[test]
-    fn a_timer_costs_the_same_few_steps_however_many_there_are() {
+    fn the_cost_of_a_timer_does_not_grow_with_their_number() {
         for count in [1_000, 300_000] {
             let mut rng = Rng::new(7);
             let mut wheel = Wheel::new();
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn moving_a_deadline_forward_leaves_the_node_where_it_is() {
+    fn extending_a_deadline_leaves_the_node_in_its_slot() {
         let mut wheel = Wheel::new();
         let mut timer = Timer::new();
         wheel.arm(&mut timer, Instant::from_micros(10_000), id(1));

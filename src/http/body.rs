@@ -1,4 +1,5 @@
-//! How many of the bytes at hand belong to a body and may go on (RFC 9112 §6).
+//! How many of the bytes at hand belong to a message body, and which of them are forwarded
+//! (RFC 9112 §6).
 
 use super::chunked::{Chunked, Malformed, Piece};
 use super::trailer;
@@ -6,32 +7,35 @@ use super::trailer;
 /// The rest of a message's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
-    /// Nothing is left.
+    /// No byte is left to read.
     Empty,
     /// This many bytes are left; never 0.
     Length(u64),
-    /// Chunked, up to and with the empty line behind the trailer section.
+    /// Chunked, up to and including the empty line after the trailer section.
     Chunked(Chunked),
-    /// All there is until the sender closes (responses only).
+    /// Everything until the sender closes (responses only, RFC 9112 §6.3 item 8).
     UntilClose,
 }
 
-/// The bytes at the start of some input that belong to a body: first those that go on as they
-/// came, then those that go no further.
+/// What [`Body::filter`] decided about the bytes at the start of its input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Filtered {
+    /// Bytes to forward unchanged; they come first.
     pub forwarded: usize,
+    /// Bytes after those to discard.
     pub dropped: usize,
 }
 
 impl Body {
-    /// Nothing is left to admit; an `UntilClose` body ends with its connection instead.
+    /// The body has been read whole. An `UntilClose` body never is: it ends with its connection.
     pub fn is_ended(&self) -> bool {
         matches!(self, Body::Empty)
     }
 
-    /// The first run of `input` that belongs to this body, of one kind, and advances past it.
-    /// Covers 0 bytes only when `input` is empty or the body has ended.
+    /// Advances past the longest prefix of `input` that is of one kind and belongs to this body.
+    /// The prefix has 0 bytes only when `input` is empty or the body has ended.
+    ///
+    /// Errors: the chunked coding breaks the grammar or a limit.
     pub fn next(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
         let piece = match self {
             Body::Empty => Piece::Framing(0),
@@ -55,7 +59,7 @@ impl Body {
         Ok(piece)
     }
 
-    /// Advances past `count` bytes that went on unread: all of them data of a body of this kind.
+    /// Advances past `count` bytes of content that were forwarded without being read (splice).
     pub fn pass(&mut self, count: u64) {
         if let Body::Length(left) = self {
             *left = left.saturating_sub(count);
@@ -65,9 +69,12 @@ impl Body {
         }
     }
 
-    /// The run at the start of `input`, and advances past it. What is dropped: chunk extensions,
-    /// and trailer fields that may not go on, or all of them unless `trailers`. More may come
-    /// behind what was dropped; else nothing more of `input` can be admitted.
+    /// Decides about the bytes at the start of `input`, and advances past them. Dropped are chunk
+    /// extensions and trailer fields that are not forwarded; all trailer fields unless `trailers`.
+    /// If bytes were dropped, call again: more may follow. Otherwise this body takes no more of
+    /// `input`.
+    ///
+    /// Errors: the chunked coding breaks the grammar or a limit.
     pub fn filter(&mut self, input: &[u8], trailers: bool) -> Result<Filtered, Malformed> {
         let mut forwarded = 0;
         while !self.is_ended() && !self.is_starved(&input[forwarded..]) {
@@ -80,7 +87,7 @@ impl Body {
         Ok(Filtered { forwarded, dropped: 0 })
     }
 
-    /// The first run of one kind, a trailer line being one, and whether it goes on.
+    /// Length of the first piece, a trailer line counting as one, and whether it is forwarded.
     fn advance(&mut self, input: &[u8], trailers: bool) -> Result<(usize, bool), Malformed> {
         if self.is_at_trailer()
             && let Some(bytes) = trailer::line(input)
@@ -95,8 +102,8 @@ impl Body {
         })
     }
 
-    /// Nothing of `input` can be admitted before more of it comes. Whether a trailer field goes on
-    /// is known once its line is whole.
+    /// No byte of `input` can be forwarded before more input arrives. Whether a trailer field is
+    /// forwarded is known only when its line is complete.
     #[inline]
     pub fn is_starved(&self, input: &[u8]) -> bool {
         if self.is_at_trailer() { trailer::line(input).is_none() } else { input.is_empty() }
@@ -113,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_framing_admits_its_own_bytes_under_every_split() {
+    fn each_framing_takes_its_own_bytes_under_every_split() {
         for (body, input, expected) in [
             (Body::Empty, &b"next"[..], 0),
             (Body::Length(3), b"abcnext", 3),
@@ -130,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_no_further_is_told_from_what_does() {
+    fn dropped_bytes_are_separated_from_forwarded_bytes() {
         let run = |forwarded, dropped| Ok(Filtered { forwarded, dropped });
         let mut body = Body::Chunked(Chunked::new());
         let input = b"1 ;x=y\r\na\r\n0;z\r\nHost: h\r\nA: b\r\n\r\nnext";
@@ -145,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trailer_line_waits_to_be_whole() {
+    fn a_trailer_line_waits_until_it_is_complete() {
         let mut body = Body::Chunked(Chunked::new());
         assert_eq!(body.filter(b"0\r\nA: b", true), Ok(Filtered { forwarded: 3, dropped: 0 }));
         for part in [&b""[..], b"A", b"A: b", b"A: b\r"] {

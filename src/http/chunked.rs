@@ -1,28 +1,28 @@
-//! The chunked transfer coding, read incrementally and to the letter (RFC 9112 §7.1).
+//! The chunked transfer coding, decoded incrementally and strictly (RFC 9112 §7.1).
 
 use crate::base::token::is_token_byte;
 
-/// Most bytes of one chunk-size line, extensions included. Extensions are ignored by everyone, so
-/// long ones are only ever an attack.
+/// Most bytes of one chunk-size line, extensions included. No recipient uses extensions, so
+/// long ones are only ever an attack (RFC 9112 §7.1.1).
 pub const LINE_BYTES_MAX: u16 = 4096;
 
-/// Most bytes of the trailer section.
+/// Most bytes of the whole trailer section, line ends not counted.
 pub const TRAILER_BYTES_MAX: u16 = 4096;
 
 /// Largest chunk: 2^60 - 1 bytes. More digits are refused before they could overflow.
 const SIZE_MAX: u64 = (1 << 60) - 1;
 
-/// Where in the coding the next byte stands.
+/// The position in the grammar before the next byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Before the first digit of a chunk size.
     SizeStart,
-    /// Behind at least one digit.
+    /// After at least one digit.
     Size {
         size: u64,
         line_bytes: u16,
     },
-    /// In white space behind the size: only an extension may follow.
+    /// In white space after the size: only an extension may follow.
     Space {
         size: u64,
         line_bytes: u16,
@@ -42,7 +42,7 @@ enum State {
     },
     DataCr,
     DataLf,
-    /// At the start of a trailer line, or of the empty line that ends it all.
+    /// At the start of a trailer line, or of the empty line that ends the body.
     TrailerStart {
         section_bytes: u16,
     },
@@ -68,15 +68,15 @@ pub struct Chunked(State);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// A run of bytes at the start of the input that are all of one kind.
+/// A prefix of the input whose bytes are all of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// Content: this many bytes.
     Data(usize),
     /// Sizes, line ends, trailers: this many bytes.
     Framing(usize),
-    /// Chunk extensions and the white space before them: this many bytes. They concern one
-    /// connection, and readers differ on them (RFC 9112 §7.1.1).
+    /// Chunk extensions and the white space before them: this many bytes. They are hop-by-hop,
+    /// and implementations parse them differently (RFC 9112 §7.1.1).
     Extension(usize),
 }
 
@@ -92,17 +92,19 @@ impl Chunked {
         Chunked(State::SizeStart)
     }
 
-    /// The empty line behind the trailer section was read.
+    /// The empty line after the trailer section was read.
     pub fn is_ended(&self) -> bool {
         self.0 == State::Ended
     }
 
-    /// The next byte begins a trailer line, or the empty line behind them.
+    /// The next byte begins a trailer line, or the empty line after the last one.
     pub fn is_at_trailer(&self) -> bool {
         matches!(self.0, State::TrailerStart { .. })
     }
 
-    /// The first run of `input`; covers 0 bytes only when `input` is empty or the body has ended.
+    /// The first piece of `input`; it has 0 bytes only when `input` is empty or the body has ended.
+    ///
+    /// Errors: a byte that the grammar does not allow, or one past a limit.
     pub fn next(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
         if let State::Data { left } = self.0 {
             let taken = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
@@ -124,7 +126,7 @@ impl Chunked {
     }
 }
 
-/// The state behind one framing byte.
+/// The state after one framing byte.
 fn next_state(state: State, byte: u8) -> Result<State, Malformed> {
     Ok(match (state, byte) {
         (State::SizeStart, _) => State::Size { size: digit(0, byte)?, line_bytes: 1 },

@@ -1,7 +1,7 @@
-//! Field names the proxy acts upon, what the values of some of them say over all their lines, and
-//! the members of list-valued fields (RFC 9110 §5.6.1, §7.6.1).
+//! Field names that the proxy treats specially, the combined values of some of them over all their
+//! lines, and the members of list-valued fields (RFC 9110 §5.6.1, §7.6.1).
 
-/// A field name as far as the proxy treats it in a way of its own.
+/// A field name that the proxy treats specially, or `Other`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Name {
     /// Forwarded untouched.
@@ -26,14 +26,14 @@ pub enum Name {
     XForwardedHost,
     XForwardedProto,
     XRealIp,
-    /// One of the above with `_` for a `-`. Servers that hand fields to programs as CGI does cannot
-    /// tell the two apart (RFC 3875 §4.1.18), so it could say what is checked or replaced here.
+    /// One of the above with `_` instead of `-`. Servers that pass fields as CGI variables cannot
+    /// distinguish the two (RFC 3875 §4.1.18), so it could override a field checked or set here.
     UnderscoreAlias,
 }
 
 impl Name {
-    /// Recognises `name` in any case. Length and first letter leave one candidate at most, so that
-    /// a foreign name costs no comparison.
+    /// Recognises `name` in any case. Length and first letter leave at most one candidate, so an
+    /// unknown name costs no comparison.
     pub fn of(name: &[u8]) -> Name {
         let first = name.first().map_or(0, u8::to_ascii_lowercase);
         match (name.len(), first) {
@@ -60,8 +60,8 @@ impl Name {
         }
     }
 
-    /// Fields that are never forwarded as they came: they concern one connection only
-    /// (RFC 9110 §7.6.1), or look like one that does more.
+    /// Fields that are never forwarded as received: they are hop-by-hop (RFC 9110 §7.6.1), or an
+    /// alias of a field checked here.
     pub fn is_hop_by_hop(self) -> bool {
         matches!(
             self,
@@ -76,9 +76,8 @@ impl Name {
         )
     }
 
-    /// Fields that `Connection` cannot take away: they say where a message goes, how it is framed
-    /// or what it means, and a sender that lists them wants the next hop to see a different one
-    /// (RFC 9110 §7.6.1).
+    /// Fields that `Connection` cannot remove: they carry routing, framing or meaning, and a sender
+    /// that lists them wants the next hop to read another message (RFC 9110 §7.6.1).
     pub fn is_protected(self) -> bool {
         matches!(
             self,
@@ -96,10 +95,9 @@ impl Name {
     }
 }
 
-/// What `name`, a token, is: `found` where it is `text` in any case, a look-alike where only
-/// underscores make the difference. With its length known, the comparison is a few instructions.
-/// With the sixth bit set, a token's byte is equal to a letter or `-` only if it is that, in any
-/// case.
+/// `found` if the token `name` is `text` in any case, an alias if they differ only in underscores.
+/// The length is a constant, so the comparison is a few instructions. With bit 5 set, a token byte
+/// equals a lower-case letter or `-` only if it is that character in either case.
 fn match_name<const LENGTH: usize>(name: &[u8], text: &[u8; LENGTH], found: Name) -> Name {
     let Ok(name) = <&[u8; LENGTH]>::try_from(name) else { return Name::Other };
     let differ = name.iter().zip(text).fold(0, |differ, (a, b)| differ | ((a | 0x20) ^ b));
@@ -114,7 +112,7 @@ fn match_name<const LENGTH: usize>(name: &[u8], text: &[u8; LENGTH], found: Name
     }
 }
 
-/// What the `Connection` field lines said, all of them together (RFC 9110 §7.6.1).
+/// The members of all `Connection` field lines (RFC 9110 §7.6.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionOptions {
     /// `close` was listed.
@@ -123,17 +121,18 @@ pub struct ConnectionOptions {
     pub keep_alive: bool,
     /// `upgrade` was listed.
     pub upgrade: bool,
-    /// Something else was listed, so often: field names to remove.
+    /// Number of other members: names of fields to remove.
     pub listed_fields: u8,
 }
 
-/// Most field names one head's `Connection` lines may list: each is looked for among all fields.
+/// Most field names that the `Connection` lines of one head may list: each is compared with every
+/// field line. One more is answered 400.
 pub const LISTED_FIELDS_MAX: u8 = 32;
 
 impl ConnectionOptions {
     /// Adds the members of one `Connection` field line.
     pub fn add(&mut self, value: &[u8]) {
-        // What nearly all senders say is recognised without taking it apart.
+        // The usual values are recognised without splitting them into members.
         match value {
             b"close" => self.close = true,
             b"keep-alive" => self.keep_alive = true,
@@ -164,12 +163,12 @@ pub enum Length {
     Absent,
     /// Exactly one, all digits.
     Bytes(u64),
-    /// A list, a sign, a second line, past 2^63: anything two readers could read differently.
+    /// A list, a sign, a second line, 2^63 or more: anything implementations could read differently.
     Invalid,
 }
 
 impl Length {
-    /// Joined with one more line.
+    /// The value after one more line.
     pub fn with(self, value: &[u8]) -> Length {
         match (self, decimal(value)) {
             (Length::Absent, Some(bytes)) => Length::Bytes(bytes),
@@ -186,16 +185,16 @@ pub enum Coding {
     Absent,
     /// Exactly `chunked`.
     Chunked,
-    /// Codings this proxy does not know, then `chunked`.
+    /// Codings unknown here, then `chunked`.
     Unknown,
-    /// Codings this proxy does not know, and no `chunked`: the end of the message is unmarked.
+    /// Codings unknown here and no `chunked`: only a close ends the body (RFC 9112 §6.3 item 4).
     NoFinalChunked,
-    /// Empty, or `chunked` twice or not last: the end of the message cannot be told.
+    /// Empty, or `chunked` twice or not last: the end of the body is ambiguous.
     Invalid,
 }
 
 impl Coding {
-    /// Joined with one more line.
+    /// The value after one more line.
     pub fn with(self, value: &[u8]) -> Coding {
         let mut result = self;
         let mut empty = true;
@@ -215,17 +214,17 @@ impl Coding {
 /// `Expect` over all its lines (RFC 9110 §10.1.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expect {
-    /// Nothing is expected.
+    /// No such field.
     #[default]
     Absent,
     /// `100-continue` and nothing else.
     Continue,
-    /// Something this proxy does not know.
+    /// Any other expectation, answered 417.
     Unknown,
 }
 
 impl Expect {
-    /// Joined with one more line.
+    /// The value after one more line.
     pub fn with(self, value: &[u8]) -> Expect {
         members(value).fold(self, |so_far, member| {
             match so_far != Expect::Unknown && member.eq_ignore_ascii_case(b"100-continue") {
@@ -236,7 +235,7 @@ impl Expect {
     }
 }
 
-/// One or more digits, no sign, no list; none when anything else or past 2^63 - 1.
+/// One or more ASCII digits, at most 2^63 - 1. None for anything else: a sign, a list, white space.
 pub fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > 19 {
         return None;
@@ -251,7 +250,7 @@ pub fn decimal(text: &[u8]) -> Option<u64> {
     (value <= i64::MAX as u64).then_some(value)
 }
 
-/// The members of a comma-separated list, empty ones left out (RFC 9110 §5.6.1.2).
+/// The members of a comma-separated list, without empty ones (RFC 9110 §5.6.1.2).
 pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
@@ -266,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_known_in_any_case() {
+    fn names_are_recognised_in_any_case() {
         for (text, name) in [
             (&b"Host"[..], Name::Host),
             (b"HOST", Name::Host),

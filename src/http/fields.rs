@@ -1,12 +1,12 @@
-//! The field lines of a head as offsets into its bytes, and what the known ones say over all their
-//! lines. Judges none of it: see `head`, `framing` and `target`.
+//! The field lines of a head as offsets into its bytes, with the combined values of the fields that
+//! the proxy acts on. Does not judge them: see `head`, `framing` and `target`.
 
 use super::field::{Coding, ConnectionOptions, Expect, Length, Name};
 
 /// Field lines one head may have at most; one more is answered 431 (RFC 6585 §5).
 pub const FIELDS_MAX: usize = 200;
 
-/// A range of a head's bytes.
+/// A range of a head's bytes. 16-bit offsets keep the 200 lines of a head small.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     start: u16,
@@ -14,7 +14,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// The range `start..end`; the caller has checked both against [`HEAD_BYTES_MAX`].
+    /// The range `start..end`. Both must be at most [`super::head::HEAD_BYTES_MAX`].
     pub fn new(start: usize, end: usize) -> Span {
         Span { start: start as u16, end: end as u16 }
     }
@@ -29,7 +29,7 @@ impl Span {
         usize::from(self.start)
     }
 
-    /// Offset behind the last byte.
+    /// Offset after the last byte.
     pub fn end(self) -> usize {
         usize::from(self.end)
     }
@@ -39,7 +39,7 @@ impl Span {
         self.end().saturating_sub(self.start())
     }
 
-    /// No byte at all.
+    /// Whether it covers no byte.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
@@ -48,27 +48,27 @@ impl Span {
 /// One field line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FieldLine {
-    /// What the proxy knows it as.
+    /// Which of the known fields it is.
     pub name: Name,
-    /// The name as it was sent.
+    /// The name as sent.
     pub name_text: Span,
-    /// The value without surrounding white space.
+    /// The value without the white space around it.
     pub value: Span,
 }
 
-/// The field lines of a head and what was learnt while walking them once. They stand side by side:
-/// each ends where the next one begins.
+/// The field lines of a head and the values collected in one pass over them. They are contiguous:
+/// each line ends where the next one begins.
 #[derive(Debug)]
 pub struct Fields {
     lines: [FieldLine; FIELDS_MAX],
     count: usize,
-    /// Where the empty line begins that ends the head.
+    /// Offset of the empty line that ends the head.
     end: u16,
-    /// Members of `Connection`.
+    /// Members of all `Connection` lines.
     pub connection: ConnectionOptions,
-    /// `Content-Length`.
+    /// `Content-Length` over all its lines.
     pub length: Length,
-    /// `Transfer-Encoding`.
+    /// `Transfer-Encoding` over all its lines.
     pub coding: Coding,
     /// Value of the first `Host` line.
     pub host: Option<Span>,
@@ -78,11 +78,11 @@ pub struct Fields {
     pub expect: Expect,
     /// Value of the first `Upgrade` line.
     pub upgrade: Option<Span>,
-    /// The length has zeros before it, which some read as octal.
+    /// `Content-Length` has leading zeros, which some servers read as octal.
     pub length_has_leading_zeros: bool,
-    /// A `Date` line is there.
+    /// There is a `Date` line.
     pub has_date: bool,
-    /// One of `X-Forwarded-*` is there.
+    /// There is a line of `X-Forwarded-For`, `-Host` or `-Proto`.
     pub has_forwarded: bool,
 }
 
@@ -107,18 +107,18 @@ impl Default for Fields {
 }
 
 impl Fields {
-    /// The field lines in the order they came.
+    /// The field lines in the order received.
     pub fn lines(&self) -> &[FieldLine] {
         &self.lines[..self.count]
     }
 
-    /// All lines, each with its CRLF.
+    /// All field lines, including the CRLF of each.
     pub fn span(&self) -> Span {
         let start = self.lines().first().map_or(self.end, |line| line.name_text.start);
         Span { start, end: self.end }
     }
 
-    /// The first line known as `name`.
+    /// The first line of the known field `name`.
     pub fn find(&self, name: Name) -> Option<&FieldLine> {
         self.lines().iter().find(|line| line.name == name)
     }
@@ -142,8 +142,8 @@ impl Fields {
         self.has_forwarded = false;
     }
 
-    /// Takes over what `httparse` found. `end` is the head's length. False when a line does not
-    /// end in CRLF: a bare LF is a line end to some readers and not to others (RFC 9112 §2.2).
+    /// Stores the lines that `httparse` found in a head of `end` bytes. False when a line does not
+    /// end in CRLF: implementations differ on a bare LF (RFC 9112 §2.2).
     pub(super) fn load(
         &mut self,
         bytes: &[u8],
@@ -158,7 +158,7 @@ impl Fields {
             let start = offset(header.name.as_bytes());
             lines_end_in_crlf &= ends_in_crlf(bytes, start);
             let name_text = Span::new(start, start + header.name.len());
-            // An empty value need not lie among the bytes.
+            // `httparse` may return an empty value that is no slice of `bytes`.
             let value_start = if header.value.is_empty() { 0 } else { offset(header.value) };
             let value = Span::new(value_start, value_start + header.value.len());
             let name = Name::of(header.name.as_bytes());

@@ -1,12 +1,12 @@
-//! Where a message ends, from its head (RFC 9112 §6.3); refuses what two readers could frame
-//! differently (§6.1, §11.2). Moves no byte: see `body`.
+//! Where a message ends, according to its head (RFC 9112 §6.3). Refuses ambiguous framing, the base
+//! of request smuggling (§6.1, §11.2). Reads no body: see `body`.
 
 use super::body::Body;
 use super::chunked::Chunked;
 use super::field::{Coding, Length};
 use super::head::{Method, Refusal, RequestHead, ResponseHead, Version};
 
-/// How the body of the request behind `head` is framed.
+/// Framing of the body of the request with this `head`.
 ///
 /// Errors: 400 for ambiguous framing, 501 for a transfer coding other than `chunked`.
 pub fn request(head: &RequestHead) -> Result<Body, Refusal> {
@@ -23,18 +23,18 @@ pub fn request(head: &RequestHead) -> Result<Body, Refusal> {
         }
         (Coding::Chunked, Length::Absent) => Ok(Body::Chunked(Chunked::new())),
         (Coding::Unknown, Length::Absent) => {
-            Err(Refusal { status: 501, reason: "only the chunked transfer coding is known here" })
+            Err(Refusal { status: 501, reason: "the only supported transfer coding is chunked" })
         }
         (Coding::NoFinalChunked | Coding::Invalid, Length::Absent) => {
-            Err(Refusal::bad("the Transfer-Encoding does not end in one chunked"))
+            Err(Refusal::bad("the Transfer-Encoding does not end in exactly one chunked"))
         }
     }
 }
 
-/// How the body of the final response behind `head` to a `method` request is framed. A 1xx has no
-/// body and is not asked about here.
+/// Framing of the body of the final response with this `head` to a `method` request. Not for 1xx
+/// responses, which have no body.
 ///
-/// Errors: always 502: the server's message cannot be delimited safely.
+/// Errors: always 502, as the end of the message is ambiguous.
 pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
     const fn broken(reason: &'static str) -> Refusal {
         Refusal { status: 502, reason }
@@ -46,7 +46,7 @@ pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
             Length::Bytes(_),
         ) => Some("the server sent both Transfer-Encoding and Content-Length"),
         (Coding::Unknown | Coding::NoFinalChunked | Coding::Invalid, Length::Absent) => {
-            Some("the server's transfer coding is not known")
+            Some("the server used an unsupported transfer coding")
         }
         (Coding::Chunked, Length::Absent) if head.version == Version::Http10 => {
             Some("the server sent Transfer-Encoding in HTTP/1.0")

@@ -1,12 +1,12 @@
-//! Bytes → request or response head, as offsets into the bytes (RFC 9112 §2 to §5). Strict where
-//! leniency would let two readers see two messages; decides nothing about the body (see `framing`).
+//! Parses request and response heads into offsets (RFC 9112 §2 to §5). Strict where leniency would
+//! let two implementations see two messages. Decides nothing about the body: see `framing`.
 
 use super::field::{ConnectionOptions, LISTED_FIELDS_MAX};
 pub use super::fields::{FIELDS_MAX, FieldLine, Fields, Span};
 pub use super::method::Method;
 use std::mem::MaybeUninit;
 
-/// Longest head in bytes, request or response, the empty line included. Offsets are 16-bit.
+/// Longest head in bytes, request or response, including the empty line. Offsets are 16-bit.
 pub const HEAD_BYTES_MAX: usize = 24 * 1024;
 
 /// Longest request target in bytes; a longer one is answered 414 (RFC 9110 §15.5.15).
@@ -14,7 +14,7 @@ pub const TARGET_BYTES_MAX: usize = 16 * 1024;
 
 const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize && TARGET_BYTES_MAX < HEAD_BYTES_MAX);
 
-/// HTTP version as far as this program speaks it.
+/// The HTTP versions that are accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Version {
     Http10,
@@ -22,10 +22,10 @@ pub enum Version {
     Http11,
 }
 
-/// A request head. Reused from request to request: it is large and mostly untouched.
+/// A request head. Reused for every request: it is large and mostly untouched.
 #[derive(Debug, Default)]
 pub struct RequestHead {
-    /// Bytes of the head, the empty line and any empty lines before it included.
+    /// Length in bytes, including the final empty line and empty lines before the request line.
     pub bytes: usize,
     pub method: Method,
     /// The method as sent.
@@ -37,7 +37,7 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// The request line where it can go on as it came, but for the form of its target.
+    /// The request line if it can be forwarded unchanged, whatever the form of its target.
     pub fn line(&self) -> Option<Span> {
         let line = Span::new(self.method_text.start(), self.fields.span().start());
         let plain = self.method_text.end() + 1 == self.target.start()
@@ -45,7 +45,7 @@ impl RequestHead {
         Some(line).filter(|_| plain && self.version == Version::Http11)
     }
 
-    /// Whether the client would send another request on this connection (RFC 9112 §9.3).
+    /// Whether the client keeps the connection open after this request (RFC 9112 §9.3).
     pub fn keeps_alive(&self) -> bool {
         keeps_alive(self.version, self.fields.connection)
     }
@@ -54,18 +54,18 @@ impl RequestHead {
 /// A response head. Reused like [`RequestHead`].
 #[derive(Debug, Default)]
 pub struct ResponseHead {
-    /// Bytes of the head, the empty line included.
+    /// Length in bytes, including the final empty line.
     pub bytes: usize,
     /// Status code, 100 to 999.
     pub status: u16,
-    /// Reason phrase, perhaps empty.
+    /// Reason phrase; may be empty.
     pub reason: Span,
     pub version: Version,
     pub fields: Fields,
 }
 
 impl ResponseHead {
-    /// The status line where it can go on as it came.
+    /// The status line if it can be forwarded unchanged.
     pub fn line(&self) -> Option<Span> {
         let line = Span::new(0, self.fields.span().start());
         let plain = self.reason.start() == b"HTTP/1.1 200 ".len()
@@ -73,7 +73,7 @@ impl ResponseHead {
         Some(line).filter(|_| plain && self.version == Version::Http11)
     }
 
-    /// Whether the server would read another request from this connection (RFC 9112 §9.3).
+    /// Whether the server keeps the connection open after this response (RFC 9112 §9.3).
     pub fn keeps_alive(&self) -> bool {
         keeps_alive(self.version, self.fields.connection)
     }
@@ -86,12 +86,13 @@ fn keeps_alive(version: Version, connection: ConnectionOptions) -> bool {
     }
 }
 
-/// Why a head is not accepted. For a request, the answer's status; a response is answered 502.
+/// Why a head is not accepted. The status applies to requests; a refused response is always
+/// answered 502.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Status that tells the client.
+    /// Status of the answer.
     pub status: u16,
-    /// One clause for the page and the log.
+    /// One clause for the error page and the log.
     pub reason: &'static str,
 }
 
@@ -101,14 +102,14 @@ impl Refusal {
     }
 }
 
-/// What the bytes so far amount to.
+/// The result of parsing the bytes received so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parse {
-    /// Not yet a whole head, but it can become one.
+    /// Incomplete, but so far acceptable.
     Partial,
-    /// A whole head; the argument holds it.
+    /// A complete head, stored in the argument.
     Complete,
-    /// It can never be one that is accepted.
+    /// Not acceptable, whatever follows.
     Refused(Refusal),
 }
 
@@ -119,8 +120,8 @@ const BARE_LF: Refusal = Refusal::bad("a line of the head does not end in CRLF")
 
 /// Reads a request head from the start of `bytes` into `head`.
 ///
-/// Progress rule: `Partial` only while fewer than [`HEAD_BYTES_MAX`] bytes are there, so a reader
-/// with that much room can never stall.
+/// Progress: the result is `Partial` only for fewer than [`HEAD_BYTES_MAX`] bytes, so a buffer of
+/// that size always makes progress.
 pub fn request(bytes: &[u8], head: &mut RequestHead) -> Parse {
     let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
     let mut storage = [const { MaybeUninit::uninit() }; FIELDS_MAX];
@@ -129,7 +130,7 @@ pub fn request(bytes: &[u8], head: &mut RequestHead) -> Parse {
     let end = match outcome {
         Ok(httparse::Status::Complete(end)) => end,
         Ok(httparse::Status::Partial) => return incomplete(window),
-        // Which version it is shows at the end of the line.
+        // The version is known only at the end of the line.
         Err(httparse::Error::Version) if !window.trim_ascii_start().contains(&b'\n') => {
             return incomplete(window);
         }
@@ -147,11 +148,11 @@ pub fn request(bytes: &[u8], head: &mut RequestHead) -> Parse {
     head.method_text = Span::new(offset(method), offset(method) + method.len());
     head.target = Span::new(offset(target), offset(target) + target.len());
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    accepted(window, head.fields.load(window, parsed.headers, end), &head.fields)
+    check(window, head.fields.load(window, parsed.headers, end), &head.fields)
 }
 
-/// What the walk over the field lines leaves to say.
-fn accepted(window: &[u8], lines_end_in_crlf: bool, fields: &Fields) -> Parse {
+/// The checks that `httparse` does not make.
+fn check(window: &[u8], lines_end_in_crlf: bool, fields: &Fields) -> Parse {
     if !lines_end_in_crlf || !leading_lines_end_in_crlf(window) {
         return Parse::Refused(BARE_LF);
     }
@@ -161,21 +162,21 @@ fn accepted(window: &[u8], lines_end_in_crlf: bool, fields: &Fields) -> Parse {
     Parse::Complete
 }
 
-/// Empty lines in front of a head end in CRLF too (RFC 9112 §2.2).
+/// Empty lines before a head must end in CRLF too (RFC 9112 §2.2).
 fn leading_lines_end_in_crlf(window: &[u8]) -> bool {
     let is_line_end = |byte: &u8| matches!(*byte, b'\r' | b'\n');
     let first = window.iter().position(|byte| !is_line_end(byte)).unwrap_or_default();
     window[..first].chunks(2).all(|end| end == b"\r\n")
 }
 
-/// Whether `bytes` begin with a HEAD request, however malformed it may be behind its method: what
-/// answers it has no content (RFC 9110 §9.3.2).
+/// Whether `bytes` begin with a HEAD request, even one that is malformed after its method: the
+/// answer to it has no content (RFC 9110 §9.3.2).
 pub fn is_head_request(bytes: &[u8]) -> bool {
     let first = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or_default();
     bytes[first..].starts_with(b"HEAD ")
 }
 
-/// Reads a response head from the start of `bytes` into `head`; the same progress rule.
+/// Reads a response head from the start of `bytes` into `head`. Progress: as for [`request`].
 pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
     let window = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
     let mut storage = [const { MaybeUninit::uninit() }; FIELDS_MAX];
@@ -197,14 +198,14 @@ pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
     let start = (reason.as_ptr() as usize).wrapping_sub(window.as_ptr() as usize);
     head.bytes = end;
     head.status = status;
-    // An absent reason is a static empty string, which lies outside the window.
+    // For an absent reason `httparse` returns a static empty string, which is no slice of the window.
     head.reason =
         if reason.is_empty() { Span::default() } else { Span::new(start, start + reason.len()) };
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    accepted(window, head.fields.load(window, parsed.headers, end), &head.fields)
+    check(window, head.fields.load(window, parsed.headers, end), &head.fields)
 }
 
-/// A head that is not complete yet: too long already, or more to come.
+/// An incomplete head: refused if it is too long already.
 fn incomplete(window: &[u8]) -> Parse {
     if target_so_far(window).unwrap_or(window.len()) > TARGET_BYTES_MAX {
         return Parse::Refused(LONG_TARGET);
@@ -215,7 +216,7 @@ fn incomplete(window: &[u8]) -> Parse {
     Parse::Partial
 }
 
-/// How long the target is by now in the bytes of an unfinished request head; none before it begins.
+/// Length of the target so far in an incomplete request head; none before its first byte.
 pub fn target_so_far(bytes: &[u8]) -> Option<usize> {
     let line = bytes.split(|&byte| byte == b'\n').find(|line| line.len() > 1)?;
     line.split(|&byte| byte == b' ').nth(1).map(<[u8]>::len)
@@ -230,13 +231,13 @@ fn refusal(error: httparse::Error, window: &[u8]) -> Refusal {
         httparse::Error::Token => Refusal::bad("the request line is malformed"),
         httparse::Error::TooManyHeaders => TOO_LARGE,
         httparse::Error::Version if names_other_version(window) => {
-            Refusal { status: 505, reason: "only HTTP/1.0 and HTTP/1.1 are spoken here" }
+            Refusal { status: 505, reason: "only HTTP/1.0 and HTTP/1.1 are supported" }
         }
         httparse::Error::Version => Refusal::bad("the request line is malformed"),
     }
 }
 
-/// A well-formed request line (two spaces) that ends in `HTTP/d.d`: a real version, only not ours.
+/// Whether the request line is well-formed and ends in `HTTP/DIGIT.DIGIT`, an unsupported version.
 fn names_other_version(window: &[u8]) -> bool {
     let line = window.split(|&byte| byte == b'\n').find(|line| line.len() > 1).unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);

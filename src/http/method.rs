@@ -1,6 +1,6 @@
-//! Request methods (RFC 9110 §9).
+//! Request methods as far as a gateway distinguishes them (RFC 9110 §9).
 
-/// Request methods with a meaning of their own to a gateway (RFC 9110 §9).
+/// A request method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
     #[default]
@@ -12,12 +12,12 @@ pub enum Method {
     Connect,
     Options,
     Trace,
-    /// Any other token; case matters in methods.
+    /// Any other token. Methods are case-sensitive (RFC 9110 §9.1).
     Other,
 }
 
 impl Method {
-    /// The method named by `text`.
+    /// The method that `text` names.
     pub fn of(text: &[u8]) -> Method {
         match text {
             b"GET" => Method::Get,
@@ -32,8 +32,7 @@ impl Method {
         }
     }
 
-    /// Doing it twice means the same as doing it once (RFC 9110 §9.2.2). An unknown method is
-    /// taken as not idempotent.
+    /// Whether the request may be repeated (RFC 9110 §9.2.2). Unknown methods may not.
     pub fn is_idempotent(self) -> bool {
         match self {
             Method::Get

@@ -1,5 +1,5 @@
-//! HTTP/1.1 as pure functions over bytes (RFC 9110, RFC 9112). Owns no socket and reads no clock;
-//! `httparse` is named here only.
+//! HTTP/1.1 as pure functions over bytes (RFC 9110, RFC 9112). Owns no socket and reads no clock.
+//! `httparse` is used here only.
 
 pub mod body;
 pub mod chunked;

@@ -1,4 +1,4 @@
-//! Percent-encoding (RFC 3986 §2.1). Knows nothing of which part of a URL the text is.
+//! Percent-encoding (RFC 3986 §2.1). Independent of the part of a URL that the text is.
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
@@ -23,7 +23,7 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|value| value as u8)
 }
 
-/// `text` with every byte that is not `kept` as `%XX`. What is kept must be ASCII.
+/// `text` with each byte that is not `kept` as `%XX`. Bytes outside ASCII are always encoded.
 pub fn encode(text: &[u8], kept: impl Fn(u8) -> bool) -> String {
     let mut encoded = String::with_capacity(text.len());
     for &byte in text {

@@ -1,29 +1,29 @@
-//! The request target's four forms and the authority they imply (RFC 9112 §3.2, RFC 9110 §7.2).
+//! The four forms of the request target, and the authority (RFC 9112 §3.2, RFC 9110 §7.2).
 
 use super::head::{Method, Refusal, RequestHead, Span, Version};
 use std::net::Ipv6Addr;
 
-/// Longest `Host` value or authority in bytes: a DNS name has 255, plus a port.
+/// Longest `Host` value or authority in bytes: 255 for a DNS name, plus a port.
 pub const AUTHORITY_BYTES_MAX: usize = 262;
 
-/// Where a request is for, once its target and `Host` were checked against each other.
+/// The checked target and `Host` of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Target {
-    /// Path and query as they go to the server; whoever writes it puts [`Target::path_prefix`] first.
+    /// Path and query to forward, after [`Target::path_prefix`].
     pub path: Span,
-    /// What an absolute form left out: `/`, or `*` for OPTIONS (RFC 9112 §3.2.4).
+    /// What an absolute form without a path implies: `/`, or `*` for OPTIONS (RFC 9112 §3.2.4).
     pub path_prefix: Option<u8>,
-    /// The authority that goes to the server as `Host`; none for HTTP/1.0 without one.
+    /// Value of the forwarded `Host`; none for an HTTP/1.0 request without one.
     pub authority: Option<Span>,
-    /// The authority stood in the target and replaces whatever `Host` said (RFC 9112 §3.2.2).
+    /// Absolute form: its authority replaces `Host` (RFC 9112 §3.2.2).
     pub is_absolute: bool,
-    /// The target is an `https` one.
+    /// The scheme of the target is `https`.
     pub is_https: bool,
 }
 
 impl Target {
-    /// What stands behind the authority when the target is written in absolute form, in two parts:
-    /// nothing for `*` (RFC 9112 §3.2.4). `bytes` are the head's.
+    /// The part after the authority when the target is written in absolute form, in two pieces;
+    /// empty for `*` (RFC 9112 §3.2.4). `bytes` are those of the head.
     pub fn after_authority<'a>(&'a self, bytes: &'a [u8]) -> [&'a [u8]; 2] {
         match [self.path_prefix.as_slice(), self.path.of(bytes)] {
             [b"*", b""] | [b"", b"*"] => [b"", b""],
@@ -32,16 +32,18 @@ impl Target {
     }
 }
 
-/// Reads the target of `head`, whose bytes are `bytes`, and checks the `Host` rules.
+/// Reads the target of `head`, whose bytes are `bytes`, and checks it and `Host`.
+///
+/// Errors: 400 for a malformed target or `Host`, 501 for CONNECT.
 pub fn target(bytes: &[u8], head: &RequestHead) -> Result<Target, Refusal> {
     let host = host(bytes, head)?;
     let text = head.target.of(bytes);
     if head.method == Method::Connect {
-        return Err(Refusal { status: 501, reason: "CONNECT is not served here" });
+        return Err(Refusal { status: 501, reason: "CONNECT is not supported" });
     }
-    // The rest of what no URI has was refused with the head: spaces and control characters.
+    // The head parser has refused the other bytes that a URI cannot have: spaces and controls.
     if text.contains(&b'#') || !text.is_ascii() {
-        return Err(Refusal::bad("the request target has a fragment or a byte beyond ASCII"));
+        return Err(Refusal::bad("the request target has a fragment or a byte outside ASCII"));
     }
     if text.starts_with(b"/") || (text == b"*" && head.method == Method::Options) {
         let path = head.target;
@@ -50,7 +52,7 @@ pub fn target(bytes: &[u8], head: &RequestHead) -> Result<Target, Refusal> {
     absolute(bytes, head.target, head.method)
 }
 
-/// The one `Host` value, where there must be one (RFC 9112 §3.2).
+/// The value of `Host`: exactly one in HTTP/1.1, at most one in HTTP/1.0 (RFC 9112 §3.2).
 fn host(bytes: &[u8], head: &RequestHead) -> Result<Option<Span>, Refusal> {
     if head.fields.hosts > 1 {
         return Err(Refusal::bad("the request has more than one Host field"));
@@ -79,7 +81,7 @@ fn absolute(bytes: &[u8], target: Span, method: Method) -> Result<Target, Refusa
     let rest = rest.strip_prefix(b"://").ok_or(MALFORMED)?;
     let start = target.end() - rest.len();
     let length = rest.iter().position(|&byte| byte == b'/' || byte == b'?').unwrap_or(rest.len());
-    // Without a host such a target names nothing (RFC 9110 §4.2.1), though `Host` may be empty.
+    // A target must have a host (RFC 9110 §4.2.1), though `Host` may be empty.
     if length == 0 || rest.starts_with(b":") || !is_authority(&rest[..length]) {
         return Err(MALFORMED);
     }
@@ -93,8 +95,8 @@ fn absolute(bytes: &[u8], target: Span, method: Method) -> Result<Target, Refusa
     Ok(Target { path, path_prefix, authority: Some(authority), is_absolute: true, is_https })
 }
 
-/// Bytes of a host that is a name or an IPv4 address (RFC 3986 §3.2.2), by value: asked for each
-/// byte of each request's `Host`. `%` is not among them, so that it is looked at closely.
+/// Bytes of a host that is a name or an IPv4 address (RFC 3986 §3.2.2), as a table
+/// because each byte of each `Host` is looked up. `%` is missing: it takes the slow path.
 const HOST_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let allowed = b"-._~!$&'()*+,;=0123456789\
@@ -138,7 +140,7 @@ fn is_port(text: &[u8]) -> bool {
     }
 }
 
-/// A name with bytes written as `%` and two digits.
+/// A name with percent-encoded bytes.
 fn is_escaped_name(host: &[u8]) -> bool {
     let mut parts = host.split(|&byte| byte == b'%');
     let plain = |part: &[u8]| part.iter().all(|&byte| HOST_BYTES[usize::from(byte)]);
@@ -148,7 +150,7 @@ fn is_escaped_name(host: &[u8]) -> bool {
         })
 }
 
-/// What may stand between brackets: an IPv6 address, or a later version with its number.
+/// The text between brackets: an IPv6 address, or `IPvFuture` (RFC 3986 §3.2.2).
 fn is_literal(text: &[u8]) -> bool {
     if let [b'v' | b'V', rest @ ..] = text {
         let mut parts = rest.splitn(2, |&byte| byte == b'.');

@@ -1,11 +1,11 @@
-//! Which trailer fields may go on (RFC 9110 §6.5.1): not those whose meaning a reader needs before
-//! the content. They are dropped, each line as a whole, so that no reader can merge them into the
-//! head and see another message than was checked here.
+//! Which trailer fields are forwarded (RFC 9110 §6.5.1): not those that a recipient needs before the
+//! content. These are dropped line by line, so that a recipient that merges trailers into the head
+//! sees the message that was checked here.
 
 use super::chunked::TRAILER_BYTES_MAX;
 
-/// Fields of framing, routing, authentication, request modifiers, response controls and content
-/// format, and those about one connection.
+/// Fields that belong in the head: framing, routing, authentication, request modifiers, response
+/// controls, content format, and hop-by-hop fields.
 const HEAD_ONLY: [&[u8]; 46] = [
     // Framing and connection.
     b"connection",
@@ -16,7 +16,7 @@ const HEAD_ONLY: [&[u8]; 46] = [
     b"trailer",
     b"transfer-encoding",
     b"upgrade",
-    // Routing, and who asked.
+    // Routing and client addresses.
     b"forwarded",
     b"host",
     b"max-forwards",
@@ -61,8 +61,8 @@ const HEAD_ONLY: [&[u8]; 46] = [
     b"content-type",
 ];
 
-/// Length of the line that `input` begins with, its line end included. None: it is not whole, but
-/// may become so; one past the limit is whole as it is, and malformed.
+/// Length of the first line of `input`, including its line end. None while it is incomplete. A line
+/// past [`TRAILER_BYTES_MAX`] counts as complete, as it is malformed already.
 pub fn line(input: &[u8]) -> Option<usize> {
     match input.iter().position(|&byte| byte == b'\n') {
         Some(end) => Some(end + 1),
@@ -70,8 +70,8 @@ pub fn line(input: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether a line of the trailer section goes on: the empty line, and unless all are unwanted
-/// every field that is not for heads only.
+/// Whether a line of the trailer section is forwarded: the empty line always, and if `wanted` each
+/// field that does not belong in the head.
 pub fn is_forwarded(line: &[u8], wanted: bool) -> bool {
     let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
     line == b"\r\n" || (wanted && !HEAD_ONLY.iter().any(|known| name.eq_ignore_ascii_case(known)))
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_that_belong_into_the_head_do_not_go_on() {
+    fn fields_that_belong_in_the_head_are_dropped() {
         for name in HEAD_ONLY {
             let text = String::from_utf8_lossy(name).to_uppercase();
             assert!(!is_forwarded(format!("{text}: x\r\n").as_bytes(), true), "{text}");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_whole_with_its_end_or_past_the_limit() {
+    fn a_line_is_complete_with_its_end_or_past_the_limit() {
         assert_eq!(line(b"A: b\r\nC: d\r\n"), Some(6));
         assert_eq!(line(b"\r\n"), Some(2));
         assert_eq!(line(b""), None);

@@ -1,15 +1,15 @@
-//! Appends text to a fixed piece of memory and remembers when it did not fit, so that a head is
-//! written without allocation and without a check behind every piece.
+//! Appends text to a fixed buffer and remembers if it did not fit, so that a head is written without
+//! allocation and without a check after every piece.
 
 use std::io::Write;
 use std::net::IpAddr;
 
-/// The head does not fit into the memory given for it.
+/// The text does not fit into the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
-/// Each number of an IPv4 address with a dot behind it, and how many digits it has: clients'
-/// addresses are written with every request.
+/// The text of each octet of an IPv4 address with a dot after it, and its number of digits. A table,
+/// because the address of the client is written with every request.
 const OCTETS: [([u8; 4], u8); 256] = {
     let mut octets = [([b'.'; 4], 1); 256];
     let mut value = 0;
@@ -26,7 +26,7 @@ const OCTETS: [([u8; 4], u8); 256] = {
     octets
 };
 
-/// A cursor over borrowed memory.
+/// A cursor over a borrowed buffer.
 #[derive(Debug)]
 pub struct Writer<'a> {
     out: &'a mut [u8],
@@ -40,7 +40,7 @@ impl<'a> Writer<'a> {
         Writer { out, at: 0, overflowed: false }
     }
 
-    /// Appends `bytes` whole, or nothing and remembers that.
+    /// Appends all of `bytes`, or nothing and remembers the overflow.
     pub fn append(&mut self, bytes: &[u8]) {
         let end = self.at + bytes.len();
         match self.out.get_mut(self.at..end) {
@@ -75,7 +75,7 @@ impl<'a> Writer<'a> {
         self.append(&digits[start..]);
     }
 
-    /// Appends `ip` without brackets; an IPv4 address that came over an IPv6 socket as IPv4.
+    /// Appends `ip` without brackets; an IPv4-mapped IPv6 address as IPv4.
     pub fn append_ip(&mut self, ip: IpAddr) {
         match ip.to_canonical() {
             IpAddr::V4(v4) => {
@@ -85,11 +85,11 @@ impl<'a> Writer<'a> {
                     text[end..end + 4].copy_from_slice(&digits);
                     end += usize::from(count) + 1;
                 }
-                // Behind the last number stands a dot, too.
+                // The last octet has a dot after it, too.
                 self.append(&text[..end - 1]);
             }
             IpAddr::V6(v6) => {
-                // The standard formatter knows the `::` rules (RFC 5952); no allocation.
+                // The standard formatter applies the `::` rules (RFC 5952) without allocating.
                 let mut text = [0; 46];
                 let room = text.len();
                 let mut rest = &mut text[..];
@@ -102,7 +102,9 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Bytes written, unless something did not fit.
+    /// Number of bytes written.
+    ///
+    /// Errors: something did not fit.
     pub fn finish(self) -> Result<usize, Overflow> {
         if self.overflowed { Err(Overflow) } else { Ok(self.at) }
     }

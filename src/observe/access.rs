@@ -1,4 +1,4 @@
-//! One request as one line: the combined log format, JSON, and the line of `-v`.
+//! One log line per request: the combined format, JSON, and the format of `-v`.
 
 use super::{Outcome, Record};
 use crate::base::time::Instant;
@@ -9,46 +9,46 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Most bytes of a request line, referer or user agent that a log line repeats.
+/// Most bytes of a request line, referer or user agent in a log line; the rest is cut off.
 const QUOTED_BYTES_MAX: usize = 1024;
 
-/// What the logs need of a request after its head is gone.
+/// The text of a request that the logs need after its head has left the buffer.
 #[derive(Debug)]
 pub struct RequestNotes {
-    /// Tells requests apart; also in the `X-Request-Id` of answers made here.
+    /// Unique in this process; also the `X-Request-Id` of responses generated here.
     pub id: u64,
     request_line: Box<[u8]>,
     referer: Box<[u8]>,
     agent: Box<[u8]>,
-    /// Why this backend, for `-v`; empty without.
+    /// Why this backend was chosen; empty without `-v`.
     pub why: String,
-    /// What was wrong with the request or the server's answer; empty when nothing was, or when the
-    /// end of the exchange says it all.
+    /// What was wrong with the request or the response; empty if nothing was, or if the outcome says
+    /// it already.
     pub reason: &'static str,
-    /// The backend as written; empty when no backend was chosen.
+    /// The backend as configured; empty if none was chosen.
     pub backend: String,
 }
 
 impl RequestNotes {
-    /// Notes the head whose bytes are `bytes`.
+    /// The notes of a request whose head has these `bytes`.
     pub fn of(id: u64, bytes: &[u8], head: &RequestHead) -> RequestNotes {
         let line = bytes.get(head.method_text.start()..).unwrap_or_default();
         let line_end = line.iter().position(|&byte| byte == b'\r').unwrap_or(line.len());
         let value = |name| head.fields.find(name).map_or(&b""[..], |line| line.value.of(bytes));
         RequestNotes {
-            referer: shortened(value(Name::Referer)),
-            agent: shortened(value(Name::UserAgent)),
+            referer: truncated(value(Name::Referer)),
+            agent: truncated(value(Name::UserAgent)),
             ..RequestNotes::without_head(id, &line[..line_end])
         }
     }
 
-    /// For what has no head that could be read.
+    /// The notes of a request whose head could not be parsed.
     pub fn without_head(id: u64, request_line: &[u8]) -> RequestNotes {
         RequestNotes {
             id,
-            request_line: shortened(request_line),
-            referer: shortened(b""),
-            agent: shortened(b""),
+            request_line: truncated(request_line),
+            referer: truncated(b""),
+            agent: truncated(b""),
             why: String::new(),
             reason: "",
             backend: String::new(),
@@ -56,15 +56,15 @@ impl RequestNotes {
     }
 }
 
-fn shortened(text: &[u8]) -> Box<[u8]> {
+fn truncated(text: &[u8]) -> Box<[u8]> {
     Box::from(&text[..text.len().min(QUOTED_BYTES_MAX)])
 }
 
-/// A line of the access log: the combined format, then the request's id and the backend.
+/// A line of the access log: the combined format, then the id of the request and the backend.
 #[derive(Debug)]
 pub struct Combined<'a> {
     pub client: IpAddr,
-    /// Seconds since 1970 when the answer was complete.
+    /// When the response was complete, in seconds since 1970.
     pub unix_seconds: u64,
     pub record: &'a Record,
     pub notes: &'a RequestNotes,
@@ -84,14 +84,14 @@ impl fmt::Display for Combined<'_> {
     }
 }
 
-/// A line of the access log as one JSON object. Times are microseconds; `null` for what was not
-/// reached. Bytes outside printable ASCII are escaped as the Latin-1 characters they would be.
+/// A line of the access log as one JSON object. Times are microseconds; `null` for a stage
+/// that was not reached. Bytes outside printable ASCII are escaped as Latin-1 characters.
 #[derive(Debug)]
 pub struct Json<'a> {
     pub client: IpAddr,
-    /// Seconds since 1970 when the answer was complete.
+    /// When the response was complete, in seconds since 1970.
     pub unix_seconds: u64,
-    /// When the answer was complete.
+    /// When the response was complete.
     pub now: Instant,
     pub record: &'a Record,
     pub notes: &'a RequestNotes,
@@ -133,7 +133,7 @@ impl fmt::Display for Micros {
 #[derive(Debug)]
 pub struct Verbose<'a> {
     pub client: IpAddr,
-    /// When the answer was complete.
+    /// When the response was complete.
     pub now: Instant,
     pub record: &'a Record,
     pub notes: &'a RequestNotes,
@@ -182,7 +182,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Text from the network inside quotes: what could end the quote or the line is escaped.
+/// Text from the network inside quotes: what could end the quote or the line, or control a terminal,
+/// is escaped.
 struct Quoted<'a>(&'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
@@ -213,7 +214,7 @@ mod tests {
     use crate::http::head;
 
     #[test]
-    fn one_request_is_one_line_whatever_the_client_sent() {
+    fn one_request_is_one_line_for_any_bytes_of_the_client() {
         let text = b"GET /\"x HTTP/1.1\r\nHost: x\r\nUser-Agent: a\\b\xff\r\n\r\n";
         let mut parsed = RequestHead::default();
         assert_eq!(head::request(text, &mut parsed), head::Parse::Complete);

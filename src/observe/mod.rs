@@ -1,27 +1,34 @@
-//! What is told about the work: event lines, the access log. Formats into bounded memory; whoever
-//! owns the kernel writes it out. Never calls back.
+//! Records of requests, and the lines of the access and event logs. Formats into bounded memory; the
+//! `net` modules write it out.
 
 pub mod access;
 pub mod log_buffer;
 
 use crate::base::time::Instant;
 
-/// Why a request was answered here: error types of the `Proxy-Status` field (RFC 9209 §2.3).
+/// Why this program answered a request itself: error types of `Proxy-Status` (RFC 9209 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyError {
+    /// The request is malformed, incomplete or not supported (§2.3.16).
     Request,
+    /// A limit on requests or connections is reached (§2.3.12).
     Limit,
+    /// No server can be used (§2.3.4).
     Unavailable,
+    /// The server closed the connection before it answered (§2.3.8).
     Terminated,
+    /// The response of the server is malformed (§2.3.28).
     Protocol,
+    /// The server did not answer in time (§2.3.26).
     Timeout,
+    /// This program could not handle the request (§2.3.30).
     Internal,
-    /// No error: the answer is this program's to give.
-    None,
+    /// No error: this program is the one to answer, for example with a redirect (§2.3.29).
+    InternalResponse,
 }
 
 impl ProxyError {
-    /// As the field and the logs name it.
+    /// The registered name, as `Proxy-Status` and the logs have it.
     pub fn name(self) -> &'static str {
         match self {
             ProxyError::Request => "http_request_error",
@@ -31,7 +38,7 @@ impl ProxyError {
             ProxyError::Protocol => "http_protocol_error",
             ProxyError::Timeout => "http_response_timeout",
             ProxyError::Internal => "proxy_internal_error",
-            ProxyError::None => "proxy_internal_response",
+            ProxyError::InternalResponse => "proxy_internal_response",
         }
     }
 }
@@ -39,23 +46,23 @@ impl ProxyError {
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
-    /// Both messages were complete.
+    /// Request and response were forwarded whole.
     #[default]
     Complete,
-    /// Answered here, for this cause.
+    /// This program answered itself.
     Local(ProxyError),
-    /// The client reset or ended too early.
+    /// The client closed or reset the connection too early.
     ClientGone,
     /// The server closed before its response was complete.
     ServerClosed,
-    /// The server's response broke its framing.
+    /// The response of the server was malformed after it had begun.
     ServerMalformed,
-    /// Nothing moved for too long.
+    /// No byte moved for too long.
     TimedOut,
 }
 
 impl Outcome {
-    /// As the logs name it.
+    /// The name in the logs.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Complete => "complete",
@@ -68,26 +75,26 @@ impl Outcome {
     }
 }
 
-/// What is remembered of one request for the logs and the policies.
+/// What one request came to, for the logs and the balancing policies.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// Status the client got; 0 while none.
+    /// Status of the response to the client; 0 while there is none.
     pub status: u16,
-    /// Further attempts after the first.
+    /// Number of attempts after the first.
     pub retries: u8,
     pub outcome: Outcome,
-    /// Body bytes for the client: from the server, framing included, or of the page made here.
+    /// Body bytes sent to the client: of the server, including chunked framing, or of our page.
     pub response_bytes: u64,
-    /// When the request's head was complete; of one that never was, when its first byte came.
+    /// When the request head was complete; if it never was, when its first byte arrived.
     pub arrived: Instant,
-    /// When it was given a slot or an answer without one.
+    /// When it got a slot, or was answered without one.
     pub admitted: Instant,
-    /// When the last attempt began.
+    /// When the last attempt started.
     pub begun: Instant,
-    /// When the last attempt's connection was established; none for a pooled one.
+    /// When the connection of the last attempt was established; none for a pooled one.
     pub connected: Option<Instant>,
-    /// When the head of the final response had come.
+    /// When the head of the final response was complete.
     pub answered: Option<Instant>,
-    /// What only the logs need; none when nothing is logged.
+    /// Text for the logs; none when nothing is logged.
     pub notes: Option<Box<access::RequestNotes>>,
 }

@@ -1,11 +1,11 @@
-//! Field lines that both directions write alike.
+//! Field lines of forwarded requests and responses: what is copied, and the framing.
 
 use crate::http::field::{Length, Name, lists};
 use crate::http::head::{FieldLine, Fields, Span};
 use crate::http::writer::Writer;
 
-/// The framing in one plain line, where the one that came was dropped: a list with empty members,
-/// odd letters, or a number with zeros before it may mean something else to the next reader.
+/// The framing as one canonical line, where the received one was dropped: the next server could
+/// read a list with empty members, unusual case or leading zeros differently.
 pub(super) fn write_framing(fields: &Fields, chunked: bool, to: &mut Writer<'_>) {
     if chunked {
         to.append(b"Transfer-Encoding: chunked\r\n");
@@ -24,8 +24,9 @@ pub(super) fn write_upgrade(bytes: &[u8], protocol: Option<Span>, to: &mut Write
     }
 }
 
-/// Copies `first`, if given, which stands before the field lines, and those of them that are not
-/// hop-by-hop, not named by `Connection`, and that `keep` keeps.
+/// Copies `first`, if given, which must directly precede the field lines, and the field lines that
+/// are not hop-by-hop, not named by `Connection`, and that `keep` accepts. Adjacent lines are copied
+/// at once.
 pub(super) fn copy_fields(
     bytes: &[u8],
     first: Option<Span>,
@@ -50,7 +51,7 @@ pub(super) fn copy_fields(
     }
 }
 
-/// Whether a `Connection` line names this line's field and may (RFC 9110 §7.6.1).
+/// Whether a `Connection` line names this field and is allowed to remove it (RFC 9110 §7.6.1).
 fn is_named_by_connection(bytes: &[u8], fields: &Fields, line: &FieldLine) -> bool {
     let name = line.name_text.of(bytes);
     let mut lines = fields.lines().iter().filter(|other| other.name == Name::Connection);

@@ -1,6 +1,5 @@
-//! Writes the head that goes on: hop-by-hop fields out, `Host`, `Via` and `X-Forwarded-*` in
-//! (RFC 9110 §7.6). Lines that go on untouched are copied as they came, in runs as long as
-//! possible.
+//! Writes the forwarded head: removes hop-by-hop fields, adds `Host`, `Via` and `X-Forwarded-*`
+//! (RFC 9110 §7.6). Unchanged lines are copied as received, as many at once as possible.
 
 mod lines;
 mod request;
@@ -9,7 +8,7 @@ mod response;
 pub use request::{RequestContext, asks_upgrade, request};
 pub use response::{BodyTransform, Persistence, response};
 
-/// Most bytes by which a forwarded head can be longer than the one that came: two copies of an
+/// Most bytes by which a forwarded head can be longer than the received one: two copies of an
 /// authority, two of an address, and constant text.
 pub const GROWTH_BYTES_MAX: usize = 1024;
 

@@ -7,25 +7,26 @@ use crate::http::target::Target;
 use crate::http::writer::{Overflow, Writer};
 use std::net::IpAddr;
 
-/// What the forwarded request says beside what the client said.
+/// What goes into a forwarded request besides what the client sent.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestContext<'a> {
-    /// Who sent it.
+    /// Address of the client, for `X-Forwarded-For`.
     pub client: IpAddr,
-    /// `Host` for a request that came without one.
+    /// `Host` for an HTTP/1.0 request without one.
     pub default_host: &'a str,
-    /// Clients are proxies of ours: their `X-Forwarded-*` are kept and added to, else replaced.
+    /// The client is a trusted proxy (`--trust-forwarded`): its `X-Forwarded-*` are kept and extended.
+    /// Otherwise they are replaced.
     pub trust_forwarded: bool,
-    /// The connection may become a tunnel: `Upgrade` goes on.
+    /// `Upgrade` is forwarded, and the connection may become a tunnel.
     pub upgrade: bool,
-    /// The request has content to wait with: `Expect` goes on (RFC 9110 §10.1.1).
+    /// `Expect` is forwarded: the request has content (RFC 9110 §10.1.1).
     pub expect: bool,
-    /// What `Max-Forwards` says from here on, if it is to be heeded (RFC 9110 §7.6.2).
+    /// New value of `Max-Forwards`; none if the method ignores it (RFC 9110 §7.6.2).
     pub max_forwards: Option<u32>,
 }
 
-/// Whether the request asks for an upgrade that can be passed on. `h2c` cannot: the server would
-/// then speak HTTP/2 behind a proxy that does not read it.
+/// Whether the request offers an upgrade that can be forwarded. `h2c` cannot: this proxy does not
+/// read HTTP/2.
 pub fn asks_upgrade(bytes: &[u8], head: &RequestHead) -> bool {
     let fields = &head.fields;
     head.version == Version::Http11
@@ -33,7 +34,9 @@ pub fn asks_upgrade(bytes: &[u8], head: &RequestHead) -> bool {
         && fields.upgrade.is_some_and(|value| !lists(value.of(bytes), b"h2c"))
 }
 
-/// Writes the request head for the server to the start of `out`; its length.
+/// Writes the request head for the server to the start of `out`; returns its length.
+///
+/// Errors: it does not fit into `out`.
 pub fn request(
     bytes: &[u8],
     head: &RequestHead,
@@ -81,7 +84,7 @@ pub fn request(
     to.finish()
 }
 
-/// `X-Forwarded-For`, `-Proto`, `-Host`: one line each, as servers read only one.
+/// `X-Forwarded-For`, `-Proto`, `-Host`: one line each, as many servers read only the first.
 fn write_forwarded_fields(
     bytes: &[u8],
     head: &RequestHead,
@@ -138,7 +141,7 @@ mod tests {
         X-Forwarded-Proto: http\r\nX-Forwarded-Host: x\r\n\r\n";
 
     #[test]
-    fn request_heads_go_on_without_what_concerns_one_connection() {
+    fn request_heads_are_forwarded_without_hop_by_hop_fields() {
         for (text, expected) in [
             (
                 "GET /a HTTP/1.1\r\nHost: x\r\nA:  b \r\n\r\n",
@@ -175,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn upgrade_goes_on_when_allowed() {
+    fn upgrade_is_forwarded_when_allowed() {
         let text = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
         assert!(
             forwarded(text, false, true).contains("Connection: upgrade\r\nUpgrade: websocket\r\n")
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn trusted_forwarded_fields_are_added_to() {
+    fn trusted_forwarded_fields_are_extended() {
         let text = "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.1.1.1\r\n\
                     X-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: https\r\n\
                     Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n\r\n";
@@ -197,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn an_old_request_without_host_gets_the_servers() {
+    fn an_http_1_0_request_without_host_gets_the_address_of_the_server() {
         let out = forwarded("GET / HTTP/1.0\r\n\r\n", false, false);
         assert!(out.starts_with("GET / HTTP/1.1\r\nHost: backend:81\r\nVia: 1.0 loadbalancer\r\n"));
         assert!(!out.contains("X-Forwarded-Host"));
     }
 
     #[test]
-    fn a_length_is_said_without_zeros_before_it() {
+    fn a_length_is_forwarded_without_leading_zeros() {
         for (length, plain) in [("010", "10"), ("00", "0"), ("0", "0"), ("10", "10")] {
             let text = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
             let line = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {plain}\r\n");
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_coding_is_said_in_one_plain_line() {
+    fn the_transfer_coding_is_forwarded_as_one_canonical_line() {
         let text = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: , Chunked\r\nA: b\r\n\r\n";
         let expected = "POST / HTTP/1.1\r\nHost: x\r\nA: b\r\nTransfer-Encoding: chunked\r\n";
         assert_eq!(forwarded(text, false, false), format!("{expected}{ADDED}"));

@@ -7,25 +7,25 @@ use crate::http::field::{Coding, Name};
 use crate::http::head::{ResponseHead, Version};
 use crate::http::writer::{Overflow, Writer};
 
-/// What becomes of the response body's framing on its way to the client.
+/// How the framing of a body changes when it is forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyTransform {
-    /// Goes on as it came.
+    /// Unchanged.
     Keep,
-    /// Goes on without its trailer fields: `Connection` may have named them (RFC 9110 §7.6.1).
+    /// Without its trailer fields: `Connection` may have named them (RFC 9110 §7.6.1).
     StripTrailers,
-    /// Chunked here, close-delimited there: the client speaks HTTP/1.0.
+    /// Received chunked, forwarded close-delimited, as the client speaks HTTP/1.0.
     Unchunk,
-    /// Close-delimited here, chunked there, so that a truncation shows.
+    /// Received close-delimited, forwarded chunked, so that the client can detect truncation.
     Chunk,
 }
 
 impl BodyTransform {
-    /// How the `body` of the response behind `head` goes on to a client that speaks `version`.
+    /// How the `body` of the response with this `head` is forwarded to a client that speaks `version`.
     pub fn of_response(head: &ResponseHead, body: &Body, version: Version) -> BodyTransform {
         match (body, version) {
             (Body::UntilClose, Version::Http11) => BodyTransform::Chunk,
-            // Without a body too: HTTP/1.0 knows no transfer coding (RFC 9112 §6.1).
+            // Without a body too: HTTP/1.0 has no transfer coding (RFC 9112 §6.1).
             (Body::Chunked(_) | Body::Empty, Version::Http10) => BodyTransform::Unchunk,
             (Body::Chunked(_), Version::Http11) if head.fields.connection.listed_fields > 0 => {
                 BodyTransform::StripTrailers
@@ -37,13 +37,13 @@ impl BodyTransform {
     }
 }
 
-/// The status that has to name protocols, without switching to one (RFC 9110 §15.5.22).
+/// 426 Upgrade Required must name protocols without switching to one (RFC 9110 §15.5.22).
 const UPGRADE_REQUIRED: u16 = 426;
 
-/// What the forwarded response says about the client's connection.
+/// The `Connection` field of a forwarded response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persistence {
-    /// Nothing: the version's default holds, or the response is interim.
+    /// None: the default of the version applies, or the response is interim.
     Default,
     /// `Connection: close`.
     Close,
@@ -53,8 +53,10 @@ pub enum Persistence {
     Upgrade,
 }
 
-/// Writes the response head for the client to the start of `out`; its length. `date` is used when
-/// the server sent none (RFC 9110 §6.6.1); none is added to an interim response.
+/// Writes the response head for the client to the start of `out`; returns its length. `date` is
+/// used when the server sent none (RFC 9110 §6.6.1); an interim response gets none.
+///
+/// Errors: it does not fit into `out`.
 pub fn response(
     bytes: &[u8],
     head: &ResponseHead,
@@ -70,7 +72,7 @@ pub fn response(
         to.append_decimal(u64::from(head.status));
         to.append_all(&[b" ", head.reason.of(bytes), b"\r\n"]);
     }
-    // Without content by its status, a response has no framing either (RFC 9112 §6.1, §6.2).
+    // A status without content has no framing fields either (RFC 9112 §6.1, §6.2).
     let framed = head.status >= 200 && head.status != 204;
     copy_fields(bytes, line, &head.fields, &mut to, |line| match line.name {
         Name::ContentLength => framed && !head.fields.length_has_leading_zeros,
@@ -107,7 +109,7 @@ mod tests {
     use crate::http::head::{self, Parse};
 
     #[test]
-    fn a_response_without_content_has_no_framing() {
+    fn a_response_without_content_has_no_framing_fields() {
         for (status, framed) in [(103, false), (204, false), (200, true), (304, true)] {
             for line in ["Content-Length: 3", "Transfer-Encoding: chunked"] {
                 let text = format!("HTTP/1.1 {status} x\r\n{line}\r\n\r\n");
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn response_heads_say_what_holds_between_client_and_us() {
+    fn response_heads_state_the_framing_and_persistence_towards_the_client() {
         let text = b"HTTP/1.0 200 OK\r\nServer: s\r\nConnection: close\r\nX: y\r\n\r\n";
         let mut head = ResponseHead::default();
         assert_eq!(head::response(text, &mut head), Parse::Complete);

@@ -46,7 +46,7 @@ impl<N: Net> Proxy<N> {
         let answer = Answer {
             status: self.config.redirect_status.unwrap_or(usual),
             reason: "another server has what was asked for; its address is in Location",
-            cause: ProxyError::None,
+            cause: ProxyError::InternalResponse,
             location: Some(backend),
         };
         self.answer(key, Some(plan), answer, record)
@@ -59,7 +59,11 @@ impl<N: Net> Proxy<N> {
         let answer = if plan.method == Method::Trace {
             Answer::local(501, "TRACE is not answered here, only forwarded", ProxyError::Request)
         } else {
-            Answer::local(200, "the request ends here: its Max-Forwards is 0", ProxyError::None)
+            Answer::local(
+                200,
+                "the request ends here: its Max-Forwards is 0",
+                ProxyError::InternalResponse,
+            )
         };
         self.answer(key, Some(plan), answer, record)
     }
@@ -116,7 +120,7 @@ impl<N: Net> Proxy<N> {
             status: answer.status,
             sentence: answer.reason,
             date: &self.context.date,
-            cause: answer.cause.name(),
+            error: answer.cause.name(),
             request_id,
             retry_after: again.then_some(RETRY_AFTER_SECONDS),
             location,
@@ -143,7 +147,9 @@ impl<N: Net> Proxy<N> {
         record.response_bytes = written.page_bytes as u64;
         record.outcome = Outcome::Local(answer.cause);
         // What is no error needs no excuse: each redirect would give the same.
-        if let Some(notes) = record.notes.as_mut().filter(|_| answer.cause != ProxyError::None) {
+        if let Some(notes) =
+            record.notes.as_mut().filter(|_| answer.cause != ProxyError::InternalResponse)
+        {
             notes.reason = answer.reason;
         }
         self.log(ip, &record);
