@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 const GET: &str = "GET / HTTP/1.1\r\nHost: example.test\r\n\r\n";
 
 #[test]
-fn request_line_and_fields_reach_the_server_as_they_were() {
+fn request_line_and_fields_are_forwarded_unchanged() {
     let request = seen(
         "GET /a/b%20c?d=e&f HTTP/1.1\r\nHost: Example.test:81\r\nX-Odd:  two  words \r\n\
          Accept: */*\r\nCookie: a=b; c=d\r\nX-Empty:\r\n\r\n",
@@ -28,7 +28,7 @@ fn request_line_and_fields_reach_the_server_as_they_were() {
 }
 
 #[test]
-fn the_server_is_told_who_asked_and_through_whom() {
+fn the_server_gets_client_address_scheme_host_and_via() {
     let request = seen(GET, &[]);
     assert_eq!(request.field("Via"), Some("1.1 loadbalancer"));
     assert_eq!(request.field("X-Forwarded-For"), Some("127.0.0.1"));
@@ -40,7 +40,7 @@ const FORGED: &str = "GET / HTTP/1.1\r\nHost: example.test\r\nX-Forwarded-For: 6
     X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.test\r\nVia: 1.0 first\r\n\r\n";
 
 #[test]
-fn forwarded_fields_of_a_stranger_are_replaced() {
+fn forwarded_fields_of_an_untrusted_client_are_replaced() {
     let request = seen(FORGED, &[]);
     assert_eq!(request.field("X-Forwarded-For"), Some("127.0.0.1"));
     assert_eq!(request.field("X-Forwarded-Proto"), Some("http"));
@@ -48,7 +48,7 @@ fn forwarded_fields_of_a_stranger_are_replaced() {
 }
 
 #[test]
-fn forwarded_fields_of_a_trusted_proxy_are_added_to() {
+fn forwarded_fields_of_a_trusted_proxy_are_extended() {
     let request = seen(FORGED, &["--trust-forwarded"]);
     assert_eq!(request.field("X-Forwarded-For"), Some("6.6.6.6, 127.0.0.1"));
     assert_eq!(request.field("X-Forwarded-Proto"), Some("https"));
@@ -56,13 +56,13 @@ fn forwarded_fields_of_a_trusted_proxy_are_added_to() {
 }
 
 #[test]
-fn via_is_added_behind_the_one_that_came() {
+fn via_is_appended_to_the_received_one() {
     let request = seen(FORGED, &[]);
     assert_eq!(request.fields("Via"), ["1.0 first", "1.1 loadbalancer"]);
 }
 
 #[test]
-fn fields_about_one_connection_stop_here() {
+fn hop_by_hop_fields_are_not_forwarded() {
     let request = seen(
         "GET / HTTP/1.1\r\nHost: example.test\r\nConnection: X-Mine, keep-alive\r\n\
          Connection: x-second\r\nX-Mine: 1\r\nX-Second: 2\r\nX-Kept: 3\r\nKeep-Alive: timeout=5\r\n\
@@ -78,7 +78,7 @@ fn fields_about_one_connection_stop_here() {
 }
 
 #[test]
-fn connection_cannot_take_away_what_routes_or_frames() {
+fn connection_cannot_remove_routing_or_framing_fields() {
     let request = seen(
         "POST / HTTP/1.1\r\nHost: example.test\r\nContent-Length: 3\r\n\
          Connection: Host, Content-Length, X-Forwarded-For\r\n\r\nabc",
@@ -105,7 +105,7 @@ fn the_absolute_form_gives_host_and_path() {
 }
 
 #[test]
-fn every_method_goes_on_as_it_is() {
+fn every_method_is_forwarded_unchanged() {
     for method in
         ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get", "M-SEARCH"]
     {
@@ -115,13 +115,13 @@ fn every_method_goes_on_as_it_is() {
 }
 
 #[test]
-fn options_for_the_whole_server_goes_on() {
+fn options_for_the_whole_server_is_forwarded() {
     let request = seen("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", &[]);
     assert_eq!(request.start_line(), "OPTIONS * HTTP/1.1");
 }
 
 #[test]
-fn connect_is_not_served() {
+fn connect_is_refused() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &[]);
     let answer = balancer.exchange("CONNECT example.test:443 HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -130,7 +130,7 @@ fn connect_is_not_served() {
 }
 
 #[test]
-fn status_line_and_fields_reach_the_client_as_they_were() {
+fn status_line_and_fields_are_forwarded_unchanged() {
     let answer = got(
         GET,
         "HTTP/1.1 404 Nothing Here\r\nServer: s\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
@@ -151,7 +151,7 @@ fn a_response_without_a_date_gets_one() {
 }
 
 #[test]
-fn response_fields_about_one_connection_stop_here() {
+fn hop_by_hop_response_fields_are_not_forwarded() {
     let answer = got(
         GET,
         reply(
@@ -167,7 +167,7 @@ fn response_fields_about_one_connection_stop_here() {
 }
 
 #[test]
-fn fields_with_bytes_beyond_ascii_go_on_unchanged() {
+fn fields_with_bytes_outside_ascii_are_forwarded_unchanged() {
     let heads = Arc::new(Mutex::new(Vec::new()));
     let copy = heads.clone();
     let backend = Backend::raw(move |peer| {
@@ -209,7 +209,7 @@ fn a_large_response_body_arrives_byte_for_byte() {
 }
 
 #[test]
-fn large_bodies_go_both_ways_at_the_same_time() {
+fn large_bodies_flow_in_both_directions_at_once() {
     let backend = Backend::raw(|peer| {
         let Some(head) = peer.head() else { return };
         assert!(head.starts_with("POST "), "{head}");
@@ -233,7 +233,7 @@ fn large_bodies_go_both_ways_at_the_same_time() {
 }
 
 #[test]
-fn a_body_goes_on_before_it_is_complete() {
+fn a_body_is_forwarded_before_it_is_complete() {
     let backend = Backend::raw(|peer| {
         let Some(_) = peer.head() else { return };
         assert_eq!(peer.exactly(3), b"one");
@@ -366,7 +366,7 @@ fn answers_without_a_body_leave_the_connection_usable() {
 }
 
 #[test]
-fn interim_responses_go_on_before_the_final_one() {
+fn interim_responses_are_forwarded_before_the_final_one() {
     let backend = Backend::raw(|peer| {
         let Some(_) = peer.request() else { return };
         peer.send("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
@@ -382,7 +382,7 @@ fn interim_responses_go_on_before_the_final_one() {
 }
 
 #[test]
-fn an_old_client_gets_no_interim_response() {
+fn an_http_1_0_client_gets_no_interim_response() {
     let answer = got(
         "GET / HTTP/1.0\r\n\r\n",
         "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\
@@ -395,7 +395,7 @@ const EXPECT: &str = "PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
     Content-Length: 4\r\n\r\n";
 
 #[test]
-fn a_client_that_waits_for_100_is_told_to_continue() {
+fn a_client_that_waits_for_100_gets_it() {
     let backend = Backend::raw(|peer| {
         let Some(head) = peer.head() else { return };
         assert!(head.contains("Expect: 100-continue\r\n"), "{head}");
@@ -453,7 +453,7 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
 }
 
 #[test]
-fn an_old_request_without_host_is_served() {
+fn an_http_1_0_request_without_host_is_served() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &[]);
     let answer = balancer.exchange("GET /old HTTP/1.0\r\n\r\n");
@@ -465,7 +465,7 @@ fn an_old_request_without_host_is_served() {
 }
 
 #[test]
-fn an_old_client_gets_a_chunked_answer_as_plain_bytes_and_an_end() {
+fn an_http_1_0_client_gets_a_chunked_response_unchunked_and_a_close() {
     let backend = Backend::start(|_| {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
             .to_vec()
@@ -479,7 +479,7 @@ fn an_old_client_gets_a_chunked_answer_as_plain_bytes_and_an_end() {
 }
 
 #[test]
-fn an_old_servers_body_ends_visibly_for_the_client() {
+fn a_close_delimited_body_is_forwarded_chunked() {
     let answer = got(GET, "HTTP/1.0 200 OK\r\nServer: old\r\n\r\nall of it");
     assert_eq!(answer.start_line(), "HTTP/1.1 200 OK");
     assert_eq!(answer.field("Transfer-Encoding"), Some("chunked"));
@@ -487,7 +487,7 @@ fn an_old_servers_body_ends_visibly_for_the_client() {
 }
 
 #[test]
-fn a_client_that_asked_an_old_server_can_go_on() {
+fn a_client_of_an_http_1_0_server_keeps_its_connection() {
     let backend = Backend::raw(|peer| {
         if peer.request().is_some() {
             peer.send("HTTP/1.0 200 OK\r\n\r\nall of it");
@@ -502,7 +502,7 @@ fn a_client_that_asked_an_old_server_can_go_on() {
 }
 
 #[test]
-fn a_shortened_answer_is_not_mistaken_for_a_whole_one() {
+fn a_truncated_response_is_not_taken_for_a_complete_one() {
     for (name, request, answer) in [
         ("length", GET, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
         ("chunked", GET, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nA\r\nhalf"),
@@ -566,7 +566,7 @@ fn an_upgraded_connection_carries_bytes_both_ways() {
 }
 
 #[test]
-fn a_refused_upgrade_is_an_ordinary_answer() {
+fn a_refused_upgrade_is_an_ordinary_response() {
     let backend = Backend::start(|_| reply("426 Upgrade Required", "Upgrade: other\r\n", "no"));
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
@@ -576,7 +576,7 @@ fn a_refused_upgrade_is_an_ordinary_answer() {
 }
 
 #[test]
-fn a_server_that_switches_protocols_unasked_gets_no_further() {
+fn an_unsolicited_101_is_answered_502() {
     let answer = got(
         GET,
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nbytes",
@@ -624,7 +624,7 @@ fn a_bare_port_is_a_server_on_this_machine() {
 }
 
 #[test]
-fn an_old_client_is_told_of_no_transfer_coding_even_without_a_body() {
+fn an_http_1_0_client_gets_no_transfer_encoding_even_without_a_body() {
     for (method, answer) in [
         ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
         ("GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n"),
@@ -635,7 +635,7 @@ fn an_old_client_is_told_of_no_transfer_coding_even_without_a_body() {
 }
 
 #[test]
-fn an_old_server_that_keeps_its_connection_is_asked_on_it_again() {
+fn a_kept_connection_of_an_http_1_0_server_is_reused() {
     let backend = Backend::start(|_| {
         b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx".to_vec()
     });
@@ -668,7 +668,7 @@ fn response_heads_are_forwarded_at_their_limits_and_answered_502_past_them() {
 }
 
 #[test]
-fn bytes_sent_right_behind_an_upgrade_reach_the_server_behind_it() {
+fn bytes_sent_right_after_an_upgrade_request_reach_the_server() {
     let backend = Backend::raw(|peer| {
         if peer.head().is_some() {
             peer.send(
@@ -687,7 +687,7 @@ fn bytes_sent_right_behind_an_upgrade_reach_the_server_behind_it() {
 }
 
 #[test]
-fn behind_a_dual_stack_listener_clients_keep_their_plain_address() {
+fn ipv4_clients_of_a_dual_stack_listener_have_ipv4_addresses() {
     let backend = Backend::named("a");
     let balancer = Balancer::start(&["0", &backend.argument(), "--health", "off"]);
     assert_eq!(balancer.get("/").status(), 200);

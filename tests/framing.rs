@@ -117,7 +117,7 @@ fn broken_body(body: &str) -> (u16, Vec<Message>) {
 }
 
 #[test]
-fn chunk_sizes_that_readers_could_differ_on_are_refused_with_400() {
+fn ambiguous_chunk_sizes_are_refused_with_400() {
     for (name, body) in [
         ("past u64", "10000000000000003\r\nabc\r\n0\r\n\r\n"),
         ("just within u64", "FFFFFFFFFFFFFFFF\r\nabc"),
@@ -222,7 +222,7 @@ fn fields_are_served_at_their_limit_and_refused_one_past_it() {
 }
 
 #[test]
-fn the_longest_head_with_all_that_is_added_to_it_reaches_the_server() {
+fn the_longest_head_and_all_added_fields_reach_the_server() {
     let backend = Backend::start(|request| ok(request.field("x-long").unwrap_or_default()));
     let balancer = Balancer::over(&[&backend], &["--max-head", "24576"]);
     let start = "GET / HTTP/1.0\r\nX-Long: ";
@@ -250,7 +250,7 @@ fn empty_lines_before_a_request_are_skipped() {
 }
 
 #[test]
-fn a_refused_client_that_is_still_sending_reads_its_answer() {
+fn a_refused_client_that_is_still_sending_can_read_its_answer() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();

@@ -67,7 +67,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn pipelined_bodies_are_told_from_the_next_requests() {
+fn pipelined_bodies_are_separated_from_the_next_requests() {
     let backend =
         Backend::start(|request| ok([request.target().as_bytes(), &request.body].concat()));
     let balancer = Balancer::over(&[&backend], &[]);
@@ -117,7 +117,7 @@ fn a_client_that_says_close_gets_a_close() {
 }
 
 #[test]
-fn an_old_client_that_asks_for_it_keeps_its_connection() {
+fn an_http_1_0_client_that_asks_for_keep_alive_gets_it() {
     let backend = echo();
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
@@ -130,7 +130,7 @@ fn an_old_client_that_asks_for_it_keeps_its_connection() {
 }
 
 #[test]
-fn requests_behind_a_close_are_not_served() {
+fn requests_after_a_close_are_not_served() {
     let backend = echo();
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
@@ -172,7 +172,7 @@ fn forgetful(count: Arc<AtomicUsize>) -> Backend {
 }
 
 #[test]
-fn a_get_on_a_pooled_connection_that_closes_is_asked_again() {
+fn a_get_on_a_pooled_connection_that_closes_is_repeated() {
     let count = Arc::new(AtomicUsize::new(0));
     let backend = forgetful(count.clone());
     let balancer = Balancer::over(&[&backend], &[]);
@@ -234,7 +234,7 @@ fn a_post_is_never_sent_twice() {
 }
 
 #[test]
-fn a_post_gets_through_though_pooled_connections_are_stale() {
+fn a_post_is_served_though_pooled_connections_are_stale() {
     let count = Arc::new(AtomicUsize::new(0));
     let backend = forgetful(count.clone());
     let balancer = Balancer::over(&[&backend], &[]);
@@ -271,7 +271,7 @@ fn retries_end_at_their_number() {
 }
 
 #[test]
-fn a_client_that_has_ended_its_side_is_served() {
+fn a_half_closed_client_is_served() {
     let gate = Gate::new();
     let held = gate.clone();
     let backend = Backend::start(move |_| {
@@ -342,7 +342,7 @@ fn a_client_that_leaves_during_its_answer_releases_its_server() {
 }
 
 #[test]
-fn an_upload_that_stops_in_the_middle_is_not_taken_for_a_whole_one() {
+fn a_truncated_upload_is_not_taken_for_a_complete_one() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &[]);
     for (name, head) in [
@@ -417,7 +417,7 @@ fn a_client_connection_ends_after_as_many_requests_as_allowed() {
 }
 
 #[test]
-fn by_default_a_client_connection_has_as_many_requests_as_it_likes() {
+fn by_default_a_client_connection_has_no_request_limit() {
     let backend = echo();
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
@@ -435,7 +435,7 @@ fn an_idle_server_connection_is_closed_after_its_time() {
 }
 
 #[test]
-fn bytes_nobody_asked_for_are_no_answer_to_the_next_client() {
+fn unsolicited_bytes_are_no_answer_to_the_next_client() {
     let backend = Backend::raw(|peer| {
         if peer.request().is_some() {
             peer.send([ok("asked"), ok("unasked")].concat());
@@ -449,7 +449,7 @@ fn bytes_nobody_asked_for_are_no_answer_to_the_next_client() {
 }
 
 #[test]
-fn a_put_that_one_server_drops_reaches_another_whole() {
+fn a_put_that_one_server_drops_reaches_another_complete() {
     for (name, head, body) in [
         ("length", "Content-Length: 500", "x".repeat(500)),
         ("chunked", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\nT: u\r\n\r\n".to_owned()),

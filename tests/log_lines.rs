@@ -18,7 +18,7 @@ fn assert_told(balancer: &Balancer, verbose: &str, json: &str) {
 }
 
 #[test]
-fn a_refused_request_is_logged_with_the_reason_its_page_gives() {
+fn a_refused_request_is_logged_with_the_reason_on_its_page() {
     let backend = Backend::named("a");
     for (request, reason) in [
         ("bad\r\n\r\n", "the request line is malformed"),
@@ -37,7 +37,7 @@ fn a_refused_request_is_logged_with_the_reason_its_page_gives() {
 }
 
 #[test]
-fn a_servers_answer_that_is_rejected_is_logged_with_the_reason() {
+fn a_rejected_response_is_logged_with_the_reason() {
     for (answer, end, reason) in [
         ("HTTP/1.1 2000 OK\r\n\r\n", "http_protocol_error", "the status line is malformed"),
         (
@@ -68,7 +68,7 @@ fn assert_counted(balancer: &Balancer, answer: &Message) {
 }
 
 #[test]
-fn what_is_sent_of_a_page_made_here_is_counted() {
+fn the_bytes_of_a_generated_page_are_counted() {
     let backend = Backend::named("a");
     for (method, target, mode, status) in [
         ("GET", "/", "redirect", 301),

@@ -67,14 +67,14 @@ const REQUESTS: [(&[u8], u16); 28] = [
 ];
 
 #[test]
-fn what_two_readers_could_read_differently_is_refused() {
+fn ambiguous_request_heads_are_refused() {
     for (text, status) in REQUESTS {
         assert_eq!(status_of(text), status, "{:?}", String::from_utf8_lossy(text));
     }
 }
 
 #[test]
-fn another_version_is_told_apart_when_its_line_is_whole() {
+fn another_version_is_recognised_once_its_line_is_complete() {
     let text = b"\r\nPRI * HTTP/2.0\r\n";
     let mut head = RequestHead::default();
     for cut in 0..text.len() {
@@ -84,7 +84,7 @@ fn another_version_is_told_apart_when_its_line_is_whole() {
 }
 
 #[test]
-fn the_beginning_of_a_request_head_is_answered_as_the_whole_or_waits() {
+fn a_prefix_of_a_request_head_is_incomplete_or_refused_like_the_whole() {
     for (text, status) in REQUESTS {
         for cut in 0..text.len() {
             let found = status_of(&text[..cut]);
@@ -177,7 +177,7 @@ fn broken_response_heads_are_refused() {
 }
 
 #[test]
-fn a_head_request_is_known_by_its_method() {
+fn a_head_request_is_recognised_by_its_method() {
     for (text, expected) in [
         ("HEAD / HTTP/1.1\r\n", true),
         ("\r\n\r\nHEAD /", true),

@@ -38,7 +38,7 @@ const HEAD_ONLY: [&str; 16] = [
 ];
 
 #[test]
-fn trailers_that_belong_into_the_head_go_no_further() {
+fn trailers_that_belong_in_the_head_are_dropped() {
     for line in HEAD_ONLY {
         let body = format!("1\r\na\r\n0\r\nX-A: 1\r\n{line}\r\nX-B: 2\r\n\r\n");
         for message in [sent_on("", &body), passed_back("", &body)] {
@@ -49,7 +49,7 @@ fn trailers_that_belong_into_the_head_go_no_further() {
 }
 
 #[test]
-fn other_trailers_go_on_as_they_came() {
+fn other_trailers_are_forwarded_unchanged() {
     let trailers = "ETag: \"x\"\r\nServer-Timing:\tdb;dur=1 \r\nX-Sum: 1\r\nX-Sum: 2\r\nX-E:\r\n";
     let body = format!("1\r\na\r\n0\r\n{trailers}\r\n");
     for message in [sent_on("Trailer: ETag\r\n", &body), passed_back("", &body)] {
@@ -66,7 +66,7 @@ fn trailers_do_not_become_header_fields() {
 }
 
 #[test]
-fn trailers_that_connection_may_have_named_go_no_further() {
+fn trailers_that_connection_may_have_named_are_dropped() {
     let body = "1\r\na\r\n0\r\nX-Hop: 1\r\nX-Sum: 2\r\n\r\n";
     let fields = "Connection: x-hop\r\n";
     for message in [sent_on(fields, body), passed_back(fields, body)] {
@@ -75,7 +75,7 @@ fn trailers_that_connection_may_have_named_go_no_further() {
 }
 
 #[test]
-fn chunk_extensions_are_ignored_and_go_no_further() {
+fn chunk_extensions_are_ignored_and_not_forwarded() {
     let body = "1;a=\"b;c\\\"\"\r\nx\r\n2 \t; d = e ;f\r\nyz\r\n000;g\r\n\r\n";
     for message in [sent_on("", body), passed_back("", body)] {
         assert_eq!(String::from_utf8_lossy(&message.coded), "1\r\nx\r\n2\r\nyz\r\n000\r\n\r\n");
@@ -84,7 +84,7 @@ fn chunk_extensions_are_ignored_and_go_no_further() {
 }
 
 #[test]
-fn the_coding_is_told_in_one_plain_line_in_both_directions() {
+fn the_transfer_coding_is_one_canonical_line_in_both_directions() {
     for line in
         ["transfer-encoding:chunked", "Transfer-Encoding: Chunked ,", "TRANSFER-ENCODING: ,CHUNKED"]
     {
@@ -100,7 +100,7 @@ fn the_coding_is_told_in_one_plain_line_in_both_directions() {
 }
 
 #[test]
-fn a_length_goes_on_without_zeros_before_it() {
+fn a_length_is_forwarded_without_its_leading_zeros() {
     let request =
         seen("POST / HTTP/1.1\r\nHost: x\r\ncontent-length:  010 \r\n\r\n0123456789", &[]);
     let answer = got(GET, "HTTP/1.1 200 OK\r\nContent-Length: 010\r\n\r\n0123456789");
@@ -111,7 +111,7 @@ fn a_length_goes_on_without_zeros_before_it() {
 }
 
 #[test]
-fn a_message_never_goes_on_with_both_length_and_coding() {
+fn no_message_is_forwarded_with_both_length_and_coding() {
     // A close-delimited answer becomes chunked; none of them may keep or gain a length.
     for answer in [
         "HTTP/1.0 200 OK\r\n\r\na",
@@ -160,7 +160,7 @@ fn received(request: &str) -> (u16, String) {
 }
 
 #[test]
-fn of_a_body_that_turns_out_malformed_no_end_reaches_the_server() {
+fn the_end_of_a_malformed_body_never_reaches_the_server() {
     for (name, rest) in [
         ("a size that is none", "x\r\n"),
         ("a size too large", "10000000000000000\r\n"),
@@ -202,7 +202,7 @@ fn a_trailer_that_never_ends_is_answered() {
 }
 
 #[test]
-fn a_large_trailer_section_arrives_whatever_the_pieces() {
+fn a_large_trailer_section_arrives_in_any_segmentation() {
     let trailers: String = (0..100).map(|at| format!("X-{at}: {}\r\n", "v".repeat(30))).collect();
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &[]);

@@ -49,7 +49,7 @@ fn a_client_that_gives_up_waiting_for_100_sends_its_content() {
 }
 
 #[test]
-fn every_interim_response_goes_on_asked_for_or_not() {
+fn every_interim_response_is_forwarded() {
     let first = "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\nX-A: b\r\n\r\n\
         HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 199 Odd\r\n\r\n";
     let backend = says_first(first);
@@ -65,7 +65,7 @@ fn every_interim_response_goes_on_asked_for_or_not() {
 }
 
 #[test]
-fn a_final_answer_instead_of_100_ends_the_connection_that_owes_content() {
+fn a_final_response_instead_of_100_ends_the_connection() {
     let backend = Backend::raw(|peer| {
         if peer.head().is_some() {
             peer.send(reply("403 Forbidden", "", "no"));
@@ -86,7 +86,7 @@ fn a_final_answer_instead_of_100_ends_the_connection_that_owes_content() {
 }
 
 #[test]
-fn an_expectation_moves_to_another_server_with_its_request() {
+fn an_expectation_is_retried_with_its_request() {
     let dropping = Backend::raw(|peer| drop(peer.head()));
     let good = says_first("HTTP/1.1 100 Continue\r\n\r\n");
     let balancer = Balancer::over(&[&dropping, &good], &["-s", "first"]);
@@ -109,7 +109,7 @@ fn a_request_with_an_expectation_is_refused_at_once() {
 }
 
 #[test]
-fn an_answer_made_here_to_a_request_with_a_body_ends_the_connection() {
+fn a_local_answer_to_a_request_with_a_body_ends_the_connection() {
     let backend = Backend::refusing();
     let balancer = Balancer::over(&[&backend], &[]);
     for body in ["Content-Length: 4\r\n\r\nbody", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"] {
@@ -125,7 +125,7 @@ fn an_answer_made_here_to_a_request_with_a_body_ends_the_connection() {
 }
 
 #[test]
-fn an_early_answer_ends_the_connection_whose_request_is_not_complete() {
+fn an_early_response_to_an_incomplete_request_ends_the_connection() {
     let gate = Gate::new();
     let passed = gate.clone();
     let backend = Backend::raw(move |peer| {
@@ -146,7 +146,7 @@ fn an_early_answer_ends_the_connection_whose_request_is_not_complete() {
 }
 
 #[test]
-fn behind_a_refused_request_none_of_the_pipeline_is_served() {
+fn requests_pipelined_after_a_refused_one_are_not_served() {
     let backend = Backend::start(|request| ok(request.target()));
     let balancer = Balancer::over(&[&backend], &[]);
     for (name, bad) in [
@@ -170,7 +170,7 @@ fn behind_a_refused_request_none_of_the_pipeline_is_served() {
 }
 
 #[test]
-fn what_a_server_says_while_it_is_asked_by_two_goes_to_the_right_one() {
+fn concurrent_responses_reach_the_right_clients() {
     let gate = Gate::new();
     let passed = gate.clone();
     let backend = Backend::start(move |request| {
@@ -190,7 +190,7 @@ fn what_a_server_says_while_it_is_asked_by_two_goes_to_the_right_one() {
 }
 
 #[test]
-fn an_unfinished_answer_takes_its_connections_with_it() {
+fn an_incomplete_response_closes_both_connections() {
     for (name, answer) in [
         ("length", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
         ("chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nA\r\nhalf"),
@@ -213,7 +213,7 @@ fn an_unfinished_answer_takes_its_connections_with_it() {
 }
 
 #[test]
-fn who_has_said_close_is_closed_whatever_else_connection_lists() {
+fn close_is_honoured_whatever_else_connection_lists() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &[]);
     for lines in [

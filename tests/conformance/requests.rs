@@ -3,7 +3,7 @@
 use crate::common::{Backend, Balancer, TempDir, got, ok, refused, seen, wait_until};
 
 #[test]
-fn a_bare_lf_in_front_of_a_request_is_refused() {
+fn a_bare_lf_before_a_request_is_refused() {
     for (name, start) in [("one", "\n"), ("behind a good one", "\r\n\n"), ("a CR alone", "\r")] {
         let request = format!("{start}GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(refused(name, request), 400, "{name}");
@@ -11,7 +11,7 @@ fn a_bare_lf_in_front_of_a_request_is_refused() {
 }
 
 #[test]
-fn a_bare_cr_is_refused_wherever_it_stands() {
+fn a_bare_cr_is_refused_in_every_position() {
     for (name, request) in [
         ("in the method", "G\rET / HTTP/1.1\r\nHost: x\r\n\r\n"),
         ("in the target", "GET /\r HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -38,7 +38,7 @@ fn control_characters_in_fields_are_refused() {
 }
 
 #[test]
-fn a_line_end_behind_a_body_is_no_request() {
+fn a_line_end_after_a_body_is_no_request() {
     let backend = Backend::start(|request| ok(request.target()));
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
@@ -52,7 +52,7 @@ fn a_line_end_behind_a_body_is_no_request() {
 }
 
 #[test]
-fn bytes_that_no_uri_has_are_refused() {
+fn bytes_not_allowed_in_a_uri_are_refused() {
     for target in ["/caf\u{e9}", "/a#b", "/\u{7f}", "/a\tb"] {
         let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(refused(target, request), 400, "{target}");
@@ -98,7 +98,7 @@ fn a_malformed_host_is_refused_in_every_version() {
 }
 
 #[test]
-fn a_wellformed_host_reaches_the_server_as_it_is() {
+fn a_wellformed_host_is_forwarded_unchanged() {
     for host in ["a", "A.b:", "1.2.3.4:80", "[::1]", "[::ffff:1.2.3.4]:8", "a%2Db", "a_b~c!", ""] {
         let request = seen(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), &[]);
         assert_eq!(request.field("Host"), Some(host));
@@ -155,7 +155,7 @@ fn forms_for_other_methods_are_refused() {
 }
 
 #[test]
-fn path_and_query_go_on_untouched() {
+fn path_and_query_are_forwarded_unchanged() {
     for target in [
         "/",
         "//",
@@ -176,7 +176,7 @@ fn path_and_query_go_on_untouched() {
 }
 
 #[test]
-fn fields_nobody_knows_go_on_in_their_order() {
+fn unknown_fields_are_forwarded_in_order() {
     let request = seen(
         "GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\n!#$%&'*+-.^_`|~0Az: odd\r\nX-B:2\r\nX-A:3 \r\n\
          x-a: \r\nX-A: 4, 5\r\n\r\n",
@@ -188,7 +188,7 @@ fn fields_nobody_knows_go_on_in_their_order() {
 }
 
 #[test]
-fn fields_about_credentials_conditions_and_ranges_are_not_touched() {
+fn credentials_conditions_and_ranges_are_forwarded_unchanged() {
     let lines = "Authorization: Basic  YTpi\r\nProxy-Authorization: Basic Yzpk\r\n\
         If-Match: \"a\", W/\"b\"\r\nIf-None-Match: *\r\n\
         If-Modified-Since: Sunday, 06-Nov-94 08:49:37 GMT\r\nIf-Unmodified-Since: x\r\n\
@@ -221,7 +221,7 @@ fn empty_members_of_a_list_do_not_count() {
 }
 
 #[test]
-fn a_field_named_close_concerns_one_connection() {
+fn a_field_named_close_is_hop_by_hop() {
     let request = seen("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nClose: y\r\n\r\n", &[]);
     assert_eq!((request.field("Close"), request.field("Connection")), (None, None));
 }
@@ -246,7 +246,7 @@ fn upgrade_in_an_http_1_0_request_is_ignored() {
 }
 
 #[test]
-fn upgrade_without_its_connection_option_goes_no_further() {
+fn upgrade_without_its_connection_option_is_not_forwarded() {
     let request = seen("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n", &[]);
     assert_eq!((request.field("Upgrade"), request.field("Connection")), (None, None));
 }
@@ -341,7 +341,7 @@ fn a_trace_with_content_is_refused() {
 }
 
 #[test]
-fn via_says_the_version_each_message_came_in() {
+fn via_has_the_version_of_the_received_message() {
     for (version, expected) in [("1.0", "1.0 loadbalancer"), ("1.1", "1.1 loadbalancer")] {
         let request =
             seen(format!("GET / HTTP/{version}\r\nHost: x\r\nVia: 1.1 a, 1.0 b\r\n\r\n"), &[]);
@@ -361,7 +361,7 @@ fn a_request_sent_round_in_a_loop_ends() {
 }
 
 #[test]
-fn no_transfer_coding_is_told_to_http_1_0_clients() {
+fn no_transfer_coding_is_sent_to_http_1_0_clients() {
     let answer = got(
         "GET / HTTP/1.0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x\r\na\r\n0\r\nX-Sum: 1\r\n\r\n",

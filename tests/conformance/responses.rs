@@ -39,7 +39,7 @@ fn a_malformed_status_line_is_answered_502() {
 }
 
 #[test]
-fn a_status_without_a_reason_goes_on_with_its_space() {
+fn a_status_without_a_reason_is_forwarded_with_its_space() {
     for line in ["HTTP/1.1 200", "HTTP/1.1 200 "] {
         let answer = got(GET, format!("{line}\r\nContent-Length: 1\r\n\r\na"));
         assert_eq!(answer.start_line(), "HTTP/1.1 200 ");
@@ -47,7 +47,7 @@ fn a_status_without_a_reason_goes_on_with_its_space() {
 }
 
 #[test]
-fn statuses_nobody_knows_go_on_as_they_are() {
+fn unknown_statuses_are_forwarded_unchanged() {
     for status in [200, 226, 299, 308, 399, 451, 499, 599, 600, 999] {
         let answer = got(GET, reply(&format!("{status} Strange"), "", "x"));
         assert_eq!(answer.start_line(), format!("HTTP/1.1 {status} Strange"));
@@ -118,7 +118,7 @@ fn a_coding_in_an_http_1_0_response_is_answered_502() {
 }
 
 #[test]
-fn of_a_server_that_was_answered_502_no_connection_is_kept() {
+fn a_connection_with_a_malformed_response_is_not_reused() {
     let backend = Backend::raw(|peer| {
         while peer.request().is_some() {
             peer.send("HTTP/1.1 200 OK\r\nContent-Length: a\r\n\r\n");
@@ -193,7 +193,7 @@ fn answers(method: &str, answer: &'static [u8], count: usize) -> (Vec<Message>, 
 }
 
 #[test]
-fn bytes_behind_an_answer_are_nobodys() {
+fn bytes_after_a_response_are_discarded() {
     for (name, method, answer, body) in [
         (
             "behind a length",
@@ -221,7 +221,7 @@ fn bytes_behind_an_answer_are_nobodys() {
 }
 
 #[test]
-fn an_answer_nobody_asked_for_reaches_no_client() {
+fn an_unsolicited_response_reaches_no_client() {
     let backend = Backend::raw(|peer| {
         if peer.request().is_some() {
             peer.send(ok("asked"));
@@ -239,7 +239,7 @@ fn an_answer_nobody_asked_for_reaches_no_client() {
 }
 
 #[test]
-fn fields_of_a_response_are_not_touched() {
+fn response_fields_are_forwarded_unchanged() {
     let lines = "WWW-Authenticate: Basic realm=\"a, b\"\r\nWWW-Authenticate: Digest  x\r\n\
         Proxy-Authenticate: Basic\r\nAuthentication-Info: a=b\r\nAllow: GET,  BREW\r\n\
         Vary: *\r\nX-Odd:  two  words \r\nX-Odd: again\r\nETag: W/\"a\"\r\n";
@@ -277,7 +277,7 @@ fn a_426_names_its_protocols() {
 }
 
 #[test]
-fn answers_made_here_have_a_date_a_cause_and_a_length() {
+fn local_answers_have_a_date_an_error_type_and_a_length() {
     // Of the error types of RFC 9209 §2.3.
     let causes = ["http_request_error", "destination_unavailable", "http_protocol_error"];
     let backend = Backend::refusing();
@@ -304,7 +304,7 @@ fn answers_made_here_have_a_date_a_cause_and_a_length() {
 }
 
 #[test]
-fn answers_made_here_to_head_have_no_content() {
+fn local_answers_to_head_have_no_content() {
     let backend = Backend::refusing();
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();

@@ -127,7 +127,7 @@ fn sections_are_wellformed_and_in_order() {
 }
 
 #[test]
-fn no_section_with_a_must_is_left_out() {
+fn no_section_with_a_must_is_missing() {
     let spoken_of: BTreeSet<&str> =
         ours().iter().chain(&others()).map(|row| row.cells[0]).collect();
     for section in WITH_A_MUST.split(", ") {
@@ -136,7 +136,7 @@ fn no_section_with_a_must_is_left_out() {
 }
 
 #[test]
-fn no_rule_is_said_twice() {
+fn no_rule_is_listed_twice() {
     let mut seen = BTreeSet::new();
     for row in ours().into_iter().chain(others()) {
         let rule = (row.cells[0], row.cells[1]);
@@ -159,7 +159,7 @@ fn every_rule_names_tests_that_exist() {
 }
 
 #[test]
-fn every_test_of_this_directory_stands_for_a_rule() {
+fn every_test_of_this_directory_is_named_by_a_rule() {
     let named: BTreeSet<_> = ours().iter().flat_map(tests).collect();
     for (file, names) in all_tests() {
         if !file.starts_with("tests/conformance/") || file.ends_with("/rules.rs") {

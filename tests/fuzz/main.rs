@@ -38,7 +38,7 @@ impl Drop for Reading {
 }
 
 #[test]
-fn every_file_of_the_corpus_keeps_what_must_hold() {
+fn every_corpus_file_satisfies_the_properties() {
     for (target, run) in targets::TARGETS {
         for (path, content) in files(target) {
             let _reading = Reading(path);
