@@ -1,4 +1,4 @@
-//! What a request and its response look like behind the balancer: heads, bodies, tunnels.
+//! Requests and responses as forwarded by the balancer: heads, bodies, tunnels.
 
 mod common;
 
@@ -257,7 +257,7 @@ fn a_slow_reader_gets_everything() {
     let balancer = Balancer::over(&[&backend], &[]);
     let mut slow = balancer.connect();
     slow.send(GET);
-    // While its answer fills every buffer on the way, others are served.
+    // While its response fills every buffer in between, others are served.
     slow.head().expect("a head");
     for _ in 0..3 {
         assert_eq!(balancer.get("/").body.len(), 4_000_000);
@@ -335,7 +335,7 @@ fn the_answer_to_head_has_a_length_and_no_body() {
     assert_eq!(backend.connections(), 1);
 }
 
-/// A response head that announces a length it does not keep, as answers to HEAD do.
+/// A response head with a length but no such content, as responses to HEAD have.
 trait ReplaceLength {
     fn replace_length(self, length: usize) -> Self;
 }
@@ -597,7 +597,7 @@ fn a_server_that_does_not_speak_http_gets_502() {
         ),
         ("unknown coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nab"),
     ] {
-        // A POST, so that it is not asked again.
+        // A POST, so that it is not retried.
         let answer = got("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", answer);
         assert_eq!(answer.status(), 502, "{name}");
     }

@@ -1,5 +1,4 @@
-//! Messages that two readers could understand differently, or that are too large: refused, and
-//! nothing of them reaches a server.
+//! Messages that are ambiguous or too large are refused, and nothing of them reaches a server.
 
 mod common;
 
@@ -39,7 +38,7 @@ fn ambiguous_framing_is_refused_and_reaches_no_server() {
         ("a space before the colon", "Transfer-Encoding : chunked", 400),
         ("a tab before the colon", "Content-Length\t: 3", 400),
         ("a folded line", "Transfer-Encoding:\r\n chunked", 400),
-        ("a folded line behind a length", "Content-Length: 3\r\n\tX: y", 400),
+        ("a folded line after a length", "Content-Length: 3\r\n\tX: y", 400),
         ("a bare LF between fields", "X: y\nContent-Length: 3", 400),
         ("a bare CR in a value", "X: y\rContent-Length: 3", 400),
         ("a NUL in a value", "X: y\0z", 400),
@@ -83,7 +82,7 @@ fn garbage_is_refused_with_400() {
         ("one word", b"hello\r\n\r\n"),
         ("HTTP/0.9", b"GET /\r\n\r\n"),
         ("two spaces", b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n"),
-        ("a space behind the version", b"GET / HTTP/1.1 \r\nHost: x\r\n\r\n"),
+        ("a space after the version", b"GET / HTTP/1.1 \r\nHost: x\r\n\r\n"),
         ("a space before the method", b" GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
         ("a space in the target", b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n"),
         ("a control character in the target", b"GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -107,7 +106,7 @@ fn other_major_versions_are_refused_with_505() {
     }
 }
 
-/// What the server received before the connection broke, and what the client was told.
+/// What the server received before the connection was closed, and what the client received.
 fn broken_body(body: &str) -> (u16, Vec<Message>) {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &[]);
@@ -126,13 +125,13 @@ fn ambiguous_chunk_sizes_are_refused_with_400() {
         ("a prefix", "0x3\r\nabc\r\n0\r\n\r\n"),
         ("a space before it", " 3\r\nabc\r\n0\r\n\r\n"),
         ("a letter past f", "g\r\nabc\r\n0\r\n\r\n"),
-        ("a bare LF behind it", "3\nabc\r\n0\r\n\r\n"),
+        ("a bare LF after it", "3\nabc\r\n0\r\n\r\n"),
         ("a bare CR in an extension", "3;a\rb\r\nabc\r\n0\r\n\r\n"),
         ("a bare LF in an extension", "3;a\nabc\r\n0\r\n\r\n"),
         ("a NUL in an extension", "3;a\0\r\nabc\r\n0\r\n\r\n"),
-        ("no CRLF behind the data", "3\r\nabcd\r\n0\r\n\r\n"),
-        ("a bare LF behind the data", "3\r\nabc\n0\r\n\r\n"),
-        ("a bare LF behind the last chunk", "0\n\n"),
+        ("no CRLF after the data", "3\r\nabcd\r\n0\r\n\r\n"),
+        ("a bare LF after the data", "3\r\nabc\n0\r\n\r\n"),
+        ("a bare LF after the last chunk", "0\n\n"),
         ("a folded trailer", "0\r\nX: y\r\n z\r\n\r\n"),
         ("a trailer without a colon", "0\r\nX\r\n\r\n"),
         ("a space in a trailer's name", "0\r\nX : y\r\n\r\n"),
@@ -180,8 +179,8 @@ const TARGET_BYTES_MAX: usize = 8 * 1024;
 const HEAD_BYTES_MAX: usize = 12 * 1024;
 const FIELDS_MAX: usize = 100;
 
-/// Fails unless what `request` makes is served at the limit and refused past it: by default, with
-/// the least and with the most that `option` allows.
+/// Fails unless the request built by `request` is served at the limit and refused one past it: for
+/// the default, the least and the most that `option` allows.
 fn check_limit(option: &str, limits: [usize; 3], request: impl Fn(usize) -> String, status: u16) {
     for (limit, set) in limits.iter().zip([false, true, true]) {
         let value = limit.to_string();

@@ -1,4 +1,4 @@
-//! What becomes of connections between and during exchanges, on both sides.
+//! Persistence of connections on both sides, and retries.
 
 mod common;
 
@@ -6,7 +6,7 @@ use common::{Backend, Balancer, Gate, Message, Peer, ok, reply, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-/// Answers with the target, so that answers can be told apart.
+/// Answers with the target, so that responses can be identified.
 fn echo() -> Backend {
     Backend::start(|request| ok(request.target()))
 }
@@ -112,7 +112,7 @@ fn a_client_that_says_close_gets_a_close() {
         assert!(answer.closes(), "{name}: {}", answer.head);
         client.expect_end();
     }
-    // That the client closes is no reason to close towards the server.
+    // A close by the client is no reason to close the connection to the server.
     assert_eq!(backend.connections(), 1);
 }
 
@@ -157,8 +157,8 @@ fn a_server_that_says_close_gets_a_new_connection_and_the_client_keeps_its_own()
     assert_eq!(backend.connections(), 3);
 }
 
-/// A server that serves one request per connection and closes the connection when the next one
-/// comes, unanswered. Counts what comes on all connections.
+/// A server that serves one request per connection and closes the connection, without an answer,
+/// when the next one arrives. Counts the requests on all connections.
 fn forgetful(count: Arc<AtomicUsize>) -> Backend {
     Backend::raw(move |peer: &mut Peer| {
         if peer.request().is_some() {
@@ -220,7 +220,7 @@ fn a_post_is_never_sent_twice() {
     let count = Arc::new(AtomicUsize::new(0));
     let copy = count.clone();
     let backend = Backend::raw(move |peer| {
-        // Takes the request and closes without a word: it may have been acted upon.
+        // Reads the request and closes without an answer: it may have acted on it.
         if peer.request().is_some() {
             copy.fetch_add(1, SeqCst);
         }
@@ -374,7 +374,7 @@ fn an_idle_client_is_closed_after_its_time() {
     client.expect_end();
 }
 
-/// Sends more requests at once than the connection may have; the answers to them.
+/// Sends more requests at once than the connection allows; returns the responses.
 fn asked_at_once(balancer: &Balancer, version: &str, count: usize) -> Vec<Message> {
     let mut client = balancer.connect();
     let lines = format!("GET / {version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n");
@@ -412,7 +412,7 @@ fn a_client_connection_ends_after_as_many_requests_as_allowed() {
             }
         }
     }
-    // Nothing behind the last answer reached a server, and no other was left out.
+    // No request after the last response reached a server, and no earlier one is missing.
     assert_eq!(backend.requests().len(), 2 * (1 + 2 + 5));
 }
 

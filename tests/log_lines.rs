@@ -1,16 +1,16 @@
-//! What a line of the log says of what went wrong, and of how much was sent.
+//! Reasons and byte counts in the log lines.
 
 mod common;
 
 use common::{Backend, Balancer, Message};
 
-/// A balancer with both logs of its own: `-v`, and JSON on standard output.
+/// A balancer with both request logs: `-v`, and JSON on standard output.
 fn logging(backend: &Backend, options: &[&str]) -> Balancer {
     Balancer::over(&[backend], &[&["-v", "-l", "-", "--log-format", "json"], options].concat())
 }
 
-/// Fails unless the line of each log says this.
-fn assert_told(balancer: &Balancer, verbose: &str, json: &str) {
+/// Fails unless the line of each log contains this.
+fn assert_logged(balancer: &Balancer, verbose: &str, json: &str) {
     let line = balancer.stderr.wait_for(" bytes ");
     assert!(line.contains(verbose), "{verbose:?} in {line}");
     let line = balancer.stdout.wait_for("\"bytes\":");
@@ -25,14 +25,14 @@ fn a_refused_request_is_logged_with_the_reason_on_its_page() {
         ("GET / HTTP/1.1\r\nHost: x\r\nA b: c\r\n\r\n", "a field name is malformed"),
         (
             "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-            "only the chunked transfer coding is known here",
+            "the only supported transfer coding is chunked",
         ),
     ] {
         let balancer = logging(&backend, &[]);
         let answer = balancer.exchange(request);
         assert!(answer.text().contains(reason), "{reason:?} in {}", answer.text());
         let json = format!("\"end\":\"http_request_error\",\"reason\":\"{reason}\"}}");
-        assert_told(&balancer, &format!(" ms, http_request_error: {reason} "), &json);
+        assert_logged(&balancer, &format!(" ms, http_request_error: {reason} "), &json);
     }
 }
 
@@ -56,15 +56,15 @@ fn a_rejected_response_is_logged_with_the_reason() {
         client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         while client.some().is_some() {}
         let json = format!("\"end\":\"{end}\",\"reason\":\"{reason}\"}}");
-        assert_told(&balancer, &format!(", {end}: {reason} "), &json);
+        assert_logged(&balancer, &format!(", {end}: {reason} "), &json);
     }
 }
 
-/// Fails unless the logs count this answer's body.
+/// Fails unless the logs count the body of this response.
 fn assert_counted(balancer: &Balancer, answer: &Message) {
     let bytes = answer.body.len();
     let json = format!("\"status\":{},\"bytes\":{bytes},", answer.status());
-    assert_told(balancer, &format!(" {} {bytes} bytes ", answer.status()), &json);
+    assert_logged(balancer, &format!(" {} {bytes} bytes ", answer.status()), &json);
 }
 
 #[test]

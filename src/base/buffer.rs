@@ -1,8 +1,8 @@
 //! Buffers between sockets, which own storage only while they hold bytes, and the pool of storage.
 
-/// Size in bytes of the storage a socket is read into. It must hold the longest head and its growth.
-/// With 16 KiB, a response of 16 KiB and its head took two reads and two writes: 1.7 times the time
-/// of the C forwarder in `stress/`, instead of 1.1.
+/// Size in bytes of the storage a socket is read into. It must hold the longest head and its
+/// growth. With 16 KiB, a response of 16 KiB and its head took two reads and two writes: 1.7 times
+/// the time of the C forwarder in `stress/`, instead of 1.1.
 pub const LARGE_BYTES: usize = 32 * 1024;
 
 /// Size in bytes of the storage of a waiting buffer whose bytes fit: most request heads do.
@@ -12,8 +12,8 @@ pub const SMALL_BYTES: usize = 1024;
 /// freed. Most buffers need storage only during a step, so few are in use at once.
 const SPARE_MAX: usize = 64;
 
-/// Reusable storage of the two sizes. Last in, first out, as what was used last is in the CPU cache.
-/// Storage is zeroed only when it is allocated.
+/// Reusable storage of the two sizes. Last in, first out, as what was used last is in the CPU
+/// cache. Storage is zeroed only when it is allocated.
 #[derive(Debug, Default)]
 pub struct Pool {
     large: Vec<Box<[u8]>>,
@@ -189,8 +189,9 @@ impl Buffer {
         count
     }
 
-    /// Moves up to `count` bytes from the front of `from` to the end of this buffer; returns how many.
-    /// If this buffer is vacant and all of `from` moves, they swap storage instead of copying.
+    /// Moves up to `count` bytes from the front of `from` to the end of this buffer; returns how
+    /// many. If this buffer is vacant and all of `from` moves, they swap storage instead of
+    /// copying.
     pub fn take_from(&mut self, from: &mut Buffer, count: usize, pool: &mut Pool) -> usize {
         let whole = (from.end - from.read) as usize;
         if self.is_vacant() && count == whole && !from.held {
@@ -203,8 +204,8 @@ impl Buffer {
         moved
     }
 
-    /// Called when no bytes can move: returns empty storage and moves a few bytes to small storage, so
-    /// that a waiting connection uses little memory.
+    /// Called when no bytes can move: returns empty storage and moves a few bytes to small storage,
+    /// so that a waiting connection uses little memory.
     #[inline]
     pub fn settle(&mut self, pool: &mut Pool) {
         let Some(storage) = &self.storage else { return };

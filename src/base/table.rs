@@ -102,8 +102,8 @@ struct Slot<T> {
 #[derive(Debug)]
 pub struct Table<K, T> {
     slots: Slab<Slot<T>>,
-    /// Generation of the next entry. One counter per table, not per slot: a stale key can match only
-    /// if the insertion 2^28 later uses the same slot.
+    /// Generation of the next entry. One counter per table, not per slot: a stale key can match
+    /// only if the insertion 2^28 later uses the same slot.
     next: u32,
     kind: PhantomData<K>,
 }
@@ -164,8 +164,9 @@ impl<K: Kind, T> Table<K, T> {
         })
     }
 
-    /// The first entry that is `wanted` among the `count` slots from slot `start` on, and the slot to
-    /// continue from: successive calls cover the table a part at a time, as a clock algorithm does.
+    /// The first entry that is `wanted` among the `count` slots from slot `start` on, and the slot
+    /// to continue from: successive calls cover the table a part at a time, as a clock algorithm
+    /// does.
     pub fn sweep(
         &self,
         start: usize,

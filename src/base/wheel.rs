@@ -1,6 +1,6 @@
 //! A hierarchical timer wheel: arming, moving and cancelling are O(1) for any number of timers
-//! (Varghese and Lauck 1987). An owner that extends its deadline does not update the wheel: when the
-//! timer fires too early, the owner arms it again. So a packet costs the wheel nothing.
+//! (Varghese and Lauck 1987). An owner that extends its deadline does not update the wheel: when
+//! the timer fires too early, the owner arms it again. So a packet costs the wheel nothing.
 
 use super::table::Id;
 use super::time::Instant;
@@ -31,7 +31,8 @@ struct Node {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     head: u32,
-    /// No node in the slot fires before this tick. A lower bound: removing a node does not raise it.
+    /// No node in the slot fires before this tick. A lower bound: removing a node does not raise
+    /// it.
     earliest: u64,
 }
 
@@ -118,8 +119,8 @@ impl Wheel {
         None
     }
 
-    /// When to call [`Wheel::pop_expired`] next: never later than the earliest deadline, and earlier
-    /// only if the timer due at that time was cancelled.
+    /// When to call [`Wheel::pop_expired`] next: never later than the earliest deadline, and
+    /// earlier only if the timer due at that time was cancelled.
     pub fn next_deadline(&self) -> Option<Instant> {
         let (level, slot) = self.earliest()?;
         Some(Instant::from_micros(self.slots[level][slot].earliest << TICK_SHIFT))
@@ -141,8 +142,8 @@ impl Wheel {
         self.nodes.is_empty()
     }
 
-    /// The slot with the smallest `earliest`. From the current position on, the slots of a level are in
-    /// time order, so only the first occupied one of each level is compared.
+    /// The slot with the smallest `earliest`. From the current position on, the slots of a level
+    /// are in time order, so only the first occupied one of each level is compared.
     fn earliest(&self) -> Option<(usize, usize)> {
         let mut best = None;
         let mut best_tick = u64::MAX;
@@ -162,8 +163,8 @@ impl Wheel {
         best
     }
 
-    /// Returns one due node of the slot, or moves the nodes to their new slots and corrects the bound.
-    /// Each node moves down at most once per level, so the cost per timer is O(1).
+    /// Returns one due node of the slot, or moves the nodes to their new slots and corrects the
+    /// bound. Each node moves down at most once per level, so the cost per timer is O(1).
     fn sift(&mut self, level: usize, slot: usize) -> Option<Id> {
         let mut index = self.slots[level][slot].head;
         self.slots[level][slot].earliest = u64::MAX;
@@ -196,7 +197,8 @@ impl Wheel {
         None
     }
 
-    /// The level is the highest base-64 digit in which `tick` differs from `now`, the slot its value.
+    /// The level is the highest base-64 digit in which `tick` differs from `now`, the slot its
+    /// value.
     fn place(&self, tick: u64) -> (usize, usize) {
         let differing = 63 - ((tick ^ self.now) | 1).leading_zeros();
         let level = (differing / SLOT_BITS) as usize;

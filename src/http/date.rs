@@ -1,4 +1,5 @@
-//! The `Date` field's format (IMF-fixdate, RFC 9110 §5.6.7) and of the access log, from seconds since 1970.
+//! The `Date` field's format (IMF-fixdate, RFC 9110 §5.6.7) and of the access log, from seconds
+//! since 1970.
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`: always 29 bytes.
 pub const DATE_BYTES: usize = 29;

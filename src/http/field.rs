@@ -163,7 +163,8 @@ pub enum Length {
     Absent,
     /// Exactly one, all digits.
     Bytes(u64),
-    /// A list, a sign, a second line, 2^63 or more: anything implementations could read differently.
+    /// A list, a sign, a second line, 2^63 or more: anything implementations could read
+    /// differently.
     Invalid,
 }
 

@@ -198,7 +198,8 @@ pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
     let start = (reason.as_ptr() as usize).wrapping_sub(window.as_ptr() as usize);
     head.bytes = end;
     head.status = status;
-    // For an absent reason `httparse` returns a static empty string, which is no slice of the window.
+    // For an absent reason `httparse` returns a static empty string, which is no slice of the
+    // window.
     head.reason =
         if reason.is_empty() { Span::default() } else { Span::new(start, start + reason.len()) };
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };

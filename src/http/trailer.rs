@@ -1,6 +1,6 @@
-//! Which trailer fields are forwarded (RFC 9110 §6.5.1): not those that a recipient needs before the
-//! content. These are dropped line by line, so that a recipient that merges trailers into the head
-//! sees the message that was checked here.
+//! Which trailer fields are forwarded (RFC 9110 §6.5.1): not those that a recipient needs before
+//! the content. These are dropped line by line, so that a recipient that merges trailers into the
+//! head sees the message that was checked here.
 
 use super::chunked::TRAILER_BYTES_MAX;
 

@@ -1,5 +1,5 @@
-//! Appends text to a fixed buffer and remembers if it did not fit, so that a head is written without
-//! allocation and without a check after every piece.
+//! Appends text to a fixed buffer and remembers if it did not fit, so that a head is written
+//! without allocation and without a check after every piece.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -8,8 +8,8 @@ use std::net::IpAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
-/// The text of each octet of an IPv4 address with a dot after it, and its number of digits. A table,
-/// because the address of the client is written with every request.
+/// The text of each octet of an IPv4 address with a dot after it, and its number of digits. A
+/// table, because the address of the client is written with every request.
 const OCTETS: [([u8; 4], u8); 256] = {
     let mut octets = [([b'.'; 4], 1); 256];
     let mut value = 0;

@@ -22,8 +22,8 @@ pub struct RequestNotes {
     agent: Box<[u8]>,
     /// Why this backend was chosen; empty without `-v`.
     pub why: String,
-    /// What was wrong with the request or the response; empty if nothing was, or if the outcome says
-    /// it already.
+    /// What was wrong with the request or the response; empty if nothing was, or if the outcome
+    /// says it already.
     pub reason: &'static str,
     /// The backend as configured; empty if none was chosen.
     pub backend: String,
@@ -182,8 +182,8 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Text from the network inside quotes: what could end the quote or the line, or control a terminal,
-/// is escaped.
+/// Text from the network inside quotes: what could end the quote or the line, or control a
+/// terminal, is escaped.
 struct Quoted<'a>(&'a [u8]);
 
 impl fmt::Display for Quoted<'_> {

@@ -1,5 +1,5 @@
-//! Records of requests, and the lines of the access and event logs. Formats into bounded memory; the
-//! `net` modules write it out.
+//! Records of requests, and the lines of the access and event logs. Formats into bounded memory;
+//! the `net` modules write it out.
 
 pub mod access;
 pub mod log_buffer;

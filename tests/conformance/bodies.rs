@@ -1,4 +1,4 @@
-//! Bodies: how they are framed, what of the framing goes on, in both directions.
+//! Bodies: their framing, and which parts of it are forwarded, in both directions.
 
 use crate::common::{Backend, Balancer, Message, got, reply, seen};
 use std::sync::{Arc, Mutex};
@@ -7,17 +7,17 @@ const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// The bytes of the body behind this chunked request as the server got them.
+/// The bytes of the body of this chunked request as the server received them.
 fn sent_on(fields: &str, body: &str) -> Message {
     seen(format!("{CHUNKED}{fields}\r\n{body}"), &[])
 }
 
-/// The chunked answer with this body as the client got it.
+/// The chunked response with this body as the client received it.
 fn passed_back(fields: &str, body: &str) -> Message {
     got(GET, format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{fields}\r\n{body}"))
 }
 
-/// Trailer fields that would change what a head said, or that concern one connection.
+/// Trailer fields that would change the meaning of a head, or that are hop-by-hop.
 const HEAD_ONLY: [&str; 16] = [
     "Content-Length: 5",
     "transfer-encoding: gzip",
@@ -139,7 +139,7 @@ fn content_is_not_transformed() {
     assert_eq!(request.body, content);
 }
 
-/// What a server was sent of a request that was broken off, all of its connections together.
+/// What a server received of an interrupted request, on all of its connections.
 fn received(request: &str) -> (u16, String) {
     let all = Arc::new(Mutex::new(Vec::new()));
     let copy = all.clone();
@@ -164,10 +164,10 @@ fn the_end_of_a_malformed_body_never_reaches_the_server() {
     for (name, rest) in [
         ("a size that is none", "x\r\n"),
         ("a size too large", "10000000000000000\r\n"),
-        ("no CRLF behind the data", "1\r\nab\r\n0\r\n\r\n"),
+        ("no CRLF after the data", "1\r\nab\r\n0\r\n\r\n"),
         ("a bare LF in an extension", "1;a\nb\r\na\r\n0\r\n\r\n"),
         ("a bare CR in an extension", "1;a\rb\r\na\r\n0\r\n\r\n"),
-        ("a bare LF behind the last chunk", "0\n\r\n"),
+        ("a bare LF after the last chunk", "0\n\r\n"),
         ("a folded trailer", "0\r\nA: b\r\n c\r\n\r\n"),
         ("a bare LF in a trailer", "0\r\nA: b\nC: d\r\n\r\n"),
         ("a bare CR in a trailer", "0\r\nA: b\rC: d\r\n\r\n"),
@@ -189,10 +189,10 @@ fn the_end_of_a_malformed_body_never_reaches_the_server() {
 fn a_trailer_that_never_ends_is_answered() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &["--idle-timeout", "50ms"]);
-    // Half a line, then nothing: who is waited for is the client.
+    // Half a line, then nothing: the wait is for the client.
     let request = format!("{CHUNKED}\r\n0\r\nX-Sum: ");
     assert_eq!(balancer.exchange(&request).status(), 408);
-    // Half a line, then the end: as with any other request that stops short.
+    // Half a line, then a close: as with any other incomplete request.
     let mut client = balancer.connect();
     client.send(&request);
     client.half_close();

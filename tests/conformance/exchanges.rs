@@ -1,12 +1,11 @@
-//! Requests and responses in time: who waits for whom, what ends a connection, what may be asked
-//! again.
+//! The order of requests and responses: which side waits, what ends a connection, what is retried.
 
 use crate::common::{Backend, Balancer, Gate, Message, ok, reply, wait_until};
 
 const EXPECT: &str =
     "PUT /expect HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
 
-/// A server that reads a head, says what `first` is, then reads the body and answers with it.
+/// A server that reads a head, sends `first`, then reads the body and answers with it.
 fn says_first(first: &'static str) -> Backend {
     Backend::raw(move |peer| {
         while let Some(head) = peer.head() {
@@ -42,7 +41,7 @@ fn a_client_that_gives_up_waiting_for_100_sends_its_content() {
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
     client.send(EXPECT);
-    // The head has gone on without its content.
+    // The head was forwarded without its content.
     wait_until("the head at the server", || backend.connections() == 1);
     client.send("body");
     assert_eq!(client.response().text(), "body");
@@ -69,7 +68,7 @@ fn a_final_response_instead_of_100_ends_the_connection() {
     let backend = Backend::raw(|peer| {
         if peer.head().is_some() {
             peer.send(reply("403 Forbidden", "", "no"));
-            assert!(peer.rest().is_empty(), "content behind a refusal");
+            assert!(peer.rest().is_empty(), "content after a refusal");
         }
     });
     let balancer = Balancer::over(&[&backend], &[]);
@@ -77,7 +76,7 @@ fn a_final_response_instead_of_100_ends_the_connection() {
     client.send(EXPECT);
     let answer = client.response();
     assert_eq!((answer.status(), answer.text().as_str()), (403, "no"));
-    // Nobody could tell this content from a request.
+    // This content could be read as a request.
     let _ = client.try_send("GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n");
     client.half_close();
     client.expect_end();

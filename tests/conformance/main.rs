@@ -1,5 +1,5 @@
-//! Every MUST of RFC 9110 and RFC 9112 that a gateway has, as seen from outside. `rules.md` says
-//! which test shows which rule; `rules.rs` holds that table to what is there.
+//! Every MUST of RFC 9110 and RFC 9112 for a gateway, tested from outside. `rules.md` lists the
+//! tests of each rule; `rules.rs` checks that table.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,10 +1,10 @@
-//! Request heads: what is refused, and what reaches a server of those that are not.
+//! Request heads: which are refused, and what of the others reaches a server.
 
 use crate::common::{Backend, Balancer, TempDir, got, ok, refused, seen, wait_until};
 
 #[test]
 fn a_bare_lf_before_a_request_is_refused() {
-    for (name, start) in [("one", "\n"), ("behind a good one", "\r\n\n"), ("a CR alone", "\r")] {
+    for (name, start) in [("one", "\n"), ("after a good one", "\r\n\n"), ("a CR alone", "\r")] {
         let request = format!("{start}GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(refused(name, request), 400, "{name}");
     }
@@ -15,11 +15,11 @@ fn a_bare_cr_is_refused_in_every_position() {
     for (name, request) in [
         ("in the method", "G\rET / HTTP/1.1\r\nHost: x\r\n\r\n"),
         ("in the target", "GET /\r HTTP/1.1\r\nHost: x\r\n\r\n"),
-        ("behind the version", "GET / HTTP/1.1\r\rHost: x\r\n\r\n"),
+        ("after the version", "GET / HTTP/1.1\r\rHost: x\r\n\r\n"),
         ("in a name", "GET / HTTP/1.1\r\nHost: x\r\nA\rB: c\r\n\r\n"),
         ("before a value", "GET / HTTP/1.1\r\nHost: x\r\nA:\rb\r\n\r\n"),
         ("in a value", "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n"),
-        ("behind a value", "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\r\n\r\n"),
+        ("after a value", "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\r\n\r\n"),
         ("in the empty line", "GET / HTTP/1.1\r\nHost: x\r\n\r\r\n"),
     ] {
         assert_eq!(refused(name, request), 400, "{name}");
@@ -136,7 +136,7 @@ fn the_absolute_form_needs_a_host_field_in_http_1_1_and_none_in_1_0() {
 #[test]
 fn https_is_served_to_trusted_proxies_only() {
     let request = "GET HTTPS://x/a HTTP/1.1\r\nHost: x\r\n\r\n";
-    assert_eq!(refused("a stranger", request), 421);
+    assert_eq!(refused("an untrusted client", request), 421);
     let request = seen(request, &["--trust-forwarded"]);
     assert_eq!((request.target(), request.field("Host")), ("/a", Some("x")));
 }
@@ -356,7 +356,7 @@ fn a_request_sent_round_in_a_loop_ends() {
     let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "--health", "off"]);
     directory.file("servers", format!("{}\n", balancer.address()));
     balancer.signal("HUP");
-    // Each round adds a Via line, so that the head comes to its limit.
+    // Each round adds a Via line, until the head is at its limit.
     wait_until("an end of the loop", || balancer.get("/").status() == 431);
 }
 

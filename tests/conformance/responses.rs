@@ -1,10 +1,10 @@
-//! Responses: what a server may not say, and what becomes of what it may.
+//! Responses: which are rejected, and how the others are forwarded.
 
 use crate::common::{Backend, Balancer, Message, TempDir, got, ok, reply, wait_until};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// The answer to a GET whose server says this, which must be a 502 and nothing of what it said.
+/// The response to a GET whose server sends this: it must be a 502 without any of it.
 fn bad_gateway(name: &str, answer: impl AsRef<[u8]>) {
     let answer = got(GET, answer);
     assert_eq!(answer.status(), 502, "{name}: {}", answer.head);
@@ -173,8 +173,8 @@ fn head_and_304_keep_the_length_that_get_would_have() {
     }
 }
 
-/// What the clients of one connection get, one request after the other, from a server that sends
-/// `answer` each time and then waits.
+/// The responses to successive requests of one connection to a server that sends `answer` for each
+/// and then waits.
 fn answers(method: &str, answer: &'static [u8], count: usize) -> (Vec<Message>, usize) {
     let backend = Backend::raw(move |peer| {
         if peer.request().is_some() {
@@ -196,13 +196,13 @@ fn answers(method: &str, answer: &'static [u8], count: usize) -> (Vec<Message>, 
 fn bytes_after_a_response_are_discarded() {
     for (name, method, answer, body) in [
         (
-            "behind a length",
+            "after a length",
             "GET",
             &b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\n\r\n"[..],
             "a",
         ),
         (
-            "behind the last chunk",
+            "after the last chunk",
             "GET",
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\nmore",
             "a",
@@ -331,11 +331,11 @@ fn refusals_of_head_have_no_content() {
         ("a long head", &format!("HEAD / HTTP/1.1\r\nHost: x\r\nA: {long}\r\n\r\n"), 431),
         ("empty lines in front", "\r\n\r\nHEAD / HTTP/1.1\r\n\r\n", 400),
         ("an unfinished head", "HEAD / HTTP/1.1\r\nHost: x\r\n", 408),
-        ("behind another", "GET / HTTP/1.1\r\nHost: x\r\n\r\nHEAD / HTTP/1.1\r\n\r\n", 400),
+        ("after another", "GET / HTTP/1.1\r\nHost: x\r\n\r\nHEAD / HTTP/1.1\r\n\r\n", 400),
     ] {
         let mut client = balancer.connect();
         client.send(request);
-        if name == "behind another" {
+        if name == "after another" {
             assert_eq!(client.response().text(), "a", "{name}");
         }
         let answer = client.response_to("HEAD");

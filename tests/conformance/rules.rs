@@ -1,5 +1,5 @@
-//! Holds `rules.md` to what is there: each rule has a section and tests that exist, each test of
-//! this directory stands for a rule, and nothing is said twice.
+//! Checks `rules.md`: each rule has a section and tests that exist, each test of this directory is
+//! named by a rule, and no rule is listed twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,8 +10,8 @@ const TABLE: &str = include_str!("rules.md");
 /// The RFCs of the table, with the number of their last chapter.
 const RFCS: [(&str, u32); 3] = [("9110", 19), ("9112", 12), ("9209", 4)];
 
-/// The sections of RFC 9112, and of the chapters of RFC 9110 that are about messages and how they
-/// are forwarded, in which a MUST stands.
+/// The sections that contain a MUST: of RFC 9112, and of the chapters of RFC 9110 about messages
+/// and forwarding.
 const WITH_A_MUST: &str = "9110 §5.1, 9110 §5.3, 9110 §5.4, 9110 §5.5, 9110 §5.6.1, 9110 §5.6.3, \
     9110 §5.6.4, 9110 §5.6.7, 9110 §6.2, 9110 §6.5.1, 9110 §6.5.2, 9110 §6.6.1, 9110 §7.1, \
     9110 §7.2, 9110 §7.4, 9110 §7.6, 9110 §7.6.1, 9110 §7.6.2, 9110 §7.6.3, 9110 §7.7, 9110 §7.8, \
@@ -29,7 +29,7 @@ struct Row {
     cells: Vec<&'static str>,
 }
 
-/// The rows of the tables under this heading, without their titles.
+/// The rows of the table under this heading, without its title row.
 fn rows(heading: &str) -> Vec<Row> {
     let mut within = false;
     let mut rows = Vec::new();

@@ -1,4 +1,4 @@
-//! Where a message is cut on its way changes nothing: every split of many messages, both ways.
+//! Segmentation changes nothing: every split of many messages, in both directions.
 
 use crate::common::{Backend, Balancer, Gate, ok};
 

@@ -1,5 +1,5 @@
-//! The bytes that the fuzzer has kept, as ordinary tests: each file of `corpus/TARGET` goes through
-//! the same function as in a long run (`stress/fuzz.sh`), which adds what it finds to these files.
+//! The corpus of the fuzzer as ordinary tests: each file of `corpus/TARGET` is passed to the same
+//! function as in a long run (`stress/fuzz.sh`), which adds its findings to these files.
 
 mod targets;
 
@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-/// Most bytes of all files together: what is kept is what a reader of the tree must carry.
+/// Most bytes of all files together, so that the repository stays small.
 const CORPUS_BYTES_MAX: usize = 200 * 1024;
 
-/// Least files of one target: fewer would mean that they were not found.
+/// Fewest files per target: fewer would mean that the directory was not found.
 const FILES_MIN: usize = 10;
 
 fn corpus() -> PathBuf {
@@ -26,7 +26,7 @@ fn files(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.into_iter().map(content).collect()
 }
 
-/// Names the file that was being read when a property broke.
+/// Names the file that was being checked when a property failed.
 struct Reading(PathBuf);
 
 impl Drop for Reading {

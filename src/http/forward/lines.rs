@@ -25,8 +25,8 @@ pub(super) fn write_upgrade(bytes: &[u8], protocol: Option<Span>, to: &mut Write
 }
 
 /// Copies `first`, if given, which must directly precede the field lines, and the field lines that
-/// are not hop-by-hop, not named by `Connection`, and that `keep` accepts. Adjacent lines are copied
-/// at once.
+/// are not hop-by-hop, not named by `Connection`, and that `keep` accepts. Adjacent lines are
+/// copied at once.
 pub(super) fn copy_fields(
     bytes: &[u8],
     first: Option<Span>,

@@ -14,8 +14,8 @@ pub struct RequestContext<'a> {
     pub client: IpAddr,
     /// `Host` for an HTTP/1.0 request without one.
     pub default_host: &'a str,
-    /// The client is a trusted proxy (`--trust-forwarded`): its `X-Forwarded-*` are kept and extended.
-    /// Otherwise they are replaced.
+    /// The client is a trusted proxy (`--trust-forwarded`): its `X-Forwarded-*` are kept and
+    /// extended. Otherwise they are replaced.
     pub trust_forwarded: bool,
     /// `Upgrade` is forwarded, and the connection may become a tunnel.
     pub upgrade: bool,

@@ -21,7 +21,8 @@ pub enum BodyTransform {
 }
 
 impl BodyTransform {
-    /// How the `body` of the response with this `head` is forwarded to a client that speaks `version`.
+    /// How the `body` of the response with this `head` is forwarded to a client that speaks
+    /// `version`.
     pub fn of_response(head: &ResponseHead, body: &Body, version: Version) -> BodyTransform {
         match (body, version) {
             (Body::UntilClose, Version::Http11) => BodyTransform::Chunk,

@@ -48,7 +48,7 @@ fn outcome(called: &str, words: &[&[u8]]) -> String {
     format!("{outcome:?}")
 }
 
-/// What whoever runs a configuration relies on.
+/// Properties of every accepted configuration.
 fn check(config: &Config) {
     assert!(config.backends.len() <= BACKENDS_MAX);
     for (at, spec) in config.backends.iter().enumerate() {

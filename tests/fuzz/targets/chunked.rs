@@ -1,5 +1,5 @@
-//! The chunked coding: any split gives the same as the whole, and what is accepted is what the
-//! strict reader reads.
+//! The chunked coding: any split gives the same result as the whole, and what is accepted is read
+//! in the same way by the strict reader.
 
 use super::reader::{self, Read};
 use super::{pumped, splits};
@@ -7,7 +7,7 @@ use loadbalancer::http::body::Body;
 use loadbalancer::http::chunked::{Chunked, LINE_BYTES_MAX, Malformed, Piece, TRAILER_BYTES_MAX};
 use loadbalancer::http::forward::BodyTransform;
 
-/// What came of a body: content, bytes of the input used, and whether it ended.
+/// A decoded body: content, bytes of the input used, and whether it ended.
 type Decoded = Result<(Vec<u8>, usize, bool), Malformed>;
 
 /// Decodes `data`, which comes in two parts.
@@ -48,8 +48,8 @@ pub fn run(data: &[u8]) {
             assert_eq!(used, data.len(), "it stopped before the end");
             assert_eq!(strict, Read::Unfinished);
         }
-        // Refused as soon as it is known, which may be before a line is whole; or past a limit,
-        // which the strict reader has none of.
+        // Refused early, perhaps before a line is complete; or past a limit, of which the strict
+        // reader has none.
         (Err(Malformed), Read::Refused(_) | Read::Unfinished) => {}
         (Err(Malformed), Read::Whole(..)) => assert!(is_past_a_limit(data), "refused for nothing"),
     }

@@ -1,5 +1,5 @@
-//! The list file: what is read of it can be written and read again, a bad line spoils no other,
-//! and every warning is one line that can be shown on a terminal.
+//! The list file: accepted lines can be written and read again, a bad line affects no other, and
+//! every warning is one printable line.
 
 use super::is_one_line;
 use loadbalancer::config::list::{List, WARNINGS_MAX};

@@ -1,5 +1,5 @@
-//! What must hold for any bytes at all, by the part that reads them. The fuzzer (`stress/fuzz.sh`)
-//! looks for bytes that break it; `cargo test` runs the bytes it has kept.
+//! Properties that hold for any input, one target per parser. The fuzzer (`stress/fuzz.sh`)
+//! searches for counterexamples; `cargo test` runs the corpus.
 
 mod argv;
 mod chunked;
@@ -14,7 +14,7 @@ use loadbalancer::http::forward::BodyTransform;
 use loadbalancer::proxy::exchange::pump;
 use reader::Head;
 
-/// Panics when the bytes break what must hold.
+/// Panics when the bytes violate a property.
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
@@ -31,18 +31,18 @@ fn splits(length: usize) -> impl Iterator<Item = usize> {
     (0..length).step_by(1 + length / 256)
 }
 
-/// Bytes of the empty lines before a message, which are no part of it: some clients send one behind
-/// the body of a POST (RFC 9112 §2.2), and some servers behind theirs.
+/// Length of the empty lines before a message, which are no part of it: some clients send one after
+/// the body of a POST (RFC 9112 §2.2), and some servers after theirs.
 fn empty_lines(data: &[u8]) -> usize {
     data.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(data.len())
 }
 
-/// Whether a person at a terminal would see one line and nothing else happen.
+/// Whether the text is one line without control characters.
 fn is_one_line(text: &str) -> bool {
     !text.is_empty() && !text.contains(char::is_control)
 }
 
-/// Fields that are for one connection, or that a gateway writes anew (RFC 9110 §7.6).
+/// Fields that are hop-by-hop, or that a gateway replaces (RFC 9110 §7.6).
 const OWN: [&str; 14] = [
     "close",
     "connection",
@@ -60,36 +60,36 @@ const OWN: [&str; 14] = [
     "x-forwarded-proto",
 ];
 
-/// Fields that say where a message ends.
+/// Framing fields.
 const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 fn is_own(name: &str) -> bool {
     OWN.contains(&name) || FRAMING.contains(&name)
 }
 
-/// Whether this is a name that matters here to a server that cannot tell `_` from `-`.
+/// Whether this is a name with `_` that a CGI server takes for a field checked here.
 fn is_lookalike(name: &str) -> bool {
     let plain = name.replace('_', "-");
     plain != name && (is_own(&plain) || plain == "user-agent")
 }
 
-/// The field lines of `head` that every gateway leaves alone, but for the framing. `sent` is the
-/// head that came: what its `Connection` lists is between the sender and the program.
+/// The field lines of `head` that a gateway forwards unchanged, without the framing. `sent` is the
+/// received head: the fields its `Connection` lists are hop-by-hop.
 fn end_to_end<'a>(head: &'a Head, sent: &Head) -> Vec<&'a (String, Vec<u8>)> {
-    let goes_on = |(name, _): &&(String, Vec<u8>)| {
+    let is_forwarded = |(name, _): &&(String, Vec<u8>)| {
         !(is_own(name) || is_lookalike(name) || sent.lists("connection", name))
     };
-    head.fields.iter().filter(goes_on).collect()
+    head.fields.iter().filter(is_forwarded).collect()
 }
 
-/// A length in the one spelling it goes on in.
+/// A length in its canonical form.
 fn without_zeros(digits: &[u8]) -> &[u8] {
     let zeros = digits.iter().take_while(|&&digit| digit == b'0').count();
     &digits[zeros.min(digits.len().saturating_sub(1))..]
 }
 
-/// What concerned one connection has not gone on, nor what looks like it; framing has in its one
-/// spelling; what `Connection` listed is gone, unless a sender may not take it away.
+/// Hop-by-hop fields and their aliases are gone, and so are the fields that `Connection` listed
+/// unless it may not remove them; the framing is canonical.
 fn hop_by_hop(sent: &Head, received: &Head) {
     for name in ["keep-alive", "proxy-connection"] {
         assert_eq!(received.all(name), [b""; 0], "{received:?}");
@@ -110,8 +110,8 @@ fn hop_by_hop(sent: &Head, received: &Head) {
     }
 }
 
-/// Moves what belongs to `body` from the front of `data`, which comes in parts: what went on and
-/// how many bytes of `data` that were; none if it is malformed. `ends`: the sender closes behind
+/// Pumps `body` from the front of `data`, which arrives in parts; returns the forwarded bytes and
+/// how many bytes of `data` were read; none if it is malformed. `ends`: the sender closes after
 /// `data`.
 fn pumped(
     body: &mut Body,

@@ -1,14 +1,14 @@
-//! A second reader of HTTP/1.1, written from the grammar alone (RFC 9112) and sharing nothing with
-//! the program's: on whole messages, without limits, refusing whatever is not to the letter. What
-//! the program accepts or sends, it must read in the same way.
+//! A second parser of HTTP/1.1, written from the grammar alone (RFC 9112), without code of the
+//! program: for whole messages, without limits, strict. It must read everything that the program
+//! accepts or sends in the same way.
 
-/// Why this reader does not take a message.
+/// Why this parser rejects a message.
 pub type Refused = &'static str;
 
-/// What stands at the start of some bytes.
+/// The result of parsing a prefix.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read<T> {
-    /// It, and how many bytes it covers.
+    /// The element, and its length in bytes.
     Whole(T, usize),
     /// The bytes end inside it.
     Unfinished,
@@ -119,7 +119,7 @@ fn field(text: &[u8]) -> Result<(String, Vec<u8>), Refused> {
     Ok((String::from_utf8_lossy(name).to_ascii_lowercase(), value.to_vec()))
 }
 
-/// Field lines up to the empty line behind them.
+/// Field lines up to and including the empty line.
 pub fn fields(bytes: &[u8]) -> Read<Vec<(String, Vec<u8>)>> {
     let (mut found, mut at) = (Vec::new(), 0);
     loop {
@@ -182,8 +182,8 @@ pub fn response(bytes: &[u8]) -> Read<Head> {
     })
 }
 
-/// A chunked body: its content (RFC 9112 §7.1). White space behind the size is taken, as some
-/// servers pad their sizes and every proxy takes it.
+/// A chunked body: its content (RFC 9112 §7.1). White space after the size is accepted, as some
+/// servers pad their sizes and every proxy accepts that.
 pub fn chunked(bytes: &[u8]) -> Read<Vec<u8>> {
     let (mut content, mut at) = (Vec::new(), 0);
     loop {
@@ -219,7 +219,7 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refused> {
     let (digits, rest) = line.split_at(end);
     let extension = rest.trim_ascii_start();
     if !is_value(rest) || !(extension.is_empty() || extension.starts_with(b";")) {
-        return Err("what stands behind a chunk size");
+        return Err("bytes after a chunk size");
     }
     let digits = std::str::from_utf8(digits).map_err(|_| "a chunk size")?;
     u64::from_str_radix(digits, 16).map_err(|_| "a chunk size")
@@ -238,7 +238,7 @@ pub fn body(framing: Framing, bytes: &[u8]) -> Read<Vec<u8>> {
     }
 }
 
-/// The reader itself, so that what holds against it can be trusted.
+/// Tests of this parser itself.
 #[cfg(test)]
 mod tests {
     use super::*;

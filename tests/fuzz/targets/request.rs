@@ -1,6 +1,6 @@
-//! What a client sends: a head is read the same however it comes in, what is accepted the strict
-//! reader accepts, and what is forwarded of a whole connection is, to the strict reader, the same
-//! requests for the same targets with the same bodies, and nothing else.
+//! Requests: segmentation does not matter, the strict reader accepts what the program accepts, and
+//! reads in what is forwarded of a connection the same requests, targets and bodies, and nothing
+//! else.
 
 use super::reader::{self, Framing, Head, Read};
 use super::{empty_lines, end_to_end, hop_by_hop, pumped, splits};
@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Whole or in two parts: the same head, and what was refused is never accepted with more bytes.
+/// In one or two parts: the same head; and what was refused stays refused with more bytes.
 fn comes_in_parts(data: &[u8]) {
     let mut head = RequestHead::default();
     let whole = head::request(data, &mut head);
@@ -56,8 +56,8 @@ fn comes_in_parts(data: &[u8]) {
     }
 }
 
-/// Forwards the request at the start of `data`, if there is a whole one that is accepted; it, and
-/// its length. The strict reader must agree on every part of it.
+/// Forwards the request at the start of `data`, if it is complete and accepted; returns it and its
+/// length. The strict reader must agree on every part of it.
 fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Message, usize)> {
     let mut head = RequestHead::default();
     if head::request(data, &mut head) != Parse::Complete {
@@ -99,7 +99,7 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
     Some(((strict, content), head.bytes + covered))
 }
 
-/// The head that goes on, in no more memory than there is for it.
+/// The forwarded head, written to a buffer of the size that the program uses.
 fn written(data: &[u8], head: &RequestHead, plan: &Plan, trust_forwarded: bool) -> Vec<u8> {
     let context = RequestContext {
         client: CLIENT.parse().expect("an address"),

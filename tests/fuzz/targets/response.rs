@@ -1,6 +1,6 @@
-//! What a server sends: a head is read the same however it comes in, what is accepted the strict
-//! reader accepts, and what goes on to a client is, to the strict reader, the same interim heads,
-//! status and content. A body that was cut off looks cut off.
+//! Responses: segmentation does not matter, the strict reader accepts what the program accepts, and
+//! reads in what is forwarded the same interim heads, status and content. A truncated body looks
+//! truncated.
 
 use super::reader::{self, Framing, Head, Read};
 use super::{empty_lines, end_to_end, hop_by_hop, pumped, splits, without_zeros};
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Whole or in two parts: the same head, and what was refused is never accepted with more bytes.
+/// In one or two parts: the same head; and what was refused stays refused with more bytes.
 fn comes_in_parts(data: &[u8]) {
     let mut head = ResponseHead::default();
     let whole = head::response(data, &mut head);
@@ -43,8 +43,8 @@ fn comes_in_parts(data: &[u8]) {
     }
 }
 
-/// Forwards the head at the start of `data` and, if it is a final one, its body. The length of an
-/// interim head, behind which the next one stands.
+/// Forwards the head at the start of `data` and, if it is a final one, its body. Returns the length
+/// of an interim head, which another one follows.
 fn forward(data: &[u8], method: Method, version: Version) -> Option<usize> {
     let mut head = ResponseHead::default();
     if head::response(data, &mut head) != Parse::Complete {
@@ -94,7 +94,7 @@ fn forward(data: &[u8], method: Method, version: Version) -> Option<usize> {
     None
 }
 
-/// The body that goes on, `read_as` the client does, is the content that was sent as `framing`.
+/// The forwarded body, `read_as` the client does, is the content that was sent as `framing`.
 fn arrives(
     data: &[u8],
     mut body: Body,
@@ -105,13 +105,13 @@ fn arrives(
     let Some((out, moved)) = pumped(&mut body, transform, data, true) else { return };
     match reader::body(framing, data) {
         Read::Whole(content, covered) => {
-            assert!(body.is_ended() || body == Body::UntilClose, "{body:?} goes on");
+            assert!(body.is_ended() || body == Body::UntilClose, "{body:?} has not ended");
             assert_eq!(moved, covered);
             assert_eq!(reader::body(read_as, &out), Read::Whole(content, out.len()));
         }
         Read::Unfinished | Read::Refused(_) => {
             assert!(!body.is_ended(), "only the program sees the end of the body");
-            // An HTTP/1.0 client is told by a reset: the framing cannot say it.
+            // An HTTP/1.0 client sees a reset, as the framing cannot show it.
             assert!(
                 transform == BodyTransform::Unchunk
                     || reader::body(read_as, &out) == Read::Unfinished
@@ -120,7 +120,7 @@ fn arrives(
     }
 }
 
-/// The head that goes on, in no more memory than there is for it.
+/// The forwarded head, written to a buffer of the size that the program uses.
 fn written(
     data: &[u8],
     head: &ResponseHead,
@@ -160,13 +160,13 @@ fn compare(sent: &Head, received: &Head, persistence: Persistence) {
         Persistence::Close => vec![b"close"],
         Persistence::KeepAlive => vec![b"keep-alive"],
     };
-    // Which protocols there are is told with a switch, or without one in a 426.
+    // Protocols are named when switching, and in a 426.
     let names_protocols = persistence == Persistence::Upgrade || sent.start[1] == b"426";
     if names_protocols && !sent.all("upgrade").is_empty() {
         connection.push(b"upgrade");
     }
     assert_eq!(received.all("connection"), connection);
-    // RFC 9110 §8.6, RFC 9112 §6.1: neither may be sent in an answer that cannot have a body.
+    // RFC 9110 §8.6, RFC 9112 §6.1: neither may be sent in a response that cannot have a body.
     let is_bare = sent.start[1][0] == b'1' || sent.start[1] == b"204";
     let lengths = if is_bare { Vec::new() } else { sent.all("content-length") };
     let lengths: Vec<&[u8]> = lengths.into_iter().map(without_zeros).collect();
