@@ -3,8 +3,10 @@
 mod common;
 
 use common::{Backend, Balancer, Gate, assert_same_bytes, got, ok, pattern, reply, seen};
+use loadbalancer::http::date::imf_fixdate;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: example.test\r\n\r\n";
 
@@ -148,6 +150,27 @@ fn a_response_without_a_date_gets_one() {
     let answer = got(GET, ok("x"));
     let date = answer.field("Date").expect("a date");
     assert!(date.ends_with(" GMT") && date.len() == 29, "{date}");
+}
+
+#[test]
+fn the_added_date_is_the_current_second() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    // The process may round its clock differently.
+    let tolerance = Duration::from_millis(50);
+    let start = now();
+    // Over two second boundaries: a date that is not renewed would differ.
+    while now() < start + Duration::from_secs(2) {
+        let before = now() - tolerance;
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        let date = client.response().field("Date").expect("a date").to_owned();
+        let mut seconds = before.as_secs()..=(now() + tolerance).as_secs();
+        let is_current = seconds.any(|second| imf_fixdate(second) == date.as_bytes());
+        assert!(is_current, "{date} at {before:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

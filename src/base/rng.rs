@@ -39,6 +39,24 @@ mod tests {
         }
     }
 
+    /// The reference outputs of SplitMix64 for these seeds (Vigna's `splitmix64.c`).
+    #[test]
+    fn the_numbers_are_those_of_the_reference_implementation() {
+        for (seed, expected) in [
+            (0, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]),
+            (
+                1_234_567,
+                [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423],
+            ),
+        ] {
+            let mut rng = Rng::new(seed);
+            assert_eq!(std::array::from_fn(|_| rng.bits()), expected, "seed {seed}");
+        }
+        // 0xe220… and 0x6e78… are 0.883 and 0.431 of 2^64.
+        let mut rng = Rng::new(0);
+        assert_eq!([rng.below(1_000), rng.below(1_000)], [883, 431]);
+    }
+
     #[test]
     fn below_stays_below_and_reaches_every_value() {
         let mut rng = Rng::new(1);

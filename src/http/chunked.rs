@@ -288,6 +288,14 @@ mod tests {
         };
         assert!(trailer(usize::from(TRAILER_BYTES_MAX)).is_ok());
         assert_eq!(trailer(usize::from(TRAILER_BYTES_MAX) + 1), Err(Malformed));
+        // The limit is for the whole section: each of these lines alone is far below it.
+        let lines = |count: usize| {
+            let line = format!("T:{}\r\n", "x".repeat(1022));
+            let text = format!("0\r\n{}\r\n", line.repeat(count));
+            decode(text.as_bytes(), 0)
+        };
+        assert!(lines(4).is_ok());
+        assert_eq!(lines(5), Err(Malformed));
         assert!(Chunked::new().next(b"fffffffffffffff\r\n").is_ok());
         assert_eq!(Chunked::new().next(b"0fffffffffffffff0\r\n"), Err(Malformed));
     }

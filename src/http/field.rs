@@ -287,6 +287,31 @@ mod tests {
     }
 
     #[test]
+    fn anagrams_of_known_names_are_unknown() {
+        for text in [
+            "host",
+            "date",
+            "te",
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "x-forwarded-for",
+            "expect",
+            "upgrade",
+        ] {
+            for at in 1..text.len() {
+                let mut swapped = text.as_bytes().to_vec();
+                swapped.swap(at - 1, at);
+                let differs = swapped != text.as_bytes();
+                let found = Name::of(&swapped) != Name::Other;
+                assert!(!(differs && found), "{}", String::from_utf8_lossy(&swapped));
+            }
+        }
+        assert_eq!(Name::of(b"Hots"), Name::Other);
+        assert_eq!(Name::of(b"Content-Lenght"), Name::Other);
+    }
+
+    #[test]
     fn list_members_are_trimmed_and_empty_ones_dropped() {
         let found: Vec<&[u8]> = members(b" close,, Keep-Alive\t,").collect();
         assert_eq!(found, [&b"close"[..], b"Keep-Alive"]);

@@ -35,7 +35,7 @@ fn a_request_head_is_found_at_every_split() {
 }
 
 /// Request heads and the status they are answered with; 200 for those that are read.
-const REQUESTS: [(&[u8], u16); 28] = [
+const REQUESTS: [(&[u8], u16); 31] = [
     (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     (b"GET / HTTP/1.0\r\n\r\n", 200),
     (b"GET / HTTP/1.1\nHost: x\r\n\r\n", 400),
@@ -58,6 +58,9 @@ const REQUESTS: [(&[u8], u16); 28] = [
     (b"GET / HTTP/2.0\r\n\r\n", 505),
     (b"GET / HTTP/0.9\r\n\r\n", 505),
     (b"GET / HTTP/11\r\n\r\n", 400),
+    (b"GET / HTTP/x.1\r\n\r\n", 400),
+    (b"GET / HTTP/2.x\r\n\r\n", 400),
+    (b"GET / HTTP/2.0 x\r\n\r\n", 400),
     (b"GET / http/1.1\r\n\r\n", 400),
     (b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     (b"\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400),

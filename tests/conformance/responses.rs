@@ -304,6 +304,18 @@ fn local_answers_have_a_date_an_error_type_and_a_length() {
 }
 
 #[test]
+fn an_unavailable_answer_has_retry_after_with_every_status() {
+    let down = Backend::refusing();
+    for status in ["503", "500", "502"] {
+        let balancer = Balancer::over(&[&down], &["--all-down-status", status]);
+        let answer = balancer.get("/");
+        assert_eq!(answer.status().to_string(), status);
+        let seconds = answer.field("Retry-After").and_then(|value| value.parse::<u32>().ok());
+        assert!(seconds.is_some_and(|seconds| (1..=60).contains(&seconds)), "{}", answer.head);
+    }
+}
+
+#[test]
 fn local_answers_to_head_have_no_content() {
     let backend = Backend::refusing();
     let balancer = Balancer::over(&[&backend], &[]);
