@@ -259,7 +259,7 @@ fn a_refused_client_that_is_still_sending_can_read_its_answer() {
 }
 
 #[test]
-fn two_hosts_behind_one_good_request_are_still_refused() {
+fn two_hosts_after_a_good_request_are_refused() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();

@@ -331,7 +331,7 @@ fn local_answers_to_head_have_no_content() {
 #[test]
 fn refusals_of_head_have_no_content() {
     let directory = TempDir::new();
-    let page = directory.file("page", "a page of somebody's own");
+    let page = directory.file("page", "a custom page");
     let backend = Backend::named("a");
     let options = ["--error-page", &format!("400={page}"), "--head-timeout", "50ms"];
     let balancer = Balancer::over(&[&backend], &options);
