@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::{self, ExitCode, Stdio};
 
-/// Wrong use of the command line.
+/// Exit status for a wrong command line.
 const USAGE: u8 = 2;
 
 /// Servers the demo starts.
@@ -44,8 +44,8 @@ fn balance(config: Config) -> ExitCode {
     }
 }
 
-/// Three servers of our own, and the balancer over them. They end when `backends` is dropped, or
-/// with this process, however it ends.
+/// Balances over three servers of its own. They end when `backends` is dropped, or with this
+/// process, however it ends.
 fn demonstrate(Demo { mut config }: Demo) -> ExitCode {
     let backends = match demo::Backends::start(DEMO_BACKENDS) {
         Ok(backends) => backends,
@@ -56,7 +56,7 @@ fn demonstrate(Demo { mut config }: Demo) -> ExitCode {
         BackendSpec::new(Endpoint { host, port: address.port() })
     };
     config.backends = backends.addresses().iter().map(spec).collect();
-    // Like `fail` without `eprintln`, which panics when nobody is left to read it.
+    // Like `fail` without `eprintln`, which panics when standard error is closed.
     let advise = |listen| {
         let _ = std::io::stderr().write_all(demo::advice(listen, &backends).as_bytes());
     };
@@ -66,8 +66,8 @@ fn demonstrate(Demo { mut config }: Demo) -> ExitCode {
     }
 }
 
-fn fail(who: &str, error: &dyn Display, code: u8) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{who}: {error}");
+fn fail(program: &str, error: &dyn Display, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{program}: {error}");
     ExitCode::from(code)
 }
 
@@ -91,7 +91,7 @@ fn page(text: &str) -> ExitCode {
     }
 }
 
-/// To standard output; a reader that closed it early (`| head`) is no failure of ours.
+/// To standard output; a reader that closes it early (`| head`) is not an error.
 fn print(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! The program as a person meets it: wrong use, help, what it prints, what it logs.
+//! The command line: errors, help, what is printed and what is logged.
 
 mod common;
 
@@ -6,18 +6,18 @@ use common::{Backend, Balancer, TempDir, ok, run, wait_until};
 use std::net::TcpListener;
 
 /// Runs to the end and fails unless this was one line on standard error and this exit code.
-fn fails_with(arguments: &[&str], code: i32, culprit: &str) {
+fn fails_with(arguments: &[&str], code: i32, value: &str) {
     let finished = run(arguments);
     let shown = arguments.join(" ");
     assert_eq!(finished.code, Some(code), "{shown}: {}", finished.stderr);
     assert_eq!(finished.stdout, "", "{shown}");
     assert_eq!(finished.stderr.lines().count(), 1, "{shown}: {}", finished.stderr);
-    assert!(finished.stderr.contains(culprit), "{shown}: {}", finished.stderr);
+    assert!(finished.stderr.contains(value), "{shown}: {}", finished.stderr);
 }
 
 #[test]
-fn wrong_use_is_one_line_that_names_the_culprit_and_exit_code_2() {
-    for (line, culprit) in [
+fn a_wrong_command_line_is_one_line_that_names_the_value_and_exit_status_2() {
+    for (line, value) in [
         ("", "no backend"),
         ("8080", "no backend"),
         ("8080 abc", "`abc`"),
@@ -61,7 +61,7 @@ fn wrong_use_is_one_line_that_names_the_culprit_and_exit_code_2() {
         ("get ftp://localhost/file", "ftp"),
     ] {
         let arguments: Vec<&str> = line.split_whitespace().collect();
-        fails_with(&arguments, 2, culprit);
+        fails_with(&arguments, 2, value);
     }
 }
 
@@ -96,7 +96,7 @@ fn files_that_cannot_be_used_are_exit_code_1_and_named() {
 }
 
 #[test]
-fn a_missing_list_file_is_told_and_answered_503() {
+fn a_missing_list_file_is_reported_and_answered_503() {
     let directory = TempDir::new();
     let missing = directory.path().join("missing");
     let missing = missing.to_str().expect("a path in UTF-8");
@@ -106,7 +106,19 @@ fn a_missing_list_file_is_told_and_answered_503() {
 }
 
 #[test]
-fn an_unknown_host_in_the_list_is_told_and_the_others_are_used() {
+fn whatever_the_status_for_all_down_it_says_when_to_try_again() {
+    for status in ["500", "429", "503"] {
+        let down = Backend::refusing();
+        let balancer = Balancer::over(&[&down], &["--all-down-status", status]);
+        let answer = balancer.get("/");
+        assert_eq!(answer.status().to_string(), status);
+        let seconds = answer.field("Retry-After").expect("a time").parse::<u32>();
+        assert!(seconds.is_ok_and(|seconds| (1..=60).contains(&seconds)), "{}", answer.head);
+    }
+}
+
+#[test]
+fn an_unknown_host_in_the_list_is_reported_and_the_others_are_used() {
     let backend = Backend::named("a");
     let directory = TempDir::new();
     let host = format!("{}.invalid", "a".repeat(64));
@@ -370,7 +382,7 @@ fn without_verbose_requests_print_nothing() {
 }
 
 #[test]
-fn it_runs_on_when_nobody_reads_what_it_prints() {
+fn it_keeps_running_when_standard_error_is_closed() {
     let backend = Backend::named("a");
     let mut command = common::binary();
     command.args(["127.0.0.1:0", &backend.argument(), "-v", "-c", "20ms"]);
@@ -384,7 +396,7 @@ fn it_runs_on_when_nobody_reads_what_it_prints() {
     });
     let _ = child.kill();
     let _ = child.wait();
-    assert_eq!(ended, None, "it ended because nobody reads its standard error");
+    assert_eq!(ended, None, "it ended because its standard error is closed");
 }
 
 #[test]

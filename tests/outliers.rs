@@ -1,4 +1,4 @@
-//! Servers that answer with errors: taken out if asked, for a while, and never all of them.
+//! Servers that answer with errors are ejected if asked for, for a while, and never all of them.
 
 mod common;
 
@@ -6,8 +6,8 @@ use common::{Backend, Balancer, Message, ok, reply, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
 
-/// A server that says its name, as long as its status is 200.
-fn moody(name: &'static str) -> (Backend, Arc<AtomicU16>) {
+/// A server that answers with its name and a status that the test sets.
+fn with_status(name: &'static str) -> (Backend, Arc<AtomicU16>) {
     let status = Arc::new(AtomicU16::new(200));
     let copy = status.clone();
     let backend = Backend::start(move |_: &Message| match copy.load(SeqCst) {
@@ -18,8 +18,8 @@ fn moody(name: &'static str) -> (Backend, Arc<AtomicU16>) {
 }
 
 #[test]
-fn a_server_with_errors_in_a_row_is_out_and_comes_back() {
-    let ((bad, status), (good, _)) = (moody("bad"), moody("good"));
+fn a_server_with_errors_in_a_row_is_ejected_and_comes_back() {
+    let ((bad, status), (good, _)) = (with_status("bad"), with_status("good"));
     let balancer = Balancer::probing(&[&bad, &good], &["-c", "200ms", "--fall-on-5xx", "3"]);
     status.store(500, SeqCst);
     let mut errors = 0;
@@ -28,12 +28,12 @@ fn a_server_with_errors_in_a_row_is_out_and_comes_back() {
         !balancer.stderr.with(" down").is_empty()
     });
     assert_eq!(errors, 3, "its last answers");
-    let told = balancer.stderr.wait_for(" down");
+    let logged = balancer.stderr.wait_for(" down");
     let expected = format!(
         "loadbalancer: backend {} down: answered 5xx 3 times in a row; out for 1s",
         bad.argument()
     );
-    assert_eq!(told, expected);
+    assert_eq!(logged, expected);
     status.store(200, SeqCst);
     wait_until("the server to be back", || balancer.get("/").text() == "bad");
     let back = format!("backend {} up: health check passed", bad.argument());
@@ -41,8 +41,8 @@ fn a_server_with_errors_in_a_row_is_out_and_comes_back() {
 }
 
 #[test]
-fn a_server_that_goes_on_erring_is_out_for_longer_each_time() {
-    let ((bad, status), (good, _)) = (moody("bad"), moody("good"));
+fn a_server_that_keeps_failing_is_ejected_for_longer_each_time() {
+    let ((bad, status), (good, _)) = (with_status("bad"), with_status("good"));
     status.store(503, SeqCst);
     let balancer = Balancer::probing(&[&bad, &good], &["-c", "20ms", "--fall-on-5xx", "3"]);
     for expected in ["out for 100ms", "out for 200ms", "out for 400ms"] {
@@ -55,7 +55,7 @@ fn a_server_that_goes_on_erring_is_out_for_longer_each_time() {
 
 #[test]
 fn the_last_server_stays_whatever_it_answers() {
-    let servers: Vec<_> = ["a", "b", "c"].map(moody).into();
+    let servers: Vec<_> = ["a", "b", "c"].map(with_status).into();
     let backends: Vec<&Backend> = servers.iter().map(|(backend, _)| backend).collect();
     // Out for longer than this takes.
     let options = ["-c", "1h", "--fall-on-5xx", "1"];
@@ -77,10 +77,10 @@ fn the_last_server_stays_whatever_it_answers() {
 }
 
 #[test]
-fn errors_take_nobody_out_unless_asked_or_if_the_client_asked_for_them() {
+fn errors_eject_no_server_unless_enabled_and_never_for_a_bad_request() {
     for (status, options) in [(500, &["-c", "1h"][..]), (501, &["-c", "1h", "--fall-on-5xx", "1"])]
     {
-        let ((bad, its_status), (good, _)) = (moody("bad"), moody("good"));
+        let ((bad, its_status), (good, _)) = (with_status("bad"), with_status("good"));
         its_status.store(status, SeqCst);
         let balancer = Balancer::probing(&[&bad, &good], options);
         for _ in 0..20 {

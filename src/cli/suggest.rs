@@ -1,27 +1,27 @@
-//! The name a mistyped one was probably meant to be. Does not know what the names stand for.
+//! The name that was probably meant by a mistyped one.
 
-/// Longest word compared; longer ones are no typing slips.
+/// Longest word compared; longer ones are not typing errors.
 const WORD_CHARS_MAX: usize = 40;
 
-/// Fewest characters of a word that may stand for a longer name containing it.
+/// Shortest word that suggests a longer name containing it, in characters.
 const PART_CHARS_MIN: usize = 4;
 
 /// The candidate nearest to `word`: at most a third of its letters (at least one) changed, added,
 /// dropped or swapped; or else the only candidate that contains it.
 pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let letters: Vec<char> = word.chars().take(WORD_CHARS_MAX + 1).collect();
-    if letters.is_empty() || letters.len() > WORD_CHARS_MAX {
+    if letters.len() > WORD_CHARS_MAX {
         return None;
     }
-    let slips_max = (letters.len() / 3).max(1);
+    let edits_max = (letters.len() / 3).max(1);
     let mut best: Option<(usize, &str)> = None;
     let mut containing = Vec::new();
     for name in candidates {
-        let slips = distance(&letters, name);
-        // A slip must leave something: `x` is not a mistyped `p`.
-        let is_near = slips <= slips_max && slips < letters.len();
-        if is_near && best.is_none_or(|(least, _)| slips < least) {
-            best = Some((slips, name));
+        let edits = distance(&letters, name);
+        // One character must be right: `x` is not a mistyped `p`.
+        let is_near = edits <= edits_max && edits < letters.len();
+        if is_near && best.is_none_or(|(least, _)| edits < least) {
+            best = Some((edits, name));
         }
         if letters.len() >= PART_CHARS_MIN && name.contains(word) {
             containing.push(name);
@@ -59,32 +59,50 @@ fn distance(a: &[char], b: &str) -> usize {
 mod tests {
     use super::*;
 
-    const NAMES: [&str; 6] =
-        ["strategy", "retries", "check-interval", "head-timeout", "idle-timeout", "demo"];
-
     #[test]
-    fn slips_find_the_name_meant() {
-        let table = [
-            ("stratgy", Some("strategy")),
-            ("strategie", Some("strategy")),
-            ("retrys", Some("retries")),
-            ("dmeo", Some("demo")),
-            ("demo", Some("demo")),
-            ("head-timout", Some("head-timeout")),
-            ("interval", Some("check-interval")),
-            ("timeout", None),
-            ("port", None),
-            ("x", None),
-            ("", None),
+    fn the_nearest_name_is_suggested_and_nothing_when_none_is_near() {
+        let table: [(&str, &[&str], Option<&str>); 18] = [
+            ("stratgy", &["retries", "strategy"], Some("strategy")),
+            ("strategie", &["strategy"], Some("strategy")),
+            ("dmeo", &["demo"], Some("demo")),
+            ("demo", &["demo"], Some("demo")),
+            // At most a third of the letters are wrong, but one in short words.
+            ("rexxies", &["retries"], Some("retries")),
+            ("rexxxes", &["retries"], None),
+            ("dxxo", &["demo"], None),
+            ("rx", &["rr"], Some("rr")),
+            ("x", &["p"], None),
+            ("", &["p"], None),
+            // The nearest; of equally near ones the first.
+            ("rank", &["rand", "rank"], Some("rank")),
+            ("ranx", &["rand", "rank"], Some("rand")),
+            ("rrank", &["rank", "brand"], Some("rank")),
+            // A part of one name only.
+            ("path", &["health-path", "mode"], Some("health-path")),
+            ("pat", &["health-path", "mode"], None),
+            ("timeout", &["head-timeout", "idle-timeout"], None),
+            ("interval", &["check-interval", "file"], Some("check-interval")),
+            ("port", &["strategy", "retries"], None),
         ];
-        for (word, expected) in table {
-            assert_eq!(nearest(word, NAMES.into_iter()), expected, "{word}");
+        for (word, names, expected) in table {
+            assert_eq!(nearest(word, names.iter().copied()), expected, "{word} of {names:?}");
         }
     }
 
     #[test]
     fn distance_counts_edits() {
-        let table = [("", "abc", 3), ("abc", "", 3), ("abc", "abc", 0), ("abc", "acb", 1)];
+        let table = [
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("abc", "abc", 0),
+            ("abc", "axc", 1),
+            ("abcd", "abd", 1),
+            ("abd", "abcd", 1),
+            ("abc", "acb", 1),
+            ("ba", "ab", 1),
+            ("ab", "bc", 2),
+            ("ca", "abc", 3),
+        ];
         for (a, b, expected) in table {
             let letters: Vec<char> = a.chars().collect();
             assert_eq!(distance(&letters, b), expected, "{a} {b}");

@@ -27,8 +27,8 @@ pub enum Mode {
     Redirect,
 }
 
-/// How long each wait may last. Each restarts with progress, but `head`, `queue`,
-/// `linger` and `drain`.
+/// The longest time of each wait. Each restarts with progress, except `head`, `queue`, `linger` and
+/// `drain`.
 #[derive(Clone, Debug)]
 pub struct Timeouts {
     /// From the first byte of a request head to its last (408).
@@ -37,7 +37,7 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// Connecting to a backend, per attempt.
     pub connect: Duration,
-    /// From the request sent to the first byte of its answer (504).
+    /// From the request sent to the first byte of its response (504).
     pub response: Duration,
     /// Between two bytes of a body, either direction.
     pub idle: Duration,
@@ -45,11 +45,11 @@ pub struct Timeouts {
     pub tunnel: Duration,
     /// Waiting for a slot (503).
     pub queue: Duration,
-    /// Reading on after our last answer, so that the client can read it (RFC 9112 §9.6).
+    /// Reading on after the final response, so that the client can read it (RFC 9112 §9.6).
     pub linger: Duration,
     /// A pooled connection to a backend without use.
     pub pool: Duration,
-    /// Finishing what is in flight after a stop was asked for.
+    /// Finishing the requests in flight after a stop was requested.
     pub drain: Duration,
 }
 
@@ -70,7 +70,7 @@ impl Default for Timeouts {
     }
 }
 
-/// What a request head may have; past that it is refused.
+/// Limits of a request head; one that exceeds them is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
     /// Its length in bytes, the empty line included (431).
@@ -92,7 +92,7 @@ impl Default for HeadLimits {
     }
 }
 
-/// Where the access log goes (`-l`).
+/// The target of the access log (`-l`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogTarget {
     /// Standard output (`-`).
@@ -110,7 +110,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// All of it.
+/// The whole configuration of a balancer.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect.
@@ -133,12 +133,11 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Limits of request heads.
     pub head: HeadLimits,
-    /// Requests on one client connection, the last of which is answered with a close; none: as
-    /// many as the client likes.
+    /// Requests on one client connection, which is then closed; none: no limit.
     pub keep_alive_requests: Option<u32>,
-    /// Most attempts for one request once a server may have seen it, 1 to 10.
+    /// Most attempts for one request once a server may have received it, 1 to 10.
     pub attempts_max: u8,
-    /// Such further attempts in per cent of the recent requests.
+    /// Limit for such further attempts, percent of the recent requests.
     pub retry_budget: u32,
     /// Status when every backend is down.
     pub all_down_status: u16,
