@@ -3,7 +3,7 @@
 use super::log_writer::LogWriter;
 use super::pipe::Pipe;
 use super::signals::Signals;
-use super::{LISTENER, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket, WAKER};
+use super::{LISTENER, LogFailure, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket, WAKER};
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use std::fs::File;
@@ -75,7 +75,7 @@ impl Kernel {
     ///
     /// Errors: the system has no thread to give.
     pub fn log_access_to(&mut self, file: File) -> io::Result<()> {
-        self.access = Some(LogWriter::start(file, self.waker())?);
+        self.access = Some(LogWriter::start("access-log", file, self.waker())?);
         Ok(())
     }
 
@@ -83,8 +83,15 @@ impl Kernel {
     ///
     /// Errors: the system has no thread to give.
     pub fn log_events_aside(&mut self) -> io::Result<()> {
-        self.events_log = Some(LogWriter::start(io::stderr(), self.waker())?);
+        self.events_log = Some(LogWriter::start("stderr", io::stderr(), self.waker())?);
         Ok(())
+    }
+
+    fn log_writer(&mut self, sink: Sink) -> Option<&mut LogWriter> {
+        match sink {
+            Sink::Events => self.events_log.as_mut(),
+            Sink::Access => self.access.as_mut(),
+        }
     }
 
     /// Registers the listener, for [`Net::accept`].
@@ -175,22 +182,24 @@ impl Net for Kernel {
     }
 
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {
-        let log_writer = match sink {
-            Sink::Events => {
-                // Not before there is something to say: with a second thread the C library's calls
-                // cost more, 200 instructions per request.
-                if self.events_log.is_none() && self.stderr_may_block {
-                    self.log_events_aside()?;
-                }
-                &mut self.events_log
-            }
-            Sink::Access => &mut self.access,
-        };
-        match (log_writer, sink) {
-            (Some(log_writer), _) => log_writer.offer(lines),
+        // Not before there is a line: with a second thread the C library's calls cost more, 200
+        // instructions per request.
+        if sink == Sink::Events && self.events_log.is_none() && self.stderr_may_block {
+            self.log_events_aside()?;
+        }
+        match (self.log_writer(sink), sink) {
+            (Some(log_writer), _) => Ok(log_writer.offer(lines)),
             (None, Sink::Events) => write_if_room(lines),
             (None, Sink::Access) => Ok(lines.len()),
         }
+    }
+
+    fn unwritten_lines(&mut self, sink: Sink) -> u64 {
+        self.log_writer(sink).map_or(0, LogWriter::unwritten_lines)
+    }
+
+    fn log_failure(&mut self, sink: Sink) -> Option<LogFailure> {
+        self.log_writer(sink)?.take_failure()
     }
 }
 

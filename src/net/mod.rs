@@ -75,6 +75,15 @@ pub enum Sink {
     Access,
 }
 
+/// A write to a log that failed.
+#[derive(Debug)]
+pub struct LogFailure {
+    /// What the last one failed with.
+    pub error: io::Error,
+    /// The lines that were lost with it and with those before.
+    pub lines: u64,
+}
+
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -136,14 +145,52 @@ pub trait Net {
     /// Takes the signals that came since it was asked last: how often [`Signal::Stop`] and
     /// whether one of the others.
     fn signals(&mut self) -> Vec<Signal>;
-    /// Writes whole lines; how many bytes were taken. Never blocks for long.
+    /// Takes whole lines to be written; how many bytes of them. Never blocks.
+    ///
+    /// Errors: the sink refuses lines; they were not taken.
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize>;
+    /// How many lines that [`Net::log`] has taken are not written yet; if there are any, `wait`
+    /// ends after the next write. 0 where lines are written at once.
+    fn unwritten_lines(&mut self, _: Sink) -> u64 {
+        0
+    }
+    /// What became of lines that [`Net::log`] had taken and that could not be written, since the
+    /// last call; `wait` ends when there is something.
+    fn log_failure(&mut self, _: Sink) -> Option<LogFailure> {
+        None
+    }
 }
 
-/// Whether a call failed for want of descriptors or memory on this machine, not because of the
-/// peer. (`AddrNotAvailable` is not among them: no port is left, or the address family is not
-/// there at all.)
+/// Whether a call failed for want of descriptors, memory or `epoll` watches on this machine, not
+/// because of the peer. `EADDRNOTAVAIL` is not among them: no port is left, or the machine does not
+/// have the address family.
 pub fn is_shortage(error: &io::Error) -> bool {
-    const SHORTAGES: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    // ENOSPC: `epoll_ctl` is at the user's limit (/proc/sys/fs/epoll/max_user_watches).
+    const SHORTAGES: [i32; 5] =
+        [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSPC];
     error.raw_os_error().is_some_and(|code| SHORTAGES.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_machine_has_too_little_of_is_not_the_peers_fault() {
+        for (code, expected) in [
+            (libc::EMFILE, true),
+            (libc::ENFILE, true),
+            (libc::ENOBUFS, true),
+            (libc::ENOMEM, true),
+            (libc::ENOSPC, true),
+            (libc::ECONNREFUSED, false),
+            (libc::ETIMEDOUT, false),
+            (libc::EADDRNOTAVAIL, false),
+            (libc::EAFNOSUPPORT, false),
+        ] {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(is_shortage(&error), expected, "{error}");
+        }
+        assert!(!is_shortage(&io::ErrorKind::StorageFull.into()), "no error of the system");
+    }
 }

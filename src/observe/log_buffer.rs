@@ -1,8 +1,8 @@
-//! Lines waiting to be written: bounded, whole lines only, losses counted and told.
+//! Lines that wait to be written: bounded, whole lines only, losses counted.
 
 use std::fmt::{self, Write};
 
-/// Most bytes that wait per sink, those aside that its thread has; a line that does not fit is
+/// Most bytes that wait per sink, without those that its thread has; a line that does not fit is
 /// dropped and counted.
 pub const PENDING_BYTES_MAX: usize = 1024 * 1024;
 
@@ -13,7 +13,7 @@ pub struct LogBuffer {
     dropped: u64,
 }
 
-/// Counts and refuses what goes past the limit.
+/// Refuses what exceeds the limit.
 struct Bounded<'a>(&'a mut Vec<u8>);
 
 impl Write for Bounded<'_> {
@@ -56,12 +56,22 @@ impl LogBuffer {
         self.pending.drain(..count.min(self.pending.len()));
     }
 
-    /// How many lines were dropped and not yet taken note of.
+    /// How many lines wait.
+    pub fn pending_lines(&self) -> u64 {
+        self.pending.iter().filter(|&&byte| byte == b'\n').count() as u64
+    }
+
+    /// Counts lines that were lost after they had been taken from here.
+    pub fn count_dropped(&mut self, lines: u64) {
+        self.dropped += lines;
+    }
+
+    /// How many lines were dropped and not yet reported.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// The same, taking note of them.
+    /// As [`LogBuffer::dropped`], for a report: counts from 0 again.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }

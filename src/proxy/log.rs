@@ -1,20 +1,28 @@
-//! What is told of requests and backends, and writing it out.
+//! What is logged of requests and backends, and writing it out.
 
 use super::upstream::cluster;
-use super::{ClientKey, Proxy};
+use super::{ClientKey, Proxy, Stop};
 use crate::base::backend_id::BackendId;
+use crate::base::table::Table;
+use crate::base::time::Instant;
 use crate::config::{LogFormat, Mode};
 use crate::health::Transition;
-use crate::net::{Net, Sink};
+use crate::net::{Net, Signal, Sink};
 use crate::observe::Record;
 use crate::observe::access::{Combined, Json, RequestNotes, Verbose};
 use crate::observe::log_buffer::LogBuffer;
-use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
+use std::{fmt, io};
 
-/// How often lost lines are told while the log does not catch up.
+/// How often lost lines are reported while the log does not catch up.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Least time for the last lines, however little time is left for draining.
+const FINISH_MIN: Duration = Duration::from_secs(1);
+
+/// When to try standard error again at exit, if it had no room.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl<N: Net> Proxy<N> {
     /// One event line about a backend.
@@ -102,42 +110,50 @@ impl<N: Net> Proxy<N> {
 
     /// Writes out the turn's lines; what is not taken now is kept for the next turn.
     pub(super) fn write_lines(&mut self) {
-        let mut failure = None;
         for (sink, lines) in [(Sink::Events, &mut self.events), (Sink::Access, &mut self.access)] {
             let mut written = 0;
             while let Some(left @ [_, ..]) = lines.pending().get(written..) {
                 match self.net.log(sink, left) {
                     Ok(count @ 1..) => written += count,
-                    Ok(0) => break,
-                    Err(error) => {
-                        failure = Some(error).filter(|_| sink == Sink::Access).or(failure);
-                        break;
-                    }
+                    // A failure of standard error can be reported nowhere.
+                    Ok(0) | Err(_) => break,
                 }
             }
             lines.written(written);
         }
-        self.report_failure(failure);
+        if let Some(failure) = self.net.log_failure(Sink::Events) {
+            self.events.count_dropped(failure.lines);
+        }
+        if let Some(failure) = self.net.log_failure(Sink::Access) {
+            self.access.count_dropped(failure.lines);
+            self.report_failure(&failure.error);
+        }
         self.report_lost();
     }
 
-    /// A log that cannot be written is told now and then, not with every line.
-    fn report_failure(&mut self, failure: Option<io::Error>) {
-        let Some(error) = failure else { return };
+    /// Reports that the access log cannot be written, at most every [`REPORT_INTERVAL`].
+    fn report_failure(&mut self, error: &io::Error) {
         let now = self.now.instant;
-        if self.failure_reported_at.is_none_or(|told| now.since(told) >= REPORT_INTERVAL) {
+        if self.failure_reported_at.is_none_or(|last| now.since(last) >= REPORT_INTERVAL) {
             self.failure_reported_at = Some(now);
+            // The number comes with this line, not with another.
+            self.lost_reported_at = now;
+            let lost = self.access.take_dropped();
             self.events.add(format_args!(
-                "loadbalancer: the access log cannot be written: {error}; its lines are lost"
+                "loadbalancer: cannot write the access log: {error}; {}",
+                Lost(lost)
             ));
         }
     }
 
-    /// Lost lines are told once their log has caught up, those of `-l` now and then before.
+    /// Reports lost lines: those of standard error once it has taken all that waited, those of the
+    /// access log then too, or after [`REPORT_INTERVAL`].
     fn report_lost(&mut self) {
         let now = self.now.instant;
-        let due =
-            self.access.pending().is_empty() || now.since(self.lost_reported_at) >= REPORT_INTERVAL;
+        let is_failing =
+            self.failure_reported_at.is_some_and(|last| now.since(last) < REPORT_INTERVAL);
+        let due = now.since(self.lost_reported_at) >= REPORT_INTERVAL
+            || self.access.pending().is_empty() && !is_failing;
         if due && report_lost_access(&mut self.access, &mut self.events) {
             self.lost_reported_at = now;
         }
@@ -149,21 +165,86 @@ impl<N: Net> Proxy<N> {
             ));
         }
     }
+
+    /// Ends every connection, then waits for the logs: for the access log as long as draining may
+    /// still last, [`FINISH_MIN`] at least, for standard error only so long. A signal to stop ends
+    /// the wait. Lines that are not written by then are counted and reported.
+    pub fn finish_logs(mut self) {
+        (self.clients, self.upstreams, self.probes) = (Table::new(), Table::new(), Table::new());
+        let least = self.now.instant + FINISH_MIN;
+        let drain = match self.stop {
+            Stop::By(deadline) => deadline.max(least),
+            Stop::No | Stop::Now => least,
+        };
+        self.flush_logs(drain, least);
+        let unwritten = self.access.pending_lines() + self.net.unwritten_lines(Sink::Access);
+        let lost = self.access.take_dropped() + unwritten;
+        if lost > 0 {
+            self.access = LogBuffer::default();
+            self.events.add(format_args!(
+                "loadbalancer: {} at exit: the access log was not written in time; log to a \
+                 faster disk or reader",
+                Lost(lost)
+            ));
+            let end = self.now.instant + FINISH_MIN;
+            self.flush_logs(self.now.instant, end);
+        }
+    }
+
+    /// Writes what waits until these deadlines, or until a signal to stop.
+    fn flush_logs(&mut self, access_until: Instant, events_until: Instant) {
+        loop {
+            self.write_lines();
+            let waits_for =
+                |lines: &LogBuffer, taken: u64| taken > 0 || !lines.pending().is_empty();
+            let access = waits_for(&self.access, self.net.unwritten_lines(Sink::Access));
+            let events = waits_for(&self.events, self.net.unwritten_lines(Sink::Events));
+            let now = self.now.instant;
+            let deadlines = [access.then_some(access_until), events.then_some(events_until)];
+            let Some(deadline) = deadlines.into_iter().flatten().max().filter(|end| *end > now)
+            else {
+                return;
+            };
+            // Nothing reports that standard error has room again where it is written directly.
+            let most = if self.events.pending().is_empty() { Duration::MAX } else { LOOK_AGAIN };
+            if self.net.wait(Some(deadline.since(now).min(most)), &mut self.ready).is_err() {
+                return;
+            }
+            self.ready.clear();
+            self.read_clock();
+            if self.net.signals().contains(&Signal::Stop) {
+                return;
+            }
+        }
+    }
 }
 
-/// Tells in `events` how many lines `access` lost since the last time, if any. False if nothing was
-/// told: with no room there the number is kept for later.
+/// So many access log lines were lost, as a clause.
+struct Lost(u64);
+
+impl fmt::Display for Lost {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => out.write_str("1 access log line was lost"),
+            count => write!(out, "{count} access log lines were lost"),
+        }
+    }
+}
+
+/// Reports in `events` how many lines `access` lost since the last report, if any. False if nothing
+/// was reported: with no room there the number is kept for later.
 fn report_lost_access(access: &mut LogBuffer, events: &mut LogBuffer) -> bool {
     let lost = access.dropped();
-    let told = lost > 0
+    let reported = lost > 0
         && events.offer(format_args!(
-            "loadbalancer: {lost} access log lines were lost: the log cannot be written as fast as \
-             they come; log to a faster disk or reader"
+            "loadbalancer: {}: the log cannot be written as fast as they come; log to a faster \
+             disk or reader",
+            Lost(lost)
         ));
-    if told {
+    if reported {
         access.take_dropped();
     }
-    told
+    reported
 }
 
 #[cfg(test)]
@@ -178,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_access_log_lines_are_told_once_the_log_of_events_has_room() {
+    fn lost_access_log_lines_are_reported_once_the_log_of_events_has_room() {
         let (mut access, mut events) = (full(), full());
         for line in ["first line", "second line", "third line"] {
             access.add(format_args!("{line}"));
@@ -186,9 +267,9 @@ mod tests {
         assert!(!report_lost_access(&mut access, &mut events));
         events.written(events.pending().len());
         assert!(report_lost_access(&mut access, &mut events));
-        let told = b"loadbalancer: 3 access log lines were lost: ";
-        assert!(events.pending().starts_with(told), "{:?}", events.pending().escape_ascii());
+        let line = b"loadbalancer: 3 access log lines were lost: ";
+        assert!(events.pending().starts_with(line), "{:?}", events.pending().escape_ascii());
         assert_eq!(events.dropped(), 0, "no line of the log of events itself");
-        assert!(!report_lost_access(&mut access, &mut events), "told once");
+        assert!(!report_lost_access(&mut access, &mut events), "reported once");
     }
 }

@@ -86,6 +86,7 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
         }
         lists.finish(&mut proxy);
     }
+    proxy.finish_logs();
     Ok(())
 }
 
