@@ -1,33 +1,33 @@
-//! Work that may block for long (looking up names), done on a thread that lives as long as the
-//! work and wakes the loop when it is done.
+//! Work that may block for long (reading a file, looking up a name), on a thread that ends with the
+//! work and then wakes the loop.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
-/// Work under way.
+/// Work in progress on a thread of its own; when dropped, its result is discarded.
 #[derive(Debug)]
 pub struct Task<T>(Receiver<T>);
 
 impl<T: Send + 'static> Task<T> {
     /// Starts `work`; the loop of `waker` wakes when it is done.
     ///
-    /// Errors: the system has no thread to give.
+    /// Errors: the system has no thread left.
     pub fn start(
         waker: Arc<mio::Waker>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<Task<T>> {
         let (sender, receiver) = channel();
         std::thread::Builder::new().name(String::from("reload")).spawn(move || {
-            // The result is sent before the wake-up, so that whoever wakes finds it. Nobody may
-            // be waiting any more, which is fine.
+            // The result is sent before the wake-up, so that the loop finds it. Both fail only if
+            // the result is no longer wanted.
             let _ = sender.send(work());
             let _ = waker.wake();
         })?;
         Ok(Task(receiver))
     }
 
-    /// The result, if it is there; the task itself, if it is not.
+    /// The result if the work is done, none if its thread has panicked; else the task itself.
     pub fn poll(self) -> Result<Option<T>, Task<T>> {
         match self.0.try_recv() {
             Ok(result) => Ok(Some(result)),

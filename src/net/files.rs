@@ -1,16 +1,15 @@
-//! Reading files in bounds, and noticing that one has changed.
+//! Reads files up to a limit, and detects that one has changed.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// A file that was written to more recently than this is perhaps still being written. Much longer
-/// than the steps of a file system's clock, so that a settled file gets another time when it is
-/// written to again.
-pub const SETTLING: Duration = Duration::from_millis(100);
+/// A file that was modified more recently than this may still be being written. Much longer than the
+/// resolution of a file system's clock, so that the next write changes the modification time.
+pub const SETTLE_TIME: Duration = Duration::from_millis(100);
 
-/// The first `bytes_max` bytes of a file.
+/// Up to `bytes_max` bytes from the start of a file.
 ///
 /// Errors: it cannot be opened or read.
 pub fn read_at_most(file: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
@@ -19,39 +18,39 @@ pub fn read_at_most(file: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What tells one state of a file from another.
+/// Metadata that differs between two versions of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     bytes: u64,
-    written: SystemTime,
+    modified: SystemTime,
 }
 
 impl Stamp {
-    /// The file as it is now; none when it cannot be looked at.
+    /// Of the file as it is now; none if it does not exist or its directory cannot be searched.
     pub fn of(file: &Path) -> Option<Stamp> {
         let metadata = std::fs::metadata(file).ok()?;
-        Some(Stamp { bytes: metadata.len(), written: metadata.modified().ok()? })
+        Some(Stamp { bytes: metadata.len(), modified: metadata.modified().ok()? })
     }
 
-    /// Nobody is writing to it, by all appearance.
+    /// Whether nothing has been written to it for [`SETTLE_TIME`].
     pub fn is_settled(&self) -> bool {
-        self.has_stood(SETTLING)
+        self.is_older_than(SETTLE_TIME)
     }
 
-    /// It was not written to for so long.
-    pub fn has_stood(&self, time: Duration) -> bool {
-        self.had_stood(time, SystemTime::now())
+    /// Whether it was last modified at least this long ago.
+    pub fn is_older_than(&self, age: Duration) -> bool {
+        self.was_older_than(age, SystemTime::now())
     }
 
-    fn had_stood(&self, time: Duration, now: SystemTime) -> bool {
-        // A time ahead of the clock says nothing; such a file is read as it is.
-        now.duration_since(self.written).map_or(true, |age| age >= time)
+    fn was_older_than(&self, age: Duration, now: SystemTime) -> bool {
+        // A time in the future says nothing: such a file is read as it is.
+        now.duration_since(self.modified).map_or(true, |elapsed| elapsed >= age)
     }
 
-    /// That of a file of so many bytes that was written to so long ago.
+    /// Of a file of so many bytes, modified so long ago.
     #[cfg(test)]
-    pub fn given(bytes: u64, age: Duration) -> Stamp {
-        Stamp { bytes, written: SystemTime::now() - age }
+    pub fn with(bytes: u64, age: Duration) -> Stamp {
+        Stamp { bytes, modified: SystemTime::now() - age }
     }
 }
 
@@ -60,16 +59,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_settled_when_it_was_not_written_to_for_a_while() {
-        let stamp = Stamp { bytes: 1, written: SystemTime::UNIX_EPOCH + SETTLING };
+    fn a_file_is_settled_once_it_was_not_modified_for_a_while() {
+        let stamp = Stamp { bytes: 1, modified: SystemTime::UNIX_EPOCH + SETTLE_TIME };
         let moment = Duration::from_nanos(1);
         for (name, now, expected) in [
-            ("just written", stamp.written, false),
-            ("one moment too early", stamp.written + SETTLING - moment, false),
-            ("old enough", stamp.written + SETTLING, true),
-            ("from the future", stamp.written - moment, true),
+            ("just written", stamp.modified, false),
+            ("one moment too early", stamp.modified + SETTLE_TIME - moment, false),
+            ("old enough", stamp.modified + SETTLE_TIME, true),
+            ("from the future", stamp.modified - moment, true),
         ] {
-            assert_eq!(stamp.had_stood(SETTLING, now), expected, "{name}");
+            assert_eq!(stamp.was_older_than(SETTLE_TIME, now), expected, "{name}");
         }
     }
 }

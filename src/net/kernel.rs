@@ -14,12 +14,12 @@ use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Events taken from the kernel per wait; more come with the next one.
+/// Events per wait; further ones come with the next wait.
 const EVENTS_MAX: usize = 1024;
 
-/// How often the calendar clock is read beside the monotonic one, so that `Date` follows when
-/// somebody sets the clock.
-const CALENDAR_EVERY: Duration = Duration::from_secs(60);
+/// How often the calendar clock is read in addition to the monotonic one, so that `Date` follows
+/// when the clock is set.
+const CALENDAR_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The operating system.
 #[derive(Debug)]
@@ -29,13 +29,13 @@ pub struct Kernel {
     signals: Signals,
     /// The access log.
     access: Option<LogWriter>,
-    /// Standard error, unless it is written directly.
-    events_log: Option<LogWriter>,
-    /// It must not be written directly.
+    /// Standard error; none while it is written directly.
+    stderr: Option<LogWriter>,
+    /// Standard error must not be written directly.
     stderr_may_block: bool,
     waker: Arc<mio::Waker>,
     start: std::time::Instant,
-    /// The last reading of the calendar clock: when, and seconds since 1970.
+    /// The last reading of the calendar clock: when, since `start`, and the time since 1970.
     calendar: (Duration, Duration),
 }
 
@@ -58,7 +58,7 @@ impl Kernel {
             events,
             signals,
             access: None,
-            events_log: None,
+            stderr: None,
             stderr_may_block: stderr_may_block(),
             waker,
             start,
@@ -66,30 +66,30 @@ impl Kernel {
         })
     }
 
-    /// What ends a wait from another thread.
+    /// Ends a wait from another thread.
     pub fn waker(&self) -> Arc<mio::Waker> {
         Arc::clone(&self.waker)
     }
 
     /// Access log lines go to `file` from here on.
     ///
-    /// Errors: the system has no thread to give.
+    /// Errors: the system has no thread left.
     pub fn log_access_to(&mut self, file: File) -> io::Result<()> {
         self.access = Some(LogWriter::start("access-log", file, self.waker())?);
         Ok(())
     }
 
-    /// A thread writes standard error from here on, as lines are many.
+    /// A thread writes standard error from here on, for `-v` with its line per request.
     ///
-    /// Errors: the system has no thread to give.
-    pub fn log_events_aside(&mut self) -> io::Result<()> {
-        self.events_log = Some(LogWriter::start("stderr", io::stderr(), self.waker())?);
+    /// Errors: the system has no thread left.
+    pub fn write_stderr_by_thread(&mut self) -> io::Result<()> {
+        self.stderr = Some(LogWriter::start("stderr", io::stderr(), self.waker())?);
         Ok(())
     }
 
     fn log_writer(&mut self, sink: Sink) -> Option<&mut LogWriter> {
         match sink {
-            Sink::Events => self.events_log.as_mut(),
+            Sink::Events => self.stderr.as_mut(),
             Sink::Access => self.access.as_mut(),
         }
     }
@@ -101,20 +101,20 @@ impl Kernel {
     }
 }
 
-/// Whether standard error cannot be asked first: a terminal says that it has room when it has any,
-/// and a file on a slow disk always, yet either takes all it is given, however long that takes.
+/// Whether a write to standard error may block although `poll` reports room: a terminal has room as
+/// soon as it has any, and a file on a slow disk always, yet both block until all is written.
 fn stderr_may_block() -> bool {
     let copy = io::stderr().as_fd().try_clone_to_owned();
     let kind = copy.and_then(|copy| File::from(copy).metadata()).map(|data| data.file_type());
     !kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
 }
 
-/// Writes to standard error what it takes without blocking: who should read it may have stopped.
-/// Only where not [`stderr_may_block`].
+/// Writes to standard error what it takes without blocking, as its reader may have stalled. Only
+/// where not [`stderr_may_block`].
 #[allow(unsafe_code)]
 fn write_if_room(lines: &[u8]) -> io::Result<usize> {
     let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: the pointer is to one live `pollfd`, and one is what the call is told of.
+    // SAFETY: the pointer is to one live `pollfd`, and the count is one.
     if unsafe { libc::poll(&raw mut stderr, 1, 0) } == 0 {
         return Ok(0);
     }
@@ -151,7 +151,7 @@ impl Net for Kernel {
 
     fn now(&mut self) -> Now {
         let elapsed = self.start.elapsed();
-        if elapsed.saturating_sub(self.calendar.0) >= CALENDAR_EVERY {
+        if elapsed.saturating_sub(self.calendar.0) >= CALENDAR_INTERVAL {
             self.calendar = (elapsed, since_1970());
         }
         let (read_at, calendar) = self.calendar;
@@ -184,8 +184,8 @@ impl Net for Kernel {
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {
         // Not before there is a line: with a second thread the C library's calls cost more, 200
         // instructions per request.
-        if sink == Sink::Events && self.events_log.is_none() && self.stderr_may_block {
-            self.log_events_aside()?;
+        if sink == Sink::Events && self.stderr.is_none() && self.stderr_may_block {
+            self.write_stderr_by_thread()?;
         }
         match (self.log_writer(sink), sink) {
             (Some(log_writer), _) => Ok(log_writer.offer(lines)),

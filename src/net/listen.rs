@@ -1,14 +1,14 @@
-//! Opening the listening socket, looking up names, and the open-file limit.
+//! Opens the listening socket, looks up names, and raises the open-file limit.
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
-/// Connections the kernel holds for us while we are busy; it caps this by its own limit.
-const BACKLOG: i32 = 4096;
+/// Established connections that wait in the kernel to be accepted; capped by `net.core.somaxconn`.
+pub const BACKLOG: i32 = 4096;
 
-/// Opens a listening socket for the loop; otherwise as [`blocking`].
+/// As [`blocking`], for the loop.
 pub fn listen(host: Option<&str>, port: u16) -> io::Result<mio::net::TcpListener> {
     let listener = blocking(host, port)?;
     listener.set_nonblocking(true)?;
@@ -17,7 +17,7 @@ pub fn listen(host: Option<&str>, port: u16) -> io::Result<mio::net::TcpListener
 
 /// Opens a listening socket on `host`; without one on all interfaces, IPv4 and IPv6.
 ///
-/// Errors: the port is taken, the address is not ours, the name is not known.
+/// Errors: the port is in use, the address is not local, the name is not known.
 pub fn blocking(host: Option<&str>, port: u16) -> io::Result<TcpListener> {
     let Some(host) = host else {
         return match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
@@ -43,9 +43,9 @@ fn bind(at: SocketAddr) -> io::Result<TcpListener> {
     if at.is_ipv6() {
         socket.set_only_v6(false)?;
     }
-    // A restart must not wait for connections of the previous process to time out.
+    // A restart must not wait until connections of the previous process have left TIME-WAIT.
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit it on Linux, which saves a call per connection.
+    // Accepted sockets inherit it on Linux, which saves a system call per connection.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
@@ -62,11 +62,11 @@ pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-/// Raises the soft limit of open files to the hard one; the limit now in force.
+/// Raises the soft limit of open files to the hard one; returns the limit now in force.
 #[allow(unsafe_code)]
 pub fn raise_file_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a live, writable `rlimit`, as the call asks for.
+    // SAFETY: the pointer is to a live `rlimit`, which the call writes.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -78,7 +78,7 @@ pub fn raise_file_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// A number that differs from start to start, for jitter and random choices.
+/// A seed that differs from start to start, for jitter and random choices.
 pub fn seed() -> u64 {
     // The standard library's hash keys come from the system's randomness.
     RandomState::new().build_hasher().finish()

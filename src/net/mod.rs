@@ -1,10 +1,10 @@
-//! The kernel as the proxy sees it: sockets that do not block, readiness, the clock, and where
-//! lines go. Implemented by [`kernel`] over mio, and by the simulation over nothing.
+//! The kernel as the proxy sees it: non-blocking sockets, readiness, the clock, signals, and the
+//! logs. Implemented by [`kernel`] over mio, and by the simulation in memory.
 //!
 //! Readiness contract (edge-triggered, each socket registered once for both directions):
-//! what [`Net::wait`] reports are hints to be remembered; only a read or write tells the truth.
-//! After a read that filled less than it could, whatever arrives later is a new edge, unless the
-//! end of the input had been reported before.
+//! what [`Net::wait`] reports are hints to be remembered; only a read or write shows the state.
+//! After a read that filled less than it could, later bytes are a new edge, unless the end of the
+//! input was reported before.
 
 pub mod background;
 pub mod files;
@@ -30,30 +30,29 @@ impl Kind for Fixed {
     const NUMBER: u8 = 0;
 }
 
-/// What the listener is registered as.
+/// The listener's registration.
 pub const LISTENER: Id = Id::from_token(1);
-/// What the pipe for "stop" is registered as.
+/// The registration of the pipe for [`Signal::Stop`].
 pub const STOP: Id = Id::from_token(2);
-/// What the pipe for "reload" is registered as.
+/// The registration of the pipe for the other signals.
 pub const RELOAD: Id = Id::from_token(3);
-
-/// What the waker of [`background`] tasks is registered as.
+/// The registration of the waker, for other threads.
 pub const WAKER: Id = Id::from_token(4);
 
 const _: () = assert!(LISTENER.kind() == Fixed::NUMBER);
 
-/// Something may have changed about a socket.
+/// A report of readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
-    /// What it was registered as.
+    /// The socket's registration.
     pub id: Id,
-    /// A read may get something.
+    /// A read may return bytes or an end.
     pub readable: bool,
-    /// A write may take something.
+    /// A write may take bytes.
     pub writable: bool,
-    /// The peer has sent its last byte; reads lead up to the end.
+    /// The peer has sent its last byte; reads reach the end without another report.
     pub ended: bool,
-    /// Reset, refused or shut both ways; the next read or write says what.
+    /// Reset, refused or closed in both directions; the next read or write returns which.
     pub broken: bool,
 }
 
@@ -66,12 +65,12 @@ pub struct Now {
     pub unix_seconds: u64,
 }
 
-/// Where a line goes.
+/// A log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sink {
-    /// The log of events: standard error.
+    /// Event lines, on standard error.
     Events,
-    /// The access log.
+    /// The access log (`-l`).
     Access,
 }
 
@@ -84,43 +83,42 @@ pub struct LogFailure {
     pub lines: u64,
 }
 
-/// What a signal asks for.
+/// A request made by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// SIGTERM, SIGINT: finish what is in flight and end.
     Stop,
-    /// SIGHUP: read files again, or, with none to read, what SIGHUP is by default: the terminal was
-    /// closed, so end.
+    /// SIGHUP: read files again; with none to read, the terminal was closed, so end.
     HangUp,
-    /// SIGHUP to a process started with it ignored, as `nohup` does: read files again, if any.
+    /// SIGHUP to a process started with it ignored, as by `nohup`: read files again, if any.
     Reload,
 }
 
-/// A connected or connecting stream that does not block. Dropping it closes it.
+/// A connected or connecting non-blocking stream. Dropping it closes it.
 pub trait Socket {
-    /// Reads into `into`, which is not empty; 0 at the end of the input.
+    /// Reads into `into`, which is not empty; returns 0 at the end of the input.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
     /// Writes some of `from`, which is not empty.
     fn write(&mut self, from: &[u8]) -> io::Result<usize>;
     /// After `writable` on a connecting socket: true once established, false when the report was
     /// spurious, the error when it failed.
     fn connected(&mut self) -> io::Result<bool>;
-    /// What a report of `broken` was about; none when it was spurious, or told already. Behind an
-    /// end a read tells nothing of a reset, so that this is the only way to hear of it.
+    /// The error behind a report of `broken`; none if it was spurious or returned already. After the
+    /// end of the input a read does not return a reset, so that only this does.
     fn fault(&mut self) -> Option<io::Error>;
-    /// Ends our output: the peer reads an end after what was written.
+    /// Shuts the write side down: the peer reads an end after what was written.
     fn end_output(&mut self) -> io::Result<()>;
-    /// Where bytes are on their way from socket to socket without coming to us.
+    /// A pipe for bytes that go from socket to socket without being copied to user space.
     type Pipe: Debug;
     /// A new, empty pipe.
     ///
-    /// Errors: no descriptor is left, or there is no such thing here.
+    /// Errors: no descriptor is left, or the system has no `splice`.
     fn pipe() -> io::Result<Self::Pipe>;
-    /// Moves up to `max` bytes, more than 0, into the empty `pipe`; 0 at the end of the input.
+    /// Moves 1 to `max` bytes into the empty `pipe`; returns 0 at the end of the input.
     fn read_into(&mut self, pipe: &mut Self::Pipe, max: usize) -> io::Result<usize>;
     /// Writes some of the `count` bytes in `pipe`.
     fn write_from(&mut self, pipe: &mut Self::Pipe, count: usize) -> io::Result<usize>;
-    /// Dropping it will reset the connection, so that a cut-off message cannot look complete.
+    /// Makes the drop reset the connection, so that a truncated message cannot look complete.
     fn reset_on_drop(&mut self);
 }
 
@@ -131,19 +129,19 @@ pub trait Net {
     /// An accepting socket.
     type Listener;
 
-    /// Waits until something is ready or `timeout` has passed (none: for ever), and adds what is
-    /// ready to `ready`. An interrupted wait is an empty one.
+    /// Waits until something is ready or `timeout` has passed (none: without limit), and adds reports
+    /// to `ready`. A wait that a signal interrupts returns without any.
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
     /// Reads the clock; called once per turn.
     fn now(&mut self) -> Now;
-    /// Takes the next waiting connection.
+    /// Accepts the next waiting connection.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
-    /// Starts to connect. Registers nothing.
+    /// Starts to connect; the socket is not registered yet.
     fn connect(&mut self, to: SocketAddr) -> io::Result<Self::Socket>;
     /// From here on, `wait` reports the socket's readiness under `id`.
     fn register(&mut self, socket: &mut Self::Socket, id: Id) -> io::Result<()>;
-    /// Takes the signals that came since it was asked last: how often [`Signal::Stop`] and
-    /// whether one of the others.
+    /// The signals since the last call: [`Signal::Stop`] as often as it came, one of the others
+    /// once.
     fn signals(&mut self) -> Vec<Signal>;
     /// Takes whole lines to be written; how many bytes of them. Never blocks.
     ///

@@ -1,12 +1,12 @@
-//! Pipes that bytes take from socket to socket without coming to us, where the system has `splice`:
-//! for large bodies it costs a third to a half of reading and writing.
+//! Pipes for bytes that go from socket to socket without being copied to user space, where the
+//! system has `splice`: for large bodies that costs a third to a half of reading and writing.
 
-/// Bytes asked for per pipe. The kernel may give less; it says so with short moves. Measured with
+/// Size of a pipe in bytes. The kernel may give less, which shows as short moves. Measured with
 /// bodies of 1 and 64 MiB: 256 KiB reached 0.55 to 0.84 of a bare forwarder's bytes per CPU second,
-/// 512 KiB 0.88 to 1.05, 1 MiB no more than that.
+/// 512 KiB 0.88 to 1.05, 1 MiB no more.
 pub const PIPE_BYTES: usize = 512 * 1024;
 
-/// One pipe, both its ends. What is left in it is lost when it is dropped.
+/// Both ends of a pipe. Bytes left in it are lost when it is dropped.
 #[derive(Debug)]
 pub struct Pipe {
     #[cfg(target_os = "linux")]
@@ -22,18 +22,18 @@ mod linux {
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
     impl Pipe {
-        /// A new, empty one.
+        /// A new, empty pipe.
         ///
         /// Errors: no descriptor is left.
         pub fn new() -> io::Result<Pipe> {
             let mut ends = [-1; 2];
-            // SAFETY: the call writes two descriptors to the live array it is given.
+            // SAFETY: the call writes two descriptors to a live array of two.
             if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) } != 0 {
                 return Err(io::Error::last_os_error());
             }
-            // SAFETY: both descriptors are open, new, and nobody else's.
+            // SAFETY: both descriptors are open and new, and nothing else owns them.
             let ends = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
-            // A smaller one, where the user's share of pipe memory is used up, works as well.
+            // If the user's limit of pipe memory is reached, the smaller pipe works as well.
             // SAFETY: the call takes an open descriptor and a number.
             unsafe { libc::fcntl(ends.1.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_BYTES) };
             Ok(Pipe { ends })
@@ -54,7 +54,7 @@ mod linux {
         let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
         let (here, flags) = (std::ptr::null_mut(), libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK);
         // SAFETY: both descriptors are open as long as their borrowed owners, and no offsets are
-        // passed, so that the call touches no memory of ours.
+        // passed, so that the call accesses no memory of this process.
         let moved = unsafe { libc::splice(from, here, to, here, max, flags) };
         usize::try_from(moved).map_err(|_| io::Error::last_os_error())
     }
@@ -62,7 +62,7 @@ mod linux {
 
 #[cfg(not(target_os = "linux"))]
 impl Pipe {
-    /// There is none here: bodies are read and written.
+    /// Errors: always, as the system has no `splice`; bodies are read and written instead.
     pub fn new() -> std::io::Result<Pipe> {
         Err(std::io::ErrorKind::Unsupported.into())
     }

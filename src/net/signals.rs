@@ -1,4 +1,4 @@
-//! SIGTERM, SIGINT and SIGHUP as readiness: each writes a byte into a pipe the loop watches.
+//! SIGTERM, SIGINT and SIGHUP as readiness: each writes a byte into a pipe that the loop polls.
 
 use super::Signal;
 use mio::net::UnixStream;
@@ -7,19 +7,19 @@ use signal_hook::low_level::pipe;
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
 
-/// The reading ends.
+/// The read ends of the pipes.
 #[derive(Debug)]
 pub struct Signals {
     /// A byte per SIGTERM or SIGINT.
     pub stop: UnixStream,
     /// A byte per SIGHUP.
     pub reload: UnixStream,
-    /// What a SIGHUP stands for.
+    /// The meaning of SIGHUP.
     hang_up: Signal,
 }
 
 impl Signals {
-    /// Takes the signals over.
+    /// Installs the handlers.
     pub fn new() -> io::Result<Signals> {
         let hang_up = if is_ignored(SIGHUP)? { Signal::Reload } else { Signal::HangUp };
         let (stop, stop_in) = std::os::unix::net::UnixStream::pair()?;
@@ -34,7 +34,7 @@ impl Signals {
         Ok(Signals { stop, reload, hang_up })
     }
 
-    /// What came since it was asked last; several SIGHUP count as one.
+    /// The signals since the last call; several SIGHUP count as one.
     pub fn take(&mut self) -> Vec<Signal> {
         let mut bytes = [0; 16];
         let mut taken = Vec::new();
@@ -56,7 +56,7 @@ impl Signals {
 #[allow(unsafe_code)]
 fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: with no new action the call only writes one whole `sigaction` to the place given.
+    // SAFETY: without a new action the call only writes one `sigaction` to the pointer.
     if unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }

@@ -166,7 +166,7 @@ impl Lists {
             let line = "reading the list file broke off; the backends stay as they are";
             return nothing(vec![line.to_owned()]);
         };
-        let is_young = reading.stamp.is_some_and(|stamp| !stamp.has_stood(EMPTY_FOR));
+        let is_young = reading.stamp.is_some_and(|stamp| !stamp.is_older_than(EMPTY_FOR));
         if reading.stamp != self.seen || (reading.empty && is_young) {
             self.owed = true;
             return Outcome { disturbed: true, ..nothing(Vec::new()) };
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_look_at_the_file_leads_to_a_reading_when_there_is_reason_and_it_is_settled() {
-        let (seen, new) = (Some(Stamp::given(9, HOUR)), Some(Stamp::given(9, HOUR / 2)));
+        let (seen, new) = (Some(Stamp::with(9, HOUR)), Some(Stamp::with(9, HOUR / 2)));
         for (name, owed, unknown, stamp, settled, unsettled) in [
             ("as it was", false, false, seen, Look::Nothing, Look::Nothing),
             ("as it was, but asked for", true, false, seen, Look::Read, Look::Soon),
@@ -358,10 +358,10 @@ mod tests {
 
     #[test]
     fn what_was_read_while_the_file_changed_is_not_taken_over_but_read_again() {
-        let seen = Some(Stamp::given(9, HOUR));
+        let seen = Some(Stamp::with(9, HOUR));
         for (name, stamp, disturbed) in [
             ("as it was", seen, false),
-            ("of another time", Some(Stamp::given(9, HOUR / 2)), true),
+            ("of another time", Some(Stamp::with(9, HOUR / 2)), true),
             ("gone", None, true),
         ] {
             let mut lists = Lists { seen, ..lists() };
@@ -375,13 +375,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_believed_once_it_has_stood_for_a_while() {
+    fn an_empty_list_is_believed_once_it_is_older_than_for_a_while() {
         for (name, empty, age, believed) in [
             ("just emptied", true, EMPTY_FOR / 2, false),
             ("empty for long", true, HOUR, true),
             ("just written", false, EMPTY_FOR / 2, true),
         ] {
-            let seen = Some(Stamp::given(0, age));
+            let seen = Some(Stamp::with(0, age));
             let mut lists = Lists { seen, ..lists() };
             let outcome = lists.judge(Some(Reading { stamp: seen, empty, ..Reading::default() }));
             assert_eq!(outcome.reading.is_some(), believed, "{name}");
@@ -391,7 +391,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_during_a_reading_is_still_owed_when_that_is_over() {
-        let seen = Some(Stamp::given(9, HOUR));
+        let seen = Some(Stamp::with(9, HOUR));
         let mut lists = Lists { seen, owed: true, ..lists() };
         let outcome = lists.judge(Some(Reading { stamp: seen, ..Reading::default() }));
         assert!(outcome.reading.is_some(), "{outcome:?}");

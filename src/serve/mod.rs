@@ -70,7 +70,7 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
         kernel.log_access_to(file).map_err(system)?;
     }
     if config.verbose {
-        kernel.log_events_aside().map_err(system)?;
+        kernel.write_stderr_by_thread().map_err(system)?;
     }
     kernel.listen(&mut listener).map_err(system)?;
     say(format_args!("{}", start_line(&config, address, &members)));

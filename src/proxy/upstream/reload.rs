@@ -10,7 +10,7 @@ use crate::base::table::Id;
 use crate::base::wheel::Timer;
 use crate::config::BackendSpec;
 use crate::net::Net;
-use crate::net::files::SETTLING;
+use crate::net::files::SETTLE_TIME;
 use crate::proxy::upstream::cluster::Member;
 use crate::proxy::{ListKind, Proxy};
 use std::collections::HashMap;
@@ -74,7 +74,7 @@ impl<N: Net> Proxy<N> {
 
     /// Plans another look for when a file that was just written to may be settled.
     pub fn look_at_list_soon(&mut self) {
-        let due = self.now.instant + SETTLING;
+        let due = self.now.instant + SETTLE_TIME;
         self.wheel.arm(&mut self.list.timer, due, Id::numbered::<ListKind>(0));
     }
 
