@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// A file that was modified more recently than this may still be being written. Much longer than the
-/// resolution of a file system's clock, so that the next write changes the modification time.
+/// A file that was modified more recently than this may still be being written. Much longer than
+/// the resolution of a file system's clock, so that the next write changes the modification time.
 pub const SETTLE_TIME: Duration = Duration::from_millis(100);
 
 /// Up to `bytes_max` bytes from the start of a file.

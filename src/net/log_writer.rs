@@ -106,8 +106,9 @@ impl LogWriter {
         if !self.shared.has_failed.load(Ordering::Relaxed) {
             return None;
         }
+        let mut queue = self.shared.lock();
         self.shared.has_failed.store(false, Ordering::Relaxed);
-        self.shared.lock().failure.take()
+        queue.failure.take()
     }
 }
 

@@ -103,8 +103,8 @@ pub trait Socket {
     /// After `writable` on a connecting socket: true once established, false when the report was
     /// spurious, the error when it failed.
     fn connected(&mut self) -> io::Result<bool>;
-    /// The error behind a report of `broken`; none if it was spurious or returned already. After the
-    /// end of the input a read does not return a reset, so that only this does.
+    /// The error behind a report of `broken`; none if it was spurious or returned already. After
+    /// the end of the input a read does not return a reset, so that only this does.
     fn fault(&mut self) -> Option<io::Error>;
     /// Shuts the write side down: the peer reads an end after what was written.
     fn end_output(&mut self) -> io::Result<()>;
@@ -129,8 +129,8 @@ pub trait Net {
     /// An accepting socket.
     type Listener;
 
-    /// Waits until something is ready or `timeout` has passed (none: without limit), and adds reports
-    /// to `ready`. A wait that a signal interrupts returns without any.
+    /// Waits until something is ready or `timeout` has passed (none: without limit), and adds
+    /// reports to `ready`. A wait that a signal interrupts returns without any.
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
     /// Reads the clock; called once per turn.
     fn now(&mut self) -> Now;

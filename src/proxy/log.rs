@@ -108,27 +108,22 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Writes out the turn's lines; what is not taken now is kept for the next turn.
+    /// Writes out the turn's lines; what is not taken now is kept for the next turn. Event lines
+    /// come last, as one of them may report what became of the others.
     pub(super) fn write_lines(&mut self) {
-        for (sink, lines) in [(Sink::Events, &mut self.events), (Sink::Access, &mut self.access)] {
-            let mut written = 0;
-            while let Some(left @ [_, ..]) = lines.pending().get(written..) {
-                match self.net.log(sink, left) {
-                    Ok(count @ 1..) => written += count,
-                    // A failure of standard error can be reported nowhere.
-                    Ok(0) | Err(_) => break,
-                }
-            }
-            lines.written(written);
-        }
-        if let Some(failure) = self.net.log_failure(Sink::Events) {
-            self.events.count_dropped(failure.lines);
-        }
+        write_to(&mut self.net, Sink::Access, &mut self.access);
         if let Some(failure) = self.net.log_failure(Sink::Access) {
             self.access.count_dropped(failure.lines);
             self.report_failure(&failure.error);
         }
-        self.report_lost();
+        self.report_lost_access();
+        write_to(&mut self.net, Sink::Events, &mut self.events);
+        if let Some(failure) = self.net.log_failure(Sink::Events) {
+            self.events.count_dropped(failure.lines);
+        }
+        if self.report_lost_events() {
+            write_to(&mut self.net, Sink::Events, &mut self.events);
+        }
     }
 
     /// Reports that the access log cannot be written, at most every [`REPORT_INTERVAL`].
@@ -146,9 +141,9 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Reports lost lines: those of standard error once it has taken all that waited, those of the
-    /// access log then too, or after [`REPORT_INTERVAL`].
-    fn report_lost(&mut self) {
+    /// Reports lost lines of the access log once all that waited is taken, or after
+    /// [`REPORT_INTERVAL`].
+    fn report_lost_access(&mut self) {
         let now = self.now.instant;
         let is_failing =
             self.failure_reported_at.is_some_and(|last| now.since(last) < REPORT_INTERVAL);
@@ -157,13 +152,19 @@ impl<N: Net> Proxy<N> {
         if due && report_lost_access(&mut self.access, &mut self.events) {
             self.lost_reported_at = now;
         }
-        if self.events.dropped() > 0 && self.events.pending().is_empty() {
+    }
+
+    /// Reports lost event lines once all that waited is taken; whether there were any.
+    fn report_lost_events(&mut self) -> bool {
+        let is_due = self.events.dropped() > 0 && self.events.pending().is_empty();
+        if is_due {
             let lost = self.events.take_dropped();
             self.events.add(format_args!(
                 "loadbalancer: {lost} lines were lost here: standard error is not read as fast as \
                  they come; read it faster"
             ));
         }
+        is_due
     }
 
     /// Ends every connection, then waits for the logs: for the access log as long as draining may
@@ -217,6 +218,19 @@ impl<N: Net> Proxy<N> {
             }
         }
     }
+}
+
+/// Gives the sink as many of the lines as it takes.
+fn write_to(net: &mut impl Net, sink: Sink, lines: &mut LogBuffer) {
+    let mut written = 0;
+    while let Some(left @ [_, ..]) = lines.pending().get(written..) {
+        match net.log(sink, left) {
+            Ok(count @ 1..) => written += count,
+            // A failure of standard error can be reported nowhere.
+            Ok(0) | Err(_) => break,
+        }
+    }
+    lines.written(written);
 }
 
 /// So many access log lines were lost, as a clause.
