@@ -143,7 +143,7 @@ fn forward(stderr: ChildStderr, sender: &Sender<SocketAddr>) {
         // Both fail only when the start was given up or standard error is closed.
         match address(&line) {
             Some(address) => drop(sender.send(address)),
-            None => drop(writeln!(io::stderr(), "{line}")),
+            None => drop(io::stderr().write_all(format!("{line}\n").as_bytes())),
         }
     }
 }

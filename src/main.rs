@@ -67,7 +67,7 @@ fn demonstrate(Demo { mut config }: Demo) -> ExitCode {
 }
 
 fn fail(program: &str, error: &dyn Display, code: u8) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{program}: {error}");
+    let _ = std::io::stderr().write_all(format!("{program}: {error}\n").as_bytes());
     ExitCode::from(code)
 }
 

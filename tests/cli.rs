@@ -2,8 +2,10 @@
 
 mod common;
 
-use common::{Backend, Balancer, TempDir, ok, run, wait_until};
+use common::{Backend, Balancer, Running, TempDir, ok, run, wait_until};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 
 /// Runs to the end and fails unless this was one line on standard error and this exit code.
 fn fails_with(arguments: &[&str], code: i32, value: &str) {
@@ -419,4 +421,27 @@ fn an_unknown_topic_is_refused_with_a_suggestion() {
     let message =
         "loadbalancer: there is no topic `limit`; did you mean loadbalancer help limits?\n";
     assert_eq!(refused.stderr, message);
+}
+
+#[test]
+fn a_line_on_standard_error_is_one_write() {
+    let backend = Backend::named("a");
+    let port = backend.argument();
+    let table: [(&str, &[&str]); 3] = [
+        ("loadbalancer: listening on http://", &["127.0.0.1:0", &port]),
+        ("httpserver: listening on http://", &["httpserver", "127.0.0.1:0"]),
+        ("loadbalancer: there is no option", &["--nonsense"]),
+    ];
+    for (start, arguments) in table {
+        // A datagram is what one call wrote.
+        let (reader, stderr) = UnixDatagram::pair().expect("a pair of sockets");
+        reader.set_read_timeout(Some(common::DEADLINE)).expect("a time-out");
+        let mut command = common::binary();
+        command.args(arguments);
+        let _running = Running::start_with_stderr(command, OwnedFd::from(stderr), std::io::empty());
+        let mut bytes = [0; 1024];
+        let count = reader.recv(&mut bytes).expect("a line");
+        let line = String::from_utf8_lossy(&bytes[..count]);
+        assert!(line.starts_with(start) && line.ends_with('\n'), "{line:?}");
+    }
 }

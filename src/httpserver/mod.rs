@@ -123,7 +123,9 @@ pub fn run(options: &HttpServer) -> Result<Infallible, Error> {
     let server = Server::bind(options)?;
     let (address, root) = (server.address, server.site.directory.root().display());
     // Not `eprintln`, which panics when standard error is closed.
-    let _ = writeln!(io::stderr(), "httpserver: listening on http://{address}, serving {root}");
+    let line = format!("httpserver: listening on http://{address}, serving {root}\n");
+    // One write, so that a reader never finds half a line.
+    let _ = io::stderr().write_all(line.as_bytes());
     if options.until_eof {
         thread::spawn(exit_with_stdin);
     }

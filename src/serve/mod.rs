@@ -178,7 +178,8 @@ fn cannot_listen(config: &Config, error: &io::Error) -> Failure {
 
 /// One line on standard error. Not `eprintln`, which panics when nobody is left to read it.
 fn say(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
+    // One write, so that a reader never finds half a line.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// The one line that says where, how and over what.
