@@ -6,6 +6,12 @@
 
 set -u -o pipefail
 
+# Without a trap bash goes on when a signal comes while a command runs that ends well. `limit` sets
+# those that also clean up.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 STRESS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname "$STRESS")
 LOADBALANCER=${LOADBALANCER:-target/release/loadbalancer}
@@ -15,8 +21,8 @@ case $LOADBALANCER in /*) ;; *) LOADBALANCER=$ROOT/$LOADBALANCER ;; esac
 export PYTHONDONTWRITEBYTECODE=1
 
 SKIPPED=77
-PIDS=()
 FAILURES=0
+WORK=
 
 # limit SECONDS ARGUMENTS…: usage when asked for, then the whole script under a time limit.
 limit() {
@@ -30,13 +36,18 @@ limit() {
         esac
     done
     if [ -z "${STRESS_LIMITED:-}" ]; then
-        STRESS_LIMITED=1 exec timeout -k 10 "$seconds" bash "$0" "$@"
+        # A signal that is trapped just before exec is lost.
+        trap - HUP INT TERM
+        STRESS_LIMITED=1 exec timeout -k 6 "$seconds" bash "$0" "$@"
     fi
     unset STRESS_LIMITED
-    WORK=$(mktemp -d "${TMPDIR:-/tmp}/stress.XXXXXX")
-    trap finish EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    # A signal calls finish itself: `exit` here, when a second signal comes while the first one's
+    # exit trap begins, would end the script at once and leave its servers.
+    trap 'finish $?' EXIT
+    trap 'finish 129' HUP
+    trap 'finish 130' INT
+    trap 'finish 143' TERM
+    WORK=$(mktemp -d "${TMPDIR:-/tmp}/stress.XXXXXX") || exit 1
     if [ ! -x "$LOADBALANCER" ]; then
         echo "building $LOADBALANCER" >&2
         (cd "$ROOT" && cargo build --release >&2) || exit 1
@@ -109,7 +120,6 @@ spawn() {
     shift
     "$@" >>"$WORK/$name.out" 2>>"$WORK/$name.err" </dev/null &
     PID=$!
-    PIDS+=("$PID")
 }
 
 # await SECONDS COMMAND…: until the command succeeds.
@@ -139,11 +149,23 @@ start_listening() {
     : >"$WORK/$name.err"
     spawn "$@"
     PID_OF[$name]=$PID
-    if ! await 10 grep -q 'listening on ' "$WORK/$name.err"; then
+    if ! await 10 finds_port "$WORK/$name.err"; then
         cat "$WORK/$name.err" >&2
         die "$name did not start"
     fi
-    PORT_OF[$name]=$(sed -n 's/.*listening on [^ ]*:\([0-9][0-9]*\).*/\1/p;T;q' "$WORK/$name.err")
+    PORT_OF[$name]=$FOUND
+}
+
+# finds_port FILE: sets FOUND to the port of the first line `listening on …:PORT`. `read` fails at a
+# line that has no end yet, so half a line is not taken for a port.
+finds_port() {
+    local line
+    while read -r line; do
+        [[ $line =~ 'listening on '[^\ ]*:([0-9]+) ]] || continue
+        FOUND=${BASH_REMATCH[1]}
+        return 0
+    done <"$1"
+    return 1
 }
 
 # start_httpserver NAME [OPTIONS…]: a demo backend; port $AT, or a free one.
@@ -262,16 +284,16 @@ kill_hard() {
     wait "$1" 2>/dev/null
 }
 
+# finish CODE: ends every process of this script and the script. What runs is asked of the shell, as
+# a signal can come between the start of a process and the line that would note its number.
 finish() {
-    local code=$?
+    trap '' HUP INT TERM
     trap - EXIT
-    trap '' INT TERM
-    if [ "${#PIDS[@]}" -gt 0 ]; then
-        stop "${PIDS[@]}"
-    fi
+    # shellcheck disable=SC2046
+    stop $(jobs -p)
     [ ! -e "/run/netns/$NETWORK" ] || ip netns del "$NETWORK"
-    [ -n "${STRESS_KEEP:-}" ] && echo "kept: $WORK" >&2 || rm -rf "$WORK"
-    exit "$code"
+    if [ -n "${STRESS_KEEP:-}" ]; then echo "kept: $WORK" >&2; else rm -rf "$WORK"; fi
+    exit "$1"
 }
 
 # value NAME FILE: the figure NAME of a report by load.py.

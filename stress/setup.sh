@@ -35,6 +35,6 @@ Ctrl-C ends all of it.
 END
 if [ -n "${READY_FILE:-}" ]; then echo "$LB_PORT" >"$READY_FILE"; fi
 tail -n +2 -f --pid="$LB_PID" "$WORK/balancer.err" &
-PIDS+=($!)
-wait "$LB_PID"
+# Not `wait`: a signal that comes as it begins is heeded when it ends, and that may be tomorrow.
+until is_gone "$LB_PID"; do sleep 0.2; done
 die "the balancer has ended"

@@ -38,7 +38,6 @@ share least-time 0.05
 python3 "$STRESS/load.py" "$URL" --seconds 15 --clients "$clients" --path /page \
     --until-share "$slow_port=0.2" >"$WORK/report" &
 load=$!
-PIDS+=("$load")
 sleep 1
 stop "${PID_OF[slow]}"
 AT=$slow_port start_httpserver slow -d "$WORK"
