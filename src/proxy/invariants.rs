@@ -32,7 +32,29 @@ pub struct Census {
     pub timers: usize,
 }
 
+/// One backend, as it is believed to be.
+#[derive(Clone, Debug)]
+pub struct BackendCensus {
+    /// `host:port`, with `localhost` for a bare port.
+    pub name: String,
+    /// It takes new requests; false for one that was removed and still has requests in flight.
+    pub serving: bool,
+    pub up: bool,
+    pub in_flight: usize,
+}
+
 impl<N: Net> Proxy<N> {
+    /// The backends that are listed, and those removed ones with requests in flight.
+    pub fn backend_census(&self) -> Vec<BackendCensus> {
+        let backends = self.cluster.ids().map(|backend| BackendCensus {
+            name: self.cluster.name(backend).to_string(),
+            serving: self.cluster.is_serving(backend),
+            up: self.cluster.is_up(backend),
+            in_flight: self.cluster.in_flight(backend) as usize,
+        });
+        backends.filter(|backend| backend.serving || backend.in_flight > 0).collect()
+    }
+
     /// How much there is of everything.
     pub fn census(&self) -> Census {
         Census {
@@ -94,7 +116,8 @@ impl<N: Net> Proxy<N> {
         let armed = self.clients.iter().filter(|(_, it)| it.timer.is_armed()).count()
             + self.upstreams.iter().filter(|(_, it)| it.timer().is_armed()).count()
             + self.probes.iter().filter(|(_, it)| it.timer.is_armed()).count()
-            + self.cluster.ids().filter(|&it| self.cluster.timer_of(it).is_armed()).count();
+            + self.cluster.ids().filter(|&it| self.cluster.timer_of(it).is_armed()).count()
+            + usize::from(self.list.is_planned());
         assert_eq!(self.wheel.len(), armed, "each node in the wheel is some owner's");
         let idle = self.upstreams.iter().filter(|(_, it)| it.pair.is_none()).count();
         let pooled = self.cluster.ids().flat_map(|backend| self.cluster.pooled(backend));
@@ -204,6 +227,9 @@ impl<N: Net> Proxy<N> {
         assert_eq!(self.cluster.in_flight(backend) as usize, pairs, "pairs of backend {backend}");
         if let Some(probe) = self.cluster.probe_of(backend) {
             assert!(self.probes.get(probe).is_some(), "a backend's probe is there");
+        } else if !self.cluster.is_serving(backend) {
+            assert!(!self.cluster.timer_of(backend).is_armed(), "a removed backend is not probed");
+            assert!(self.cluster.pooled(backend).is_empty(), "a removed backend has no pool");
         } else if self.cluster.check() != Check::Off || !self.cluster.is_up(backend) {
             let timer = self.cluster.timer_of(backend);
             self.check_timer(timer, self.cluster.probe_due(backend), "a backend");

@@ -11,7 +11,7 @@ mod invariants;
 mod log;
 mod upstream;
 
-pub use invariants::Census;
+pub use invariants::{BackendCensus, Census};
 pub use upstream::cluster::Member;
 pub use upstream::reload::Reload;
 

@@ -378,10 +378,13 @@ impl Client {
             || body == Body::UntilClose
             || (is_old && connection != Some("keep-alive"));
         assert!(keeps_alive || closes, "request {request} asked for the end: {head:?}");
+        let most = oracle.keep_alive_requests.map_or(usize::MAX, |most| most as usize);
+        let is_last = self.answered + 1 >= most;
+        assert!(closes || !is_last, "request {request} is one too many to go on: {head:?}");
         assert!(closes || !refused, "the connection goes on behind request {request}: {head:?}");
         assert!(body != Body::UntilClose || is_old, "an end that 1.1 cannot tell: {head:?}");
         if closes && keeps_alive && answer.is_some() && !is_old {
-            let may = oracle.stopping || oracle.crowded;
+            let may = oracle.stopping_at.is_some() || oracle.crowded || is_last;
             assert!(may, "request {request} did not ask for the end: {head:?}");
         }
         self.closing |= closes;
@@ -510,7 +513,7 @@ impl Client {
             || kernel.shortage_at.is_some()
             || self.silent
             || self.napped
-            || oracle.stopping
+            || oracle.stopping_at.is_some()
             || request.fate == Fate::Broken
             || upgrading;
         let between = self.reading.is_none() && (self.closing || self.may_close || idle);

@@ -63,7 +63,7 @@ impl Socket for SimSocket {
     }
 
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        self.world.borrow_mut().interleave().write(self.link, from)
+        self.world.borrow_mut().write(self.link, from)
     }
 
     fn connected(&mut self) -> io::Result<bool> {
@@ -99,8 +99,7 @@ impl Socket for SimSocket {
 
     fn write_from(&mut self, pipe: &mut VecDeque<u8>, count: usize) -> io::Result<usize> {
         assert_eq!(count, pipe.len(), "what is in a pipe is known");
-        let written =
-            self.world.borrow_mut().interleave().write(self.link, pipe.make_contiguous())?;
+        let written = self.world.borrow_mut().write(self.link, pipe.make_contiguous())?;
         pipe.drain(..written);
         Ok(written)
     }
@@ -116,6 +115,7 @@ impl Net for SimNet {
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let mut world = self.world.borrow_mut();
+        world.kernel.turn += 1;
         // Time moves, whatever the turn did. After a long turn much is ready at once.
         let longest = world.kernel.style.turn_max;
         let worked = 1 + world.kernel.rng.below(longest);
@@ -165,7 +165,7 @@ impl Net for SimNet {
 
     fn connect(&mut self, to: SocketAddr) -> io::Result<SimSocket> {
         let site = usize::from(to.port()) - 1;
-        let link = self.world.borrow_mut().interleave().connect(site)?;
+        let link = self.world.borrow_mut().connect(site)?;
         Ok(SimSocket { world: Rc::clone(&self.world), link })
     }
 
@@ -174,8 +174,7 @@ impl Net for SimNet {
     }
 
     fn signals(&mut self) -> Vec<Signal> {
-        let count = self.world.borrow_mut().kernel.signals();
-        vec![Signal::Stop; count as usize]
+        self.world.borrow_mut().kernel.signals()
     }
 
     fn log(&mut self, _: Sink, lines: &[u8]) -> io::Result<usize> {

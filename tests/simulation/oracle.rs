@@ -2,7 +2,9 @@
 //! hold what they receive. A local answer must be justified by what happened.
 
 use super::kernel::{Kernel, LinkId, Unasked};
+use super::listing;
 use super::wire::Head;
+use loadbalancer::config::HeadLimits;
 
 /// Longest that a pooled connection is kept.
 const POOLED_MICROS: u64 = 3_000_000;
@@ -110,14 +112,20 @@ pub struct Oracle {
     pub fault_at: Option<u64>,
     pub nameless_cut_at: Option<u64>,
     pub nameless_hang_at: Option<u64>,
-    /// SIGTERM was sent.
-    pub stopping: bool,
+    /// When SIGTERM was sent.
+    pub stopping_at: Option<u64>,
+    /// Requests from this one on come after all trouble.
+    pub epilogue_from: Option<usize>,
     /// There are more clients than places.
     pub crowded: bool,
+    pub clients_max: usize,
     /// How many servers may see a request.
     pub attempts_max: usize,
     pub queue_micros: u64,
     pub keep_alive_micros: u64,
+    /// Requests on one connection, if they are limited.
+    pub keep_alive_requests: Option<u32>,
+    pub head: HeadLimits,
     /// Counted for the report: that the scripts reach what they should.
     pub served: u64,
     pub local: u64,
@@ -167,7 +175,8 @@ impl Oracle {
     }
 
     /// Holds a request head a server received against the one that was meant; its number.
-    pub fn check_request(&mut self, head: &Head, conn: usize) -> usize {
+    /// It came over a connection to this site.
+    pub fn check_request(&mut self, head: &Head, conn: usize, site: usize) -> usize {
         let id = head.number("x-req").unwrap_or_else(|| panic!("whose request is {head:?}?"));
         let id = id as usize;
         self.delivered(id, conn);
@@ -176,7 +185,7 @@ impl Oracle {
         let mut found = head.fields.clone();
         if meant.authority.is_none() {
             let host = found.iter().position(|(name, _)| name == "host").expect("some Host");
-            assert!(found.remove(host).1.starts_with("localhost:"), "request {id}: {head:?}");
+            assert_eq!(found.remove(host).1, listing::authority(site), "request {id}: {head:?}");
         }
         let mut expected = self.expected_fields(meant);
         // Their order matters among those of one name only.
@@ -270,6 +279,8 @@ impl Oracle {
         if matches!(status, 301 | 308) {
             self.redirected += 1;
         } else {
+            let is_late = self.epilogue_from.is_some_and(|from| request >= from);
+            assert!(!is_late, "request {request} got a {status} after all trouble: {head:?}");
             self.local += 1;
         }
     }

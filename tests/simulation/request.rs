@@ -8,6 +8,7 @@ use super::oracle::{Fate, Oracle, Request};
 use super::server::{self, Manner};
 use super::wire;
 use loadbalancer::base::rng::Rng;
+use loadbalancer::config::HeadLimits;
 
 /// Who sends it, as far as that matters.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,9 @@ pub fn draw(
     let sends_trailer = meant.trailer;
     let mut bytes = head(&mut meant, id, &mut kernel.rng).into_bytes();
     let head_bytes = bytes.len();
+    if let Some(statuses) = beyond_limits(&bytes, &oracle.head) {
+        meant.fate = Fate::Refused(statuses);
+    }
     let content = wire::bytes(2 * id as u64, meant.body_bytes);
     if meant.fate == Fate::Broken {
         let right = kernel.rng.below(meant.body_bytes + 1) as usize;
@@ -54,6 +58,19 @@ pub fn draw(
     let expects = meant.expect;
     oracle.requests.push(meant);
     Item { request: id, bytes, head_bytes, expects }
+}
+
+/// What a head is answered with that is larger than the limits allow.
+fn beyond_limits(head: &[u8], limits: &HeadLimits) -> Option<&'static [u16]> {
+    let text = String::from_utf8_lossy(head);
+    let mut lines = text.trim_start_matches("\r\n").split("\r\n");
+    let target = lines.next().and_then(|line| line.split(' ').nth(1)).map_or(0, str::len);
+    let fields = lines.filter(|line| !line.is_empty()).count();
+    match target > limits.target as usize {
+        true => Some(&[414, 431]),
+        false if fields > limits.fields as usize => Some(&[431]),
+        false => (head.len() > limits.bytes as usize).then_some(&[431][..]),
+    }
 }
 
 fn draw_intent(

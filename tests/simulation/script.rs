@@ -1,7 +1,9 @@
 //! Draws a run from its seed: configuration, kernel, servers, clients and their requests.
 
 use super::client::{Client, Leave};
+use super::epilogue::Epilogue;
 use super::kernel::{Dice, Event, Kernel, Style};
+use super::listing::{Listing, Reading, SITES_PER_NAME};
 use super::net::{SimListener, SimNet};
 use super::oracle::{Fate, Oracle};
 use super::request::{self, Sender};
@@ -10,27 +12,30 @@ use super::talker::{Pace, Talker};
 use super::world::World;
 use loadbalancer::balance;
 use loadbalancer::base::rng::Rng;
-use loadbalancer::config::{BackendSpec, Config, Endpoint, LogTarget, Mode};
+use loadbalancer::config::{Config, Endpoint, HeadLimits, LogTarget, Mode};
 use loadbalancer::health::Check;
-use loadbalancer::proxy::{Limits, Member, Proxy};
+use loadbalancer::proxy::{Limits, Proxy};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// One run, ready to be turned.
-pub struct Run {
+pub struct Script {
     pub world: Rc<RefCell<World>>,
     pub proxy: Proxy<SimNet>,
     pub pairs_max: usize,
     /// After the last client: how long until nothing may be left.
     pub settle_micros: u64,
+    pub epilogue: Option<Epilogue>,
 }
 
-pub fn draw(seed: u64, verbose: bool) -> Run {
+pub fn draw(seed: u64, verbose: bool) -> Script {
     let mut rng = Rng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let servers = rng.between(1, 3) as usize;
+    let names = rng.between(1, 4) as usize;
+    let reloads = rng.chance(300);
+    let listing = Listing::draw(names, rng.chance(300), &mut rng);
     let mode = match rng.below(20) {
         0..=13 => Mode::Http,
         14..=17 => Mode::Tcp,
@@ -42,7 +47,8 @@ pub fn draw(seed: u64, verbose: bool) -> Run {
     if style.buffer_max < 100 {
         manner.body_max = 1_500;
     }
-    let config = draw_config(mode, servers, troubled, &mut rng);
+    let Reading { members, .. } = listing.read();
+    let config = draw_config(mode, reloads, troubled, &mut rng);
     let pairs_most = if rng.chance(500) { 2 } else { 8 };
     let limits = Limits {
         pairs_max: rng.between(1, pairs_most) as usize,
@@ -50,35 +56,44 @@ pub fn draw(seed: u64, verbose: bool) -> Run {
         pipes_max: rng.below(4) as usize,
     };
     let proxy_seed = rng.bits();
-    let mut kernel = Kernel::new(rng, style, servers);
+    let mut kernel = Kernel::new(rng, style, names * SITES_PER_NAME);
     let mut oracle = Oracle {
         queue_micros: config.timeouts.queue.as_micros() as u64,
         attempts_max: config.attempts_max.into(),
         keep_alive_micros: config.timeouts.keep_alive.as_micros() as u64,
         in_redirect_mode: mode == Mode::Redirect,
         trusts_clients: config.trust_forwarded,
+        clients_max: limits.clients_max,
+        keep_alive_requests: config.keep_alive_requests,
+        head: config.head,
         ..Oracle::default()
     };
     let clients = draw_clients(mode, troubled, &manner, &mut kernel, &mut oracle);
     oracle.crowded = clients.len() > limits.clients_max;
-    plan_trouble(troubled, servers, &mut kernel);
+    plan_trouble(troubled, &listing, &mut kernel);
+    if reloads {
+        for _ in 0..kernel.rng.between(1, 5) {
+            let at = kernel.now + kernel.rng.below(30_000);
+            kernel.schedule(at, Event::Edit);
+        }
+    }
+    let late = kernel.rng.chance(if reloads { 500 } else { 50 });
+    let epilogue = late.then(|| Epilogue::draw(names, &config, &mut kernel));
     let world = Rc::new(RefCell::new(World {
         kernel,
         oracle,
         clients,
         conns: Vec::new(),
         manner,
+        listing,
+        reading: None,
+        is_epilogue: false,
         frozen: Vec::new(),
         busy: 0,
         sleeps_for_ever: false,
     }));
     let net = SimNet { world: Rc::clone(&world) };
     let listener = SimListener::new(&world);
-    let members = config.backends.iter().map(|spec| Member {
-        spec: spec.clone(),
-        addresses: vec![SocketAddr::from(([127, 0, 0, 1], spec.endpoint.port))],
-    });
-    let members = members.collect();
     let pairs_max = limits.pairs_max;
     let timeouts = &config.timeouts;
     let longest = [timeouts.idle, timeouts.response, timeouts.pool, timeouts.keep_alive];
@@ -87,7 +102,7 @@ pub fn draw(seed: u64, verbose: bool) -> Run {
     let settle = longest * 4 + tunnel * 2 + Duration::from_secs(10);
     let settle_micros = settle.as_micros() as u64;
     let proxy = Proxy::new(net, listener, config, members, limits, HashMap::new(), proxy_seed);
-    Run { world, proxy, pairs_max, settle_micros }
+    Script { world, proxy, pairs_max, settle_micros, epilogue }
 }
 
 fn draw_style(seed: u64, verbose: bool, troubled: bool, rng: &mut Rng) -> Style {
@@ -120,16 +135,19 @@ fn draw_manner(mode: Mode, troubled: bool, rng: &mut Rng) -> Manner {
     }
 }
 
-fn draw_config(mode: Mode, servers: usize, troubled: bool, rng: &mut Rng) -> Config {
-    let backends = (1..=servers).map(|port| {
-        let mut spec = BackendSpec::new(Endpoint { host: None, port: port as u16 });
-        spec.weight = rng.between(1, 3) as u32;
-        spec.backup = rng.chance(100);
-        spec.pairs_max = rng.chance(200).then(|| rng.between(1, 2) as u32);
-        spec
-    });
-    let backends = backends.collect();
-    let mut config = Config::new(Endpoint { host: None, port: 80 }, backends);
+fn draw_config(mode: Mode, reloads: bool, troubled: bool, rng: &mut Rng) -> Config {
+    let mut config = Config::new(Endpoint { host: None, port: 80 }, Vec::new());
+    // Then a timer asks for the list, too.
+    config.list_file = (reloads && rng.chance(500)).then(|| PathBuf::from("servers"));
+    config.keep_alive_requests = rng.chance(200).then(|| rng.between(1, 4) as u32);
+    config.retry_budget = [0, 20, 100][rng.below(3) as usize];
+    if rng.chance(150) {
+        config.head = HeadLimits {
+            bytes: rng.between(400, 2_000) as u32,
+            fields: rng.between(8, 30) as u32,
+            target: rng.between(25, 100) as u32,
+        };
+    }
     config.mode = mode;
     config.strategy = balance::NAMES[rng.below(balance::NAMES.len() as u64) as usize].strategy;
     config.verbose = rng.chance(300);
@@ -142,6 +160,8 @@ fn draw_config(mode: Mode, servers: usize, troubled: bool, rng: &mut Rng) -> Con
         _ => Check::Http,
     };
     config.health.fall = rng.between(1, 3) as u16;
+    config.health.rise = rng.between(1, 3) as u16;
+    config.health.fall_on_5xx = rng.chance(200).then(|| rng.between(1, 3) as u16);
     config.health.per_requests = rng.chance(200).then(|| rng.between(1, 5) as u32);
     let often = if troubled { 1_000 } else { 20 };
     config.health.interval = Duration::from_millis([often, 2_000][rng.below(2) as usize]);
@@ -161,12 +181,12 @@ fn draw_config(mode: Mode, servers: usize, troubled: bool, rng: &mut Rng) -> Con
     config
 }
 
-fn plan_trouble(troubled: bool, servers: usize, kernel: &mut Kernel) {
+fn plan_trouble(troubled: bool, listing: &Listing, kernel: &mut Kernel) {
     if troubled && kernel.rng.chance(400) {
         for _ in 0..kernel.rng.between(1, 6) {
-            let server = kernel.rng.below(servers as u64) as usize;
+            let site = listing.draw_site(&mut kernel.rng);
             let at = kernel.now + kernel.rng.below(30_000);
-            kernel.schedule(at, Event::Toggle(server));
+            kernel.schedule(at, Event::Toggle(site));
         }
     }
     if kernel.rng.chance(60) {

@@ -117,6 +117,11 @@ impl Talker {
         }
     }
 
+    /// It knows who is at the other end.
+    pub fn has_met(&self) -> bool {
+        self.other.is_some()
+    }
+
     /// Takes bytes the other side sent.
     pub fn hear(&mut self, data: &[u8], oracle: &mut Oracle) {
         assert!(!self.heard_end, "side {} hears bytes behind the end", self.side);
@@ -161,7 +166,7 @@ impl Talker {
     fn hear_reset(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) {
         let other = self.other.map(|other| &oracle.sides[other]);
         let ended = other.is_some_and(|other| other.reset || (other.finished && self.finished));
-        let excused = self.other.is_none() || oracle.stopping || kernel.jumped;
+        let excused = self.other.is_none() || oracle.stopping_at.is_some() || kernel.jumped;
         let hung = oracle.nameless_hang_at.is_some() || kernel.shortage_at.is_some();
         let napped = other.is_some_and(|other| other.napped) || oracle.sides[self.side].napped;
         assert!(

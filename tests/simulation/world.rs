@@ -2,8 +2,11 @@
 
 use super::client::Client;
 use super::kernel::{Dice, Event, Kernel, LinkId, Peer, Port, Stage};
+use super::listing::{Listing, Reading};
 use super::oracle::Oracle;
 use super::server::{Manner, ServerConn};
+use loadbalancer::proxy::BackendCensus;
+use std::io;
 
 /// Longest that a server is stopped.
 const STOPPED_MICROS: u64 = 3_000_000;
@@ -18,6 +21,11 @@ pub struct World {
     pub clients: Vec<Client>,
     pub conns: Vec<ServerConn>,
     pub manner: Manner,
+    pub listing: Listing,
+    /// A list that was read, and that the proxy was not given yet.
+    pub reading: Option<Reading>,
+    /// All trouble is over.
+    pub is_epilogue: bool,
     /// Who would have acted had its server not been stopped.
     pub frozen: Vec<LinkId>,
     /// Waits without a timeout in a row.
@@ -36,6 +44,38 @@ impl World {
         &mut self.kernel
     }
 
+    pub fn connect(&mut self, site: usize) -> io::Result<LinkId> {
+        self.interleave();
+        self.listing.check_connect(site);
+        self.kernel.connect(site)
+    }
+
+    pub fn write(&mut self, link: LinkId, from: &[u8]) -> io::Result<usize> {
+        self.interleave();
+        if self.kernel.begins(link, from, self.manner.tcp).is_some() {
+            self.listing.check_begin(link, &self.kernel);
+        }
+        self.kernel.write(link, from)
+    }
+
+    /// The proxy wants the list to be read: that takes a while.
+    pub fn read_list(&mut self) {
+        let at = self.kernel.now + self.kernel.delay();
+        self.kernel.schedule(at, Event::ListRead);
+    }
+
+    /// The proxy is given a list; these are its servers before that.
+    pub fn list_is_applied(&mut self, reading: &Reading, before: Vec<BackendCensus>) {
+        self.kernel.trace(format_args!(
+            "the proxy is given {:?} and {:?}",
+            reading.members, reading.unknown
+        ));
+        self.listing.apply(reading, self.kernel.turn, before);
+        if reading.members.is_empty() {
+            self.oracle.fault_at = Some(self.kernel.now);
+        }
+    }
+
     /// Runs what is due.
     pub fn run_due(&mut self) {
         while let Some(event) = self.kernel.due() {
@@ -45,6 +85,8 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
+            // What was planned for later would be trouble.
+            Event::Toggle(_) | Event::Edit | Event::Stop if self.is_epilogue => {}
             Event::Arrive(client) => {
                 self.clients[client].arrive(&mut self.kernel, &mut self.oracle);
             }
@@ -73,8 +115,16 @@ impl World {
             Event::ResetAtProxy(link) => self.kernel.reset_proxy(link),
             Event::ResetAtPeer(link) => self.kernel.reset_peer(link),
             Event::Toggle(server) => self.toggle(server),
+            Event::Edit => {
+                self.listing.edit(&mut self.kernel);
+                self.kernel.reload();
+            }
+            Event::ListRead => {
+                self.reading = Some(self.listing.read());
+                self.kernel.wake_proxy();
+            }
             Event::Stop => {
-                self.oracle.stopping = true;
+                self.oracle.stopping_at.get_or_insert(self.kernel.now);
                 self.kernel.stop();
             }
         }
@@ -94,9 +144,9 @@ impl World {
         }
     }
 
-    fn toggle(&mut self, server: usize) {
+    fn toggle(&mut self, site: usize) {
         let now = self.kernel.now;
-        let port = match self.kernel.ports[server] {
+        let port = match self.kernel.ports[site] {
             Port::Listens if self.kernel.rng.chance(300) => Port::Swallows,
             Port::Listens if self.manner.stops && self.kernel.rng.chance(500) => Port::Stopped,
             Port::Listens => Port::Refuses,
@@ -104,21 +154,21 @@ impl World {
         };
         if port == Port::Stopped {
             let at = now + self.kernel.rng.below(STOPPED_MICROS);
-            self.kernel.schedule(at, Event::Toggle(server));
+            self.kernel.schedule(at, Event::Toggle(site));
             for conn in self.conns.iter_mut() {
-                if self.kernel.links[conn.link].site == Some(server) {
+                if self.kernel.links[conn.link].site == Some(site) {
                     conn.hold_up(&mut self.oracle, now);
                 }
             }
         }
-        if port == Port::Stopped || self.kernel.ports[server] == Port::Stopped {
+        if port == Port::Stopped || self.kernel.ports[site] == Port::Stopped {
             self.oracle.hung(None, now);
             for link in std::mem::take(&mut self.frozen) {
                 self.kernel.wake_at(link, now);
             }
         }
-        self.kernel.trace(format_args!("server {server}: {port:?}"));
-        self.kernel.ports[server] = port;
+        self.kernel.trace(format_args!("site {site}: {port:?}"));
+        self.kernel.ports[site] = port;
         self.oracle.fault_at = Some(now);
     }
 

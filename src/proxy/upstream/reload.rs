@@ -31,6 +31,13 @@ pub struct ListWatch {
     pub(in crate::proxy) wish: Option<Reload>,
 }
 
+impl ListWatch {
+    /// A look at the list file is planned.
+    pub(in crate::proxy) fn is_planned(&self) -> bool {
+        self.timer.is_armed()
+    }
+}
+
 /// What tells the backends there are from those that are wanted.
 #[derive(Debug, Default)]
 struct Changes<'a> {

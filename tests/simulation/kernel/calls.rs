@@ -3,6 +3,7 @@
 use super::link::{Bits, LinkId, Peer, Port, Stage, Unasked};
 use super::{Dice, Event, Kernel};
 use loadbalancer::base::table::Id;
+use loadbalancer::net::Signal;
 use std::io::{self, ErrorKind};
 
 impl Kernel {
@@ -37,7 +38,7 @@ impl Kernel {
         self.shortage()?;
         let port = self.ports[site];
         if port == Port::Refuses && self.rng.chance(300) {
-            self.trace(format_args!("connect to server {site} refused at once"));
+            self.trace(format_args!("connect to site {site} refused at once"));
             return Err(ErrorKind::ConnectionRefused.into());
         }
         let stage = match port {
@@ -48,7 +49,7 @@ impl Kernel {
         let link = self.new_link(Peer::Nobody, stage);
         self.links[link].proxy_open = true;
         self.links[link].site = Some(site);
-        self.trace(format_args!("link {link} connects to server {site}: {stage:?}"));
+        self.trace(format_args!("link {link} connects to site {site}: {stage:?}"));
         if stage != Stage::BlackHole {
             let at = self.now + self.delay();
             self.schedule(at, Event::Settle(link));
@@ -130,6 +131,23 @@ impl Kernel {
         }
         it.armed = true;
         Err(ErrorKind::WouldBlock.into())
+    }
+
+    /// Notes that these bytes, about to be written, begin a request or a TCP session with a server.
+    /// Whether they do, with the number of the request.
+    pub fn begins(&mut self, link: LinkId, from: &[u8], is_tcp: bool) -> Option<Option<usize>> {
+        let it = &mut self.links[link];
+        it.site?;
+        let request = match is_tcp {
+            true if it.requests == 0 && !from.starts_with(b"GET /healthcheck") => None,
+            true => return None,
+            // A write that was cut short, or interrupted, is repeated.
+            false => Some(request_of(from).filter(|&request| it.request != Some(request))?),
+        };
+        it.request = request;
+        it.requests += 1;
+        it.busy = true;
+        Some(request)
     }
 
     pub fn write(&mut self, link: LinkId, from: &[u8]) -> io::Result<usize> {
@@ -227,7 +245,15 @@ impl Kernel {
         }
     }
 
-    pub fn signals(&mut self) -> u32 {
-        std::mem::take(&mut self.stops)
+    pub fn signals(&mut self) -> Vec<Signal> {
+        std::mem::take(&mut self.signals)
     }
+}
+
+/// The number of the request whose head these bytes begin with: `METHOD /r/NUMBER/...`.
+fn request_of(bytes: &[u8]) -> Option<usize> {
+    let line = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
+    let (method, rest) = line.split_once(" /r/")?;
+    let is_token = method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+    if is_token { rest.split_once('/')?.0.parse().ok() } else { None }
 }

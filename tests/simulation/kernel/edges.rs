@@ -3,7 +3,7 @@
 use super::link::{Bits, LinkId, Stage, Unasked};
 use super::{Dice, Kernel};
 use loadbalancer::base::table::Id;
-use loadbalancer::net::{LISTENER, Ready, STOP};
+use loadbalancer::net::{LISTENER, RELOAD, Ready, STOP, WAKER};
 
 impl Kernel {
     pub(super) fn level(&self, link: LinkId) -> Bits {
@@ -54,23 +54,16 @@ impl Kernel {
         for link in due {
             self.report(link, ready);
         }
-        if std::mem::take(&mut self.listener_pending) {
-            ready.push(Ready {
-                id: LISTENER,
-                readable: true,
-                writable: false,
-                ended: false,
-                broken: false,
-            });
-        }
-        if std::mem::take(&mut self.stop_pending) {
-            ready.push(Ready {
-                id: STOP,
-                readable: true,
-                writable: false,
-                ended: false,
-                broken: false,
-            });
+        for (id, pending) in [
+            (LISTENER, &mut self.listener_pending),
+            (STOP, &mut self.stop_pending),
+            (RELOAD, &mut self.reload_pending),
+            (WAKER, &mut self.waker_pending),
+        ] {
+            if std::mem::take(pending) {
+                let (readable, [writable, ended, broken]) = (true, [false; 3]);
+                ready.push(Ready { id, readable, writable, ended, broken });
+            }
         }
         if self.style.spurious && self.rng.chance(100) {
             self.report_spurious(ready);

@@ -85,6 +85,13 @@ pub struct Link {
     /// The server it was to lead to.
     pub site: Option<usize>,
     pub stage: Stage,
+    /// The turn in which it was opened.
+    pub opened_turn: u64,
+    /// Requests that were begun on it, and the number of the last one.
+    pub requests: u32,
+    pub(super) request: Option<usize>,
+    /// Its server has a request that it has neither answered nor given up.
+    pub(super) busy: bool,
     pub to_proxy: Pipe,
     pub to_peer: Pipe,
     pub(super) id: Option<Id>,
@@ -112,6 +119,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// A request is in flight on it, as far as its server can tell.
+    pub fn is_busy(&self) -> bool {
+        self.busy && self.proxy_open && !self.dead
+    }
+
     /// Bytes were read; `drained`: as far as the proxy can tell these were all.
     pub fn note_read(&mut self, count: usize, drained: bool) {
         if matches!(self.unasked, Unasked::Sent | Unasked::Known) {

@@ -11,6 +11,7 @@ pub use link::{Heard, LinkId, Peer, Port, Stage, Unasked, address};
 use link::{Bits, Link, Pipe};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::base::table::Id;
+use loadbalancer::net::Signal;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
@@ -51,6 +52,10 @@ pub enum Event {
     Toggle(usize),
     /// The operator sends SIGTERM.
     Stop,
+    /// The operator edits the list of servers.
+    Edit,
+    /// The list was read, and its names were looked up.
+    ListRead,
 }
 
 /// What this run's kernel is like.
@@ -90,8 +95,12 @@ pub struct Kernel {
     pub ports: Vec<Port>,
     pub jumped: bool,
     pub shortage_at: Option<u64>,
-    pub stops: u32,
+    /// Waits of the proxy so far.
+    pub turn: u64,
+    pub signals: Vec<Signal>,
     stop_pending: bool,
+    reload_pending: bool,
+    waker_pending: bool,
     listener_armed: bool,
     listener_pending: bool,
     calendar: BinaryHeap<Reverse<(u64, u64, Event)>>,
@@ -101,7 +110,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    pub fn new(rng: Rng, style: Style, servers: usize) -> Kernel {
+    /// A kernel with so many addresses at which servers listen.
+    pub fn new(rng: Rng, style: Style, sites: usize) -> Kernel {
         Kernel {
             rng,
             style,
@@ -110,11 +120,14 @@ impl Kernel {
             links: Vec::new(),
             backlog: VecDeque::new(),
             listening: true,
-            ports: vec![Port::Listens; servers],
+            ports: vec![Port::Listens; sites],
             jumped: false,
             shortage_at: None,
-            stops: 0,
+            turn: 0,
+            signals: Vec::new(),
             stop_pending: false,
+            reload_pending: false,
+            waker_pending: false,
             listener_armed: false,
             listener_pending: false,
             calendar: BinaryHeap::new(),
@@ -198,6 +211,10 @@ impl Kernel {
             peer,
             site: None,
             stage,
+            opened_turn: self.turn,
+            requests: 0,
+            request: None,
+            busy: false,
             to_proxy,
             to_peer,
             id: None,

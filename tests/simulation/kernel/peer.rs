@@ -2,6 +2,7 @@
 
 use super::link::{Bits, Heard, LinkId, Peer, Stage, Unasked};
 use super::{Dice, Event, Kernel};
+use loadbalancer::net::Signal;
 use std::io::ErrorKind;
 
 impl Kernel {
@@ -51,8 +52,24 @@ impl Kernel {
     }
 
     pub fn stop(&mut self) {
-        self.stops += 1;
+        self.signals.push(Signal::Stop);
         self.stop_pending = true;
+    }
+
+    /// The operator asks for the list to be read again.
+    pub fn reload(&mut self) {
+        self.signals.push(Signal::Reload);
+        self.reload_pending = true;
+    }
+
+    /// A task in the background is done.
+    pub fn wake_proxy(&mut self) {
+        self.waker_pending = true;
+    }
+
+    /// The request of this connection was answered or given up by its server.
+    pub fn request_over(&mut self, link: LinkId) {
+        self.links[link].busy = false;
     }
 
     /// A client connects; none when nobody listens any more.
@@ -137,6 +154,7 @@ impl Kernel {
             return;
         }
         it.peer_shut = true;
+        it.busy = false;
         it.to_proxy.fin = true;
         let broken = it.proxy_shut;
         self.trace(format_args!("link {link}: peer ends its output"));
@@ -155,6 +173,7 @@ impl Kernel {
     pub fn peer_abort(&mut self, link: LinkId) {
         self.trace(format_args!("link {link}: peer resets"));
         self.links[link].peer_open = false;
+        self.links[link].busy = false;
         self.reset_proxy(link);
     }
 }

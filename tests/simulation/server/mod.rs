@@ -53,6 +53,8 @@ enum Phase {
 pub struct ServerConn {
     pub number: usize,
     pub link: LinkId,
+    /// The address it was reached at.
+    site: usize,
     manner: Manner,
     phase: Phase,
     pace: Pace,
@@ -95,6 +97,7 @@ impl ServerConn {
         let mut conn = ServerConn {
             number,
             link,
+            site: kernel.links[link].site.expect("a server's connection leads to a site"),
             manner,
             phase: Phase::Head,
             pace: Pace::draw(kernel),
@@ -235,7 +238,7 @@ impl ServerConn {
             self.note_delivery(oracle);
             let Some((head, _)) = wire::head(&self.input, &mut self.seen) else { continue };
             if head.first[1] != "/healthcheck" {
-                self.request = Some(oracle.check_request(&head, self.number));
+                self.request = Some(oracle.check_request(&head, self.number, self.site));
             }
             oracle.cut(None, kernel.now);
             oracle.nameless_hang_at = Some(kernel.now);
@@ -309,7 +312,7 @@ impl ServerConn {
             if head.first[1] == "/healthcheck" {
                 return self.answer_probe(kernel, oracle);
             }
-            let request = oracle.check_request(&head, self.number);
+            let request = oracle.check_request(&head, self.number, self.site);
             kernel.trace(format_args!("conn {} has the head of request {request}", self.number));
             self.request = Some(request);
             self.body = Body::of(&head).unwrap_or(Body::Done);
@@ -437,6 +440,9 @@ impl ServerConn {
 
     /// The answer has gone out whole.
     fn finish(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
+        if !self.tunnels {
+            kernel.request_over(self.link);
+        }
         if self.tunnels {
             let (patient, faulty) = (self.manner.patient_server, self.manner.faults > 0);
             let mut talker = Talker::new(oracle, kernel, patient, faulty);

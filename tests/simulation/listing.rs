@@ -1,0 +1,295 @@
+//! The list of servers: what the operator wants, what the proxy was last given, and what it may do
+//! with a server from then on.
+
+use super::kernel::{Dice, Kernel, LinkId};
+use loadbalancer::base::rng::Rng;
+use loadbalancer::config::{BackendSpec, Endpoint};
+use loadbalancer::proxy::{BackendCensus, Member};
+use std::net::SocketAddr;
+
+/// Addresses a name may stand for; each belongs to one name. A site is an address.
+pub const SITES_PER_NAME: usize = 3;
+
+/// Turns that a change may take to reach what is under way: one in which it is stepped.
+const TURNS_TO_ACT: u64 = 1;
+
+/// One line of the operator's list.
+#[derive(Clone, Debug)]
+struct Line {
+    /// It is in the list.
+    listed: bool,
+    /// Its name can be resolved.
+    known: bool,
+    weight: u32,
+    backup: bool,
+    pairs_max: Option<u32>,
+    sites: Vec<usize>,
+}
+
+/// What the proxy was given for a name that it uses.
+#[derive(Clone, Debug)]
+struct Given {
+    sites: Vec<usize>,
+    /// The limits of requests in flight, each with the turn from which on it held.
+    limits: Vec<(u64, Option<u32>)>,
+}
+
+/// A list as it was read, on its way to the proxy.
+#[derive(Debug, Default)]
+pub struct Reading {
+    pub members: Vec<Member>,
+    pub unknown: Vec<BackendSpec>,
+    lines: Vec<Line>,
+}
+
+/// The operator's list and the proxy's.
+#[derive(Debug)]
+pub struct Listing {
+    lines: Vec<Line>,
+    given: Vec<Option<Given>>,
+    /// For each site, the turn after which the proxy may not use it any more.
+    gone: Vec<Option<u64>>,
+    /// Beliefs and requests in flight before the list that is being applied.
+    before: Vec<BackendCensus>,
+    /// The addresses of names change, and more than one may be listed for a name.
+    pub several_addresses: bool,
+    /// A list without any server was applied.
+    pub was_empty: bool,
+    /// Edits that were applied, for the report.
+    pub applied: u64,
+}
+
+impl Listing {
+    /// `names` servers, all of them listed.
+    pub fn draw(names: usize, several_addresses: bool, rng: &mut Rng) -> Listing {
+        let lines = (0..names).map(|name| {
+            let mut line = Line {
+                listed: true,
+                known: true,
+                weight: rng.between(1, 3) as u32,
+                backup: rng.chance(100),
+                pairs_max: rng.chance(200).then(|| rng.between(1, 2) as u32),
+                sites: vec![name * SITES_PER_NAME],
+            };
+            if several_addresses {
+                line.sites = draw_sites(name, rng);
+            }
+            line
+        });
+        let mut listing = Listing {
+            lines: lines.collect(),
+            given: vec![None; names],
+            gone: vec![None; names * SITES_PER_NAME],
+            before: Vec::new(),
+            several_addresses,
+            was_empty: false,
+            applied: 0,
+        };
+        let reading = listing.read();
+        listing.give(&reading, 0);
+        listing
+    }
+
+    /// The list as it is now.
+    pub fn read(&self) -> Reading {
+        let mut reading = Reading { lines: self.lines.clone(), ..Reading::default() };
+        let listed = self.lines.iter().enumerate().filter(|(_, line)| line.listed);
+        for (name, line) in listed {
+            let spec = spec(name, line);
+            match line.known {
+                true => {
+                    let addresses = line.sites.iter().map(|&site| address_of(site)).collect();
+                    reading.members.push(Member { spec, addresses });
+                }
+                false => reading.unknown.push(spec),
+            }
+        }
+        reading
+    }
+
+    /// The operator edits the list.
+    pub fn edit(&mut self, kernel: &mut Kernel) {
+        for _ in 0..kernel.rng.between(1, 3) {
+            let name = kernel.rng.below(self.lines.len() as u64) as usize;
+            let listed = self.lines.iter().filter(|line| line.listed).count();
+            let several_addresses = self.several_addresses;
+            let rng = &mut kernel.rng;
+            let line = &mut self.lines[name];
+            match rng.below(7) {
+                _ if !line.listed => line.listed = true,
+                // An empty list is a fault of the operator.
+                0 | 1 if listed > 1 || rng.chance(50) => line.listed = false,
+                0..=2 => line.weight = rng.between(1, 3) as u32,
+                3 => line.pairs_max = rng.chance(600).then(|| rng.between(1, 3) as u32),
+                4 => line.backup = !line.backup,
+                5 if several_addresses => line.known = !line.known,
+                5 | 6 if several_addresses => line.sites = draw_sites(name, rng),
+                _ => line.weight = rng.between(1, 3) as u32,
+            }
+            kernel.trace(format_args!("operator: server {name} is now {:?}", self.lines[name]));
+        }
+    }
+
+    /// An address of a name: most often its first.
+    pub fn draw_site(&self, rng: &mut Rng) -> usize {
+        let name = rng.below(self.lines.len() as u64) as usize;
+        let at = if self.several_addresses { rng.below(SITES_PER_NAME as u64) } else { 0 };
+        name * SITES_PER_NAME + at as usize
+    }
+
+    /// The operator lists this server and no other.
+    pub fn list_only(&mut self, name: usize) {
+        for (other, line) in self.lines.iter_mut().enumerate() {
+            line.listed = other == name;
+            line.known = true;
+        }
+        self.lines[name].backup = false;
+    }
+
+    /// The proxy was given another list than its first.
+    pub fn has_changed(&self) -> bool {
+        self.applied > 0
+    }
+
+    /// The proxy is about to be given this list in this turn.
+    pub fn apply(&mut self, reading: &Reading, turn: u64, before: Vec<BackendCensus>) {
+        self.before = before;
+        self.applied += 1;
+        self.give(reading, turn);
+    }
+
+    fn give(&mut self, reading: &Reading, turn: u64) {
+        for (name, line) in reading.lines.iter().enumerate() {
+            let given = &mut self.given[name];
+            match (line.listed, line.known, &mut *given) {
+                (false, _, _) => *given = None,
+                (true, true, Some(given)) => {
+                    given.sites.clone_from(&line.sites);
+                    given.limits.push((turn, line.pairs_max));
+                }
+                (true, true, None) => {
+                    let limits = vec![(turn, line.pairs_max)];
+                    *given = Some(Given { sites: line.sites.clone(), limits });
+                }
+                // A name that cannot be resolved keeps the addresses it had. Its other settings
+                // may be taken over with this list or once it can be resolved again.
+                (true, false, Some(given)) => {
+                    given.limits.push((turn, line.pairs_max));
+                }
+                (true, false, None) => {}
+            }
+        }
+        for (site, gone) in self.gone.iter_mut().enumerate() {
+            let given = self.given[site / SITES_PER_NAME].as_ref();
+            let is_used = given.is_some_and(|given| given.sites.contains(&site));
+            *gone = if is_used { None } else { gone.or(Some(turn)) };
+        }
+        self.was_empty |= self.given.iter().all(Option::is_none);
+    }
+
+    /// The proxy has been given the list: servers that stay are believed what they were, and what
+    /// is in flight still is.
+    pub fn check_applied(&self, after: &[BackendCensus]) {
+        for old in self.before.iter().filter(|old| old.serving) {
+            let name = name_of(&old.name);
+            let new = after.iter().find(|new| new.serving && new.name == old.name);
+            match (&self.given[name], new) {
+                (None, Some(_)) => panic!("{} is still used, but not listed any more", old.name),
+                (Some(_), None) => panic!("{} is not used any more, but listed", old.name),
+                (Some(_), Some(new)) => {
+                    assert_eq!(old.up, new.up, "an edit changes what is believed of {}", old.name);
+                    assert_eq!(old.in_flight, new.in_flight, "in flight at {}", old.name);
+                }
+                (None, None) => {}
+            }
+        }
+        let used = after.iter().filter(|one| one.serving).count();
+        let given = self.given.iter().flatten().count();
+        assert_eq!(used, given, "servers that are used and listed ones");
+    }
+
+    /// A connection to this site is begun, for a request or a probe.
+    pub fn check_connect(&self, site: usize) {
+        assert!(self.gone[site].is_none(), "a connection to an address that is gone: site {site}");
+    }
+
+    /// The first byte of a request is written to a connection.
+    pub fn check_begin(&self, link: LinkId, kernel: &Kernel) {
+        let it = &kernel.links[link];
+        let Some(site) = it.site else { return };
+        let turn = kernel.turn;
+        let is_first = it.requests == 1;
+        if let Some(gone) = self.gone[site]
+            && !is_first
+        {
+            assert!(turn <= gone + TURNS_TO_ACT, "a request begins at site {site}, which is gone");
+        }
+        let name = site / SITES_PER_NAME;
+        let Some(Given { limits, .. }) = &self.given[name] else { return };
+        let from = if is_first { it.opened_turn } else { turn.saturating_sub(TURNS_TO_ACT) };
+        let in_force = limits.iter().enumerate().filter(|(at, (since, _))| {
+            let until = limits.get(at + 1).map_or(u64::MAX, |(next, _)| *next);
+            *since <= turn && from <= until
+        });
+        let most = in_force.map(|(_, (_, limit))| limit.unwrap_or(u32::MAX)).max();
+        let busy = kernel.links.iter().filter(|other| {
+            other.site.is_some_and(|site| site / SITES_PER_NAME == name) && other.is_busy()
+        });
+        let busy = busy.count();
+        let most = most.unwrap_or(u32::MAX) as usize;
+        assert!(busy <= most, "server {name} has {busy} requests in flight, {most} are allowed");
+    }
+
+    /// Between two turns: of the connections to a removed server only those with a request are left.
+    pub fn check_removed(&self, kernel: &Kernel, backends: &[BackendCensus]) {
+        for (name, given) in self.given.iter().enumerate() {
+            if given.is_some() {
+                continue;
+            }
+            let open = kernel.links.iter().filter(|link| {
+                let is_its = link.site.is_some_and(|site| site / SITES_PER_NAME == name);
+                is_its && link.proxy_open
+            });
+            let its = backends.iter().filter(|one| name_of(&one.name) == name);
+            let in_flight: usize = its.map(|one| one.in_flight).sum();
+            let open = open.count();
+            assert!(
+                open <= in_flight,
+                "{open} connections to server {name}, which was removed; {in_flight} in flight"
+            );
+        }
+    }
+}
+
+/// Some of a name's addresses, at least one, in any order.
+fn draw_sites(name: usize, rng: &mut Rng) -> Vec<usize> {
+    let mut sites: Vec<usize> = (0..SITES_PER_NAME).map(|at| name * SITES_PER_NAME + at).collect();
+    let count = rng.between(1, SITES_PER_NAME as u64) as usize;
+    for at in 0..count {
+        sites.swap(at, rng.between(at as u64, SITES_PER_NAME as u64 - 1) as usize);
+    }
+    sites.truncate(count);
+    sites
+}
+
+fn spec(name: usize, line: &Line) -> BackendSpec {
+    let mut spec = BackendSpec::new(Endpoint { host: None, port: name as u16 + 1 });
+    spec.weight = line.weight;
+    spec.backup = line.backup;
+    spec.pairs_max = line.pairs_max;
+    spec
+}
+
+/// `localhost:PORT`, as the proxy calls the server that has this site.
+pub fn authority(site: usize) -> String {
+    format!("localhost:{}", site / SITES_PER_NAME + 1)
+}
+
+fn name_of(authority: &str) -> usize {
+    let port = authority.rsplit(':').next().and_then(|port| port.parse::<usize>().ok());
+    port.unwrap_or_else(|| panic!("no server is called {authority:?}")) - 1
+}
+
+fn address_of(site: usize) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], site as u16 + 1))
+}

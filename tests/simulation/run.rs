@@ -1,0 +1,130 @@
+//! One run: turns of the proxy until its clients are done, then until its tables are empty; then,
+//! when all trouble is over, a few more clients, which must be served.
+
+use super::Tally;
+use super::net::SimNet;
+use super::script::{self, Script};
+use super::world::World;
+use loadbalancer::proxy::{Census, Proxy, Status};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Turns after which a run counts as endless.
+const TURNS_MAX: u64 = 300_000;
+
+/// Whether the program goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Ended,
+}
+
+struct Run {
+    world: Rc<RefCell<World>>,
+    proxy: Proxy<SimNet>,
+    pairs_max: usize,
+    settle_micros: u64,
+}
+
+/// Runs one seed, and counts what happened.
+pub fn run(seed: u64, verbose: bool, tally: &mut Tally) {
+    let Script { world, proxy, pairs_max, settle_micros, epilogue } = script::draw(seed, verbose);
+    let mut run = Run { world, proxy, pairs_max, settle_micros };
+    let phase = run.until_empty();
+    if let (Phase::Running, Some(epilogue)) = (phase, &epilogue) {
+        epilogue.begin(&mut run.world.borrow_mut());
+        if run.until_empty() == Phase::Running {
+            epilogue.check(&run.world.borrow());
+        }
+    }
+    let Run { world, proxy, .. } = run;
+    tally.add(&world.borrow());
+    drop::<Proxy<SimNet>>(proxy);
+}
+
+impl Run {
+    /// Turns until all clients are done and nothing is left of them.
+    fn until_empty(&mut self) -> Phase {
+        let mut quiet_until = None;
+        loop {
+            if self.turn() == Phase::Ended {
+                return Phase::Ended;
+            }
+            let census = self.proxy.census();
+            let state = self.world.borrow();
+            if !state.clients_are_over() {
+                assert!(!state.sleeps_for_ever, "asleep for ever with clients there");
+                continue;
+            }
+            let now = state.kernel.now;
+            // Long enough for every time-out of what was left behind.
+            let until = *quiet_until.get_or_insert(now + self.settle_micros);
+            let left = [census.clients, census.pairs, census.upstreams, census.probes];
+            if left == [0; 4] || now >= until || state.sleeps_for_ever {
+                check_empty(&census);
+                if census.probes == 0 {
+                    return Phase::Running;
+                }
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Phase {
+        let status = self.proxy.turn().expect("the simulated wait never fails");
+        self.proxy.check_invariants();
+        let census = self.proxy.census();
+        assert!(census.pairs <= self.pairs_max, "{census:?}");
+        let mut state = self.world.borrow_mut();
+        assert!(state.kernel.turn < TURNS_MAX, "the run does not end");
+        if status == Status::Ended {
+            assert!(state.oracle.stopping_at.is_some(), "ended without being asked");
+            return Phase::Ended;
+        }
+        if self.proxy.take_reload().is_some() {
+            state.read_list();
+        }
+        if state.listing.has_changed() {
+            state.listing.check_removed(&state.kernel, &self.proxy.backend_census());
+        }
+        drop(state);
+        self.apply_list();
+        Phase::Running
+    }
+
+    /// The proxy is given the list that was read, if one was.
+    fn apply_list(&mut self) {
+        let Some(reading) = self.world.borrow_mut().reading.take() else { return };
+        let before = self.proxy.backend_census();
+        self.world.borrow_mut().list_is_applied(&reading, before);
+        self.proxy.apply(&reading.members, &reading.unknown);
+        self.world.borrow().listing.check_applied(&self.proxy.backend_census());
+    }
+}
+
+fn check_empty(census: &Census) {
+    assert_eq!((census.clients, census.pairs), (0, 0), "left behind: {census:?}");
+    assert_eq!((census.waiting, census.slots_used), (0, 0), "left behind: {census:?}");
+    assert_eq!(census.upstreams, 0, "left behind: {census:?}");
+    if census.probes == 0 {
+        assert_eq!(census.storages_lent, 0, "left behind: {census:?}");
+        assert_eq!(census.pipes_lent, 0, "left behind: {census:?}");
+    }
+}
+
+impl Tally {
+    fn add(&mut self, world: &World) {
+        let oracle = &world.oracle;
+        self.turns += world.kernel.turn;
+        self.served += oracle.served;
+        self.local += oracle.local;
+        self.retried += oracle.retried;
+        self.tunnelled += oracle.tunnelled;
+        self.redirected += oracle.redirected;
+        self.piped += world.kernel.piped;
+        self.refused += oracle.refused;
+        self.spoilt += oracle.spoilt;
+        self.unasked += oracle.unasked;
+        self.silenced += oracle.silenced;
+        self.reloads += world.listing.applied;
+    }
+}
