@@ -63,6 +63,8 @@ pub struct Client {
     pub pace: Pace,
     pub talker: Option<Talker>,
     pub patient: bool,
+    /// Longest pause between two requests, in microseconds.
+    pub think_micros: u64,
     read_at: u64,
     write_at: u64,
     sending: usize,
@@ -103,6 +105,7 @@ impl Client {
             pace,
             talker: None,
             patient: false,
+            think_micros: 0,
             read_at: 0,
             write_at: 0,
             sending: 0,
@@ -246,6 +249,7 @@ impl Client {
                 kernel.trace(format_args!("client {} sent request {}", self.number, item.request));
                 self.sending += 1;
                 self.sent = 0;
+                self.write_at += kernel.rng.below(self.think_micros + 1);
                 self.continued = false;
             }
         }

@@ -45,7 +45,7 @@ impl Epilogue {
         let kernel = &mut world.kernel;
         kernel.trace(format_args!("epilogue: server {} is listed, and no other", self.name));
         (world.is_epilogue, world.sleeps_for_ever) = (true, false);
-        world.manner = Manner { faults: 0, ..world.manner };
+        world.manner = Manner { faults: 0, closes_idle: 0, ..world.manner };
         (kernel.style.shortages, kernel.style.jumps) = (0, 0);
         kernel.ports.fill(Port::Listens);
         for link in std::mem::take(&mut world.frozen) {

@@ -143,7 +143,6 @@ impl Listing {
             line.listed = other == name;
             line.known = true;
         }
-        self.lines[name].backup = false;
     }
 
     /// The proxy was given another list than its first.

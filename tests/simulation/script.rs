@@ -31,6 +31,12 @@ pub struct Script {
     pub epilogue: Option<Epilogue>,
 }
 
+/// Most clients of a run.
+const CLIENTS_MOST: usize = 20;
+
+/// How long steady clients send requests.
+const STEADY_MICROS: u64 = 100_000;
+
 pub fn draw(seed: u64, verbose: bool) -> Script {
     let mut rng = Rng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let names = rng.between(1, 4) as usize;
@@ -48,11 +54,20 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
         manner.body_max = 1_500;
     }
     let Reading { members, .. } = listing.read();
-    let config = draw_config(mode, reloads, troubled, &mut rng);
+    // Connections that live long are what a change of the list has to find.
+    let steady = reloads && rng.chance(500);
+    if steady {
+        (manner.closes, manner.closes_idle) = (0, 0);
+        manner.body_max = 300;
+    }
+    let mut config = draw_config(mode, reloads, troubled, &mut rng);
+    if steady {
+        config.timeouts.pool = Duration::from_secs(3);
+    }
     let pairs_most = if rng.chance(500) { 2 } else { 8 };
     let limits = Limits {
         pairs_max: rng.between(1, pairs_most) as usize,
-        clients_max: rng.between(1, 10) as usize,
+        clients_max: if steady { CLIENTS_MOST } else { rng.between(1, 10) as usize },
         pipes_max: rng.below(4) as usize,
     };
     let proxy_seed = rng.bits();
@@ -68,12 +83,13 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
         head: config.head,
         ..Oracle::default()
     };
-    let clients = draw_clients(mode, troubled, &manner, &mut kernel, &mut oracle);
+    let clients = draw_clients(mode, troubled, steady, &manner, &mut kernel, &mut oracle);
     oracle.crowded = clients.len() > limits.clients_max;
     plan_trouble(troubled, &listing, &mut kernel);
     if reloads {
-        for _ in 0..kernel.rng.between(1, 5) {
-            let at = kernel.now + kernel.rng.below(30_000);
+        let span = if steady { STEADY_MICROS } else { 30_000 };
+        for _ in 0..kernel.rng.between(1, if steady { 10 } else { 5 }) {
+            let at = kernel.now + kernel.rng.below(span);
             kernel.schedule(at, Event::Edit);
         }
     }
@@ -126,6 +142,7 @@ fn draw_style(seed: u64, verbose: bool, troubled: bool, rng: &mut Rng) -> Style 
 fn draw_manner(mode: Mode, troubled: bool, rng: &mut Rng) -> Manner {
     Manner {
         faults: if troubled { [60, 250, 600][rng.below(3) as usize] } else { 0 },
+        closes: 250,
         closes_idle: [0, 300, 900][rng.below(3) as usize],
         early: [0, 100, 500][rng.below(3) as usize],
         body_max: [2_000, 20_000, 90_000][rng.below(3) as usize],
@@ -198,11 +215,16 @@ fn plan_trouble(troubled: bool, listing: &Listing, kernel: &mut Kernel) {
 fn draw_clients(
     mode: Mode,
     troubled: bool,
+    steady: bool,
     manner: &Manner,
     kernel: &mut Kernel,
     oracle: &mut Oracle,
 ) -> Vec<Client> {
-    let count = if kernel.rng.chance(100) { 20 } else { kernel.rng.between(1, 6) };
+    let count = match kernel.rng.below(10) {
+        0 => CLIENTS_MOST as u64,
+        _ if steady => kernel.rng.between(4, 12),
+        _ => kernel.rng.between(1, 6),
+    };
     // A burst, or one after the other.
     let spread = [1, 2_000, 20_000][kernel.rng.below(3) as usize];
     let mut clients = Vec::new();
@@ -217,9 +239,13 @@ fn draw_clients(
             clients.push(client);
             continue;
         }
-        let requests = kernel.rng.between(1, 5);
+        let requests = kernel.rng.between(1, if steady { 9 } else { 5 });
         let slow = pace.write_most < 100 || kernel.style.buffer_max < 100;
-        let malice = [0, if troubled { 80 } else { 0 }, 400][kernel.rng.below(3) as usize];
+        let malice = if steady {
+            0
+        } else {
+            [0, if troubled { 80 } else { 0 }, 400][kernel.rng.below(3) as usize]
+        };
         let mut sender = Sender { slow, malice, spoilt: false };
         let mut items = Vec::new();
         for place in 1..=requests {
@@ -228,12 +254,16 @@ fn draw_clients(
             items.push(item);
         }
         let total: u64 = items.iter().map(|item| item.bytes.len() as u64).sum();
-        let leave = draw_leave(troubled, total, &mut kernel.rng);
+        let leave = match steady && kernel.rng.chance(800) {
+            true => Leave::Politely,
+            false => draw_leave(troubled, total, &mut kernel.rng),
+        };
         let upgrades = items.last().is_some_and(|item| oracle.requests[item.request].upgrade);
         let leave = if upgrades && leave == Leave::HalfClosed { Leave::Politely } else { leave };
         let window = [1, 1, 2, 100][kernel.rng.below(4) as usize];
         let mut client = Client::new(number, items, leave, window, pace);
         client.patient = !manner.patient_server;
+        client.think_micros = if steady { STEADY_MICROS / 5 } else { 0 };
         clients.push(client);
     }
     clients

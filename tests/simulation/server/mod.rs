@@ -15,6 +15,8 @@ use super::wire::{self, Body};
 pub struct Manner {
     /// Misbehaves, in permille of exchanges.
     pub faults: u64,
+    /// Closes behind a response, in permille of exchanges that do not need it.
+    pub closes: u64,
     /// Closes idle connections, in permille of exchanges.
     pub closes_idle: u64,
     /// Answers before it has the whole request, in permille of exchanges with a body.

@@ -84,10 +84,14 @@ impl ServerConn {
         let bytes = if matches!(status, 101 | 204 | 304) { 0 } else { rng.below(most) };
         let pad_most = if rng.chance(100) { self.manner.body_max.min(6_000) } else { 60 };
         let pad = "p".repeat(rng.below(pad_most) as usize);
-        let framing = if bodiless { 0 } else { rng.below(3) };
+        let framing = match bodiless {
+            true => 0,
+            // Without a length a response ends with its connection.
+            false => rng.below(if self.manner.closes == 0 { 2 } else { 3 }),
+        };
         self.tunnels = switches;
         self.until_close = framing == 2;
-        self.closes = framing == 2 || rng.chance(250);
+        self.closes = framing == 2 || rng.chance(self.manner.closes);
         Drawn {
             number,
             status,
