@@ -12,11 +12,11 @@ use super::world::World;
 use loadbalancer::config::{Config, Mode};
 use std::time::Duration;
 
-/// For late reports, a probe that hangs, and the pause of the acceptor.
-const RECOVERY: Duration = Duration::from_secs(5);
-
-/// Time between two probes of a server that is down.
+/// Time between two probes of a server that is down, at most.
 const DOWN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A probe that hangs, late reports, and the pause of the acceptor.
+const TROUBLE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Epilogue {
@@ -28,15 +28,18 @@ pub struct Epilogue {
 }
 
 impl Epilogue {
-    pub fn draw(names: usize, config: &Config, kernel: &mut Kernel) -> Epilogue {
+    pub fn draw(names: usize, troubled: bool, config: &Config, kernel: &mut Kernel) -> Epilogue {
         let health = &config.health;
+        let down_interval = health.interval.min(DOWN_INTERVAL);
+        let recovery = match troubled {
+            true => (health.interval + down_interval * u32::from(health.rise)) * 2 + TROUBLE,
+            false => Duration::from_millis(100),
+        };
         Epilogue {
             mode: config.mode,
             name: kernel.rng.below(names as u64) as usize,
             clients: kernel.rng.between(1, 3) as usize,
-            recovery: (health.interval + DOWN_INTERVAL * u32::from(health.rise)) * 2
-                + health.timeout
-                + RECOVERY,
+            recovery,
         }
     }
 

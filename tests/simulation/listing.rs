@@ -119,12 +119,8 @@ impl Listing {
                 _ if !line.listed => line.listed = true,
                 // An empty list is a fault of the operator.
                 0 | 1 if listed > 1 || rng.chance(50) => line.listed = false,
-                0..=2 => line.weight = rng.between(1, 3) as u32,
-                3 => line.pairs_max = rng.chance(600).then(|| rng.between(1, 3) as u32),
-                4 => line.backup = !line.backup,
                 5 if several_addresses => line.known = !line.known,
-                5 | 6 if several_addresses => line.sites = draw_sites(name, rng),
-                _ => line.weight = rng.between(1, 3) as u32,
+                _ => {}
             }
             kernel.trace(format_args!("operator: server {name} is now {:?}", self.lines[name]));
         }
@@ -232,7 +228,9 @@ impl Listing {
         });
         let most = in_force.map(|(_, (_, limit))| limit.unwrap_or(u32::MAX)).max();
         let busy = kernel.links.iter().filter(|other| {
-            other.site.is_some_and(|site| site / SITES_PER_NAME == name) && other.is_busy()
+            other.site.is_some_and(|site| site / SITES_PER_NAME == name)
+                && other.is_busy()
+                && other.opened_turn >= limits[0].0
         });
         let busy = busy.count();
         let most = most.unwrap_or(u32::MAX) as usize;

@@ -24,7 +24,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Seeds per `cargo test`.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_500;
 
 /// What the runs came upon: shows that the scripts reach what they are for.
 #[derive(Debug, Default)]

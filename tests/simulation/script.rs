@@ -62,7 +62,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     }
     let mut config = draw_config(mode, reloads, troubled, &mut rng);
     if steady {
-        config.timeouts.pool = Duration::from_secs(3);
+        config.timeouts.pool = Duration::from_millis(300);
     }
     let pairs_most = if rng.chance(500) { 2 } else { 8 };
     let limits = Limits {
@@ -94,7 +94,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
         }
     }
     let late = kernel.rng.chance(if reloads { 500 } else { 50 });
-    let epilogue = late.then(|| Epilogue::draw(names, &config, &mut kernel));
+    let epilogue = late.then(|| Epilogue::draw(names, troubled, &config, &mut kernel));
     let world = Rc::new(RefCell::new(World {
         kernel,
         oracle,
