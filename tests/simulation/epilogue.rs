@@ -6,6 +6,7 @@ use super::client::{Client, Leave};
 use super::kernel::{Dice, Event, Kernel, Port};
 use super::oracle::Oracle;
 use super::request::{self, Sender};
+use super::scene::Scene;
 use super::server::Manner;
 use super::talker::{Pace, Talker};
 use super::world::World;
@@ -28,16 +29,16 @@ pub struct Epilogue {
 }
 
 impl Epilogue {
-    pub fn draw(names: usize, troubled: bool, config: &Config, kernel: &mut Kernel) -> Epilogue {
+    pub fn draw(scene: &Scene, config: &Config, kernel: &mut Kernel) -> Epilogue {
         let health = &config.health;
         let down_interval = health.interval.min(DOWN_INTERVAL);
-        let recovery = match troubled {
+        let recovery = match scene.troubled {
             true => (health.interval + down_interval * u32::from(health.rise)) * 2 + TROUBLE,
             false => Duration::from_millis(100),
         };
         Epilogue {
-            mode: config.mode,
-            name: kernel.rng.below(names as u64) as usize,
+            mode: scene.mode,
+            name: kernel.rng.below(scene.names as u64) as usize,
             clients: kernel.rng.between(1, 3) as usize,
             recovery,
         }

@@ -237,7 +237,7 @@ impl Listing {
         assert!(busy <= most, "server {name} has {busy} requests in flight, {most} are allowed");
     }
 
-    /// Between two turns: of the connections to a removed server only those with a request are left.
+    /// Between two turns: a removed server has only those connections that have a request.
     pub fn check_removed(&self, kernel: &Kernel, backends: &[BackendCensus]) {
         for (name, given) in self.given.iter().enumerate() {
             if given.is_some() {

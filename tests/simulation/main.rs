@@ -15,6 +15,7 @@ mod net;
 mod oracle;
 mod request;
 mod run;
+mod scene;
 mod script;
 mod server;
 mod talker;

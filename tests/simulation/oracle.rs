@@ -4,7 +4,8 @@
 use super::kernel::{Kernel, LinkId, Unasked};
 use super::listing;
 use super::wire::Head;
-use loadbalancer::config::HeadLimits;
+use loadbalancer::config::{Config, HeadLimits, Mode};
+use loadbalancer::proxy::Limits;
 
 /// Longest that a pooled connection is kept.
 const POOLED_MICROS: u64 = 3_000_000;
@@ -149,6 +150,20 @@ const CROWDED_MICROS: u64 = 1_000_000;
 const SLOW_MICROS: u64 = 1_000_000;
 
 impl Oracle {
+    pub fn new(config: &Config, limits: &Limits) -> Oracle {
+        Oracle {
+            queue_micros: config.timeouts.queue.as_micros() as u64,
+            attempts_max: config.attempts_max.into(),
+            keep_alive_micros: config.timeouts.keep_alive.as_micros() as u64,
+            in_redirect_mode: config.mode == Mode::Redirect,
+            trusts_clients: config.trust_forwarded,
+            clients_max: limits.clients_max,
+            keep_alive_requests: config.keep_alive_requests,
+            head: config.head,
+            ..Oracle::default()
+        }
+    }
+
     /// How long a client may be silent.
     pub fn silence_micros(&self) -> u64 {
         let most = if self.crowded { CROWDED_MICROS } else { u64::MAX };

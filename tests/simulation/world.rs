@@ -34,6 +34,28 @@ pub struct World {
 }
 
 impl World {
+    pub fn new(
+        kernel: Kernel,
+        oracle: Oracle,
+        clients: Vec<Client>,
+        manner: Manner,
+        listing: Listing,
+    ) -> World {
+        World {
+            kernel,
+            oracle,
+            clients,
+            conns: Vec::new(),
+            manner,
+            listing,
+            reading: None,
+            is_epilogue: false,
+            frozen: Vec::new(),
+            busy: 0,
+            sleeps_for_ever: false,
+        }
+    }
+
     /// The kernel, after what happens meanwhile has happened.
     pub fn interleave(&mut self) -> &mut Kernel {
         let permille = self.kernel.style.interleave;
