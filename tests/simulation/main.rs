@@ -25,7 +25,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Seeds per `cargo test`.
-const SEEDS: u64 = 2_500;
+const SEEDS: u64 = 2_000;
 
 /// What the runs came upon: shows that the scripts reach what they are for.
 #[derive(Debug, Default)]
