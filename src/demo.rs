@@ -51,8 +51,8 @@ impl Backends {
         Backends::spawn(count, |dir| {
             let mut command = Command::new(&program);
             // By its own name, whatever name this program was called by (see `cli::parse`).
-            command.arg0("loadbalancer").args(["httpserver", "127.0.0.1:0", "--until-eof", "-d"]);
-            command.arg(dir);
+            command.arg0("loadbalancer").args(["httpserver", "127.0.0.1:0", "--until-eof"]);
+            command.args(["--remove-dir", "-d"]).arg(dir);
             command
         })
     }
@@ -99,7 +99,7 @@ impl Drop for Backends {
         for server in &mut self.servers {
             end(&mut server.child, due);
         }
-        // The system cleans its temporary directory of anything that cannot be removed here.
+        // The servers have removed it, unless they had to be killed.
         let _ = fs::remove_dir_all(&self.dir);
     }
 }

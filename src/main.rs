@@ -3,6 +3,7 @@
 use loadbalancer::cli::{self, Command, Config, Demo};
 use loadbalancer::config::{BackendSpec, Endpoint};
 use loadbalancer::{demo, get, httpserver, serve};
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::{self, ExitCode, Stdio};
@@ -14,9 +15,11 @@ const USAGE: u8 = 2;
 const DEMO_BACKENDS: usize = 3;
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os().collect()) {
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let program = cli::program(&argv);
+    match cli::parse(argv) {
         Ok(command) => run(command),
-        Err(error) => fail("loadbalancer", &error, USAGE),
+        Err(error) => fail(program, &error, USAGE),
     }
 }
 

@@ -57,8 +57,12 @@ pub struct HttpServer {
     pub delay: Duration,
     /// Share of the requests that fail, 0 to 1.
     pub fail_rate: f64,
+    /// Longest body of an upload in bytes.
+    pub max_upload: u64,
     /// It stops when standard input ends, so that a child never outlives its parent.
     pub until_eof: bool,
+    /// When standard input ends, it removes the directory.
+    pub remove_dir: bool,
 }
 
 impl Default for HttpServer {
@@ -70,7 +74,9 @@ impl Default for HttpServer {
             dir: PathBuf::from("."),
             delay: Duration::ZERO,
             fail_rate: 0.0,
+            max_upload: 1 << 30,
             until_eof: false,
+            remove_dir: false,
         }
     }
 }
@@ -82,4 +88,6 @@ pub struct Get {
     pub url: String,
     /// Where to; none: the last part of the URL, in the current directory.
     pub output: Option<PathBuf>,
+    /// Only errors are reported.
+    pub quiet: bool,
 }

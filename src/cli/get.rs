@@ -15,8 +15,13 @@ const PAGE: Page = Page {
     examples: &[
         ("loadbalancer get http://localhost:8080/file", "save it as ./file"),
         ("loadbalancer get http://localhost:8080/file -o copy", "save it as ./copy"),
+        ("loadbalancer get http://localhost:8080/file -o -", "print it"),
+        (
+            "loadbalancer get -q -o /dev/null http://localhost:8080/",
+            "check that it can be downloaded, as a container's health check",
+        ),
     ],
-    usage: &["loadbalancer get URL [-o FILE]"],
+    usage: &["loadbalancer get URL [-o FILE] [-q]"],
     notes: &[
         "Exit status: 0 saved, 2 wrong command line; otherwise the download failed, as with a \
          status of 400 or above.",
@@ -24,13 +29,13 @@ const PAGE: Page = Page {
 };
 
 /// Every option of the download client.
-pub static OPTIONS: [Opt<Get>; 3] = [
+pub static OPTIONS: [Opt<Get>; 4] = [
     Opt {
         long: "output",
         short: Some('o'),
         value: "FILE",
         group: Group::Where,
-        help: "Save as FILE",
+        help: "Save as FILE; - is standard output",
         modes: EVERY,
         take: Take::Path {
             set: |get, path| {
@@ -39,6 +44,15 @@ pub static OPTIONS: [Opt<Get>; 3] = [
             },
             default: |_| "the last part of the URL, in the current directory".to_owned(),
         },
+    },
+    Opt {
+        long: "quiet",
+        short: Some('q'),
+        value: "",
+        group: Group::Logging,
+        help: "Print only errors",
+        modes: EVERY,
+        take: Take::Flag(|get| get.quiet = true),
     },
     Opt::help(),
     Opt::version(),

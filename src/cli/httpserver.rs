@@ -7,7 +7,7 @@ use super::help::{self, Page};
 use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
 use super::scan::{Scan, scan};
-use super::value::share;
+use super::value::{share, shown_size, size};
 use crate::config::{AddressError, Endpoint};
 use std::ffi::OsString;
 use std::time::Duration;
@@ -27,14 +27,15 @@ const PAGE: Page = Page {
     ],
     usage: &["loadbalancer httpserver ADDR [OPTIONS]"],
     notes: &[
-        "ADDR is PORT, HOST:PORT or [IPv6]:PORT. A port alone listens on all interfaces, port 0 on \
-         a free port.",
+        "ADDR is PORT, HOST:PORT or [IPv6]:PORT. A port alone listens on 127.0.0.1, 0.0.0.0:PORT \
+         on all interfaces, port 0 on a free port.",
+        "SIZE is a number of bytes, or of KiB, MiB or GiB with k, m or g: 500m.",
         "TIME is 500ms, 5s, 1m, 2h or a number of seconds such as 0.5.",
     ],
 };
 
 /// Every option of the file server.
-pub static OPTIONS: [Opt<HttpServer>; 8] = [
+pub static OPTIONS: [Opt<HttpServer>; 10] = [
     Opt::listen("Address to listen on (or give it alone, without -p)", |server| &mut server.listen),
     Opt {
         long: "dir",
@@ -78,6 +79,18 @@ pub static OPTIONS: [Opt<HttpServer>; 8] = [
         },
     },
     Opt {
+        long: "max-upload",
+        short: None,
+        value: "SIZE",
+        group: Group::Limits,
+        help: "Longest upload; a longer one is answered 413",
+        modes: EVERY,
+        take: Take::Text {
+            set: |server, text| size(text).map(|bytes| server.max_upload = bytes),
+            default: |server| shown_size(server.max_upload),
+        },
+    },
+    Opt {
         long: "until-eof",
         short: None,
         value: "",
@@ -85,6 +98,15 @@ pub static OPTIONS: [Opt<HttpServer>; 8] = [
         help: "Stop when standard input ends",
         modes: EVERY,
         take: Take::Flag(|server| server.until_eof = true),
+    },
+    Opt {
+        long: "remove-dir",
+        short: None,
+        value: "",
+        group: Group::How,
+        help: "With --until-eof and -d: remove DIR with all its files then",
+        modes: EVERY,
+        take: Take::Flag(|server| server.remove_dir = true),
     },
     Opt::help(),
     Opt::version(),
@@ -101,6 +123,10 @@ pub fn httpserver(words: Vec<OsString>) -> Result<Command, UsageError> {
         Scan::Version => return Ok(Command::Version),
         Scan::Run(given) => given,
     };
+    if server.remove_dir && !(server.until_eof && given.has("dir")) {
+        let reason = "--remove-dir needs --until-eof and -d: add both or leave it out";
+        return Err(UsageError::Conflict(reason));
+    }
     let mut arguments = given.arguments.iter();
     if !given.has("listen") {
         let what = "port to listen on";

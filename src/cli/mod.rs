@@ -29,6 +29,18 @@ use pico_args::Arguments;
 use std::ffi::OsString;
 use std::path::Path;
 
+/// The name that messages about a command line begin with.
+pub fn program(argv: &[OsString]) -> &'static str {
+    let called = argv.first().and_then(|word| Path::new(word).file_name());
+    let words = [called, argv.get(1).map(OsString::as_os_str)].map(|word| word?.to_str());
+    match words {
+        [Some("httpserver"), _] | [_, Some("httpserver")] => "httpserver",
+        [_, Some("get")] => "get",
+        [_, Some("demo")] => "demo",
+        [_, Some(_) | None] => "loadbalancer",
+    }
+}
+
 /// Reads a whole command line, `argv[0]` first: called as `httpserver`, it is that command.
 pub fn parse(argv: Vec<OsString>) -> Result<Command, UsageError> {
     let mut words = argv.into_iter();

@@ -156,16 +156,20 @@ fn httpserver_is_understood_under_both_names() {
         dir: PathBuf::from("d"),
         delay: Duration::from_millis(20),
         fail_rate: 0.3,
+        max_upload: 5 << 20,
         until_eof: true,
+        remove_dir: true,
         ..plain.clone()
     };
+    let odd_line = "httpserver -dd --delay 20ms --fail-rate 30% --max-upload 5M --until-eof \
+                    --remove-dir 1234";
     let table = [
         ("loadbalancer httpserver 1234", &plain),
         ("httpserver 1234", &plain),
         ("/usr/local/bin/httpserver -p 1234", &plain),
         ("loadbalancer httpserver 1234 -l /tmp/log1234", &logged),
         ("./httpserver 1234 -l /tmp/log1234", &logged),
-        ("httpserver -dd --delay 20ms --fail-rate 30% --until-eof 1234", &odd),
+        (odd_line, &odd),
         ("httpserver --delay 0 --fail-rate 0 1234", &plain),
     ];
     for (text, expected) in table {
@@ -177,12 +181,37 @@ fn httpserver_is_understood_under_both_names() {
 }
 
 #[test]
+fn messages_begin_with_the_name_of_the_command() {
+    for (text, expected) in [
+        ("loadbalancer httpserver -N 8", "httpserver"),
+        ("httpserver", "httpserver"),
+        ("/usr/bin/httpserver demo", "httpserver"),
+        ("loadbalancer get -x", "get"),
+        ("loadbalancer demo 0 -x", "demo"),
+        ("loadbalancer 8080 get", "loadbalancer"),
+        ("loadbalancer", "loadbalancer"),
+        ("", "loadbalancer"),
+    ] {
+        let argv: Vec<OsString> = text.split_whitespace().map(OsString::from).collect();
+        assert_eq!(program(&argv), expected, "{text}");
+    }
+}
+
+#[test]
 fn get_takes_a_url_and_a_file() {
     let url = "http://host:8080/file".to_owned();
-    for (text, output) in [("", None), (" -o x", Some("x")), (" --output=x", Some("x"))] {
+    for (text, output, quiet) in [
+        ("", None, false),
+        (" -o x", Some("x"), false),
+        (" --output=x", Some("x"), false),
+        (" -qo -", Some("-"), true),
+        (" --quiet", None, true),
+    ] {
         let output = output.map(PathBuf::from);
         match line(&format!("loadbalancer get {url}{text}")) {
-            Ok(Command::Get(get)) => assert_eq!(get, Get { url: url.clone(), output }),
+            Ok(Command::Get(get)) => {
+                assert_eq!(get, Get { url: url.clone(), output, quiet })
+            }
             other => panic!("{text}: {other:?}"),
         }
     }

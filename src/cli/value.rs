@@ -52,6 +52,31 @@ pub fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Suffixes of sizes, each 1,024 times the next.
+const SIZE_SUFFIXES: [(char, u64); 3] = [('g', 1 << 30), ('m', 1 << 20), ('k', 1 << 10)];
+
+/// A number of bytes, or of KiB, MiB or GiB with a suffix in any case.
+pub fn size(text: &str) -> Result<u64, String> {
+    let lower = text.to_ascii_lowercase();
+    let unit = SIZE_SUFFIXES
+        .iter()
+        .find_map(|&(suffix, scale)| Some((lower.strip_suffix(suffix)?, scale)));
+    let (digits, scale) = unit.unwrap_or((&lower, 1));
+    let is_digits = digits.bytes().all(|b| b.is_ascii_digit());
+    let number = digits.parse::<u64>().ok().filter(|_| is_digits);
+    let bytes = number.and_then(|number| number.checked_mul(scale));
+    bytes.ok_or_else(|| format!("{} is not a size: write 100000, 500k, 20m or 1g", quote(text)))
+}
+
+/// `bytes` with the largest suffix that leaves a whole number.
+pub fn shown_size(bytes: u64) -> String {
+    let unit = SIZE_SUFFIXES.iter().find(|(_, scale)| bytes > 0 && bytes.is_multiple_of(*scale));
+    match unit {
+        Some((suffix, scale)) => format!("{}{suffix}", bytes / scale),
+        None => bytes.to_string(),
+    }
+}
+
 /// A status and the file for its page, `CODE=FILE`.
 fn page(text: &str) -> Result<(u16, PathBuf), String> {
     match text.split_once('=') {
@@ -152,6 +177,26 @@ mod tests {
         for text in ["", "%", ".", "30", "1.1", "101%", "-0.1", "nan", "inf", "1e-1", "0,3"] {
             let expected = format!("`{text}` is not a share: write 0.3 or 30%, at most 1 or 100%");
             assert_eq!(share(text), Err(expected));
+        }
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_binary_multiples() {
+        for (text, bytes, shown) in [
+            ("0", 0, "0"),
+            ("1000", 1_000, "1000"),
+            ("500k", 512_000, "500k"),
+            ("2M", 2 << 20, "2m"),
+            ("1g", 1 << 30, "1g"),
+            ("1024m", 1 << 30, "1g"),
+            ("18446744073709551615", u64::MAX, "18446744073709551615"),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+            assert_eq!(shown_size(bytes), shown, "{text}");
+        }
+        for text in ["", "k", "-1", "+1", "1.5g", "1gg", "1kb", "1t", "17179869184g", "1 g"] {
+            let expected = format!("`{text}` is not a size: write 100000, 500k, 20m or 1g");
+            assert_eq!(size(text), Err(expected));
         }
     }
 

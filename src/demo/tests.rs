@@ -27,7 +27,13 @@ fn start(count: usize) -> Backends {
 fn runs_as_a_server() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let listen = Endpoint { host: Some("127.0.0.1".to_owned()), port: 0 };
-    let options = HttpServer { listen, dir: dir.into(), until_eof: true, ..HttpServer::default() };
+    let options = HttpServer {
+        listen,
+        dir: dir.into(),
+        until_eof: true,
+        remove_dir: true,
+        ..HttpServer::default()
+    };
     let Err(error) = httpserver::run(&options);
     panic!("{error}");
 }
@@ -86,7 +92,7 @@ fn backends_listen_share_a_private_directory_and_end_with_their_value() {
 }
 
 #[test]
-fn backends_end_when_their_parent_is_killed() {
+fn backends_end_and_leave_no_directory_when_their_parent_is_killed() {
     let mut command = run_test("runs_as_the_parent", Path::new("-"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut parent = command.spawn().unwrap();
@@ -100,7 +106,11 @@ fn backends_end_when_their_parent_is_killed() {
     parent.kill().unwrap();
     parent.wait().unwrap();
     addresses.into_iter().for_each(wait_until_gone);
-    fs::remove_dir_all(dir).unwrap();
+    let due = Instant::now() + Duration::from_secs(20);
+    while dir.exists() {
+        assert!(Instant::now() < due, "{} is left", dir.display());
+        thread::yield_now();
+    }
 }
 
 #[test]

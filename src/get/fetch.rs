@@ -1,7 +1,7 @@
 //! One request to one URL, and the head of its final response.
 
-use super::Failure;
 use super::url::Url;
+use super::{Failure, is_printable};
 use crate::http::body::Body;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};
@@ -139,10 +139,10 @@ fn response(
     Ok(Response { status: head.status, location, served_by, length, body, reader })
 }
 
-/// `text` without the characters that control a terminal.
+/// The start of `text`, without characters that control a terminal.
 fn printable(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
-    text.chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
+    text.chars().filter(|&c| is_printable(c)).take(SHOWN_MAX).collect()
 }
 
 impl Failure {

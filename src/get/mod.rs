@@ -9,6 +9,8 @@ mod url;
 use crate::cli::Get;
 use crate::http::reply::reason;
 use crate::httpserver::reader::BodyError;
+use crate::net::part::Parts;
+use crate::net::stop::clean_up_on_stop;
 use fetch::Response;
 use progress::{Progress, amount, rate};
 use save::Sink;
@@ -98,12 +100,19 @@ impl std::error::Error for Failure {}
 
 /// Downloads into the current directory; reports on standard error.
 pub fn run(get: &Get) -> Result<(), Failure> {
-    download(get, Path::new("."), TIMEOUT, &mut io::stderr())
+    let parts = Parts::default();
+    let at_stop = parts.clone();
+    // When the system has no thread for it, a signal leaves a temporary file.
+    let _ = clean_up_on_stop(move || at_stop.close());
+    let (mut stderr, mut sink) = (io::stderr(), io::sink());
+    let messages: &mut dyn Write = if get.quiet { &mut sink } else { &mut stderr };
+    download(get, Path::new("."), &parts, TIMEOUT, messages)
 }
 
 fn download(
     get: &Get,
     dir: &Path,
+    parts: &Parts,
     timeout: Duration,
     messages: &mut dyn Write,
 ) -> Result<(), Failure> {
@@ -114,14 +123,17 @@ fn download(
     }
     // The name comes from the URL on the command line, never from a redirect.
     let (opened, name) = match &get.output {
-        Some(path) => (Sink::output(path), path.display().to_string()),
+        Some(path) => (Sink::output(path, parts), path.display().to_string()),
         None => {
             let name = String::from_utf8_lossy(&save::name(first.path())).into_owned();
-            (Sink::named_by(first.path(), dir), name)
+            (Sink::named_by(first.path(), dir, parts), name)
         }
     };
     let mut sink = opened.map_err(|error| Failure::File(name.clone(), error))?;
-    let mut progress = progress_for(&sink, response.length);
+    let mut progress = match get.quiet {
+        true => Progress::hidden(),
+        false => progress_for(&sink, response.length),
+    };
     let copied = copy(&url, &mut response, &mut sink, &mut progress, timeout);
     progress.end();
     let (done, shown) = (copied?, sink.shown());
@@ -203,6 +215,16 @@ fn progress_for(sink: &Sink, total: Option<u64>) -> Progress {
         return Progress::shown(total);
     }
     Progress::hidden()
+}
+
+/// Whether `c` may be shown on a terminal. Control characters could change its state; marks for
+/// right-to-left text (Unicode UAX #9) and line separators could make one text look like another.
+fn is_printable(c: char) -> bool {
+    let is_bidirectional = matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    !c.is_control() && !is_bidirectional && !matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 fn report(messages: &mut dyn Write, line: &str) {

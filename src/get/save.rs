@@ -1,8 +1,9 @@
 //! Where a download goes: a name that cannot leave the directory, a file that appears once it is
 //! whole.
 
+use super::is_printable;
 use crate::http::percent;
-use crate::net::part::Part;
+use crate::net::part::{Part, Parts};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -27,35 +28,35 @@ pub enum Sink {
 
 impl Sink {
     /// Opens the target of `-o`.
-    pub fn output(path: &Path) -> io::Result<Sink> {
+    pub fn output(path: &Path, parts: &Parts) -> io::Result<Sink> {
         if path == Path::new("-") {
             return Ok(Sink::Stdout);
         }
         match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => Err(ErrorKind::IsADirectory.into()),
             // Through a link the file behind it is replaced, not the link.
-            Ok(meta) if meta.is_file() => Sink::file(path.canonicalize()?),
+            Ok(meta) if meta.is_file() => Sink::file(path.canonicalize()?, parts),
             Ok(_) => {
                 let file = File::options().write(true).open(path)?;
                 Ok(Sink::Direct(file, path.to_owned()))
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => Sink::file(path.to_owned()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Sink::file(path.to_owned(), parts),
             Err(error) => Err(error),
         }
     }
 
     /// Opens the file in `dir` that the last segment of `path`, a URL's, names. A link of that name
     /// is replaced and not followed: it could lead elsewhere.
-    pub fn named_by(path: &str, dir: &Path) -> io::Result<Sink> {
+    pub fn named_by(path: &str, dir: &Path, parts: &Parts) -> io::Result<Sink> {
         let target = dir.join(OsStr::from_bytes(&name(path)));
         match fs::symlink_metadata(&target) {
             Ok(meta) if meta.is_dir() => Err(ErrorKind::IsADirectory.into()),
-            Ok(_) | Err(_) => Sink::file(target),
+            Ok(_) | Err(_) => Sink::file(target, parts),
         }
     }
 
-    fn file(target: PathBuf) -> io::Result<Sink> {
-        Part::beside(&target).map(|part| Sink::File(part, target))
+    fn file(target: PathBuf, parts: &Parts) -> io::Result<Sink> {
+        parts.create(&target).map(|part| Sink::File(part, target))
     }
 
     /// Completes the download: the file gets its final name.
@@ -93,7 +94,8 @@ impl Write for Sink {
 }
 
 /// The last segment of `path` (without its query), decoded, as a safe file name: no slash, no
-/// control byte, not `.` or `..`, no leading `-` that a later command takes for an option.
+/// character that controls a terminal, not `.` or `..`, no leading `-` that a later command takes
+/// for an option.
 pub fn name(path: &str) -> Vec<u8> {
     let path = path.split('?').next().unwrap_or_default();
     let segment = path.rsplit('/').next().unwrap_or_default().as_bytes();
@@ -102,6 +104,9 @@ pub fn name(path: &str) -> Vec<u8> {
         if *byte == b'/' || byte.is_ascii_control() {
             *byte = b'_';
         }
+    }
+    if let Ok(text) = str::from_utf8(&name) {
+        name = text.replace(|c| !is_printable(c), "_").into_bytes();
     }
     if name.first() == Some(&b'-') {
         name[0] = b'_';
@@ -119,7 +124,7 @@ mod tests {
 
     #[test]
     fn names_stay_in_the_directory_for_every_url() {
-        let table: [(&str, &[u8]); 15] = [
+        let table: [(&str, &[u8]); 19] = [
             ("/", b"index.html"),
             ("/a/", b"index.html"),
             ("/a/b", b"b"),
@@ -135,6 +140,10 @@ mod tests {
             ("/%2Drf", b"_rf"),
             ("/a%20%C3%A9", "a \u{e9}".as_bytes()),
             ("/a%zz", b"a%zz"),
+            ("/a%1B%5B2Jb", b"a_[2Jb"),
+            ("/a%C2%9B2Jb", b"a_2Jb"),
+            ("/a%E2%80%AEgpj.exe", b"a_gpj.exe"),
+            ("/a%9B", b"a\x9b"),
         ];
         for (path, expected) in table {
             assert_eq!(name(path), expected, "{path}");

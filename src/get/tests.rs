@@ -46,8 +46,9 @@ impl Scratch {
     fn get(&self, url: &str, output: Option<&str>) -> (Result<(), String>, String) {
         let output = output.map(|name| self.0.join(name));
         let mut messages = Vec::new();
-        let get = Get { url: url.to_owned(), output };
-        let outcome = download(&get, &self.0, Duration::from_secs(20), &mut messages);
+        let get = Get { url: url.to_owned(), output, quiet: false };
+        let outcome =
+            download(&get, &self.0, &Parts::default(), Duration::from_secs(20), &mut messages);
         (outcome.map_err(|failure| failure.to_string()), String::from_utf8(messages).unwrap())
     }
 
@@ -99,7 +100,7 @@ fn the_server_is_named_by_its_fields_or_its_address() {
     let scratch = Scratch::new("named");
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n";
     let both = format!("{head}X-Served-By: 1234\r\nServer: httpserver\r\n\r\n");
-    let one = format!("{head}Server: some\u{9b}2Jthing\r\n\r\n");
+    let one = format!("{head}Server: some\u{9b}2J\u{202e}th\u{2067}ing\u{200f}\r\n\r\n");
     let none = format!("{head}\r\n");
     let address = script(&[&both, &one, &none]);
     for expected in ["1234 (httpserver)", "some2Jthing", &address.to_string()] {
@@ -211,7 +212,7 @@ fn an_output_named_by_the_user_is_taken_as_it_is() {
 #[test]
 fn a_wrong_url_is_exit_code_2_and_a_failure_1() {
     let outcome = |url: &str| {
-        let get = Get { url: url.to_owned(), output: None };
+        let get = Get { url: url.to_owned(), ..Get::default() };
         run(&get).unwrap_err()
     };
     for url in ["https://h/", "h", "http://u@h/", "http://h:0/"] {
@@ -228,7 +229,8 @@ fn a_silent_server_times_out() {
     let scratch = Scratch::new("silent");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/a", listener.local_addr().unwrap());
-    let get = Get { url, output: None };
-    let failure = download(&get, &scratch.0, Duration::from_millis(20), &mut io::sink());
+    let get = Get { url, ..Get::default() };
+    let failure =
+        download(&get, &scratch.0, &Parts::default(), Duration::from_millis(20), &mut io::sink());
     assert!(matches!(failure, Err(Failure::TimedOut(..))), "{failure:?}");
 }

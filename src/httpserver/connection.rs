@@ -1,25 +1,28 @@
 //! One client connection from accept to close: reads requests one after the other and sends their
 //! responses.
 
-use super::Slot;
 use super::reader::{BodyError, Reader, is_timeout};
 use super::request::{self, Request, SitePath};
 use super::response::{Content, Persistence, Response};
-use super::site::Site;
+use super::site::{Site, TOO_LARGE};
+use super::slots::Slot;
 use crate::http::body::Body;
 use crate::http::date::imf_fixdate;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, Refusal, RequestHead, Version};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Most bytes of a body without use that are read to keep the connection.
 const DRAIN_BYTES_MAX: usize = 1024 * 1024;
 
-/// How long the client may take to read the final response (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a client may go on sending while it should read the final response, and the longest
+/// pause in that (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_PAUSE: Duration = Duration::from_secs(2);
 
 /// Bytes of a file sent with one write.
 const PIECE_BYTES: u64 = 64 * 1024;
@@ -29,8 +32,10 @@ pub fn serve(stream: TcpStream, site: &Site, slot: &Slot) {
     // Both only save time: a connection without them still works.
     let _ = stream.set_nodelay(true);
     let _ = stream.set_write_timeout(Some(site.timeouts.body));
+    let stream = Arc::new(stream);
     let mut connection = Connection {
-        reader: Reader::new(stream),
+        stream: &stream,
+        reader: Reader::new(&stream),
         site,
         slot,
         head: RequestHead::default(),
@@ -65,7 +70,8 @@ enum NoHead {
 }
 
 struct Connection<'a> {
-    reader: Reader<TcpStream>,
+    stream: &'a Arc<TcpStream>,
+    reader: Reader<&'a TcpStream>,
     site: &'a Site,
     slot: &'a Slot,
     head: RequestHead,
@@ -116,7 +122,8 @@ impl Connection<'_> {
                 Parse::Refused(refusal) => return Err(NoHead::Refused(refusal)),
                 Parse::Partial => {}
             }
-            if self.reader.unread().is_empty() {
+            let is_idle = self.reader.unread().is_empty();
+            if is_idle {
                 self.wait_at_most(self.site.timeouts.idle);
             } else {
                 let due = *begun.get_or_insert_with(Instant::now) + self.site.timeouts.head;
@@ -126,6 +133,7 @@ impl Connection<'_> {
                 }
                 self.wait_at_most(left);
             }
+            let _idle = is_idle.then(|| self.slot.idle(self.stream));
             match self.reader.fill() {
                 Ok(0) if self.reader.unread().is_empty() => return Err(NoHead::Closed),
                 Ok(0) => return Err(NoHead::Refused(TRUNCATED)),
@@ -165,10 +173,10 @@ impl Connection<'_> {
     /// Stores the body; how many bytes it had.
     fn upload(&mut self, request: &Request, body: &mut Body) -> Result<Response, Refusal> {
         let path = SitePath::read(&request.path)?;
-        let mut upload = self.site.upload(request, &path)?;
+        let mut upload = self.site.upload(request, &path, body)?;
         // A client that has begun to send does not wait (RFC 9110 §10.1.1).
         if request.expects_continue && self.reader.unread().is_empty() {
-            let sent = self.reader.stream().write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
+            let sent = (&**self.stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
             sent.map_err(|_| Refusal { status: 400, reason: "the client is gone" })?;
         }
         let mut bytes = 0;
@@ -177,9 +185,12 @@ impl Connection<'_> {
             if count == 0 {
                 break;
             }
+            bytes += count as u64;
+            if bytes > self.site.upload_bytes_max {
+                return Err(TOO_LARGE);
+            }
             upload.write(&self.reader.unread()[..count])?;
             self.reader.consume(count);
-            bytes += count as u64;
         }
         Ok(self.site.stored(upload.finish()?, &path, bytes))
     }
@@ -206,7 +217,7 @@ impl Connection<'_> {
     /// Sends `response`: how many bytes of its content were sent, and what follows.
     fn send(&mut self, response: Response, request: &Request, body: &Body) -> (u64, After) {
         let all_read = body.is_ended() && self.reader.unread().is_empty();
-        let persists = request.keeps_alive && body.is_ended() && !self.slot.is_scarce();
+        let persists = request.keeps_alive && body.is_ended();
         let persistence = match request.version {
             _ if !persists => Persistence::Close,
             Version::Http11 => Persistence::KeepAlive,
@@ -241,7 +252,7 @@ impl Connection<'_> {
         persistence: Persistence,
         sent: &mut u64,
     ) -> io::Result<()> {
-        let mut stream = self.reader.stream();
+        let mut stream: &TcpStream = self.stream;
         self.outbox.clear();
         response.write_head(self.site.port, &imf_fixdate(now()), persistence, &mut self.outbox);
         match response.content {
@@ -273,7 +284,7 @@ impl Connection<'_> {
     /// Reads and drops until the client closes, so that it can read the final response.
     fn linger(mut self) {
         let due = Instant::now() + LINGER;
-        if self.reader.stream().shutdown(Shutdown::Write).is_err() {
+        if self.stream.shutdown(Shutdown::Write).is_err() {
             return;
         }
         loop {
@@ -281,7 +292,7 @@ impl Connection<'_> {
             if left.is_zero() {
                 return;
             }
-            self.wait_at_most(left);
+            self.wait_at_most(left.min(LINGER_PAUSE));
             self.reader.discard();
             if !matches!(self.reader.fill(), Ok(1..)) {
                 return;
@@ -292,7 +303,7 @@ impl Connection<'_> {
     fn wait_at_most(&mut self, timeout: Duration) {
         // A system call only when it changes.
         if self.read_timeout != timeout {
-            let _ = self.reader.stream().set_read_timeout(Some(timeout));
+            let _ = self.stream.set_read_timeout(Some(timeout));
             self.read_timeout = timeout;
         }
     }

@@ -4,8 +4,8 @@
 use super::request::SitePath;
 use crate::http::head::Refusal;
 use crate::http::percent;
-use crate::net::part::Part;
-use std::fs::{self, File, OpenOptions};
+use crate::net::part::{Part, Parts};
+use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,6 +20,8 @@ const NAMES_MAX: usize = 1_000;
 pub struct Directory {
     /// Absolute and without links.
     root: PathBuf,
+    /// Unfinished uploads.
+    parts: Parts,
 }
 
 /// An opened regular file.
@@ -44,12 +46,20 @@ impl Directory {
     /// Errors: `path` is not there or no directory.
     pub fn new(path: &Path) -> io::Result<Directory> {
         let root = path.canonicalize()?;
-        if root.is_dir() { Ok(Directory { root }) } else { Err(ErrorKind::NotADirectory.into()) }
+        match root.is_dir() {
+            true => Ok(Directory { root, parts: Parts::default() }),
+            false => Err(ErrorKind::NotADirectory.into()),
+        }
     }
 
     /// Where it is.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The files of unfinished uploads.
+    pub fn parts(&self) -> Parts {
+        self.parts.clone()
     }
 
     /// Finds what `path` names.
@@ -80,6 +90,36 @@ impl Directory {
         Err(Refusal { status: 403, reason: "a link leads out of the served directory" })
     }
 
+    /// What is in `directory`, which [`Directory::find`] gave. Hidden names, and with them
+    /// unfinished uploads, are left out, as is everything else that is not served.
+    pub fn list(&self, directory: &Path) -> Result<Listing, Refusal> {
+        let mut rows = Vec::new();
+        for entry in fs::read_dir(directory).map_err(|error| refusal(&error))? {
+            let Ok(entry) = entry else { continue };
+            let mut name = entry.file_name().as_bytes().to_vec();
+            let Some(meta) = self.served(&entry).filter(|_| !name.starts_with(b".")) else {
+                continue;
+            };
+            if meta.is_dir() {
+                name.push(b'/');
+            }
+            rows.push(Row { name, bytes: meta.is_file().then_some(meta.len()) });
+            if rows.len() > NAMES_MAX {
+                break;
+            }
+        }
+        Ok(Listing::of(rows))
+    }
+
+    /// What `entry` or its link leads to, if it is served.
+    fn served(&self, entry: &DirEntry) -> Option<Metadata> {
+        let mut meta = entry.metadata().ok()?;
+        if meta.is_symlink() {
+            meta = fs::metadata(self.resolve(&entry.path()).ok()?).ok()?;
+        }
+        Some(meta).filter(|meta| meta.is_dir() || meta.is_file())
+    }
+
     /// Checks that `path` can be written and makes the temporary file beside it.
     ///
     /// Errors: 403 for a directory or a special file, 404 when the parent directory is missing.
@@ -101,7 +141,7 @@ impl Directory {
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => return Err(refusal(&error)),
         };
-        let part = Part::beside(&target).map_err(|error| refusal(&error))?;
+        let part = self.parts.create(&target).map_err(|error| refusal(&error))?;
         Ok(Upload { part, target, replaces })
     }
 }
@@ -173,48 +213,67 @@ impl Upload {
     }
 }
 
-/// An HTML page of links for the directory at `real`, requested as `path`. Hidden names are left
-/// out, and with them unfinished uploads.
-pub fn listing(real: &Path, path: &SitePath) -> Result<Vec<u8>, Refusal> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(real).map_err(|error| refusal(&error))? {
-        let Ok(entry) = entry else { continue };
-        let mut name = entry.file_name().as_bytes().to_vec();
-        if name.starts_with(b".") {
-            continue;
-        }
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            name.push(b'/');
-        }
-        names.push(name);
-        if names.len() > NAMES_MAX {
-            break;
-        }
-    }
-    Ok(render(&path.to_string(), names).into_bytes())
+/// The names in a directory.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// In the order of their bytes.
+    rows: Vec<Row>,
+    /// The directory has more than [`NAMES_MAX`] names.
+    is_cut: bool,
 }
 
-fn render(title: &str, mut names: Vec<Vec<u8>>) -> String {
-    let is_cut = names.len() > NAMES_MAX;
-    names.truncate(NAMES_MAX);
-    names.sort();
-    let title = escape(title);
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <title>{title}</title></head>\n\
-         <body><h1>{title}</h1><ul>\n"
-    );
-    if title != "/" {
-        page.push_str("<li><a href=\"../\">../</a></li>\n");
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    /// With a final slash for a directory.
+    name: Vec<u8>,
+    /// None for a directory.
+    bytes: Option<u64>,
+}
+
+impl Listing {
+    fn of(mut rows: Vec<Row>) -> Listing {
+        let is_cut = rows.len() > NAMES_MAX;
+        rows.truncate(NAMES_MAX);
+        rows.sort();
+        Listing { rows, is_cut }
     }
-    for name in names {
-        // `./` keeps a name with a colon from being read as a scheme (RFC 3986 §4.2).
-        let link = percent::encode(&name, |byte| percent::is_unreserved(byte) || byte == b'/');
-        let shown = escape(&String::from_utf8_lossy(&name));
-        page.push_str(&format!("<li><a href=\"./{link}\">{shown}</a></li>\n"));
+
+    /// A line for each name, with the size before it. Names are encoded as in a URL: they could
+    /// have characters that control a terminal.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for Row { name, bytes } in &self.rows {
+            let size = bytes.map_or(String::new(), |bytes| bytes.to_string());
+            text.push_str(&format!("{size:>10}  {}\n", encode(name)));
+        }
+        text + if self.is_cut { "and more\n" } else { "" }
     }
-    let more = if is_cut { "<p>and more.</p>" } else { "" };
-    page + "</ul>" + more + "</body></html>\n"
+
+    /// An HTML page of links for the directory requested as `path`; `server` is one line about this
+    /// server.
+    pub fn html(&self, path: &str, server: &str) -> String {
+        let title = escape(path);
+        let mut page = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+             <title>{title}</title></head>\n\
+             <body><h1>{title}</h1><ul>\n"
+        );
+        if path != "/" {
+            page.push_str("<li><a href=\"../\">../</a></li>\n");
+        }
+        for Row { name, bytes } in &self.rows {
+            // `./` keeps a name with a colon from being read as a scheme (RFC 3986 §4.2).
+            let (link, shown) = (encode(name), escape(&String::from_utf8_lossy(name)));
+            let size = bytes.map_or(String::new(), |bytes| format!(" {bytes} bytes"));
+            page.push_str(&format!("<li><a href=\"./{link}\">{shown}</a>{size}</li>\n"));
+        }
+        let more = if self.is_cut { "<p>and more.</p>" } else { "" };
+        page + "</ul>" + more + "<p>" + &escape(server) + "</p></body></html>\n"
+    }
+}
+
+fn encode(name: &[u8]) -> String {
+    percent::encode(name, |byte| percent::is_unreserved(byte) || byte == b'/')
 }
 
 /// `text` for an HTML element's content.
@@ -226,26 +285,35 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// A listing of files of 3 bytes, or of directories.
+    fn listing(names: impl IntoIterator<Item = Vec<u8>>) -> Listing {
+        let row = |name: Vec<u8>| Row { bytes: (!name.ends_with(b"/")).then_some(3), name };
+        Listing::of(names.into_iter().map(row).collect())
+    }
+
     #[test]
     fn names_are_sorted_escaped_and_encoded() {
-        let names = vec![b"b&<\".txt".to_vec(), b"a/".to_vec(), b"c\xff:d".to_vec()];
-        let page = render("/x/", names);
+        let listing = listing([b"b&<\".txt".to_vec(), b"a/".to_vec(), b"c\xff:\x1b".to_vec()]);
+        let page = listing.html("/x/", "httpserver on port 1");
         let links: Vec<&str> = page.lines().filter(|line| line.starts_with("<li>")).collect();
         let expected = [
             "<li><a href=\"../\">../</a></li>",
             "<li><a href=\"./a/\">a/</a></li>",
-            "<li><a href=\"./b%26%3C%22.txt\">b&amp;&lt;&quot;.txt</a></li>",
-            "<li><a href=\"./c%FF%3Ad\">c\u{fffd}:d</a></li>",
+            "<li><a href=\"./b%26%3C%22.txt\">b&amp;&lt;&quot;.txt</a> 3 bytes</li>",
+            "<li><a href=\"./c%FF%3A%1B\">c\u{fffd}:\u{1b}</a> 3 bytes</li>",
         ];
         assert_eq!(links, expected);
+        let expected = "            a/\n         3  b%26%3C%22.txt\n         3  c%FF%3A%1B\n";
+        assert_eq!(listing.text(), expected);
     }
 
     #[test]
     fn a_page_is_cut_one_name_past_the_limit_and_says_so() {
-        let names = |count: usize| (0..count).map(|n| n.to_string().into_bytes()).collect();
-        assert!(!render("/", names(NAMES_MAX)).contains("and more"));
-        let cut = render("/", names(NAMES_MAX + 1));
-        assert!(cut.contains("and more"));
-        assert_eq!(cut.matches("<li>").count(), NAMES_MAX);
+        let names = |count: usize| listing((0..count).map(|n| n.to_string().into_bytes()));
+        let whole = names(NAMES_MAX);
+        assert!(!whole.html("/", "").contains("and more") && !whole.text().contains("and more"));
+        let cut = names(NAMES_MAX + 1);
+        assert!(cut.html("/", "").contains("and more") && cut.text().contains("and more"));
+        assert_eq!(cut.html("/", "").matches("<li>").count(), NAMES_MAX);
     }
 }

@@ -8,18 +8,23 @@ pub(crate) mod reader;
 mod request;
 mod response;
 mod site;
+mod slots;
 
 use crate::cli::HttpServer;
 use crate::config::{Endpoint, LogTarget};
 use crate::net::listen;
+use crate::net::part::Parts;
+use crate::net::stop::clean_up_on_stop;
 use directory::Directory;
 use site::{Log, Site};
+use slots::{SLOTS_MAX, Slots};
 use std::convert::Infallible;
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs;
+use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -29,12 +34,14 @@ const STACK_BYTES: usize = 256 * 1024;
 /// Pause when the system has no descriptor or thread left: one is free again when a client leaves.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 
-/// Connections served at once, each by a thread; more wait in the listen backlog.
-const SLOTS_MAX: usize = 1_024;
+/// Where a server listens whose address is a port alone: it accepts uploads, so it serves other
+/// machines only on request.
+const HOST: &str = "127.0.0.1";
 
-/// With more connections than this, each is closed after its response, so that idle ones cannot
-/// keep new clients out.
-const SLOTS_CLOSE: usize = SLOTS_MAX * 3 / 4;
+/// Attempts to remove a directory that other servers are still writing to or removing, and the
+/// pause between them.
+const REMOVALS_MAX: u32 = 100;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why the server cannot run. Each displays as one line.
 #[derive(Debug)]
@@ -70,6 +77,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     site: Arc<Site>,
+    slots: Arc<Slots>,
 }
 
 impl Server {
@@ -85,12 +93,13 @@ impl Server {
             Error::Log(path, error)
         })?;
         let listen_error = |error| Error::Listen(options.listen.clone(), error);
-        let listener = listen::blocking(options.listen.host.as_deref(), options.listen.port)
-            .map_err(listen_error)?;
+        let host = options.listen.host.as_deref().unwrap_or(HOST);
+        let listener = listen::blocking(Some(host), options.listen.port).map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let mut site = Site::new(directory, address.port(), log, options.fail_rate);
         site.delay = options.delay;
-        Ok(Server { listener, address, site: Arc::new(site) })
+        site.upload_bytes_max = options.max_upload;
+        Ok(Server { listener, address, site: Arc::new(site), slots: Slots::new(SLOTS_MAX) })
     }
 
     /// Where it listens, with the real port.
@@ -100,11 +109,9 @@ impl Server {
 
     /// Serves until the process ends.
     pub fn serve(self) -> ! {
-        let slots = Arc::new(Slots::default());
         loop {
-            let slot = slots.take();
             let accepted = self.listener.accept().and_then(|(stream, _)| {
-                let site = Arc::clone(&self.site);
+                let (slot, site) = (self.slots.take(), Arc::clone(&self.site));
                 let thread = thread::Builder::new().name("client".into()).stack_size(STACK_BYTES);
                 thread.spawn(move || connection::serve(stream, &site, &slot))
             });
@@ -112,7 +119,10 @@ impl Server {
                 Ok(_) => {}
                 // The client left while it waited.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(_) => thread::sleep(SHORTAGE_PAUSE),
+                Err(_) => {
+                    self.slots.close_longest_idle();
+                    thread::sleep(SHORTAGE_PAUSE);
+                }
             }
         }
     }
@@ -121,67 +131,52 @@ impl Server {
 /// Runs the demo backend; returns only when it cannot start.
 pub fn run(options: &HttpServer) -> Result<Infallible, Error> {
     let server = Server::bind(options)?;
-    let (address, root) = (server.address, server.site.directory.root().display());
+    // Each connection may have a file open, too. With a lower limit fewer are served at once.
+    let _ = listen::raise_file_limit();
+    let directory = &server.site.directory;
+    let (parts, root) = (directory.parts(), directory.root().to_owned());
+    let at_stop = parts.clone();
+    // When the system has no thread for it, a signal leaves the files of unfinished uploads.
+    let _ = clean_up_on_stop(move || at_stop.close());
+    let (url, shown) = (url(&options.listen, server.address), root.display());
     // Not `eprintln`, which panics when standard error is closed.
-    let line = format!("httpserver: listening on http://{address}, serving {root}\n");
+    let line = format!("httpserver: listening on {url}, serving {shown}\n");
     // One write, so that a reader never finds half a line.
     let _ = io::stderr().write_all(line.as_bytes());
     if options.until_eof {
-        thread::spawn(exit_with_stdin);
+        let removed = options.remove_dir.then_some(root);
+        thread::spawn(move || exit_with_stdin(&parts, removed.as_deref()));
     }
     server.serve()
 }
 
-/// Ends the process when standard input ends: a child never outlives the parent that holds the
-/// other end, however the parent ends.
-fn exit_with_stdin() {
-    let mut ignored = [0; 256];
-    let mut stdin = io::stdin().lock();
-    loop {
-        match stdin.read(&mut ignored) {
-            Ok(0) => std::process::exit(0),
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => std::process::exit(0),
+/// The URL to open in a browser on this machine.
+fn url(listen: &Endpoint, address: SocketAddr) -> String {
+    let port = address.port();
+    match &listen.host {
+        None => format!("http://localhost:{port}"),
+        Some(_) if address.ip().is_unspecified() => {
+            format!("http://localhost:{port} (all interfaces)")
+        }
+        Some(host) => format!("http://{}", Endpoint { host: Some(host.clone()), port }),
+    }
+}
+
+/// Ends the process when standard input ends, and removes unfinished uploads and `directory`: a
+/// child leaves nothing behind when its parent, which holds the other end, ends in any way.
+fn exit_with_stdin(parts: &Parts, directory: Option<&Path>) {
+    // It returns at the end, and by an error that no repetition would change.
+    let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    parts.close();
+    for _ in 0..REMOVALS_MAX {
+        match directory.map(fs::remove_dir_all) {
+            Some(Err(error)) if error.kind() != ErrorKind::NotFound => {
+                thread::sleep(REMOVAL_PAUSE);
+            }
+            Some(_) | None => break,
         }
     }
-}
-
-/// The number of connections.
-#[derive(Debug, Default)]
-struct Slots {
-    taken: Mutex<usize>,
-    freed: Condvar,
-}
-
-impl Slots {
-    /// Waits for a free slot.
-    fn take(self: &Arc<Slots>) -> Slot {
-        // No code that holds the lock can panic: the count is right.
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |taken: &mut usize| *taken >= SLOTS_MAX;
-        let waited = self.freed.wait_while(taken, full);
-        *waited.unwrap_or_else(PoisonError::into_inner) += 1;
-        Slot(Arc::clone(self))
-    }
-}
-
-/// The right to one connection; given back when dropped.
-#[derive(Debug)]
-struct Slot(Arc<Slots>);
-
-impl Slot {
-    /// Few slots are left: the connection is to be closed after its response.
-    fn is_scarce(&self) -> bool {
-        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) > SLOTS_CLOSE
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.freed.notify_one();
-    }
+    std::process::exit(0);
 }
 
 #[cfg(test)]

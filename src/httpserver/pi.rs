@@ -1,12 +1,16 @@
 //! π by the Leibniz series at a fixed pace: work whose length the client chooses, so that the
 //! effect of balancing shows. The time is slept: many demo servers share one processor.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Most terms of one page: one minute.
 pub const TERMS_MAX: u64 = 60_000;
+
+/// Pages computed or waiting at once. Each holds a connection and a thread: the rest of the
+/// connections stays free for other requests.
+const QUEUE_MAX: usize = 256;
 
 /// Time one term takes.
 const TERM: Duration = Duration::from_millis(1);
@@ -14,32 +18,78 @@ const TERM: Duration = Duration::from_millis(1);
 /// Terms between two sleeps: waking up for each one would take longer than the pace allows.
 const STRIDE: u64 = 10;
 
-/// The one computation at a time of this server; further pages wait for it.
+/// The one computation at a time of this server, and the pages that wait for it in their order.
 #[derive(Debug, Default)]
-pub struct Pi(Mutex<()>);
+pub struct Pi {
+    queue: Mutex<Queue>,
+    finished: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Pages begun or finished since the start; a page's place is the count before it.
+    arrived: u64,
+    /// Of these, finished.
+    finished: u64,
+    /// Terms of the pages not finished.
+    terms: u64,
+}
+
+/// No further page can wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueFull {
+    /// Time until all waiting pages are computed.
+    pub wait: Duration,
+}
 
 impl Pi {
     /// π to `terms` terms, at most [`TERMS_MAX`], once all earlier computations are done.
-    pub fn compute(&self, terms: u64) -> f64 {
-        // A computation that panicked left no state.
-        let _turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = Instant::now();
-        let mut sum = 0.0;
-        for number in 0..terms.min(TERMS_MAX) {
-            sum += term(number);
-            if (number + 1) % STRIDE == 0 || number + 1 == terms {
-                let due = start + TERM.saturating_mul(number as u32 + 1);
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-            }
+    pub fn compute(&self, terms: u64) -> Result<f64, QueueFull> {
+        let terms = terms.min(TERMS_MAX);
+        let mut queue = self.lock();
+        if queue.arrived - queue.finished >= QUEUE_MAX as u64 {
+            return Err(QueueFull { wait: TERM.saturating_mul(queue.terms as u32) });
         }
-        sum
+        let place = queue.arrived;
+        queue.arrived += 1;
+        queue.terms += terms;
+        let earlier = |queue: &mut Queue| queue.finished < place;
+        let waited = self.finished.wait_while(queue, earlier);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let value = leibniz(terms);
+        let mut queue = self.lock();
+        queue.finished += 1;
+        queue.terms -= terms;
+        self.finished.notify_all();
+        Ok(value)
+    }
+
+    /// One whose pages, of `terms` terms in all, never end.
+    #[cfg(test)]
+    pub fn full(terms: u64) -> Pi {
+        let queue = Queue { arrived: QUEUE_MAX as u64, finished: 0, terms };
+        Pi { queue: Mutex::new(queue), finished: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No code that holds the lock can panic.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Term `number` of 4 - 4/3 + 4/5 - …
-fn term(number: u64) -> f64 {
-    let size = 4.0 / (2 * number + 1) as f64;
-    if number.is_multiple_of(2) { size } else { -size }
+/// 4 - 4/3 + 4/5 - … to `terms` terms, each of which takes [`TERM`].
+fn leibniz(terms: u64) -> f64 {
+    let start = Instant::now();
+    let mut sum = 0.0;
+    for number in 0..terms {
+        let size = 4.0 / (2 * number + 1) as f64;
+        sum += if number.is_multiple_of(2) { size } else { -size };
+        if (number + 1) % STRIDE == 0 || number + 1 == terms {
+            let due = start + TERM.saturating_mul(number as u32 + 1);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    }
+    sum
 }
 
 /// The page that shows the result.
@@ -62,7 +112,7 @@ mod tests {
     fn the_series_has_its_known_sums() {
         for (terms, expected) in [(1, 4.0), (2, 2.666_666_666_666_667), (10, 3.041_839_618_929_403)]
         {
-            let value = Pi::default().compute(terms);
+            let value = Pi::default().compute(terms).unwrap();
             assert!((value - expected).abs() < 1e-12, "{terms}: {value}");
         }
     }
@@ -74,10 +124,29 @@ mod tests {
         thread::scope(|scope| {
             for terms in [15, 20, 25] {
                 let pi = &pi;
-                scope.spawn(move || pi.compute(terms));
+                scope.spawn(move || pi.compute(terms).unwrap());
             }
         });
         assert!(start.elapsed() >= Duration::from_millis(60));
+    }
+
+    #[test]
+    fn the_page_past_the_limit_is_refused_with_the_time_to_wait() {
+        let pi = Pi::full(1_500);
+        assert_eq!(pi.compute(1), Err(QueueFull { wait: Duration::from_millis(1_500) }));
+        pi.lock().arrived -= 1;
+        thread::scope(|scope| {
+            let last = scope.spawn(|| pi.compute(1));
+            while pi.lock().arrived < QUEUE_MAX as u64 {
+                thread::yield_now();
+            }
+            assert!(pi.compute(1).is_err());
+            pi.lock().finished = QUEUE_MAX as u64 - 1;
+            pi.finished.notify_all();
+            assert_eq!(last.join().unwrap(), Ok(4.0));
+        });
+        assert_eq!(pi.lock().terms, 1_500);
+        assert_eq!(pi.compute(1), Ok(4.0));
     }
 
     #[test]

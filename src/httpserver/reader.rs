@@ -41,11 +41,6 @@ impl<S> Reader<S> {
         Reader { stream, buffer: Buffer::new(), pool: Pool::new() }
     }
 
-    /// For writing, and for the options of a socket.
-    pub fn stream(&self) -> &S {
-        &self.stream
-    }
-
     /// What was read and not consumed.
     pub fn unread(&self) -> &[u8] {
         self.buffer.data()
@@ -134,7 +129,7 @@ mod tests {
             all.extend_from_slice(&reader.unread()[..count]);
             reader.consume(count);
         }
-        Ok((all, reader.unread().len() + reader.stream().0.len()))
+        Ok((all, reader.unread().len() + reader.stream.0.len()))
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Request {
     pub query: Vec<u8>,
     /// `If-Modified-Since` as sent.
     pub modified_since: Option<Vec<u8>>,
+    /// `Accept` names HTML pages, as that of every browser does.
+    pub accepts_html: bool,
     /// The client waits for 100 before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
     /// `Content-Length` or `Transfer-Encoding` is there.
@@ -45,13 +47,15 @@ impl Request {
         if fields.expect == Expect::Unknown {
             return Err(Refusal { status: 417, reason: "only 100-continue can be expected here" });
         }
-        let since = fields.find_text(bytes, b"if-modified-since");
+        let value = |name| fields.find_text(bytes, name).map(|line| line.value.of(bytes));
+        let accept = value(b"accept").unwrap_or_default().to_ascii_lowercase();
         Ok(Request {
             method: head.method,
             version: head.version,
             path,
             query,
-            modified_since: since.map(|line| line.value.of(bytes).to_vec()),
+            modified_since: value(b"if-modified-since").map(<[u8]>::to_vec),
+            accepts_html: accept.windows(9).any(|text| text == b"text/html"),
             expects_continue: fields.expect == Expect::Continue && head.version == Version::Http11,
             has_length: fields.coding != Coding::Absent || fields.length != Length::Absent,
             keeps_alive: head.keeps_alive(),
@@ -66,7 +70,8 @@ pub fn line(bytes: &[u8], head: &RequestHead) -> String {
         Version::Http11 => "HTTP/1.1",
     };
     let method = String::from_utf8_lossy(head.method_text.of(bytes));
-    let target = String::from_utf8_lossy(head.target.of(bytes));
+    // Beyond ASCII there are characters that control a terminal.
+    let target = percent::encode(head.target.of(bytes), |byte| byte.is_ascii_graphic());
     format!("{method} {target} {version}")
 }
 
@@ -84,11 +89,14 @@ pub struct SitePath {
 impl SitePath {
     /// Reads the path of a request target, without its query.
     ///
-    /// Errors: 400 for a malformed `%XX` and for NUL, 403 for `..` and for an encoded slash. Both
-    /// are checked after decoding, so that `%2e%2e` is no different from `..`.
+    /// Errors: 400 for a malformed `%XX` and for NUL, 403 for `..`, for an encoded slash and for
+    /// hidden names. All are checked after decoding, so that `%2e%2e` is no different from `..`.
     pub fn read(path: &[u8]) -> Result<SitePath, Refusal> {
         const OUTSIDE: Refusal =
             Refusal { status: 403, reason: "the path leads out of the served directory" };
+        // Settings and keys such as `.ssh`, and our own unfinished uploads.
+        const HIDDEN: Refusal =
+            Refusal { status: 403, reason: "names that begin with a dot are not served" };
         let mut segments = Vec::new();
         for segment in path.split(|&byte| byte == b'/') {
             let segment = percent::decode(segment)
@@ -98,6 +106,7 @@ impl SitePath {
                 b"" | b"." => {}
                 b".." => return Err(OUTSIDE),
                 slashed if slashed.contains(&b'/') => return Err(OUTSIDE),
+                [b'.', ..] => return Err(HIDDEN),
                 _ => segments.push(segment),
             }
         }
@@ -179,7 +188,7 @@ mod tests {
 
     #[test]
     fn paths_stay_below_the_root_or_are_refused() {
-        let table: [(&str, Result<&str, u16>); 24] = [
+        let table: [(&str, Result<&str, u16>); 29] = [
             ("/", Ok("/srv")),
             ("", Ok("/srv")),
             ("/a", Ok("/srv/a")),
@@ -187,8 +196,13 @@ mod tests {
             ("//a///b", Ok("/srv/a/b")),
             ("/./a/.", Ok("/srv/a")),
             ("/%61%20b", Ok("/srv/a b")),
-            ("/...", Ok("/srv/...")),
-            ("/..a", Ok("/srv/..a")),
+            ("/a.b", Ok("/srv/a.b")),
+            ("/...", Err(403)),
+            ("/..a", Err(403)),
+            ("/.git/config", Err(403)),
+            ("/a/.htaccess", Err(403)),
+            ("/%2essh/authorized_keys", Err(403)),
+            ("/.a.part-1", Err(403)),
             ("/~root", Ok("/srv/~root")),
             ("/a\\..\\b", Ok("/srv/a\\..\\b")),
             ("/%252e%252e/a", Ok("/srv/%2e%2e/a")),

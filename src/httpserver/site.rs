@@ -1,12 +1,13 @@
 //! What all connections of one server share: the directory, the settings, the counters and the log;
 //! and which response a request gets.
 
-use super::directory::{self, Directory, Entry, OpenFile, Stored, Upload};
+use super::directory::{Directory, Entry, OpenFile, Stored, Upload};
 use super::pi::{self, Pi};
 use super::request::{Request, SitePath};
 use super::response::{self, Content, Response};
 use crate::base::rng::Rng;
 use crate::config::LogTarget;
+use crate::http::body::Body;
 use crate::http::date::imf_fixdate;
 use crate::http::field::decimal;
 use crate::http::head::{Method, Refusal};
@@ -53,12 +54,14 @@ pub struct Site {
     pub port: u16,
     /// Time before each response except those to health checks (`--delay`).
     pub delay: Duration,
+    /// Longest body of an upload (`--max-upload`).
+    pub upload_bytes_max: u64,
     pub tally: Tally,
     pub log: Log,
     pub timeouts: Timeouts,
     fail_millionths: u64,
     rng: Mutex<Rng>,
-    pi: Pi,
+    pub pi: Pi,
 }
 
 impl Site {
@@ -68,6 +71,7 @@ impl Site {
             directory,
             port,
             delay: Duration::ZERO,
+            upload_bytes_max: u64::MAX,
             tally: Tally::default(),
             log,
             timeouts: Timeouts::default(),
@@ -113,8 +117,8 @@ impl Site {
         }
     }
 
-    /// `index.html` if there is one; otherwise `/` identifies the server (its listing is `/?list`)
-    /// and any other directory is listed.
+    /// `index.html` if there is one; otherwise a listing. A browser gets a page; for `curl` the
+    /// root begins with a line that identifies the server (`/?list` is the page for all).
     fn directory_page(
         &self,
         real: &Path,
@@ -131,12 +135,15 @@ impl Site {
             Err(refusal) if refusal.status == 404 => {}
             Err(refusal) => return Err(refusal),
         }
-        if path.is_root() && request.query != b"list" {
-            let hello = format!("hello from httpserver on port {}\n", self.port);
-            return Ok(Response::new(200, response::TEXT, hello.into_bytes()));
+        let listing = self.directory.list(real)?;
+        if path.is_root() && request.query != b"list" && !request.accepts_html {
+            let text = format!("hello from httpserver on port {}\n{}", self.port, listing.text());
+            let response = Response::new(200, response::TEXT, text.into_bytes());
+            return Ok(response.with("Vary", "Accept".to_owned()));
         }
-        let page = directory::listing(real, path)?;
-        Ok(Response::new(200, response::HTML, page))
+        let page = listing.html(&path.to_string(), &format!("httpserver on port {}", self.port));
+        let response = Response::new(200, response::HTML, page.into_bytes());
+        Ok(response.with("Vary", "Accept".to_owned()))
     }
 
     /// The page for `/N`; `missing` when the path is no number.
@@ -145,19 +152,36 @@ impl Site {
         if !(1..=pi::TERMS_MAX).contains(&terms) {
             return Err(Refusal { status: 400, reason: "pi is computed to 1 to 60000 terms" });
         }
-        let value = self.pi.compute(terms);
-        Ok(Response::new(200, response::HTML, pi::page(terms, value, self.port)))
+        match self.pi.compute(terms) {
+            Ok(value) => Ok(Response::new(200, response::HTML, pi::page(terms, value, self.port))),
+            Err(full) => {
+                let reason = "too many pages wait for their computation";
+                let seconds = full.wait.as_secs() + 1;
+                let busy = Response::refusal(Refusal { status: 503, reason });
+                Ok(busy.with("Retry-After", seconds.to_string()))
+            }
+        }
     }
 
-    /// Prepares for the body of a PUT to `path`.
-    pub fn upload(&self, request: &Request, path: &SitePath) -> Result<Upload, Refusal> {
+    /// Prepares for `body`, that of a PUT to `path`.
+    pub fn upload(
+        &self,
+        request: &Request,
+        path: &SitePath,
+        body: &Body,
+    ) -> Result<Upload, Refusal> {
         if request.path == HEALTHCHECK {
             return Err(Refusal { status: 403, reason: "this name is taken by the load report" });
         }
         if !request.has_length {
             return Err(Refusal { status: 411, reason: "the upload does not say its length" });
         }
-        self.directory.upload(path)
+        match *body {
+            Body::Length(bytes) if bytes > self.upload_bytes_max => Err(TOO_LARGE),
+            Body::Length(_) | Body::Empty | Body::Chunked(_) | Body::UntilClose => {
+                self.directory.upload(path)
+            }
+        }
     }
 
     /// 201 for a new file and 200 for a replaced one (RFC 9110 §9.3.4).
@@ -171,6 +195,9 @@ impl Site {
         Response::new(status, response::TEXT, text.into_bytes())
     }
 }
+
+pub const TOO_LARGE: Refusal =
+    Refusal { status: 413, reason: "the upload is longer than --max-upload allows" };
 
 /// A file, or 304 when the client has it already. Only the exact date sent before counts: with any
 /// other date the client gets the file, which is never wrong (RFC 9110 §13.1.3).

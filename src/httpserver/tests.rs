@@ -2,11 +2,13 @@
 
 mod client;
 
+use super::pi::Pi;
 use super::*;
 use crate::base::rng::Rng;
 use crate::http::head::{self, HEAD_BYTES_MAX, Method, Parse, TARGET_BYTES_MAX};
 use client::{Client, Scratch, names, start};
 use std::fs;
+use std::io::Read;
 use std::net::Shutdown;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -163,7 +165,7 @@ fn a_truncated_upload_leaves_nothing_and_the_old_file() {
     for target in ["/new", "/old"] {
         let mut client = Client::new(address);
         client.send(&format!("PUT {target} HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nnew"));
-        client.reader.stream().shutdown(Shutdown::Write).unwrap();
+        client.stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(client.receive(Method::Put).0, 400);
         assert!(client.is_closed());
     }
@@ -181,7 +183,7 @@ fn the_root_names_the_server_and_directories_are_listed() {
     let address = scratch.serve();
     let mut client = Client::new(address);
     let hello = format!("hello from httpserver on port {}\n", address.port());
-    assert_eq!(client.get("/"), (200, hello));
+    assert_eq!(client.get("/"), (200, format!("{hello}            a%20b/\n")));
     assert!(client.get("/?list").1.contains("<a href=\"./a%20b/\">"));
     assert_eq!(client.get("/a%20b").0, 301);
     let listing = client.get("/a%20b/").1;
@@ -322,7 +324,7 @@ fn an_unused_body_is_read_up_to_the_limit_and_closes_the_connection_past_it() {
         let mut client = Client::new(address);
         client.send(&format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n"));
         // The server may close before it has all.
-        let _ = client.reader.stream().write_all(&vec![b'x'; length]);
+        let _ = client.stream.write_all(&vec![b'x'; length]);
         assert_eq!(client.receive(Method::Post).0, 501);
         assert_eq!(client.head.keeps_alive(), stays, "{length}");
     }
@@ -350,17 +352,45 @@ fn no_input_stops_the_server() {
                 _ => bytes.extend_from_within(at..),
             }
         }
-        let client = Client::new(address);
+        let mut stream = Client::new(address).stream;
         // The server may close before it has all.
-        let _ = client.reader.stream().write_all(&bytes);
-        let _ = client.reader.stream().shutdown(Shutdown::Write);
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(Shutdown::Write);
         let mut answer = Vec::new();
-        let _ = client.reader.stream().read_to_end(&mut answer);
+        let _ = stream.read_to_end(&mut answer);
         // A thread that panicked would have closed without a response.
         assert!(answer.starts_with(b"HTTP/1.1 "), "{answer:?}");
     }
     assert_eq!(Client::new(address).get("/healthcheck").0, 200);
     assert_eq!(names(&scratch.0), ["root"]);
+}
+
+#[test]
+fn an_idle_connection_gives_way_to_a_new_one_when_all_slots_are_taken() {
+    let scratch = Scratch::new("slots");
+    let mut server = Server::bind(&scratch.options()).unwrap();
+    server.slots = Slots::new(1);
+    let address = start(server);
+    // One that never sends a request is idle, too.
+    let mut last = Client::new(address);
+    for _ in 0..3 {
+        let mut next = Client::new(address);
+        assert_eq!(next.get("/").0, 200);
+        assert!(last.is_closed());
+        last = next;
+    }
+}
+
+#[test]
+fn a_page_of_pi_past_the_queue_is_answered_503_with_the_time_to_wait() {
+    let scratch = Scratch::new("queue");
+    let mut server = Server::bind(&scratch.options()).unwrap();
+    Arc::get_mut(&mut server.site).unwrap().pi = Pi::full(2_500);
+    let mut client = Client::new(start(server));
+    client.send("GET /1 HTTP/1.1\r\nHost: h\r\n\r\n");
+    let (status, seconds) = (client.receive(Method::Get).0, client.field("retry-after"));
+    assert_eq!((status, seconds.as_deref()), (503, Some("3")));
+    assert_eq!(client.get("/").0, 200);
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub mod log_writer;
 pub mod part;
 pub mod pipe;
 pub mod signals;
+pub mod stop;
 
 use crate::base::table::{Id, Kind};
 use crate::base::time::Instant;

@@ -54,7 +54,7 @@ impl Signals {
 
 /// Whether this process was started with `signal` ignored.
 #[allow(unsafe_code)]
-fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
+pub(super) fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: without a new action the call only writes one `sigaction` to the pointer.
     if unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) } != 0 {

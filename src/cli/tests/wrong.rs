@@ -62,6 +62,14 @@ const WRONG: &[(&str, &str)] = &[
     ("demo 1 2", "unexpected argument `2`: the demo takes one address and brings its own backends"),
     ("demo abc", "`abc` has no port: write `abc:PORT`"),
     ("httpserver", "no port to listen on given: write loadbalancer httpserver 1234"),
+    (
+        "httpserver 1 --remove-dir --until-eof",
+        "--remove-dir needs --until-eof and -d: add both or leave it out",
+    ),
+    (
+        "httpserver 1 --max-upload 1x",
+        "--max-upload: `1x` is not a size: write 100000, 500k, 20m or 1g",
+    ),
     ("httpserver abc", "`abc` has no port: write `abc:PORT`"),
     ("httpserver 1 2", "unexpected argument `2`: start another httpserver for it"),
     (

@@ -53,19 +53,23 @@ pub fn start(server: Server) -> SocketAddr {
 
 /// One client connection.
 pub struct Client {
+    pub stream: TcpStream,
     pub reader: Reader<TcpStream>,
     pub head: ResponseHead,
+    /// The bytes of `head`.
+    head_bytes: Vec<u8>,
 }
 
 impl Client {
     pub fn new(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Client { reader: Reader::new(stream), head: ResponseHead::default() }
+        let reader = Reader::new(stream.try_clone().unwrap());
+        Client { stream, reader, head: ResponseHead::default(), head_bytes: Vec::new() }
     }
 
     pub fn send(&mut self, text: &str) {
-        self.reader.stream().write_all(text.as_bytes()).unwrap();
+        self.stream.write_all(text.as_bytes()).unwrap();
     }
 
     /// Status and content of the next answer.
@@ -82,6 +86,7 @@ impl Client {
             let line = self.head.fields.find_text(self.reader.unread(), name.as_bytes());
             assert!(line.is_some(), "{name}");
         }
+        self.head_bytes = self.reader.unread()[..self.head.bytes].to_vec();
         let mut body = framing::response(&self.head, method).unwrap();
         self.reader.consume(self.head.bytes);
         let mut content = Vec::new();
@@ -94,6 +99,12 @@ impl Client {
             self.reader.consume(count);
         }
         (self.head.status, String::from_utf8(content).unwrap())
+    }
+
+    /// The value of a field of the last response.
+    pub fn field(&self, name: &str) -> Option<String> {
+        let line = self.head.fields.find_text(&self.head_bytes, name.as_bytes())?;
+        Some(String::from_utf8_lossy(line.value.of(&self.head_bytes)).into_owned())
     }
 
     pub fn ask(&mut self, text: &str) -> (u16, String) {
