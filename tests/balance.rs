@@ -174,16 +174,7 @@ fn least_connections_follows_what_is_held() {
 #[test]
 fn least_connections_without_an_end_takes_turns() {
     let gate = Gate::new();
-    let backends: Vec<Backend> = NAMES
-        .iter()
-        .map(|name| {
-            let gate = gate.clone();
-            Backend::start(move |_| {
-                gate.pass();
-                ok(name)
-            })
-        })
-        .collect();
+    let backends: Vec<Backend> = NAMES.iter().map(|name| Backend::gated(&gate, name)).collect();
     let balancer = Balancer::over(&backends.iter().collect::<Vec<_>>(), &["-s", "least-conn"]);
     let mut clients = Vec::new();
     for number in 0..8 {
@@ -201,12 +192,7 @@ fn least_connections_without_an_end_takes_turns() {
 #[test]
 fn a_servers_own_maximum_sends_the_rest_elsewhere() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let small = Backend::start(move |_| {
-        held.pass();
-        ok("small")
-    });
-    let backends = [small, Backend::named("large")];
+    let backends = [Backend::gated(&gate, "small"), Backend::named("large")];
     let (balancer, _directory) = over_list(&backends, "{0} max=2\n{1}\n", &["-s", "first"]);
     let mut clients: Vec<Peer> = Vec::new();
     for count in 1..=2 {

@@ -273,11 +273,7 @@ fn retries_end_at_their_number() {
 #[test]
 fn a_half_closed_client_is_served() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let backend = Backend::start(move |_| {
-        held.pass();
-        ok("late")
-    });
+    let backend = Backend::gated(&gate, "late");
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");

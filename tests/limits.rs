@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Peer, Running, TempDir, ok, wait_until};
+use common::{Backend, Balancer, Gate, InFlight, Peer, Running, TempDir, ok, wait_until};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
@@ -25,28 +25,22 @@ fn never_more_than_n_requests_are_at_the_servers() {
 }
 
 #[test]
-fn those_who_wait_are_served_first_come_first_served() {
-    let gate = Gate::new();
-    let backend = Backend::held(&gate);
-    let balancer = Balancer::over(&[&backend], &["-N", "1", "-v"]);
-    let mut first = balancer.ask("/first");
-    backend.wait_for_requests(1);
+fn queued_requests_are_served_in_their_order() {
+    let mut held = InFlight::new(&["-N", "1", "-v"]);
     let mut waiting = Vec::new();
     for number in 0..10 {
-        waiting.push(balancer.ask(&format!("/{number}")));
-        // That it has been read cannot be seen from outside; a later, refused request tells:
-        // it is answered only after everything that came before it was read.
-        let answer = balancer.exchange("bad\r\n\r\n");
+        waiting.push(held.balancer.ask(&format!("/{number}")));
+        // A later request that is refused is answered only after all earlier ones were read.
+        let answer = held.balancer.exchange("bad\r\n\r\n");
         assert_eq!(answer.status(), 400);
     }
-    gate.open();
-    assert_eq!(first.response().text(), "/first");
+    held.finish();
     for (number, client) in waiting.iter_mut().enumerate() {
         assert_eq!(client.response().text(), format!("/{number}"));
     }
     let expected: Vec<String> =
-        ["/first".to_owned()].into_iter().chain((0..10).map(|n| format!("/{n}"))).collect();
-    assert_eq!(backend.targets(), expected);
+        ["/held".to_owned()].into_iter().chain((0..10).map(|n| format!("/{n}"))).collect();
+    assert_eq!(held.backend.targets(), expected);
 }
 
 #[test]
@@ -73,52 +67,37 @@ fn idle_and_unfinished_clients_hold_no_slot() {
 }
 
 #[test]
-fn waiting_too_long_is_answered_503_and_the_others_are_served() {
-    let gate = Gate::new();
-    let backend = Backend::held(&gate);
-    let balancer = Balancer::over(&[&backend], &["-N", "1", "--queue-timeout", "50ms"]);
-    let mut first = balancer.ask("/first");
-    backend.wait_for_requests(1);
-    let answer = balancer.get("/waiting");
+fn a_request_past_its_queue_time_out_gets_503_and_the_others_are_served() {
+    let mut held = InFlight::new(&["-N", "1", "--queue-timeout", "50ms"]);
+    let answer = held.balancer.get("/waiting");
     assert_eq!(answer.status(), 503);
     assert!(answer.field("Retry-After").is_some(), "{}", answer.head);
-    gate.open();
-    assert_eq!(first.response().text(), "/first");
-    assert_eq!(balancer.get("/after").text(), "/after");
-    assert_eq!(backend.targets(), ["/first", "/after"]);
+    held.finish();
+    assert_eq!(held.balancer.get("/after").text(), "/after");
+    assert_eq!(held.backend.targets(), ["/held", "/after"]);
 }
 
 #[test]
-fn a_head_request_that_waits_too_long_is_answered_without_content() {
-    let gate = Gate::new();
-    let backend = Backend::held(&gate);
-    let balancer = Balancer::over(&[&backend], &["-N", "1", "--queue-timeout", "50ms"]);
-    let mut first = balancer.ask("/first");
-    backend.wait_for_requests(1);
-    let mut waiting = balancer.connect();
+fn a_head_request_past_its_queue_time_out_gets_no_content() {
+    let mut held = InFlight::new(&["-N", "1", "--queue-timeout", "50ms"]);
+    let mut waiting = held.balancer.connect();
     waiting.send("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(waiting.response_to("HEAD").status(), 503);
     waiting.half_close();
     waiting.expect_end();
-    gate.open();
-    assert_eq!(first.response().text(), "/first");
+    held.finish();
 }
 
 #[test]
-fn a_waiting_client_that_leaves_is_not_served() {
-    let gate = Gate::new();
-    let backend = Backend::held(&gate);
-    let balancer = Balancer::over(&[&backend], &["-N", "1"]);
-    let mut first = balancer.ask("/first");
-    backend.wait_for_requests(1);
-    balancer.ask("/gone").reset();
-    let mut last = balancer.ask("/last");
+fn a_queued_request_whose_client_resets_is_not_forwarded() {
+    let mut held = InFlight::new(&["-N", "1"]);
+    held.balancer.ask("/gone").reset();
+    let mut last = held.balancer.ask("/last");
     // Answered after the reset and the last request were read.
-    assert_eq!(balancer.exchange("bad\r\n\r\n").status(), 400);
-    gate.open();
-    assert_eq!(first.response().text(), "/first");
+    assert_eq!(held.balancer.exchange("bad\r\n\r\n").status(), 400);
+    held.finish();
     assert_eq!(last.response().text(), "/last");
-    assert_eq!(backend.targets(), ["/first", "/last"]);
+    assert_eq!(held.backend.targets(), ["/held", "/last"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Message, Peer, TempDir, ok, reply, wait_until};
+use common::{Backend, Balancer, Gate, Peer, TempDir, ok, reply, wait_until};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -89,14 +89,7 @@ fn the_share_of_repeats_can_be_chosen() {
 #[test]
 fn what_was_in_flight_at_a_server_that_dies_is_within_the_budget() {
     let gate = Gate::new();
-    let held = |gate: &Gate| {
-        let gate = gate.clone();
-        Backend::start(move |_: &Message| {
-            gate.pass();
-            ok("held")
-        })
-    };
-    let (mut dies, lives) = (held(&gate), held(&gate));
+    let (mut dies, lives) = (Backend::gated(&gate, "held"), Backend::gated(&gate, "held"));
     let balancer = Balancer::over(&[&dies, &lives], &[]);
     let mut clients: Vec<Peer> = (0..100)
         .map(|_| {

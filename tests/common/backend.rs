@@ -111,6 +111,15 @@ impl Backend {
         })
     }
 
+    /// Holds each request until the gate lets it pass, then answers with `content`.
+    pub fn gated(gate: &Gate, content: &'static str) -> Backend {
+        let gate = gate.clone();
+        Backend::start(move |_| {
+            gate.pass();
+            ok(content)
+        })
+    }
+
     /// Does with each connection what `script` does; counts only connections.
     pub fn raw(script: impl Fn(&mut Peer) + Send + Sync + 'static) -> Backend {
         let mut backend = Backend::new(Arc::new(move |peer: &mut Peer, _: &Shared| script(peer)));

@@ -1,6 +1,6 @@
 //! A running balancer and its address.
 
-use super::{Backend, Message, Peer, Running};
+use super::{Backend, Gate, Message, Peer, Running};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
 
@@ -76,6 +76,41 @@ impl Balancer {
         self.signal("TERM");
         let status = self.wait();
         assert_eq!(status.code(), Some(0), "{}", self.stderr.whole());
+    }
+}
+
+/// A balancer with one request in flight: its server has it and holds it until the gate is open.
+pub struct InFlight {
+    pub balancer: Balancer,
+    /// Answers with the target of a request.
+    pub backend: Backend,
+    pub gate: Gate,
+    /// The client of the request, whose target is `/held`.
+    pub client: Peer,
+}
+
+impl InFlight {
+    pub fn new(options: &[&str]) -> InFlight {
+        let gate = Gate::new();
+        let backend = Backend::held(&gate);
+        let balancer = Balancer::over(&[&backend], options);
+        let client = balancer.ask("/held");
+        backend.wait_for_requests(1);
+        InFlight { balancer, backend, gate, client }
+    }
+
+    /// Sends SIGTERM and waits until the balancer drains.
+    pub fn drain(&self) {
+        self.balancer.signal("TERM");
+        self.balancer.stderr.wait_for("stopping: ");
+    }
+
+    /// Lets the request pass; its client gets the whole response.
+    pub fn finish(&mut self) -> Message {
+        self.gate.open();
+        let response = self.client.response();
+        assert_eq!(response.text(), "/held");
+        response
     }
 }
 

@@ -15,7 +15,7 @@ mod peer;
 mod process;
 
 pub use backend::{Backend, BlackHole, Gate, ok, reply};
-pub use balancer::Balancer;
+pub use balancer::{Balancer, InFlight};
 pub use message::Message;
 pub use once::{got, refused, refused_by, seen};
 pub use peer::Peer;
