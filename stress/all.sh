@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Usage: all.sh [SCRIPTS…]
 #
-# Runs every script here in its short form (or only those named), one after the other, in about two
-# minutes, and prints a table. What a failed one printed follows. Exit code 1 if one failed; a script
-# whose tool is missing is skipped, which is no failure.
+# Runs the scripts here (or only those named) in their short form, one after the other, in about two
+# minutes, and prints a table. The output of a failed script follows its row. Exit status 1 if one
+# failed; a script whose tool is missing is skipped, which is no failure.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 limit 900 "$@"
 unset PORT
 
-# setup.sh runs until it is told to end: start it, ask it, end it, and nothing may be left.
+# setup.sh runs until it is stopped: start it, send requests, stop it; no process may be left.
 set_up() {
     local pid code left
     PORT=0 READY_FILE=$WORK/ready spawn setup bash "$STRESS/setup.sh" 4 least-conn
@@ -23,7 +23,7 @@ set_up() {
     kill -TERM "$pid"
     await 10 is_gone "$pid" || { echo "setup.sh does not end"; code=1; }
     if [ -z "$left" ] || ! is_gone "$left"; then
-        echo "setup.sh left a server behind"
+        echo "setup.sh left a server running"
         code=1
     fi
     return "$code"
@@ -37,7 +37,7 @@ for script in "${scripts[@]}"; do
     [ -f "$STRESS/$script" ] || die "there is no $script here"
 done
 
-printf '%-24s %-8s %8s  %s\n' script result seconds 'what it said'
+printf '%-24s %-8s %8s  %s\n' script result seconds output
 for script in "${scripts[@]}"; do
     start=$(millis)
     if [ "$script" = setup.sh ]; then
@@ -54,7 +54,7 @@ for script in "${scripts[@]}"; do
         "$SKIPPED") result=skipped ;;
         *) result=FAIL; FAILURES=$((FAILURES + 1)) ;;
     esac
-    # The last line that says more than OK.
+    # The last line other than OK.
     said=$(grep -vxE 'OK|YAY|FAIL' "$WORK/$script.log" | tail -n 1 | cut -c 1-90)
     printf '%-24s %-8s %8s  %s\n' "$script" "$result" "$took" "$said"
     [ "$result" != FAIL ] || sed "s/^/    /" "$WORK/$script.log"

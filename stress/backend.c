@@ -1,9 +1,9 @@
-// A backend cheaper than any proxy: answers made in advance, one thread, edge-triggered epoll.
+// A backend cheaper than any proxy: responses made in advance, one thread, edge-triggered epoll.
 //
 //   backend HTTP_PORT RAW_PORT [HELD]     prints both ports (0: a free one)
 //
-//   HTTP   GET /N: a body of N bytes. PUT: the body is thrown away, then 128 bytes. GET /held:
-//          the answer waits for SIGUSR1; "held" is printed when HELD requests wait.
+//   HTTP   GET /N: a body of N bytes. PUT: the body is discarded, then 128 bytes. GET /held:
+//          the response waits for SIGUSR1; "held" is printed when HELD requests wait.
 //   RAW    a message starts with its length (four bytes, this machine's order); when it has come
 //          whole, a message of the same length goes back.
 
@@ -23,10 +23,10 @@ enum { EVENTS_MAX = 512, HEAD_MAX = 16 * 1024, BODY_BYTES = 256 * 1024, CACHED_M
 
 typedef struct conn {
     int fd, is_raw, is_held;
-    size_t head_bytes;   // of a head that has not come whole
+    size_t head_bytes;   // of a head that is not complete
     char *head;
     size_t to_read;      // of the body or message that is coming
-    size_t answer;       // size of the answer once that has come
+    size_t answer;       // size of the response once that has come
     size_t to_write;     // of the body that goes back
     struct conn *next_held;
 } conn;
@@ -37,7 +37,7 @@ static conn *held;
 static size_t held_count, held_told;
 static volatile sig_atomic_t released;
 
-// Answers by size, head and body in one piece.
+// Responses by size, head and body in one piece.
 static struct { size_t size, bytes; char *text; } cache[16];
 
 static void die(const char *what) {
@@ -60,7 +60,7 @@ static int drop(conn *c) {
     return 0;
 }
 
-// Writes what is left of a long answer; false when the connection is gone.
+// Writes what is left of a long response; false when the connection is gone.
 static int write_body(conn *c) {
     while (c->to_write) {
         size_t count = c->to_write < BODY_BYTES ? c->to_write : BODY_BYTES;
@@ -90,7 +90,7 @@ static int answer(conn *c, size_t size) {
     }
     ssize_t sent = send(c->fd, cache[i].text, cache[i].bytes, MSG_NOSIGNAL);
     if (sent < 0) sent = 0;
-    // The rest of a short answer that met a full socket is made of the same letters.
+    // The rest of a short response that met a full socket is made of the same letters.
     c->to_write = cache[i].bytes - sent;
     return write_body(c);
 }
@@ -143,7 +143,7 @@ static int keep_head(conn *c, const char *bytes, size_t count) {
 
 static int read_on(conn *c) {
     for (;;) {
-        // A body is thrown away in the kernel.
+        // A body is discarded in the kernel.
         int flags = c->to_read > sizeof buffer ? MSG_TRUNC : 0;
         size_t room = c->to_read > sizeof buffer ? c->to_read : sizeof buffer - 1;
         ssize_t got = recv(c->fd, buffer, room, flags);

@@ -1,12 +1,12 @@
-"""A scripted backend: answers that can be checked, and a record of every POST acted upon.
+"""A scripted backend: responses that can be checked, and a record of every POST it processed.
 
 GET /big/N        N bytes that follow from the path
 GET anything      a short body that follows from the path
-POST anything     reads the body, appends the field X-Id to the record, answers the body's hash
+POST anything     reads the body, appends the field X-Id to the record, responds with the body's hash
 GET /healthcheck  "0\n0\n"
 
-A POST is in the record before its answer is sent: an id that is there twice was done twice.
-SIGTERM closes the listening socket, finishes what is in flight and ends. After SIGUSR1 every answer
+A POST is recorded before its response is sent: an id that is there twice was processed twice.
+SIGTERM closes the listening socket, finishes what is in flight and ends. After SIGUSR1 every response
 (that to a health check too) is garbage, after SIGUSR2 a 500, after SIGHUP as before.
 """
 
@@ -27,7 +27,7 @@ BIG_BYTES_MAX = 64 << 20
 
 
 def body_of(path):
-    """What GET `path` is answered; the client computes the same."""
+    """The body for GET `path`; the client computes the same."""
     if path.startswith("/big/"):
         return stream(path, min(int(path.split("/")[2]), BIG_BYTES_MAX))
     return f"{path} {hashlib.sha256(path.encode()).hexdigest()}\n".encode()
@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(hashlib.sha256(body).hexdigest().encode() + b"\n")
 
     def misbehaves(self):
-        """Whether the request was answered badly or not at all, as the server was told to."""
+        """Whether the request got a bad response or none, as the options say."""
         if self.server.mood == signal.SIGUSR1:
             self.wfile.write(b"\0garbage\r\n\r\n")
             self.close_connection = True
@@ -93,7 +93,7 @@ class Handler(BaseHTTPRequestHandler):
             pieces.append(piece)
 
     def exactly(self, size):
-        """A body cut short was not acted upon."""
+        """A body cut short is not processed."""
         data = self.rfile.read(size)
         if len(data) < size:
             raise ConnectionResetError("the body was cut short")
@@ -193,7 +193,7 @@ class Server(socketserver.ThreadingTCPServer):
             super().handle_error(request, address)
 
     def drain(self):
-        """As a server that is shut down politely does: no new connections, idle ones closed."""
+        """Graceful shutdown: no new connections, idle ones closed."""
         self.draining = True
         self.server_close()
         ends = time.monotonic() + 2
@@ -212,12 +212,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--record", help="file for the ids of the POSTs acted upon")
-    parser.add_argument("--delay", type=float, default=0, help="seconds per answer, about")
+    parser.add_argument("--record", help="file for the ids of the POSTs processed")
+    parser.add_argument("--delay", type=float, default=0, help="seconds per response, about")
     parser.add_argument("--lifetime", type=float, default=0,
-                        help="seconds at most that a connection is kept behind its first answer")
+                        help="longest time in seconds that a connection is kept after its first response")
     parser.add_argument("--drop", type=int, default=0,
-                        help="close without an answer at each request of this number")
+                        help="close without a response at each request of this number")
     options = parser.parse_args()
     server = Server(options)
 

@@ -3,7 +3,7 @@
 
 Started by compare.sh, which builds what is needed. Each measure runs in short slices, one proxy
 after the other, in several rounds; what is compared are the ratios within one round, so that a
-machine that gets slower for a while slows all of them.
+machine that is slower for a while slows all of them.
 """
 
 import argparse
@@ -164,7 +164,7 @@ stream {{
 
 
 class Failed(Exception):
-    """What went wrong, for people."""
+    """A failure, as a message for people."""
 
 
 class Bench:
@@ -325,12 +325,12 @@ def cpu_seconds(pid):
     return time.clock_gettime_ns((~pid << 3) | 2) / 1e9
 
 
-def read_line(stream, who, empty_is_fine=False):
+def read_line(stream, source, empty_is_fine=False):
     if not select.select([stream], [], [], SLICE_SECONDS_MAX)[0]:
-        raise Failed(f"{who} said nothing for {SLICE_SECONDS_MAX} s")
+        raise Failed(f"{source} printed nothing for {SLICE_SECONDS_MAX} s")
     line = stream.readline()
     if not line and not empty_is_fine:
-        raise Failed(f"{who} did not start")
+        raise Failed(f"{source} did not start")
     return line
 
 
@@ -421,7 +421,7 @@ def show(results):
         print(f"| {r['measure']:<15} | {r['unit']:<10} | " + " | ".join(cells)
               + f" | {'met' if r['met'] else 'NO':<4} |")
     print()
-    print("What the clients saw, each proxy alone on its CPU (medians of the rounds):")
+    print("Seen by the clients, each proxy alone on its CPU (medians of the rounds):")
     print()
     print("| measure         |" + "".join(f" {t + ': req/s  p50 µs  p99 µs':>30} |" for t in TARGETS))
     print("|-----------------|" + (("-" * 31) + ":|") * 4)
@@ -507,7 +507,7 @@ def main():
         epilog="measures: " + " ".join(m.name for m in MEASURES),
     )
     parser.add_argument("measures", nargs="*", metavar="MEASURE",
-                        help="these only; the start of a name means all that begin so")
+                        help="these only; a prefix selects all measures that begin with it")
     options = parse(parser, rounds=5)
     prefixes = tuple(options.measures) or ("",)
     measures = [m for m in MEASURES if m.name.startswith(prefixes)]

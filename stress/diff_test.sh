@@ -2,8 +2,8 @@
 # Usage: diff_test.sh [N] [KBYTES]
 #
 # Makes 8 random text files (of up to KBYTES, default 300), starts N servers (default 4) and the
-# balancer, sends 8 GETs at once N times and compares the answers with the files; then PUTs the 8
-# files through the balancer and compares what the servers have stored.
+# balancer, sends 8 GETs at once N times and compares the responses with the files; then PUTs the 8
+# files through the balancer and compares what the servers stored.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 limit 300 "$@"
 servers=${1:-4} kbytes=${2:-300}
@@ -13,7 +13,7 @@ number KBYTES "$kbytes"
 mkdir "$WORK/site" "$WORK/got"
 names=()
 for i in 1 2 3 4 5 6 7 8; do
-    # Sizes from a few bytes to all of it: the first file is tiny.
+    # Sizes from a few bytes to KBYTES.
     head -c "$((i == 1 ? 7 : kbytes * 1024 * i / 8 * 3 / 4))" /dev/urandom | base64 >"$WORK/site/file$i"
 done
 for ((i = 1; i <= servers; i++)); do

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The same odd requests and answers through this program, nginx and HAProxy: where they differ.
+"""The same unusual requests and responses through this program, nginx and HAProxy: where they differ.
 
 Started by differential.sh. Each proxy forwards to a server that records every byte. What arrived is
 read by one reader to the letter and by several careless ones: if they find different requests, what
 was forwarded is ambiguous. The exit code is 1 if this program forwarded anything ambiguous, more
-requests than the strict reading of what was sent has, or handed a client what is not its answer.
+requests than the strict reading of what was sent has, or gave a client what is not its response.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from odd_messages import ANSWERS, REQUESTS, octets
 
 # Each proxy serves so many cases at a time, each in a lane with a port and a server of its own.
 LANES = 16
-# A client waits so long for the first byte, and for more behind an answer that seems complete.
+# How long a client waits for the first byte, and for more after a response that seems complete.
 FIRST_SECONDS, QUIET_SECONDS = 2.0, 0.06
 BYTES_MAX = 1 << 20
 
@@ -203,11 +203,11 @@ def show(octet_string):
     return text if len(text) <= 24 else text[:24] + "…"
 
 
-# --- The server behind each lane.
+# --- The server of each lane.
 
 
 class Backend(threading.Thread):
-    """Records what it is sent; answers each request, or with `script` where there is one."""
+    """Records what it receives; answers each request, by `script` if there is one."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -219,7 +219,7 @@ class Backend(threading.Thread):
         self.start()
 
     def begin(self, script):
-        """Forgets what was recorded. `script`: the bytes for /1, and whether to close behind."""
+        """Forgets what was recorded. `script`: the bytes for /1, and whether to close afterwards."""
         self.hang_up()
         with self.lock:
             self.records, self.open, self.script = [], set(), script
@@ -269,7 +269,7 @@ class Backend(threading.Thread):
 
     @staticmethod
     def answer(connection, script):
-        # Without a script each connection ends behind its first answer, but is read to its end.
+        # Without a script each connection ends after its first response, but is read to its end.
         close = "" if script else "Connection: close\r\n"
         connection.sendall(octets(f"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{close}\r\nok"))
 
@@ -380,7 +380,7 @@ def try_answer(lane, name, is_whole, closes, raw):
     if second != ["200 ok"]:
         wrong.append("the next client got " + (", ".join(second) or "nothing"))
     if "stolen" in first:
-        wrong.append("two answers for one")
+        wrong.append("two responses to one request")
     if not is_whole and re.fullmatch(r"2\d\d( [^…?]*)?", first):
         wrong.append("passed on as whole")
     return first, [], wrong
@@ -438,7 +438,7 @@ class Bench:
             found = re.search(r"://127\.0\.0\.1:(\d+)", line)
             if not found:
                 raise Failed(f"loadbalancer did not start: {line.strip()}")
-            # What else it says must not fill the pipe.
+            # Further output must not fill the pipe.
             threading.Thread(target=child.stderr.read, daemon=True).start()
             lanes.append((int(found[1]), backend))
         self.lanes["ours"] = lanes
@@ -516,7 +516,7 @@ def main():
         if shutil.which(peer):
             peers.append(peer)
         else:
-            print(f"without {peer}, which is not installed (Debian: apt-get install {package})")
+            print(f"without {peer}: not installed (Debian: apt-get install {package})")
     bench = Bench(options.program)
     try:
         bench.start(peers)
@@ -527,7 +527,7 @@ def main():
     proxies = ["ours", *peers]
     title = "Requests: answer → what reached the server (! not to the letter, … not whole)"
     differ = report(title, asked, proxies, options.all)
-    title = "Answers of a server: what reached the client"
+    title = "Responses of a server: what reached the client"
     differ += report(title, answered, proxies, options.all)
     wrong = {proxy: sum(bool(row[proxy][2]) for row in [*asked.values(), *answered.values()])
              for proxy in proxies}

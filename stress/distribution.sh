@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Usage: distribution.sh [REQUESTS]
 #
-# REQUESTS (default 1000) by each strategy over 4 servers; per server what the strategy's rule
-# wants and what it got (read from X-Served-By), OK or FAIL.
+# REQUESTS (default 1000) by each strategy over 4 servers. Prints per server the expected and the
+# actual number of requests (from X-Served-By), and OK or FAIL.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 limit 600 "$@"
 requests=${1:-1000}
@@ -11,8 +11,8 @@ number REQUESTS "$requests" 200
 members=(server1 server2 server3 server4)
 echo "a page" >"$WORK/page"
 
-# run OPTIONS-OF-BALANCER -- OPTIONS-OF-LOAD: over four new servers, which have no past that would
-# count (least-load); the 4th has the options $FOURTH. The report is in $WORK/report.
+# run OPTIONS-OF-BALANCER -- OPTIONS-OF-LOAD: over four new servers, as least-load counts
+# earlier requests; the 4th has the options $FOURTH. The report is in $WORK/report.
 run() {
     local options=() name
     while [ "$1" != -- ]; do
@@ -32,8 +32,8 @@ run() {
     for name in "${members[@]}"; do stop "${PID_OF[$name]}"; done
 }
 
-# row NAME WANTED RULE: judges $WORK/report; RULE is an awk expression over got[1…4], n, keys
-# (used), split (keys with more than one server), servers (that answered anything) and failed.
+# row NAME EXPECTED RULE: checks $WORK/report; RULE is an awk expression over got[1…4], n, keys
+# (used), split (keys with more than one server), servers (with any response) and failed.
 row() {
     local outcome
     outcome=$(awk -v ports="$(for name in "${members[@]}"; do echo -n "${PORT_OF[$name]} "; done)" \

@@ -2,19 +2,20 @@
 # Usage: faults.sh [SECONDS] [RATE] [PROXY…]
 #
 # RATE requests per second (default 200; two GETs to one POST) over three scripted servers that
-# record the id of every POST they act upon, through each PROXY in turn: loadbalancer (the default,
-# with default options), haproxy, nginx (Debian's packages with an expert's settings, see below). In
+# record the id of every POST they process, through each PROXY in turn: loadbalancer (the default,
+# with default options), haproxy, nginx (Debian's packages with tuned settings, see below). In
 # turn, with SECONDS (default 3) each: one server is killed (kill -9), started again, stopped as if
 # it hung (SIGSTOP), continued; all are restarted one after the other (SIGTERM: what is in flight is
 # finished), then by kill -9; all are down, all are back; one is black-holed (it runs in a network
 # namespace whose link is set down; needs root), reachable again; one answers garbage, then 500s.
 #
-# Per fault: GETs and POSTs that failed, POSTs done twice or answered but not done, requests that
-# took more than 250 ms, and how long after the fault the last of those was begun and answered.
-# Through the loadbalancer no GET may fail (but 503 while all are down, and what answered badly) and
-# no POST be done twice or lost. One that may have been acted upon is never repeated: it fails with
-# its server, or waits for it. At the end two short runs over servers that close connections under
-# requests, in which no GET may fail: pooled ones at a random moment, and at each third request.
+# Per fault: GETs and POSTs that failed, POSTs processed twice or answered but not processed,
+# requests that took more than 250 ms, and how long after the fault the last of those began and
+# ended. Through the loadbalancer no GET may fail (except 503 while all are down, and bad responses)
+# and no POST may be processed twice or lost. A POST that may have been processed is never repeated:
+# it fails with its server, or waits for it. At the end two short runs over servers that close
+# connections during requests, in which no GET may fail: pooled ones at random moments, and at each
+# third request.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 limit 900 "$@"
 seconds=${1:-3} rate=${2:-200}
@@ -111,7 +112,7 @@ start() {
 }
 
 end() {
-    is_gone "$PROXY" && fail "$1 has ended by itself"
+    is_gone "$PROXY" && fail "$1 exited"
     stop "$PROXY"
     [ "$1" != loadbalancer ] || mv "$WORK/balancer.err" "$WORK/balancer$PROXY.err"
     LB_PID=
@@ -187,7 +188,7 @@ run() {
     kill -TERM "$load"
     wait "$load"
     echo "$proxy: $(grep -E '^(requests|failed|wrong|p50_ms|p99_ms)' "$WORK/load.out" | paste -sd ' ')"
-    table "$proxy" || fail "a GET failed, or a POST was done twice or lost"
+    table "$proxy" || fail "a GET failed, or a POST was processed twice or lost"
     end "$proxy"
     kill_all
 }
@@ -225,7 +226,7 @@ rows = [line.rstrip("\n").split("\t") for line in open(f"{work}/record")]
 rows = [(float(start), float(ms), kind, outcome, ident)
         for start, ms, kind, status, outcome, server, ident in rows]
 
-# How GETs may fail: there is nothing better to be had.
+# The failures of GETs that are allowed, because no server could do better.
 EXCUSED = {
     "all down": ["status 502", "status 503"], "garbage": ["status 502"], "500s": ["status 500"]}
 
@@ -257,7 +258,7 @@ for index, (since, name) in enumerate(faults[:-1]):
     failed_gets = [row[3] for row in gets if row[3] != "ok"]
     failed_posts = sum(row[3] != "ok" for row in posts)
     twice = sum(acted[row[4]] > 1 for row in posts)
-    # Answered well, but no server has acted upon it.
+    # A 2xx response, but no server has processed it.
     lost = sum(row[3] == "ok" and acted[row[4]] == 0 for row in posts)
     print(f"{name:17} {len(gets):5} {len(failed_gets):6} {slow(gets, since)} {len(posts):6} "
           f"{failed_posts:6} {twice:5} {lost:4} {slow(posts, since)}")
@@ -277,7 +278,7 @@ for proxy in "${proxies[@]}"; do
                 echo "$proxy is not installed: skipped"
                 continue
             fi ;;
-        *) echo "faults.sh: no proxy is called $proxy; name loadbalancer, haproxy or nginx" >&2; exit 2 ;;
+        *) echo "faults.sh: unknown proxy $proxy: use loadbalancer, haproxy or nginx" >&2; exit 2 ;;
     esac
     run "$proxy"
     closing "$proxy"

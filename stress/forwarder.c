@@ -5,7 +5,7 @@
 //
 //   pairs      each client gets a backend connection of its own, for as long as it stays
 //   requests   a client brings one request: it goes to a pooled backend connection, one receive is
-//              the whole answer, and the client is closed (small answers only)
+//              the whole response, and the client is closed (small responses only)
 //   splice     as pairs, but the bytes stay in the kernel: socket -> pipe -> socket
 
 #define _GNU_SOURCE

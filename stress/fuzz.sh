@@ -2,10 +2,10 @@
 # Usage: fuzz.sh [SECONDS] [TARGET...]
 #        fuzz.sh --merge
 #
-# Coverage-guided runs of what must hold for any bytes at all (tests/fuzz), one target after the
-# other, SECONDS each (600 unless said): request, response, chunked, list, argv. Prints executions
+# Coverage-guided runs of the properties that hold for any input (tests/fuzz), one target after the
+# other, SECONDS each (default 600): request, response, chunked, list, argv. Prints executions
 # and coverage per target. An input that breaks a property is left in tests/fuzz/corpus, where
-# `cargo test` finds it, and the exit code is 1. What else was found is kept in target/fuzz/corpus;
+# `cargo test` finds it, and the exit status is 1. Other inputs are kept in target/fuzz/corpus;
 # --merge reduces it to the fewest and smallest files that reach the same code, into tests/fuzz.
 #
 # Needs cargo, a C++ compiler, and libfuzzer-sys from crates.io; no nightly compiler.
@@ -18,7 +18,7 @@ FOUND=$BUILD/corpus
 BYTES_MAX=5000
 MERGED_BYTES_MAX=600
 
-# cannot WHY: one sentence.
+# cannot REASON: one sentence; the script is skipped.
 cannot() {
     echo "fuzz.sh cannot run: $*" >&2
     exit $SKIPPED
@@ -63,7 +63,7 @@ run() {
     grep -a -A 3 -E 'panicked at|^==[0-9]+== ERROR|Test unit written' "$log"
 }
 
-# The fewest files that reach the same places in the code. A file with a `-` in its name (crash-…, or named by
+# The fewest files with the same coverage. A file with a `-` in its name (crash-…, or named by
 # a person) stays.
 merge() {
     local target=$1 kept=$BUILD/merged/$1

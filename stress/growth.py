@@ -15,7 +15,7 @@ from compare import Bench, Failed, Measure, describe, keep, measure_all, parse, 
 
 LOAD = "-c 32"
 REQUESTS = 12000
-# Longer than a run: nothing may come and go for its age.
+# Longer than a run, so that no time-out changes anything.
 PATIENT = ["--pool-timeout", "1h", "--keep-alive-timeout", "1h"]
 
 

@@ -2,9 +2,9 @@
 # Usage: httperf.sh [RATES…]
 #
 # The documented httperf line (--uri=/100) at each of RATES requests per second (default 5 10 20
-# 30) for $DURATION seconds (default 2) over 4 servers, which can do 40 of these pages per second;
+# 30) for $DURATION seconds (default 2) over 4 servers, which can serve 40 of these pages per second;
 # prints a table. By $POLICY (default least-conn).
-# Needs httperf; exit code 77 without.
+# Needs httperf; exit status 77 without.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 limit 600 "$@"
 need httperf httperf
@@ -32,7 +32,7 @@ for rate in "${rates[@]}"; do
     # shellcheck disable=SC2059
     printf "$format" "$rate" "$conns" "$replies" "$errors" "$time" "$longest"
     if [ "$good" != "$conns" ] || [ "$errors" != 0 ]; then
-        fail "rate $rate: $good of $conns answered well, $errors errors"
+        fail "rate $rate: $good of $conns good responses, $errors errors"
     fi
 done
 verdict

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Instructions in user space per request, counted by callgrind: exact, whatever else the machine
-# does. Two runs that differ only in their number of requests; what start-up costs cancels out.
+# Instructions in user space per request, counted by callgrind: exact on a busy
+# machine too. Two runs that differ only in their number of requests; the cost of start-up cancels out.
 #
 #   stress/instructions.sh                               prints both numbers
 #   stress/instructions.sh KEEP_ALIVE_MAX NEW_MAX        exit 1 if one is above its ceiling
@@ -25,7 +25,7 @@ count() {
     [ -n "$total" ] || { echo "instructions.sh: callgrind wrote no total" >&2; exit 1; }
 }
 
-# Sets `each`; not in a subshell, whose processes the trap would not know.
+# Sets `each`; not in a subshell, as the trap would not know its processes.
 per_request() {
     few=1000 many=5000
     count $few "$@"

@@ -2,12 +2,12 @@
 
 Started by latency.sh. First the most requests a second that HAProxy and nginx reach are measured,
 with all clients always asking. Then each proxy in turn, in short slices, gets 30 % and 70 % of
-what the slower of the two reaches, as of clients who know nothing of each other: each request is
-due at a moment of its own, however slow the answers are, and its time runs from that moment. What
+what the slower of the two reaches, as of independent clients: each request is
+due at a moment of its own, however slow the responses are, and its time runs from that moment. What
 is compared are the ratios within one round.
 
 All of them run in real-time scheduling where that is allowed (as root). Otherwise whatever else the
-machine does decides the tails: who wakes up waits there for milliseconds while another works.
+machine does decides the tails: a process that wakes up waits milliseconds for a CPU.
 """
 
 import argparse

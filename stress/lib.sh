@@ -1,13 +1,13 @@
 # Sourced by every script here: find the program, start servers and a balancer on free loopback
-# ports, wait until they listen, and end all of them, whatever happens.
+# ports, wait until they listen, and stop all of them however the script ends.
 #
-# A script says `limit SECONDS "$@"` right behind sourcing this: its longest time. It also prints
+# A script says `limit SECONDS "$@"` right after sourcing this: its time limit. This also prints
 # the script's usage, the comment at its top, for --help.
 
 set -u -o pipefail
 
-# Without a trap bash goes on when a signal comes while a command runs that ends well. `limit` sets
-# those that also clean up.
+# Without a trap bash ignores a signal that comes while a command runs that then succeeds. `limit`
+# sets traps that also clean up.
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -51,7 +51,7 @@ limit() {
     if [ ! -x "$LOADBALANCER" ]; then
         echo "building $LOADBALANCER" >&2
         (cd "$ROOT" && cargo build --release >&2) || exit 1
-        [ -x "$LOADBALANCER" ] || die "there is no $LOADBALANCER; set LOADBALANCER"
+        [ -x "$LOADBALANCER" ] || die "$LOADBALANCER was not built: set LOADBALANCER to the program"
     fi
 }
 
@@ -71,14 +71,14 @@ number() {
     [ "$2" -ge "${3:-1}" ] || { echo "$(basename "$0"): $1 must be at least ${3:-1}" >&2; exit 2; }
 }
 
-# need PROGRAM PACKAGE: or the script is skipped.
+# need PROGRAM PACKAGE: without it the script is skipped.
 need() {
     command -v "$1" >/dev/null && return
     echo "SKIPPED: $1 is not installed (Debian: apt-get install $2)"
     exit $SKIPPED
 }
 
-# fail WORDS…: remembers and prints a failure.
+# fail WORDS…: counts and prints a failure.
 fail() {
     FAILURES=$((FAILURES + 1))
     echo "FAIL: $*"
@@ -95,10 +95,10 @@ check() {
     fi
 }
 
-# The script's last line and exit code. A balancer that panicked or ended by itself is a failure.
+# The script's last line and exit status. A balancer that panicked or exited is a failure.
 verdict() {
     if [ -n "${LB_PID:-}" ] && ! kill -0 "$LB_PID" 2>/dev/null; then
-        fail "the balancer has ended by itself"
+        fail "the balancer exited"
     fi
     if grep -q panicked "$WORK"/*.err 2>/dev/null; then
         fail "a panic: $(grep -h -m1 -A1 panicked "$WORK"/*.err | tr '\n' ' ')"
@@ -199,7 +199,7 @@ addresses() {
 }
 
 # A port for a server that will be restarted on it: below the range from which the kernel takes
-# ports for outgoing connections, so that nobody takes it meanwhile.
+# ports for outgoing connections, so that no other program gets it in between.
 free_port() {
     python3 -c '
 import random, socket
@@ -215,14 +215,14 @@ while True:
 }
 
 # make_places NAME…: an address for each of these scripted servers, where it can be restarted, in
-# PLACE[NAME]. The last gets a network namespace of its own, so that its packets can be made to
-# vanish; REMOTE is its name then, empty where that takes more than we may.
+# PLACE[NAME]. The last gets a network namespace of its own, so that its packets can be dropped;
+# REMOTE is its name then, empty where this is not permitted.
 declare -A PLACE=()
 REMOTE='' NETWORK=stress$$
 make_places() {
     local name
     for name in "$@"; do PLACE[$name]=127.0.0.1:$(free_port); done
-    # ip, like nginx and haproxy, is in a directory that is not on everybody's path.
+    # ip, like nginx and haproxy, is in a directory that is not on every user's path.
     PATH=$PATH:/usr/sbin:/sbin
     if make_network "lb$$" "198.18.$(($$ / 256 % 256))" 2>"$WORK/network"; then
         REMOTE=$name
@@ -233,9 +233,8 @@ make_places() {
 
 # make_network LINK SUBNET
 make_network() {
-    command -v ip >/dev/null || { echo 'there is no ip' >&2; return 1; }
-    # The neighbour is noted down for good: a machine that is gone answers no ARP, and then it would
-    # be known to be gone.
+    command -v ip >/dev/null || { echo 'ip is not installed' >&2; return 1; }
+    # A permanent neighbour entry: without it the missing ARP reply would be an error at once.
     ip netns add "$NETWORK" && ip link add "$1" type veth peer name inside netns "$NETWORK" &&
         ip address add "$2.1/30" dev "$1" && ip link set "$1" up &&
         ip -n "$NETWORK" address add "$2.2/30" dev inside && black_hole up &&
@@ -249,7 +248,7 @@ black_hole() {
     ip -n "$NETWORK" link set inside "$1"
 }
 
-# start_placed NAME [OPTIONS…]: a scripted server at its place, which records its POSTs.
+# start_placed NAME [OPTIONS…]: a scripted server at its address, which records its POSTs.
 start_placed() {
     local name=$1 prefix=()
     shift
@@ -259,7 +258,7 @@ start_placed() {
         --record "$WORK/posts.$name" "$@"
 }
 
-# stop PID…: ends processes of ours and waits until they are gone; by force after 3 seconds.
+# stop PID…: terminates our processes and waits for their end; SIGKILL after 3 seconds.
 stop() {
     local pid
     for pid in "$@"; do
@@ -278,14 +277,14 @@ is_gone() {
     [[ $stat == *") Z "* ]]
 }
 
-# kill_hard PID: SIGKILL, and gone when this returns.
+# kill_hard PID: SIGKILL, and waits for the end.
 kill_hard() {
     kill -KILL "$1" 2>/dev/null
     wait "$1" 2>/dev/null
 }
 
-# finish CODE: ends every process of this script and the script. What runs is asked of the shell, as
-# a signal can come between the start of a process and the line that would note its number.
+# finish CODE: ends every process of this script and the script. The shell knows what runs: a
+# list of our own would lack a process that was started just before the signal.
 finish() {
     trap '' HUP INT TERM
     trap - EXIT

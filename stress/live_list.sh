@@ -3,8 +3,8 @@
 #
 # Adds servers to and removes them from the list file CHANGES times (default 8) while clients keep
 # their connections busy (wrk, or Python clients where wrk is missing): no request may fail, and
-# each change must be followed within $WITHIN seconds (default 5). The list is looked at once a second;
-# of every second change the balancer is told by SIGHUP as well.
+# each change must take effect within $WITHIN seconds (default 5). The list is read once a second, and
+# at once on the SIGHUP that follows every second change.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 limit 300 "$@"
 changes=${1:-8}
@@ -20,13 +20,13 @@ list() {
     mv "$WORK/new" "$WORK/servers.txt"
 }
 
-# ports COUNT: which servers answer COUNT requests in a row.
+# ports COUNT: which servers COUNT requests go to.
 ports() {
     curl -sS -m 10 -D - -o /dev/null "$URL/page?[1-$1]" | tr -d '\r' |
         awk 'tolower($1) == "x-served-by:" { print $2 }' | sort -u | tr '\n' ' '
 }
 
-# follows NAMES…: exactly these servers are asked.
+# follows NAMES…: exactly these servers get requests.
 follows() {
     local wanted
     wanted=$(for name in "$@"; do echo "${PORT_OF[$name]}"; done | sort -u | tr '\n' ' ')
@@ -60,9 +60,9 @@ for ((i = 0; i < changes; i++)); do
     if await "$within" follows $names; then
         echo "OK: $names after $(($(millis) - start)) ms$how"
     else
-        fail "$names: after $within s these answer: $(ports 24)"
+        fail "$names: after $within s requests go to: $(ports 24)"
     fi
-    # The changes come one a second.
+    # One change per second.
     left=$((1000 - $(millis) + start))
     [ "$left" -le 0 ] || sleep "$(printf '0.%03d' "$((left % 1000))")"
 done

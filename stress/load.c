@@ -1,11 +1,11 @@
 // The load: a fixed number of requests over a fixed number of connections, each of which sends its
-// next request when its answer is through. One thread, edge-triggered epoll.
+// next request when its response is complete. One thread, edge-triggered epoll.
 //
 //   load [-c CONNECTIONS] [-n REQUESTS] [-u TARGET | -s BODY | -r MESSAGE] [-b] [-x] [-o RATE]
 //        [-i] [-w] PORT
 //
 //   -u TARGET   GET this [/128]          -s BODY      PUT a body of BODY bytes
-//   -r MESSAGE  no HTTP: messages of MESSAGE bytes, answered in kind
+//   -r MESSAGE  no HTTP: messages of MESSAGE bytes, echoed
 //   -b          with a browser's 19 request fields
 //   -x          a new connection per request
 //   -o RATE     open loop: requests are due at random moments, RATE a second on average, the same
@@ -18,7 +18,7 @@
 // a line on standard input, prints "requests seconds p50 p99 p999" (microseconds), and stays
 // connected until standard input ends.
 //
-//   load -e PORT COMMAND...   milliseconds from exec of COMMAND to its first answer on PORT
+//   load -e PORT COMMAND...   milliseconds from exec of COMMAND to its first response on PORT
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -42,11 +42,11 @@ enum { EVENTS_MAX = 512, HEAD_MAX = 8 * 1024, PIECE_BYTES = 256 * 1024, STALL_S 
 
 typedef struct conn {
     int fd;
-    int answered;         // -x: the answer is through, the end is awaited
+    int answered;         // -x: the response is complete, the end is awaited
     size_t request_left;  // of head and body
-    size_t body_left;     // of the answer; SIZE_MAX while its head is awaited
+    size_t body_left;     // of the response; SIZE_MAX while its head is awaited
     size_t head_bytes;
-    char *head;           // of a head that has not come whole
+    char *head;           // of a head that is not complete
     uint64_t since;
     struct conn *next_idle;
 } conn;
@@ -171,12 +171,12 @@ static void finish(conn *c) {
     else if (begun < wanted) begin(c, now);
 }
 
-// The head of an answer; how many bytes of it are in `bytes`, 0 if it is not whole.
+// The head of a response; how many bytes of it are in `bytes`, 0 if it is not whole.
 static size_t read_head(conn *c, const char *bytes, size_t count) {
     const char *end = memmem(bytes, count, "\r\n\r\n", 4);
     if (!end) return 0;
     if (memcmp(bytes, "HTTP/1.1 200", 12)) {
-        fprintf(stderr, "load: not what was expected: %.60s\n", bytes);
+        fprintf(stderr, "load: unexpected response: %.60s\n", bytes);
         exit(1);
     }
     size_t head = end + 4 - bytes;
@@ -187,23 +187,23 @@ static size_t read_head(conn *c, const char *bytes, size_t count) {
             length = line + 16;
             break;
         }
-    if (!length) wrong("an answer without Content-Length");
+    if (!length) wrong("a response without Content-Length");
     c->body_left = strtoul(length, NULL, 10);
     return head;
 }
 
-// True when the answer is through.
+// True when the response is complete.
 static int take(conn *c, char *bytes, size_t count) {
     if (c->body_left == SIZE_MAX) {
         if (c->head_bytes) {
-            if (c->head_bytes + count > sizeof buffer) wrong("an answer head too long");
+            if (c->head_bytes + count > sizeof buffer) wrong("the response head is too long");
             memmove(bytes + c->head_bytes, bytes, count);
             memcpy(bytes, c->head, c->head_bytes);
             count += c->head_bytes;
         }
         size_t head = read_head(c, bytes, count);
         if (!head) {
-            if (count > HEAD_MAX) wrong("an answer head too long");
+            if (count > HEAD_MAX) wrong("the response head is too long");
             if (!c->head) c->head = malloc(HEAD_MAX);
             memcpy(c->head, bytes, count);
             c->head_bytes = count;
@@ -218,7 +218,7 @@ static int take(conn *c, char *bytes, size_t count) {
 
 static void receive_on(conn *c) {
     for (;;) {
-        // A long body is thrown away in the kernel.
+        // A long body is discarded in the kernel.
         int is_long = c->body_left != SIZE_MAX && c->body_left > PIECE_BYTES;
         size_t room = is_long ? c->body_left : sizeof buffer - HEAD_MAX;
         ssize_t got = recv(c->fd, buffer, room, MSG_DONTWAIT | (is_long ? MSG_TRUNC : 0));
@@ -227,7 +227,7 @@ static void receive_on(conn *c) {
             die("receive");
         }
         if (got == 0) {
-            if (!c->answered) wrong("the connection ended inside an answer");
+            if (!c->answered) wrong("the connection ended within a response");
             finish(c);
             return;
         }
@@ -256,7 +256,7 @@ static int wait_for(struct epoll_event *events) {
     }
     int ready = epoll_pwait2(epoll, events, EVENTS_MAX, &timeout, NULL);
     if (ready < 0) die("epoll_pwait2");
-    if (ready == 0 && !timed) wrong("no answer for 20 s");
+    if (ready == 0 && !timed) wrong("no response for 20 s");
     return ready;
 }
 
@@ -312,7 +312,7 @@ static void measure(size_t count, double open_rate) {
     while (getchar() != EOF) {}
 }
 
-// Opens one connection after the other, a request on each; its answer is read first if `reads`.
+// Opens one connection after the other, a request on each; its response is read first if `reads`.
 static void stay(int reads) {
     conn *end = conns + connections;
     connections = 1;
@@ -333,7 +333,7 @@ static void start_up(char **command) {
     for (;;) {
         if (now_ns() - since > 5000000000ull) {
             kill(child, SIGKILL);
-            wrong("no answer for 5 s");
+            wrong("no response for 5 s");
         }
         int fd = try_connect();
         if (fd < 0) {

@@ -1,8 +1,8 @@
-"""Clients in a closed loop that check every answer; prints a report, one figure per line.
+"""Clients in a closed loop that check every response; prints a report, one figure per line.
 
 requests, failed, failed_get, failed_post (and so on), wrong (bodies), seconds, rate, p50_ms, p99_ms, max_ms;
 then `status CODE COUNT`, `served SERVER COUNT`, `key KEY SERVER COUNT`, `error COUNT TEXT`.
-A request fails when it gets no answer, one cut short, or a status that is not 2xx.
+A request fails when it gets no response, one cut short, or a status that is not 2xx.
 SIGTERM ends the run early, with the report.
 """
 
@@ -103,7 +103,7 @@ class Client(threading.Thread):
             connection.close()
 
     def ask(self, connection, kind, number, key, ident):
-        """One request and its whole answer: status, server, and "ok" or what is wrong."""
+        """One request and its whole response: status, server, and "ok" or what is wrong."""
         options = self.shared.options
         headers, body, method = {}, None, "GET"
         path = options.path.replace("{k}", str(key)).replace("{n}", str(number))
@@ -196,9 +196,9 @@ def main():
     parser.add_argument("--seconds", type=float, default=0, help="0: no limit")
     parser.add_argument("--rate", type=float, default=0, help="requests per second at most, in all")
     parser.add_argument("--path", default="/", help="{n}: the request's number, {k}: its key")
-    parser.add_argument("--keys", type=int, default=1, help="the keys go round")
+    parser.add_argument("--keys", type=int, default=1, help="number of keys, used in turn")
     parser.add_argument("--header", help="a field for every request, with {k}")
-    parser.add_argument("--sources", action="store_true", help="an own loopback address per key")
+    parser.add_argument("--sources", action="store_true", help="a loopback address of its own per key")
     parser.add_argument("--mix", default="get=1", help="shares of get, big, slow, post, chunked, abort")
     parser.add_argument("--check", action="store_true", help="bodies are those of backend.py")
     parser.add_argument("--fresh", action="store_true", help="a connection per request")

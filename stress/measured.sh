@@ -1,5 +1,5 @@
-# Sourced by the scripts that measure one program: builds it and the tools, makes a place for files,
-# and ends what was started, whatever happens.
+# Sourced by the scripts that measure one program: builds it and the tools, makes a directory for files,
+# and stops what was started, however the script ends.
 #
 # PROXY="COMMAND" measures another program: BACKEND in it is the port it forwards to, PORT the one
 # it listens on.

@@ -13,7 +13,7 @@ if [ "$files" != unlimited ] && [ "$files" -lt $((idle + 2 * in_flight + 200)) ]
 fi
 ulimit -n "$files"
 
-# A backend and a fresh proxy over it.
+# A backend and a new proxy for it.
 start() {
     start_backend "$in_flight"
     start_proxy -- -N $((in_flight + 1000))

@@ -1,8 +1,8 @@
-"""Requests and answers that readers of HTTP/1.1 may understand differently, for differential.py.
+"""Requests and responses that readers of HTTP/1.1 may understand differently, for differential.py.
 
 A request is (name, most, bytes): `most` is how many requests a reader to the letter of RFC 9110 and
-RFC 9112 finds, 0 where it has to refuse. An answer is (name, is_whole, closes, bytes): whether such
-a reader would hand it on as it is, and whether the server closes behind it.
+RFC 9112 finds, 0 where it has to refuse. A response is (name, is_whole, closes, bytes): whether
+such a reader would forward it as it is, and whether the server closes after it.
 """
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -74,7 +74,7 @@ def codings():
         of("chunked", 1, "chunked"),
         of("upper case", 1, "CHUNKED"),
         of("empty member before", 1, ", chunked"),
-        of("empty member behind", 1, "chunked,"),
+        of("empty member after", 1, "chunked,"),
         of("prefix", 0, "xchunked"),
         of("suffix", 0, "chunkedx"),
         of("quoted", 0, '"chunked"'),
@@ -92,7 +92,7 @@ def codings():
         lines("space before the colon", 0, "Transfer-Encoding : chunked"),
         lines("tab before the colon", 0, "Transfer-Encoding\t: chunked"),
         of("vertical tab before", 0, "\x0bchunked"),
-        of("NUL behind", 0, "chunked\0"),
+        of("NUL after", 0, "chunked\0"),
         lines("folded", 0, "Transfer-Encoding:\r\n chunked"),
         lines("bare LF before", 0, f"X: y\n{CHUNKED}"),
         lines("bare CR before", 0, f"X: y\r{CHUNKED}"),
@@ -131,20 +131,20 @@ def chunk_grammar():
         of("two sizes", 0, "3 3"),
         of("past 2^64", 0, "10000000000000003"),
         of("past 2^32", 1, "100000003"),
-        ("bare LF behind the size", 0, chunks("3\nabc\r\n" + LAST)),
-        ("bare CR behind the size", 0, chunks("3\rabc\r\n" + LAST)),
+        ("bare LF after the size", 0, chunks("3\nabc\r\n" + LAST)),
+        ("bare CR after the size", 0, chunks("3\rabc\r\n" + LAST)),
         ("bare LF in the extension", 0, chunks("2;\nxx\r\n4b\r\n0\r\n\r\n") + SMUGGLED),
         of("bare CR in the extension", 0, "3;a\rb"),
         of("NUL in the extension", 0, "3;\0"),
-        ("bare LF behind the data", 0, chunks("3\r\nabc\n" + LAST)),
-        ("nothing behind the data", 0, chunks("3\r\nabc" + LAST)),
+        ("bare LF after the data", 0, chunks("3\r\nabc\n" + LAST)),
+        ("nothing after the data", 0, chunks("3\r\nabc" + LAST)),
         ("data longer than its size", 0, chunks("3\r\nabcd\r\n" + LAST)),
         ("two bytes for CRLF", 0, chunks("3\r\nabcXX0\r\n\r\n")),
         ("bare LF at the end", 0, chunks("0\r\n\n") + SMUGGLED),
         ("bare LFs", 0, chunks("3\nabc\n0\n\n") + SMUGGLED),
         ("trailer without a colon", 0, chunks("0\r\nabc\r\n\r\n")),
         ("trailer folded", 0, chunks("0\r\nA: b\r\n c\r\n\r\n")),
-        ("trailer behind a bare LF", 0, chunks("0\r\nA: b\nC: d\r\n\r\n")),
+        ("trailer after a bare LF", 0, chunks("0\r\nA: b\nC: d\r\n\r\n")),
         ("several zeros", 1, chunks("000\r\n\r\n")),
     ])
 
@@ -286,15 +286,15 @@ def request_lines():
 def pipelines():
     return table("pipeline", [
         ("two", 2, get() + get(target="/2")),
-        ("a malformed one behind", 1, get() + b"GET /2\r\n\r\n" + SMUGGLED),
-        ("behind a length", 2, post("Content-Length: 3", "abc") + get(target="/2")),
-        ("behind the last chunk", 2, chunks("1\r\na\r\n" + LAST) + get(target="/2")),
-        ("behind a malformed chunk", 0, chunks("zz\r\n") + SMUGGLED),
-        ("behind Connection: close", 1, get("Connection: close\r\n") + SMUGGLED),
-        ("behind HTTP/1.0", 1, get(version="HTTP/1.0") + SMUGGLED),
-        ("behind an Upgrade", 2,
+        ("a malformed one after", 1, get() + b"GET /2\r\n\r\n" + SMUGGLED),
+        ("after a length", 2, post("Content-Length: 3", "abc") + get(target="/2")),
+        ("after the last chunk", 2, chunks("1\r\na\r\n" + LAST) + get(target="/2")),
+        ("after a malformed chunk", 0, chunks("zz\r\n") + SMUGGLED),
+        ("after Connection: close", 1, get("Connection: close\r\n") + SMUGGLED),
+        ("after HTTP/1.0", 1, get(version="HTTP/1.0") + SMUGGLED),
+        ("after an Upgrade", 2,
          get("Connection: upgrade\r\nUpgrade: websocket\r\n") + get(target="/2")),
-        ("behind a TRACE", 1, b"TRACE /1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        ("after a TRACE", 1, b"TRACE /1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
     ])
 
 
@@ -352,7 +352,7 @@ ANSWERS = [(name, is_whole, closes, octets(raw)) for name, is_whole, closes, raw
     ("NUL", False, False, answer([LENGTH, "A: b\0"])),
     ("no colon", False, False, answer([LENGTH, "A"])),
     ("field name past ASCII", False, False, answer([LENGTH, "\xe9: a"])),
-    ("another answer behind it", True, False, answer([LENGTH]) + OTHER),
+    ("another response after it", True, False, answer([LENGTH]) + OTHER),
     ("empty line before", True, False, "\r\n" + answer([LENGTH])),
     ("head of 40 kB", False, False, answer([LENGTH, "A: " + "b" * 40000])),
 ]]

@@ -2,9 +2,9 @@
 # Usage: redis.sh [REQUESTS] [CLIENTS]
 #
 # TCP mode: redis-benchmark with REQUESTS (default 20000) over CLIENTS connections (default 20) to
-# two redis servers through -m tcp, straight to one of them for comparison, and a session of 2,000
+# two redis servers through -m tcp, directly to one of them for comparison, and a session of 2,000
 # pipelined values of up to 10,000 bytes each that must be read back as written.
-# Needs redis-server and redis-benchmark; exit code 77 without.
+# Needs redis-server and redis-benchmark; exit status 77 without.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 limit 300 "$@"
 need redis-server redis-server
@@ -68,11 +68,11 @@ with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
     stored = sum(reply(stream) == b"+OK" for _ in range(count))
     same = sum(reply(stream) == value for value in values)
     sender.join()
-    # Only now: redis forgets what it has not sent yet when it sees a client's end.
+    # Only now: redis drops unsent data when it sees the client's FIN.
     connection.shutdown(socket.SHUT_WR)
-    behind = stream.read()
+    extra = stream.read()
 print(f"{stored} values written, {same} of {count} read back the same, "
-      f"{len(behind)} bytes behind the half-close")
-sys.exit(stored != count or same != count or behind != b"")
+      f"{len(extra)} bytes after the half-close")
+sys.exit(stored != count or same != count or extra != b"")
 PYTHON
 verdict

@@ -2,7 +2,7 @@
 # Usage: run_parallel_clients.sh [CLIENTS] [REQUESTS]
 #
 # CLIENTS (default 10) at the same time, each with REQUESTS (default 20) in a row over one
-# connection; prints who was answered by which server. Every request must be answered 200.
+# connection; prints which servers answered which client. Every request must be answered 200.
 # With $PORT it asks the balancer that listens there (setup.sh); else it starts one of its own over
 # 3 servers, by $POLICY (default rr).
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -33,7 +33,7 @@ for ((i = 1; i <= clients; i++)); do
     total=$((total + answered))
     shares=$(tr -d '\r' <"$WORK/client$i.out" | awk 'tolower($1) == "x-served-by:" { count[$2]++ }
         END { for (port in count) printf " %s:%d", port, count[port] }')
-    echo "client $i: $answered answers, by$shares"
+    echo "client $i: $answered responses, from$shares"
     [ "$answered" = "$requests" ] || fail "client $i: $(cat "$WORK/client$i.err")"
 done
 echo "$total of $((clients * requests)) answered"

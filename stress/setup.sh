@@ -2,8 +2,8 @@
 # Usage: setup.sh [SERVERS] [POLICY]
 #
 # Starts SERVERS demo backends (default 4) and the balancer over them by POLICY (default rr) on
-# port 8080, or $PORT; says what to try; runs until Ctrl-C and cleans up behind itself.
-# $SECONDS_MAX ends it by itself (default: a day).
+# port 8080, or $PORT; prints what to try; runs until Ctrl-C, which stops all of it.
+# $SECONDS_MAX is its longest time (default: a day).
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 limit "${SECONDS_MAX:-86400}" "$@"
 servers=${1:-4} policy=${2:-rr}
@@ -29,12 +29,12 @@ Try, in another terminal (the number is that of the terms of pi, 1 ms each):
   PORT=$LB_PORT stress/stress_test.sh 400 16
   PORT=$LB_PORT stress/run_parallel_clients.sh
   httperf --server=localhost --port=$LB_PORT --uri=/100 --num-conns=100 --rate=5
-  kill -9 ${PID_OF[server1]}     (the first backend; the balancer goes on without it)
-The backends' logs: $WORK/server*.log
-Ctrl-C ends all of it.
+  kill -9 ${PID_OF[server1]}     (the first server; the others take over)
+The servers' logs: $WORK/server*.log
+Ctrl-C stops all of it.
 END
 if [ -n "${READY_FILE:-}" ]; then echo "$LB_PORT" >"$READY_FILE"; fi
 tail -n +2 -f --pid="$LB_PID" "$WORK/balancer.err" &
-# Not `wait`: a signal that comes as it begins is heeded when it ends, and that may be tomorrow.
+# Not `wait`: a signal that comes just before it is handled only when it returns.
 until is_gone "$LB_PID"; do sleep 0.2; done
-die "the balancer has ended"
+die "the balancer exited"

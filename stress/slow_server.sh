@@ -34,7 +34,7 @@ for policy in least-conn p2c; do
 done
 share least-time 0.05
 
-# The balancer by least-time goes on; the server comes back without its delay.
+# The balancer with least-time keeps running; the server is restarted without its delay.
 python3 "$STRESS/load.py" "$URL" --seconds 15 --clients "$clients" --path /page \
     --until-share "$slow_port=0.2" >"$WORK/report" &
 load=$!

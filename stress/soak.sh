@@ -2,12 +2,12 @@
 # Usage: soak.sh [SECONDS] [RATE]
 #
 # Mixed load for SECONDS (default 20) at RATE requests per second at most (default 300): short GETs,
-# answers of 300 kB, POSTs with a length and chunked, clients that leave in the middle of an answer,
+# responses of 300 kB, POSTs with a length and chunked, clients that leave within a response,
 # slow readers, and clients with a connection per request, over three scripted servers of which one
 # at a time is killed and started again, stopped and continued, restarted, or (as root) black-holed;
 # one of them closes pooled connections at random moments. Prints the balancer's memory and
-# descriptors ten times and their slopes over the second half. No body may be wrong, no POST done
-# twice, no short GET may fail, and the descriptors must be back when the load is over; in a run of
+# descriptors ten times and their slopes over the second half. No body may be wrong, no POST
+# processed twice, no short GET may fail, and the number of descriptors must be as before when the load is over; in a run of
 # ten minutes or more memory must not grow by more than 1 MB per minute.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 seconds=${1:-20} rate=${2:-300}
@@ -40,7 +40,7 @@ spawn fresh python3 "$STRESS/load.py" "${common[@]}" --clients 8 --rate "$((rate
     --fresh --record "$WORK/record.fresh"
 fresh=$PID
 
-# fault: something random befalls a random server, and is over when this returns.
+# fault: a random fault of a random server; it is over when this returns.
 fault() {
     local name=${names[RANDOM % 3]} kind=$((RANDOM % kinds))
     case $kind in
@@ -73,7 +73,7 @@ echo "faults: ${faults[0]} killed, ${faults[1]} stopped, ${faults[2]} restarted,
     "${faults[4]} black-holed"
 
 no_more() { [ "$(descriptors)" -le $((before + 3)) ]; }
-await 10 no_more || fail "$(descriptors) descriptors are open after the load, $before were before"
+await 10 no_more || fail "$(descriptors) descriptors are open after the load, $before before it"
 echo "after the load: $(resident) kB, $(descriptors) descriptors ($before before)"
 for load in mixed fresh; do
     echo "$load: $(grep -E '^(requests|failed|wrong|p99_ms|max_ms)' "$WORK/$load.out" | paste -sd ' ')"
@@ -83,7 +83,7 @@ for load in mixed fresh; do
     [ "$(value failed_get "$WORK/$load.out")" = 0 ] || fail "$load: GETs failed"
 done
 twice=$(cat "$WORK"/posts.* | sort | uniq -d | wc -l)
-[ "$twice" = 0 ] || fail "$twice POSTs were done twice"
+[ "$twice" = 0 ] || fail "$twice POSTs were processed twice"
 
 # slope COLUMN: per minute, by least squares over the second half of the samples.
 slope() {

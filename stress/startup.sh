@@ -17,7 +17,7 @@ while [ $round -lt "$rounds" ]; do
     round=$((round + 1))
 done
 median() { sort -n "$1" | sed -n "$((rounds / 2 + 1))p"; }
-echo "exec to first answer: $(median "$home/ours") ms; bare forwarder $(median "$home/floor") ms" \
+echo "exec to first response: $(median "$home/ours") ms; bare forwarder $(median "$home/floor") ms" \
     "(medians of $rounds)"
 strip -o "$home/stripped" "$program"
 echo "stripped binary:      $(($(wc -c <"$home/stripped") / 1024)) KiB"

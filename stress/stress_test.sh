@@ -2,7 +2,7 @@
 # Usage: stress_test.sh [N] [C] [MIN]
 #
 # N requests (default 200) over C parallel curls (default 16) to pages of pi to MIN terms (default
-# 10) and up to 49 more. Checks each answer, prints requests per second and YAY or FAIL.
+# 10) and up to 49 more. Checks each response, prints requests per second and YAY or FAIL.
 # With $PORT it asks the balancer that listens there (setup.sh); else it starts one of its own over
 # 4 servers, by $POLICY (default least-conn).
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -48,7 +48,7 @@ for number in range(requests):
         if wrong <= 3:
             print(f"wrong answer for /{terms}: {page.strip()[-200:]}")
 for port, count in sorted(servers.items()):
-    print(f"server {port}: {count} right answers")
+    print(f"server {port}: {count} correct responses")
 print(f"{requests - wrong} of {requests} right")
 sys.exit(wrong > 0)
 PYTHON

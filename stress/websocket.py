@@ -49,7 +49,7 @@ def masked_by(payload, mask):
 def exactly(source, size):
     data = source.read(size)
     if len(data) < size:
-        raise ConnectionError("the connection was cut")
+        raise ConnectionError("the connection ended early")
     return data
 
 
@@ -114,7 +114,7 @@ def serve():
         server.serve_forever()
 
 
-def talk_once(port, messages, told):
+def talk_once(port, messages, seen):
     """One client: opens, sends `messages` frames of all sizes, closes; appends what it saw."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -130,24 +130,24 @@ def talk_once(port, messages, told):
             raise ConnectionError(f"no upgrade: {line}")
         write_frame(stream, PING, b"hello", os.urandom(4))
         if read_frame(stream) != (PONG, b"hello"):
-            raise ConnectionError("the ping came back otherwise")
+            raise ConnectionError("the pong has another payload")
         for number in range(messages):
             payload = random.randbytes(SIZES[number % len(SIZES)])
             write_frame(stream, BINARY, payload, os.urandom(4))
             if read_frame(stream) != (BINARY, payload):
-                raise ConnectionError(f"a message of {len(payload)} bytes came back otherwise")
-            told["messages"] += 1
-            told["bytes"] += len(payload)
+                raise ConnectionError(f"a message of {len(payload)} bytes came back changed")
+            seen["messages"] += 1
+            seen["bytes"] += len(payload)
         write_frame(stream, CLOSE, struct.pack("!H", 1000), os.urandom(4))
         if read_frame(stream)[0] != CLOSE:
-            raise ConnectionError("the close was not answered")
+            raise ConnectionError("no close frame came back")
         if stream.read(1):
-            raise ConnectionError("there is something behind the close")
-        told["servers"][fields.get("x-served-by")] = told["servers"].get(fields.get("x-served-by"), 0) + 1
+            raise ConnectionError("bytes came after the close")
+        seen["servers"][fields.get("x-served-by")] = seen["servers"].get(fields.get("x-served-by"), 0) + 1
 
 
 def talk(port, clients, messages):
-    told = [{"messages": 0, "bytes": 0, "servers": {}} for _ in range(clients)]
+    seen = [{"messages": 0, "bytes": 0, "servers": {}} for _ in range(clients)]
     errors = []
 
     def one(mine):
@@ -157,18 +157,18 @@ def talk(port, clients, messages):
             errors.append(f"{type(error).__name__}: {error}")
 
     start = time.time()
-    threads = [threading.Thread(target=one, args=(mine,)) for mine in told]
+    threads = [threading.Thread(target=one, args=(mine,)) for mine in seen]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     seconds = time.time() - start
     servers = {}
-    for mine in told:
+    for mine in seen:
         for server, count in mine["servers"].items():
             servers[server] = servers.get(server, 0) + count
-    count = sum(mine["messages"] for mine in told)
-    size = sum(mine["bytes"] for mine in told)
+    count = sum(mine["messages"] for mine in seen)
+    size = sum(mine["bytes"] for mine in seen)
     print(f"{clients - len(errors)} of {clients} sockets, {count} messages came back as sent, "
           f"{size / seconds / 1e6:.1f} MB/s each way")
     print("sockets per server:", " ".join(f"{name}:{n}" for name, n in sorted(servers.items())))
