@@ -96,7 +96,8 @@ impl fmt::Display for AddressError {
             }
             NotIpv4(host) => (host, fixed("is not an IPv4 address: write four numbers up to 255")),
             Star(text, port) => {
-                (text, format!("means all interfaces: write {} alone", quote(port)))
+                let [all, ipv4] = ["[::]", "0.0.0.0"].map(|host| quote(&format!("{host}:{port}")));
+                (text, format!("means all interfaces: write {all}, or {ipv4} for IPv4 only"))
             }
             NotHost(host) => {
                 (host, fixed("cannot be a host name: use letters, digits, `-`, `_`, single dots"))

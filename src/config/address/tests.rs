@@ -75,7 +75,7 @@ const BAD: &[(&str, &str)] = &[
     ("[fe80::1%]:8", "`[fe80::1%]:8` has `fe80::1%` in brackets, which is not an IPv6 address"),
     ("256.0.0.1:80", "`256.0.0.1` is not an IPv4 address: write four numbers up to 255"),
     ("1234:80", "`1234` is not an IPv4 address: write four numbers up to 255"),
-    ("*:80", "`*:80` means all interfaces: write `80` alone"),
+    ("*:80", "`*:80` means all interfaces: write `[::]:80`, or `0.0.0.0:80` for IPv4 only"),
     ("a..b:80", "`a..b` cannot be a host name: use letters, digits, `-`, `_`, single dots"),
     (
         "bücher.de:80",
