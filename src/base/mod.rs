@@ -1,7 +1,8 @@
-//! The lowest layer: time, keys, buffers, timers, random numbers, tokens. Does no I/O.
+//! The lowest layer: time, keys, buffers, timers, random numbers, tokens, error texts. Does no I/O.
 
 pub mod backend_id;
 pub mod buffer;
+pub mod reason;
 pub mod rng;
 pub mod table;
 pub mod time;

@@ -6,6 +6,7 @@ mod progress;
 mod save;
 mod url;
 
+use crate::base::reason::reason as reason_of;
 use crate::cli::Get;
 use crate::http::reply::reason;
 use crate::httpserver::reader::BodyError;
@@ -76,9 +77,13 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::WrongUrl(error) => error.fmt(f),
-            Failure::Connect(url, error) => write!(f, "{url}: cannot connect: {error}"),
+            Failure::Connect(url, error) => {
+                write!(f, "{url}: cannot connect: {}", reason_of(error))
+            }
             Failure::TimedOut(url, span) => write!(f, "{url}: no byte came for {span:?}"),
-            Failure::Lost(url, error) => write!(f, "{url}: the connection failed: {error}"),
+            Failure::Lost(url, error) => {
+                write!(f, "{url}: the connection failed: {}", reason_of(error))
+            }
             Failure::Response(url, why) => write!(f, "{url}: {why}"),
             Failure::Truncated(url, bytes) => {
                 write!(f, "{url}: the body ended early, after {bytes} bytes; nothing is saved")
@@ -91,7 +96,9 @@ impl fmt::Display for Failure {
             }
             Failure::Loop(url) => write!(f, "{url}: the redirects form a loop"),
             Failure::Location(url, error) => write!(f, "{url}: redirected, but {error}"),
-            Failure::File(name, error) => write!(f, "cannot write {name}: {error}"),
+            Failure::File(name, error) => {
+                write!(f, "cannot write {name}: {}", reason_of(error))
+            }
         }
     }
 }

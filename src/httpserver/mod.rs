@@ -10,6 +10,7 @@ mod response;
 mod site;
 mod slots;
 
+use crate::base::reason::reason;
 use crate::cli::HttpServer;
 use crate::config::{Endpoint, LogTarget};
 use crate::net::listen;
@@ -38,6 +39,9 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(50);
 /// machines only on request.
 const HOST: &str = "127.0.0.1";
 
+/// The first port that needs no privilege to listen on.
+const PORT_UNPRIVILEGED: u16 = 1024;
+
 /// Attempts to remove a directory that other servers are still writing to or removing, and the
 /// pause between them.
 const REMOVALS_MAX: u32 = 100;
@@ -57,14 +61,24 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Listen(endpoint, error) if error.kind() == ErrorKind::AddrInUse => write!(
-                f,
-                "cannot listen on {endpoint}: another program does, \
-                 choose another port or 0 for any"
-            ),
-            Error::Listen(endpoint, error) => write!(f, "cannot listen on {endpoint}: {error}"),
-            Error::Dir(dir, error) => write!(f, "cannot serve {}: {error}", dir.display()),
-            Error::Log(path, error) => write!(f, "cannot log to {}: {error}", path.display()),
+            Error::Listen(endpoint, error) => {
+                let why = match error.kind() {
+                    ErrorKind::AddrInUse => {
+                        "another program does, choose another port or 0 for any".to_owned()
+                    }
+                    ErrorKind::PermissionDenied if endpoint.port < PORT_UNPRIVILEGED => {
+                        "ports below 1024 need root, choose another, such as 8080".to_owned()
+                    }
+                    _ => reason(error),
+                };
+                write!(f, "cannot listen on {endpoint}: {why}")
+            }
+            Error::Dir(dir, error) => {
+                write!(f, "cannot serve {}: {}", dir.display(), reason(error))
+            }
+            Error::Log(path, error) => {
+                write!(f, "cannot log to {}: {}", path.display(), reason(error))
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Request {
     pub accepts_html: bool,
     /// The client waits for 100 before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
+    /// The content is a part of a file (`Content-Range`).
+    pub is_partial: bool,
     /// `Content-Length` or `Transfer-Encoding` is there.
     pub has_length: bool,
     /// The client would send another request on this connection.
@@ -57,6 +59,7 @@ impl Request {
             modified_since: value(b"if-modified-since").map(<[u8]>::to_vec),
             accepts_html: accept.windows(9).any(|text| text == b"text/html"),
             expects_continue: fields.expect == Expect::Continue && head.version == Version::Http11,
+            is_partial: value(b"content-range").is_some(),
             has_length: fields.coding != Coding::Absent || fields.length != Length::Absent,
             keeps_alive: head.keeps_alive(),
         })
@@ -170,6 +173,13 @@ mod tests {
             assert_eq!(line, format!("GET {target} HTTP/1.1"));
             assert_eq!((request.path, request.query), (path.into(), query.into()), "{target}");
         }
+    }
+
+    #[test]
+    fn the_line_for_the_log_has_no_character_that_controls_a_terminal() {
+        let (line, request) = read("GET /a\u{9b}2J%1b HTTP/1.0\r\n\r\n");
+        assert_eq!(line, "GET /a%C2%9B2J%1b HTTP/1.0");
+        assert_eq!(request.map(|_| ()).map_err(|refusal| refusal.status), Err(400));
     }
 
     #[test]

@@ -176,6 +176,10 @@ impl Site {
         if !request.has_length {
             return Err(Refusal { status: 411, reason: "the upload does not say its length" });
         }
+        if request.is_partial {
+            // As if it was the whole file it would destroy that (RFC 9110 §14.5).
+            return Err(Refusal { status: 400, reason: "a part of a file cannot be uploaded" });
+        }
         match *body {
             Body::Length(bytes) if bytes > self.upload_bytes_max => Err(TOO_LARGE),
             Body::Length(_) | Body::Empty | Body::Chunked(_) | Body::UntilClose => {
