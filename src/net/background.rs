@@ -1,8 +1,8 @@
 //! Work that may block for long (reading a file, looking up a name), on a thread that ends with the
 //! work and then wakes the loop.
 
+use super::Waker;
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 /// Work in progress on a thread of its own; when dropped, its result is discarded.
@@ -13,10 +13,7 @@ impl<T: Send + 'static> Task<T> {
     /// Starts `work`; the loop of `waker` wakes when it is done.
     ///
     /// Errors: the system has no thread left.
-    pub fn start(
-        waker: Arc<mio::Waker>,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> io::Result<Task<T>> {
+    pub fn start(waker: Waker, work: impl FnOnce() -> T + Send + 'static) -> io::Result<Task<T>> {
         let (sender, receiver) = channel();
         std::thread::Builder::new().name(String::from("reload")).spawn(move || {
             // The result is sent before the wake-up, so that the loop finds it. Both fail only if

@@ -1,9 +1,12 @@
 //! [`Net`] over mio: epoll or kqueue, sockets, the system clock, standard error and the access log.
 
+use super::log_file::LogFile;
 use super::log_writer::LogWriter;
 use super::pipe::Pipe;
 use super::signals::Signals;
-use super::{LISTENER, LogFailure, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket, WAKER};
+use super::{
+    LISTENER, LogFailure, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket, WAKER, Waker,
+};
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use std::fs::File;
@@ -21,6 +24,9 @@ const EVENTS_MAX: usize = 1024;
 /// when the clock is set.
 const CALENDAR_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Most earlier access logs with lines left to write, as each has a thread that may be blocked.
+const RETIRED_MAX: usize = 4;
+
 /// The operating system.
 #[derive(Debug)]
 pub struct Kernel {
@@ -29,11 +35,13 @@ pub struct Kernel {
     signals: Signals,
     /// The access log.
     access: Option<LogWriter>,
+    /// Earlier access logs with lines left to write.
+    retired: Vec<LogWriter>,
     /// Standard error; none while it is written directly.
     stderr: Option<LogWriter>,
     /// Standard error must not be written directly.
     stderr_may_block: bool,
-    waker: Arc<mio::Waker>,
+    waker: Waker,
     start: std::time::Instant,
     /// The last reading of the calendar clock: when, since `start`, and the time since 1970.
     calendar: (Duration, Duration),
@@ -58,6 +66,7 @@ impl Kernel {
             events,
             signals,
             access: None,
+            retired: Vec::new(),
             stderr: None,
             stderr_may_block: stderr_may_block(),
             waker,
@@ -67,16 +76,26 @@ impl Kernel {
     }
 
     /// Ends a wait from another thread.
-    pub fn waker(&self) -> Arc<mio::Waker> {
+    pub fn waker(&self) -> Waker {
         Arc::clone(&self.waker)
     }
 
-    /// Access log lines go to `file` from here on.
+    /// Access log lines go to `file` from here on. What the previous log has taken is still written
+    /// there, without anybody waiting for it.
     ///
-    /// Errors: the system has no thread left.
-    pub fn log_access_to(&mut self, file: File) -> io::Result<()> {
-        self.access = Some(LogWriter::start("access-log", file, self.waker())?);
+    /// Errors: the system has no thread left; [`RETIRED_MAX`] logs are stalled.
+    pub fn log_access_to(&mut self, file: LogFile) -> io::Result<()> {
+        self.drop_finished_logs();
+        if self.retired.len() == RETIRED_MAX {
+            return Err(io::Error::other("the previous ones are not being read"));
+        }
+        let log_writer = LogWriter::start("access-log", file, self.waker())?;
+        self.retired.extend(self.access.replace(log_writer));
         Ok(())
+    }
+
+    fn drop_finished_logs(&mut self) {
+        self.retired.retain_mut(|log_writer| log_writer.unwritten_lines() > 0);
     }
 
     /// A thread writes standard error from here on, for `-v` with its line per request.
@@ -87,11 +106,13 @@ impl Kernel {
         Ok(())
     }
 
-    fn log_writer(&mut self, sink: Sink) -> Option<&mut LogWriter> {
-        match sink {
-            Sink::Events => self.stderr.as_mut(),
-            Sink::Access => self.access.as_mut(),
-        }
+    /// The sink's writer, and those that still write to earlier logs.
+    fn log_writers(&mut self, sink: Sink) -> impl Iterator<Item = &mut LogWriter> {
+        let (current, retired) = match sink {
+            Sink::Events => (&mut self.stderr, &mut [][..]),
+            Sink::Access => (&mut self.access, &mut self.retired[..]),
+        };
+        current.iter_mut().chain(retired)
     }
 
     /// Registers the listener, for [`Net::accept`].
@@ -187,7 +208,11 @@ impl Net for Kernel {
         if sink == Sink::Events && self.stderr.is_none() && self.stderr_may_block {
             self.write_stderr_by_thread()?;
         }
-        match (self.log_writer(sink), sink) {
+        let log_writer = match sink {
+            Sink::Events => &mut self.stderr,
+            Sink::Access => &mut self.access,
+        };
+        match (log_writer, sink) {
             (Some(log_writer), _) => Ok(log_writer.offer(lines)),
             (None, Sink::Events) => write_if_room(lines),
             (None, Sink::Access) => Ok(lines.len()),
@@ -195,11 +220,15 @@ impl Net for Kernel {
     }
 
     fn unwritten_lines(&mut self, sink: Sink) -> u64 {
-        self.log_writer(sink).map_or(0, LogWriter::unwritten_lines)
+        self.log_writers(sink).map(LogWriter::unwritten_lines).sum()
     }
 
     fn log_failure(&mut self, sink: Sink) -> Option<LogFailure> {
-        self.log_writer(sink)?.take_failure()
+        let failure = self.log_writers(sink).find_map(LogWriter::take_failure);
+        if failure.is_none() && !self.retired.is_empty() {
+            self.drop_finished_logs();
+        }
+        failure
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writes log lines on a thread of its own, so that a slow disk or a stalled reader never blocks
 //! the loop. What exceeds [`HELD_BYTES_MAX`] stays with the loop, which has a limit of its own.
 
-use super::LogFailure;
+use super::{LogFailure, Waker};
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -63,7 +63,7 @@ impl LogWriter {
     pub fn start(
         name: &str,
         mut out: impl Write + Send + 'static,
-        waker: Arc<mio::Waker>,
+        waker: Waker,
     ) -> io::Result<LogWriter> {
         let shared = Arc::new(Shared::default());
         let queue = Arc::clone(&shared);

@@ -10,9 +10,11 @@ pub mod background;
 pub mod files;
 pub mod kernel;
 pub mod listen;
+pub mod log_file;
 pub mod log_writer;
 pub mod part;
 pub mod pipe;
+pub mod resolver;
 pub mod signals;
 pub mod stop;
 
@@ -21,6 +23,7 @@ use crate::base::time::Instant;
 use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The kind of sockets that are in no table: the listener and the signal pipes.
@@ -41,6 +44,9 @@ pub const RELOAD: Id = Id::from_token(3);
 pub const WAKER: Id = Id::from_token(4);
 
 const _: () = assert!(LISTENER.kind() == Fixed::NUMBER);
+
+/// Ends a wait of the loop from another thread.
+pub type Waker = Arc<mio::Waker>;
 
 /// A report of readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

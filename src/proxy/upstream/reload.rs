@@ -14,6 +14,10 @@ use crate::net::files::SETTLE_TIME;
 use crate::proxy::upstream::cluster::Member;
 use crate::proxy::{ListKind, Proxy};
 use std::collections::HashMap;
+use std::time::Duration;
+
+/// How often to look whether the list file has changed: one `stat` each time.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a reload came to be wished for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,12 +75,17 @@ impl<'a> Changes<'a> {
 }
 
 impl<N: Net> Proxy<N> {
-    /// Plans the next look at the list file, one probe interval from now.
+    /// Plans the next look at the list file, if there is one.
     pub(in crate::proxy) fn watch_list(&mut self) {
         if self.config.list_file.is_some() {
-            let due = self.now.instant + self.config.health.interval;
-            self.wheel.arm(&mut self.list.timer, due, Id::numbered::<ListKind>(0));
+            self.look_at_list_later();
         }
+    }
+
+    /// Plans another look in [`LOOK_INTERVAL`].
+    pub fn look_at_list_later(&mut self) {
+        let due = self.now.instant + LOOK_INTERVAL;
+        self.wheel.arm(&mut self.list.timer, due, Id::numbered::<ListKind>(0));
     }
 
     /// Plans another look for when a file that was just written to may be settled.

@@ -1,0 +1,272 @@
+//! The backends of the command line and of the list file, with the addresses of their names, now
+//! and after each change.
+//!
+//! A change takes effect as soon as it is known: addresses and removals at once, new names when
+//! they are resolved. Until a known name is resolved again its previous addresses are used.
+
+use super::list_file::{ListFile, Look, Verdict};
+use super::names::{Names, Recorded, name_of};
+use super::{Failure, say};
+use crate::config::list::Listed;
+use crate::config::{BackendSpec, Config};
+use crate::net::Waker;
+use crate::net::kernel::Kernel;
+use crate::net::resolver::Resolver;
+use crate::proxy::{Member, Proxy};
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// How long the start waits for names. Those that are resolved later are used from then on.
+const START_WAIT: Duration = Duration::from_secs(2);
+
+/// Looks (one per second) until names that could not be resolved are looked up again.
+const LOOKS_PER_RETRY: u32 = 5;
+
+/// What the command line and the list file name, not resolved yet.
+#[derive(Debug)]
+pub struct Lists {
+    given: Vec<BackendSpec>,
+    file: Option<ListFile>,
+    listed: Vec<Listed>,
+}
+
+/// Reads the list file, if there is one. Bad lines are reported and skipped.
+///
+/// Errors: it cannot be read.
+pub fn read_lists(config: &Config) -> Result<Lists, Failure> {
+    let given = config.backends.clone();
+    let Some(path) = &config.list_file else {
+        return Ok(Lists { given, file: None, listed: Vec::new() });
+    };
+    let (file, listed, warnings) = ListFile::open(path, &given).map_err(Failure)?;
+    for warning in &warnings {
+        say(format_args!("loadbalancer: {warning}"));
+    }
+    Ok(Lists { given, file: Some(file), listed })
+}
+
+/// The backends that are configured now.
+#[derive(Debug)]
+pub struct Backends {
+    lists: Lists,
+    names: Names,
+    resolver: Resolver,
+    /// Those in use.
+    applied: Vec<BackendSpec>,
+    looks_until_retry: u32,
+    /// SIGHUP came and was not answered by a line yet.
+    is_asked: bool,
+}
+
+impl Backends {
+    /// Resolves every name, waiting for [`START_WAIT`] at most; the members to start with.
+    ///
+    /// Errors: a name of the command line is not known.
+    pub fn resolve(
+        lists: Lists,
+        waker: Waker,
+        config: &Config,
+    ) -> Result<(Backends, Vec<Member>), Failure> {
+        let mut backends = Backends::new(lists, Resolver::new(waker));
+        backends.look_up_names();
+        for answer in backends.resolver.wait_for_answers(START_WAIT) {
+            backends.names.record(answer);
+        }
+        for spec in &backends.lists.given {
+            if let Some(failure) =
+                name_of(&spec.endpoint).and_then(|host| backends.names.failure(host))
+            {
+                let text = format!("backend {}: {failure}; check the name", spec.endpoint);
+                return Err(Failure(text));
+            }
+        }
+        for line in backends.unresolved(|_| true) {
+            say(format_args!("loadbalancer: {line}"));
+        }
+        let members = backends.members();
+        backends.applied = specs(&members);
+        if members.is_empty() {
+            let status = config.all_down_status;
+            say(format_args!("loadbalancer: no backend yet: every request is answered {status}"));
+        }
+        Ok((backends, members))
+    }
+
+    fn new(lists: Lists, resolver: Resolver) -> Backends {
+        Backends {
+            lists,
+            names: Names::default(),
+            resolver,
+            applied: Vec::new(),
+            looks_until_retry: LOOKS_PER_RETRY,
+            is_asked: false,
+        }
+    }
+
+    /// Plans the first look, if it has to do with more than the list file.
+    pub fn begin(&self, proxy: &mut Proxy<Kernel>) {
+        if !self.names.failed().is_empty() {
+            proxy.look_at_list_later();
+        }
+    }
+
+    /// SIGHUP: reads the list and resolves the names again, and answers with a line.
+    pub fn reload(&mut self, has_log: bool, proxy: &mut Proxy<Kernel>) {
+        self.look_up_names();
+        match &mut self.lists.file {
+            Some(file) if file.is_regular() => {
+                file.request();
+                self.is_asked = true;
+                self.look_at_file(proxy);
+            }
+            Some(file) => proxy.say(format_args!(
+                "the list file {} is no regular file: it was read once, at the start",
+                file.name()
+            )),
+            None if has_log => {}
+            None => proxy.say(format_args!(
+                "SIGHUP: no list file (-f) and no access log (-l) to read or open again"
+            )),
+        }
+    }
+
+    /// The regular look: whether the list file has changed, and whether names that could not be
+    /// resolved are known now.
+    pub fn look(&mut self, proxy: &mut Proxy<Kernel>) {
+        self.look_at_file(proxy);
+        let failed = self.names.failed();
+        if failed.is_empty() {
+            return;
+        }
+        self.looks_until_retry -= 1;
+        if self.looks_until_retry == 0 {
+            self.looks_until_retry = LOOKS_PER_RETRY;
+            failed.iter().for_each(|host| self.resolver.look_up(host));
+        }
+        proxy.look_at_list_later();
+    }
+
+    fn look_at_file(&mut self, proxy: &mut Proxy<Kernel>) {
+        let Some(file) = &mut self.lists.file else { return };
+        match file.look(&self.lists.given, proxy.net_mut().waker()) {
+            Ok(Look::Unchanged | Look::Reading) => {}
+            Ok(Look::Unsettled) => proxy.look_at_list_soon(),
+            Err(error) => proxy.say(format_args!("cannot read the list file now: {error}")),
+        }
+    }
+
+    /// Applies what was read and resolved since the last turn.
+    pub fn advance(&mut self, proxy: &mut Proxy<Kernel>) {
+        if self.resolver.is_waiting() {
+            self.take_answers(proxy);
+        }
+        let Some(file) = &mut self.lists.file else { return };
+        match file.finish() {
+            None => return,
+            // Not at once, as it may go on changing.
+            Some(Verdict::Unstable) => return proxy.look_at_list_soon(),
+            Some(Verdict::Rejected(lines)) => {
+                self.is_asked = false;
+                lines.iter().for_each(|line| proxy.say(format_args!("{line}")));
+            }
+            Some(Verdict::Accepted(listed)) => {
+                self.lists.listed = listed;
+                self.look_up_names();
+                let is_same = !self.apply(proxy);
+                if std::mem::take(&mut self.is_asked) && is_same {
+                    let name = self.file_name();
+                    let count = self.applied.len();
+                    proxy.say(format_args!(
+                        "the list file {name} was read again: nothing has changed, \
+                         {count} backend{}",
+                        if count == 1 { "" } else { "s" }
+                    ));
+                }
+            }
+        }
+        if self.lists.file.as_ref().is_some_and(ListFile::is_requested) {
+            self.look_at_file(proxy);
+        }
+    }
+
+    fn take_answers(&mut self, proxy: &mut Proxy<Kernel>) {
+        let mut has_changed = false;
+        while let Some(answer) = self.resolver.take_answer() {
+            let host = answer.host.clone();
+            match self.names.record(answer) {
+                Recorded::Same => {}
+                Recorded::Addresses => has_changed = true,
+                Recorded::Failure => {
+                    let lines = self.unresolved(|name| name == host);
+                    lines.iter().for_each(|line| proxy.say(format_args!("{line}")));
+                    proxy.look_at_list_later();
+                }
+            }
+        }
+        if has_changed {
+            self.apply(proxy);
+        }
+    }
+
+    /// Makes the members of now those of the proxy; whether others are in use than before.
+    fn apply(&mut self, proxy: &mut Proxy<Kernel>) -> bool {
+        let members = self.members();
+        proxy.apply(&members, &[]);
+        let specs = specs(&members);
+        let has_changed = specs != self.applied;
+        self.applied = specs;
+        has_changed
+    }
+
+    fn file_name(&self) -> String {
+        self.lists.file.as_ref().map(ListFile::name).unwrap_or_default()
+    }
+
+    /// Every backend, those of the command line first, each with where it stands.
+    fn specs(&self) -> impl Iterator<Item = (&BackendSpec, Option<usize>)> {
+        let given = self.lists.given.iter().map(|spec| (spec, None));
+        given.chain(self.lists.listed.iter().map(|listed| (&listed.spec, Some(listed.line))))
+    }
+
+    /// Those whose addresses are known.
+    fn members(&self) -> Vec<Member> {
+        let member = |spec: &BackendSpec| {
+            let addresses = self.names.addresses(&spec.endpoint)?;
+            Some(Member { spec: spec.clone(), addresses })
+        };
+        self.specs().filter_map(|(spec, _)| member(spec)).collect()
+    }
+
+    fn look_up_names(&mut self) {
+        let names = self.specs().filter_map(|(spec, _)| name_of(&spec.endpoint));
+        let names: HashSet<String> = names.map(str::to_owned).collect();
+        self.names.retain(&names.iter().map(String::as_str).collect());
+        names.iter().for_each(|name| self.resolver.look_up(name));
+    }
+
+    /// One line for each backend whose name is among these and could not be resolved.
+    fn unresolved(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let line = |(spec, line): (&BackendSpec, Option<usize>)| {
+            let host = name_of(&spec.endpoint).filter(|host| is_wanted(host))?;
+            let place = match (line, &self.lists.file) {
+                (Some(line), Some(file)) => format!("{}:{line}:", file.path().display()),
+                (Some(_), None) | (None, _) => "backend".to_owned(),
+            };
+            let endpoint = &spec.endpoint;
+            match self.names.failure(host) {
+                Some(failure) => {
+                    Some(format!("{place} {endpoint}: {failure}; it is looked up again"))
+                }
+                None if self.resolver.is_pending(host) => Some(format!(
+                    "{place} {endpoint}: no answer from DNS yet; it is used once there is one"
+                )),
+                None => None,
+            }
+        };
+        self.specs().filter_map(line).collect()
+    }
+}
+
+fn specs(members: &[Member]) -> Vec<BackendSpec> {
+    members.iter().map(|member| member.spec.clone()).collect()
+}

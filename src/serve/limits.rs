@@ -1,0 +1,88 @@
+//! How many connections the open-file limit allows.
+
+use super::say;
+use crate::proxy::Limits;
+
+/// Most descriptors kept for what is neither client nor upstream, mainly for probes.
+const RESERVED_MAX: u64 = 64;
+
+/// Least descriptors kept for that: the standard streams, the listener, the log, the poll, its
+/// waker and the pipes of the signals are 12, open all the time; 8 more are for a pending accept, a
+/// new log, the list file, the sockets of name lookups, and a few probes.
+const RESERVED_MIN: u64 = 20;
+
+/// The open-file limit where it cannot be read.
+pub const FILES_UNKNOWN: u64 = 1024;
+
+/// Room for fewer clients than this is reported at the start.
+const CLIENTS_FEW: usize = 32;
+
+/// Most pipes for large bodies: at 512 KiB each they are 16 MiB, a quarter of what the kernel lets
+/// a user have by default (`pipe-user-pages-soft`).
+const PIPES_MAX: u64 = 32;
+
+/// The limits that `files` descriptors allow: each pair in flight has two. If there are few, a
+/// quarter is kept for the rest.
+pub fn limits(files: u64, pairs_wanted: Option<u32>) -> Limits {
+    let pipes_max = (files / 32).min(PIPES_MAX);
+    let reserved = (files / 4).clamp(RESERVED_MIN, RESERVED_MAX);
+    let free = files.saturating_sub(reserved + 2 * pipes_max);
+    let places = (free / 2).clamp(1, 1_000_000) as usize;
+    let pairs_max = pairs_wanted.map_or(places, |pairs| pairs as usize);
+    let clients_max = 2 * places - pairs_max.min(places);
+    Limits { pairs_max, clients_max, pipes_max: pipes_max as usize }
+}
+
+/// Reports an open-file limit that is less than `-N` needs, or that leaves room for few clients.
+pub fn report_limits(files: u64, limits: &Limits) {
+    let Limits { pairs_max, clients_max, .. } = *limits;
+    if pairs_max > clients_max {
+        say(format_args!(
+            "loadbalancer: -N {pairs_max} needs more open files than the limit of {files} carries; \
+             raise it (ulimit -n) or lower -N below {}",
+            clients_max + 1
+        ));
+    } else if clients_max < CLIENTS_FEW {
+        say(format_args!(
+            "loadbalancer: the limit of {files} open files has room for few clients at a time: \
+             {clients_max}; raise it (ulimit -n)"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_open_file_limit_is_divided_among_pairs_clients_pipes_and_the_rest() {
+        for (files, pairs_wanted, pairs_max, clients_max, pipes_max) in [
+            (10, None, 1, 1, 0),
+            (32, None, 5, 5, 1),
+            (64, None, 20, 20, 2),
+            (80, None, 28, 28, 2),
+            (256, None, 88, 88, 8),
+            (1024, None, 448, 448, 32),
+            (1024, Some(10), 10, 886, 32),
+            (1024, Some(448), 448, 448, 32),
+            (1024, Some(1000), 1000, 448, 32),
+            (u64::MAX, None, 1_000_000, 1_000_000, 32),
+        ] {
+            let Limits { pairs_max: pairs, clients_max: clients, pipes_max: pipes } =
+                limits(files, pairs_wanted);
+            let expected = (pairs_max, clients_max, pipes_max);
+            assert_eq!((pairs, clients, pipes), expected, "{files} files, -N {pairs_wanted:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_for_the_rest_is_enough_and_no_more() {
+        for files in RESERVED_MIN + 2..10_000 {
+            let Limits { pairs_max, clients_max, pipes_max } = limits(files, None);
+            let rest = files - (pairs_max + clients_max + 2 * pipes_max) as u64;
+            // An odd one is left over.
+            let enough = RESERVED_MIN..=RESERVED_MAX + 1;
+            assert!(enough.contains(&rest), "{rest} of {files}");
+        }
+    }
+}
