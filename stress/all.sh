@@ -29,7 +29,7 @@ set_up() {
     return "$code"
 }
 
-scripts=(setup.sh stress_test.sh run_parallel_clients.sh httperf.sh diff_test.sh distribution.sh
+scripts=(setup.sh interrupts.sh stress_test.sh run_parallel_clients.sh httperf.sh diff_test.sh distribution.sh
     slow_server.sh live_list.sh faults.sh websocket.sh redis.sh
     differential.sh soak.sh)
 [ $# -eq 0 ] || scripts=("$@")

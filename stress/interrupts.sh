@@ -19,11 +19,12 @@ pause() {
     sleep "$(($1 / 1000)).$(printf '%03d' $(($1 % 1000)))"
 }
 
-# Each background job has a process group of its own, which Ctrl-C reaches as a whole.
+# Each background job has a process group of its own, which Ctrl-C reaches as a whole. A job of a
+# shell without job control, such as all.sh, inherits an ignored SIGINT, hence --default-signal.
 set -m
 left=0
 for ((i = 0; i < count; i++)); do
-    PORT=0 bash "$STRESS/setup.sh" 4 >"$WORK/setup.out" 2>&1 </dev/null &
+    PORT=0 env --default-signal=INT bash "$STRESS/setup.sh" 4 >"$WORK/setup.out" 2>&1 </dev/null &
     group=$!
     after=$((RANDOM % within)) again=$((RANDOM % 10))
     pause "$after"

@@ -3,9 +3,11 @@
 mod common;
 
 use common::{Backend, Balancer, Running, TempDir, ok, run, wait_until};
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
 
 /// Runs to the end and fails unless this was one line on standard error and this exit code.
 fn fails_with(arguments: &[&str], code: i32, value: &str) {
@@ -442,5 +444,30 @@ fn a_line_on_standard_error_is_one_write() {
         let count = reader.recv(&mut bytes).expect("a line");
         let line = String::from_utf8_lossy(&bytes[..count]);
         assert!(line.starts_with(start) && line.ends_with('\n'), "{line:?}");
+    }
+}
+
+/// What the program prints on a terminal, with this `PAGER`.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(arguments: &[&str], pager: &str) -> String {
+    let (mut user, programs) = common::terminal();
+    let mut command = common::binary();
+    command.args(arguments).env("PAGER", pager).stdin(Stdio::null()).stdout(programs);
+    let mut child = command.spawn().expect("starting a process");
+    // The terminal ends for its user once no program has it open.
+    drop(command);
+    let mut bytes = Vec::new();
+    let _ = user.read_to_end(&mut bytes);
+    assert!(child.wait().expect("its end").success(), "PAGER={pager}");
+    String::from_utf8_lossy(&bytes).replace("\r\n", "\n")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_terminal_a_chapter_goes_through_the_pager() {
+    let text = loadbalancer::manual::topic("signals").expect("a chapter").text;
+    let paged: String = text.lines().map(|line| format!("> {line}\n")).collect();
+    for (pager, expected) in [("sed 's/^/> /'", paged.as_str()), ("", text), ("/nonsense", text)] {
+        assert_eq!(on_a_terminal(&["help", "signals"], pager), expected, "PAGER={pager}");
     }
 }

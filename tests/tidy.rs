@@ -53,7 +53,7 @@ const KERNEL_PATHS: [&str; 5] = [
 
 /// Tests that cannot do without: a counting allocator is `unsafe` by its trait, and a terminal
 /// comes by calls of C.
-const UNSAFE_TESTS: [&str; 2] = ["tests/allocations.rs", "tests/event_log.rs"];
+const UNSAFE_TESTS: [&str; 2] = ["tests/allocations.rs", "tests/common/terminal.rs"];
 
 const KERNEL_MODULES: [&str; 4] = ["net", "httpserver", "get", "demo"];
 

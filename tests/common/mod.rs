@@ -13,6 +13,8 @@ mod message;
 mod once;
 mod peer;
 mod process;
+#[cfg(target_os = "linux")]
+mod terminal;
 
 pub use backend::{Backend, BlackHole, Gate, ok, reply};
 pub use balancer::{Balancer, InFlight};
@@ -20,6 +22,8 @@ pub use message::Message;
 pub use once::{got, refused, refused_by, seen};
 pub use peer::Peer;
 pub use process::{Finished, Running, TempDir, binary, run};
+#[cfg(target_os = "linux")]
+pub use terminal::terminal;
 
 use std::time::{Duration, Instant};
 
