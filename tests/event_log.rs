@@ -1,4 +1,4 @@
-//! Event lines on standard error, when nobody reads them.
+//! Event lines on standard error, when its reader is stalled.
 
 #![cfg(target_os = "linux")]
 
@@ -9,24 +9,24 @@ use std::fs::File;
 use std::io::Write;
 use std::process::Command;
 
-/// Requests, and bytes of the target of each: more of their lines than 1 MiB.
+/// Requests, and bytes of the target of each: their lines exceed 1 MiB.
 const VERBOSE: (usize, usize) = (1_400, 900);
 
-/// Backends that refuse, each good for a line: more of them than a pipe of 65,536 bytes has room
-/// for beside the filler.
+/// Backends that refuse, with a line each: more lines than a pipe of 65,536 bytes has room for in
+/// addition to the filler.
 const REFUSED: usize = 900;
 
-/// What comes before the names of the backends.
+/// The arguments before the names of the backends.
 const OPTIONS: [&str; 5] = ["127.0.0.1:0", "-s", "first", "--health", "off"];
 
 const FILLER_BYTES: usize = 60_000;
 
-/// What a balancer is started with that has [`REFUSED`] lines to write before it finds the backend
+/// The command line of a balancer that has [`REFUSED`] lines to write before it finds the backend
 /// that answers.
 struct Talkative {
     up: Backend,
     arguments: Vec<String>,
-    /// Nobody else gets its port.
+    /// Keeps its port from being used by others.
     _refusing: Backend,
 }
 
@@ -47,8 +47,8 @@ impl Talkative {
         command
     }
 
-    /// Fails unless it serves and ends while nobody reads its standard error, after `fill` has made
-    /// that so full that not all lines have room.
+    /// Fails unless it serves and ends while nobody reads its standard error, in which `fill` has
+    /// left too little room for all lines.
     fn serves_unread(&self, mut balancer: Balancer, fill: impl FnOnce(&Balancer)) {
         let lines = balancer.stderr.clone();
         let unread = lines.unread();
@@ -61,9 +61,9 @@ impl Talkative {
         balancer.signal("TERM");
         assert_eq!(balancer.wait().code(), Some(0));
         drop(unread);
-        let told = lines.whole().lines().filter(|line| line.contains(" down: ")).count();
-        assert!(told > 0, "some lines came before it was full");
-        assert!(told < REFUSED, "there was room for all {told} lines");
+        let read = lines.whole().lines().filter(|line| line.contains(" down: ")).count();
+        assert!(read > 0, "some lines came before it was full");
+        assert!(read < REFUSED, "there was room for all {read} lines");
     }
 }
 
@@ -74,7 +74,7 @@ fn on_a_terminal(command: Command) -> Running {
 }
 
 #[test]
-fn a_reader_of_standard_error_that_stops_stops_nobody() {
+fn a_stalled_reader_of_standard_error_blocks_nothing() {
     let talkative = Talkative::new();
     let balancer = Balancer::of(Running::start(&mut talkative.command()));
     talkative.serves_unread(balancer, |balancer| {
@@ -85,10 +85,10 @@ fn a_reader_of_standard_error_that_stops_stops_nobody() {
 }
 
 #[test]
-fn a_terminal_that_is_stopped_stops_nobody() {
+fn a_stopped_terminal_blocks_nothing() {
     let talkative = Talkative::new();
     let balancer = Balancer::of(on_a_terminal(talkative.command()));
-    // It has room for far less, as it is.
+    // It has room for far less from the start.
     talkative.serves_unread(balancer, |_| {});
 }
 
@@ -99,10 +99,10 @@ fn a_terminal_gets_all_lines_in_their_order_before_the_end() {
     assert_eq!(balancer.get("/").text(), "up");
     balancer.signal("TERM");
     assert_eq!(balancer.wait().code(), Some(0));
-    let told = balancer.stderr.whole();
-    let first = told.lines().next().unwrap_or_default();
+    let text = balancer.stderr.whole();
+    let first = text.lines().next().unwrap_or_default();
     assert!(first.contains(" listening on "), "{first}");
-    let down: Vec<&str> = told.lines().filter(|line| line.contains(" down: ")).collect();
+    let down: Vec<&str> = text.lines().filter(|line| line.contains(" down: ")).collect();
     assert_eq!(down.len(), REFUSED);
     let names = &talkative.arguments[OPTIONS.len()..];
     for (line, name) in down.iter().zip(names) {
@@ -111,7 +111,7 @@ fn a_terminal_gets_all_lines_in_their_order_before_the_end() {
 }
 
 #[test]
-fn lines_that_nobody_reads_are_dropped_counted_and_told() {
+fn lines_that_are_not_read_are_dropped_counted_and_reported() {
     let up = Backend::named("up");
     let balancer = Balancer::over(&[&up], &["-v"]);
     let unread = balancer.stderr.unread();
@@ -124,8 +124,8 @@ fn lines_that_nobody_reads_are_dropped_counted_and_told() {
     }
     drop(unread);
     let mut asked = count;
-    // What is told of the last requests comes with the next ones.
-    wait_until("all lines to have come or to be told as lost", || {
+    // The lines of the last requests come with the next ones.
+    wait_until("all lines to be read or to be reported as lost", || {
         assert_eq!(balancer.get("/").status(), 200);
         asked += 1;
         let lines = balancer.stderr.so_far();

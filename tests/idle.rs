@@ -7,8 +7,8 @@ mod common;
 use common::{Backend, Balancer, wait_until};
 use std::time::Duration;
 
-/// Fails if the process wakes again and again. Once it may: for the timer of a wait that is over,
-/// which is not moved when the wait ends.
+/// Fails if the process keeps waking up. One wake-up is allowed: for the timer of a wait that is
+/// over, which is not moved when the wait ends.
 fn sleeps_on(balancer: &Balancer) {
     balancer.comes_to_rest(Duration::from_secs(1));
 }
@@ -56,7 +56,7 @@ fn a_client_that_does_not_read_does_not_keep_it_busy() {
     let mut client = balancer.connect();
     client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     client.head().expect("a head");
-    // The kernel may still report what little room it finds: rest is all there is to ask for.
+    // The kernel may still report a little room: only that it comes to rest can be expected.
     balancer.comes_to_rest(Duration::from_millis(100));
 }
 

@@ -1,5 +1,5 @@
-//! What a request costs in system calls, by kind and number, as `strace` sees it. The numbers are
-//! bounds that no mood of the machine can pass; what must be exact is.
+//! The system calls per request, by kind and number, as `strace` shows them. Numbers that depend on
+//! how busy the machine is are upper bounds; the others are exact.
 
 #![cfg(target_os = "linux")]
 
@@ -16,13 +16,14 @@ const REQUESTS: usize = 200;
 struct Trace(Vec<String>);
 
 impl Trace {
-    /// What a balancer over `backend` does under this load: from behind the first `mark` at or
-    /// after its first sight of a request for `/begin` up to that for `/end`, included. None, and
-    /// a note, where no program can be traced.
+    /// The calls of a balancer over `backend` under this load: those after the first `mark` at or
+    /// after the request for `/begin`, up to the one for `/end`, included. None, and a note, where
+    /// no program can be traced.
     fn of(backend: &Backend, mark: &str, load: impl FnOnce(&Balancer)) -> Option<Trace> {
         let directory = TempDir::new();
         let file = directory.path().join("trace");
-        // As a grandchild, it leaves the balancer to be our child, to be signalled and awaited.
+        // `-D`: strace runs as a grandchild, so that the balancer is our child, to be signalled and
+        // waited for.
         let strace = || {
             let mut strace = Command::new("strace");
             strace.args(["-D", "-f", "-s", "32", "-o"]).arg(&file);
@@ -46,41 +47,43 @@ impl Trace {
             whole.contains("+++ exited with 0 +++")
         });
         let lines: Vec<&str> = whole.lines().collect();
-        let behind = |target: &str| {
-            let is_sight = |line: &&str| line.contains(&format!("\"GET {target} "));
-            let sight = lines.iter().position(is_sight).expect("the request in the trace");
+        let after = |target: &str| {
+            let is_request = |line: &&str| line.contains(&format!("\"GET {target} "));
+            let request = lines.iter().position(is_request).expect("the request in the trace");
             let is_mark = |line: &&str| line.contains(&format!("{mark}("));
-            sight + lines[sight..].iter().position(is_mark).expect("the mark in the trace") + 1
+            request + lines[request..].iter().position(is_mark).expect("the mark in the trace") + 1
         };
-        let between = &lines[behind("/begin")..behind("/end")];
+        let between = &lines[after("/begin")..after("/end")];
         Some(Trace(between.iter().map(|line| (*line).to_owned()).collect()))
     }
 
-    /// How often each call was made; those that got nothing, because nothing was there, apart.
+    /// How often each call was made; those that would have blocked are counted apart.
     fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for line in &self.0 {
             // `26407 close(14)  = 0`; threads would also show `26407 <... close resumed>) = 0`.
             let (_, call) = line.split_once(' ').expect("a process number");
             let Some((name, rest)) = call.trim_start().split_once('(') else { continue };
-            // The standard library's own check before each close, in debug builds.
+            // In debug builds the standard library checks a descriptor before it closes it.
             if cfg!(debug_assertions) && rest.contains(" F_GETFD)") {
                 continue;
             }
             let (_, result) = rest.rsplit_once(" = ").unwrap_or_default();
-            let in_vain = result.starts_with("-1 EAGAIN") || name == "epoll_wait" && result == "0";
-            let name = if in_vain { format!("{name} in vain") } else { name.to_owned() };
+            let without_result =
+                result.starts_with("-1 EAGAIN") || name == "epoll_wait" && result == "0";
+            let name =
+                if without_result { format!("{name} without result") } else { name.to_owned() };
             *counts.entry(name).or_insert(0) += 1;
         }
         counts
     }
 
-    /// Fails unless each call was made so often per request: exactly, or at most. Waits that a
-    /// timer ends may be there in any number, as it takes how long it takes.
+    /// Fails unless each call was made so often per request: exactly, or at most. Waits that end by
+    /// a timer are not counted, as their number depends on how long the test takes.
     fn costs(&self, exactly: &[(&str, usize)], at_most: &[(&str, usize)]) {
         let mut complaints = String::new();
         let mut counts = self.counts();
-        counts.remove("epoll_wait in vain");
+        counts.remove("epoll_wait without result");
         for (name, times) in exactly {
             let (made, wanted) = (counts.remove(*name).unwrap_or(0), times * REQUESTS);
             if made != wanted {
@@ -94,13 +97,13 @@ impl Trace {
             }
         }
         for (name, made) in counts {
-            let _ = writeln!(complaints, "{name}: {made} times, which nothing needs");
+            let _ = writeln!(complaints, "{name}: {made} times, which is not expected");
         }
         let excerpt: Vec<&str> = self.0.iter().map(String::as_str).take(40).collect();
         let excerpt = excerpt.join("\n");
         assert!(
             complaints.is_empty(),
-            "{REQUESTS} requests:\n{complaints}\nwhich began:\n{excerpt}"
+            "{REQUESTS} requests:\n{complaints}\nwhich begin:\n{excerpt}"
         );
     }
 }
@@ -137,10 +140,15 @@ fn a_connection_per_request_is_accepted_registered_served_and_closed() {
         ask("/end");
     });
     let Some(trace) = trace else { return };
-    // The request is read at once after the accept; only if it is not there yet one more call and
-    // one more wait are due. Edges come per connection, so each burst is accepted to its end.
+    // The request is read right after the accept; only if it has not arrived yet, one more call and
+    // one more wait are needed. Edges come per connection, so each burst is accepted to its end.
     trace.costs(
         &[("accept4", 1), ("recvfrom", 2), ("sendto", 2), ("close", 1)],
-        &[("accept4 in vain", 1), ("recvfrom in vain", 1), ("epoll_ctl", 1), ("epoll_wait", 4)],
+        &[
+            ("accept4 without result", 1),
+            ("recvfrom without result", 1),
+            ("epoll_ctl", 1),
+            ("epoll_wait", 4),
+        ],
     );
 }

@@ -3,6 +3,7 @@
 use super::upstream::cluster;
 use super::{ClientKey, Proxy, Stop};
 use crate::base::backend_id::BackendId;
+use crate::base::reason::reason;
 use crate::base::table::Table;
 use crate::base::time::Instant;
 use crate::config::{LogFormat, Mode};
@@ -135,7 +136,8 @@ impl<N: Net> Proxy<N> {
             self.lost_reported_at = now;
             let lost = self.access.take_dropped();
             self.events.add(format_args!(
-                "loadbalancer: cannot write the access log: {error}; {}",
+                "loadbalancer: cannot write the access log: {}; {}",
+                reason(error),
                 Lost(lost)
             ));
         }

@@ -7,6 +7,7 @@
 use super::list_file::{ListFile, Look, Verdict};
 use super::names::{Names, Recorded, name_of};
 use super::{Failure, say};
+use crate::base::reason::reason;
 use crate::config::list::Listed;
 use crate::config::{BackendSpec, Config};
 use crate::net::Waker;
@@ -151,7 +152,9 @@ impl Backends {
         match file.look(&self.lists.given, proxy.net_mut().waker()) {
             Ok(Look::Unchanged | Look::Reading) => {}
             Ok(Look::Unsettled) => proxy.look_at_list_soon(),
-            Err(error) => proxy.say(format_args!("cannot read the list file now: {error}")),
+            Err(error) => {
+                proxy.say(format_args!("cannot read the list file now: {}", reason(&error)))
+            }
         }
     }
 

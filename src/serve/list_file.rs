@@ -1,5 +1,6 @@
 //! The backend list file: when it is read again, and whether what was read is used.
 
+use crate::base::reason::reason;
 use crate::config::list::{FILE_BYTES_MAX, List, Listed};
 use crate::config::{BackendSpec, quote};
 use crate::net::Waker;
@@ -213,7 +214,8 @@ impl Reading {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> String {
-    format!("cannot read the list file {}: {error}", quote(&path.display().to_string()))
+    let name = quote(&path.display().to_string());
+    format!("cannot read the list file {name}: {}", reason(error))
 }
 
 #[cfg(test)]

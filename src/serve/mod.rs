@@ -6,6 +6,7 @@ mod limits;
 mod list_file;
 mod names;
 
+use crate::base::reason::reason;
 use crate::config::{Config, LogTarget, Mode, quote};
 use crate::net::files::read_regular;
 use crate::net::kernel::Kernel;
@@ -39,8 +40,9 @@ impl fmt::Display for Failure {
 ///
 /// Errors: what the system refused, before the first client or while running.
 pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
-    let system =
-        |error: io::Error| Failure(format!("the system refused what the loop needs: {error}"));
+    let system = |error: io::Error| {
+        Failure(format!("the system refused what the loop needs: {}", reason(&error)))
+    };
     // First what may wait for others, as signals end the program until the kernel is opened.
     let lists = backends::read_lists(&config)?;
     let error_pages = error_pages(&config)?;
@@ -89,7 +91,7 @@ fn reopen_log(log: &LogTarget, proxy: &mut Proxy<Kernel>) {
     let opened = open_log(log).map_err(|failure| failure.to_string());
     let outcome = opened.and_then(|file| {
         let outcome = proxy.net_mut().log_access_to(file);
-        outcome.map_err(|error| format!("cannot reopen {}: {error}", log_name(log)))
+        outcome.map_err(|error| format!("cannot reopen {}: {}", log_name(log), reason(&error)))
     });
     match outcome {
         Ok(()) => proxy.say(format_args!("reopened {}", log_name(log))),
@@ -101,8 +103,9 @@ fn error_pages(config: &Config) -> Result<HashMap<u16, Vec<u8>>, Failure> {
     let mut pages = HashMap::new();
     for (status, file) in &config.error_pages {
         let name = quote(&file.display().to_string());
-        let bytes = read_regular(file, PAGE_BYTES_MAX + 1)
-            .map_err(|error| Failure(format!("cannot read the error page {name}: {error}")))?;
+        let bytes = read_regular(file, PAGE_BYTES_MAX + 1).map_err(|error| {
+            Failure(format!("cannot read the error page {name}: {}", reason(&error)))
+        })?;
         if bytes.len() as u64 > PAGE_BYTES_MAX {
             let message =
                 format!("the error page {name} is larger than {PAGE_BYTES_MAX} bytes; shorten it");
@@ -119,7 +122,7 @@ fn open_log(log: &LogTarget) -> Result<LogFile, Failure> {
         LogTarget::File(path) => LogFile::open(path),
     };
     file.map_err(|error| {
-        Failure(format!("cannot open {}: {error}; choose another file", log_name(log)))
+        Failure(format!("cannot open {}: {}; choose another file", log_name(log), reason(&error)))
     })
 }
 
@@ -138,7 +141,7 @@ fn cannot_listen(config: &Config, error: &io::Error) -> Failure {
         io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
         _ => "choose another address",
     };
-    Failure(format!("cannot listen on {address}: {error}: {hint}"))
+    Failure(format!("cannot listen on {address}: {}: {hint}", reason(error)))
 }
 
 /// One line on standard error. Not `eprintln`, which panics if its reader is gone.

@@ -1,5 +1,6 @@
 //! The addresses of host names, as far as they are known.
 
+use crate::base::reason::reason;
 use crate::config::Endpoint;
 use crate::net::resolver::Answer;
 use std::collections::{HashMap, HashSet};
@@ -62,7 +63,7 @@ impl Names {
                 if is_new || has_failed { Recorded::Addresses } else { Recorded::Same }
             }
             Err(error) => {
-                let failure = Some(error.to_string());
+                let failure = Some(reason(&error));
                 let is_new = name.failure != failure;
                 name.failure = failure;
                 if is_new { Recorded::Failure } else { Recorded::Same }
