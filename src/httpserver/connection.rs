@@ -157,7 +157,7 @@ impl Connection<'_> {
             });
         }
         match request.method {
-            Method::Get | Method::Head => self.site.read(request),
+            Method::Get | Method::Head => self.site.read(request, || has_closed(self.stream)),
             Method::Put => self.upload(request, body),
             Method::Post
             | Method::Delete
@@ -170,7 +170,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Stores the body; how many bytes it had.
+    /// Stores the body of a PUT.
     fn upload(&mut self, request: &Request, body: &mut Body) -> Result<Response, Refusal> {
         let path = SitePath::read(&request.path)?;
         let mut upload = self.site.upload(request, &path, body)?;
@@ -307,6 +307,18 @@ impl Connection<'_> {
             self.read_timeout = timeout;
         }
     }
+}
+
+/// Whether the client has closed its side, with nothing left to read.
+fn has_closed(stream: &TcpStream) -> bool {
+    // No other thread uses the socket while its request is carried out.
+    let _ = stream.set_nonblocking(true);
+    let closed = match stream.peek(&mut [0]) {
+        Ok(count) => count == 0,
+        Err(error) => !is_timeout(&error),
+    };
+    let _ = stream.set_nonblocking(false);
+    closed
 }
 
 const LATE: Refusal = Refusal { status: 408, reason: "the request head did not come in time" };

@@ -18,6 +18,9 @@ const TERM: Duration = Duration::from_millis(1);
 /// Terms between two sleeps: waking up for each one would take longer than the pace allows.
 const STRIDE: u64 = 10;
 
+/// Terms between two checks that the client has not closed.
+const CHECK_STRIDE: u64 = 100;
+
 /// The one computation at a time of this server, and the pages that wait for it in their order.
 #[derive(Debug, Default)]
 pub struct Pi {
@@ -35,20 +38,31 @@ struct Queue {
     terms: u64,
 }
 
-/// No further page can wait.
+/// Why there is no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueFull {
-    /// Time until all waiting pages are computed.
-    pub wait: Duration,
+pub enum PiError {
+    /// No further page can wait; the time until all waiting pages are computed.
+    QueueFull(Duration),
+    /// The client has closed, and others wait.
+    Abandoned,
+}
+
+impl Queue {
+    /// Pages computed or waiting.
+    fn length(&self) -> u64 {
+        self.arrived - self.finished
+    }
 }
 
 impl Pi {
     /// π to `terms` terms, at most [`TERMS_MAX`], once all earlier computations are done.
-    pub fn compute(&self, terms: u64) -> Result<f64, QueueFull> {
+    /// `has_closed` says whether the client has closed its side: it may still be reading, so it
+    /// gets its page unless others wait.
+    pub fn compute(&self, terms: u64, has_closed: impl Fn() -> bool) -> Result<f64, PiError> {
         let terms = terms.min(TERMS_MAX);
         let mut queue = self.lock();
-        if queue.arrived - queue.finished >= QUEUE_MAX as u64 {
-            return Err(QueueFull { wait: TERM.saturating_mul(queue.terms as u32) });
+        if queue.length() >= QUEUE_MAX as u64 {
+            return Err(PiError::QueueFull(TERM.saturating_mul(queue.terms as u32)));
         }
         let place = queue.arrived;
         queue.arrived += 1;
@@ -56,12 +70,12 @@ impl Pi {
         let earlier = |queue: &mut Queue| queue.finished < place;
         let waited = self.finished.wait_while(queue, earlier);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
-        let value = leibniz(terms);
+        let value = leibniz(terms, || self.lock().length() > 1 && has_closed());
         let mut queue = self.lock();
         queue.finished += 1;
         queue.terms -= terms;
         self.finished.notify_all();
-        Ok(value)
+        value.ok_or(PiError::Abandoned)
     }
 
     /// One whose pages, of `terms` terms in all, never end.
@@ -77,11 +91,14 @@ impl Pi {
     }
 }
 
-/// 4 - 4/3 + 4/5 - … to `terms` terms, each of which takes [`TERM`].
-fn leibniz(terms: u64) -> f64 {
+/// 4 - 4/3 + 4/5 - … to `terms` terms, each of which takes [`TERM`]; none when it was abandoned.
+fn leibniz(terms: u64, is_abandoned: impl Fn() -> bool) -> Option<f64> {
     let start = Instant::now();
     let mut sum = 0.0;
     for number in 0..terms {
+        if number % CHECK_STRIDE == 0 && is_abandoned() {
+            return None;
+        }
         let size = 4.0 / (2 * number + 1) as f64;
         sum += if number.is_multiple_of(2) { size } else { -size };
         if (number + 1) % STRIDE == 0 || number + 1 == terms {
@@ -89,7 +106,7 @@ fn leibniz(terms: u64) -> f64 {
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
     }
-    sum
+    Some(sum)
 }
 
 /// The page that shows the result.
@@ -112,7 +129,7 @@ mod tests {
     fn the_series_has_its_known_sums() {
         for (terms, expected) in [(1, 4.0), (2, 2.666_666_666_666_667), (10, 3.041_839_618_929_403)]
         {
-            let value = Pi::default().compute(terms).unwrap();
+            let value = Pi::default().compute(terms, || false).unwrap();
             assert!((value - expected).abs() < 1e-12, "{terms}: {value}");
         }
     }
@@ -124,7 +141,7 @@ mod tests {
         thread::scope(|scope| {
             for terms in [15, 20, 25] {
                 let pi = &pi;
-                scope.spawn(move || pi.compute(terms).unwrap());
+                scope.spawn(move || pi.compute(terms, || false).unwrap());
             }
         });
         assert!(start.elapsed() >= Duration::from_millis(60));
@@ -133,20 +150,35 @@ mod tests {
     #[test]
     fn the_page_past_the_limit_is_refused_with_the_time_to_wait() {
         let pi = Pi::full(1_500);
-        assert_eq!(pi.compute(1), Err(QueueFull { wait: Duration::from_millis(1_500) }));
+        assert_eq!(pi.compute(1, || false), Err(PiError::QueueFull(Duration::from_millis(1_500))));
         pi.lock().arrived -= 1;
         thread::scope(|scope| {
-            let last = scope.spawn(|| pi.compute(1));
+            let last = scope.spawn(|| pi.compute(1, || false));
             while pi.lock().arrived < QUEUE_MAX as u64 {
                 thread::yield_now();
             }
-            assert!(pi.compute(1).is_err());
+            assert!(pi.compute(1, || false).is_err());
             pi.lock().finished = QUEUE_MAX as u64 - 1;
             pi.finished.notify_all();
             assert_eq!(last.join().unwrap(), Ok(4.0));
         });
         assert_eq!(pi.lock().terms, 1_500);
-        assert_eq!(pi.compute(1), Ok(4.0));
+        assert_eq!(pi.compute(1, || false), Ok(4.0));
+    }
+
+    #[test]
+    fn a_page_of_a_client_that_closed_is_given_up_while_others_wait() {
+        let pi = Pi::default();
+        assert_eq!(pi.compute(1, || true), Ok(4.0));
+        thread::scope(|scope| {
+            let closed = scope.spawn(|| pi.compute(TERMS_MAX, || true));
+            while pi.lock().arrived < 2 {
+                thread::yield_now();
+            }
+            assert_eq!(pi.compute(1, || false), Ok(4.0));
+            assert_eq!(closed.join().unwrap(), Err(PiError::Abandoned));
+        });
+        assert_eq!(pi.lock().terms, 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! and which response a request gets.
 
 use super::directory::{Directory, Entry, OpenFile, Stored, Upload};
-use super::pi::{self, Pi};
+use super::pi::{self, Pi, PiError};
 use super::request::{Request, SitePath};
 use super::response::{self, Content, Response};
 use crate::base::rng::Rng;
@@ -104,15 +104,19 @@ impl Site {
             .with("Cache-Control", "no-store".to_owned())
     }
 
-    /// The response to GET and HEAD.
-    pub fn read(&self, request: &Request) -> Result<Response, Refusal> {
+    /// The response to GET and HEAD. `has_closed` says whether the client has closed its side.
+    pub fn read(
+        &self,
+        request: &Request,
+        has_closed: impl Fn() -> bool,
+    ) -> Result<Response, Refusal> {
         let path = SitePath::read(&request.path)?;
         match self.directory.find(&path) {
             Ok(Entry::File(opened)) => {
                 Ok(file(opened, &path.under(self.directory.root()), request))
             }
             Ok(Entry::Directory(real)) => self.directory_page(&real, &path, request),
-            Err(missing) if missing.status == 404 => self.pi_page(&path, missing),
+            Err(missing) if missing.status == 404 => self.pi_page(&path, missing, has_closed),
             Err(refusal) => Err(refusal),
         }
     }
@@ -147,18 +151,25 @@ impl Site {
     }
 
     /// The page for `/N`; `missing` when the path is no number.
-    fn pi_page(&self, path: &SitePath, missing: Refusal) -> Result<Response, Refusal> {
+    fn pi_page(
+        &self,
+        path: &SitePath,
+        missing: Refusal,
+        has_closed: impl Fn() -> bool,
+    ) -> Result<Response, Refusal> {
         let Some(terms) = path.single().and_then(decimal) else { return Err(missing) };
         if !(1..=pi::TERMS_MAX).contains(&terms) {
             return Err(Refusal { status: 400, reason: "pi is computed to 1 to 60000 terms" });
         }
-        match self.pi.compute(terms) {
+        match self.pi.compute(terms, has_closed) {
             Ok(value) => Ok(Response::new(200, response::HTML, pi::page(terms, value, self.port))),
-            Err(full) => {
+            Err(PiError::QueueFull(wait)) => {
                 let reason = "too many pages wait for their computation";
-                let seconds = full.wait.as_secs() + 1;
                 let busy = Response::refusal(Refusal { status: 503, reason });
-                Ok(busy.with("Retry-After", seconds.to_string()))
+                Ok(busy.with("Retry-After", (wait.as_secs() + 1).to_string()))
+            }
+            Err(PiError::Abandoned) => {
+                Err(Refusal { status: 503, reason: "the client closed while others were waiting" })
             }
         }
     }

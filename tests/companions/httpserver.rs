@@ -364,3 +364,25 @@ fn an_upload_past_the_limit_is_refused_with_413_and_leaves_nothing() {
     assert_eq!(server.exchange(announced).status(), 413);
     assert_eq!(names_in(&directory), ["chunked-at", "length-at"]);
 }
+
+#[test]
+fn clients_that_left_do_not_make_others_wait_for_their_pages() {
+    let directory = TempDir::new();
+    let server = Server::start(directory.path(), &[]);
+    for _ in 0..20 {
+        // A minute each.
+        Peer::connect(server.address).send("GET /60000 HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    assert_eq!(server.get("/1").status(), 200);
+    assert_eq!(server.get("/healthcheck").status(), 200);
+}
+
+#[test]
+fn a_client_that_closed_its_side_gets_its_page() {
+    let directory = TempDir::new();
+    let server = Server::start(directory.path(), &[]);
+    let mut client = Peer::connect(server.address);
+    client.send("GET /200 HTTP/1.1\r\nHost: x\r\n\r\n");
+    client.half_close();
+    assert_eq!(client.response().status(), 200);
+}
