@@ -1,5 +1,6 @@
 //! The chunked transfer coding, decoded incrementally and strictly (RFC 9112 §7.1).
 
+use super::fields::FIELDS_MAX;
 use crate::base::token::is_token_byte;
 
 /// Most bytes of one chunk-size line, extensions included. No recipient uses extensions, so
@@ -62,7 +63,11 @@ enum State {
 
 /// A decoder for one chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chunked(State);
+pub struct Chunked {
+    state: State,
+    /// Number of field lines that the trailer section may still have.
+    trailer_fields_left: u16,
+}
 
 /// The body breaks the grammar or a limit; where it ends cannot be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,39 +92,48 @@ impl Default for Chunked {
 }
 
 impl Chunked {
-    /// A decoder before the first chunk size.
+    /// A decoder before the first chunk size, for a trailer section of at most [`FIELDS_MAX`] fields.
     pub const fn new() -> Chunked {
-        Chunked(State::SizeStart)
+        Chunked::with_trailer_fields(FIELDS_MAX as u16)
+    }
+
+    /// A decoder that accepts at most `fields` trailer fields.
+    pub const fn with_trailer_fields(fields: u16) -> Chunked {
+        Chunked { state: State::SizeStart, trailer_fields_left: fields }
     }
 
     /// The empty line after the trailer section was read.
     pub fn is_ended(&self) -> bool {
-        self.0 == State::Ended
+        self.state == State::Ended
     }
 
     /// The next byte begins a trailer line, or the empty line after the last one.
     pub fn is_at_trailer(&self) -> bool {
-        matches!(self.0, State::TrailerStart { .. })
+        matches!(self.state, State::TrailerStart { .. })
     }
 
     /// The first piece of `input`; it has 0 bytes only when `input` is empty or the body has ended.
     ///
     /// Errors: a byte that the grammar does not allow, or one past a limit.
     pub fn next(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
-        if let State::Data { left } = self.0 {
+        if let State::Data { left } = self.state {
             let taken = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
             let left = left - taken as u64;
-            self.0 = if left == 0 { State::DataCr } else { State::Data { left } };
+            self.state = if left == 0 { State::DataCr } else { State::Data { left } };
             return Ok(Piece::Data(taken));
         }
         let (mut taken, mut kind) = (0, false);
-        while taken < input.len() && !matches!(self.0, State::Data { .. } | State::Ended) {
-            let next = next_state(self.0, input[taken])?;
+        while taken < input.len() && !matches!(self.state, State::Data { .. } | State::Ended) {
+            let next = next_state(self.state, input[taken])?;
             let is_extension = matches!(next, State::Space { .. } | State::Extension { .. });
             if taken > 0 && (is_extension != kind || self.is_at_trailer()) {
                 break;
             }
-            (self.0, kind) = (next, is_extension);
+            if self.is_at_trailer() && matches!(next, State::TrailerName { .. }) {
+                self.trailer_fields_left =
+                    self.trailer_fields_left.checked_sub(1).ok_or(Malformed)?;
+            }
+            (self.state, kind) = (next, is_extension);
             taken += 1;
         }
         Ok(if kind { Piece::Extension(taken) } else { Piece::Framing(taken) })
@@ -296,6 +310,19 @@ mod tests {
         };
         assert!(lines(4).is_ok());
         assert_eq!(lines(5), Err(Malformed));
+        for (fields, allowed) in [(0, 0), (1, 1), (2, 1), (3, 2), (FIELDS_MAX, FIELDS_MAX as u16)] {
+            let text = format!("0\r\n{}\r\n", "T: u\r\n".repeat(fields));
+            let mut decoder = Chunked::with_trailer_fields(allowed);
+            let (mut rest, mut result) = (text.as_bytes(), Ok(()));
+            while result.is_ok() && !decoder.is_ended() {
+                result = decoder.next(rest).map(|piece| match piece {
+                    Piece::Data(bytes) | Piece::Framing(bytes) | Piece::Extension(bytes) => {
+                        rest = &rest[bytes..];
+                    }
+                });
+            }
+            assert_eq!(result.is_ok(), fields <= usize::from(allowed), "{fields} of {allowed}");
+        }
         assert!(Chunked::new().next(b"fffffffffffffff\r\n").is_ok());
         assert_eq!(Chunked::new().next(b"0fffffffffffffff0\r\n"), Err(Malformed));
     }

@@ -7,6 +7,7 @@ pub enum Name {
     /// Forwarded untouched.
     #[default]
     Other,
+    Authorization,
     Close,
     Connection,
     ContentLength,
@@ -16,14 +17,21 @@ pub enum Name {
     Host,
     KeepAlive,
     MaxForwards,
+    ProxyAuthenticate,
+    ProxyAuthorization,
     ProxyConnection,
     Referer,
     Te,
+    Trailer,
     TransferEncoding,
     Upgrade,
     UserAgent,
+    Via,
+    WwwAuthenticate,
     XForwardedFor,
     XForwardedHost,
+    /// Any further `X-Forwarded-*`: `-Port`, `-Prefix`, `-Ssl`, …
+    XForwardedOther,
     XForwardedProto,
     XRealIp,
     /// One of the above with `_` instead of `-`. Servers that pass fields as CGI variables cannot
@@ -36,13 +44,15 @@ impl Name {
     /// unknown name costs no comparison.
     pub fn of(name: &[u8]) -> Name {
         let first = name.first().map_or(0, u8::to_ascii_lowercase);
-        match (name.len(), first) {
+        let found = match (name.len(), first) {
             (2, b't') => match_name(name, b"te", Name::Te),
+            (3, b'v') => match_name(name, b"via", Name::Via),
             (4, b'h') => match_name(name, b"host", Name::Host),
             (4, b'd') => match_name(name, b"date", Name::Date),
             (5, b'c') => match_name(name, b"close", Name::Close),
             (6, b'e') => match_name(name, b"expect", Name::Expect),
             (7, b'u') => match_name(name, b"upgrade", Name::Upgrade),
+            (7, b't') => match_name(name, b"trailer", Name::Trailer),
             (7, b'r') => match_name(name, b"referer", Name::Referer),
             (9, b'f') => match_name(name, b"forwarded", Name::Forwarded),
             (9, b'x') => match_name(name, b"x-real-ip", Name::XRealIp),
@@ -50,13 +60,21 @@ impl Name {
             (10, b'u') => match_name(name, b"user-agent", Name::UserAgent),
             (10, b'k') => match_name(name, b"keep-alive", Name::KeepAlive),
             (12, b'm') => match_name(name, b"max-forwards", Name::MaxForwards),
+            (13, b'a') => match_name(name, b"authorization", Name::Authorization),
             (14, b'c') => match_name(name, b"content-length", Name::ContentLength),
             (15, b'x') => match_name(name, b"x-forwarded-for", Name::XForwardedFor),
             (16, b'x') => match_name(name, b"x-forwarded-host", Name::XForwardedHost),
+            (16, b'w') => match_name(name, b"www-authenticate", Name::WwwAuthenticate),
             (16, b'p') => match_name(name, b"proxy-connection", Name::ProxyConnection),
             (17, b't') => match_name(name, b"transfer-encoding", Name::TransferEncoding),
             (17, b'x') => match_name(name, b"x-forwarded-proto", Name::XForwardedProto),
+            (18, b'p') => match_name(name, b"proxy-authenticate", Name::ProxyAuthenticate),
+            (19, b'p') => match_name(name, b"proxy-authorization", Name::ProxyAuthorization),
             _ => Name::Other,
+        };
+        match found {
+            Name::Other if first == b'x' => x_forwarded(name),
+            found => found,
         }
     }
 
@@ -87,8 +105,10 @@ impl Name {
                 | Name::Expect
                 | Name::Forwarded
                 | Name::MaxForwards
+                | Name::Via
                 | Name::XForwardedFor
                 | Name::XForwardedHost
+                | Name::XForwardedOther
                 | Name::XForwardedProto
                 | Name::XRealIp
         )
@@ -110,6 +130,13 @@ fn match_name<const LENGTH: usize>(name: &[u8], text: &[u8; LENGTH], found: Name
     } else {
         Name::Other
     }
+}
+
+/// Whether `name` is one of the further `X-Forwarded-*`, or an alias of one.
+fn x_forwarded(name: &[u8]) -> Name {
+    const PREFIX: &[u8; 12] = b"x-forwarded-";
+    let prefix = name.first_chunk::<{ PREFIX.len() }>();
+    prefix.map_or(Name::Other, |prefix| match_name(prefix, PREFIX, Name::XForwardedOther))
 }
 
 /// The members of all `Connection` field lines (RFC 9110 §7.6.1).
@@ -163,17 +190,32 @@ pub enum Length {
     Absent,
     /// Exactly one, all digits.
     Bytes(u64),
-    /// A list, a sign, a second line, 2^63 or more: anything implementations could read
-    /// differently.
+    /// The same number several times, in lines or list members (RFC 9110 §8.6).
+    Repeated(u64),
+    /// Different numbers, a sign, 2^63 or more: anything implementations could read differently.
     Invalid,
 }
 
 impl Length {
     /// The value after one more line.
-    pub fn with(self, value: &[u8]) -> Length {
+    pub fn and_line(self, value: &[u8]) -> Length {
         match (self, decimal(value)) {
             (Length::Absent, Some(bytes)) => Length::Bytes(bytes),
-            _ => Length::Invalid,
+            _ => self.and_members(value),
+        }
+    }
+
+    /// The value after a line that is not the first, or not a plain number.
+    fn and_members(self, value: &[u8]) -> Length {
+        let mut members = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).map(decimal);
+        let first = match self {
+            Length::Absent => members.next().flatten(),
+            Length::Bytes(bytes) | Length::Repeated(bytes) => Some(bytes),
+            Length::Invalid => None,
+        };
+        match first {
+            Some(bytes) if members.all(|member| member == first) => Length::Repeated(bytes),
+            Some(_) | None => Length::Invalid,
         }
     }
 }
@@ -196,7 +238,7 @@ pub enum Coding {
 
 impl Coding {
     /// The value after one more line.
-    pub fn with(self, value: &[u8]) -> Coding {
+    pub fn and_line(self, value: &[u8]) -> Coding {
         let mut result = self;
         let mut empty = true;
         for member in members(value) {
@@ -210,6 +252,15 @@ impl Coding {
         }
         if empty { Coding::Invalid } else { result }
     }
+}
+
+/// Whether `value`, of `WWW-Authenticate`, `Authorization` or their `Proxy-` forms, names a scheme
+/// that authenticates the connection instead of the request: NTLM, or Negotiate (RFC 4559 §4).
+pub fn authenticates_connection(value: &[u8]) -> bool {
+    members(value).any(|member| {
+        let scheme = member.split(|&byte| byte == b' ').next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    })
 }
 
 /// `Expect` over all its lines (RFC 9110 §10.1.1).
@@ -226,7 +277,7 @@ pub enum Expect {
 
 impl Expect {
     /// The value after one more line.
-    pub fn with(self, value: &[u8]) -> Expect {
+    pub fn and_line(self, value: &[u8]) -> Expect {
         members(value).fold(self, |so_far, member| {
             match so_far != Expect::Unknown && member.eq_ignore_ascii_case(b"100-continue") {
                 true => Expect::Continue,
@@ -276,6 +327,15 @@ mod tests {
             (b"Content_Length", Name::UnderscoreAlias),
             (b"x-forwarded_for", Name::UnderscoreAlias),
             (b"x_request_id", Name::Other),
+            (b"Via", Name::Via),
+            (b"X-Forwarded-Port", Name::XForwardedOther),
+            (b"x-forwarded-ssl", Name::XForwardedOther),
+            (b"X-FORWARDED-", Name::XForwardedOther),
+            (b"X-Forwarded_Port", Name::UnderscoreAlias),
+            (b"X_Forwarded_Client_Cert", Name::UnderscoreAlias),
+            (b"X-Forwarder-Port", Name::Other),
+            (b"X-Forwarded", Name::Other),
+            (b"www_authenticate", Name::UnderscoreAlias),
             (b"Proxy-Connection", Name::ProxyConnection),
             (b"X-Forwarded-For", Name::XForwardedFor),
             (b"hosts", Name::Other),
@@ -295,7 +355,7 @@ mod tests {
             "content-length",
             "transfer-encoding",
             "connection",
-            "x-forwarded-for",
+            "x-real-ip",
             "expect",
             "upgrade",
         ] {
@@ -309,6 +369,23 @@ mod tests {
         }
         assert_eq!(Name::of(b"Hots"), Name::Other);
         assert_eq!(Name::of(b"Content-Lenght"), Name::Other);
+    }
+
+    #[test]
+    fn schemes_that_authenticate_the_connection_are_recognised() {
+        for (value, expected) in [
+            (&b"NTLM"[..], true),
+            (b"negotiate", true),
+            (b"NTLM TlRMTVNTUAAB", true),
+            (b"Basic realm=\"x\", Negotiate", true),
+            (b"Basic realm=\"x\"", false),
+            (b"NTLMv2", false),
+            (b"Bearer ntlm", false),
+            (b"", false),
+        ] {
+            let text = String::from_utf8_lossy(value);
+            assert_eq!(authenticates_connection(value), expected, "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The field lines of a head as offsets into its bytes, with the combined values of the fields that
 //! the proxy acts on. Does not judge them: see `head`, `framing` and `target`.
 
-use super::field::{Coding, ConnectionOptions, Expect, Length, Name};
+use super::field::{self, Coding, ConnectionOptions, Expect, Length, Name};
+use super::via;
 
 /// Field lines one head may have at most; one more is answered 431 (RFC 6585 §5).
 pub const FIELDS_MAX: usize = 200;
@@ -78,12 +79,20 @@ pub struct Fields {
     pub expect: Expect,
     /// Value of the first `Upgrade` line.
     pub upgrade: Option<Span>,
-    /// `Content-Length` has leading zeros, which some servers read as octal.
-    pub length_has_leading_zeros: bool,
+    /// `Content-Length` is repeated or has leading zeros, which some servers read as octal.
+    pub length_needs_rewrite: bool,
     /// There is a `Date` line.
     pub has_date: bool,
     /// There is a line of `X-Forwarded-For`, `-Host` or `-Proto`.
     pub has_forwarded: bool,
+    /// There is a `Trailer` line: the sender announces trailer fields (RFC 9110 §6.6.2).
+    pub has_trailer: bool,
+    /// A challenge or credentials name a scheme that authenticates the connection, not the request.
+    pub authenticates_connection: bool,
+    /// Number of `Via` members of this program.
+    pub own_via: u8,
+    /// A line of the head ends in a bare LF (RFC 9112 §2.2).
+    pub has_bare_lf: bool,
 }
 
 impl Default for Fields {
@@ -99,9 +108,13 @@ impl Default for Fields {
             hosts: 0,
             expect: Expect::Absent,
             upgrade: None,
-            length_has_leading_zeros: false,
+            length_needs_rewrite: false,
             has_date: false,
             has_forwarded: false,
+            has_trailer: false,
+            authenticates_connection: false,
+            own_via: 0,
+            has_bare_lf: false,
         }
     }
 }
@@ -112,7 +125,7 @@ impl Fields {
         &self.lines[..self.count]
     }
 
-    /// All field lines, including the CRLF of each.
+    /// All field lines, including the CRLF of each; meaningless with a bare LF.
     pub fn span(&self) -> Span {
         let start = self.lines().first().map_or(self.end, |line| line.name_text.start);
         Span { start, end: self.end }
@@ -137,19 +150,17 @@ impl Fields {
         self.hosts = 0;
         self.expect = Expect::Absent;
         self.upgrade = None;
-        self.length_has_leading_zeros = false;
+        self.length_needs_rewrite = false;
         self.has_date = false;
         self.has_forwarded = false;
+        self.has_trailer = false;
+        self.authenticates_connection = false;
+        self.own_via = 0;
+        self.has_bare_lf = false;
     }
 
-    /// Stores the lines that `httparse` found in a head of `end` bytes. False when a line does not
-    /// end in CRLF: implementations differ on a bare LF (RFC 9112 §2.2).
-    pub(super) fn load(
-        &mut self,
-        bytes: &[u8],
-        headers: &[httparse::Header<'_>],
-        end: usize,
-    ) -> bool {
+    /// Stores the lines that `httparse` found in a head of `end` bytes.
+    pub(super) fn load(&mut self, bytes: &[u8], headers: &[httparse::Header<'_>], end: usize) {
         self.clear();
         self.end = (end - 2) as u16;
         let mut lines_end_in_crlf = ends_in_crlf(bytes, end - 2) && ends_in_crlf(bytes, end);
@@ -166,26 +177,35 @@ impl Fields {
             self.record(name, value, header.value);
         }
         self.count = headers.len();
-        lines_end_in_crlf
+        self.has_bare_lf = !lines_end_in_crlf;
     }
 
     fn record(&mut self, name: Name, span: Span, value: &[u8]) {
         match name {
             Name::Connection => self.connection.add(value),
             Name::ContentLength => {
-                self.length = self.length.with(value);
-                self.length_has_leading_zeros = matches!(value, [b'0', _, ..]);
+                self.length = self.length.and_line(value);
+                self.length_needs_rewrite =
+                    matches!(value, [b'0', _, ..]) || matches!(self.length, Length::Repeated(_));
             }
-            Name::TransferEncoding => self.coding = self.coding.with(value),
+            Name::TransferEncoding => self.coding = self.coding.and_line(value),
             Name::Host => {
                 self.host = self.host.or(Some(span));
                 self.hosts = self.hosts.saturating_add(1);
             }
-            Name::Expect => self.expect = self.expect.with(value),
+            Name::Expect => self.expect = self.expect.and_line(value),
             Name::Upgrade => self.upgrade = self.upgrade.or(Some(span)),
             Name::Date => self.has_date = true,
             Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto => {
                 self.has_forwarded = true;
+            }
+            Name::Trailer => self.has_trailer = true,
+            Name::Via => self.own_via = self.own_via.saturating_add(via::own_members(value)),
+            Name::Authorization
+            | Name::ProxyAuthenticate
+            | Name::ProxyAuthorization
+            | Name::WwwAuthenticate => {
+                self.authenticates_connection |= field::authenticates_connection(value);
             }
             Name::Other
             | Name::Close
@@ -197,6 +217,7 @@ impl Fields {
             | Name::Referer
             | Name::Te
             | Name::UserAgent
+            | Name::XForwardedOther
             | Name::XRealIp => {}
         }
     }

@@ -4,9 +4,11 @@
 use super::body::Body;
 use super::chunked::Chunked;
 use super::field::{Coding, Length};
+use super::fields::FIELDS_MAX;
 use super::head::{Method, Refusal, RequestHead, ResponseHead, Version};
 
-/// Framing of the body of the request with this `head`.
+/// Framing of the body of the request with this `head`. Its head and its trailer section together
+/// may have [`FIELDS_MAX`] field lines.
 ///
 /// Errors: 400 for ambiguous framing, 501 for a transfer coding other than `chunked`.
 pub fn request(head: &RequestHead) -> Result<Body, Refusal> {
@@ -15,13 +17,19 @@ pub fn request(head: &RequestHead) -> Result<Body, Refusal> {
         (Coding::Absent, Length::Bytes(0)) => Ok(Body::Empty),
         (Coding::Absent, Length::Bytes(bytes)) => Ok(Body::Length(bytes)),
         (Coding::Absent, Length::Invalid) => Err(Refusal::bad("the Content-Length is malformed")),
-        (_, Length::Bytes(_) | Length::Invalid) => {
+        (Coding::Absent, Length::Repeated(_)) => {
+            Err(Refusal::bad("the request has more than one Content-Length"))
+        }
+        (_, Length::Bytes(_) | Length::Repeated(_) | Length::Invalid) => {
             Err(Refusal::bad("the request has both Transfer-Encoding and Content-Length"))
         }
         (_, Length::Absent) if head.version == Version::Http10 => {
             Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding"))
         }
-        (Coding::Chunked, Length::Absent) => Ok(Body::Chunked(Chunked::new())),
+        (Coding::Chunked, Length::Absent) => {
+            let fields = FIELDS_MAX - head.fields.lines().len();
+            Ok(Body::Chunked(Chunked::with_trailer_fields(fields as u16)))
+        }
         (Coding::Unknown, Length::Absent) => {
             Err(Refusal { status: 501, reason: "the only supported transfer coding is chunked" })
         }
@@ -34,6 +42,8 @@ pub fn request(head: &RequestHead) -> Result<Body, Refusal> {
 /// Framing of the body of the final response with this `head` to a `method` request. Not for 1xx
 /// responses, which have no body.
 ///
+/// A `Content-Length` that is repeated with the same value counts once (RFC 9110 §8.6).
+///
 /// Errors: always 502, as the end of the message is ambiguous.
 pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
     const fn broken(reason: &'static str) -> Refusal {
@@ -43,7 +53,7 @@ pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
         (_, Length::Invalid) => Some("the server's Content-Length is malformed"),
         (
             Coding::Chunked | Coding::Unknown | Coding::NoFinalChunked | Coding::Invalid,
-            Length::Bytes(_),
+            Length::Bytes(_) | Length::Repeated(_),
         ) => Some("the server sent both Transfer-Encoding and Content-Length"),
         (Coding::Unknown | Coding::NoFinalChunked | Coding::Invalid, Length::Absent) => {
             Some("the server used an unsupported transfer coding")
@@ -51,9 +61,8 @@ pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
         (Coding::Chunked, Length::Absent) if head.version == Version::Http10 => {
             Some("the server sent Transfer-Encoding in HTTP/1.0")
         }
-        (Coding::Chunked, Length::Absent) | (Coding::Absent, Length::Absent | Length::Bytes(_)) => {
-            None
-        }
+        (Coding::Chunked, Length::Absent)
+        | (Coding::Absent, Length::Absent | Length::Bytes(_) | Length::Repeated(_)) => None,
     };
     if let Some(reason) = ambiguous {
         return Err(broken(reason));
@@ -62,12 +71,25 @@ pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
         return Ok(Body::Empty);
     }
     match (head.fields.coding, head.fields.length) {
-        (Coding::Absent, Length::Bytes(0)) => Ok(Body::Empty),
-        (Coding::Absent, Length::Bytes(bytes)) => Ok(Body::Length(bytes)),
+        (Coding::Absent, Length::Bytes(0) | Length::Repeated(0)) => Ok(Body::Empty),
+        (Coding::Absent, Length::Bytes(bytes) | Length::Repeated(bytes)) => Ok(Body::Length(bytes)),
         (Coding::Absent, Length::Absent | Length::Invalid) => Ok(Body::UntilClose),
         (Coding::Chunked | Coding::Unknown | Coding::NoFinalChunked | Coding::Invalid, _) => {
             Ok(Body::Chunked(Chunked::new()))
         }
+    }
+}
+
+/// Whether a response whose status has no content claims some. Nothing of it is forwarded; content
+/// may follow on the connection, which is therefore not reused. The `Content-Length` of a 304 is
+/// that of the content a 200 would have (RFC 9110 §8.6).
+pub fn claims_content_without_having_any(head: &ResponseHead) -> bool {
+    let has_length = !matches!(head.fields.length, Length::Absent | Length::Bytes(0));
+    let has_coding = head.fields.coding != Coding::Absent;
+    match head.status {
+        204 => has_coding || has_length,
+        304 => has_coding,
+        _ => false,
     }
 }
 
@@ -92,7 +114,8 @@ mod tests {
 
     #[test]
     fn every_request_framing() {
-        let chunked = || Ok(Body::Chunked(Chunked::new()));
+        // All but Host and Transfer-Encoding.
+        let chunked = || Ok(Body::Chunked(Chunked::with_trailer_fields(FIELDS_MAX as u16 - 2)));
         for (fields, expected) in [
             ("", Ok(Body::Empty)),
             ("Content-Length: 0\r\n", Ok(Body::Empty)),
@@ -106,6 +129,7 @@ mod tests {
             ("Content-Length: 0x1\r\n", Err(400)),
             ("Content-Length: 1 2\r\n", Err(400)),
             ("Content-Length: 5, 5\r\n", Err(400)),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", Err(400)),
             ("Content-Length:\r\n", Err(400)),
             ("Content-Length: 5\r\nContent-Length: 5\r\n", Err(400)),
             ("Transfer-Encoding: chunked\r\n", chunked()),
@@ -145,9 +169,34 @@ mod tests {
             (200, "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n", Method::Get, Err(502)),
             (200, "Transfer-Encoding: gzip\r\n", Method::Get, Err(502)),
             (200, "Content-Length: 1\r\nContent-Length: 2\r\n", Method::Get, Err(502)),
+            (200, "Content-Length: 3\r\nContent-Length: 3\r\n", Method::Get, Ok(Body::Length(3))),
+            (200, "Content-Length: 3, 03\r\n", Method::Get, Ok(Body::Length(3))),
+            (200, "Content-Length: 0\r\nContent-Length: 0\r\n", Method::Get, Ok(Body::Empty)),
+            (200, "Content-Length: 3, 4\r\n", Method::Get, Err(502)),
+            (200, "Content-Length: 3,\r\n", Method::Get, Err(502)),
+            (200, "Content-Length: a, a\r\n", Method::Get, Err(502)),
             (204, "Content-Length: a\r\n", Method::Get, Err(502)),
         ] {
             assert_eq!(of_response(status, fields, method), expected, "{status} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_of_content_is_recognised() {
+        for (status, fields, expected) in [
+            (204, "", false),
+            (204, "Content-Length: 0\r\n", false),
+            (204, "Content-Length: 3\r\n", true),
+            (204, "Transfer-Encoding: chunked\r\n", true),
+            (304, "Content-Length: 3\r\n", false),
+            (304, "Transfer-Encoding: chunked\r\n", true),
+            (200, "Transfer-Encoding: chunked\r\n", false),
+        ] {
+            let text = format!("HTTP/1.1 {status} x\r\n{fields}\r\n");
+            let mut parsed = ResponseHead::default();
+            assert_eq!(head::response(text.as_bytes(), &mut parsed), head::Parse::Complete);
+            let found = claims_content_without_having_any(&parsed);
+            assert_eq!(found, expected, "{status} {fields:?}");
         }
     }
 }

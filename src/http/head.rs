@@ -115,8 +115,12 @@ pub enum Parse {
 
 pub const TOO_LARGE: Refusal = Refusal { status: 431, reason: "the request head is too large" };
 pub const LONG_TARGET: Refusal = Refusal { status: 414, reason: "the request target is too long" };
+const TLS_HELLO: Refusal = Refusal::bad("the client speaks TLS; this port is plain HTTP");
 const STATUS_LINE: Refusal = Refusal::bad("the status line is malformed");
 const BARE_LF: Refusal = Refusal::bad("a line of the head does not end in CRLF");
+
+/// The start of a TLS connection: a record of type handshake and major version 3 (RFC 8446 §5.1).
+const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
 
 /// Reads a request head from the start of `bytes` into `head`.
 ///
@@ -134,6 +138,9 @@ pub fn request(bytes: &[u8], head: &mut RequestHead) -> Parse {
         Err(httparse::Error::Version) if !window.trim_ascii_start().contains(&b'\n') => {
             return incomplete(window);
         }
+        Err(httparse::Error::Token) if window == &TLS_HANDSHAKE[..1] => {
+            return incomplete(window);
+        }
         Err(error) => return Parse::Refused(refusal(error, window)),
     };
     let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
@@ -148,12 +155,16 @@ pub fn request(bytes: &[u8], head: &mut RequestHead) -> Parse {
     head.method_text = Span::new(offset(method), offset(method) + method.len());
     head.target = Span::new(offset(target), offset(target) + target.len());
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    check(window, head.fields.load(window, parsed.headers, end), &head.fields)
+    head.fields.load(window, parsed.headers, end);
+    if head.fields.has_bare_lf {
+        return Parse::Refused(BARE_LF);
+    }
+    check(window, &head.fields)
 }
 
 /// The checks that `httparse` does not make.
-fn check(window: &[u8], lines_end_in_crlf: bool, fields: &Fields) -> Parse {
-    if !lines_end_in_crlf || !leading_lines_end_in_crlf(window) {
+fn check(window: &[u8], fields: &Fields) -> Parse {
+    if !leading_lines_end_in_crlf(window) {
         return Parse::Refused(BARE_LF);
     }
     if fields.connection.listed_fields > LISTED_FIELDS_MAX {
@@ -203,7 +214,10 @@ pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
     head.reason =
         if reason.is_empty() { Span::default() } else { Span::new(start, start + reason.len()) };
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    check(window, head.fields.load(window, parsed.headers, end), &head.fields)
+    // Bare LFs and repeated lengths are repaired when the head is forwarded: there is only one way to
+    // read them, and some servers send them.
+    head.fields.load(window, parsed.headers, end);
+    check(window, &head.fields)
 }
 
 /// An incomplete head: refused if it is too long already.
@@ -225,6 +239,7 @@ pub fn target_so_far(bytes: &[u8]) -> Option<usize> {
 
 fn refusal(error: httparse::Error, window: &[u8]) -> Refusal {
     match error {
+        httparse::Error::Token if window.starts_with(TLS_HANDSHAKE) => TLS_HELLO,
         httparse::Error::HeaderName => Refusal::bad("a field name is malformed"),
         httparse::Error::HeaderValue => Refusal::bad("a field value has a forbidden byte"),
         httparse::Error::NewLine => Refusal::bad("a line of the head does not end in CRLF"),

@@ -14,4 +14,5 @@ pub mod percent;
 pub mod reply;
 pub mod target;
 pub mod trailer;
+pub mod via;
 pub mod writer;

@@ -1,6 +1,7 @@
 //! The four forms of the request target, and the authority (RFC 9112 §3.2, RFC 9110 §7.2).
 
 use super::head::{Method, Refusal, RequestHead, Span, Version};
+use super::percent::is_unreserved;
 use std::net::Ipv6Addr;
 
 /// Longest `Host` value or authority in bytes: 255 for a DNS name, plus a port.
@@ -150,7 +151,7 @@ fn is_escaped_name(host: &[u8]) -> bool {
         })
 }
 
-/// The text between brackets: an IPv6 address, or `IPvFuture` (RFC 3986 §3.2.2).
+/// The text between brackets: an IPv6 address, perhaps with a zone, or `IPvFuture` (RFC 3986 §3.2.2).
 fn is_literal(text: &[u8]) -> bool {
     if let [b'v' | b'V', rest @ ..] = text {
         let mut parts = rest.splitn(2, |&byte| byte == b'.');
@@ -161,7 +162,19 @@ fn is_literal(text: &[u8]) -> bool {
             && !address.is_empty()
             && address.iter().all(in_address);
     }
-    std::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+    let (address, zone) = match text.iter().position(|&byte| byte == b'%') {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    };
+    let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    zone.is_none_or(is_zone) && std::str::from_utf8(address).is_ok_and(is_address)
+}
+
+/// The zone of a link-local address, such as `eth0`; in a URI its `%` is written `%25`
+/// (RFC 6874 §2).
+fn is_zone(text: &[u8]) -> bool {
+    let zone = text.strip_prefix(b"25").filter(|zone| !zone.is_empty()).unwrap_or(text);
+    !zone.is_empty() && zone.iter().all(|&byte| is_unreserved(byte))
 }
 
 #[cfg(test)]
@@ -207,7 +220,14 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: []\r\n\r\n", Err(400)),
             ("GET / HTTP/1.1\r\nHost: [:::]\r\n\r\n", Err(400)),
             ("GET / HTTP/1.1\r\nHost: [1.2.3.4]\r\n\r\n", Err(400)),
-            ("GET / HTTP/1.1\r\nHost: [::1%25lo]\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [fe80::1%25lo]\r\n\r\n", ok("/", "[fe80::1%25lo]")),
+            ("GET / HTTP/1.1\r\nHost: [fe80::1%eth0.1]:8\r\n\r\n", ok("/", "[fe80::1%eth0.1]:8")),
+            ("GET / HTTP/1.1\r\nHost: [fe80::1%2]\r\n\r\n", ok("/", "[fe80::1%2]")),
+            ("GET / HTTP/1.1\r\nHost: [fe80::1%]\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [fe80::1%a%b]\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [fe80::1%a/b]\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [%lo]\r\n\r\n", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: [1.2.3.4%lo]\r\n\r\n", Err(400)),
             ("GET / HTTP/1.1\r\nHost: [::ffff:1.2.3.4]\r\n\r\n", ok("/", "[::ffff:1.2.3.4]")),
             ("GET / HTTP/1.1\r\nHost: [v1.a:b]:1\r\n\r\n", ok("/", "[v1.a:b]:1")),
             ("GET / HTTP/1.1\r\nHost: [v.a]\r\n\r\n", Err(400)),

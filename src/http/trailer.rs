@@ -3,42 +3,20 @@
 //! head sees the message that was checked here.
 
 use super::chunked::TRAILER_BYTES_MAX;
+use super::field::Name;
 
-/// Fields that belong in the head: framing, routing, authentication, request modifiers, response
-/// controls, content format, and hop-by-hop fields.
-const HEAD_ONLY: [&[u8]; 46] = [
-    // Framing and connection.
-    b"connection",
-    b"content-length",
-    b"keep-alive",
-    b"proxy-connection",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-    // Routing and client addresses.
-    b"forwarded",
-    b"host",
-    b"max-forwards",
-    b"via",
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-proto",
-    b"x-real-ip",
+/// Fields that belong in the head, besides all those known to [`Name`]: authentication, request
+/// modifiers, response controls and content format.
+const HEAD_ONLY: [&[u8]; 25] = [
     // Authentication.
-    b"authorization",
     b"cookie",
-    b"proxy-authenticate",
-    b"proxy-authorization",
     b"set-cookie",
-    b"www-authenticate",
     // Request modifiers.
     b"accept",
     b"accept-charset",
     b"accept-encoding",
     b"accept-language",
     b"cache-control",
-    b"expect",
     b"if-match",
     b"if-modified-since",
     b"if-none-match",
@@ -48,9 +26,9 @@ const HEAD_ONLY: [&[u8]; 46] = [
     b"range",
     // Response controls.
     b"age",
-    b"date",
     b"expires",
     b"location",
+    b"proxy-status",
     b"retry-after",
     b"vary",
     // Content format.
@@ -74,7 +52,15 @@ pub fn line(input: &[u8]) -> Option<usize> {
 /// field that does not belong in the head.
 pub fn is_forwarded(line: &[u8], wanted: bool) -> bool {
     let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
-    line == b"\r\n" || (wanted && !HEAD_ONLY.iter().any(|known| name.eq_ignore_ascii_case(known)))
+    line == b"\r\n" || (wanted && !belongs_in_head(name))
+}
+
+/// Whether a recipient that merges trailers into the head could take this field for one that is
+/// checked or replaced there. CGI-like servers do not distinguish `_` and `-`.
+fn belongs_in_head(name: &[u8]) -> bool {
+    let plain = |&byte: &u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let is = |known: &[u8]| name.iter().map(plain).eq(known.iter().copied());
+    Name::of(name) != Name::Other || HEAD_ONLY.iter().any(|known| is(known))
 }
 
 #[cfg(test)]
@@ -83,10 +69,32 @@ mod tests {
 
     #[test]
     fn fields_that_belong_in_the_head_are_dropped() {
-        for name in HEAD_ONLY {
+        const KNOWN: [&[u8]; 14] = [
+            b"authorization",
+            b"connection",
+            b"content-length",
+            b"forwarded",
+            b"host",
+            b"proxy-authorization",
+            b"te",
+            b"trailer",
+            b"transfer-encoding",
+            b"via",
+            b"www-authenticate",
+            b"x-forwarded-for",
+            b"x-forwarded-port",
+            b"x-real-ip",
+        ];
+        for name in HEAD_ONLY.into_iter().chain(KNOWN) {
             let text = String::from_utf8_lossy(name).to_uppercase();
-            assert!(!is_forwarded(format!("{text}: x\r\n").as_bytes(), true), "{text}");
-            assert!(is_forwarded(format!("{text}-x: x\r\n").as_bytes(), true), "{text}-x");
+            for text in [&text, &text.replace('-', "_"), &text.replacen('-', "_", 1)] {
+                assert!(!is_forwarded(format!("{text}: x\r\n").as_bytes(), true), "{text}");
+            }
+        }
+        // As prefixes they mean nothing.
+        for name in HEAD_ONLY {
+            let line = format!("{}-x: y\r\n", String::from_utf8_lossy(name));
+            assert!(is_forwarded(line.as_bytes(), true), "{line}");
         }
         for line in ["ETag: \"x\"\r\n", "Server-Timing: db\r\n", "X-Sum: host\r\n"] {
             assert!(is_forwarded(line.as_bytes(), true), "{line:?}");

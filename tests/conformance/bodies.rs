@@ -18,7 +18,7 @@ fn passed_back(fields: &str, body: &str) -> Message {
 }
 
 /// Trailer fields that would change the meaning of a head, or that are hop-by-hop.
-const HEAD_ONLY: [&str; 16] = [
+const HEAD_ONLY: [&str; 23] = [
     "Content-Length: 5",
     "transfer-encoding: gzip",
     "Trailer: X",
@@ -35,6 +35,13 @@ const HEAD_ONLY: [&str; 16] = [
     "Upgrade: x",
     "Content-Type: text/html",
     "Expect: 100-continue",
+    "X_Forwarded_For: 6.6.6.6",
+    "X-Forwarded_Host: evil",
+    "X_Real_IP: 6.6.6.6",
+    "Content_Length: 5",
+    "X-Forwarded-Port: 1",
+    "Set_Cookie: a=b",
+    "Content_Type: text/html",
 ];
 
 #[test]

@@ -64,7 +64,6 @@ fn a_malformed_response_head_is_answered_502() {
         ("a line folded by a tab", "X-Mark: 1\r\n\tfolded"),
         ("white space before the first field", " X-Mark: 1"),
         ("a bare CR", "X-Mark: 1\rX-B: c"),
-        ("a bare LF", "X-Mark: 1\nX-B: c"),
         ("a NUL", "X-Mark: 1\0"),
         ("a control character", "X-Mark: 1\x01"),
         ("an empty name", ": 1"),
@@ -74,8 +73,30 @@ fn a_malformed_response_head_is_answered_502() {
         let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\nContent-Length: 6\r\n\r\nmarked");
         bad_gateway(name, head);
     }
-    bad_gateway("LF alone", "HTTP/1.1 200 OK\nX-Mark: 1\nContent-Length: 6\n\nmarked");
     bad_gateway("LF in front", "\nHTTP/1.1 200 OK\r\nX-Mark: 1\r\nContent-Length: 6\r\n\r\nmarked");
+}
+
+#[test]
+fn bare_lfs_in_a_response_head_are_repaired() {
+    for (name, head) in [
+        ("everywhere", "HTTP/1.1 200 OK\nX-Mark: 1\nContent-Length: 6\n\n"),
+        ("after one field", "HTTP/1.1 200 OK\r\nX-Mark: 1\nContent-Length: 6\r\n\r\n"),
+        ("at the end", "HTTP/1.1 200 OK\r\nX-Mark: 1\r\nContent-Length: 6\r\n\n"),
+    ] {
+        let answer = got(GET, format!("{head}marked"));
+        assert_eq!((answer.status(), answer.text().as_str()), (200, "marked"), "{name}");
+        assert_eq!(answer.field("X-Mark"), Some("1"), "{name}");
+        assert!(!answer.head.replace("\r\n", "").contains('\n'), "{name}: {:?}", answer.head);
+    }
+}
+
+#[test]
+fn a_length_repeated_by_a_server_is_sent_once() {
+    for lines in ["Content-Length: 6\r\nContent-Length: 6", "Content-Length: 6, 6"] {
+        let answer = got(GET, format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\nmarked"));
+        assert_eq!(answer.fields("Content-Length"), ["6"], "{lines}");
+        assert_eq!(answer.text(), "marked", "{lines}");
+    }
 }
 
 #[test]
@@ -84,9 +105,7 @@ fn a_response_that_could_be_framed_in_two_ways_is_answered_502() {
         ("length and chunked", "Content-Length: 6\r\nTransfer-Encoding: chunked"),
         ("chunked and length", "Transfer-Encoding: chunked\r\nContent-Length: 6"),
         ("two lengths that differ", "Content-Length: 6\r\nContent-Length: 5"),
-        ("two lengths that agree", "Content-Length: 6\r\nContent-Length: 6"),
         ("a list of lengths", "Content-Length: 6, 5"),
-        ("a list of one length twice", "Content-Length: 6, 6"),
         ("an empty length", "Content-Length:"),
         ("a signed length", "Content-Length: +6"),
         ("a negative length", "Content-Length: -6"),
@@ -168,9 +187,9 @@ fn head_and_304_keep_the_length_that_get_would_have() {
     for (request, line) in [(head, ok), (GET, not_modified), (head, not_modified)] {
         let answer = got(request, format!("{line}\r\nContent-Length: 12345\r\n\r\n"));
         assert_eq!(answer.field("Content-Length"), Some("12345"), "{line}");
-        let answer = got(request, format!("{line}\r\nTransfer-Encoding: chunked\r\n\r\n"));
-        assert_eq!(answer.field("Transfer-Encoding"), Some("chunked"), "{line}");
     }
+    let answer = got(head, format!("{ok}\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    assert_eq!(answer.field("Transfer-Encoding"), Some("chunked"));
 }
 
 /// The responses to successive requests of one connection to a server that sends `answer` for each

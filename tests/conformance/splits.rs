@@ -129,7 +129,7 @@ const BROKEN: [&str; 6] = [
     "HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nA : b\r\nContent-Length: 0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n",
-    "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nA\nContent-Length: 0\r\n\r\n",
     "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n",
 ];
 

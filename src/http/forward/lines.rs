@@ -5,12 +5,12 @@ use crate::http::head::{FieldLine, Fields, Span};
 use crate::http::writer::Writer;
 
 /// The framing as one canonical line, where the received one was dropped: the next server could
-/// read a list with empty members, unusual case or leading zeros differently.
+/// read a list with empty members, unusual case, repetitions or leading zeros differently.
 pub(super) fn write_framing(fields: &Fields, chunked: bool, to: &mut Writer<'_>) {
     if chunked {
         to.append(b"Transfer-Encoding: chunked\r\n");
-    } else if let Length::Bytes(length) = fields.length
-        && fields.length_has_leading_zeros
+    } else if let Length::Bytes(length) | Length::Repeated(length) = fields.length
+        && fields.length_needs_rewrite
     {
         to.append(b"Content-Length: ");
         to.append_decimal(length);
@@ -34,13 +34,20 @@ pub(super) fn copy_fields(
     to: &mut Writer<'_>,
     keep: impl Fn(&FieldLine) -> bool,
 ) {
+    let is_kept = |line: &FieldLine| {
+        !line.name.is_hop_by_hop()
+            && keep(line)
+            && (fields.connection.listed_fields == 0
+                || !is_named_by_connection(bytes, fields, line))
+    };
+    if fields.has_bare_lf {
+        to.append(first.map_or(b"", |line| line.of(bytes)));
+        return copy_with_crlf(bytes, fields.lines().iter().filter(|line| is_kept(line)), to);
+    }
     let mut run = Some(first.unwrap_or(fields.span()).start());
     for line in fields.lines() {
-        let dropped = line.name.is_hop_by_hop()
-            || !keep(line)
-            || (fields.connection.listed_fields > 0 && is_named_by_connection(bytes, fields, line));
         let start = line.name_text.start();
-        if !dropped {
+        if is_kept(line) {
             run.get_or_insert(start);
         } else if let Some(run) = run.take() {
             to.append(bytes.get(run..start).unwrap_or_default());
@@ -48,6 +55,17 @@ pub(super) fn copy_fields(
     }
     if let Some(run) = run {
         to.append(bytes.get(run..fields.span().end()).unwrap_or_default());
+    }
+}
+
+/// Copies lines of which some end in a bare LF.
+fn copy_with_crlf<'a>(
+    bytes: &[u8],
+    lines: impl Iterator<Item = &'a FieldLine>,
+    to: &mut Writer<'_>,
+) {
+    for line in lines {
+        to.append_all(&[line.name_text.of(bytes), b": ", line.value.of(bytes), b"\r\n"]);
     }
 }
 

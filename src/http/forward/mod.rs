@@ -5,11 +5,14 @@ mod lines;
 mod request;
 mod response;
 
-pub use request::{RequestContext, asks_upgrade, request};
+pub use request::{RequestContext, asks_upgrade, request, was_offered};
 pub use response::{BodyTransform, Persistence, response};
 
 /// Most bytes by which a forwarded head can be longer than the received one: two copies of an
 /// authority, two of an address, and constant text.
 pub const GROWTH_BYTES_MAX: usize = 1024;
+
+// A space and a CR for each line of a response head with bare LFs, and constant text.
+const _: () = assert!(GROWTH_BYTES_MAX > 2 * super::head::FIELDS_MAX + 200);
 
 const _: () = assert!(GROWTH_BYTES_MAX > 2 * super::target::AUTHORITY_BYTES_MAX + 2 * 46 + 200);

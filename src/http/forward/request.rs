@@ -1,7 +1,7 @@
 //! The request head for a server.
 
-use super::lines::{copy_fields, write_framing, write_upgrade};
-use crate::http::field::{Coding, Name, lists};
+use super::lines::{copy_fields, write_framing};
+use crate::http::field::{Coding, Name, members};
 use crate::http::head::{RequestHead, Version};
 use crate::http::target::Target;
 use crate::http::writer::{Overflow, Writer};
@@ -25,13 +25,26 @@ pub struct RequestContext<'a> {
     pub max_forwards: Option<u32>,
 }
 
-/// Whether the request offers an upgrade that can be forwarded. `h2c` cannot: this proxy does not
-/// read HTTP/2.
+/// The protocols of an `Upgrade` that can be forwarded: all but `h2c`, as this proxy does not read
+/// HTTP/2.
+fn forwardable(offered: &[u8]) -> impl Iterator<Item = &[u8]> {
+    members(offered).filter(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"))
+}
+
+/// Whether the request offers an upgrade that can be forwarded (RFC 9110 §7.8).
 pub fn asks_upgrade(bytes: &[u8], head: &RequestHead) -> bool {
     let fields = &head.fields;
     head.version == Version::Http11
         && fields.connection.upgrade
-        && fields.upgrade.is_some_and(|value| !lists(value.of(bytes), b"h2c"))
+        && fields.upgrade.is_some_and(|value| forwardable(value.of(bytes)).next().is_some())
+}
+
+/// Whether the protocols that a server has `chosen` in its 101 were `offered` and forwarded.
+pub fn was_offered(offered: &[u8], chosen: &[u8]) -> bool {
+    let mut chosen = members(chosen).peekable();
+    let is_offered =
+        |chosen: &[u8]| forwardable(offered).any(|offered| offered.eq_ignore_ascii_case(chosen));
+    chosen.peek().is_some() && chosen.all(is_offered)
 }
 
 /// Writes the request head for the server to the start of `out`; returns its length.
@@ -58,12 +71,14 @@ pub fn request(
     copy_fields(bytes, line, &head.fields, &mut to, |line| match line.name {
         Name::Host => !target.is_absolute,
         Name::XForwardedFor => false,
-        Name::Forwarded | Name::XForwardedHost | Name::XForwardedProto | Name::XRealIp => {
-            context.trust_forwarded
-        }
+        Name::Forwarded
+        | Name::XForwardedHost
+        | Name::XForwardedOther
+        | Name::XForwardedProto
+        | Name::XRealIp => context.trust_forwarded,
         Name::Expect => context.expect,
         Name::MaxForwards => context.max_forwards.is_none(),
-        Name::ContentLength => !head.fields.length_has_leading_zeros,
+        Name::ContentLength => !head.fields.length_needs_rewrite,
         _ => true,
     });
     write_framing(&head.fields, head.fields.coding == Coding::Chunked, &mut to);
@@ -77,11 +92,19 @@ pub fn request(
         Version::Http10 => b"Via: 1.0 loadbalancer\r\n",
     });
     write_forwarded_fields(bytes, head, authority, context, &mut to);
-    if context.upgrade {
-        write_upgrade(bytes, head.fields.upgrade, &mut to);
+    if let Some(offered) = head.fields.upgrade.filter(|_| context.upgrade) {
+        write_offer(offered.of(bytes), &mut to);
     }
     to.append(b"\r\n");
     to.finish()
+}
+
+fn write_offer(offered: &[u8], to: &mut Writer<'_>) {
+    to.append(b"Connection: upgrade\r\nUpgrade: ");
+    for (at, protocol) in forwardable(offered).enumerate() {
+        to.append_all(&[if at == 0 { b"" } else { b", " }, protocol]);
+    }
+    to.append(b"\r\n");
 }
 
 /// `X-Forwarded-For`, `-Proto`, `-Host`: one line each, as many servers read only the first.
@@ -159,8 +182,10 @@ mod tests {
             (
                 "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 6.6.6.6\r\n\
                  X-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\n\
-                 Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n\r\n",
-                "GET / HTTP/1.1\r\nHost: x\r\n",
+                 Forwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX-Forwarded-Port: 1\r\n\
+                 X-Forwarded-Prefix: /a\r\nX-Forwarded-Ssl: on\r\nx-forwarded-scheme: s\r\n\
+                 X-Forwarded_Server: s\r\nX-Forwarded-Protocol: p\r\nX-Forwarder: f\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarder: f\r\n",
             ),
             (
                 "GET / HTTP/1.1\r\nHost: x\r\nX_Forwarded_For: 6.6.6.6\r\nX_A: b\r\n\
@@ -187,14 +212,49 @@ mod tests {
     }
 
     #[test]
+    fn h2c_is_removed_from_an_offer() {
+        for (offered, expected) in [
+            ("h2c, websocket", Some("Upgrade: websocket\r\n")),
+            ("a/1, H2C ,,b", Some("Upgrade: a/1, b\r\n")),
+            ("h2c", None),
+            (",", None),
+        ] {
+            let text = format!(
+                "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: {offered}\r\n\r\n"
+            );
+            let out = forwarded(&text, false, true);
+            match expected {
+                Some(line) => assert!(out.contains(line), "{offered:?}: {out}"),
+                None => assert!(!out.contains("pgrade"), "{offered:?}: {out}"),
+            }
+        }
+    }
+
+    #[test]
+    fn only_forwarded_protocols_count_as_offered() {
+        for (offered, chosen, expected) in [
+            (&b"websocket, tcp"[..], &b"tcp"[..], true),
+            (b"WebSocket", b"websocket", true),
+            (b"a, b", b"b, a", true),
+            (b"a, b", b"a, c", false),
+            (b"a", b"", false),
+            (b"h2c, a", b"h2c", false),
+        ] {
+            let text = String::from_utf8_lossy(chosen);
+            assert_eq!(was_offered(offered, chosen), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn trusted_forwarded_fields_are_extended() {
         let text = "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.1.1.1\r\n\
                     X-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: https\r\n\
-                    Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n\r\n";
+                    Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\nX-Forwarded-Port: 9\r\n\r\n";
         let out = forwarded(text, true, false);
         assert!(out.contains("X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.1.2.3\r\n"), "{out}");
         assert!(out.contains("X-Forwarded-Proto: https\r\n"), "{out}");
         assert!(out.contains("Forwarded: for=1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n"), "{out}");
+        assert!(out.contains("X-Forwarded-Port: 9\r\n"), "{out}");
         assert!(!out.contains("Proto: http\r\n"), "{out}");
         assert!(out.contains("X-Forwarded-Host: x\r\n"), "{out}");
     }

@@ -4,7 +4,8 @@ use super::lines::{copy_fields, write_framing, write_upgrade};
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
 use crate::http::field::{Coding, Name};
-use crate::http::head::{ResponseHead, Version};
+use crate::http::framing;
+use crate::http::head::{RequestHead, ResponseHead, Version};
 use crate::http::writer::{Overflow, Writer};
 
 /// How the framing of a body changes when it is forwarded.
@@ -21,6 +22,16 @@ pub enum BodyTransform {
 }
 
 impl BodyTransform {
+    /// How the body of the request with this `head` is forwarded. Its trailer fields are forwarded
+    /// only if the client announced some (RFC 9110 §6.5.1) and `Connection` cannot have named them.
+    pub fn of_request(head: &RequestHead) -> BodyTransform {
+        let fields = &head.fields;
+        match fields.has_trailer && fields.connection.listed_fields == 0 {
+            true => BodyTransform::Keep,
+            false => BodyTransform::StripTrailers,
+        }
+    }
+
     /// How the `body` of the response with this `head` is forwarded to a client that speaks
     /// `version`.
     pub fn of_response(head: &ResponseHead, body: &Body, version: Version) -> BodyTransform {
@@ -76,11 +87,14 @@ pub fn response(
     // A status without content has no framing fields either (RFC 9112 §6.1, §6.2).
     let framed = head.status >= 200 && head.status != 204;
     copy_fields(bytes, line, &head.fields, &mut to, |line| match line.name {
-        Name::ContentLength => framed && !head.fields.length_has_leading_zeros,
+        Name::ContentLength => framed && !head.fields.length_needs_rewrite,
         _ => true,
     });
     let chunked = match transform {
-        BodyTransform::Keep | BodyTransform::StripTrailers => head.fields.coding == Coding::Chunked,
+        BodyTransform::Keep | BodyTransform::StripTrailers => {
+            head.fields.coding == Coding::Chunked
+                && !framing::claims_content_without_having_any(head)
+        }
         BodyTransform::Unchunk => false,
         BodyTransform::Chunk => true,
     };
@@ -111,8 +125,12 @@ mod tests {
 
     #[test]
     fn a_response_without_content_has_no_framing_fields() {
-        for (status, framed) in [(103, false), (204, false), (200, true), (304, true)] {
-            for line in ["Content-Length: 3", "Transfer-Encoding: chunked"] {
+        for (status, has_length, has_coding) in
+            [(103, false, false), (204, false, false), (200, true, true), (304, true, false)]
+        {
+            for (line, framed) in
+                [("Content-Length: 3", has_length), ("Transfer-Encoding: chunked", has_coding)]
+            {
                 let text = format!("HTTP/1.1 {status} x\r\n{line}\r\n\r\n");
                 let mut head = ResponseHead::default();
                 assert_eq!(head::response(text.as_bytes(), &mut head), Parse::Complete);
@@ -123,6 +141,38 @@ mod tests {
                 let out = String::from_utf8_lossy(&out[..length.expect("fits")]).into_owned();
                 assert_eq!(out.contains(line), framed, "{status} {line}: {out}");
             }
+        }
+    }
+
+    #[test]
+    fn bare_lfs_and_repeated_lengths_are_repaired() {
+        for (text, expected) in [
+            (
+                "HTTP/1.1 200 OK\nA:b\nConnection: x-c\nX-C: d\nContent-Length: 3\n\n",
+                "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 3\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 404 Not Found\r\nA: b\nE:\r\nContent-Length: 3\r\n\n",
+                "HTTP/1.1 404 Not Found\r\nA: b\r\nE: \r\nContent-Length: 3\r\n\r\n",
+            ),
+            ("HTTP/1.1 204 No\n\n", "HTTP/1.1 204 No\r\n\r\n"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nA: b\r\nContent-Length: 3\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 3\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 03, 3\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n",
+            ),
+        ] {
+            let mut head = ResponseHead::default();
+            assert_eq!(head::response(text.as_bytes(), &mut head), Parse::Complete, "{text:?}");
+            assert_eq!(head.bytes, text.len());
+            let mut out = [0; 512];
+            let (transform, persistence) = (BodyTransform::Keep, Persistence::Default);
+            let length = response(text.as_bytes(), &head, transform, persistence, None, &mut out);
+            let out = String::from_utf8_lossy(&out[..length.expect("fits")]).into_owned();
+            assert_eq!(out, expected);
         }
     }
 

@@ -43,7 +43,7 @@ fn is_one_line(text: &str) -> bool {
 }
 
 /// Fields that are hop-by-hop, or that a gateway replaces (RFC 9110 §7.6).
-const OWN: [&str; 14] = [
+const OWN: [&str; 11] = [
     "close",
     "connection",
     "expect",
@@ -55,22 +55,26 @@ const OWN: [&str; 14] = [
     "trailer",
     "upgrade",
     "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
 ];
+
+/// Further fields whose names with `_` are dropped.
+const WITHOUT_ALIAS: [&str; 5] =
+    ["proxy-authenticate", "proxy-authorization", "user-agent", "www-authenticate", "x-real-ip"];
 
 /// Framing fields.
 const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 fn is_own(name: &str) -> bool {
-    OWN.contains(&name) || FRAMING.contains(&name)
+    OWN.contains(&name) || FRAMING.contains(&name) || name.starts_with("x-forwarded-")
 }
 
 /// Whether this is a name with `_` that a CGI server takes for a field checked here.
 fn is_lookalike(name: &str) -> bool {
+    // What follows this prefix may have a `_`.
     let plain = name.replace('_', "-");
-    plain != name && (is_own(&plain) || plain == "user-agent")
+    !name.starts_with("x-forwarded-")
+        && plain != name
+        && (is_own(&plain) || WITHOUT_ALIAS.contains(&plain.as_str()))
 }
 
 /// The field lines of `head` that a gateway forwards unchanged, without the framing. `sent` is the

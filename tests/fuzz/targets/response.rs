@@ -51,10 +51,11 @@ fn forward(data: &[u8], method: Method, version: Version) -> Option<usize> {
         return None;
     }
     let lead = empty_lines(data);
-    let Read::Whole(sent, length) = reader::response(&data[lead..]) else {
+    let repaired = repaired(&data[lead..head.bytes]);
+    let Read::Whole(sent, length) = reader::response(&repaired) else {
         panic!("only the program accepts {:?}", String::from_utf8_lossy(data));
     };
-    assert_eq!(lead + length, head.bytes);
+    assert_eq!(length, repaired.len());
     assert_eq!(sent.start[1], head.status.to_string().as_bytes());
     assert_eq!(sent.start[0] == b"HTTP/1.0", head.version == Version::Http10);
     if head.status < 200 {
@@ -92,6 +93,25 @@ fn forward(data: &[u8], method: Method, version: Version) -> Option<usize> {
         );
     }
     None
+}
+
+/// A head as the strict reader wants it: each line ends in CRLF, and a length is said once.
+fn repaired(head: &[u8]) -> Vec<u8> {
+    let (mut repaired, mut has_length) = (Vec::new(), false);
+    for line in head.split_inclusive(|&byte| byte == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let mut line = line.strip_suffix(b"\r").unwrap_or(line);
+        let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+        if name.eq_ignore_ascii_case(b"content-length") {
+            line = line.split(|&byte| byte == b',').next().unwrap_or_default();
+            if std::mem::replace(&mut has_length, true) {
+                continue;
+            }
+        }
+        repaired.extend_from_slice(line);
+        repaired.extend_from_slice(b"\r\n");
+    }
+    repaired
 }
 
 /// The forwarded body, `read_as` the client does, is the content that was sent as `framing`.
