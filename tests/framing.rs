@@ -176,7 +176,7 @@ fn served(options: &[&str], request: &str) -> Result<(), u16> {
 
 /// Longest target, head and number of fields, as README states them.
 const TARGET_BYTES_MAX: usize = 8 * 1024;
-const HEAD_BYTES_MAX: usize = 12 * 1024;
+const HEAD_BYTES_MAX: usize = 16 * 1024;
 const FIELDS_MAX: usize = 100;
 
 /// Fails unless the request built by `request` is served at the limit and refused one past it: for

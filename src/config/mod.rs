@@ -88,7 +88,7 @@ impl HeadLimits {
 
 impl Default for HeadLimits {
     fn default() -> HeadLimits {
-        HeadLimits { bytes: 12 * 1024, fields: 100, target: 8 * 1024 }
+        HeadLimits { bytes: 16 * 1024, fields: 100, target: 8 * 1024 }
     }
 }
 

@@ -92,7 +92,8 @@ impl Default for Chunked {
 }
 
 impl Chunked {
-    /// A decoder before the first chunk size, for a trailer section of at most [`FIELDS_MAX`] fields.
+    /// A decoder before the first chunk size, for a trailer section of at most [`FIELDS_MAX`]
+    /// fields.
     pub const fn new() -> Chunked {
         Chunked::with_trailer_fields(FIELDS_MAX as u16)
     }

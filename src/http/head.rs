@@ -214,8 +214,8 @@ pub fn response(bytes: &[u8], head: &mut ResponseHead) -> Parse {
     head.reason =
         if reason.is_empty() { Span::default() } else { Span::new(start, start + reason.len()) };
     head.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    // Bare LFs and repeated lengths are repaired when the head is forwarded: there is only one way to
-    // read them, and some servers send them.
+    // Bare LFs and repeated lengths are repaired when the head is forwarded: there is only one way
+    // to read them, and some servers send them.
     head.fields.load(window, parsed.headers, end);
     check(window, &head.fields)
 }

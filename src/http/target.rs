@@ -151,7 +151,8 @@ fn is_escaped_name(host: &[u8]) -> bool {
         })
 }
 
-/// The text between brackets: an IPv6 address, perhaps with a zone, or `IPvFuture` (RFC 3986 §3.2.2).
+/// The text between brackets: an IPv6 address, perhaps with a zone, or `IPvFuture` (RFC 3986
+/// §3.2.2).
 fn is_literal(text: &[u8]) -> bool {
     if let [b'v' | b'V', rest @ ..] = text {
         let mut parts = rest.splitn(2, |&byte| byte == b'.');
