@@ -9,7 +9,7 @@ use loadbalancer::health::Check;
 use loadbalancer::net::kernel::Kernel;
 use loadbalancer::net::listen::listen;
 use loadbalancer::net::log_writer::LogWriter;
-use loadbalancer::proxy::{Limits, Member, Proxy};
+use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -63,7 +63,7 @@ fn proxy(
     set: impl FnOnce(&mut Config),
 ) -> (Proxy<Kernel>, SocketAddr) {
     let host = Some("127.0.0.1".to_owned());
-    let mut listener = listen(host.as_deref(), 0).expect("a free port");
+    let listener = listen(host.as_deref(), 0).expect("a free port");
     let address = listener.local_addr().expect("bound");
     let spec = BackendSpec::new(Endpoint { host: host.clone(), port: backend.port() });
     let member = Member { spec: spec.clone(), addresses: vec![backend.address()] };
@@ -71,10 +71,12 @@ fn proxy(
     let mut config = Config::new(Endpoint { host, port: address.port() }, vec![spec; names]);
     config.health.check = Check::Off;
     set(&mut config);
-    let mut kernel = Kernel::new().expect("a poll");
-    kernel.listen(&mut listener).expect("listening");
+    let kernel = Kernel::new().expect("a poll");
+    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode };
     let limits = Limits { pairs_max: 100, clients_max: 100, pipes_max: 0 };
-    (Proxy::new(kernel, listener, config, members, limits, HashMap::new(), 1), address)
+    let mut proxy = Proxy::new(kernel, config, members, limits, HashMap::new(), 1);
+    proxy.listen(listener, settings).expect("listening");
+    (proxy, address)
 }
 
 /// Requests of each kind, one after the other: so what is needed at once does not depend on chance.

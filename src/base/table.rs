@@ -129,6 +129,12 @@ impl<K: Kind, T> Table<K, T> {
         Key { index, generation, kind: PhantomData }
     }
 
+    /// The key that the next [`Table::insert`] will give.
+    pub fn vacant_key(&self) -> Key<K> {
+        let index = u32::try_from(self.slots.vacant_key()).unwrap_or(u32::MAX);
+        Key { index, generation: self.next, kind: PhantomData }
+    }
+
     /// The entry of `key`; none if it was removed.
     pub fn get(&self, key: Key<K>) -> Option<&T> {
         let slot = self.slots.get(key.index as usize)?;

@@ -4,9 +4,7 @@ use super::log_file::LogFile;
 use super::log_writer::LogWriter;
 use super::pipe::Pipe;
 use super::signals::Signals;
-use super::{
-    LISTENER, LogFailure, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket, WAKER, Waker,
-};
+use super::{LogFailure, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket, WAKER, Waker};
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use std::fs::File;
@@ -114,12 +112,6 @@ impl Kernel {
         };
         current.iter_mut().chain(retired)
     }
-
-    /// Registers the listener, for [`Net::accept`].
-    pub fn listen(&mut self, listener: &mut mio::net::TcpListener) -> io::Result<()> {
-        let token = mio::Token(LISTENER.token());
-        self.poll.registry().register(listener, token, mio::Interest::READABLE)
-    }
 }
 
 /// Whether a write to standard error may block although `poll` reports room: a terminal has room as
@@ -180,6 +172,11 @@ impl Net for Kernel {
             instant: Instant::START + elapsed,
             unix_seconds: (calendar + elapsed.saturating_sub(read_at)).as_secs(),
         }
+    }
+
+    fn listen(&mut self, listener: &mut Self::Listener, id: Id) -> io::Result<()> {
+        let token = mio::Token(id.token());
+        self.poll.registry().register(listener, token, mio::Interest::READABLE)
     }
 
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)> {

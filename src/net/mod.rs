@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The kind of sockets that are in no table: the listener and the signal pipes.
+/// The kind of sockets that are in no table: the signal pipes and the waker.
 #[derive(Debug)]
 pub struct Fixed;
 
@@ -34,8 +34,6 @@ impl Kind for Fixed {
     const NUMBER: u8 = 0;
 }
 
-/// The listener's registration.
-pub const LISTENER: Id = Id::from_token(1);
 /// The registration of the pipe for [`Signal::Stop`].
 pub const STOP: Id = Id::from_token(2);
 /// The registration of the pipe for the other signals.
@@ -43,7 +41,7 @@ pub const RELOAD: Id = Id::from_token(3);
 /// The registration of the waker, for other threads.
 pub const WAKER: Id = Id::from_token(4);
 
-const _: () = assert!(LISTENER.kind() == Fixed::NUMBER);
+const _: () = assert!(STOP.kind() == Fixed::NUMBER);
 
 /// Ends a wait of the loop from another thread.
 pub type Waker = Arc<mio::Waker>;
@@ -102,7 +100,7 @@ pub enum Signal {
 }
 
 /// A connected or connecting non-blocking stream. Dropping it closes it.
-pub trait Socket {
+pub trait Socket: Debug {
     /// Reads into `into`, which is not empty; returns 0 at the end of the input.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
     /// Writes some of `from`, which is not empty.
@@ -130,17 +128,19 @@ pub trait Socket {
 }
 
 /// The kernel.
-pub trait Net {
+pub trait Net: Debug {
     /// A stream.
     type Socket: Socket;
     /// An accepting socket.
-    type Listener;
+    type Listener: Debug;
 
     /// Waits until something is ready or `timeout` has passed (none: without limit), and adds
     /// reports to `ready`. A wait that a signal interrupts returns without any.
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
     /// Reads the clock; called once per turn.
     fn now(&mut self) -> Now;
+    /// From here on, `wait` reports under `id` that connections may be waiting.
+    fn listen(&mut self, listener: &mut Self::Listener, id: Id) -> io::Result<()>;
     /// Accepts the next waiting connection.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
     /// Starts to connect; the socket is not registered yet.

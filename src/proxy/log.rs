@@ -1,109 +1,79 @@
-//! What is logged of requests and backends, and writing it out.
+//! The event lines and the access log: what is written about backends and requests, when, and
+//! what happens to lines that cannot be written.
 
-use super::upstream::cluster;
-use super::{ClientKey, Proxy, Stop};
-use crate::base::backend_id::BackendId;
+use crate::balance;
 use crate::base::reason::reason;
-use crate::base::table::Table;
 use crate::base::time::Instant;
-use crate::config::{LogFormat, Mode};
+use crate::config::{Config, LogFormat};
 use crate::health::Transition;
-use crate::net::{Net, Signal, Sink};
+use crate::net::{Net, Now, Sink};
 use crate::observe::Record;
-use crate::observe::access::{Combined, Json, RequestNotes, Verbose};
+use crate::observe::access::{Combined, Json, Verbose};
 use crate::observe::log_buffer::LogBuffer;
+use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
-use std::{fmt, io};
 
 /// How often lost lines are reported while the log does not catch up.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Least time for the last lines, however little time is left for draining.
-const FINISH_MIN: Duration = Duration::from_secs(1);
+/// Lines that wait to be written, for standard error and for the access log.
+#[derive(Debug)]
+pub struct Logs {
+    events: LogBuffer,
+    access: LogBuffer,
+    /// When lost lines were reported last.
+    lost_reported_at: Instant,
+    /// When a log that cannot be written was reported last.
+    failure_reported_at: Option<Instant>,
+    /// The id of the last request that was logged; starts at random.
+    last_id: u64,
+}
 
-/// When to try standard error again at exit, if it had no room.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-
-impl<N: Net> Proxy<N> {
-    /// One event line about a backend.
-    pub(super) fn tell(&mut self, backend: BackendId, transition: &Transition) {
-        cluster::tell(&mut self.events, self.cluster.name(backend), transition);
-    }
-
-    /// A number that no other request told about has.
-    pub(super) fn request_id(&mut self) -> u64 {
-        self.next_id = self.next_id.wrapping_add(1);
-        self.next_id
-    }
-
-    /// The beginnings of a record for `key`'s request.
-    pub(super) fn record(&self, key: ClientKey) -> Record {
-        let now = self.now.instant;
-        let arrived = self.clients.get(key).map_or(now, |client| client.arrived);
-        Record { arrived, admitted: now, begun: now, ..Record::default() }
-    }
-
-    fn is_logging(&self) -> bool {
-        self.config.verbose || self.config.access_log.is_some()
-    }
-
-    /// Notes what the logs need of the request at the start of `key`'s inbox: its head, or the
-    /// first line of what is none.
-    pub(super) fn note(&mut self, key: ClientKey) -> Option<Box<RequestNotes>> {
-        if !self.is_logging() {
-            return None;
-        }
-        let id = self.request_id();
-        let bytes = self.clients.get(key)?.conn.buffers.inbox.data();
-        Some(Box::new(match self.config.mode {
-            Mode::Tcp => RequestNotes::without_head(id, b"TCP"),
-            Mode::Http | Mode::Redirect if self.heads.recall_request(key, bytes) => {
-                RequestNotes::of(id, bytes, &self.heads.request)
-            }
-            Mode::Http | Mode::Redirect => {
-                let line = bytes.split(|byte| b"\r\n".contains(byte)).find(|line| !line.is_empty());
-                RequestNotes::without_head(id, line.unwrap_or_default())
-            }
-        }))
-    }
-
-    /// Notes the backend chosen, and why for `-v` alone: that takes a look at every backend.
-    pub(super) fn note_choice(
-        &self,
-        notes: &mut RequestNotes,
-        backend: BackendId,
-        avoided: &[BackendId],
-        hash: u64,
-    ) {
-        notes.backend = self.cluster.name(backend).to_string();
-        if self.config.verbose {
-            notes.why = self.cluster.explain(backend, avoided, hash, self.now.instant);
+impl Logs {
+    /// Empty logs; `seed` decides the first request id.
+    pub fn new(seed: u64) -> Logs {
+        Logs {
+            events: LogBuffer::default(),
+            access: LogBuffer::default(),
+            lost_reported_at: Instant::START,
+            failure_reported_at: None,
+            last_id: balance::hash(&seed.to_le_bytes()),
         }
     }
 
-    /// The same where none is believed up.
-    pub(super) fn note_last_resort(&self, notes: &mut RequestNotes, backend: BackendId) {
-        notes.backend = self.cluster.name(backend).to_string();
-        notes.why = String::from("no server is believed up; this one is the least suspicious");
+    /// Adds one event line for people.
+    pub fn event(&mut self, line: fmt::Arguments<'_>) {
+        self.events.add(format_args!("loadbalancer: {line}"));
     }
 
-    /// One request is over.
-    pub(super) fn log(&mut self, client: IpAddr, record: &Record) {
+    /// Adds the event line of a backend that went up or down.
+    pub fn backend_changed(&mut self, name: &str, transition: &Transition) {
+        self.event(format_args!("backend {name} {transition}"));
+    }
+
+    /// An id that no other request of this process has.
+    pub fn request_id(&mut self) -> u64 {
+        self.last_id = self.last_id.wrapping_add(1);
+        self.last_id
+    }
+
+    /// Adds the lines of a request that has ended: for `-v`, and for the access log.
+    pub fn request(&mut self, config: &Config, now: Now, client: IpAddr, record: &Record) {
         let Some(notes) = &record.notes else { return };
-        let now = self.now.instant;
-        if self.config.verbose {
-            self.events.add(format_args!("{}", Verbose { client, now, record, notes }));
+        let Now { instant, unix_seconds } = now;
+        if config.verbose {
+            self.events.add(format_args!("{}", Verbose { client, now: instant, record, notes }));
         }
-        let unix_seconds = self.now.unix_seconds;
-        match (&self.config.access_log, self.config.log_format) {
+        match (&config.access_log, config.log_format) {
             (None, _) => {}
             (Some(_), LogFormat::Combined) => {
                 let line = Combined { client, unix_seconds, record, notes };
                 self.access.add(format_args!("{line}"));
             }
             (Some(_), LogFormat::Json) => {
-                let line = Json { client, unix_seconds, now, record, notes };
+                let line = Json { client, unix_seconds, now: instant, record, notes };
                 self.access.add(format_args!("{line}"));
             }
         }
@@ -111,32 +81,61 @@ impl<N: Net> Proxy<N> {
 
     /// Writes out the turn's lines; what is not taken now is kept for the next turn. Event lines
     /// come last, as one of them may report what became of the others.
-    pub(super) fn write_lines(&mut self) {
-        write_to(&mut self.net, Sink::Access, &mut self.access);
-        if let Some(failure) = self.net.log_failure(Sink::Access) {
+    pub fn write<N: Net>(&mut self, net: &mut N, now: Instant) {
+        write_to(net, Sink::Access, &mut self.access);
+        if let Some(failure) = net.log_failure(Sink::Access) {
             self.access.count_dropped(failure.lines);
-            self.report_failure(&failure.error);
+            self.report_failure(&failure.error, now);
         }
-        self.report_lost_access();
-        write_to(&mut self.net, Sink::Events, &mut self.events);
-        if let Some(failure) = self.net.log_failure(Sink::Events) {
+        self.report_lost_access(now);
+        write_to(net, Sink::Events, &mut self.events);
+        if let Some(failure) = net.log_failure(Sink::Events) {
             self.events.count_dropped(failure.lines);
         }
         if self.report_lost_events() {
-            write_to(&mut self.net, Sink::Events, &mut self.events);
+            write_to(net, Sink::Events, &mut self.events);
         }
     }
 
+    /// Whether lines wait to be taken, or were taken and are not written yet.
+    pub fn has_unwritten<N: Net>(&self, net: &mut N, sink: Sink) -> bool {
+        net.unwritten_lines(sink) > 0 || self.has_pending(sink)
+    }
+
+    /// Whether lines wait to be taken.
+    pub fn has_pending(&self, sink: Sink) -> bool {
+        let lines = match sink {
+            Sink::Events => &self.events,
+            Sink::Access => &self.access,
+        };
+        !lines.pending().is_empty()
+    }
+
+    /// The time for the access log is over: what is not written is lost. Reports how many lines
+    /// that is; whether there were any.
+    pub fn give_up_access<N: Net>(&mut self, net: &mut N) -> bool {
+        let unwritten = self.access.pending_lines() + net.unwritten_lines(Sink::Access);
+        let lost = self.access.take_dropped() + unwritten;
+        self.access = LogBuffer::default();
+        if lost > 0 {
+            self.event(format_args!(
+                "{} at exit: the access log was not written in time; log to a faster disk \
+                 or reader",
+                Lost(lost)
+            ));
+        }
+        lost > 0
+    }
+
     /// Reports that the access log cannot be written, at most every [`REPORT_INTERVAL`].
-    fn report_failure(&mut self, error: &io::Error) {
-        let now = self.now.instant;
+    fn report_failure(&mut self, error: &io::Error, now: Instant) {
         if self.failure_reported_at.is_none_or(|last| now.since(last) >= REPORT_INTERVAL) {
             self.failure_reported_at = Some(now);
             // The number comes with this line, not with another.
             self.lost_reported_at = now;
             let lost = self.access.take_dropped();
-            self.events.add(format_args!(
-                "loadbalancer: cannot write the access log: {}; {}",
+            self.event(format_args!(
+                "cannot write the access log: {}; {}",
                 reason(error),
                 Lost(lost)
             ));
@@ -145,8 +144,7 @@ impl<N: Net> Proxy<N> {
 
     /// Reports lost lines of the access log once all that waited is taken, or after
     /// [`REPORT_INTERVAL`].
-    fn report_lost_access(&mut self) {
-        let now = self.now.instant;
+    fn report_lost_access(&mut self, now: Instant) {
         let is_failing =
             self.failure_reported_at.is_some_and(|last| now.since(last) < REPORT_INTERVAL);
         let due = now.since(self.lost_reported_at) >= REPORT_INTERVAL
@@ -161,64 +159,12 @@ impl<N: Net> Proxy<N> {
         let is_due = self.events.dropped() > 0 && self.events.pending().is_empty();
         if is_due {
             let lost = self.events.take_dropped();
-            self.events.add(format_args!(
-                "loadbalancer: {lost} lines were lost here: standard error is not read as fast as \
+            self.event(format_args!(
+                "{lost} lines were lost here: standard error is not read as fast as \
                  they come; read it faster"
             ));
         }
         is_due
-    }
-
-    /// Ends every connection, then waits for the logs: for the access log as long as draining may
-    /// still last, [`FINISH_MIN`] at least, for standard error only so long. A signal to stop ends
-    /// the wait. Lines that are not written by then are counted and reported.
-    pub fn finish_logs(mut self) {
-        (self.clients, self.upstreams, self.probes) = (Table::new(), Table::new(), Table::new());
-        let least = self.now.instant + FINISH_MIN;
-        let drain = match self.stop {
-            Stop::By(deadline) => deadline.max(least),
-            Stop::No | Stop::Now => least,
-        };
-        self.flush_logs(drain, least);
-        let unwritten = self.access.pending_lines() + self.net.unwritten_lines(Sink::Access);
-        let lost = self.access.take_dropped() + unwritten;
-        if lost > 0 {
-            self.access = LogBuffer::default();
-            self.events.add(format_args!(
-                "loadbalancer: {} at exit: the access log was not written in time; log to a \
-                 faster disk or reader",
-                Lost(lost)
-            ));
-            let end = self.now.instant + FINISH_MIN;
-            self.flush_logs(self.now.instant, end);
-        }
-    }
-
-    /// Writes what waits until these deadlines, or until a signal to stop.
-    fn flush_logs(&mut self, access_until: Instant, events_until: Instant) {
-        loop {
-            self.write_lines();
-            let waits_for =
-                |lines: &LogBuffer, taken: u64| taken > 0 || !lines.pending().is_empty();
-            let access = waits_for(&self.access, self.net.unwritten_lines(Sink::Access));
-            let events = waits_for(&self.events, self.net.unwritten_lines(Sink::Events));
-            let now = self.now.instant;
-            let deadlines = [access.then_some(access_until), events.then_some(events_until)];
-            let Some(deadline) = deadlines.into_iter().flatten().max().filter(|end| *end > now)
-            else {
-                return;
-            };
-            // Nothing reports that standard error has room again where it is written directly.
-            let most = if self.events.pending().is_empty() { Duration::MAX } else { LOOK_AGAIN };
-            if self.net.wait(Some(deadline.since(now).min(most)), &mut self.ready).is_err() {
-                return;
-            }
-            self.ready.clear();
-            self.read_clock();
-            if self.net.signals().contains(&Signal::Stop) {
-                return;
-            }
-        }
     }
 }
 

@@ -120,12 +120,12 @@ impl Backends {
                 self.is_asked = true;
                 self.look_at_file(proxy);
             }
-            Some(file) => proxy.say(format_args!(
+            Some(file) => proxy.log_event(format_args!(
                 "the list file {} is no regular file: it was read once, at the start",
                 file.name()
             )),
             None if has_log => {}
-            None => proxy.say(format_args!(
+            None => proxy.log_event(format_args!(
                 "SIGHUP: no list file (-f) and no access log (-l) to read or open again"
             )),
         }
@@ -153,7 +153,7 @@ impl Backends {
             Ok(Look::Unchanged | Look::Reading) => {}
             Ok(Look::Unsettled) => proxy.look_at_list_soon(),
             Err(error) => {
-                proxy.say(format_args!("cannot read the list file now: {}", reason(&error)))
+                proxy.log_event(format_args!("cannot read the list file now: {}", reason(&error)))
             }
         }
     }
@@ -170,7 +170,7 @@ impl Backends {
             Some(Verdict::Unstable) => return proxy.look_at_list_soon(),
             Some(Verdict::Rejected(lines)) => {
                 self.is_asked = false;
-                lines.iter().for_each(|line| proxy.say(format_args!("{line}")));
+                lines.iter().for_each(|line| proxy.log_event(format_args!("{line}")));
             }
             Some(Verdict::Accepted(listed)) => {
                 self.lists.listed = listed;
@@ -179,7 +179,7 @@ impl Backends {
                 if std::mem::take(&mut self.is_asked) && is_same {
                     let name = self.file_name();
                     let count = self.applied.len();
-                    proxy.say(format_args!(
+                    proxy.log_event(format_args!(
                         "the list file {name} was read again: nothing has changed, \
                          {count} backend{}",
                         if count == 1 { "" } else { "s" }
@@ -201,7 +201,7 @@ impl Backends {
                 Recorded::Addresses => has_changed = true,
                 Recorded::Failure => {
                     let lines = self.unresolved(|name| name == host);
-                    lines.iter().for_each(|line| proxy.say(format_args!("{line}")));
+                    lines.iter().for_each(|line| proxy.log_event(format_args!("{line}")));
                     proxy.look_at_list_later();
                 }
             }

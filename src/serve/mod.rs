@@ -12,7 +12,7 @@ use crate::net::files::read_regular;
 use crate::net::kernel::Kernel;
 use crate::net::listen;
 use crate::net::log_file::LogFile;
-use crate::proxy::{Member, Proxy, Reload, Status};
+use crate::proxy::{ListenerSettings, Member, Proxy, Reload, Scheme, Status};
 use backends::Backends;
 use limits::{FILES_UNKNOWN, limits, report_limits};
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
     let limits = limits(files, config.pairs_max);
     report_limits(files, &limits);
     let host = config.listen.host.as_deref();
-    let mut listener =
+    let listener =
         listen::listen(host, config.listen.port).map_err(|error| cannot_listen(&config, &error))?;
     let address = listener.local_addr().map_err(system)?;
     let mut kernel = Kernel::new().map_err(system)?;
@@ -63,11 +63,12 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
     if config.verbose {
         kernel.write_stderr_by_thread().map_err(system)?;
     }
-    kernel.listen(&mut listener).map_err(system)?;
     say(format_args!("{}", start_line(&config, address, &members)));
     listening(address);
     let seed = listen::seed();
-    let mut proxy = Proxy::new(kernel, listener, config, members, limits, error_pages, seed);
+    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode };
+    let mut proxy = Proxy::new(kernel, config, members, limits, error_pages, seed);
+    proxy.listen(listener, settings).map_err(system)?;
     backends.begin(&mut proxy);
     while proxy.turn().map_err(system)? == Status::Running {
         match proxy.take_reload() {
@@ -94,8 +95,8 @@ fn reopen_log(log: &LogTarget, proxy: &mut Proxy<Kernel>) {
         outcome.map_err(|error| format!("cannot reopen {}: {}", log_name(log), reason(&error)))
     });
     match outcome {
-        Ok(()) => proxy.say(format_args!("reopened {}", log_name(log))),
-        Err(problem) => proxy.say(format_args!("{problem}; still using the previous log")),
+        Ok(()) => proxy.log_event(format_args!("reopened {}", log_name(log))),
+        Err(problem) => proxy.log_event(format_args!("{problem}; still using the previous log")),
     }
 }
 

@@ -158,6 +158,11 @@ impl Net for SimNet {
         }
     }
 
+    fn listen(&mut self, _: &mut SimListener, id: Id) -> io::Result<()> {
+        self.world.borrow_mut().kernel.listener = Some(id);
+        Ok(())
+    }
+
     fn accept(&mut self, _: &mut SimListener) -> io::Result<(SimSocket, SocketAddr)> {
         let link = self.world.borrow_mut().interleave().accept()?;
         Ok((SimSocket { world: Rc::clone(&self.world), link }, address(link)))

@@ -13,9 +13,10 @@ use super::talker::{Pace, Talker};
 use super::world::World;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::Mode;
-use loadbalancer::proxy::Proxy;
+use loadbalancer::proxy::{ListenerSettings, Proxy, Scheme};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// One run, ready to be turned.
@@ -53,7 +54,10 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let net = SimNet { world: Rc::clone(&world) };
     let listener = SimListener::new(&world);
     let settle_micros = scene.settle(&config).as_micros() as u64;
-    let proxy = Proxy::new(net, listener, config, members, limits, HashMap::new(), proxy_seed);
+    let address = SocketAddr::from(([127, 0, 0, 1], 80));
+    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode };
+    let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), proxy_seed);
+    proxy.listen(listener, settings).expect("listening");
     Script { world, proxy, pairs_max: limits.pairs_max, settle_micros, epilogue }
 }
 

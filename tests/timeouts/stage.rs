@@ -4,8 +4,8 @@
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
 use loadbalancer::config::Config;
-use loadbalancer::net::{LISTENER, Net, Now, Ready, STOP, Signal, Sink, Socket};
-use loadbalancer::proxy::{Limits, Member, Proxy, Status};
+use loadbalancer::net::{Net, Now, Ready, STOP, Signal, Sink, Socket};
+use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme, Status};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -38,6 +38,8 @@ struct World {
     until: Duration,
     rests: bool,
     stops: bool,
+    /// What the listener was registered as.
+    listener: Option<Id>,
     lines: Vec<Line>,
     arrived: VecDeque<Link>,
     ready: Vec<Ready>,
@@ -146,6 +148,11 @@ impl Net for Wires {
         Now { instant: Instant::from_micros(micros), unix_seconds: micros / 1_000_000 }
     }
 
+    fn listen(&mut self, (): &mut (), id: Id) -> io::Result<()> {
+        self.0.borrow_mut().listener = Some(id);
+        Ok(())
+    }
+
     fn accept(&mut self, _: &mut ()) -> io::Result<(Wire, SocketAddr)> {
         let link = self.0.borrow_mut().arrived.pop_front().ok_or(ErrorKind::WouldBlock)?;
         Ok((Wire { world: self.0.clone(), link }, SocketAddr::from(([10, 0, 0, 1], 40_000))))
@@ -196,7 +203,10 @@ impl Stage {
         let members = members.collect();
         let limits = Limits { pairs_max, clients_max: 100, pipes_max: 0 };
         let net = Wires(world.clone());
-        let proxy = Proxy::new(net, (), config, members, limits, HashMap::new(), 1);
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode };
+        let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), 1);
+        proxy.listen((), settings).expect("listening");
         Stage { world, proxy, ended: false }
     }
 
@@ -216,7 +226,8 @@ impl Stage {
         let link = world.lines.len();
         world.lines.push(Line { room: usize::MAX, ..Line::default() });
         world.arrived.push_back(link);
-        world.report_fixed(LISTENER);
+        let listener = world.listener.expect("the proxy listens");
+        world.report_fixed(listener);
         drop(world);
         self.pass(Duration::ZERO);
         link

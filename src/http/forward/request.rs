@@ -12,6 +12,8 @@ use std::net::IpAddr;
 pub struct RequestContext<'a> {
     /// Address of the client, for `X-Forwarded-For`.
     pub client: IpAddr,
+    /// How the client reached this program: `http` or `https`.
+    pub scheme: &'a str,
     /// `Host` for an HTTP/1.0 request without one.
     pub default_host: &'a str,
     /// The client is a trusted proxy (`--trust-forwarded`): its `X-Forwarded-*` are kept and
@@ -125,7 +127,8 @@ fn write_forwarded_fields(
     }
     to.append_ip(context.client);
     if !(keep && head.fields.find(Name::XForwardedProto).is_some()) {
-        to.append(b"\r\nX-Forwarded-Proto: http");
+        to.append(b"\r\nX-Forwarded-Proto: ");
+        to.append(context.scheme.as_bytes());
     }
     if let Some(host) = authority
         && !(keep && head.fields.find(Name::XForwardedHost).is_some())
@@ -148,6 +151,7 @@ mod tests {
         let target = target::target(bytes, &head).expect("an accepted target");
         let client = "10.1.2.3".parse().expect("an address");
         let context = RequestContext {
+            scheme: "http",
             client,
             default_host: "backend:81",
             trust_forwarded,

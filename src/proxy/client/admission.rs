@@ -1,71 +1,123 @@
 //! The cap of N pairs and the queue before it, first come first served. Pure book-keeping.
 
-use crate::proxy::ClientKey;
+use crate::proxy::kinds::ClientKey;
 use std::collections::VecDeque;
 
-/// Who holds a slot is counted here; who they are is known to the tables.
+/// Entries of requests that left the queue in their own way are dropped once there are more of them
+/// than of the others and this.
+const DEPARTED_MAX: usize = 64;
+
+/// In which line of the queue a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// First come, first served.
+    Open,
+    /// Behind the others: its client has ended its side, so that it may be gone, or half-closed and
+    /// waiting for the response.
+    HalfClosed,
+}
+
+/// Slots are counted here; which request holds one is known to the requests' states.
 #[derive(Debug)]
 pub struct Admission {
     slots_max: usize,
     used: usize,
-    queue: VecDeque<ClientKey>,
-    /// Clients in the queue that still wait; the others left it in their own way.
+    open: VecDeque<ClientKey>,
+    half_closed: VecDeque<ClientKey>,
+    /// Requests in the queue that still wait.
     waiting: usize,
     /// The first of the queue could not be served though it had a slot: it waits for the end of a
-    /// pair, and the others behind it.
+    /// pair, and those behind it as well.
     blocked: bool,
+    /// Reasons to admit one more request that came up since the last [`Admission::take_opening`].
+    openings: usize,
 }
 
 impl Admission {
-    /// No slot used, nobody waiting. `slots_max` is at least 1.
+    /// No slot used, no request waiting. `slots_max` is at least 1.
     pub fn new(slots_max: usize) -> Admission {
-        assert!(slots_max > 0, "with no slot nobody would ever be served");
-        Admission { slots_max, used: 0, queue: VecDeque::new(), waiting: 0, blocked: false }
+        assert!(slots_max > 0, "with no slot no request would ever be served");
+        Admission {
+            slots_max,
+            used: 0,
+            open: VecDeque::new(),
+            half_closed: VecDeque::new(),
+            waiting: 0,
+            blocked: false,
+            openings: 0,
+        }
     }
 
-    /// Takes a slot if one is free and nobody came before.
+    /// Takes a slot if one is free and no request came before.
     pub fn admit(&mut self) -> bool {
         let admitted = self.used < self.slots_max && self.waiting == 0;
         self.used += usize::from(admitted);
         admitted
     }
 
-    /// Joins the end of the queue. `is_waiting` tells who still does: entries of those that left
-    /// are dropped before they outnumber the others.
-    pub fn enqueue(&mut self, client: ClientKey, is_waiting: impl Fn(ClientKey) -> bool) {
-        if self.queue.len() > 2 * self.waiting + 64 {
-            self.queue.retain(|&queued| is_waiting(queued));
+    fn line(&mut self, line: Line) -> &mut VecDeque<ClientKey> {
+        match line {
+            Line::Open => &mut self.open,
+            Line::HalfClosed => &mut self.half_closed,
         }
-        self.queue.push_back(client);
+    }
+
+    /// Joins the end of a line.
+    pub fn enqueue(&mut self, client: ClientKey, line: Line) {
+        self.line(line).push_back(client);
         self.waiting += 1;
     }
 
-    /// A client gives its slot back and becomes the first of the queue: it could not be served
-    /// now, and nobody who came later shall be before it.
-    pub fn step_back(&mut self, client: ClientKey) {
-        self.release();
-        self.queue.push_front(client);
+    /// A waiting request goes to the end of the other line; its old entry no longer counts.
+    pub fn move_to_half_closed(&mut self, client: ClientKey) {
+        self.half_closed.push_back(client);
+    }
+
+    /// A request gives its slot back and becomes the first of its line: it could not be served now,
+    /// and none that came later shall be before it.
+    pub fn step_back(&mut self, client: ClientKey, line: Line) {
+        assert!(self.used > 0, "stepped back without a slot");
+        self.used -= 1;
+        self.line(line).push_front(client);
         self.waiting += 1;
         self.blocked = true;
     }
 
-    /// A waiting client left: time-out, or gone.
+    /// A waiting request left: time-out, or its client is gone.
     pub fn leave(&mut self) {
-        assert!(self.waiting > 0, "left a queue nobody waits in");
+        assert!(self.waiting > 0, "left a queue in which no request waits");
         self.waiting -= 1;
     }
 
     /// Gives a slot back.
     pub fn release(&mut self) {
-        assert!(self.used > 0, "released a slot nobody held");
+        assert!(self.used > 0, "released a slot that no request held");
         self.used -= 1;
+        self.open_one();
     }
 
-    /// Gives a free slot to the first that still waits, if there are both.
-    pub fn next(&mut self, is_waiting: impl Fn(ClientKey) -> bool) -> Option<ClientKey> {
+    /// One more waiting request may be served now, as far as is known: a slot or a server has room.
+    /// One at a time: where the first finds no room after all, those behind it must not pass it.
+    pub fn open_one(&mut self) {
+        self.openings += usize::from(self.waiting > 0);
+    }
+
+    /// Whether to admit one more request.
+    #[inline]
+    pub fn take_opening(&mut self) -> bool {
+        let opening = self.openings > 0;
+        self.openings -= usize::from(opening);
+        opening
+    }
+
+    /// Gives a free slot to the first that still waits, if there are both. `line_of`: in which line
+    /// a request waits by now.
+    pub fn next(&mut self, line_of: impl Fn(ClientKey) -> Option<Line>) -> Option<ClientKey> {
         while self.used < self.slots_max {
-            let client = self.queue.pop_front()?;
-            if is_waiting(client) {
+            let open = self.open.pop_front().map(|client| (client, Line::Open));
+            let (client, line) =
+                open.or_else(|| Some((self.half_closed.pop_front()?, Line::HalfClosed)))?;
+            if line_of(client) == Some(line) {
                 self.waiting -= 1;
                 self.used += 1;
                 self.blocked = false;
@@ -75,17 +127,25 @@ impl Admission {
         None
     }
 
+    /// Drops entries of requests that wait no longer, once they outnumber the others.
+    pub fn forget_departed(&mut self, line_of: impl Fn(ClientKey) -> Option<Line>) {
+        if self.open.len() + self.half_closed.len() > 2 * self.waiting + DEPARTED_MAX {
+            self.open.retain(|&client| line_of(client) == Some(Line::Open));
+            self.half_closed.retain(|&client| line_of(client) == Some(Line::HalfClosed));
+        }
+    }
+
     /// Slots in use.
     pub fn used(&self) -> usize {
         self.used
     }
 
-    /// Clients waiting.
+    /// Requests waiting.
     pub fn waiting(&self) -> usize {
         self.waiting
     }
 
-    /// Whether somebody waits with reason: for a slot, or for the end of a pair.
+    /// Whether there is a reason for the requests that wait: no slot, or the end of a pair to come.
     pub fn waits_with_reason(&self) -> bool {
         self.waiting == 0 || self.used == self.slots_max || (self.blocked && self.used > 0)
     }
@@ -100,35 +160,80 @@ impl Admission {
 mod tests {
     use super::*;
     use crate::base::table::Table;
+    use crate::proxy::kinds::ClientKind;
+
+    fn keys(count: usize) -> Vec<ClientKey> {
+        let mut clients = Table::new();
+        (0..count).map(|number| clients.insert(number)).collect()
+    }
+
+    fn open(_: ClientKey) -> Option<Line> {
+        Some(Line::Open)
+    }
 
     #[test]
     fn first_come_first_served_and_never_past_the_cap() {
-        let mut clients = Table::new();
-        let keys: Vec<ClientKey> = (0..5).map(|number| clients.insert(number)).collect();
+        let keys = keys(5);
         let mut admission = Admission::new(2);
         assert!(admission.admit() && admission.admit() && !admission.admit());
         for &key in &keys {
-            admission.enqueue(key, |_| true);
+            admission.enqueue(key, Line::Open);
         }
-        assert_eq!(admission.next(|_| true), None, "no slot is free");
+        assert_eq!(admission.next(open), None, "no slot is free");
         admission.release();
         assert!(!admission.admit(), "a newcomer does not overtake the queue");
         admission.leave();
         let gone = keys[0];
-        assert_eq!(admission.next(|key| key != gone), Some(keys[1]));
-        assert_eq!(admission.next(|_| true), None);
+        assert_eq!(admission.next(|key| open(key).filter(|_| key != gone)), Some(keys[1]));
+        assert_eq!(admission.next(open), None);
         assert_eq!((admission.used(), admission.waiting()), (2, 3));
     }
 
     #[test]
-    fn entries_of_those_that_left_do_not_pile_up() {
-        let mut clients: Table<crate::proxy::ClientKind, ()> = Table::new();
+    fn half_closed_clients_are_served_after_all_others() {
+        let keys = keys(4);
+        let mut admission = Admission::new(1);
+        assert!(admission.admit());
+        admission.enqueue(keys[0], Line::Open);
+        admission.enqueue(keys[1], Line::HalfClosed);
+        admission.enqueue(keys[2], Line::Open);
+        admission.enqueue(keys[3], Line::Open);
+        admission.move_to_half_closed(keys[2]);
+        let half_closed = [keys[1], keys[2]];
+        let line_of = |key| match half_closed.contains(&key) {
+            true => Some(Line::HalfClosed),
+            false => Some(Line::Open),
+        };
+        let served: Vec<_> = (0..4)
+            .map(|_| {
+                admission.release();
+                admission.next(line_of)
+            })
+            .collect();
+        assert_eq!(served, [keys[0], keys[3], keys[1], keys[2]].map(Some));
+        assert_eq!(admission.waiting(), 0);
+    }
+
+    #[test]
+    fn a_request_that_steps_back_stays_the_first() {
+        let keys = keys(3);
+        let mut admission = Admission::new(1);
+        assert!(admission.admit());
+        admission.enqueue(keys[1], Line::Open);
+        admission.step_back(keys[0], Line::Open);
+        assert_eq!(admission.next(open), Some(keys[0]));
+    }
+
+    #[test]
+    fn entries_of_requests_that_left_do_not_pile_up() {
+        let mut clients: Table<ClientKind, ()> = Table::new();
         let mut admission = Admission::new(1);
         for _ in 0..10_000 {
             let key = clients.insert(());
-            admission.enqueue(key, |_| false);
+            admission.enqueue(key, Line::Open);
             admission.leave();
+            admission.forget_departed(|_| None);
         }
-        assert!(admission.queue.len() <= 65);
+        assert!(admission.open.len() <= DEPARTED_MAX + 1);
     }
 }

@@ -1,6 +1,5 @@
 //! An answer made here, as a value: its status, why it is given, and the word for that. Pure.
 
-use crate::base::backend_id::BackendId;
 use crate::http::head::Refusal;
 use crate::observe::ProxyError;
 
@@ -12,14 +11,12 @@ pub struct Answer {
     pub reason: &'static str,
     /// Error type for `Proxy-Status`.
     pub cause: ProxyError,
-    /// The backend that `Location` names, with the request's path.
-    pub location: Option<BackendId>,
 }
 
 impl Answer {
-    /// An answer without a `Location`.
+    /// An answer with `status`, given for `reason`.
     pub const fn local(status: u16, reason: &'static str, cause: ProxyError) -> Self {
-        Answer { status, reason, cause, location: None }
+        Answer { status, reason, cause }
     }
 }
 

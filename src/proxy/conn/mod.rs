@@ -1,14 +1,17 @@
 //! One socket and the bytes in flight through it: the same for clients, upstreams and probes.
 //! `mark` alone sets the readiness bits; `fill` and `flush` alone clear them.
 
+pub mod pipes;
+
 use crate::base::buffer::{Buffer, LARGE_BYTES, Pool};
+use crate::base::table::Id;
 use crate::net::pipe::PIPE_BYTES;
-use crate::net::{Ready, Socket};
-use crate::proxy::exchange::splice::Piped;
+use crate::net::{Net, Ready, Socket};
+use pipes::Piped;
 use std::io;
 
-/// What a read must bring at least to be one of many: as much as it could, so that more is there.
-/// (With less, messages of 16 KiB in TCP mode went through pipes, a call more for each of them.)
+/// What a read must bring at least for the next one to be worth a pipe. (With less, messages of
+/// 16 KiB in TCP mode went through pipes: one system call more for each of them.)
 const BULK_BYTES_MIN: usize = LARGE_BYTES;
 
 /// Whether more can come from the peer.
@@ -29,9 +32,19 @@ pub enum Output {
     Ending,
     /// The end was sent, or writing failed.
     Ended,
+    /// A write saw the peer's reset. The kernel reports it once: the next read looks like an
+    /// orderly end and is none.
+    Reset,
 }
 
-/// The part of a connection a pair may touch.
+impl Output {
+    /// Nothing more can be written.
+    pub fn is_over(self) -> bool {
+        matches!(self, Output::Ended | Output::Reset)
+    }
+}
+
+/// Both buffers and both directions of a connection: the part an exchange works on.
 #[derive(Debug)]
 pub struct Buffers {
     /// Read from the peer, not yet used.
@@ -60,35 +73,41 @@ pub enum Flushed {
     Nothing,
     /// At least one byte.
     Something,
-    /// The connection is broken; what was in the outbox is gone.
+    /// The connection is broken; what was in the outbox is lost.
     Failed,
 }
 
-/// A socket, its readiness and its ends.
+/// What the kernel has reported and no call has settled yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Readiness {
+    /// A read may get something.
+    readable: bool,
+    /// A write may take something.
+    writable: bool,
+    /// The peer's end was reported: reads go on until they meet it.
+    eof: bool,
+    /// A fault was reported: a read will say which.
+    fault: bool,
+}
+
+/// A socket, its readiness and its buffers.
 #[derive(Debug)]
 pub struct Conn<S> {
-    pub socket: S,
-    /// A read may get something.
-    pub readable: bool,
-    /// A write may take something.
-    pub writable: bool,
-    /// The peer's end was reported: reads go on until they meet it.
-    ended: bool,
-    /// A fault was reported: a read will tell which.
-    broken: bool,
-    /// A write was told of the reset. The kernel tells it once: what reads as an end is none.
-    write_saw_reset: bool,
-    /// The last read brought so much that more of the kind can be expected.
-    pub bulk: bool,
+    socket: S,
+    readiness: Readiness,
+    /// The last read brought so much that the next bytes are worth a pipe.
+    is_bulk: bool,
     /// The kernel reports its readiness.
-    pub registered: bool,
+    is_registered: bool,
     pub buffers: Buffers,
 }
 
 impl<S: Socket> Conn<S> {
     /// A connection that is worth a first read and a first write at once.
     pub fn established(socket: S) -> Conn<S> {
-        Conn { readable: true, writable: true, ..Conn::connecting(socket) }
+        let mut conn = Conn::connecting(socket);
+        (conn.readiness.readable, conn.readiness.writable) = (true, true);
+        conn
     }
 
     /// A connection that reports `writable` when it is established.
@@ -99,53 +118,130 @@ impl<S: Socket> Conn<S> {
             input: Input::Open,
             output: Output::Open,
         };
-        Conn {
-            socket,
-            readable: false,
-            writable: false,
-            ended: false,
-            broken: false,
-            write_saw_reset: false,
-            bulk: false,
-            registered: false,
-            buffers,
+        let readiness = Readiness::default();
+        Conn { socket, readiness, is_bulk: false, is_registered: false, buffers }
+    }
+
+    /// Has the kernel report its readiness under `id`, once in its life.
+    ///
+    /// Errors: the system's, such as no room for another watch.
+    #[inline]
+    pub fn register<N: Net<Socket = S>>(&mut self, net: &mut N, id: Id) -> io::Result<()> {
+        if self.is_registered {
+            return Ok(());
         }
+        self.is_registered = true;
+        net.register(&mut self.socket, id)
     }
 
     /// Remembers what the kernel reported.
     pub fn mark(&mut self, ready: &Ready) {
-        self.readable |= ready.readable;
-        self.writable |= ready.writable;
-        self.ended |= ready.ended;
-        self.broken |= ready.broken;
+        let readiness = &mut self.readiness;
+        readiness.readable |= ready.readable;
+        readiness.writable |= ready.writable;
+        readiness.eof |= ready.ended;
+        readiness.fault |= ready.broken;
+    }
+
+    /// A read may get something.
+    #[inline]
+    pub fn is_readable(&self) -> bool {
+        self.readiness.readable
+    }
+
+    /// A write may take something.
+    #[inline]
+    pub fn is_writable(&self) -> bool {
+        self.readiness.writable
+    }
+
+    /// The peer's end was reported, though bytes before it may be unread.
+    pub fn has_reported_eof(&self) -> bool {
+        self.readiness.eof
+    }
+
+    /// The kernel reports its readiness.
+    pub fn is_registered(&self) -> bool {
+        self.is_registered
+    }
+
+    /// The last read brought so much that the next bytes are worth a pipe.
+    #[inline]
+    pub fn is_bulk(&self) -> bool {
+        self.is_bulk
+    }
+
+    /// Has the next `fill` read, whatever was reported: a failed write leaves it to a read to say
+    /// why, and the peer may have answered before it closed.
+    pub fn read_again(&mut self) {
+        self.readiness.readable = true;
+    }
+
+    /// Whether the connect is done; false: not yet.
+    ///
+    /// Errors: why it failed.
+    pub fn finish_connect(&mut self) -> io::Result<bool> {
+        if self.readiness.writable {
+            self.readiness.writable = self.socket.connected()?;
+        }
+        Ok(self.readiness.writable)
+    }
+
+    /// Closing resets the connection from here on: the peer must not take it for an orderly end.
+    pub fn reset_on_drop(&mut self) {
+        self.socket.reset_on_drop();
     }
 
     /// Asks the socket about a reported fault. A true one ends the input, whatever is unread.
     pub fn has_failed(&mut self) -> bool {
-        if self.broken && self.socket.fault().is_some() {
-            self.readable = false;
+        if self.readiness.fault && self.socket.fault().is_some() {
+            self.readiness.readable = false;
             self.buffers.input = Input::Failed;
         }
-        self.broken = false;
+        self.readiness.fault = false;
         self.buffers.input == Input::Failed
     }
 
     /// Nothing is in flight, and neither an end nor a fault was reported: fit to be used again.
     pub fn is_reusable(&self) -> bool {
-        let open = self.buffers.input == Input::Open && self.buffers.output == Output::Open;
-        let empty = self.buffers.inbox.is_vacant() && self.buffers.outbox.is_vacant();
-        open && empty && !self.ended && !self.broken
+        let buffers = &self.buffers;
+        let open = buffers.input == Input::Open && buffers.output == Output::Open;
+        let empty = buffers.inbox.is_vacant() && buffers.outbox.is_vacant();
+        open && empty && !self.readiness.eof && !self.readiness.fault
     }
 
-    /// Calm, and nothing may be waiting to be read.
+    /// Reusable, and nothing may be waiting to be read.
     pub fn is_idle(&self) -> bool {
-        self.is_reusable() && !self.readable
+        self.is_reusable() && !self.readiness.readable
+    }
+
+    /// Whether it holds storage of the buffer pool.
+    pub fn has_storage(&self) -> bool {
+        self.storages() > 0
+    }
+
+    /// Storages of the buffer pool it holds, 0 to 2.
+    pub fn storages(&self) -> usize {
+        usize::from(self.buffers.inbox.has_storage())
+            + usize::from(self.buffers.outbox.has_storage())
+    }
+
+    /// Whether a `fill` would read.
+    pub fn could_read(&self) -> bool {
+        self.readiness.readable
+            && self.buffers.input == Input::Open
+            && self.buffers.inbox.room() > 0
+    }
+
+    /// Whether a `flush` would write.
+    pub fn could_write(&self) -> bool {
+        self.readiness.writable && !self.buffers.outbox.is_empty()
     }
 
     /// Socket → inbox, one read.
     #[inline]
     pub fn fill(&mut self, pool: &mut Pool) -> Filled {
-        if !self.readable || self.buffers.input != Input::Open || self.buffers.inbox.room() == 0 {
+        if !self.could_read() {
             return Filled::Nothing;
         }
         self.read(pool)
@@ -158,8 +254,8 @@ impl<S: Socket> Conn<S> {
         if let Ok(count @ 1..) = outcome {
             self.buffers.inbox.filled(count);
             // Later bytes are a new edge; only a reported end would not be (see `net`).
-            if count < whole && !self.ended && !self.broken {
-                self.readable = false;
+            if count < whole && !self.readiness.eof && !self.readiness.fault {
+                self.readiness.readable = false;
             }
         }
         self.judge_read(outcome)
@@ -167,10 +263,10 @@ impl<S: Socket> Conn<S> {
 
     /// Socket → empty pipe, one move of at most `max` bytes.
     pub fn fill_pipe(&mut self, piped: &mut Piped<S::Pipe>, max: u64) -> Filled {
-        if !self.readable || self.buffers.input != Input::Open {
+        if !self.readiness.readable || self.buffers.input != Input::Open {
             return Filled::Nothing;
         }
-        // A short move tells nothing of what is left: pipes count in pieces, not in bytes.
+        // A short move says nothing of what is left: pipes count in pages, not in bytes.
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(PIPE_BYTES);
         let outcome = uninterrupted(|| self.socket.read_into(&mut piped.pipe, max));
         piped.bytes += *outcome.as_ref().unwrap_or(&0);
@@ -179,13 +275,13 @@ impl<S: Socket> Conn<S> {
 
     fn judge_read(&mut self, outcome: io::Result<usize>) -> Filled {
         if let Ok(count @ 1..) = outcome {
-            self.bulk = count >= BULK_BYTES_MIN;
+            self.is_bulk = count >= BULK_BYTES_MIN;
             return Filled::Something;
         }
-        self.readable = false;
+        self.readiness.readable = false;
         match outcome {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Filled::Nothing,
-            Ok(_) if !self.write_saw_reset => {
+            Ok(_) if self.buffers.output != Output::Reset => {
                 self.buffers.input = Input::Eof;
                 Filled::Something
             }
@@ -207,14 +303,14 @@ impl<S: Socket> Conn<S> {
 
     fn write(&mut self, pool: &mut Pool) -> Flushed {
         let mut flushed = Flushed::Nothing;
-        while self.writable && !self.buffers.outbox.is_empty() {
+        while self.could_write() {
             let data = self.buffers.outbox.data();
             let whole = data.len();
             match uninterrupted(|| self.socket.write(data)) {
                 Ok(count) => {
                     self.buffers.outbox.consume(count);
                     // A short write met a full socket; room is a new edge.
-                    self.writable = count == whole;
+                    self.readiness.writable = count == whole;
                     flushed = Flushed::Something;
                 }
                 Err(error) if self.write_failed(&error) => {
@@ -226,7 +322,7 @@ impl<S: Socket> Conn<S> {
         }
         if self.buffers.output == Output::Ending && self.buffers.outbox.is_empty() {
             self.buffers.output = Output::Ended;
-            // A failure means the peer is gone already, which the next read will tell.
+            // A failure means that the peer is gone already, which the next read will say.
             let _ = self.socket.end_output();
         }
         flushed
@@ -235,7 +331,7 @@ impl<S: Socket> Conn<S> {
     /// Pipe → socket, until one of them has or takes no more.
     pub fn flush_pipe(&mut self, piped: &mut Piped<S::Pipe>) -> Flushed {
         let mut flushed = Flushed::Nothing;
-        while self.writable && piped.bytes > 0 {
+        while self.readiness.writable && piped.bytes > 0 {
             match uninterrupted(|| self.socket.write_from(&mut piped.pipe, piped.bytes)) {
                 Ok(count) => {
                     piped.bytes = piped.bytes.saturating_sub(count);
@@ -251,12 +347,13 @@ impl<S: Socket> Conn<S> {
     /// Whether a failed write is the end of the output, and not just of the socket's room.
     fn write_failed(&mut self, error: &io::Error) -> bool {
         if error.kind() == io::ErrorKind::WouldBlock {
-            self.writable = false;
+            self.readiness.writable = false;
             return false;
         }
-        // A broken pipe, in contrast, comes behind an end that was one.
-        self.write_saw_reset |= error.kind() == io::ErrorKind::ConnectionReset;
-        self.buffers.output = Output::Ended;
+        // A broken pipe, in contrast, follows an orderly end of the peer, or the reset of before.
+        let saw_reset =
+            error.kind() == io::ErrorKind::ConnectionReset || self.buffers.output == Output::Reset;
+        self.buffers.output = if saw_reset { Output::Reset } else { Output::Ended };
         true
     }
 

@@ -1,488 +1,371 @@
-//! A client joined to an upstream for one exchange, and how its bytes advance. Decides nothing
-//! about faults: it reports them as [`Fault`] for `verdict`.
+//! Where both sides meet: requests get an upstream, their bytes are moved, and they end. Everything
+//! here works on one client's connection at a time, which the caller holds.
 
 pub mod budget;
+mod conclude;
+mod judge;
 mod pair;
-pub mod plan;
 pub mod pump;
-mod response;
-pub mod splice;
+mod request_way;
+mod response_way;
+mod splice;
 pub mod verdict;
 
-use crate::base::backend_id::BackendId;
-use crate::base::buffer::Pool;
-use crate::base::time::Instant;
-use crate::config::HeadLimits;
-use crate::config::Timeouts;
-use crate::http::body::Body;
-use crate::http::date::DATE_BYTES;
-use crate::http::forward::{self, BodyTransform, RequestContext};
-use crate::http::head::{self, Parse, RequestHead, ResponseHead};
-use crate::net::Socket;
-use crate::observe::Record;
-use crate::proxy::conn::{Conn, Filled, Flushed, Input, Output};
-use crate::proxy::exchange::budget::Budget;
-use crate::proxy::exchange::plan::Plan;
-use crate::proxy::exchange::splice::Pipes;
-use crate::proxy::exchange::verdict::{Facts, Fault, Phase, Verdict};
-use crate::proxy::upstream::{Tried, Upstream};
-use crate::proxy::{ClientKey, UpstreamKey};
-use std::net::IpAddr;
-use std::time::Duration;
+pub use pair::{Direction, Pair};
 
-/// A request that could no longer be held whole with less room than this is let go of.
-const HOLD_ROOM_MIN: usize = 1024;
+use crate::base::table::Table;
+use crate::config::Mode;
+use crate::http::head::{Method, Refusal, ResponseHead};
+use crate::net::Net;
+use crate::observe::{ProxyError, Record};
+use crate::proxy::client::admission::{Admission, Line};
+use crate::proxy::client::answer::Answer;
+use crate::proxy::client::connection::{Connection, HeadRead};
+use crate::proxy::client::heads::Heads;
+use crate::proxy::client::plan::{Intent, Plan};
+use crate::proxy::client::request::RequestState;
+use crate::proxy::context::LoopContext;
+use crate::proxy::kinds::{ClientKey, Next, PairKey, PairKind};
+use crate::proxy::retry::{RetryState, Tried};
+use crate::proxy::upstream::{Reuse, Unavailable, Upstreams};
+use budget::Budget;
+use pair::Exchange;
+use std::collections::HashMap;
 
-/// One direction of an exchange. In TCP mode both start as `Tunnel`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The head has not gone on.
-    Head,
-    /// The head has gone on, this is left.
-    Body(Body),
-    /// Bytes as they come, until the end.
-    Tunnel,
-    /// All has gone on.
-    Done,
-}
+/// Changes of state one client may go through in one turn.
+const STEPS_MAX: usize = 16;
 
-impl Direction {
-    fn phase(self) -> Phase {
-        match self {
-            Direction::Head => Phase::Head,
-            Direction::Body(_) => Phase::Body,
-            Direction::Tunnel => Phase::Tunnel,
-            Direction::Done => Phase::Done,
-        }
-    }
-
-    /// Whether it is this far; cheaper than comparing halves, whose bodies would be compared too.
-    pub fn is(self, phase: Phase) -> bool {
-        self.phase() == phase
-    }
-
-    /// Nothing of `input` can go on before more of it comes.
-    pub fn is_starved(self, input: &[u8]) -> bool {
-        match self {
-            Direction::Body(body) => body.is_starved(input),
-            Direction::Head | Direction::Tunnel | Direction::Done => input.is_empty(),
-        }
-    }
-
-    pub(in crate::proxy) fn after_head(body: Body) -> Direction {
-        if body.is_ended() { Direction::Done } else { Direction::Body(body) }
-    }
-}
-
-/// What follows for the client behind a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    NextRequest,
-    /// The connection ends, its request having been read whole.
-    Close,
-    /// The connection ends while the client may still be sending.
-    Linger,
-}
-
-/// A client joined to an upstream.
+/// Everything but the clients' connections: the surroundings, the server side, the pairs, and the
+/// slots for them.
 #[derive(Debug)]
-pub struct Pair {
-    pub client: ClientKey,
-    pub upstream: UpstreamKey,
-    /// Number of the backend the upstream leads to.
-    pub backend: BackendId,
-    pub plan: Plan,
-    pub request: Direction,
-    pub response: Direction,
-    pub transform: BodyTransform,
-    /// What the forwarded response promised the client.
-    pub after: After,
-    /// The server would take another request on this connection.
-    pub upstream_stays: bool,
-    /// An interim response has come: the server has begun to act.
-    pub interim: bool,
-    /// Backends that failed this request.
-    pub tried: Tried,
-    pub record: Record,
+pub struct Exchanges<N: Net> {
+    pub context: LoopContext<N>,
+    pub upstreams: Upstreams<N>,
+    pub admission: Admission,
+    pairs: Table<PairKind, Pair>,
+    budget: Budget,
+    heads: Heads,
+    /// Storage for the heads of responses.
+    response_head: ResponseHead,
+    /// Pages for local answers, by status.
+    error_pages: HashMap<u16, Vec<u8>>,
 }
 
-/// Head storage that all exchanges share. A request is mostly forwarded in the step that parsed
-/// it; one that had to wait is parsed again, which is cheaper than keeping its fields' places.
-#[derive(Debug, Default)]
-pub struct Heads {
-    pub request: RequestHead,
-    /// Whose head `request` is.
-    request_of: Option<ClientKey>,
-    pub response: ResponseHead,
-    limits: HeadLimits,
-}
+/// A client's connection with its key, for the time of a step.
+pub type Client<'a, N> = &'a mut Connection<<N as Net>::Socket>;
 
-impl Heads {
-    /// Storage for heads; requests are held to `limits`.
-    pub fn new(limits: HeadLimits) -> Heads {
-        Heads { limits, ..Heads::default() }
-    }
-
-    /// Parses the head at the start of `bytes`, what `client` has sent.
-    pub fn read_request(&mut self, client: ClientKey, bytes: &[u8]) -> Parse {
-        let parse = head::request(bytes, &mut self.request);
-        let parse = plan::within(&self.limits, parse, bytes, &self.request);
-        self.request_of = (parse == Parse::Complete).then_some(client);
-        parse
-    }
-
-    /// The same, unless that head was the last one parsed; whether it is complete.
-    pub fn recall_request(&mut self, client: ClientKey, bytes: &[u8]) -> bool {
-        self.request_of == Some(client) || self.read_request(client, bytes) == Parse::Complete
-    }
-}
-
-/// What every exchange is told alike.
-#[derive(Clone, Copy, Debug)]
-pub struct LoopContext {
-    pub trust_forwarded: bool,
-    /// The program is about to end.
-    pub draining: bool,
-    /// Somebody waits for a place.
-    pub at_capacity: bool,
-    /// `Date` for responses that have none.
-    pub date: [u8; DATE_BYTES],
-}
-
-impl LoopContext {
-    /// Clients' connections end behind the next response, whatever they say.
-    pub fn end_connections(&self) -> bool {
-        self.draining || self.at_capacity
-    }
-}
-
-/// What a round of an exchange came to.
-#[derive(Debug)]
-pub struct Round {
-    pub verdict: Verdict,
-    pub fault: Option<Fault>,
-    /// Another round could move more.
-    pub again: bool,
-    /// The backend of which something was heard.
-    pub heard: Option<BackendId>,
-}
-
-/// A pair with both its connections at hand.
-#[derive(Debug)]
-pub struct Exchange<'a, S: Socket> {
-    pub pair: &'a mut Pair,
-    pub client: &'a mut Conn<S>,
-    pub client_ip: IpAddr,
-    pub upstream: &'a mut Upstream<S>,
-    /// The backend as written, for requests without `Host`.
-    pub host: &'a str,
-    pub context: &'a LoopContext,
-    /// The client's connection ends behind this exchange, whatever the client says.
-    pub last: bool,
-    pub heads: &'a mut Heads,
-    pub pool: &'a mut Pool,
-    pub pipes: &'a mut Pipes<S::Pipe>,
-    pub timeouts: &'a Timeouts,
-    /// When the exchange has stood still for too long.
-    pub deadline: &'a mut Instant,
-    /// How often a request may go to a server, and how many may be repeated.
-    pub attempts_max: u8,
-    pub budget: &'a Budget,
-    /// Pairs in all.
-    pub in_flight: usize,
-    pub now: Instant,
-    /// The server has said something, or ended.
-    pub heard: bool,
-}
-
-impl<S: Socket> Exchange<'_, S> {
-    /// Whether anything moved.
-    fn advance(&mut self) -> Result<bool, Fault> {
-        let mut moved = self.read_client()?;
-        if self.upstream.is_connecting {
-            if !self.connected()? {
-                return Ok(moved);
-            }
-            moved = true;
+impl<N: Net> Exchanges<N> {
+    /// No pair yet.
+    pub fn new(
+        context: LoopContext<N>,
+        upstreams: Upstreams<N>,
+        error_pages: HashMap<u16, Vec<u8>>,
+    ) -> Exchanges<N> {
+        Exchanges {
+            admission: Admission::new(context.limits.pairs_max),
+            budget: Budget::new(context.config.retry_budget),
+            heads: Heads::new(context.config.head),
+            context,
+            upstreams,
+            pairs: Table::new(),
+            response_head: ResponseHead::default(),
+            error_pages,
         }
-        if !self.upstream.sent {
-            self.reject_unsolicited_response()?;
-        }
-        moved |= self.send_request()?;
-        if !self.pair.response.is(Phase::Done) {
-            self.heard |= match self.relay_response()? {
-                Some(moved) => moved,
-                None => self.upstream.conn.fill(self.pool) == Filled::Something,
+    }
+
+    /// All pairs in flight, to look at.
+    pub fn pairs(&self) -> &Table<PairKind, Pair> {
+        &self.pairs
+    }
+
+    /// It is `now`: repeats that are no longer recent are forgotten.
+    pub fn read_clock(&mut self) {
+        self.context.read_clock();
+        self.budget.advance(self.context.now.instant);
+    }
+
+    /// Lets one client do what its request's state allows. Each turn of the loop is a change of
+    /// state; a burst of pipelined requests yields rather than hold up the others.
+    pub fn step(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        for _ in 0..STEPS_MAX {
+            let next = match client.request.state {
+                RequestState::Idle | RequestState::Head => self.read_head(key, client),
+                RequestState::WaitingForSlot(line) => self.wait_in_queue(key, client, line),
+                RequestState::Admitted => self.serve(key, client),
+                RequestState::Paired(pair) => self.step_pair(key, client, pair),
+                RequestState::FlushingResponse(after) => {
+                    client.flush_response(&mut self.context, after)
+                }
+                RequestState::Lingering { bytes } => client.linger(&mut self.context, bytes),
             };
-            moved |= self.heard;
-        } else if self.upstream.conn.has_failed() && self.pair.request.is(Phase::Tunnel) {
-            return Err(Fault::UpstreamClosed);
+            let next = if next == Next::Park { self.park(key, client) } else { next };
+            match next {
+                Next::Again => {}
+                Next::Yield => break,
+                Next::Park | Next::Gone => return next,
+            }
         }
-        moved |= self.send_response()?;
-        match self.client.flush(self.pool) {
-            Flushed::Failed => return Err(Fault::ClientGone),
-            flushed => moved |= flushed == Flushed::Something,
-        }
-        self.end_tunnels();
-        Ok(moved)
+        Next::Yield
     }
 
-    /// Moves what can move, once in every place, and judges what has come of it.
-    pub fn round(&mut self) -> Round {
-        let outcome = self.advance();
-        let moved = outcome == Ok(true);
-        // Something moved: the wait begins anew, for whatever the exchange now waits for.
-        if moved && !self.upstream.is_connecting {
-            let limit = wait_limit(self.timeouts, self.pair.request, self.pair.response);
-            *self.deadline = self.now + limit;
+    /// Nothing moves: waits, or acts when the wait is over.
+    fn park(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        if client.request.deadline <= self.context.now.instant {
+            return self.expire(key, client);
         }
-        let again = moved && self.could_move();
-        if !again {
-            // What waits must not hold more than it needs; the client's side waits with the client.
-            self.upstream.conn.settle(self.pool);
-        }
-        let (request, response) = (self.pair.request.phase(), self.pair.response.phase());
-        Round {
-            verdict: match outcome {
-                Ok(_) => verdict::settled(request, response),
-                Err(fault) => verdict::verdict(&self.facts(), fault),
-            },
-            fault: outcome.err(),
-            again,
-            heard: self.heard.then_some(self.pair.backend),
+        match client.park(&mut self.context, key) {
+            Ok(()) => Next::Park,
+            Err(_) => self.abandon(key, client),
         }
     }
 
-    /// Whether a further round could move something: not when all there is waits for a socket,
-    /// which will report.
-    fn could_move(&self) -> bool {
-        let has_more = |half: Direction, from: &Conn<S>| {
-            let comes = from.readable || from.buffers.input != Input::Open;
-            !half.is(Phase::Done) && (comes || !half.is_starved(from.buffers.inbox.data()))
+    /// The wait of the request's state has lasted too long.
+    fn expire(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        match client.request.state {
+            RequestState::Head => {
+                let reason = "the request did not come in time";
+                self.refuse_head(key, client, Answer::local(408, reason, ProxyError::Request))
+            }
+            RequestState::WaitingForSlot(_) => {
+                let RetryState { record, .. } = self.retry_state(key, client);
+                let reason = "all servers are busy; the wait for one was too long";
+                self.answer(client, None, Answer::local(503, reason, ProxyError::Limit), record)
+            }
+            RequestState::Paired(pair) => self.expire_pair(key, client, pair),
+            RequestState::FlushingResponse(_) => {
+                // The rest of the response is lost: an orderly end could pass for its end.
+                client.conn.reset_on_drop();
+                Next::Gone
+            }
+            RequestState::Idle | RequestState::Lingering { .. } => Next::Gone,
+            RequestState::Admitted => self.abandon(key, client),
+        }
+    }
+
+    fn read_head(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        match client.read_head(&mut self.context, &mut self.heads, key) {
+            HeadRead::Incomplete(next) => next,
+            HeadRead::Complete => self.seek_slot(key, client),
+            HeadRead::Refused(refusal) => self.refuse_head(key, client, refusal.into()),
+        }
+    }
+
+    /// A request's head is complete, or a TCP session begins: on to a slot, or into the queue.
+    pub fn seek_slot(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        if client.settings().service == Mode::Redirect {
+            return self.serve(key, client);
+        }
+        self.budget.request();
+        if self.admission.admit() {
+            client.request.state = RequestState::Admitted;
+            return self.serve(key, client);
+        }
+        let line = client.line();
+        let deadline = self.context.now.instant + self.context.config.timeouts.queue;
+        client.request.wait(RequestState::WaitingForSlot(line), deadline);
+        self.admission.enqueue(key, line);
+        Next::Park
+    }
+
+    /// In the queue only the client's end is listened for; the step after admission is `serve`. A
+    /// reset ends the request. A client that has ended its side may be gone as well, or be waiting
+    /// for the response: it is served after those that are there for certain.
+    fn wait_in_queue(&mut self, key: ClientKey, client: Client<'_, N>, line: Line) -> Next {
+        if client.conn.has_failed() {
+            return self.abandon(key, client);
+        }
+        if line == Line::Open && client.line() == Line::HalfClosed {
+            client.request.state = RequestState::WaitingForSlot(Line::HalfClosed);
+            self.admission.move_to_half_closed(key);
+        }
+        Next::Park
+    }
+
+    /// Decides what the request is for, and begins it.
+    fn serve(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        match client.intent(&self.context, &mut self.heads, key) {
+            Ok(Intent::Message(plan)) if plan.max_forwards_exhausted() => {
+                self.answer_max_forwards(key, client, &plan)
+            }
+            Ok(Intent::Message(plan)) if client.settings().service == Mode::Redirect => {
+                self.redirect(key, client, &plan)
+            }
+            Ok(intent) => self.begin(key, client, intent),
+            Err(refusal) => self.refuse(key, client, refusal),
+        }
+    }
+
+    fn refuse(&mut self, key: ClientKey, client: Client<'_, N>, refusal: Refusal) -> Next {
+        let record = client.record(&mut self.context, &mut self.heads, key);
+        self.answer(client, None, refusal.into(), record)
+    }
+
+    /// The same for what never became a request, so that it has not waited for a slot.
+    fn refuse_head(&mut self, key: ClientKey, client: Client<'_, N>, answer: Answer) -> Next {
+        let record = client.record(&mut self.context, &mut self.heads, key);
+        let record = Record { admitted: record.arrived, ..record };
+        self.answer(client, None, answer, record)
+    }
+
+    /// Answers an OPTIONS or TRACE request that has been forwarded as often as it may. A TRACE is
+    /// not reflected: what it would show is what clients must not see, such as cookies.
+    fn answer_max_forwards(&mut self, key: ClientKey, client: Client<'_, N>, plan: &Plan) -> Next {
+        let record = client.record(&mut self.context, &mut self.heads, key);
+        let answer = if plan.method == Method::Trace {
+            Answer::local(501, "TRACE is not answered here, only forwarded", ProxyError::Request)
+        } else {
+            Answer::local(
+                200,
+                "the request ends here: its Max-Forwards is 0",
+                ProxyError::InternalResponse,
+            )
         };
-        // The request's head is all that is read ahead of the client's turn.
-        let request_flows = !self.pair.request.is(Phase::Head);
-        (request_flows && has_more(self.pair.request, self.client))
-            || has_more(self.pair.response, &self.upstream.conn)
+        self.answer(client, Some(plan), answer, record)
     }
 
-    /// A direction of a tunnel is done once the end, and all before it, was written: when both are,
-    /// the connections are closed.
-    fn end_tunnels(&mut self) {
-        let (client, upstream) = (&*self.client, &self.upstream.conn);
-        let is_done =
-            |from: &Conn<S>, to: &Conn<S>| is_spent(from) && to.buffers.output == Output::Ended;
-        if self.pair.request.is(Phase::Tunnel) && is_done(client, upstream) {
-            self.pair.request = Direction::Done;
-        }
-        if self.pair.response.is(Phase::Tunnel) && is_done(upstream, client) {
-            self.pair.response = Direction::Done;
-        }
-    }
-
-    /// What a verdict is made from.
-    pub fn facts(&self) -> Facts {
-        let request = self.pair.request.phase();
-        let client_inbox = &self.client.buffers.inbox;
-        let owes_request = request == Phase::Body
-            && self.pair.request.is_starved(client_inbox.data())
-            && self.upstream.conn.buffers.outbox.is_empty()
-            && self.upstream.pipe_up.is_none();
-        let owes_room = !self.client.buffers.outbox.is_empty() || self.upstream.pipe_down.is_some();
-        Facts {
-            response: self.pair.response.phase(),
-            connecting: self.upstream.is_connecting,
-            sent: self.upstream.sent,
-            answered: self.pair.interim || !self.upstream.conn.buffers.inbox.is_empty(),
-            held: request == Phase::Head || client_inbox.is_held(),
-            idempotent: self.pair.plan.method.is_idempotent(),
-            waiting_on_client: owes_request || owes_room,
-            // A pooled connection that closes is not a sign of trouble that repeating would add to;
-            // and there is at most one of them in the life of a request.
-            attempts_left: self.pair.tried.seen.saturating_add(1) < self.attempts_max
-                && (self.upstream.reused || self.budget.allows(self.in_flight)),
-        }
-    }
-
-    /// Reads from the client while its message or tunnel goes on. Else its bytes (the next
-    /// request, perhaps) stay in the kernel, which is all the back-pressure there is.
-    fn read_client(&mut self) -> Result<bool, Fault> {
-        if self.client.has_failed() {
-            return Err(Fault::ClientGone);
-        }
-        let wanted = match self.pair.request {
-            Direction::Body(body) => {
-                self.let_go_if_too_long(body);
-                true
+    /// Answers with the chosen server's address: nothing is proxied, no slot is taken.
+    fn redirect(&mut self, key: ClientKey, client: Client<'_, N>, plan: &Plan) -> Next {
+        let mut record = client.record(&mut self.context, &mut self.heads, key);
+        let chosen = self.upstreams.redirect(&mut self.context, plan.hash, &mut record.notes);
+        let backend = match chosen {
+            Ok(backend) => backend,
+            Err(unavailable) => {
+                let answer = self.unavailable_answer(unavailable);
+                return self.answer(client, Some(plan), answer, record);
             }
-            Direction::Tunnel => true,
-            Direction::Head | Direction::Done => false,
         };
-        let moved = match self.relay_request() {
-            Some(moved) => moved,
-            None if wanted => match self.client.fill(self.pool) {
-                Filled::Failed => return Err(Fault::ClientGone),
-                filled => filled == Filled::Something,
-            },
-            None => false,
+        let usual = match plan.method {
+            Method::Get | Method::Head => 301,
+            Method::Post
+            | Method::Put
+            | Method::Delete
+            | Method::Connect
+            | Method::Options
+            | Method::Trace
+            | Method::Other => 308,
         };
-        let end = &self.client.buffers;
-        let ended = end.input != Input::Open && self.pair.request.is_starved(end.inbox.data());
-        if ended && matches!(self.pair.request, Direction::Body(_)) {
-            return Err(Fault::ClientGone);
-        }
-        Ok(moved)
+        let status = self.context.config.redirect_status.unwrap_or(usual);
+        let reason = "another server has what was asked for; its address is in Location";
+        let answer = Answer::local(status, reason, ProxyError::InternalResponse);
+        self.answer_with_location(client, plan, answer, backend, record)
     }
 
-    /// A request that cannot be held whole is not held at all: its storage may then change hands.
-    fn let_go_if_too_long(&mut self, body: Body) {
-        let inbox = &mut self.client.buffers.inbox;
-        let coming = match body {
-            Body::Length(left) => left.saturating_sub(inbox.data().len() as u64),
-            Body::Empty => 0,
-            Body::Chunked(_) | Body::UntilClose => HOLD_ROOM_MIN as u64,
+    /// Joins an admitted client to a backend of the policy's choice.
+    fn begin(&mut self, key: ClientKey, client: Client<'_, N>, intent: Intent) -> Next {
+        let RetryState { mut tried, mut record } = self.retry_state(key, client);
+        // A pooled connection may close under a request that cannot be repeated, by its nature or
+        // its size: such a request gets a connection of its own (RFC 9112 §9.3.1).
+        let repeatable =
+            intent.message().is_some_and(|plan| plan.method.is_idempotent() && plan.can_be_held());
+        let reuse = match repeatable && record.retries == 0 {
+            true => Reuse::Pooled,
+            false => Reuse::Never,
         };
-        if inbox.is_held() && coming > inbox.room() as u64 {
-            inbox.release();
+        let pair = self.pairs.vacant_key();
+        let acquired = self.upstreams.acquire(
+            &mut self.context,
+            pair,
+            &mut tried,
+            (intent.hash(), reuse),
+            &mut record.notes,
+        );
+        match acquired {
+            Ok(acquired) => {
+                // Where one was served that had to wait for more than a slot, the next may be too.
+                self.admission.open_one();
+                self.join(client, Pair::new(key, acquired, intent, RetryState { tried, record }))
+            }
+            Err(unavailable) if self.comes_free(unavailable) => {
+                self.wait_for_room(key, client, RetryState { tried, record })
+            }
+            Err(unavailable) => {
+                let answer = self.unavailable_answer(unavailable);
+                self.answer(client, intent.message(), answer, record)
+            }
         }
     }
 
-    fn connected(&mut self) -> Result<bool, Fault> {
-        let conn = &mut self.upstream.conn;
-        if !conn.writable {
-            return Ok(false);
-        }
-        match conn.socket.connected() {
-            Ok(established) => {
-                conn.writable = established;
-                self.upstream.is_connecting = !established;
-                if established {
-                    self.pair.record.connected = Some(self.now);
-                }
-                Ok(established)
-            }
-            Err(error) => Err(Fault::ConnectFailed(error.kind())),
-        }
-    }
-
-    /// Who speaks HTTP before it was asked anything, or has ended by then, is not asked: what it
-    /// says is no answer to this request.
-    fn reject_unsolicited_response(&mut self) -> Result<(), Fault> {
-        let speaks_first = self.pair.response.is(Phase::Head)
-            && self.upstream.conn.fill(self.pool) != Filled::Nothing;
-        if speaks_first {
-            self.send_response()?;
-        }
-        Ok(())
-    }
-
-    /// Client → server, as far as it goes.
-    fn send_request(&mut self) -> Result<bool, Fault> {
-        let upstream = &mut self.upstream.conn;
-        let moved = match &mut self.pair.request {
-            Direction::Head => self.forward_request()?,
-            Direction::Body(body) => {
-                let from = &mut self.client.buffers.inbox;
-                let to = &mut upstream.buffers.outbox;
-                let count = pump::pump(body, self.pair.plan.transform, from, to, self.pool)
-                    .map_err(|_| Fault::ClientMalformed)?;
-                if body.is_ended() {
-                    self.pair.request = Direction::Done;
-                }
-                count > 0
-            }
-            Direction::Tunnel => {
-                if self.client.buffers.input == Input::Failed {
-                    return Err(Fault::ClientGone);
-                }
-                tunnel(self.client, upstream, self.pool) > 0
-            }
-            Direction::Done => false,
+    /// What a request has been through before this attempt: nothing, as a rule.
+    fn retry_state(&mut self, key: ClientKey, client: Client<'_, N>) -> RetryState {
+        let Some(mut state) = client.request.retry.take() else {
+            let record = client.record(&mut self.context, &mut self.heads, key);
+            return RetryState { tried: Tried::default(), record };
         };
-        match self.upstream.conn.flush(self.pool) {
-            Flushed::Nothing => Ok(moved),
-            Flushed::Something => {
-                self.upstream.sent = true;
-                Ok(true)
-            }
-            // It has said all it had to say, but what we had for it is lost: that shall show.
-            Flushed::Failed if self.pair.response.is(Phase::Done) => Err(Fault::UpstreamClosed),
-            // The server may have answered before it closed: reading tells.
-            Flushed::Failed => {
-                self.upstream.conn.readable = true;
-                Ok(true)
-            }
+        state.record.begun = self.context.now.instant;
+        if state.record.retries == 0 {
+            state.record.admitted = state.record.begun;
+        }
+        *state
+    }
+
+    /// Whether the end of a pair gives what is lacking: room at a backend, or the descriptor of its
+    /// idle connection.
+    fn comes_free(&self, lacking: Unavailable) -> bool {
+        match lacking {
+            Unavailable::NoBackend => false,
+            Unavailable::AllFull => true,
+            Unavailable::NoDescriptor => !self.pairs.is_empty(),
         }
     }
 
-    /// The head goes into an empty outbox, where it always fits; what is forwarded stays in the
-    /// inbox until the response begins, so that it can be sent again.
-    fn forward_request(&mut self) -> Result<bool, Fault> {
-        let inbox = &mut self.client.buffers.inbox;
-        let complete = self.heads.recall_request(self.pair.client, inbox.data());
-        assert!(complete, "a head that was accepted is still there");
-        let context = RequestContext {
-            client: self.client_ip,
-            default_host: self.host,
-            trust_forwarded: self.context.trust_forwarded,
-            upgrade: self.pair.plan.upgrade,
-            expect: self.pair.plan.expects(),
-            max_forwards: self.pair.plan.forwards.map(|left| left.saturating_sub(1)),
+    /// Every backend is at its own limit, or this machine has no descriptor left: the request
+    /// waits, first in the queue, for the next pair to end.
+    fn wait_for_room(&mut self, key: ClientKey, client: Client<'_, N>, state: RetryState) -> Next {
+        client.request.retry = Some(Box::new(state));
+        let line = client.line();
+        let deadline = client.request.arrived + self.context.config.timeouts.queue;
+        client.request.wait(RequestState::WaitingForSlot(line), deadline);
+        self.admission.step_back(key, line);
+        // Not parked yet: what brought it here may have been the end of another wait, whose timer
+        // is spent.
+        Next::Again
+    }
+
+    /// Enters a pair, so that client, upstream and pair name one another.
+    fn join(&mut self, client: Client<'_, N>, pair: Pair) -> Next {
+        let connecting = self.upstreams.get(pair.upstream).is_some_and(|it| it.is_connecting());
+        let limit = match connecting {
+            true => self.upstreams.connect_threshold(&self.context, pair.backend),
+            false => self.context.config.timeouts.response,
         };
-        let outbox = &mut self.upstream.conn.buffers.outbox;
-        let head = &self.heads.request;
-        let target = &self.pair.plan.target;
-        let out = outbox.space(self.pool);
-        let written = forward::request(inbox.data(), head, target, &context, out);
-        // Cannot be (see the assertion below); if it were, the client would be told, not we die.
-        outbox.filled(written.map_err(|_| Fault::ClientMalformed)?);
-        inbox.hold();
-        inbox.consume(head.bytes);
-        self.pair.request = Direction::after_head(self.pair.plan.body);
-        if let Direction::Body(body) = &mut self.pair.request {
-            pump::pump(body, self.pair.plan.transform, inbox, outbox, self.pool)
-                .map_err(|_| Fault::ClientMalformed)?;
-            if body.is_ended() {
-                self.pair.request = Direction::Done;
-            }
+        let key = self.pairs.insert(pair);
+        client.request.wait(RequestState::Paired(key), self.context.now.instant + limit);
+        Next::Again
+    }
+
+    /// A pair with both its connections at hand.
+    fn exchange<'a>(
+        &'a mut self,
+        client: &'a mut Connection<N::Socket>,
+        key: PairKey,
+    ) -> Exchange<'a, N::Socket> {
+        let in_flight = self.pairs.len();
+        let pair = self.pairs.get_mut(key).expect("a paired client's pair is there");
+        let lease = self.upstreams.lease(pair.upstream, pair.backend);
+        // A response to the wrong client would be worse than a crash.
+        let state = client.request.state;
+        assert!(state == RequestState::Paired(key), "a pair's client names the pair");
+        assert!(lease.upstream.pair() == Some(key), "a pair's upstream names the pair");
+        let context = &mut self.context;
+        Exchange {
+            last: client.is_at_its_last(context),
+            client_ip: client.ip(),
+            scheme: client.settings().scheme,
+            client: &mut client.conn,
+            deadline: &mut client.request.deadline,
+            upstream: lease.upstream,
+            authority: lease.authority,
+            pipes: lease.pipes,
+            pair,
+            heads: &mut self.heads,
+            response_head: &mut self.response_head,
+            pool: &mut context.pool,
+            config: &context.config,
+            date: &context.date,
+            budget: &self.budget,
+            in_flight,
+            now: context.now.instant,
+            heard: false,
         }
-        Ok(true)
     }
 }
-
-/// Moves what there is from one connection's inbox to the other's outbox, then the end; how many
-/// bytes moved.
-pub(in crate::proxy) fn tunnel<S: Socket>(
-    from: &mut Conn<S>,
-    to: &mut Conn<S>,
-    pool: &mut Pool,
-) -> usize {
-    let count = from.buffers.inbox.data().len().min(to.buffers.outbox.room());
-    let moved = to.buffers.outbox.take_from(&mut from.buffers.inbox, count, pool);
-    if is_spent(from) {
-        to.finish_output();
-    }
-    moved
-}
-
-/// Everything the peer sent has gone on, its end included.
-fn is_spent<S>(conn: &Conn<S>) -> bool {
-    conn.buffers.input == Input::Eof && conn.buffers.inbox.is_empty()
-}
-
-/// How long the exchange may stand still, by what it waits for.
-fn wait_limit(timeouts: &Timeouts, request: Direction, response: Direction) -> Duration {
-    match (request, response) {
-        (Direction::Tunnel, _) | (_, Direction::Tunnel) => timeouts.tunnel,
-        (Direction::Done, Direction::Head) => timeouts.response,
-        (
-            Direction::Head | Direction::Body(_) | Direction::Done,
-            Direction::Head | Direction::Body(_) | Direction::Done,
-        ) => timeouts.idle,
-    }
-}
-
-const _: () = assert!(
-    head::HEAD_BYTES_MAX + forward::GROWTH_BYTES_MAX <= crate::base::buffer::LARGE_BYTES,
-    "a forwarded head fits into an empty buffer"
-);

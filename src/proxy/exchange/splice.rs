@@ -2,70 +2,18 @@
 //! What is in a pipe still counts as not having gone on, so that an exchange with bytes in one is
 //! never over.
 
+use super::pair::{Direction, Exchange};
+use super::verdict::Fault;
 use crate::base::buffer::LARGE_BYTES;
 use crate::http::body::Body;
 use crate::http::forward::BodyTransform;
 use crate::net::Socket;
+use crate::proxy::conn::pipes::{Lent, Piped, Pipes};
 use crate::proxy::conn::{Conn, Filled, Flushed};
-use crate::proxy::exchange::verdict::Fault;
-use crate::proxy::exchange::{Direction, Exchange};
-use std::io;
 
 /// Bytes left of a body below which a pipe costs more calls than it saves copying: what one more
 /// read could bring is read.
 const RELAY_BYTES_MIN: u64 = LARGE_BYTES as u64;
-
-/// Empty pipes kept for the next large body: two descriptors each.
-const SPARE_MAX: usize = 8;
-
-/// A pipe and what is in it.
-#[derive(Debug)]
-pub struct Piped<P> {
-    pub pipe: P,
-    pub bytes: usize,
-}
-
-/// A pipe with something in it, if there is one.
-pub type Lent<P> = Option<Box<Piped<P>>>;
-
-/// Pipes, lent and taken back. Last in, first out.
-#[derive(Debug)]
-pub struct Pipes<P> {
-    spare: Vec<Box<Piped<P>>>,
-    lent: usize,
-    max: usize,
-}
-
-impl<P> Pipes<P> {
-    /// At most `max` pipes are lent at once; whoever gets none reads and writes instead.
-    pub fn new(max: usize) -> Pipes<P> {
-        Pipes { spare: Vec::new(), lent: 0, max }
-    }
-
-    /// Pipes lent and not yet taken back.
-    pub fn lent(&self) -> usize {
-        self.lent
-    }
-
-    fn lend(&mut self, make: impl FnOnce() -> io::Result<P>) -> Lent<P> {
-        if self.lent >= self.max {
-            return None;
-        }
-        let spare = self.spare.pop();
-        let lent = spare.or_else(|| Some(Box::new(Piped { pipe: make().ok()?, bytes: 0 })));
-        self.lent += usize::from(lent.is_some());
-        lent
-    }
-
-    /// Takes a pipe back, if there is one. What is left in it belongs to nobody else: it is lost.
-    pub fn take_back(&mut self, lent: &mut Lent<P>) {
-        let Some(pipe) = lent.take() else { return };
-        self.lent -= 1;
-        if pipe.bytes == 0 && self.spare.len() < SPARE_MAX {
-            self.spare.push(pipe);
-        }
-    }
-}
 
 /// What a [`relay`] achieved.
 struct Relayed {
@@ -118,7 +66,7 @@ fn pipe_for<'a, S: Socket>(
     assert!(!past, "nothing is read past what is in a pipe: it would overtake it");
     if lent.is_none() {
         let direct = from.buffers.inbox.is_vacant() && to.buffers.outbox.is_empty();
-        if !(from.readable && direct && max >= RELAY_BYTES_MIN) {
+        if !(from.is_readable() && direct && max >= RELAY_BYTES_MIN) {
             return None;
         }
         *lent = pipes.lend(S::pipe);
@@ -129,8 +77,8 @@ fn pipe_for<'a, S: Socket>(
 impl<S: Socket> Exchange<'_, S> {
     /// Client → server; whether something moved, none when reading is the way.
     #[inline]
-    pub(in crate::proxy) fn relay_request(&mut self) -> Option<bool> {
-        if !self.client.bulk && self.upstream.pipe_up.is_none() {
+    pub(super) fn relay_request(&mut self) -> Option<bool> {
+        if !self.client.is_bulk() && self.upstream.pipe_up.is_none() {
             return None;
         }
         self.pipe_request()
@@ -142,11 +90,16 @@ impl<S: Socket> Exchange<'_, S> {
         let lent = &mut upstream.pipe_up;
         let (piped, max) = pipe_for(self.client, &upstream.conn, max, lent, self.pipes)?;
         let relayed = relay(self.client, &mut upstream.conn, piped, max);
+        let is_empty = piped.bytes == 0;
         advance(&mut self.pair.request, relayed.bytes);
-        upstream.sent |= relayed.bytes > 0;
+        if relayed.bytes > 0 {
+            upstream.mark_sent();
+        }
         // The server may have answered before it closed: reading tells.
-        upstream.conn.readable |= relayed.failed;
-        if relayed.failed || piped.bytes == 0 {
+        if relayed.failed {
+            upstream.conn.read_again();
+        }
+        if relayed.failed || is_empty {
             self.pipes.take_back(&mut upstream.pipe_up);
         }
         Some(relayed.moved || relayed.failed)
@@ -154,8 +107,8 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// Server → client; the same.
     #[inline]
-    pub(in crate::proxy) fn relay_response(&mut self) -> Result<Option<bool>, Fault> {
-        if !self.upstream.conn.bulk && self.upstream.pipe_down.is_none() {
+    pub(super) fn relay_response(&mut self) -> Result<Option<bool>, Fault> {
+        if !self.upstream.conn.is_bulk() && self.upstream.pipe_down.is_none() {
             return Ok(None);
         }
         self.pipe_response()

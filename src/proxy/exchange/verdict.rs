@@ -5,7 +5,7 @@
 //! come (RFC 9110 §9.2.2, RFC 9112 §9.3.1). A response that stops short is cut short for the
 //! client too, so that it shows (RFC 9112 §8).
 
-use crate::observe::ProxyError;
+use crate::observe::{Outcome, ProxyError};
 use crate::proxy::client::answer::Answer;
 use std::io;
 
@@ -40,6 +40,19 @@ pub enum Fault {
 const CLIENT_MALFORMED: &str = "the request body's chunked framing is malformed";
 
 impl Fault {
+    /// How an exchange that it cut off ended, for the log.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Fault::UpstreamClosed => Outcome::ServerClosed,
+            Fault::UpstreamMalformed(_) => Outcome::ServerMalformed,
+            Fault::Expired => Outcome::TimedOut,
+            Fault::ClientGone
+            | Fault::ClientMalformed
+            | Fault::ConnectFailed(_)
+            | Fault::ServerHangs => Outcome::ClientGone,
+        }
+    }
+
     /// What was wrong with a message, for the log; empty where none was.
     pub fn reason(self) -> &'static str {
         match self {
@@ -71,6 +84,14 @@ pub struct Facts {
     pub waiting_on_client: bool,
     /// A further attempt is within the limit and the budget.
     pub attempts_left: bool,
+}
+
+impl Facts {
+    /// A wait that lasted too long was for the server. A tunnel in which nothing moves waits for
+    /// neither side.
+    pub fn is_waiting_for_server(&self) -> bool {
+        !self.waiting_on_client && self.response != Phase::Tunnel
+    }
 }
 
 /// What to do.

@@ -1,5 +1,6 @@
 //! The backends of the service: addresses, health, counters, idle connections, and the policy.
 
+use super::pool::Idle;
 use crate::balance::{self, AdminState, Balancer, Hint, Spec};
 use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
@@ -7,9 +8,7 @@ use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::{BackendSpec, Config};
 use crate::health::{self, Action, Check, Health, Observation, Settings, Transition, outlier};
-use crate::observe::log_buffer::LogBuffer;
-use crate::proxy::upstream::pool::Idle;
-use crate::proxy::{ProbeKey, UpstreamKey};
+use crate::proxy::kinds::{ProbeKey, UpstreamKey};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -250,21 +249,20 @@ impl Cluster {
         self.balancer.failed(backend);
     }
 
-    /// It answered a request sent at `sent` with this status; the change of belief, if any.
+    /// It answered a request sent at `sent` with this status: evidence for [`Cluster::observe`].
     pub fn served(
         &mut self,
         backend: BackendId,
         status: u16,
         sent: Instant,
         answered: Instant,
-    ) -> Option<Transition> {
+    ) -> Observation {
         let micros = answered.since(sent).as_micros() as u64;
         self.balancer.served(backend, micros, answered);
-        let observation = match outlier::is_error(status) {
+        match outlier::is_error(status) {
             true => Observation::Erred { sent, alone: self.is_alone(backend) },
             false => Observation::Served { sent },
-        };
-        self.observe(backend, observation, answered)
+        }
     }
 
     /// Whether no other backend is up.
@@ -447,9 +445,4 @@ fn authority(spec: &BackendSpec) -> String {
         Some(_) => spec.endpoint.to_string(),
         None => format!("localhost:{}", spec.endpoint.port),
     }
-}
-
-/// The event line of a change of belief.
-pub fn tell(events: &mut LogBuffer, name: &str, transition: &Transition) {
-    events.add(format_args!("loadbalancer: backend {name} {transition}"));
 }

@@ -1,303 +1,234 @@
-//! Connections to backends: opened, lent to a pair, pooled while idle, dropped when they stir.
+//! The server side: connections to backends, opened, lent to a pair, pooled while idle, closed when
+//! anything moves on an idle one. What is believed about the backends changes here, and nowhere
+//! else; what follows for requests is decided above, from [`Upstreams::take_transition`].
 
+mod acquire;
 pub mod cluster;
+mod connection;
+mod evidence;
 mod pool;
-pub mod probe;
+mod probe;
 pub mod reload;
 mod silence;
 
+pub use acquire::{Acquired, Reuse, Unavailable};
+pub use connection::{Upstream, UpstreamState};
+
 use crate::base::backend_id::BackendId;
-use crate::base::time::Instant;
-use crate::base::wheel::Timer;
-use crate::net::{Net, Socket};
-use crate::observe::access::RequestNotes;
-use crate::proxy::conn::Conn;
-use crate::proxy::exchange::Pair;
-use crate::proxy::exchange::splice::Lent;
-use crate::proxy::upstream::cluster::ConnectFailure;
-use crate::proxy::{PairKey, Proxy, UpstreamKey};
-use std::io;
+use crate::base::table::Table;
+use crate::health::{Observation, Transition};
+use crate::http::head::ResponseHead;
+use crate::net::{Net, Ready, Socket};
+use crate::proxy::conn::pipes::Pipes;
+use crate::proxy::context::LoopContext;
+use crate::proxy::kinds::{PairKey, ProbeKey, ProbeKind, UpstreamKey, UpstreamKind};
+use cluster::Cluster;
+use probe::Probe;
+use std::collections::VecDeque;
 
-/// A connection to a backend.
+/// All connections to backends, and what is known about the backends.
 #[derive(Debug)]
-pub struct Upstream<S: Socket> {
-    pub conn: Conn<S>,
-    /// From the client's socket to this one.
-    pub pipe_up: Lent<S::Pipe>,
-    /// From this socket to the client's.
-    pub pipe_down: Lent<S::Pipe>,
-    /// Which of the backend's addresses it leads to.
-    pub at: usize,
-    /// The pair it works for; idle without one.
-    pub pair: Option<PairKey>,
-    pub is_connecting: bool,
-    /// A byte of its pair's request was written.
-    pub sent: bool,
-    /// It has served an exchange before this one.
-    pub reused: bool,
-    /// When an idle one is closed.
-    deadline: Instant,
-    timer: Timer,
-    /// It is in the run queue already.
-    pub scheduled: bool,
+pub struct Upstreams<N: Net> {
+    table: Table<UpstreamKind, Upstream<N::Socket>>,
+    cluster: Cluster,
+    probes: Table<ProbeKind, Probe<N::Socket>>,
+    /// Storage for the heads of responses to probes.
+    probe_head: ResponseHead,
+    pipes: Pipes<<N::Socket as Socket>::Pipe>,
+    /// Changes of belief that the loop has not acted on.
+    transitions: VecDeque<(BackendId, Transition)>,
 }
 
-impl<S: Socket> Upstream<S> {
-    /// When an idle one is closed.
-    pub fn deadline(&self) -> Instant {
-        self.deadline
+/// An upstream with what its pair's exchange needs of the others.
+#[derive(Debug)]
+pub struct Lease<'a, S: Socket> {
+    pub upstream: &'a mut Upstream<S>,
+    pub pipes: &'a mut Pipes<S::Pipe>,
+    /// The backend as written, `host:port`.
+    pub authority: &'a str,
+}
+
+impl<N: Net> Upstreams<N> {
+    /// No connection yet; `cluster` is whom to connect to.
+    pub fn new(cluster: Cluster, pipes_max: usize) -> Upstreams<N> {
+        Upstreams {
+            table: Table::new(),
+            cluster,
+            probes: Table::new(),
+            probe_head: ResponseHead::default(),
+            pipes: Pipes::new(pipes_max),
+            transitions: VecDeque::new(),
+        }
     }
 
-    /// What wakes it then.
-    pub fn timer(&self) -> &Timer {
-        &self.timer
+    /// The backends, to look at.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
-}
 
-/// An upstream for a request, counted as in flight with its backend.
-#[derive(Clone, Copy, Debug)]
-pub struct Acquired {
-    pub upstream: UpstreamKey,
-    pub backend: BackendId,
-    pub connecting: bool,
-}
+    /// The upstream of `key`, with what an exchange needs beside it. `backend` is the pair's.
+    pub fn lease(&mut self, key: UpstreamKey, backend: BackendId) -> Lease<'_, N::Socket> {
+        let upstream =
+            self.table.get_mut(key).expect("a pair's upstream stays as long as the pair");
+        Lease { upstream, pipes: &mut self.pipes, authority: self.cluster.name(backend) }
+    }
 
-/// Why there is no upstream for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unavailable {
-    /// No backend is left to try.
-    NoBackend,
-    /// Those that are up have as many requests as their own limits allow.
-    AllFull,
-    /// This machine has no descriptor or port left.
-    NoDescriptor,
-}
+    /// All of them with their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (UpstreamKey, &Upstream<N::Socket>)> {
+        self.table.iter()
+    }
 
-/// Backends one request has tried.
-#[derive(Debug, Default)]
-pub struct Tried {
-    /// Those that failed it.
-    pub backends: Vec<BackendId>,
-    /// So many that are believed down were tried because no other was left.
-    pub last_resorts: u8,
-    /// It was taken from a server that hung: that is done once.
-    pub rerouted: bool,
-    /// It waited for a connection as long as may be: that is done once.
-    pub waited: bool,
-    /// Further attempts after a server may have seen it.
-    pub seen: u8,
-}
+    /// All health checks under way.
+    pub fn probes(&self) -> impl Iterator<Item = (ProbeKey, &Probe<N::Socket>)> {
+        self.probes.iter()
+    }
 
-impl<N: Net> Proxy<N> {
-    /// An upstream to the backend the policy picks, from the pool if `pooled` and there is one.
-    /// Tries one backend after the other as long as connecting fails at once.
-    pub(in crate::proxy) fn acquire(
+    /// Whether the health check of `key` is under way.
+    pub fn has_probe(&self, key: ProbeKey) -> bool {
+        self.probes.get(key).is_some()
+    }
+
+    /// Pipes at work.
+    pub fn pipes_lent(&self) -> usize {
+        self.pipes.lent()
+    }
+
+    /// The upstream of `key`, to look at; none when it is closed.
+    pub fn get(&self, key: UpstreamKey) -> Option<&Upstream<N::Socket>> {
+        self.table.get(key)
+    }
+
+    /// The next change of belief that was not acted on, oldest first.
+    pub fn take_transition(&mut self) -> Option<(BackendId, Transition)> {
+        self.transitions.pop_front()
+    }
+
+    /// An upstream leaves its pair: to the pool if it can serve again, else closed.
+    pub fn release(
         &mut self,
-        tried: &mut Tried,
-        hash: u64,
-        pooled: bool,
-        notes: &mut Option<Box<RequestNotes>>,
-    ) -> Result<Acquired, Unavailable> {
-        let mut made_room = false;
-        loop {
-            let Some(backend) = self.choose(tried, hash, notes) else {
-                let full = self.cluster.has_full();
-                return Err(if full { Unavailable::AllFull } else { Unavailable::NoBackend });
-            };
-            if pooled && let Some(upstream) = self.checkout(backend) {
-                self.count_begun(backend);
-                return Ok(Acquired { upstream, backend, connecting: false });
+        cx: &mut LoopContext<N>,
+        key: UpstreamKey,
+        backend: BackendId,
+        reusable: bool,
+    ) {
+        self.cluster.ended(backend);
+        let upstreams = &mut self.table;
+        let upstream = upstreams.get_mut(key).expect("a pair's upstream stays as long as the pair");
+        let clean = reusable && upstream.conn.is_reusable() && !cx.draining;
+        let (now, period) = (cx.now.instant, cx.config.timeouts.pool);
+        let is_open = |key| upstreams.get(key).is_some();
+        let wanted = clean && self.cluster.wants_idle(backend, now, period, is_open);
+        let upstream = upstreams.get_mut(key).expect("it was there a moment ago");
+        if !wanted {
+            if clean {
+                // Nothing is in flight, so nothing is lost, and the port is free again at once:
+                // closed by us in order it would be kept for a minute.
+                upstream.conn.reset_on_drop();
             }
-            match self.connect(backend) {
-                Ok(upstream) => {
-                    self.count_begun(backend);
-                    return Ok(Acquired { upstream, backend, connecting: true });
-                }
-                Err(error) if crate::net::is_shortage(&error) => {
-                    if made_room || !self.drop_an_idle_upstream() {
-                        return Err(Unavailable::NoDescriptor);
-                    }
-                    made_room = true;
-                }
-                Err(error) => {
-                    let (_, at) = self.cluster.address(backend);
-                    match self.connect_failed(backend, at, error.kind()) {
-                        ConnectFailure::TryNextAddress => {}
-                        ConnectFailure::AllAddressesFailed(_) => tried.backends.push(backend),
-                        // An idle connection that may close is better than none.
-                        ConnectFailure::NoLocalPort => {
-                            let upstream = self.checkout(backend);
-                            let upstream = upstream.ok_or(Unavailable::NoDescriptor)?;
-                            self.count_begun(backend);
-                            return Ok(Acquired { upstream, backend, connecting: false });
-                        }
-                    }
-                }
-            }
+            return self.close(cx, key);
+        }
+        let deadline = now + period;
+        upstream.state = UpstreamState::Idle { deadline };
+        cx.wheel.arm(&mut upstream.timer, deadline, key.into());
+        if upstream.conn.is_readable() {
+            cx.schedule.this_turn(key.into(), &mut upstream.scheduled);
+        }
+        self.cluster.idle(backend).push(key);
+    }
+
+    /// Remembers what the kernel reported of an upstream, and has its owner stepped.
+    pub fn mark(&mut self, cx: &mut LoopContext<N>, key: UpstreamKey, ready: &Ready) {
+        if let Some(upstream) = self.table.get_mut(key) {
+            upstream.conn.mark(ready);
+            cx.schedule.this_turn(key.into(), &mut upstream.scheduled);
         }
     }
 
-    /// The backend to try next: never one again while another is eligible; one believed down only
-    /// when none is believed up.
-    fn choose(
-        &mut self,
-        tried: &mut Tried,
-        hash: u64,
-        notes: &mut Option<Box<RequestNotes>>,
-    ) -> Option<BackendId> {
-        let now = self.now.instant;
-        let mut avoided = &tried.backends[..];
-        let mut picked = self.cluster.pick(avoided, hash, now);
-        // Not for ever: with backends that come and go it would never be told that all have failed.
-        let patience = self.cluster.len() + usize::from(self.config.attempts_max);
-        if picked.is_none() && !avoided.is_empty() && avoided.len() < patience {
-            avoided = &[];
-            picked = self.cluster.pick(avoided, hash, now);
-        }
-        if let (Some(picked), Some(notes)) = (picked, notes.as_mut()) {
-            self.note_choice(notes, picked, avoided, hash);
-        }
-        let resorts_left = tried.last_resorts < self.config.attempts_max;
-        if picked.is_none() && resorts_left && !self.cluster.has_full() {
-            tried.last_resorts += 1;
-            picked = self.cluster.last_resort(&tried.backends);
-            if let (Some(picked), Some(notes)) = (picked, notes.as_mut()) {
-                self.note_last_resort(notes, picked);
+    /// Begins the step of an upstream that was scheduled: the pair to step in its place. An idle
+    /// one is stepped here: anything that moves on it ends it, and so does its deadline.
+    pub fn step(&mut self, cx: &mut LoopContext<N>, key: UpstreamKey) -> Option<PairKey> {
+        let upstream = self.table.get_mut(key)?;
+        upstream.scheduled = false;
+        let deadline = match upstream.state {
+            UpstreamState::Connecting(pair) | UpstreamState::Busy { pair, .. } => {
+                return Some(pair);
             }
-        }
-        picked
-    }
-
-    /// One more pair with this backend; every so many requests all backends are probed (`-R`).
-    fn count_begun(&mut self, backend: BackendId) {
-        let is_first = self.cluster.in_flight(backend) == 0;
-        if self.cluster.began(backend, self.now.instant) {
-            self.probe_all();
-        }
-        if is_first {
-            self.watch_silence(backend);
-        }
-    }
-
-    /// The most recently used idle connection of this backend that has not stirred since.
-    fn checkout(&mut self, backend: BackendId) -> Option<UpstreamKey> {
-        while let Some(key) = self.cluster.idle(backend).pop() {
-            let Some(upstream) = self.upstreams.get_mut(key) else { continue };
-            if upstream.conn.is_idle() {
-                upstream.reused = true;
-                upstream.sent = false;
-                return Some(key);
-            }
-            // Bytes or an end nobody asked for: it is not fit for a request any more.
-            self.close_upstream(key);
+            UpstreamState::Idle { deadline } => deadline,
+        };
+        upstream.conn.fill(&mut cx.pool);
+        upstream.conn.settle(&mut cx.pool);
+        if !upstream.conn.is_idle() || deadline <= cx.now.instant {
+            // Its key stays in the pool, where it finds nothing.
+            self.close(cx, key);
+        } else {
+            cx.wheel.arm(&mut upstream.timer, deadline, key.into());
         }
         None
     }
 
-    fn connect(&mut self, backend: BackendId) -> io::Result<UpstreamKey> {
-        let (address, at) = self.cluster.address(backend);
-        let socket = self.net.connect(address)?;
-        let key = self.upstreams.insert(Upstream {
-            conn: Conn::connecting(socket),
-            pipe_up: None,
-            pipe_down: None,
-            at,
-            pair: None,
-            is_connecting: true,
-            sent: false,
-            reused: false,
-            deadline: Instant::NEVER,
-            timer: Timer::new(),
-            scheduled: false,
-        });
-        if let Some(upstream) = self.upstreams.get_mut(key) {
-            upstream.conn.registered = true;
-            if let Err(error) = self.net.register(&mut upstream.conn.socket, key.into()) {
-                self.close_upstream(key);
-                return Err(error);
-            }
-        }
-        Ok(key)
-    }
-
-    /// An upstream leaves its pair: to the pool if it can serve again, else closed.
-    pub(in crate::proxy) fn release_upstream(&mut self, pair: &Pair, reusable: bool) {
-        self.cluster.ended(pair.backend);
-        let Some(upstream) = self.upstreams.get(pair.upstream) else { return };
-        let clean = reusable && upstream.conn.is_reusable() && !self.context.draining;
-        let upstreams = &self.upstreams;
-        let is_open = |key| upstreams.get(key).is_some();
-        let (now, period) = (self.now.instant, self.config.timeouts.pool);
-        let wanted = clean && self.cluster.wants_idle(pair.backend, now, period, is_open);
-        if !wanted {
-            if clean && let Some(upstream) = self.upstreams.get_mut(pair.upstream) {
-                // Nothing is in flight, so nothing is lost, and the port is free again at once:
-                // closed by us in order it would be kept for a minute.
-                upstream.conn.socket.reset_on_drop();
-            }
-            return self.close_upstream(pair.upstream);
-        }
-        let Some(upstream) = self.upstreams.get_mut(pair.upstream) else { return };
-        upstream.pair = None;
-        upstream.deadline = self.now.instant + self.config.timeouts.pool;
-        let deadline = upstream.deadline;
-        self.wheel.arm(&mut upstream.timer, deadline, pair.upstream.into());
-        let stirs = upstream.conn.readable;
-        self.cluster.idle(pair.backend).push(pair.upstream);
-        if stirs {
-            self.wake(pair.upstream.into());
-        }
-    }
-
-    /// An event or the timer of an upstream without a pair: anything but silence ends it.
-    pub(in crate::proxy) fn step_idle_upstream(&mut self, key: UpstreamKey) {
-        let Some(upstream) = self.upstreams.get_mut(key) else { return };
-        // Lent to a pair since it was woken: its pair moves it, and its wait is over.
-        if upstream.pair.is_some() {
-            return;
-        }
-        upstream.conn.fill(&mut self.pool);
-        upstream.conn.settle(&mut self.pool);
-        let stirred = !upstream.conn.is_reusable() || upstream.conn.readable;
-        if stirred || upstream.deadline <= self.now.instant {
-            // Its key stays in the pool, where it finds nothing.
-            return self.close_upstream(key);
-        }
-        let deadline = upstream.deadline;
-        self.wheel.arm(&mut upstream.timer, deadline, key.into());
-    }
-
     /// The timer's node has fired.
-    pub(in crate::proxy) fn upstream_timer_fired(&mut self, key: UpstreamKey) {
-        if let Some(upstream) = self.upstreams.get_mut(key) {
+    pub fn timer_fired(&mut self, cx: &mut LoopContext<N>, key: UpstreamKey) {
+        if let Some(upstream) = self.table.get_mut(key) {
             upstream.timer.fired();
             // One at work arms again when it comes back to the pool.
-            if upstream.pair.is_none() {
-                self.wake(key.into());
+            if upstream.pair().is_none() {
+                cx.schedule.this_turn(key.into(), &mut upstream.scheduled);
             }
         }
     }
 
     /// Closes a connection to a backend, whatever it was doing.
-    pub(in crate::proxy) fn close_upstream(&mut self, key: UpstreamKey) {
-        if let Some(mut upstream) = self.upstreams.remove(key) {
-            self.wheel.cancel(&mut upstream.timer);
+    fn close(&mut self, cx: &mut LoopContext<N>, key: UpstreamKey) {
+        if let Some(mut upstream) = self.table.remove(key) {
+            cx.wheel.cancel(&mut upstream.timer);
             self.pipes.take_back(&mut upstream.pipe_up);
             self.pipes.take_back(&mut upstream.pipe_down);
-            upstream.conn.close(&mut self.pool);
+            upstream.conn.close(&mut cx.pool);
         }
     }
 
+    /// Closes everything, at the end of the program.
+    pub fn close_all(&mut self) {
+        (self.table, self.probes) = (Table::new(), Table::new());
+    }
+
     /// Makes room for a new connection; false when no idle one is left.
-    pub(in crate::proxy) fn drop_an_idle_upstream(&mut self) -> bool {
+    pub fn drop_idle(&mut self, cx: &mut LoopContext<N>) -> bool {
         for backend in self.cluster.ids() {
             while let Some(key) = self.cluster.idle(backend).pop() {
-                if self.upstreams.get(key).is_some() {
-                    self.close_upstream(key);
+                if self.table.get(key).is_some() {
+                    self.close(cx, key);
                     return true;
                 }
             }
         }
         false
+    }
+
+    /// Takes in evidence about a backend.
+    fn observe(&mut self, cx: &mut LoopContext<N>, backend: BackendId, observation: Observation) {
+        match self.cluster.observe(backend, observation, cx.now.instant) {
+            Some(transition) => self.belief_changed(cx, backend, transition),
+            None => self.plan_after_evidence(cx, backend, false),
+        }
+    }
+
+    /// What is believed of a backend has changed: it is logged, the next probe is planned anew, and
+    /// the loop will see to the requests.
+    fn belief_changed(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        transition: Transition,
+    ) {
+        cx.logs.backend_changed(self.cluster.name(backend), &transition);
+        self.transitions.push_back((backend, transition));
+        self.plan_after_evidence(cx, backend, true);
+    }
+
+    /// Plans the next probe and the next look at the silence after evidence.
+    fn plan_after_evidence(&mut self, cx: &mut LoopContext<N>, backend: BackendId, changed: bool) {
+        self.probe_sooner(cx, backend, changed);
+        self.watch_silence(cx, backend);
     }
 }

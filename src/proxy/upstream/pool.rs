@@ -1,7 +1,7 @@
 //! Idle connections of one backend, and how many of them are worth keeping. Pure.
 
 use crate::base::time::Instant;
-use crate::proxy::UpstreamKey;
+use crate::proxy::kinds::UpstreamKey;
 use std::time::Duration;
 
 /// Idle connections kept beyond as many as were in use at once lately: requests that cannot use an

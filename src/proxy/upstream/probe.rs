@@ -1,21 +1,23 @@
 //! Health checks: when they run, and their connections. What they send and how they are judged is
 //! decided by `health::check`.
 
+use super::Upstreams;
+use super::cluster::ConnectFailure;
 use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::health::check;
-use crate::health::{Check, Observation, ProbeFault, Settings, Transition};
+use crate::health::{Check, Observation, ProbeFault, Settings};
 use crate::http::body::Body;
 use crate::http::chunked::Piece;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};
-use crate::net::{self, Net, Socket};
+use crate::net::{self, Net, Ready, Socket};
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
-use crate::proxy::upstream::cluster::ConnectFailure;
-use crate::proxy::{BackendKind, ProbeKey, Proxy};
+use crate::proxy::context::LoopContext;
+use crate::proxy::kinds::{BackendKind, ProbeKey};
 use std::io;
 
 /// Bytes of an answer's body that are looked at: a load report is two numbers.
@@ -27,7 +29,7 @@ const READS_MAX: usize = 4;
 /// A health check's connection.
 #[derive(Debug)]
 pub struct Probe<S> {
-    pub conn: Conn<S>,
+    conn: Conn<S>,
     backend: BackendId,
     /// Which of the backend's addresses it leads to.
     at: usize,
@@ -39,12 +41,27 @@ pub struct Probe<S> {
     /// When it got on: started, or connected.
     moved: Instant,
     deadline: Instant,
-    pub timer: Timer,
+    timer: Timer,
     /// It is in the run queue already.
-    pub scheduled: bool,
+    scheduled: bool,
 }
 
 impl<S> Probe<S> {
+    /// Its connection.
+    pub fn conn(&self) -> &Conn<S> {
+        &self.conn
+    }
+
+    /// What wakes it at its deadline.
+    pub fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    /// It is in the run queue.
+    pub fn is_scheduled(&self) -> bool {
+        self.scheduled
+    }
+
     /// When it has taken too long.
     pub fn deadline(&self) -> Instant {
         self.deadline
@@ -90,11 +107,7 @@ impl<S: Socket> Probe<S> {
 
     /// True once connected, the request then being in the outbox.
     fn connect(&mut self, settings: &Settings, host: &str, pool: &mut Pool) -> io::Result<bool> {
-        if !self.conn.writable {
-            return Ok(false);
-        }
-        self.conn.writable = self.conn.socket.connected()?;
-        self.is_connecting = !self.conn.writable;
+        self.is_connecting = !self.conn.finish_connect()?;
         if !self.is_connecting && settings.check == Check::Http {
             let mut request = Vec::new();
             check::request(&settings.path, host, &mut request);
@@ -110,12 +123,12 @@ impl<S: Socket> Probe<S> {
         head: &mut ResponseHead,
     ) -> Option<Result<(), ProbeFault>> {
         let broken = Some(Err(ProbeFault::Broken));
-        let end = &mut self.conn.buffers;
+        let buffers = &mut self.conn.buffers;
         while self.answer.is_none() {
-            match head::response(end.inbox.data(), head) {
-                Parse::Partial if end.input == Input::Open => return None,
+            match head::response(buffers.inbox.data(), head) {
+                Parse::Partial if buffers.input == Input::Open => return None,
                 Parse::Partial | Parse::Refused(_) => return broken,
-                Parse::Complete => end.inbox.consume(head.bytes),
+                Parse::Complete => buffers.inbox.consume(head.bytes),
             }
             if head.status >= 200 {
                 let Ok(body) = framing::response(head, Method::Get) else { return broken };
@@ -123,8 +136,8 @@ impl<S: Socket> Probe<S> {
             }
         }
         let (status, body) = self.answer.as_mut()?;
-        while !end.inbox.is_empty() && !body.is_ended() {
-            let data = end.inbox.data();
+        while !buffers.inbox.is_empty() && !body.is_ended() {
+            let data = buffers.inbox.data();
             let count = match body.next(data) {
                 Ok(Piece::Data(count)) => {
                     let wanted = count.min(BODY_BYTES_MAX.saturating_sub(self.body.len()));
@@ -134,82 +147,118 @@ impl<S: Socket> Probe<S> {
                 Ok(Piece::Framing(count) | Piece::Extension(count)) => count,
                 Err(_) => return broken,
             };
-            end.inbox.consume(count);
+            buffers.inbox.consume(count);
         }
-        let complete = body.is_ended() || (*body == Body::UntilClose && end.input == Input::Eof);
+        let complete =
+            body.is_ended() || (*body == Body::UntilClose && buffers.input == Input::Eof);
         if complete {
             return Some(check::judge(*status, settings.expect));
         }
-        if end.input == Input::Open { None } else { broken }
+        if buffers.input == Input::Open { None } else { broken }
     }
 }
 
-impl<N: Net> Proxy<N> {
+impl<N: Net> Upstreams<N> {
+    /// Remembers what the kernel reported of a probe, and has it stepped.
+    pub fn mark_probe(&mut self, cx: &mut LoopContext<N>, key: ProbeKey, ready: &Ready) {
+        if let Some(probe) = self.probes.get_mut(key) {
+            probe.conn.mark(ready);
+            cx.schedule.this_turn(key.into(), &mut probe.scheduled);
+        }
+    }
+
+    /// The timer's node has fired.
+    pub fn probe_timer_fired(&mut self, cx: &mut LoopContext<N>, key: ProbeKey) {
+        if let Some(probe) = self.probes.get_mut(key) {
+            probe.timer.fired();
+            cx.schedule.this_turn(key.into(), &mut probe.scheduled);
+        }
+    }
+
+    /// The timer of a backend has fired: it is stepped behind every connection whose bytes have
+    /// come, as they may end its silence.
+    pub fn backend_timer_fired(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
+        self.cluster.timer(backend).fired();
+        cx.schedule.backend(Id::numbered::<BackendKind>(backend.index() as u32));
+    }
+
     /// Plans the first probe of every backend.
-    pub(in crate::proxy) fn schedule_first_probes(&mut self) {
+    pub fn schedule_first_probes(&mut self, cx: &mut LoopContext<N>) {
         for backend in self.cluster.ids() {
-            self.schedule_first_probe(backend);
+            self.schedule_first_probe(cx, backend);
         }
     }
 
     /// Plans the first probe of a backend.
-    pub(in crate::proxy) fn schedule_first_probe(&mut self, backend: BackendId) {
+    pub(super) fn schedule_first_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         if self.cluster.check() != Check::Off {
-            let due = self.cluster.schedule_first(backend, self.now.instant);
-            self.arm_probe(backend, due);
+            let due = self.cluster.schedule_first(backend, cx.now.instant);
+            self.arm_probe(cx, backend, due);
         }
     }
 
     /// Probes every backend now, because of the number of requests.
-    pub(in crate::proxy) fn probe_all(&mut self) {
+    pub(super) fn probe_all(&mut self, cx: &mut LoopContext<N>) {
         for backend in self.cluster.ids() {
-            self.start_probe(backend);
+            self.start_probe(cx, backend);
         }
     }
 
     /// The timer of a backend has fired: it was silent for long enough, or its next probe is due.
-    pub(in crate::proxy) fn step_backend(&mut self, backend: BackendId) {
-        self.judge_silence(backend);
+    pub fn step_backend(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
+        self.judge_silence(cx, backend);
         if self.cluster.probe(backend).is_none() {
             let due = self.cluster.probe_due(backend);
-            if due <= self.now.instant {
-                self.start_probe(backend);
+            if due <= cx.now.instant {
+                self.start_probe(cx, backend);
             } else {
-                self.arm_probe(backend, due);
+                self.arm_probe(cx, backend, due);
             }
         }
-        self.watch_silence(backend);
+        self.watch_silence(cx, backend);
     }
 
-    pub(in crate::proxy) fn arm_probe(&mut self, backend: BackendId, due: Instant) {
+    pub(super) fn arm_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId, due: Instant) {
         let id = Id::numbered::<BackendKind>(backend.index() as u32);
-        self.wheel.arm(self.cluster.timer(backend), due, id);
+        cx.wheel.arm(self.cluster.timer(backend), due, id);
     }
 
-    pub(in crate::proxy) fn start_probe(&mut self, backend: BackendId) {
+    pub(super) fn start_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         if self.cluster.probe(backend).is_some() || !self.cluster.is_serving(backend) {
             return;
         }
         if self.cluster.check() == Check::Off {
-            self.observe(backend, Observation::TrialDue);
+            self.observe(cx, backend, Observation::TrialDue);
             // It may have been too early.
-            return self.plan_next_probe(backend);
+            return self.plan_next_probe(cx, backend);
         }
         let (address, at) = self.cluster.address(backend);
-        match self.net.connect(address) {
-            Ok(socket) => self.enter_probe(backend, at, socket),
+        match cx.net.connect(address) {
+            Ok(socket) => self.enter_probe(cx, backend, at, socket),
             // Nothing to hold against the backend; the next probe comes at its time.
-            Err(error) if net::is_shortage(&error) => self.plan_next_probe(backend),
+            Err(error) if net::is_shortage(&error) => self.plan_next_probe(cx, backend),
             Err(error) => {
-                self.missed_probe(backend, at, error.kind(), self.now.instant);
+                self.missed_probe(cx, backend, at, error.kind(), cx.now.instant);
             }
         }
     }
 
-    fn enter_probe(&mut self, backend: BackendId, at: usize, socket: N::Socket) {
-        let now = self.now.instant;
-        let key = self.probes.insert(Probe {
-            conn: Conn::connecting(socket),
+    fn enter_probe(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        at: usize,
+        socket: N::Socket,
+    ) {
+        let now = cx.now.instant;
+        let mut conn = Conn::connecting(socket);
+        let key = self.probes.vacant_key();
+        if conn.register(&mut cx.net, key.into()).is_err() {
+            conn.close(&mut cx.pool);
+            return self.plan_next_probe(cx, backend);
+        }
+        let mut probe = Probe {
+            conn,
             backend,
             at,
             is_connecting: true,
@@ -217,53 +266,49 @@ impl<N: Net> Proxy<N> {
             body: Vec::new(),
             started: now,
             moved: now,
-            deadline: now + self.config.health.timeout,
+            deadline: now + cx.config.health.timeout,
             timer: Timer::new(),
             scheduled: false,
-        });
-        let Some(probe) = self.probes.get_mut(key) else { return };
-        if self.net.register(&mut probe.conn.socket, key.into()).is_err() {
-            self.remove_probe(key);
-            return self.plan_next_probe(backend);
-        }
-        self.wheel.arm(&mut probe.timer, probe.deadline, key.into());
+        };
+        cx.wheel.arm(&mut probe.timer, probe.deadline, key.into());
+        assert!(self.probes.insert(probe) == key, "the key that was registered is the entry's");
         *self.cluster.probe(backend) = Some(key);
-        self.watch_silence(backend);
+        self.watch_silence(cx, backend);
     }
 
     /// Lets one probe do what it can.
-    pub(in crate::proxy) fn step_probe(&mut self, key: ProbeKey) {
+    pub fn step_probe(&mut self, cx: &mut LoopContext<N>, key: ProbeKey) {
         let Some(probe) = self.probes.get_mut(key) else { return };
+        probe.scheduled = false;
         let host = self.cluster.name(probe.backend);
         let settings = self.cluster.settings();
-        let head = &mut self.heads.response;
+        let head = &mut self.probe_head;
         let was_connecting = probe.is_connecting;
-        let outcome = match probe.advance(settings, host, head, &mut self.pool) {
+        let outcome = match probe.advance(settings, host, head, &mut cx.pool) {
             Some(outcome) => outcome,
-            None if probe.deadline <= self.now.instant => Err(ProbeFault::TimedOut),
+            None if probe.deadline <= cx.now.instant => Err(ProbeFault::TimedOut),
             None => {
                 if was_connecting && !probe.is_connecting {
-                    probe.moved = self.now.instant;
+                    probe.moved = cx.now.instant;
                 }
-                if probe.conn.readable && !probe.is_connecting {
-                    self.later.push_back(key.into());
-                    probe.scheduled = true;
+                if probe.conn.is_readable() && !probe.is_connecting {
+                    cx.schedule.next_turn(key.into(), &mut probe.scheduled);
                 }
-                probe.conn.settle(&mut self.pool);
-                return self.wheel.arm(&mut probe.timer, probe.deadline, key.into());
+                probe.conn.settle(&mut cx.pool);
+                return cx.wheel.arm(&mut probe.timer, probe.deadline, key.into());
             }
         };
         let (backend, started, at) = (probe.backend, probe.started, probe.at);
         let connecting = probe.is_connecting;
         let body = std::mem::take(&mut probe.body);
-        self.remove_probe(key);
+        self.remove_probe(cx, key);
         *self.cluster.probe(backend) = None;
         match outcome {
-            Err(ProbeFault::Connect(kind)) => self.missed_probe(backend, at, kind, started),
+            Err(ProbeFault::Connect(kind)) => self.missed_probe(cx, backend, at, kind, started),
             Err(ProbeFault::TimedOut) if connecting => {
-                self.missed_probe(backend, at, io::ErrorKind::TimedOut, started);
+                self.missed_probe(cx, backend, at, io::ErrorKind::TimedOut, started);
             }
-            outcome => self.judge_probe(backend, started, outcome, &body),
+            outcome => self.judge_probe(cx, backend, started, outcome, &body),
         }
     }
 
@@ -271,32 +316,34 @@ impl<N: Net> Proxy<N> {
     /// held against the backend.
     fn missed_probe(
         &mut self,
+        cx: &mut LoopContext<N>,
         backend: BackendId,
         at: usize,
         kind: io::ErrorKind,
         started: Instant,
     ) {
         match self.cluster.address_failed(backend, at, kind) {
-            ConnectFailure::TryNextAddress => self.start_probe(backend),
-            ConnectFailure::NoLocalPort => self.plan_next_probe(backend),
+            ConnectFailure::TryNextAddress => self.start_probe(cx, backend),
+            ConnectFailure::NoLocalPort => self.plan_next_probe(cx, backend),
             ConnectFailure::AllAddressesFailed(io::ErrorKind::TimedOut) => {
-                self.judge_probe(backend, started, Err(ProbeFault::TimedOut), &[]);
+                self.judge_probe(cx, backend, started, Err(ProbeFault::TimedOut), &[]);
             }
             ConnectFailure::AllAddressesFailed(kind) => {
-                self.judge_probe(backend, started, Err(ProbeFault::Connect(kind)), &[]);
+                self.judge_probe(cx, backend, started, Err(ProbeFault::Connect(kind)), &[]);
             }
         }
     }
 
-    pub(in crate::proxy) fn remove_probe(&mut self, key: ProbeKey) {
+    pub(super) fn remove_probe(&mut self, cx: &mut LoopContext<N>, key: ProbeKey) {
         if let Some(mut probe) = self.probes.remove(key) {
-            self.wheel.cancel(&mut probe.timer);
-            probe.conn.close(&mut self.pool);
+            cx.wheel.cancel(&mut probe.timer);
+            probe.conn.close(&mut cx.pool);
         }
     }
 
     fn judge_probe(
         &mut self,
+        cx: &mut LoopContext<N>,
         backend: BackendId,
         started: Instant,
         outcome: Result<(), ProbeFault>,
@@ -305,56 +352,43 @@ impl<N: Net> Proxy<N> {
         let observation = match outcome {
             Ok(()) => {
                 self.cluster.address_works(backend);
-                self.cluster.probed(backend, self.now.instant.since(started), body);
+                self.cluster.probed(backend, cx.now.instant.since(started), body);
                 Observation::ProbePassed { started }
             }
             Err(fault) => Observation::ProbeFailed { started, fault },
         };
-        self.plan_next_probe(backend);
-        self.observe(backend, observation);
+        self.plan_next_probe(cx, backend);
+        self.observe(cx, backend, observation);
         // By what is believed now, which may be another interval than before.
-        self.plan_next_probe(backend);
+        self.plan_next_probe(cx, backend);
     }
 
     /// With checks off there is something to do only for a backend that is down: trusting it again.
-    fn plan_next_probe(&mut self, backend: BackendId) {
+    fn plan_next_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         let idle = self.cluster.check() == Check::Off && self.cluster.is_up(backend);
         if idle || !self.cluster.is_serving(backend) {
             return;
         }
-        let due = self.cluster.schedule(backend, self.now.instant);
-        self.arm_probe(backend, due);
-    }
-
-    /// Takes in evidence about a backend. When the belief changes, or could soon, it is told and
-    /// the next probe is planned anew.
-    pub(in crate::proxy) fn observe(&mut self, backend: BackendId, observation: Observation) {
-        let transition = self.cluster.observe(backend, observation, self.now.instant);
-        if let Some(transition) = transition {
-            self.tell(backend, &transition);
-            match transition {
-                Transition::Down(_) if !transition.is_hang() => {}
-                Transition::Down(_) => self.reroute_stalled(backend),
-                Transition::Up(_) => self.reroute_all_stalled(),
-            }
-            // Whoever waited for room may find it.
-            self.admit_next();
-        }
-        self.probe_sooner(backend, transition.is_some());
-        self.watch_silence(backend);
+        let due = self.cluster.schedule(backend, cx.now.instant);
+        self.arm_probe(cx, backend, due);
     }
 
     /// Plans the next probe anew after evidence, which may have changed what is believed.
-    pub(in crate::proxy) fn probe_sooner(&mut self, backend: BackendId, changed: bool) {
+    pub(super) fn probe_sooner(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        changed: bool,
+    ) {
         let idle = self.cluster.probe(backend).is_none();
         if !idle || !self.cluster.is_serving(backend) {
             return;
         }
         if self.cluster.check() != Check::Off {
-            let due = self.cluster.hasten(backend, self.now.instant);
-            self.arm_probe(backend, due);
+            let due = self.cluster.hasten(backend, cx.now.instant);
+            self.arm_probe(cx, backend, due);
         } else if changed {
-            self.plan_next_probe(backend);
+            self.plan_next_probe(cx, backend);
         }
     }
 }

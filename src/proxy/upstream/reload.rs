@@ -2,17 +2,19 @@
 //! pairs and leaves, what stays keeps its counters, health and connections.
 //!
 //! Reading the list and looking up names may take long, so it is not done in the loop: the proxy
-//! only says when it wishes for it ([`Proxy::take_reload`]) and is given the result
-//! ([`Proxy::apply`]).
+//! only says when it is due ([`ListWatch::take_wish`]) and is given the result
+//! ([`Upstreams::apply`]).
 
+use super::Upstreams;
+use super::cluster::Member;
 use crate::base::backend_id::BackendId;
 use crate::base::table::Id;
 use crate::base::wheel::Timer;
 use crate::config::BackendSpec;
 use crate::net::Net;
 use crate::net::files::SETTLE_TIME;
-use crate::proxy::upstream::cluster::Member;
-use crate::proxy::{ListKind, Proxy};
+use crate::proxy::context::LoopContext;
+use crate::proxy::kinds::ListKind;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -32,14 +34,7 @@ pub enum Reload {
 #[derive(Debug, Default)]
 pub struct ListWatch {
     timer: Timer,
-    pub(in crate::proxy) wish: Option<Reload>,
-}
-
-impl ListWatch {
-    /// A look at the list file is planned.
-    pub(in crate::proxy) fn is_planned(&self) -> bool {
-        self.timer.is_armed()
-    }
+    wish: Option<Reload>,
 }
 
 /// What tells the backends there are from those that are wanted.
@@ -74,51 +69,56 @@ impl<'a> Changes<'a> {
     }
 }
 
-impl<N: Net> Proxy<N> {
+impl ListWatch {
     /// Plans the next look at the list file, if there is one.
-    pub(in crate::proxy) fn watch_list(&mut self) {
-        if self.config.list_file.is_some() {
-            self.look_at_list_later();
+    pub fn watch<N: Net>(&mut self, cx: &mut LoopContext<N>) {
+        if cx.config.list_file.is_some() {
+            self.look_later(cx);
         }
     }
 
     /// Plans another look in [`LOOK_INTERVAL`].
-    pub fn look_at_list_later(&mut self) {
-        let due = self.now.instant + LOOK_INTERVAL;
-        self.wheel.arm(&mut self.list.timer, due, Id::numbered::<ListKind>(0));
+    pub fn look_later<N: Net>(&mut self, cx: &mut LoopContext<N>) {
+        self.look_after(cx, LOOK_INTERVAL);
     }
 
-    /// Plans another look for when a file that was just written to may be settled.
-    pub fn look_at_list_soon(&mut self) {
-        let due = self.now.instant + SETTLE_TIME;
-        self.wheel.arm(&mut self.list.timer, due, Id::numbered::<ListKind>(0));
+    /// Plans a look for when a file that was just written to may be settled.
+    pub fn look_soon<N: Net>(&mut self, cx: &mut LoopContext<N>) {
+        self.look_after(cx, SETTLE_TIME);
     }
 
-    pub(in crate::proxy) fn list_timer_fired(&mut self) {
-        self.list.timer.fired();
-        self.list.wish = self.list.wish.or(Some(Reload::IfChanged));
-        self.watch_list();
+    fn look_after<N: Net>(&mut self, cx: &mut LoopContext<N>, span: Duration) {
+        let due = cx.now.instant + span;
+        cx.wheel.arm(&mut self.timer, due, Id::numbered::<ListKind>(0));
     }
 
-    /// What was wished for since it was asked last.
-    pub fn take_reload(&mut self) -> Option<Reload> {
-        self.list.wish.take()
+    /// The timer's node has fired.
+    pub fn timer_fired<N: Net>(&mut self, cx: &mut LoopContext<N>) {
+        self.timer.fired();
+        self.wish = self.wish.or(Some(Reload::IfChanged));
+        self.watch(cx);
     }
 
-    /// The kernel below, to give it another access log.
-    pub fn net_mut(&mut self) -> &mut N {
-        &mut self.net
+    /// A look at the list file is planned.
+    pub fn is_planned(&self) -> bool {
+        self.timer.is_armed()
     }
 
-    /// One line for the log of events.
-    pub fn say(&mut self, line: std::fmt::Arguments<'_>) {
-        self.events.add(format_args!("loadbalancer: {line}"));
-        self.write_lines();
+    /// Asks for a reload, changed or not.
+    pub fn ask(&mut self) {
+        self.wish = Some(Reload::Now);
     }
 
+    /// What was asked for since this was called last.
+    pub fn take_wish(&mut self) -> Option<Reload> {
+        self.wish.take()
+    }
+}
+
+impl<N: Net> Upstreams<N> {
     /// Makes `members` the backends from here on. Those of `unknown`, whose names are not known for
     /// the moment, stay if they take part: what the names stood for may still be there.
-    pub fn apply(&mut self, members: &[Member], unknown: &[BackendSpec]) {
+    pub fn apply(&mut self, cx: &mut LoopContext<N>, members: &[Member], unknown: &[BackendSpec]) {
         let changes = Changes::between(self.cluster.serving(), members, unknown);
         for (backend, wanted) in &changes.kept {
             if let Some(wanted) = wanted {
@@ -126,26 +126,28 @@ impl<N: Net> Proxy<N> {
             }
         }
         for &backend in &changes.gone {
-            self.retire(backend);
+            self.retire(cx, backend);
         }
         for member in &changes.added {
             let backend = self.cluster.add(member);
-            self.schedule_first_probe(backend);
+            self.schedule_first_probe(cx, backend);
         }
-        self.admit_next();
         let [added, gone, kept] = [changes.added.len(), changes.gone.len(), changes.kept.len()];
         if added + gone > 0 {
-            self.say(format_args!("backends reloaded: {added} added, {gone} removed, {kept} kept"));
+            let logs = &mut cx.logs;
+            logs.event(format_args!(
+                "backends reloaded: {added} added, {gone} removed, {kept} kept"
+            ));
         }
     }
 
-    fn retire(&mut self, backend: BackendId) {
+    fn retire(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         if let Some(probe) = self.cluster.probe(backend).take() {
-            self.remove_probe(probe);
+            self.remove_probe(cx, probe);
         }
-        self.wheel.cancel(self.cluster.timer(backend));
+        cx.wheel.cancel(self.cluster.timer(backend));
         for upstream in self.cluster.retire(backend) {
-            self.close_upstream(upstream);
+            self.close(cx, upstream);
         }
     }
 }
@@ -165,8 +167,7 @@ mod tests {
     fn what_is_no_longer_known_stays_and_is_not_begun() {
         let serving = [member(1), member(2), member(3)];
         let (members, unknown) = ([member(4), member(3)], [member(2).spec, member(5).spec]);
-        let ids = (0..).map(BackendId::new);
-        let changes = Changes::between(ids.zip(&serving), &members, &unknown);
+        let changes = Changes::between((0..).map(BackendId::new).zip(&serving), &members, &unknown);
         let kept = changes.kept.iter().map(|(backend, wanted)| (*backend, wanted.is_some()));
         assert_eq!(
             kept.collect::<Vec<_>>(),

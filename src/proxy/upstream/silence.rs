@@ -1,105 +1,105 @@
-//! Watching backends that owe answers: who is silent is probed, who stays silent is not waited for.
-//! How long that takes is decided by `health`.
+//! Watching backends with outstanding requests: a silent one is probed, and one that stays silent
+//! is not waited for. How long that takes is decided by `health`.
 
+use super::Upstreams;
+use super::cluster::ConnectFailure;
+use super::probe::Probe;
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::health::{Action, Check, Observation};
 use crate::net::Net;
-use crate::proxy::upstream::cluster::ConnectFailure;
-use crate::proxy::upstream::probe::Probe;
-use crate::proxy::{ClientKey, PairKey, Proxy};
+use crate::proxy::context::LoopContext;
+use crate::proxy::retry::Tried;
 use std::io;
 use std::time::Duration;
 
-/// A request whose connect stands still goes elsewhere after this part of the connect time-out at
+/// A request whose connect gets no answer goes elsewhere after this part of the connect time-out at
 /// the latest,
 const CONNECT_PART: u32 = 4;
 /// though not before this.
-const CONNECT_PATIENCE_MIN: Duration = Duration::from_millis(100);
+const CONNECT_THRESHOLD_MIN: Duration = Duration::from_millis(100);
 
-impl<N: Net> Proxy<N> {
+impl<N: Net> Upstreams<N> {
     /// What comes next if nothing is heard of a backend, and when.
-    pub(in crate::proxy) fn silence_next(&self, backend: BackendId) -> Option<(Instant, Action)> {
+    pub fn silence_next(&self, backend: BackendId) -> Option<(Instant, Action)> {
         let probe = self.cluster.probe_of(backend).and_then(|key| self.probes.get(key));
         self.cluster.silence_next(backend, probe.map(Probe::moved))
     }
 
     /// Makes sure that a backend's silence is looked at once it has lasted long enough.
-    pub(in crate::proxy) fn watch_silence(&mut self, backend: BackendId) {
+    pub(super) fn watch_silence(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         if let Some((due, _)) = self.silence_next(backend) {
-            self.arm_probe(backend, due);
+            self.arm_probe(cx, backend, due);
         }
     }
 
     /// Does what a silence that has lasted long enough leads to.
-    pub(in crate::proxy) fn judge_silence(&mut self, backend: BackendId) {
+    pub(super) fn judge_silence(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         match self.silence_next(backend) {
-            Some((due, Action::Probe)) if due <= self.now.instant => self.suspect(backend),
-            Some((due, Action::GiveUp)) if due <= self.now.instant => {
-                self.observe(backend, Observation::Silent);
+            Some((due, Action::Probe)) if due <= cx.now.instant => self.suspect(cx, backend),
+            Some((due, Action::GiveUp)) if due <= cx.now.instant => {
+                self.observe(cx, backend, Observation::Silent);
             }
             Some(_) | None => {}
         }
     }
 
     /// Has a doubtful backend probed at once; a probe that is under way will do.
-    fn suspect(&mut self, backend: BackendId) {
-        self.observe(backend, Observation::Doubtful);
-        self.start_probe(backend);
+    fn suspect(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
+        self.observe(cx, backend, Observation::Doubtful);
+        self.start_probe(cx, backend);
     }
 
     /// A byte of a backend came.
-    pub(in crate::proxy) fn heard(&mut self, backend: BackendId) {
-        if self.cluster.heard(backend, self.now.instant) {
-            self.observe(backend, Observation::Heard);
+    pub fn heard(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
+        if self.cluster.heard(backend, cx.now.instant) {
+            self.observe(cx, backend, Observation::Heard);
         }
     }
 
-    /// How long a connect may take before somebody else is asked, if there is somebody.
-    pub(in crate::proxy) fn connect_patience(&self, backend: BackendId) -> Duration {
-        let whole = self.config.timeouts.connect;
-        let most = (whole / CONNECT_PART).max(CONNECT_PATIENCE_MIN).min(whole);
+    /// How long a connect may take before another backend is tried, if there is one.
+    pub fn connect_threshold(&self, cx: &LoopContext<N>, backend: BackendId) -> Duration {
+        let whole = cx.config.timeouts.connect;
+        let most = (whole / CONNECT_PART).max(CONNECT_THRESHOLD_MIN).min(whole);
         self.cluster.late_after(backend).min(most)
     }
 
-    /// Whether a request waits on for a connection that is late: for the whole of the time, as
-    /// nobody else is there to ask; but not a second time.
-    pub(in crate::proxy) fn extend_connect_deadline(
-        &mut self,
-        key: ClientKey,
-        pair: PairKey,
-    ) -> bool {
-        let (Some(pair), Some(client)) = (self.pairs.get_mut(pair), self.clients.get_mut(key))
-        else {
-            return false;
-        };
-        let connecting = self.upstreams.get(pair.upstream).is_some_and(|up| up.is_connecting);
-        let deadline = pair.record.begun + self.config.timeouts.connect;
-        let alone = !self.cluster.has_other(&pair.tried.backends, pair.backend);
-        let bears = connecting && alone && !pair.tried.waited && deadline > self.now.instant;
-        if bears {
-            pair.tried.waited = true;
-            client.deadline = deadline;
-        }
-        bears
+    /// Until when a request that began to connect at `begun` waits on for the late connection: up
+    /// to the full time-out when no other backend is left to try, but not a second time. None when
+    /// it does not wait any longer.
+    pub fn extend_connect(
+        &self,
+        cx: &LoopContext<N>,
+        backend: BackendId,
+        tried: &mut Tried,
+        begun: Instant,
+    ) -> Option<Instant> {
+        let deadline = begun + cx.config.timeouts.connect;
+        let is_last = !self.cluster.has_other(&tried.backends, backend);
+        let extends = is_last && !tried.connect_extended && deadline > cx.now.instant;
+        tried.connect_extended |= extends;
+        extends.then_some(deadline)
     }
 
-    /// A request that began to connect at `begun` does not wait for it any more. Before the whole
-    /// of the time has passed that is no evidence yet if a probe can bring some.
-    pub(in crate::proxy) fn connect_expired(
+    /// An attempt that began to connect at `begun` does not wait for the connection any longer;
+    /// true when that speaks against the backend, false when another of its addresses is to be
+    /// tried. Before the full time-out has passed it is no evidence yet if a probe can bring some.
+    pub fn attempt_connect_expired(
         &mut self,
+        cx: &mut LoopContext<N>,
         backend: BackendId,
-        at: usize,
+        address: usize,
         begun: Instant,
-    ) -> ConnectFailure {
-        let whole = begun + self.config.timeouts.connect <= self.now.instant;
+    ) -> bool {
+        let whole = begun + cx.config.timeouts.connect <= cx.now.instant;
         if whole || self.cluster.check() == Check::Off {
-            return self.connect_failed(backend, at, io::ErrorKind::TimedOut);
+            return self.attempt_not_connected(cx, backend, address, io::ErrorKind::TimedOut);
         }
-        let missed = self.cluster.address_failed(backend, at, io::ErrorKind::TimedOut);
-        if missed != ConnectFailure::TryNextAddress {
-            self.suspect(backend);
+        let failure = self.cluster.address_failed(backend, address, io::ErrorKind::TimedOut);
+        let counts = failure != ConnectFailure::TryNextAddress;
+        if counts {
+            self.suspect(cx, backend);
         }
-        missed
+        counts
     }
 }

@@ -11,7 +11,7 @@ mod response;
 use loadbalancer::base::buffer::{Buffer, Pool};
 use loadbalancer::http::body::Body;
 use loadbalancer::http::forward::BodyTransform;
-use loadbalancer::proxy::exchange::pump;
+use loadbalancer::proxy::pump;
 use reader::Head;
 
 /// Panics when the bytes violate a property.

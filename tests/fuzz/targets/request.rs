@@ -8,7 +8,7 @@ use loadbalancer::balance::Strategy;
 use loadbalancer::http::body::Body;
 use loadbalancer::http::forward::{self, GROWTH_BYTES_MAX, RequestContext};
 use loadbalancer::http::head::{self, Parse, RequestHead, Version};
-use loadbalancer::proxy::exchange::plan::{self, HashBy, Plan};
+use loadbalancer::proxy::plan::{self, HashBy, Plan};
 
 /// Most requests read from one input.
 const REQUESTS_MAX: usize = 8;
@@ -102,11 +102,12 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
 /// The forwarded head, written to a buffer of the size that the program uses.
 fn written(data: &[u8], head: &RequestHead, plan: &Plan, trust_forwarded: bool) -> Vec<u8> {
     let context = RequestContext {
+        scheme: "http",
         client: CLIENT.parse().expect("an address"),
         default_host: DEFAULT_HOST,
         trust_forwarded,
         upgrade: plan.upgrade,
-        expect: plan.expects(),
+        expect: plan.expects_continue,
         max_forwards: plan.forwards.map(|left| left - 1),
     };
     let mut out = vec![0; head.bytes + GROWTH_BYTES_MAX];

@@ -3,7 +3,7 @@
 use super::link::{Bits, LinkId, Stage, Unasked};
 use super::{Dice, Kernel};
 use loadbalancer::base::table::Id;
-use loadbalancer::net::{LISTENER, RELOAD, Ready, STOP, WAKER};
+use loadbalancer::net::{RELOAD, Ready, STOP, WAKER};
 
 impl Kernel {
     pub(super) fn level(&self, link: LinkId) -> Bits {
@@ -54,12 +54,13 @@ impl Kernel {
         for link in due {
             self.report(link, ready);
         }
-        for (id, pending) in [
-            (LISTENER, &mut self.listener_pending),
+        let listener = self.listener.map(|id| (id, &mut self.listener_pending));
+        let fixed = [
             (STOP, &mut self.stop_pending),
             (RELOAD, &mut self.reload_pending),
             (WAKER, &mut self.waker_pending),
-        ] {
+        ];
+        for (id, pending) in listener.into_iter().chain(fixed) {
             if std::mem::take(pending) {
                 let (readable, [writable, ended, broken]) = (true, [false; 3]);
                 ready.push(Ready { id, readable, writable, ended, broken });

@@ -103,6 +103,8 @@ pub struct Kernel {
     waker_pending: bool,
     listener_armed: bool,
     listener_pending: bool,
+    /// What the listener was registered as.
+    pub listener: Option<Id>,
     calendar: BinaryHeap<Reverse<(u64, u64, Event)>>,
     sequence: u64,
     hot: Vec<LinkId>,
@@ -130,6 +132,7 @@ impl Kernel {
             waker_pending: false,
             listener_armed: false,
             listener_pending: false,
+            listener: None,
             calendar: BinaryHeap::new(),
             sequence: 0,
             hot: Vec::new(),

@@ -1,6 +1,10 @@
 //! The way of a response through an exchange: heads, bodies, tunnels, from the server's inbox to
 //! the client's outbox.
 
+use super::pair::{Direction, Exchange};
+use super::pump;
+use super::request_way::tunnel;
+use super::verdict::{Fault, Phase};
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
 use crate::http::field;
@@ -8,14 +12,12 @@ use crate::http::forward::{self, BodyTransform, Persistence};
 use crate::http::framing;
 use crate::http::head::{self, Parse, Version};
 use crate::net::Socket;
+use crate::proxy::client::request::After;
 use crate::proxy::conn::Input;
-use crate::proxy::exchange::pump;
-use crate::proxy::exchange::verdict::{Fault, Phase};
-use crate::proxy::exchange::{After, Direction, Exchange, tunnel};
 
 impl<S: Socket> Exchange<'_, S> {
     /// Server → client, as far as it goes.
-    pub(in crate::proxy) fn send_response(&mut self) -> Result<bool, Fault> {
+    pub(super) fn send_response(&mut self) -> Result<bool, Fault> {
         let mut moved = false;
         while self.pair.response.is(Phase::Head) {
             if !self.forward_response()? {
@@ -67,12 +69,13 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// Takes one response head from the server; whether one went on (or was dropped).
     fn forward_response(&mut self) -> Result<bool, Fault> {
+        let has_sent = self.upstream.has_sent();
         let from = &mut self.upstream.conn.buffers;
         let data = from.inbox.data();
         if data.is_empty() {
             return if from.input == Input::Open { Ok(false) } else { Err(Fault::UpstreamClosed) };
         }
-        if !self.upstream.sent {
+        if !has_sent {
             // An answer to nothing: left over from before, so nobody's (RFC 9112 §9.2).
             from.inbox.clear(self.pool);
             return Err(Fault::UpstreamClosed);
@@ -80,7 +83,7 @@ impl<S: Socket> Exchange<'_, S> {
         if !self.client.buffers.outbox.is_empty() {
             return Ok(false);
         }
-        match head::response(data, &mut self.heads.response) {
+        match head::response(data, self.response_head) {
             Parse::Partial if from.input == Input::Open => return Ok(false),
             Parse::Partial => {
                 return Err(Fault::UpstreamMalformed("the server closed inside its head"));
@@ -88,8 +91,8 @@ impl<S: Socket> Exchange<'_, S> {
             Parse::Refused(refusal) => return Err(Fault::UpstreamMalformed(refusal.reason)),
             Parse::Complete => {}
         }
-        match self.heads.response.status {
-            101 if self.pair.plan.upgrade => self.switch_protocols(),
+        match self.response_head.status {
+            101 if self.pair.plan().upgrade => self.switch_protocols(),
             101 => Err(Fault::UpstreamMalformed("the server switched protocols unasked")),
             100..=199 => self.forward_interim(),
             _ => self.forward_final(),
@@ -117,33 +120,33 @@ impl<S: Socket> Exchange<'_, S> {
         let inbox = &mut self.client.buffers.inbox;
         assert!(inbox.is_held(), "a request without a body is held until its response begins");
         inbox.rewind();
-        let complete = self.heads.recall_request(self.pair.client, inbox.data());
-        assert!(complete, "a head that was accepted is still there");
-        let offered = self.heads.request.fields.upgrade.map(|span| span.of(inbox.data()));
+        let head = self.heads.recall(self.pair.client, inbox.data());
+        let head_bytes = head.bytes;
+        let offered = head.fields.upgrade.map(|span| span.of(inbox.data()));
         let from = self.upstream.conn.buffers.inbox.data();
-        let chosen = self.heads.response.fields.upgrade.map(|span| span.of(from));
+        let chosen = self.response_head.fields.upgrade.map(|span| span.of(from));
         let was_offered = offered.zip(chosen).is_some_and(|(offered, chosen)| {
             let mut chosen = field::members(chosen).peekable();
             chosen.peek().is_some() && chosen.all(|protocol| field::lists(offered, protocol))
         });
-        inbox.consume(self.heads.request.bytes);
+        inbox.consume(head_bytes);
         was_offered
     }
 
     /// Other 1xx go on as they are, but HTTP/1.0 does not know them (RFC 9110 §15.2).
     fn forward_interim(&mut self) -> Result<bool, Fault> {
         self.pair.interim = true;
-        if self.pair.plan.version == Version::Http11 {
+        if self.pair.plan().version == Version::Http11 {
             self.write_head(BodyTransform::Keep, Persistence::Default, None)?;
         } else {
-            self.upstream.conn.buffers.inbox.consume(self.heads.response.bytes);
+            self.upstream.conn.buffers.inbox.consume(self.response_head.bytes);
         }
         Ok(true)
     }
 
     fn forward_final(&mut self) -> Result<bool, Fault> {
-        let head = &self.heads.response;
-        let plan = &self.pair.plan;
+        let head = &self.response_head;
+        let plan = *self.pair.plan();
         let body = framing::response(head, plan.method)
             .map_err(|refusal| Fault::UpstreamMalformed(refusal.reason))?;
         let transform = BodyTransform::of_response(head, &body, plan.version);
@@ -167,8 +170,8 @@ impl<S: Socket> Exchange<'_, S> {
         self.pair.response = Direction::after_head(body);
         self.pair.record.status = head.status;
         self.pair.record.answered = Some(self.now);
-        let date = self.context.date;
-        self.write_head(transform, persistence, Some(&date))?;
+        let date = self.date;
+        self.write_head(transform, persistence, Some(date))?;
         self.client.buffers.inbox.release();
         Ok(true)
     }
@@ -182,7 +185,7 @@ impl<S: Socket> Exchange<'_, S> {
     ) -> Result<(), Fault> {
         let inbox = &mut self.upstream.conn.buffers.inbox;
         let outbox = &mut self.client.buffers.outbox;
-        let head = &self.heads.response;
+        let head = &self.response_head;
         let out = outbox.space(self.pool);
         let written = forward::response(inbox.data(), head, transform, persistence, date, out);
         const TOO_LONG: Fault = Fault::UpstreamMalformed("the server's head is too long");

@@ -26,6 +26,9 @@ pub struct Plan {
     pub keep_alive: bool,
     /// The connection may become a tunnel.
     pub upgrade: bool,
+    /// The client may wait for leave to send its content. HTTP/1.0 does not know that, and without
+    /// content there is nothing to wait with (RFC 9110 §10.1.1).
+    pub expects_continue: bool,
     /// What becomes of the body's framing on its way to the server.
     pub transform: BodyTransform,
     /// How often the request may still be forwarded, if it says so and that is to be heeded.
@@ -96,6 +99,9 @@ pub fn plan(
         target,
         body,
         keep_alive: head.keeps_alive(),
+        expects_continue: head.fields.expect == Expect::Continue
+            && head.version == Version::Http11
+            && !body.is_ended(),
         upgrade: body.is_ended() && forward::asks_upgrade(bytes, head),
         transform: if head.fields.connection.listed_fields > 0 {
             BodyTransform::StripTrailers
@@ -124,13 +130,7 @@ fn forwards(bytes: &[u8], head: &RequestHead) -> Result<Option<u32>, Refusal> {
 }
 
 impl Plan {
-    /// The client waits for leave to send its content. HTTP/1.0 does not know that, and without
-    /// content there is nothing to wait with (RFC 9110 §10.1.1).
-    pub fn expects(&self) -> bool {
-        self.version == Version::Http11 && !self.body.is_ended()
-    }
-
-    /// The request may not be forwarded: what answers is this program.
+    /// The request may not be forwarded any further: this program answers it (RFC 9110 §7.6.2).
     pub fn max_forwards_exhausted(&self) -> bool {
         self.forwards == Some(0)
     }
@@ -143,21 +143,40 @@ impl Plan {
             Body::Chunked(_) | Body::UntilClose => false,
         }
     }
+}
 
+/// What a client's connection asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Intent {
+    /// An HTTP request.
+    Message(Plan),
     /// A TCP session: no head, bytes both ways.
-    pub fn tunnel(hash: u64) -> Plan {
-        Plan {
-            head_bytes: 0,
-            method: Method::Connect,
-            version: Version::Http11,
-            target: Target::default(),
-            body: Body::Empty,
-            keep_alive: false,
-            upgrade: false,
-            transform: BodyTransform::Keep,
-            forwards: None,
-            hash,
+    Session {
+        /// What the hash strategies choose by.
+        hash: u64,
+    },
+}
+
+impl Intent {
+    /// What the hash strategies choose by.
+    pub fn hash(&self) -> u64 {
+        match self {
+            Intent::Message(plan) => plan.hash,
+            Intent::Session { hash } => *hash,
         }
+    }
+
+    /// The request; none of a TCP session.
+    pub fn message(&self) -> Option<&Plan> {
+        match self {
+            Intent::Message(plan) => Some(plan),
+            Intent::Session { .. } => None,
+        }
+    }
+
+    /// Doing it twice is the same as doing it once (RFC 9110 §9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        self.message().is_some_and(|plan| plan.method.is_idempotent())
     }
 }
 

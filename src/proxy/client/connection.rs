@@ -1,0 +1,288 @@
+//! A client's connection outside of its exchanges: reading heads, waiting, writing out the rest of
+//! a response, leaving.
+
+use super::acceptor::Accepted;
+use super::admission::Line;
+use super::heads::Heads;
+use super::listener::ListenerSettings;
+use super::plan::{self, HashBy, Intent};
+use super::request::{After, Request, RequestState};
+use crate::base::table::Id;
+use crate::base::wheel::Timer;
+use crate::config::Mode;
+use crate::http::head::{Parse, Refusal};
+use crate::net::{Net, Ready, Socket};
+use crate::observe::Record;
+use crate::observe::access::RequestNotes;
+use crate::proxy::conn::{Conn, Filled, Flushed, Input};
+use crate::proxy::context::LoopContext;
+use crate::proxy::kinds::{ClientKey, Next};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// Most bytes read and discarded from a client that was refused (RFC 9112 §9.6), so that a flood is
+/// cut off while an ordinary upload's client still reads its response.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// What reading a head came to.
+#[derive(Clone, Copy, Debug)]
+pub enum HeadRead {
+    /// Not complete: what the step ended in.
+    Incomplete(Next),
+    Complete,
+    Refused(Refusal),
+}
+
+/// A client's socket, and the request on it.
+#[derive(Debug)]
+pub struct Connection<S> {
+    pub conn: Conn<S>,
+    pub request: Request,
+    timer: Timer,
+    scheduled: bool,
+    peer: SocketAddr,
+    settings: ListenerSettings,
+    /// Requests whose heads came whole.
+    requests: u32,
+}
+
+impl<S: Socket> Connection<S> {
+    /// A connection that was accepted just now.
+    pub fn accepted<N: Net<Socket = S>>(cx: &LoopContext<N>, accepted: Accepted<S>) -> Self {
+        let now = cx.now.instant;
+        Connection {
+            conn: Conn::established(accepted.socket),
+            request: Request::awaited(now, now + cx.config.timeouts.keep_alive),
+            timer: Timer::new(),
+            scheduled: false,
+            peer: accepted.peer,
+            settings: accepted.settings,
+            requests: 0,
+        }
+    }
+
+    /// The client's address without the port.
+    pub fn ip(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
+    /// The listener's settings.
+    pub fn settings(&self) -> ListenerSettings {
+        self.settings
+    }
+
+    /// What wakes it at its request's deadline.
+    pub fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    /// It is in the run queue.
+    pub fn is_scheduled(&self) -> bool {
+        self.scheduled
+    }
+
+    /// Whether it closes after the next response: it has carried as many requests as it may, or all
+    /// connections end.
+    pub fn is_at_its_last<N: Net>(&self, cx: &LoopContext<N>) -> bool {
+        let requests_max = cx.config.keep_alive_requests;
+        requests_max.is_some_and(|most| self.requests >= most) || cx.ends_connections()
+    }
+
+    /// Remembers what the kernel reported, and has it stepped in this turn.
+    pub fn mark<N: Net>(&mut self, cx: &mut LoopContext<N>, key: ClientKey, ready: &Ready) {
+        self.conn.mark(ready);
+        self.wake(cx, key);
+    }
+
+    /// The timer's node has fired.
+    pub fn timer_fired<N: Net>(&mut self, cx: &mut LoopContext<N>, key: ClientKey) {
+        self.timer.fired();
+        self.wake(cx, key);
+    }
+
+    /// Has it stepped in this turn.
+    pub fn wake<N: Net>(&mut self, cx: &mut LoopContext<N>, key: ClientKey) {
+        cx.schedule.this_turn(key.into(), &mut self.scheduled);
+    }
+
+    /// Has it stepped in the next turn.
+    pub fn wake_later<N: Net>(&mut self, cx: &mut LoopContext<N>, key: ClientKey) {
+        cx.schedule.next_turn(key.into(), &mut self.scheduled);
+    }
+
+    /// It is taken from the run queue and stepped now.
+    pub fn begin_step(&mut self) {
+        self.scheduled = false;
+    }
+
+    /// Nothing moves: gives back storage, arms the timer, and has the kernel report from now on.
+    ///
+    /// Errors: the system's, such as no room for another watch.
+    pub fn park<N: Net<Socket = S>>(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        key: ClientKey,
+    ) -> io::Result<()> {
+        self.conn.settle(&mut cx.pool);
+        cx.wheel.arm(&mut self.timer, self.request.deadline, key.into());
+        self.conn.register(&mut cx.net, Id::from(key))
+    }
+
+    /// Reads until there is a whole head, or nothing more for now.
+    pub fn read_head<N: Net>(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        heads: &mut Heads,
+        key: ClientKey,
+    ) -> HeadRead {
+        let filled = self.conn.fill(&mut cx.pool);
+        let buffers = &self.conn.buffers;
+        let data = buffers.inbox.data();
+        if filled == Filled::Failed || (data.is_empty() && buffers.input != Input::Open) {
+            return HeadRead::Incomplete(Next::Gone);
+        }
+        let is_idle = self.request.state == RequestState::Idle;
+        if data.is_empty() {
+            let leaves = cx.draining && is_idle;
+            return HeadRead::Incomplete(if leaves { Next::Gone } else { Next::Park });
+        }
+        if is_idle {
+            let now = cx.now.instant;
+            self.request.arrived = now;
+            self.request.wait(RequestState::Head, now + cx.config.timeouts.head);
+        } else if filled == Filled::Nothing {
+            return HeadRead::Incomplete(Next::Park);
+        }
+        match heads.parse(key, data) {
+            Parse::Complete => {
+                self.requests = self.requests.saturating_add(1);
+                self.request.arrived = cx.now.instant;
+                HeadRead::Complete
+            }
+            Parse::Refused(refusal) => HeadRead::Refused(refusal),
+            Parse::Partial if buffers.input != Input::Open => HeadRead::Incomplete(Next::Gone),
+            // More may be there, or an end that was reported already and is no new edge.
+            Parse::Partial if self.conn.is_readable() => HeadRead::Incomplete(Next::Again),
+            Parse::Partial => HeadRead::Incomplete(Next::Park),
+        }
+    }
+
+    /// What the client asks for. The head of a request is at the start of the inbox. Not inlined,
+    /// as its many small fields would be moved one by one.
+    #[inline(never)]
+    pub fn intent<N: Net>(
+        &self,
+        cx: &LoopContext<N>,
+        heads: &mut Heads,
+        key: ClientKey,
+    ) -> Result<Intent, Refusal> {
+        if self.settings.service == Mode::Tcp {
+            return Ok(Intent::Session { hash: plan::hash_of_address(self.ip()) });
+        }
+        let bytes = self.conn.buffers.inbox.data();
+        let head = heads.recall(key, bytes);
+        let field = cx.config.hash_field.as_deref().unwrap_or_default();
+        let by = HashBy { strategy: cx.config.strategy, field, client: self.ip() };
+        plan::plan(bytes, head, &by, cx.config.trust_forwarded).map(Intent::Message)
+    }
+
+    /// The beginnings of a record of its request, with what the logs need of the bytes at the start
+    /// of the inbox: its head, or the first line of what is none.
+    pub fn record<N: Net>(
+        &self,
+        cx: &mut LoopContext<N>,
+        heads: &mut Heads,
+        key: ClientKey,
+    ) -> Record {
+        let now = cx.now.instant;
+        let notes = (cx.config.verbose || cx.config.access_log.is_some()).then(|| {
+            let id = cx.logs.request_id();
+            Box::new(self.notes(heads, key, id))
+        });
+        let arrived = self.request.arrived;
+        Record { arrived, admitted: now, begun: now, notes, ..Record::default() }
+    }
+
+    fn notes(&self, heads: &mut Heads, key: ClientKey, id: u64) -> RequestNotes {
+        if self.settings.service == Mode::Tcp {
+            return RequestNotes::without_head(id, b"TCP");
+        }
+        let bytes = self.conn.buffers.inbox.data();
+        match heads.find(key, bytes) {
+            Some(head) => RequestNotes::of(id, bytes, head),
+            None => {
+                let line = bytes.split(|byte| b"\r\n".contains(byte)).find(|line| !line.is_empty());
+                RequestNotes::without_head(id, line.unwrap_or_default())
+            }
+        }
+    }
+
+    /// The line in which its request waits, from what was reported of the client.
+    pub fn line(&self) -> Line {
+        match self.conn.has_reported_eof() {
+            true => Line::HalfClosed,
+            false => Line::Open,
+        }
+    }
+
+    /// Writes out the rest of a response.
+    pub fn flush_response<N: Net>(&mut self, cx: &mut LoopContext<N>, after: After) -> Next {
+        let now = cx.now.instant;
+        match self.conn.flush(&mut cx.pool) {
+            Flushed::Failed => return Next::Gone,
+            Flushed::Something => self.request.deadline = now + cx.config.timeouts.idle,
+            Flushed::Nothing => {}
+        }
+        if !self.conn.buffers.outbox.is_empty() {
+            return Next::Park;
+        }
+        match after {
+            After::NextRequest if !cx.draining => {
+                self.request.wait(RequestState::Idle, now + cx.config.timeouts.keep_alive);
+                Next::Again
+            }
+            After::NextRequest | After::Close => {
+                // With unread bytes in the kernel, closing would reset the connection and could
+                // take our response away from the client (RFC 9112 §9.6).
+                let unread = self.conn.is_readable() || !self.conn.buffers.inbox.is_empty();
+                if unread { self.begin_linger(cx) } else { Next::Gone }
+            }
+            After::Linger => self.begin_linger(cx),
+        }
+    }
+
+    fn begin_linger<N: Net>(&mut self, cx: &LoopContext<N>) -> Next {
+        if self.conn.buffers.input != Input::Open {
+            return Next::Gone;
+        }
+        self.conn.finish_output();
+        let deadline = cx.now.instant + cx.config.timeouts.linger;
+        self.request.wait(RequestState::Lingering { bytes: 0 }, deadline);
+        Next::Again
+    }
+
+    /// Reads and discards, until the client has ended too or its time is over.
+    pub fn linger<N: Net>(&mut self, cx: &mut LoopContext<N>, bytes: usize) -> Next {
+        // Sends our end, which waited for the outbox.
+        self.conn.flush(&mut cx.pool);
+        self.conn.buffers.inbox.clear(&mut cx.pool);
+        let filled = self.conn.fill(&mut cx.pool);
+        let bytes = bytes + self.conn.buffers.inbox.data().len();
+        if self.conn.buffers.input != Input::Open || bytes >= LINGER_BYTES_MAX {
+            return Next::Gone;
+        }
+        match filled {
+            Filled::Nothing | Filled::Failed => Next::Park,
+            Filled::Something => {
+                self.request.state = RequestState::Lingering { bytes };
+                Next::Again
+            }
+        }
+    }
+
+    /// Gives back what it holds and closes the socket.
+    pub fn close<N: Net>(mut self, cx: &mut LoopContext<N>) {
+        cx.wheel.cancel(&mut self.timer);
+        self.conn.close(&mut cx.pool);
+    }
+}

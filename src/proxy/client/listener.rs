@@ -1,0 +1,41 @@
+//! Listening sockets, each with its own settings.
+
+use crate::config::Mode;
+use std::net::SocketAddr;
+
+/// How clients reached a listener, as far as they can see it (RFC 9110 §4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    /// The connection is secured, here or by whoever accepts in front of the listener.
+    Https,
+}
+
+impl Scheme {
+    /// As `X-Forwarded-Proto` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+/// What a listener does with its connections. A copy goes with every connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Where it listens. A connection's own local address would cost a system call each.
+    pub address: SocketAddr,
+    pub scheme: Scheme,
+    /// What the connections carry and what is done with it.
+    pub service: Mode,
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Listener<L> {
+    pub socket: L,
+    pub settings: ListenerSettings,
+    /// A connection may be waiting.
+    pub readable: bool,
+}

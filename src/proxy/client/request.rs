@@ -1,0 +1,64 @@
+//! One message of a client: where it stands, and what it has been through. HTTP/1.1 has one at a
+//! time on a connection.
+
+use super::admission::Line;
+use crate::base::time::Instant;
+use crate::proxy::kinds::PairKey;
+use crate::proxy::retry::RetryState;
+
+/// What follows for the client after a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    NextRequest,
+    /// The connection ends, its request having been read whole.
+    Close,
+    /// The connection ends while the client may still be sending.
+    Linger,
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestState {
+    /// No byte of it yet; the connection holds no storage. Deadline: keep-alive → close.
+    Idle,
+    /// The head is not complete. Deadline, fixed: head → 408.
+    Head,
+    /// Waits for one of the N slots. Deadline, fixed: queue → 503.
+    WaitingForSlot(Line),
+    /// Was just given a slot; the next step makes its pair.
+    Admitted,
+    /// The pair decides and owns the deadline.
+    Paired(PairKey),
+    /// The last of a response is in the outbox. Deadline: idle → close.
+    FlushingResponse(After),
+    /// Our end was sent; reads on so that the client can read the response (RFC 9112 §9.6).
+    /// Deadline, fixed: linger → close.
+    Lingering {
+        /// Bytes discarded.
+        bytes: usize,
+    },
+}
+
+/// One message of a client.
+#[derive(Debug)]
+pub struct Request {
+    pub state: RequestState,
+    /// When the wait of `state` has lasted too long.
+    pub deadline: Instant,
+    /// When its head was complete; until it is, when its first byte came.
+    pub arrived: Instant,
+    /// What it has been through, while it waits for room between two attempts.
+    pub retry: Option<Box<RetryState>>,
+}
+
+impl Request {
+    /// The wait for the next one, until `deadline`.
+    pub fn awaited(now: Instant, deadline: Instant) -> Request {
+        Request { state: RequestState::Idle, deadline, arrived: now, retry: None }
+    }
+
+    /// It begins to wait: in this state until `deadline`.
+    pub fn wait(&mut self, state: RequestState, deadline: Instant) {
+        (self.state, self.deadline) = (state, deadline);
+    }
+}

@@ -1,0 +1,75 @@
+//! What every state machine of the loop works with: the kernel, the settings, the turn's time,
+//! timers, buffers, the run queue and the logs. It owns no connection.
+
+use super::log::Logs;
+use super::schedule::Schedule;
+use crate::base::buffer::Pool;
+use crate::base::wheel::Wheel;
+use crate::config::Config;
+use crate::http::date::{self, DATE_BYTES};
+use crate::net::{Net, Now};
+
+/// Limits that depend on the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most pairs in flight, at least 1.
+    pub pairs_max: usize,
+    /// Most clients connected, at least 1.
+    pub clients_max: usize,
+    /// Most pipes for large bodies at work, two descriptors each.
+    pub pipes_max: usize,
+}
+
+/// The surroundings of a step. Its fields are open, so that a machine can borrow several at once.
+#[derive(Debug)]
+pub struct LoopContext<N: Net> {
+    pub net: N,
+    pub config: Config,
+    pub limits: Limits,
+    /// Read once per turn.
+    pub now: Now,
+    /// `Date` for responses that have none; renewed with each second of `now`.
+    pub date: [u8; DATE_BYTES],
+    /// The program is about to end: connections close after their response.
+    pub draining: bool,
+    /// A connection waits to be accepted while every place is taken.
+    pub at_capacity: bool,
+    pub wheel: Wheel,
+    pub pool: Pool,
+    pub schedule: Schedule,
+    pub logs: Logs,
+}
+
+impl<N: Net> LoopContext<N> {
+    /// The surroundings at the start; `seed` makes request ids differ between runs.
+    pub fn new(mut net: N, config: Config, limits: Limits, seed: u64) -> LoopContext<N> {
+        let now = net.now();
+        LoopContext {
+            net,
+            config,
+            limits,
+            now,
+            date: date::imf_fixdate(now.unix_seconds),
+            draining: false,
+            at_capacity: false,
+            wheel: Wheel::new(),
+            pool: Pool::new(),
+            schedule: Schedule::default(),
+            logs: Logs::new(seed),
+        }
+    }
+
+    /// The turn's only reading of the clock.
+    pub fn read_clock(&mut self) {
+        let before = self.now.unix_seconds;
+        self.now = self.net.now();
+        if self.now.unix_seconds != before {
+            self.date = date::imf_fixdate(self.now.unix_seconds);
+        }
+    }
+
+    /// Clients' connections close after their next response, whatever the clients ask for.
+    pub fn ends_connections(&self) -> bool {
+        self.draining || self.at_capacity
+    }
+}

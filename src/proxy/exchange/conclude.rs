@@ -1,0 +1,211 @@
+//! How requests end. An attempt ends in [`Exchanges::end_attempt`], which gives the health evidence
+//! and the upstream back; a request ends in [`Exchanges::conclude`], which frees its slot or its
+//! place in the queue and writes its log line. There is no other end.
+
+use super::pair::{Direction, Pair};
+use super::verdict::Fault;
+use super::{Client, Exchanges};
+use crate::base::backend_id::BackendId;
+use crate::config::Mode;
+use crate::http::body::Body;
+use crate::http::forward::BodyTransform;
+use crate::net::Net;
+use crate::observe::{Outcome, ProxyError, Record};
+use crate::proxy::client::LocalAnswer;
+use crate::proxy::client::answer::Answer;
+use crate::proxy::client::plan::Plan;
+use crate::proxy::client::request::{After, RequestState};
+use crate::proxy::kinds::{ClientKey, Next, PairKey};
+use crate::proxy::upstream::Unavailable;
+
+impl<N: Net> Exchanges<N> {
+    /// The end of an attempt: what it says about the backend is taken in, its upstream is released,
+    /// and its client holds only the slot.
+    #[inline]
+    pub(super) fn end_attempt(
+        &mut self,
+        client: Client<'_, N>,
+        key: PairKey,
+        reusable: bool,
+    ) -> Pair {
+        let pair = self.pairs.remove(key).expect("a paired client's pair is there");
+        let cx = &mut self.context;
+        if let Some(answered) = pair.record.answered {
+            let (status, begun) = (pair.record.status, pair.record.begun);
+            self.upstreams.attempt_answered(cx, pair.backend, status, (begun, answered));
+        }
+        self.upstreams.release(cx, pair.upstream, pair.backend, reusable);
+        client.request.state = RequestState::Admitted;
+        pair
+    }
+
+    /// The one end of every request, whoever answered it and however: its slot or its place in the
+    /// queue comes free, it is logged, and the client goes on in state `then`.
+    fn conclude(&mut self, client: Client<'_, N>, record: &Record, then: RequestState) {
+        match client.request.state {
+            RequestState::WaitingForSlot(_) => self.admission.leave(),
+            RequestState::Admitted => self.admission.release(),
+            RequestState::Paired(_) => panic!("the attempt ends before its request"),
+            RequestState::Idle
+            | RequestState::Head
+            | RequestState::FlushingResponse(_)
+            | RequestState::Lingering { .. } => {}
+        }
+        client.request.state = then;
+        let cx = &mut self.context;
+        cx.logs.request(&cx.config, cx.now, client.ip(), record);
+    }
+
+    /// The exchange is complete: the upstream to the pool, the client to what follows.
+    pub(super) fn finish(&mut self, client: Client<'_, N>, key: PairKey) -> Next {
+        let pair = self.pairs.get(key).expect("a paired client's pair is there");
+        let stays = pair.upstream_stays;
+        let ended = self.end_attempt(client, key, stays);
+        self.conclude(client, &ended.record, RequestState::FlushingResponse(ended.after));
+        Next::Again
+    }
+
+    /// The response is complete and the request is not: the client gets the response, and neither
+    /// connection is used again.
+    pub(super) fn finish_early(&mut self, client: Client<'_, N>, key: PairKey) -> Next {
+        let ended = self.end_attempt(client, key, false);
+        self.conclude(client, &ended.record, RequestState::FlushingResponse(After::Linger));
+        Next::Again
+    }
+
+    /// Cuts the exchange off. Where the framing shows the client that something is missing it gets
+    /// what has come and an orderly end; where it does not, or the client is gone, a reset.
+    pub(super) fn abort(
+        &mut self,
+        client: Client<'_, N>,
+        key: PairKey,
+        fault: Option<Fault>,
+    ) -> Next {
+        let aborted = self.pairs.get(key).expect("a paired client's pair is there");
+        if aborted.request == Direction::Tunnel {
+            // Without framing only a reset shows the server that its client did not end.
+            let lease = self.upstreams.lease(aborted.upstream, aborted.backend);
+            lease.upstream.conn.reset_on_drop();
+        }
+        let mut ended = self.end_attempt(client, key, false);
+        let by_server = matches!(fault, Some(Fault::UpstreamClosed | Fault::UpstreamMalformed(_)));
+        let shows = match ended.response {
+            Direction::Body(Body::UntilClose) => ended.transform == BodyTransform::Chunk,
+            Direction::Body(_) => ended.transform != BodyTransform::Unchunk,
+            Direction::Head | Direction::Tunnel | Direction::Done => false,
+        };
+        ended.record.outcome = fault.map_or(Outcome::ClientGone, Fault::outcome);
+        if let (Some(notes), Some(fault)) = (&mut ended.record.notes, fault) {
+            notes.reason = fault.reason();
+        }
+        let then = RequestState::FlushingResponse(After::Linger);
+        self.conclude(client, &ended.record, then);
+        if by_server && shows {
+            return Next::Again;
+        }
+        client.conn.reset_on_drop();
+        Next::Gone
+    }
+
+    /// The client is gone, or cannot be watched: whatever its request holds is given back.
+    pub fn abandon(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        let mut record = match client.request.state {
+            RequestState::Idle | RequestState::Head => return Next::Gone,
+            RequestState::FlushingResponse(_) | RequestState::Lingering { .. } => {
+                return Next::Gone;
+            }
+            RequestState::WaitingForSlot(_) | RequestState::Admitted => {
+                self.retry_state(key, client).record
+            }
+            RequestState::Paired(pair) => self.end_attempt(client, pair, false).record,
+        };
+        record.outcome = Outcome::ClientGone;
+        self.conclude(client, &record, RequestState::Lingering { bytes: 0 });
+        Next::Gone
+    }
+
+    /// What is answered when there is no upstream for a request.
+    pub(super) fn unavailable_answer(&self, unavailable: Unavailable) -> Answer {
+        match unavailable {
+            Unavailable::NoBackend => {
+                let status = self.context.config.all_down_status;
+                let reason = "no server is available; please try again in a moment";
+                Answer::local(status, reason, ProxyError::Unavailable)
+            }
+            Unavailable::AllFull => {
+                let reason =
+                    "every server is at its connection limit; please try again in a moment";
+                Answer::local(503, reason, ProxyError::Limit)
+            }
+            Unavailable::NoDescriptor => {
+                let reason = "the load balancer has no free descriptor or port; please try again";
+                Answer::local(503, reason, ProxyError::Internal)
+            }
+        }
+    }
+
+    /// Answers in the server's stead.
+    pub(super) fn answer(
+        &mut self,
+        client: Client<'_, N>,
+        plan: Option<&Plan>,
+        answer: Answer,
+        record: Record,
+    ) -> Next {
+        self.answer_local(client, plan, answer, None, record)
+    }
+
+    /// Answers with the address of a backend in `Location`.
+    pub(super) fn answer_with_location(
+        &mut self,
+        client: Client<'_, N>,
+        plan: &Plan,
+        answer: Answer,
+        backend: BackendId,
+        record: Record,
+    ) -> Next {
+        self.answer_local(client, Some(plan), answer, Some(backend), record)
+    }
+
+    fn answer_local(
+        &mut self,
+        client: Client<'_, N>,
+        plan: Option<&Plan>,
+        answer: Answer,
+        location: Option<BackendId>,
+        mut record: Record,
+    ) -> Next {
+        record.status = answer.status;
+        record.outcome = Outcome::Local(answer.cause);
+        // A redirect is no error and needs no reason: each would give the same.
+        if let Some(notes) =
+            record.notes.as_mut().filter(|_| answer.cause != ProxyError::InternalResponse)
+        {
+            notes.reason = answer.reason;
+        }
+        let cx = &mut self.context;
+        let written = match client.settings().service {
+            // A session that is not HTTP has no place for an answer.
+            Mode::Tcp => None,
+            Mode::Http | Mode::Redirect => {
+                let id = record.notes.as_ref().map(|notes| notes.id);
+                let local = LocalAnswer {
+                    answer,
+                    plan,
+                    authority: location.map(|backend| self.upstreams.cluster().name(backend)),
+                    request_id: id.unwrap_or_else(|| cx.logs.request_id()),
+                    page: self.error_pages.get(&answer.status).map(Vec::as_slice),
+                };
+                client.write_answer(cx, &local)
+            }
+        };
+        let Some((after, written)) = written else {
+            self.conclude(client, &record, RequestState::FlushingResponse(After::Close));
+            return Next::Gone;
+        };
+        record.response_bytes = written.page_bytes as u64;
+        self.conclude(client, &record, RequestState::FlushingResponse(after));
+        client.request.deadline = self.context.now.instant + self.context.config.timeouts.idle;
+        Next::Again
+    }
+}

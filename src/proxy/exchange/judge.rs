@@ -1,0 +1,184 @@
+//! Stepping a pair, and carrying out what `verdict` decides about it.
+
+use super::pair::Pair;
+use super::verdict::{self, Fault, Phase, Verdict};
+use super::{Client, Exchanges};
+use crate::base::backend_id::BackendId;
+use crate::net::Net;
+use crate::proxy::kinds::{ClientKey, Next, PairKey};
+use crate::proxy::retry::RetryState;
+use crate::proxy::upstream::Reuse;
+
+/// Rounds of a step before others get their turn: at one buffer a round and direction.
+const ROUNDS_MAX: usize = 4;
+
+impl<N: Net> Exchanges<N> {
+    /// Moves what can move, then does what the verdict says.
+    pub(super) fn step_pair(
+        &mut self,
+        key: ClientKey,
+        client: Client<'_, N>,
+        pair: PairKey,
+    ) -> Next {
+        for _ in 0..ROUNDS_MAX {
+            let mut exchange = self.exchange(client, pair);
+            let round = exchange.round();
+            if let Some(backend) = round.heard {
+                self.upstreams.heard(&mut self.context, backend);
+            }
+            match round.verdict {
+                Verdict::Park if round.again => {}
+                verdict => return self.carry_out(key, client, pair, verdict, round.fault),
+            }
+        }
+        Next::Yield
+    }
+
+    /// The deadline of a pair's wait has passed.
+    pub(super) fn expire_pair(
+        &mut self,
+        key: ClientKey,
+        client: Client<'_, N>,
+        pair_key: PairKey,
+    ) -> Next {
+        let pair = self.pairs.get_mut(pair_key).expect("a paired client's pair is there");
+        let connecting = self.upstreams.get(pair.upstream).is_some_and(|it| it.is_connecting());
+        if connecting {
+            let (backend, begun) = (pair.backend, pair.record.begun);
+            let extended =
+                self.upstreams.extend_connect(&self.context, backend, &mut pair.tried, begun);
+            if let Some(deadline) = extended {
+                client.request.deadline = deadline;
+                return Next::Again;
+            }
+        }
+        let verdict = verdict::verdict(&self.exchange(client, pair_key).facts(), Fault::Expired);
+        self.carry_out(key, client, pair_key, verdict, Some(Fault::Expired))
+    }
+
+    /// Pairs in flight at a backend, with their clients.
+    pub fn pairs_at(&self, backend: BackendId) -> Vec<(PairKey, ClientKey)> {
+        let pairs = self.pairs.iter().filter(|(_, pair)| pair.backend == backend);
+        pairs.map(|(key, pair)| (key, pair.client)).collect()
+    }
+
+    /// Health checks of a request's backend go unanswered: the request is sent to another one,
+    /// once, where that cannot do harm and another one is there. Without this it would wait for the
+    /// whole of its time. (A server that works on one request at a time hangs its own checks and
+    /// may well answer: so a request never leaves it for nothing, and never twice.)
+    pub fn reroute_stalled(&mut self, key: ClientKey, client: Client<'_, N>, pair: PairKey) {
+        let mut exchange = self.exchange(client, pair);
+        let fault = Fault::ServerHangs;
+        let verdict = exchange.judge_stalled();
+        let pair_now = self.pairs.get(pair).expect("a pair that was listed just now");
+        let rerouted = pair_now.tried.rerouted;
+        // One that failed the request before may be back meanwhile.
+        let elsewhere = self.upstreams.cluster().has_other(&[], pair_now.backend);
+        if verdict == Verdict::Retry && elsewhere && !rerouted {
+            self.carry_out(key, client, pair, Verdict::Retry, Some(fault));
+        }
+        client.wake(&mut self.context, key);
+    }
+
+    /// One match carries out every verdict.
+    fn carry_out(
+        &mut self,
+        key: ClientKey,
+        client: Client<'_, N>,
+        pair: PairKey,
+        verdict: Verdict,
+        fault: Option<Fault>,
+    ) -> Next {
+        if let Some(fault) = fault {
+            self.record_failure(client, pair, fault);
+        }
+        match verdict {
+            Verdict::Park => Next::Park,
+            Verdict::Finish => self.finish(client, pair),
+            Verdict::FinishEarly => self.finish_early(client, pair),
+            Verdict::Retry => self.retry(key, client, pair),
+            Verdict::Reply(answer) => {
+                let ended = self.end_attempt(client, pair, false);
+                self.answer(client, ended.intent.message(), answer, ended.record)
+            }
+            Verdict::Abort => self.abort(client, pair, fault),
+        }
+    }
+
+    /// Counts an attempt's failure against its backend, if it is the server's, and remembers which
+    /// backend failed this request.
+    fn record_failure(&mut self, client: Client<'_, N>, key: PairKey, fault: Fault) {
+        let facts = self.exchange(client, key).facts();
+        let pair = self.pairs.get_mut(key).expect("a paired client's pair is there");
+        let upstream = self.upstreams.get(pair.upstream).expect("a pair's upstream is there");
+        let (backend, address, begun) = (pair.backend, upstream.address(), pair.record.begun);
+        let reused = upstream.is_reused();
+        let cx = &mut self.context;
+        let failed = match fault {
+            Fault::ConnectFailed(kind) => {
+                self.upstreams.attempt_not_connected(cx, backend, address, kind)
+            }
+            Fault::Expired if facts.connecting => {
+                self.upstreams.attempt_connect_expired(cx, backend, address, begun)
+            }
+            Fault::Expired if facts.is_waiting_for_server() => {
+                self.upstreams.attempt_failed(cx, backend, false);
+                true
+            }
+            // A pooled connection may close at any time: that says nothing about the server, but
+            // another one is the better choice.
+            Fault::UpstreamClosed if reused => true,
+            Fault::UpstreamClosed | Fault::UpstreamMalformed(_) => {
+                let unanswered = pair.response.is(Phase::Head) && !pair.interim;
+                self.upstreams.attempt_failed(cx, backend, unanswered);
+                true
+            }
+            Fault::ServerHangs => true,
+            Fault::Expired | Fault::ClientGone | Fault::ClientMalformed => false,
+        };
+        pair.tried.seen = pair.tried.seen.saturating_add(u8::from(facts.sent));
+        pair.tried.rerouted |= fault == Fault::ServerHangs;
+        if failed {
+            pair.tried.backends.push(backend);
+        }
+    }
+
+    /// Another connection gets the same request, from its first byte.
+    fn retry(&mut self, key: ClientKey, client: Client<'_, N>, pair: PairKey) -> Next {
+        let current = self.pairs.get(pair).expect("a paired client's pair is there");
+        let upstream = self.upstreams.get(current.upstream);
+        if upstream.is_some_and(|upstream| upstream.has_sent() && !upstream.is_reused()) {
+            self.budget.repeat();
+        }
+        let Pair { intent, tried, record, .. } = self.end_attempt(client, pair, false);
+        let mut state = RetryState { tried, record };
+        let inbox = &mut client.conn.buffers.inbox;
+        if inbox.is_held() {
+            inbox.rewind();
+        }
+        state.record.begun = self.context.now.instant;
+        state.record.connected = None;
+        let retries = state.record.retries.saturating_add(1);
+        let acquired = self.upstreams.acquire(
+            &mut self.context,
+            self.pairs.vacant_key(),
+            &mut state.tried,
+            (intent.hash(), Reuse::Never),
+            &mut state.record.notes,
+        );
+        match acquired {
+            Ok(acquired) => {
+                state.record.retries = retries;
+                self.join(client, Pair::new(key, acquired, intent, state))
+            }
+            Err(unavailable) if self.comes_free(unavailable) => {
+                state.record.retries = retries;
+                self.wait_for_room(key, client, state)
+            }
+            Err(unavailable) => {
+                let answer = self.unavailable_answer(unavailable);
+                self.answer(client, intent.message(), answer, state.record)
+            }
+        }
+    }
+}

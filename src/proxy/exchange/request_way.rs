@@ -1,0 +1,175 @@
+//! The way of a request through an exchange: from the client's inbox to the server's outbox.
+
+use super::pair::{Direction, Exchange};
+use super::pump;
+use super::verdict::{Fault, Phase};
+use crate::base::buffer::Pool;
+use crate::http::body::Body;
+use crate::http::forward::{self, BodyTransform, RequestContext};
+use crate::http::head;
+use crate::net::Socket;
+use crate::proxy::conn::{Conn, Filled, Flushed, Input};
+
+/// A request that could no longer be held whole with less room than this is not held any longer.
+const HOLD_ROOM_MIN: usize = 1024;
+
+impl<S: Socket> Exchange<'_, S> {
+    /// Reads from the client while its message or tunnel goes on. Else its bytes (the next
+    /// request, perhaps) stay in the kernel, which is all the back-pressure there is.
+    pub(super) fn read_client(&mut self) -> Result<bool, Fault> {
+        if self.client.has_failed() {
+            return Err(Fault::ClientGone);
+        }
+        let wanted = match self.pair.request {
+            Direction::Body(body) => {
+                self.release_if_too_long(body);
+                true
+            }
+            Direction::Tunnel => true,
+            Direction::Head | Direction::Done => false,
+        };
+        let moved = match self.relay_request() {
+            Some(moved) => moved,
+            None if wanted => match self.client.fill(self.pool) {
+                Filled::Failed => return Err(Fault::ClientGone),
+                filled => filled == Filled::Something,
+            },
+            None => false,
+        };
+        let end = &self.client.buffers;
+        let ended = end.input != Input::Open && self.pair.request.is_starved(end.inbox.data());
+        if ended && matches!(self.pair.request, Direction::Body(_)) {
+            return Err(Fault::ClientGone);
+        }
+        Ok(moved)
+    }
+
+    /// A request that cannot be held whole is not held at all: its storage may then change hands.
+    fn release_if_too_long(&mut self, body: Body) {
+        let inbox = &mut self.client.buffers.inbox;
+        let coming = match body {
+            Body::Length(left) => left.saturating_sub(inbox.data().len() as u64),
+            Body::Empty => 0,
+            Body::Chunked(_) | Body::UntilClose => HOLD_ROOM_MIN as u64,
+        };
+        if inbox.is_held() && coming > inbox.room() as u64 {
+            inbox.release();
+        }
+    }
+
+    /// Whether the connection to the server is established by now.
+    pub(super) fn connected(&mut self) -> Result<bool, Fault> {
+        let established = self.upstream.finish_connect();
+        let established = established.map_err(|error| Fault::ConnectFailed(error.kind()))?;
+        if established {
+            self.pair.record.connected = Some(self.now);
+        }
+        Ok(established)
+    }
+
+    /// A server that sends HTTP before a request, or has ended by then, gets no request: what it
+    /// sends is no response to this one.
+    pub(super) fn reject_unsolicited_response(&mut self) -> Result<(), Fault> {
+        let speaks_first = self.pair.response.is(Phase::Head)
+            && self.upstream.conn.fill(self.pool) != Filled::Nothing;
+        if speaks_first {
+            self.send_response()?;
+        }
+        Ok(())
+    }
+
+    /// Client → server, as far as it goes.
+    pub(super) fn send_request(&mut self) -> Result<bool, Fault> {
+        let upstream = &mut self.upstream.conn;
+        let transform = self.pair.intent.message().map(|plan| plan.transform);
+        let moved = match &mut self.pair.request {
+            Direction::Head => self.forward_request()?,
+            Direction::Body(body) => {
+                let from = &mut self.client.buffers.inbox;
+                let to = &mut upstream.buffers.outbox;
+                let count =
+                    pump::pump(body, transform.unwrap_or(BodyTransform::Keep), from, to, self.pool)
+                        .map_err(|_| Fault::ClientMalformed)?;
+                if body.is_ended() {
+                    self.pair.request = Direction::Done;
+                }
+                count > 0
+            }
+            Direction::Tunnel => {
+                if self.client.buffers.input == Input::Failed {
+                    return Err(Fault::ClientGone);
+                }
+                tunnel(self.client, upstream, self.pool) > 0
+            }
+            Direction::Done => false,
+        };
+        match self.upstream.conn.flush(self.pool) {
+            Flushed::Nothing => Ok(moved),
+            Flushed::Something => {
+                self.upstream.mark_sent();
+                Ok(true)
+            }
+            // The response is complete, but the rest of the request is lost: that must show.
+            Flushed::Failed if self.pair.response.is(Phase::Done) => Err(Fault::UpstreamClosed),
+            // The server may have answered before it closed: reading shows it.
+            Flushed::Failed => {
+                self.upstream.conn.read_again();
+                Ok(true)
+            }
+        }
+    }
+
+    /// The head goes into an empty outbox, where it always fits; what is forwarded stays in the
+    /// inbox until the response begins, so that it can be sent again.
+    fn forward_request(&mut self) -> Result<bool, Fault> {
+        let inbox = &mut self.client.buffers.inbox;
+        let plan = *self.pair.plan();
+        let head = self.heads.recall(self.pair.client, inbox.data());
+        let context = RequestContext {
+            client: self.client_ip,
+            default_host: self.authority,
+            trust_forwarded: self.config.trust_forwarded,
+            scheme: self.scheme.name(),
+            upgrade: plan.upgrade,
+            expect: plan.expects_continue,
+            max_forwards: plan.forwards.map(|left| left.saturating_sub(1)),
+        };
+        let outbox = &mut self.upstream.conn.buffers.outbox;
+        let out = outbox.space(self.pool);
+        let written = forward::request(inbox.data(), head, &plan.target, &context, out);
+        // Cannot be (see the assertion below); if it were, one request would fail, not the program.
+        outbox.filled(written.map_err(|_| Fault::ClientMalformed)?);
+        inbox.hold();
+        inbox.consume(head.bytes);
+        self.pair.request = Direction::after_head(plan.body);
+        if let Direction::Body(body) = &mut self.pair.request {
+            pump::pump(body, plan.transform, inbox, outbox, self.pool)
+                .map_err(|_| Fault::ClientMalformed)?;
+            if body.is_ended() {
+                self.pair.request = Direction::Done;
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Moves what there is from one connection's inbox to the other's outbox, then the end; how many
+/// bytes moved.
+pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut Pool) -> usize {
+    let count = from.buffers.inbox.data().len().min(to.buffers.outbox.room());
+    let moved = to.buffers.outbox.take_from(&mut from.buffers.inbox, count, pool);
+    if is_spent(from) {
+        to.finish_output();
+    }
+    moved
+}
+
+/// Everything the peer sent has gone on, its end included.
+pub(super) fn is_spent<S>(conn: &Conn<S>) -> bool {
+    conn.buffers.input == Input::Eof && conn.buffers.inbox.is_empty()
+}
+
+const _: () = assert!(
+    head::HEAD_BYTES_MAX + forward::GROWTH_BYTES_MAX <= crate::base::buffer::LARGE_BYTES,
+    "a forwarded head fits into an empty buffer"
+);

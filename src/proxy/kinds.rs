@@ -1,0 +1,59 @@
+//! The kinds of things that have an id in the loop, their keys, and what a step of one ends in.
+
+use crate::base::table::{Key, Kind};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident, $key:ident = $number:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $kind;
+        impl Kind for $kind {
+            const NUMBER: u8 = $number;
+        }
+        #[allow(missing_docs)]
+        pub type $key = Key<$kind>;
+    )*};
+}
+
+kinds! {
+    /// Accepted connections.
+    ClientKind, ClientKey = 1;
+    /// Connections to backends.
+    UpstreamKind, UpstreamKey = 2;
+    /// Clients joined to upstreams.
+    PairKind, PairKey = 3;
+    /// Health checks under way.
+    ProbeKind, ProbeKey = 4;
+    /// Listening sockets.
+    ListenerKind, ListenerKey = 7;
+}
+
+/// The timer of a backend: its next probe, or the end of its silence threshold. Backends are
+/// numbered, not in a table.
+#[derive(Debug)]
+pub struct BackendKind;
+
+impl Kind for BackendKind {
+    const NUMBER: u8 = 5;
+}
+
+/// The timer of the next look at the list file; there is one.
+#[derive(Debug)]
+pub struct ListKind;
+
+impl Kind for ListKind {
+    const NUMBER: u8 = 6;
+}
+
+/// What a step ended in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The state changed: step once more.
+    Again,
+    /// Nothing can move: wait.
+    Park,
+    /// More could move, but others are waiting.
+    Yield,
+    /// The connection is over: it leaves its table.
+    Gone,
+}

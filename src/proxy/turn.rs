@@ -1,0 +1,353 @@
+//! One turn of the loop: wait, read the clock, mark what became ready or expired (touching nothing
+//! else), accept, step each affected owner once, write the log lines.
+//!
+//! What an owner does depends on its state alone, never on what woke it: calling a step once too
+//! often costs nothing.
+
+use super::client::acceptor::{Accept, Accepted};
+use super::client::admission::Line;
+use super::client::connection::Connection;
+use super::client::request::RequestState;
+use super::exchange::Exchanges;
+use super::kinds::{BackendKind, ClientKey, ClientKind, ListKind, Next};
+use super::{Proxy, Status, Stop};
+use crate::base::backend_id::BackendId;
+use crate::base::table::{Id, Table};
+use crate::config::Mode;
+use crate::health::Transition;
+use crate::net::{self, Net, Ready, Signal};
+use std::io;
+use std::time::Duration;
+
+/// Connections accepted per turn, so that a burst of them does not hold up those that are here.
+const ACCEPTS_MAX: usize = 64;
+
+/// Connections accepted at most after a stop was asked for: what the kernel had queued by then.
+const BACKLOG_MAX: usize = 4096;
+
+/// How long a client has been silent at least before it gives its place to another.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Clients looked at, per accept, for one to close when every place is taken.
+const SWEEP: usize = 4096;
+
+impl<N: Net> Proxy<N> {
+    /// One turn of the loop.
+    ///
+    /// Errors: the wait itself failed, for which there is no remedy here.
+    pub fn turn(&mut self) -> io::Result<Status> {
+        let timeout = self.timeout();
+        let mut ready = std::mem::take(&mut self.ready);
+        let waited = self.exchanges.context.net.wait(timeout, &mut ready);
+        self.exchanges.read_clock();
+        for ready in ready.drain(..) {
+            self.mark(&ready);
+        }
+        self.ready = ready;
+        waited?;
+        self.expire();
+        if std::mem::take(&mut self.signalled) {
+            self.take_signals();
+        }
+        self.accept();
+        self.exchanges.context.schedule.begin_turn();
+        while let Some(id) = self.exchanges.context.schedule.pop() {
+            self.step(id);
+        }
+        self.write_logs();
+        Ok(self.status())
+    }
+
+    /// How long the next wait may last; none: until something happens.
+    fn timeout(&self) -> Option<Duration> {
+        let cx = &self.exchanges.context;
+        if !cx.schedule.is_empty() || self.can_accept() {
+            return Some(Duration::ZERO);
+        }
+        let drain = match self.stop {
+            Stop::By(deadline) => Some(deadline),
+            Stop::No | Stop::Now => None,
+        };
+        let deadlines = [cx.wheel.next_deadline(), self.acceptor.paused_until(), drain];
+        let earliest = deadlines.into_iter().flatten().min()?;
+        Some(earliest.since(cx.now.instant))
+    }
+
+    /// Remembers one report and whom it concerns; nothing else, so that no slot is freed or used
+    /// again while reports are still being read.
+    fn mark(&mut self, ready: &Ready) {
+        let id = ready.id;
+        let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+        if let Some(key) = id.key::<ClientKind>() {
+            if let Some(client) = self.clients.get_mut(key) {
+                client.mark(context, key, ready);
+            }
+        } else if let Some(key) = id.key() {
+            upstreams.mark(context, key, ready);
+        } else if let Some(key) = id.key() {
+            upstreams.mark_probe(context, key, ready);
+        } else if let Some(key) = id.key() {
+            self.acceptor.mark(key);
+        } else if id == net::STOP || id == net::RELOAD {
+            self.signalled = true;
+        }
+    }
+
+    /// Fires the timers that are due.
+    fn expire(&mut self) {
+        let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+        while let Some(id) = context.wheel.pop_expired(context.now.instant) {
+            if let Some(key) = id.key::<ClientKind>() {
+                if let Some(client) = self.clients.get_mut(key) {
+                    client.timer_fired(context, key);
+                }
+            } else if let Some(key) = id.key() {
+                upstreams.timer_fired(context, key);
+            } else if let Some(key) = id.key() {
+                upstreams.probe_timer_fired(context, key);
+            } else if let Some(backend) = id.number::<BackendKind>().map(BackendId::new) {
+                upstreams.backend_timer_fired(context, backend);
+            } else if id.number::<ListKind>().is_some() {
+                self.list.timer_fired(context);
+            }
+        }
+    }
+
+    /// Steps the owner of `id`: of an upstream at work that is its client. Then does what follows
+    /// for others.
+    fn step(&mut self, id: Id) {
+        let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+        if let Some(key) = id.key() {
+            self.step_client(key);
+        } else if let Some(key) = id.key() {
+            if let Some(pair) = upstreams.step(context, key) {
+                let pair = self.exchanges.pairs().get(pair);
+                let client = pair.expect("an upstream at work has its pair").client;
+                self.step_client(client);
+            }
+        } else if let Some(key) = id.key() {
+            upstreams.step_probe(context, key);
+        } else if let Some(backend) = id.number::<BackendKind>().map(BackendId::new) {
+            upstreams.step_backend(context, backend);
+        }
+        self.after_step();
+    }
+
+    fn step_client(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(key) else { return };
+        client.begin_step();
+        match self.exchanges.step(key, client) {
+            Next::Again | Next::Yield => client.wake_later(&mut self.exchanges.context, key),
+            Next::Park => {}
+            Next::Gone => self.close_client(key),
+        }
+    }
+
+    /// What a step has brought about for others than its owner.
+    fn after_step(&mut self) {
+        while let Some((backend, transition)) = self.exchanges.upstreams.take_transition() {
+            self.belief_changed(backend, &transition);
+        }
+        self.admit_waiting();
+    }
+
+    /// The loop's one reaction to a server that went up or down: requests that wait in vain at a
+    /// stalled server go elsewhere, and those that wait for room may find it.
+    fn belief_changed(&mut self, backend: BackendId, transition: &Transition) {
+        match transition {
+            Transition::Down(_) if !transition.is_hang() => {}
+            Transition::Down(_) => self.reroute_stalled(backend),
+            // There is a place to go now.
+            Transition::Up(_) => {
+                let stalled: Vec<_> = self.exchanges.upstreams.cluster().hanging().collect();
+                for backend in stalled {
+                    self.reroute_stalled(backend);
+                }
+            }
+        }
+        // A request that waits for room may find it at this server, or elsewhere.
+        self.exchanges.admission.open_one();
+    }
+
+    fn reroute_stalled(&mut self, backend: BackendId) {
+        for (pair, key) in self.exchanges.pairs_at(backend) {
+            let client = self.clients.get_mut(key).expect("a pair's client is there");
+            // Rerouting one may have ended another's wait.
+            if client.request.state == RequestState::Paired(pair) {
+                self.exchanges.reroute_stalled(key, client, pair);
+            }
+        }
+    }
+
+    /// Room goes to the requests that have waited longest.
+    pub(super) fn admit_waiting(&mut self) {
+        while self.exchanges.admission.take_opening() {
+            let clients = &self.clients;
+            let first = self.exchanges.admission.next(|key| line_of(clients, key));
+            let Some(key) = first else { continue };
+            let client = self.clients.get_mut(key).expect("a request that waits has its client");
+            client.request.state = RequestState::Admitted;
+            client.wake(&mut self.exchanges.context, key);
+        }
+        let clients = &self.clients;
+        self.exchanges.admission.forget_departed(|key| line_of(clients, key));
+    }
+
+    fn take_signals(&mut self) {
+        let config = &self.exchanges.context.config;
+        let rereads = config.list_file.is_some() || config.access_log.is_some();
+        for signal in self.exchanges.context.net.signals() {
+            match (signal, self.stop) {
+                (Signal::HangUp, _) if rereads => self.list.ask(),
+                (Signal::Reload, _) => self.list.ask(),
+                (Signal::Stop | Signal::HangUp, Stop::No) => self.drain(),
+                (Signal::Stop | Signal::HangUp, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
+            }
+        }
+    }
+
+    /// Stops accepting, and lets what is in flight end.
+    fn drain(&mut self) {
+        // Connections in the backlog were promised an answer by the kernel.
+        for _ in 0..BACKLOG_MAX / ACCEPTS_MAX {
+            if !self.can_accept() {
+                break;
+            }
+            self.accept();
+        }
+        self.acceptor.close();
+        let in_flight = self.exchanges.pairs().len();
+        let Exchanges { context, admission, .. } = &mut self.exchanges;
+        let limit = context.config.timeouts.drain;
+        self.stop = Stop::By(context.now.instant + limit);
+        context.draining = true;
+        context.logs.event(format_args!(
+            "stopping: {in_flight} in flight, {} waiting, {} s at most; \
+             a second signal stops at once",
+            admission.waiting(),
+            limit.as_secs_f32(),
+        ));
+        // Idle ones leave when stepped.
+        for key in self.clients.keys() {
+            if let Some(client) = self.clients.get_mut(key) {
+                client.wake(&mut self.exchanges.context, key);
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let over = match self.stop {
+            Stop::No => false,
+            Stop::By(deadline) => {
+                let empty = self.clients.is_empty() && !self.acceptor.has_pending_accept();
+                empty || deadline <= self.exchanges.context.now.instant
+            }
+            Stop::Now => true,
+        };
+        if over { Status::Ended } else { Status::Running }
+    }
+
+    /// Whether accepting now could bring a client.
+    fn can_accept(&self) -> bool {
+        if self.acceptor.has_pending_accept() {
+            return !self.is_full();
+        }
+        let paused = self.acceptor.is_paused(self.exchanges.context.now.instant);
+        self.acceptor.is_readable() && !paused
+    }
+
+    fn is_full(&self) -> bool {
+        self.clients.len() >= self.exchanges.context.limits.clients_max
+    }
+
+    /// Accepts what waits, up to the limits.
+    fn accept(&mut self) {
+        self.accept_some();
+        self.exchanges.context.at_capacity = self.acceptor.has_pending_accept();
+    }
+
+    fn accept_some(&mut self) {
+        for _ in 0..ACCEPTS_MAX {
+            if self.is_full() && self.acceptor.has_pending_accept() {
+                self.close_an_idle_client();
+            }
+            if !self.can_accept() {
+                return;
+            }
+            if let Some(accepted) = self.acceptor.take_pending() {
+                self.admit_client(accepted);
+                continue;
+            }
+            self.acceptor.resume();
+            let is_full = self.is_full();
+            let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+            match self.acceptor.accept(&mut context.net) {
+                Accept::Connection(accepted) if !is_full => self.admit_client(accepted),
+                Accept::Connection(accepted) => self.acceptor.hold(accepted),
+                Accept::Nothing => return,
+                Accept::TryAgain => {}
+                // Without a descriptor an idle connection to a backend is worth less than a client.
+                Accept::Shortage(_) if upstreams.drop_idle(context) => {}
+                Accept::Shortage(error) => {
+                    let hint = "raise the open-file limit (ulimit -n) or lower -N; waiting for \
+                                connections to end";
+                    self.acceptor.pause_for(context, &error, hint);
+                }
+                Accept::Failed(error) => {
+                    self.acceptor.pause_for(context, &error, "trying again every 0.1 s");
+                }
+            }
+        }
+    }
+
+    fn admit_client(&mut self, accepted: Accepted<N::Socket>) {
+        let service = accepted.settings.service;
+        let cx = &mut self.exchanges.context;
+        let key = self.clients.insert(Connection::accepted(cx, accepted));
+        let client = self.clients.get_mut(key).expect("it was inserted just now");
+        client.wake(cx, key);
+        // A session has no head to wait for.
+        if service == Mode::Tcp {
+            self.exchanges.seek_slot(key, client);
+        }
+    }
+
+    /// A client waits to come in where every place is taken: one that has sent nothing for a while
+    /// gives its place up, as it may have to at any time (RFC 9112 §9.5). None does while all are
+    /// being served; then the next responses announce a close.
+    fn close_an_idle_client(&mut self) {
+        let now = self.exchanges.context.now.instant;
+        if self.acceptor.is_paused(now) {
+            return;
+        }
+        let silent_until = now + self.exchanges.context.config.timeouts.keep_alive;
+        let is_silent = |client: &Connection<N::Socket>| {
+            let request = &client.request;
+            request.state == RequestState::Idle && request.deadline + GRACE <= silent_until
+        };
+        let (mut silent, mut next) = self.clients.sweep(self.sweep_from, SWEEP, is_silent);
+        if silent.is_none() && next == 0 {
+            // Once round: nothing else would wake us for those before the start.
+            (silent, next) = self.clients.sweep(0, SWEEP, is_silent);
+        }
+        // Past the one that goes: its slot is the next newcomer's.
+        self.sweep_from = next;
+        match silent {
+            Some(key) => self.close_client(key),
+            None => self.acceptor.pause(now),
+        }
+    }
+}
+
+/// In which line the request of this client waits for a slot; none if it does not.
+fn line_of<S>(clients: &Table<ClientKind, Connection<S>>, key: ClientKey) -> Option<Line> {
+    match clients.get(key)?.request.state {
+        RequestState::WaitingForSlot(line) => Some(line),
+        RequestState::Idle
+        | RequestState::Head
+        | RequestState::Admitted
+        | RequestState::Paired(_)
+        | RequestState::FlushingResponse(_)
+        | RequestState::Lingering { .. } => None,
+    }
+}

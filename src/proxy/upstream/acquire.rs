@@ -1,0 +1,220 @@
+//! Getting an upstream for a request: the backend the policy picks, and a connection to it, pooled
+//! or new.
+
+use super::Upstreams;
+use super::cluster::ConnectFailure;
+use super::connection::{Upstream, UpstreamState};
+use crate::base::backend_id::BackendId;
+use crate::base::wheel::Timer;
+use crate::net::{self, Net};
+use crate::observe::access::RequestNotes;
+use crate::proxy::conn::Conn;
+use crate::proxy::context::LoopContext;
+use crate::proxy::kinds::{PairKey, UpstreamKey};
+use crate::proxy::retry::Tried;
+use std::io;
+
+/// An upstream for a request, counted as in flight with its backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Acquired {
+    pub upstream: UpstreamKey,
+    pub backend: BackendId,
+}
+
+/// Why there is no upstream for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// No backend is left to try.
+    NoBackend,
+    /// Those that are up are at their connection limits.
+    AllFull,
+    /// This machine has no descriptor or port left.
+    NoDescriptor,
+}
+
+/// Which connections a request may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// A pooled one where there is one.
+    Pooled,
+    /// A new one: a pooled one may close under a request that cannot be repeated.
+    Never,
+}
+
+impl<N: Net> Upstreams<N> {
+    /// An upstream for `pair` to the backend the policy picks. Tries one backend after the other as
+    /// long as connecting fails at once.
+    pub fn acquire(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        pair: PairKey,
+        tried: &mut Tried,
+        (hash, reuse): (u64, Reuse),
+        notes: &mut Option<Box<RequestNotes>>,
+    ) -> Result<Acquired, Unavailable> {
+        let mut made_room = false;
+        loop {
+            let Some(backend) = self.choose(cx, tried, hash, notes) else {
+                let full = self.cluster.has_full();
+                return Err(if full { Unavailable::AllFull } else { Unavailable::NoBackend });
+            };
+            let upstream = match reuse {
+                Reuse::Pooled => self.checkout(cx, backend, pair),
+                Reuse::Never => None,
+            };
+            let connected = upstream.map_or_else(|| self.connect(cx, backend, pair), Ok);
+            let upstream = match connected {
+                Ok(upstream) => upstream,
+                Err(error) if net::is_shortage(&error) => {
+                    if made_room || !self.drop_idle(cx) {
+                        return Err(Unavailable::NoDescriptor);
+                    }
+                    made_room = true;
+                    continue;
+                }
+                Err(error) => {
+                    let (_, address) = self.cluster.address(backend);
+                    match self.connect_failed(cx, backend, address, error.kind()) {
+                        ConnectFailure::TryNextAddress => continue,
+                        ConnectFailure::AllAddressesFailed(_) => {
+                            tried.backends.push(backend);
+                            continue;
+                        }
+                        // An idle connection that may close is better than none.
+                        ConnectFailure::NoLocalPort => {
+                            let pooled = self.checkout(cx, backend, pair);
+                            pooled.ok_or(Unavailable::NoDescriptor)?
+                        }
+                    }
+                }
+            };
+            self.count_begun(cx, backend);
+            return Ok(Acquired { upstream, backend });
+        }
+    }
+
+    /// The backend for a request that is answered with its address: nothing stays in flight, but
+    /// turns and requests are counted.
+    pub fn redirect(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        hash: u64,
+        notes: &mut Option<Box<RequestNotes>>,
+    ) -> Result<BackendId, Unavailable> {
+        let Some(backend) = self.cluster.pick(&[], hash, cx.now.instant) else {
+            let full = self.cluster.has_full();
+            return Err(if full { Unavailable::AllFull } else { Unavailable::NoBackend });
+        };
+        if let Some(notes) = notes.as_deref_mut() {
+            self.note_choice(cx, notes, backend, &[], hash);
+        }
+        let probes_are_due = self.cluster.began(backend, cx.now.instant);
+        self.cluster.ended(backend);
+        if probes_are_due {
+            self.probe_all(cx);
+        }
+        Ok(backend)
+    }
+
+    /// The backend to try next: never one again while another is eligible; one believed down only
+    /// when none is believed up.
+    fn choose(
+        &mut self,
+        cx: &LoopContext<N>,
+        tried: &mut Tried,
+        hash: u64,
+        notes: &mut Option<Box<RequestNotes>>,
+    ) -> Option<BackendId> {
+        let now = cx.now.instant;
+        let mut avoided = &tried.backends[..];
+        let mut picked = self.cluster.pick(avoided, hash, now);
+        // Bounded: with backends that come and go a request would never end otherwise.
+        let tries_max = self.cluster.len() + usize::from(cx.config.attempts_max);
+        if picked.is_none() && !avoided.is_empty() && avoided.len() < tries_max {
+            avoided = &[];
+            picked = self.cluster.pick(avoided, hash, now);
+        }
+        if let (Some(picked), Some(notes)) = (picked, notes.as_mut()) {
+            self.note_choice(cx, notes, picked, avoided, hash);
+        }
+        let resorts_left = tried.last_resorts < cx.config.attempts_max;
+        if picked.is_none() && resorts_left && !self.cluster.has_full() {
+            tried.last_resorts += 1;
+            picked = self.cluster.last_resort(&tried.backends);
+            if let (Some(picked), Some(notes)) = (picked, notes.as_mut()) {
+                notes.backend = self.cluster.name(picked).to_string();
+                notes.why =
+                    String::from("no server is believed up; this one is the least suspicious");
+            }
+        }
+        picked
+    }
+
+    /// Notes the backend chosen, and why for `-v` alone: that takes a look at every backend.
+    fn note_choice(
+        &self,
+        cx: &LoopContext<N>,
+        notes: &mut RequestNotes,
+        backend: BackendId,
+        avoided: &[BackendId],
+        hash: u64,
+    ) {
+        notes.backend = self.cluster.name(backend).to_string();
+        if cx.config.verbose {
+            notes.why = self.cluster.explain(backend, avoided, hash, cx.now.instant);
+        }
+    }
+
+    /// One more pair with this backend; every so many requests all backends are probed (`-R`).
+    fn count_begun(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
+        let is_first = self.cluster.in_flight(backend) == 0;
+        if self.cluster.began(backend, cx.now.instant) {
+            self.probe_all(cx);
+        }
+        if is_first {
+            self.watch_silence(cx, backend);
+        }
+    }
+
+    /// The most recently used idle connection of this backend on which nothing has come since.
+    fn checkout(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        pair: PairKey,
+    ) -> Option<UpstreamKey> {
+        while let Some(key) = self.cluster.idle(backend).pop() {
+            let Some(upstream) = self.table.get_mut(key) else { continue };
+            if upstream.conn.is_idle() {
+                upstream.state = UpstreamState::Busy { pair, reused: true, request_sent: false };
+                return Some(key);
+            }
+            // Unexpected bytes or an end: it is not fit for a request any more.
+            self.close(cx, key);
+        }
+        None
+    }
+
+    fn connect(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        pair: PairKey,
+    ) -> io::Result<UpstreamKey> {
+        let (to, address) = self.cluster.address(backend);
+        let mut conn = Conn::connecting(cx.net.connect(to)?);
+        let key = self.table.vacant_key();
+        conn.register(&mut cx.net, key.into())?;
+        let inserted = self.table.insert(Upstream {
+            conn,
+            pipe_up: None,
+            pipe_down: None,
+            state: UpstreamState::Connecting(pair),
+            address,
+            timer: Timer::new(),
+            scheduled: false,
+        });
+        assert!(inserted == key, "the key that was registered is the entry's");
+        Ok(key)
+    }
+}
