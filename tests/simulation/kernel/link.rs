@@ -121,7 +121,9 @@ pub struct Link {
 impl Link {
     /// A request is in flight on it, as far as its server can tell.
     pub fn is_busy(&self) -> bool {
-        self.busy && self.proxy_open && !self.dead
+        // An answer from before the request may have been taken for its answer: such a server is
+        // still busy with a request that is over for the proxy.
+        self.busy && self.proxy_open && !self.dead && self.unasked != Unasked::Raced
     }
 
     /// Bytes were read; `drained`: as far as the proxy can tell these were all.
