@@ -10,7 +10,7 @@ use std::time::Duration;
 /// More lines than a pipe, the thread and a reader's buffer hold together.
 const REQUESTS: usize = 7_000;
 
-/// Asks so often, while nobody reads standard output.
+/// Sends so many requests, while standard output is not read.
 fn ask(balancer: &Balancer) {
     let mut client = balancer.connect();
     for _ in 0..REQUESTS {
@@ -39,7 +39,7 @@ fn a_reader_that_is_slow_when_it_ends_gets_every_line() {
     ask(&balancer);
     balancer.signal("TERM");
     balancer.stderr.wait_for("stopping: ");
-    // How long the reader stalls; less than the second there is at least.
+    // How long the reader stalls; less than the shortest wait at exit, a second.
     std::thread::sleep(Duration::from_millis(300));
     drop(unread);
     assert_eq!(balancer.wait().code(), Some(0));
@@ -91,6 +91,6 @@ fn a_log_that_cannot_be_written_is_reported_with_the_first_line() {
         assert_eq!(balancer.get("/").status(), 200);
     }
     balancer.signal("TERM");
-    let told = balancer.stderr.whole();
-    assert_eq!(lost(&told), [1, 2], "{told}");
+    let stderr = balancer.stderr.whole();
+    assert_eq!(lost(&stderr), [1, 2], "{stderr}");
 }

@@ -23,11 +23,11 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, which counts what each thread asks of it.
+/// The system's allocator with a count per thread.
 struct Counting;
 
 #[allow(unsafe_code)]
-// SAFETY: everything is handed on as it came to the system's allocator, which keeps the contract.
+// SAFETY: every call is passed unchanged to the system's allocator, which keeps the contract.
 unsafe impl GlobalAlloc for Counting {
     // SAFETY: the caller's promises are those of `System`.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -79,9 +79,9 @@ fn proxy(
     (proxy, address)
 }
 
-/// Requests of each kind, one after the other: so what is needed at once does not depend on chance.
+/// Requests of each kind, one after the other, so that the peak does not depend on chance.
 fn ask(address: SocketAddr, rounds: usize, is_forwarded: bool) {
-    // A client that is sent elsewhere with content to send is not kept.
+    // A client that is redirected with content to send is not kept.
     let (content, statuses) =
         if is_forwarded { ("name=ivan", [200, 200]) } else { ("", [301, 308]) };
     let bytes = content.len();
@@ -95,7 +95,7 @@ fn ask(address: SocketAddr, rounds: usize, is_forwarded: bool) {
     }
 }
 
-/// Ends the loop at the end of its thread, however that comes.
+/// Stops the loop when its thread ends, by a panic too.
 struct Done<'a>(&'a AtomicBool, SocketAddr);
 
 impl Drop for Done<'_> {
@@ -135,7 +135,7 @@ fn allocations(names: usize, set: impl FnOnce(&mut Config)) -> usize {
 
 #[test]
 fn no_request_allocates_in_steady_state() {
-    // With more than one server it would depend on chance when the pools of all have grown.
+    // With more than one server it would depend on chance when all pools have grown.
     for name in &NAMES {
         let count = allocations(1, |config| {
             config.strategy = name.strategy;
@@ -153,7 +153,7 @@ fn a_line_of_the_access_log_costs_the_same_however_many_servers_there_are() {
     let [few, many] = [1, 100].map(|names| {
         allocations(names, |config| {
             config.strategy = Strategy::First;
-            // LogBuffer for a log that was not opened are written nowhere.
+            // The lines of a log that was not opened are written nowhere.
             config.access_log = Some(LogTarget::Stdout);
         })
     });

@@ -64,7 +64,7 @@ fn weights_give_shares() {
     let answers = sequence(&balancer, 8);
     assert_eq!(answers.matches('0').count(), 6, "{answers}");
     assert_eq!(answers.matches('1').count(), 2, "{answers}");
-    // Smooth: the light one stands between the others, not after all of them.
+    // Smooth: the light server comes between the others, not after all of them.
     assert!(!answers.contains("0 0 0 0"), "{answers}");
 }
 
@@ -86,7 +86,7 @@ fn random_choice_reaches_every_server() {
         for _ in 0..200 {
             *counts.entry(balancer.get("/").text()).or_default() += 1;
         }
-        // A share of 50 is expected; 10 or fewer come once in 10^12 runs.
+        // A share of 50 is expected; 10 or fewer happen once in 10^12 runs.
         assert!(NAMES.iter().all(|name| counts.get(*name).is_some_and(|n| *n > 10)), "{counts:?}");
     }
 }
@@ -257,7 +257,7 @@ fn least_time_tries_every_server_before_any_twice() {
 fn least_load_counts_5xx_responses_as_errors() {
     let (failing, good) = (Backend::start(|_| reply("500 Error", "", "0")), Backend::named("1"));
     let balancer = by("least-load", &[&failing, &good]);
-    // Without errors it would go on in turn.
+    // Without errors it would take turns.
     assert_eq!(sequence(&balancer, 6), "0 1 1 0 1 0");
 }
 

@@ -80,7 +80,7 @@ fn a_taken_port_is_exit_code_1_and_names_the_port() {
 
 #[test]
 fn an_unknown_host_is_exit_code_1_and_named() {
-    // A label longer than DNS allows: unknown without anybody being asked.
+    // A label longer than DNS allows: unknown without a query.
     let host = format!("{}.invalid", "a".repeat(64));
     fails_with(&["127.0.0.1:0", &format!("{host}:80")], 1, &host);
     fails_with(&[&format!("{host}:80"), "1234"], 1, &host);
@@ -109,7 +109,7 @@ fn a_list_file_that_does_not_exist_at_the_start_is_an_error_with_a_hint() {
 }
 
 #[test]
-fn whatever_the_status_for_all_down_it_says_when_to_try_again() {
+fn every_all_down_status_comes_with_retry_after() {
     for status in ["500", "429", "503"] {
         let down = Backend::refusing();
         let balancer = Balancer::over(&[&down], &["--all-down-status", status]);
@@ -204,7 +204,7 @@ fn every_spelling_of_an_option_works() {
 }
 
 #[test]
-fn options_and_addresses_stand_in_any_order() {
+fn options_and_addresses_may_be_in_any_order() {
     let (first, second) = (Backend::named("a"), Backend::named("b"));
     let (first_name, second_name) = (first.argument(), second.argument());
     for arguments in [
@@ -311,7 +311,7 @@ fn a_refused_request_is_logged_with_what_it_asked() {
 }
 
 #[test]
-fn the_access_log_is_added_to() {
+fn the_access_log_is_appended_to() {
     let directory = TempDir::new();
     let log = directory.file("access.log", "an old line\n");
     let backend = Backend::named("a");

@@ -1,5 +1,5 @@
-//! Many clients at once that mean no good, or more than there is room for: what they cost, and
-//! that the others do not notice.
+//! Many clients at once that abort, stall or exceed the limits: what they cost, and that others are
+//! served.
 
 #![cfg(target_os = "linux")]
 
@@ -29,8 +29,8 @@ fn held(gate: &Gate) -> Backend {
     })
 }
 
-/// Fails if the process uses a tenth of a processor or more for a second. One that spins uses all
-/// it can get.
+/// Fails if the process uses a tenth of a CPU or more for a second. One that spins uses a whole
+/// one.
 fn does_not_spin(balancer: &Balancer) {
     let before = balancer.cpu_ticks();
     std::thread::sleep(Duration::from_secs(1));
@@ -50,7 +50,7 @@ fn without_a_descriptor_accepting_pauses_without_spinning_and_resumes() {
     let balancer = Balancer::over(&[&backend], &[]);
     let served: Vec<Peer> = (0..10).map(|_| balancer.ask("/held")).collect();
     backend.wait_for_requests(10);
-    // All that may be open is open, while the program believes in the limit it started with.
+    // All allowed descriptors are open; the program knows only the limit it started with.
     let limit = format!("--nofile={}", balancer.descriptors());
     let id = balancer.id().to_string();
     let status = Command::new("prlimit").args(["--pid", &id, &limit]).status();
@@ -66,16 +66,16 @@ fn without_a_descriptor_accepting_pauses_without_spinning_and_resumes() {
     for mut client in waiting {
         assert_eq!(client.response().text(), "/waiting");
     }
-    assert_eq!(balancer.stderr.with("cannot accept").len(), 1, "it is told once");
+    assert_eq!(balancer.stderr.with("cannot accept").len(), 1, "it is logged once");
 }
 
 #[test]
-fn with_every_place_taken_newcomers_wait_without_spinning_and_are_served() {
+fn at_capacity_new_clients_wait_without_spinning_and_are_served() {
     let _alone = alone();
     let gate = Gate::new();
     let backend = held(&gate);
     let balancer = with_few_descriptors(&backend, "http");
-    // Far more than there is room for; the first of them are at the server, the others wait.
+    // Far more than the limit; the first of them are at the server, the others wait.
     let clients: Vec<Peer> = (0..40).map(|_| balancer.ask("/held")).collect();
     backend.wait_for_requests(1);
     does_not_spin(&balancer);
@@ -88,7 +88,7 @@ fn with_every_place_taken_newcomers_wait_without_spinning_and_are_served() {
 }
 
 #[test]
-fn clients_that_never_pause_give_their_places_to_newcomers() {
+fn at_capacity_busy_clients_give_way_to_new_ones() {
     const CLIENTS: usize = 60;
     let _alone = alone();
     let backend = Backend::named("a");
@@ -114,9 +114,9 @@ fn clients_that_never_pause_give_their_places_to_newcomers() {
 }
 
 #[test]
-fn with_every_place_taken_there_are_descriptors_for_files_and_probes() {
+fn at_capacity_there_are_descriptors_for_files_and_probes() {
     const FILES: usize = 64;
-    /// Clients that are let in then, each with a connection to the server.
+    /// Clients that are accepted then, each with a connection to the server.
     const PLACES: usize = 20;
     let _alone = alone();
     let gate = Gate::new();
@@ -150,12 +150,12 @@ fn limited(files: usize, options: &[&str]) -> Balancer {
     Balancer::of(Running::start(command.args(["-c", &line, program]).args(options)))
 }
 
-/// A balancer that has places for far fewer clients than forty.
+/// A balancer with room for far fewer than forty clients.
 fn with_few_descriptors(backend: &Backend, mode: &str) -> Balancer {
     limited(40, &[&backend.argument(), "--health", "off", "-m", mode])
 }
 
-/// One client that leaves in the middle of something, by the number of its kind.
+/// One client that aborts, in one of several ways.
 fn abort(balancer: &Balancer, kind: usize) {
     let mut client = balancer.connect();
     let get = "GET /x HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -197,7 +197,7 @@ fn abort(balancer: &Balancer, kind: usize) {
 }
 
 #[test]
-fn clients_that_abort_leave_nothing_behind() {
+fn clients_that_abort_leak_nothing() {
     let _alone = alone();
     let gate = Gate::new();
     let large = pattern(300_000);
@@ -216,7 +216,7 @@ fn clients_that_abort_leave_nothing_behind() {
     }
     // Each kind came a hundred times; a few pipes may be kept for the next large body.
     wait_until("descriptors to be closed", || balancer.descriptors() <= before + 16);
-    // Every slot is there, and no more than that.
+    // Every slot is free, and there are no more than that.
     let at_server = || backend.targets().iter().filter(|target| *target == "/held").count();
     let clients: Vec<Peer> = (0..6).map(|_| balancer.ask("/held")).collect();
     wait_until("every slot to be used", || at_server() >= 4);
@@ -229,10 +229,10 @@ fn clients_that_abort_leave_nothing_behind() {
 }
 
 #[test]
-fn five_hundred_unfinished_heads_harm_nobody_and_are_cut_off() {
+fn five_hundred_unfinished_heads_do_not_harm_others_and_time_out() {
     let _alone = alone();
     let backend = Backend::start(|request: &Message| ok(request.target()));
-    // Room for them all, whatever the open-file limit makes of its half.
+    // Room for all of them, whatever half of the open-file limit is.
     let balancer = Balancer::over(&[&backend], &["--head-timeout", "2s", "-N", "50"]);
     let mut slow: Vec<Peer> = (0..500)
         .map(|_| {
@@ -245,7 +245,7 @@ fn five_hundred_unfinished_heads_harm_nobody_and_are_cut_off() {
         let target = format!("/{number}");
         assert_eq!(balancer.get(&target).text(), target);
         for client in &mut slow {
-            // Each buys no time by a byte now and then.
+            // Single bytes do not extend the time-out.
             let _ = client.try_send("x");
         }
     }
@@ -258,11 +258,11 @@ fn five_hundred_unfinished_heads_harm_nobody_and_are_cut_off() {
 }
 
 #[test]
-fn three_hundred_slow_readers_cost_their_buffers_and_others_are_served() {
+fn three_hundred_slow_readers_cost_only_their_buffers_and_others_are_served() {
     const READERS: usize = 300;
-    /// The server's answer in the inbox, and the client's outbox.
+    /// The server's response in the inbox, and the client's outbox.
     const BUFFERS_KIB: usize = 2 * 32;
-    /// What else there is: spare buffers, table entries, heads under way.
+    /// Everything else: spare buffers, table entries, heads in transfer.
     const REST_KIB: usize = 4 * 1024;
     let _alone = alone();
     let directory = TempDir::new();
@@ -285,12 +285,12 @@ fn three_hundred_slow_readers_cost_their_buffers_and_others_are_served() {
     let most = READERS * BUFFERS_KIB + REST_KIB;
     assert!(grown < most, "{grown} KiB for {READERS} slow readers, {most} expected at most");
     assert_eq!(balancer.get("/small").text(), "small");
-    // Some of them read on after all.
+    // Some of them continue reading.
     for client in readers.iter_mut().step_by(100) {
         let answer = client.response();
         assert_same_bytes("a slow reader's answer", &answer.body, &large);
     }
-    // What came free is used again.
+    // Freed memory is used again.
     drop(readers);
     let _readers: Vec<Peer> = (0..READERS).map(|_| balancer.ask("/large")).collect();
     balancer.comes_to_rest(Duration::from_millis(100));

@@ -1,4 +1,4 @@
-//! Files that are something else: pipes and devices as list, page and log never stop the program.
+//! Pipes and devices as list, error page and log: they never stop the program.
 
 #![cfg(target_os = "linux")]
 
@@ -58,8 +58,8 @@ fn a_list_that_has_become_a_pipe_is_reported_and_the_next_file_is_read() {
     std::fs::remove_file(&list).expect("removing the list");
     fifo(&directory, "list");
     balancer.signal("HUP");
-    let told = balancer.stderr.wait_for("it is no regular file");
-    assert!(told.contains(&list), "{told}");
+    let report = balancer.stderr.wait_for("it is no regular file");
+    assert!(report.contains(&list), "{report}");
     assert_eq!(balancer.get("/").text(), "a");
     std::fs::remove_file(&list).expect("removing the pipe");
     directory.file("list", line(&second));
@@ -86,7 +86,7 @@ fn a_list_replaced_by_one_of_the_same_size_and_time_is_noticed() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_as_a_page() {
+fn an_error_page_must_be_a_regular_file() {
     let directory = TempDir::new();
     let page = fifo(&directory, "page");
     for page in [page.as_str(), "/dev/zero", "/"] {
@@ -97,7 +97,7 @@ fn what_is_no_regular_file_is_refused_as_a_page() {
 }
 
 #[test]
-fn a_log_that_is_a_pipe_nobody_reads_is_reported_and_used_when_a_reader_comes() {
+fn a_log_on_a_pipe_without_a_reader_is_reported_and_used_when_a_reader_comes() {
     let (directory, backend) = (TempDir::new(), Backend::named("a"));
     let log = fifo(&directory, "log");
     let mut balancer = Balancer::over(&[&backend], &["-l", &log]);
@@ -121,7 +121,7 @@ fn a_log_that_is_a_pipe_nobody_reads_is_reported_and_used_when_a_reader_comes() 
 }
 
 #[test]
-fn sighup_with_a_log_that_is_a_pipe_stops_nobody() {
+fn sighup_with_a_log_on_a_pipe_does_not_stop_the_balancer() {
     let (directory, backend) = (TempDir::new(), Backend::named("a"));
     let log = fifo(&directory, "log");
     // Both ends, so that nothing waits for anything here.

@@ -280,7 +280,7 @@ fn a_slow_reader_gets_everything() {
     let balancer = Balancer::over(&[&backend], &[]);
     let mut slow = balancer.connect();
     slow.send(GET);
-    // While its response fills every buffer in between, others are served.
+    // While its response fills every buffer on the way, others are served.
     slow.head().expect("a head");
     for _ in 0..3 {
         assert_eq!(balancer.get("/").body.len(), 4_000_000);
@@ -629,12 +629,12 @@ fn a_server_that_does_not_speak_http_gets_502() {
 #[test]
 fn error_pages_can_be_replaced() {
     let directory = common::TempDir::new();
-    let page = directory.file("sorry.html", "<p>sorry</p>");
+    let page = directory.file("page.html", "<p>down</p>");
     let backend = Backend::refusing();
     let option = format!("503={page}");
     let balancer = Balancer::over(&[&backend], &["--error-page", &option]);
     let answer = balancer.get("/");
-    assert_eq!((answer.status(), answer.text().as_str()), (503, "<p>sorry</p>"));
+    assert_eq!((answer.status(), answer.text().as_str()), (503, "<p>down</p>"));
 }
 
 #[test]

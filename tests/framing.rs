@@ -174,7 +174,7 @@ fn served(options: &[&str], request: &str) -> Result<(), u16> {
     }
 }
 
-/// Longest target, head and number of fields, as README states them.
+/// Longest target, head and number of fields, as the manual states them.
 const TARGET_BYTES_MAX: usize = 8 * 1024;
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const FIELDS_MAX: usize = 100;
@@ -184,7 +184,7 @@ const FIELDS_MAX: usize = 100;
 fn check_limit(option: &str, limits: [usize; 3], request: impl Fn(usize) -> String, status: u16) {
     for (limit, set) in limits.iter().zip([false, true, true]) {
         let value = limit.to_string();
-        // The others out of the way.
+        // The other limits at their maximum.
         let mut options = vec!["--max-target=16384", "--max-head=24576", "--max-fields=200"];
         options.retain(|other| !other.contains(option));
         options.extend([option, &value].iter().filter(|_| set));

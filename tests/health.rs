@@ -1,10 +1,10 @@
-//! Servers that go down and come back: who notices, how, and what clients see meanwhile.
+//! Servers that go down and come back: how it is noticed, and what clients get.
 
 mod common;
 
 use common::{Backend, Balancer, Message, TempDir, ok, reply, wait_until};
 
-/// Probes often, so that tests need not wait.
+/// Frequent probes, so that tests need not wait.
 const OFTEN: [&str; 2] = ["-c", "20ms"];
 
 /// The event line for a backend that changed.
@@ -12,7 +12,7 @@ fn event(backend: &Backend, change: &str) -> String {
     format!("backend {} {change}", backend.argument())
 }
 
-/// Asks until an answer is as wanted.
+/// Sends requests until a response is as wanted.
 fn ask_until(balancer: &Balancer, what: &str, wanted: impl Fn(&Message) -> bool) {
     wait_until(what, || wanted(&balancer.get("/")));
 }
@@ -36,7 +36,7 @@ fn a_post_moves_on_too_when_nothing_of_it_was_sent() {
 }
 
 #[test]
-fn a_refused_connection_is_told_at_once_and_once() {
+fn a_refused_connection_is_logged_at_once_and_once() {
     let (down, up) = (Backend::refusing(), Backend::named("up"));
     let balancer = Balancer::over(&[&down, &up], &[]);
     for _ in 0..10 {
@@ -48,7 +48,7 @@ fn a_refused_connection_is_told_at_once_and_once() {
 }
 
 #[test]
-fn many_refusing_servers_are_passed_over_whatever_the_retries() {
+fn refusing_servers_are_skipped_beyond_the_number_of_retries() {
     let down: Vec<Backend> = (0..12).map(|_| Backend::refusing()).collect();
     let up = Backend::named("up");
     let all: Vec<&Backend> = down.iter().chain([&up]).collect();
@@ -97,7 +97,7 @@ fn a_server_that_comes_back_is_used_again() {
 }
 
 #[test]
-fn a_server_that_stops_is_noticed_without_any_request() {
+fn a_stopped_server_is_noticed_without_a_request() {
     let mut backend = Backend::named("a");
     let balancer = Balancer::probing(&[&backend], &OFTEN);
     backend.wait_for_probes(1);
@@ -118,7 +118,7 @@ fn without_probes_a_server_that_comes_back_is_used_again() {
 }
 
 #[test]
-fn probes_say_what_they_are() {
+fn a_probe_has_a_user_agent_and_closes() {
     let backend = Backend::named("a");
     let _balancer = Balancer::probing(&[&backend], &OFTEN);
     backend.wait_for_probes(1);
@@ -169,7 +169,7 @@ fn only_the_expected_status_is_healthy_when_one_is_named() {
 }
 
 #[test]
-fn a_hung_server_is_down_and_clients_go_elsewhere() {
+fn a_hung_server_is_down_and_requests_go_to_others() {
     let (hung, up) = (Backend::named("hung"), Backend::named("up"));
     hung.hang_probes();
     let options = [&OFTEN[..], &["--health-timeout", "50ms", "-s", "first"]].concat();
@@ -216,7 +216,7 @@ fn every_server_is_probed_at_least_once_per_so_many_requests() {
         let (first, second) = (Backend::named("a"), Backend::named("b"));
         let options = ["-m", mode, "-R", "5", "-c", "1h"];
         let balancer = Balancer::probing(&[&first, &second], &options);
-        // Those of the start.
+        // The first probes.
         first.wait_for_probes(1);
         second.wait_for_probes(1);
         for round in 1..=8 {
@@ -252,7 +252,7 @@ fn the_load_report_of_probes_decides_least_load() {
 }
 
 #[test]
-fn of_equal_load_the_one_with_fewer_errors_is_chosen() {
+fn of_equal_load_the_server_with_fewer_errors_is_chosen() {
     let (bad, good) = (Backend::named("bad"), Backend::named("good"));
     bad.set_health(ok("7\n100\n"));
     good.set_health(ok("0\n100\n"));
@@ -285,7 +285,7 @@ fn a_server_is_up_after_as_many_passed_probes_as_asked() {
     let failed = backend.probes().len();
     balancer.stderr.wait_for(" up: ");
     let passed = backend.probes().len() - failed;
-    // One more may have been on its way when the answer changed.
+    // One more may have been in flight when the response changed.
     assert!(passed >= 3, "{passed}");
 }
 
@@ -299,17 +299,17 @@ fn one_failed_probe_among_good_ones_changes_nothing() {
     backend.set_health(ok(""));
     let seen = backend.probes().len();
     backend.wait_for_probes(seen + 3);
-    // Two or three bad answers in a row cannot be told from here; only that it is up is sure.
+    // Two and three bad responses in a row look the same from here; only that it is up is certain.
     ask_until(&balancer, "the server", |answer| answer.status() == 200);
 }
 
 #[test]
-fn of_those_believed_down_more_than_one_is_tried() {
+fn of_the_servers_believed_down_more_than_one_is_tried() {
     let (closed, mut opens) = (Backend::refusing(), Backend::closed(|_| ok("back")));
     let balancer = Balancer::over(&[&closed, &opens], &["-s", "first"]);
     assert_eq!(balancer.get("/").status(), 503);
     opens.open();
-    // The other one failed longer ago.
+    // The other server failed earlier.
     assert_eq!(balancer.get("/").text(), "back");
 }
 
@@ -325,8 +325,8 @@ fn a_server_that_answers_garbage_is_down_without_probes_too() {
 }
 
 #[test]
-fn clients_failures_never_empty_the_pool() {
-    // Both servers close unanswered whatever asks for /bad, and answer everything else.
+fn requests_that_fail_servers_never_empty_the_pool() {
+    // Both servers close without a response to /bad, and answer everything else.
     let both: Vec<Backend> = (0..2)
         .map(|_| {
             Backend::raw(|peer| {

@@ -6,7 +6,7 @@ use common::{Backend, Balancer, Gate, Message, Peer, ok, reply, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-/// Answers with the target, so that responses can be identified.
+/// Answers with the target, so that responses can be told apart.
 fn echo() -> Backend {
     Backend::start(|request| ok(request.target()))
 }
@@ -93,7 +93,7 @@ fn a_pipelined_request_is_served_though_the_one_before_it_failed() {
 }
 
 #[test]
-fn a_client_that_says_close_gets_a_close() {
+fn a_client_that_sends_close_gets_a_close() {
     let backend = echo();
     let balancer = Balancer::over(&[&backend], &[]);
     for (name, request) in [
@@ -145,7 +145,7 @@ fn requests_after_a_close_are_not_served() {
 }
 
 #[test]
-fn a_server_that_says_close_gets_a_new_connection_and_the_client_keeps_its_own() {
+fn a_server_that_sends_close_gets_a_new_connection_and_the_client_keeps_its_own() {
     let backend = Backend::start(|_| reply("200 OK", "Connection: close\r\n", "x"));
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
@@ -319,7 +319,7 @@ fn a_client_that_resets_releases_its_server() {
 }
 
 #[test]
-fn a_client_that_leaves_during_its_answer_releases_its_server() {
+fn a_client_that_closes_during_its_response_releases_its_server() {
     let ended = Arc::new(AtomicUsize::new(0));
     let copy = ended.clone();
     let backend = Backend::raw(move |peer| {

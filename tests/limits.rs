@@ -44,7 +44,7 @@ fn queued_requests_are_served_in_their_order() {
 }
 
 #[test]
-fn idle_and_unfinished_clients_hold_no_slot() {
+fn idle_clients_and_unfinished_heads_hold_no_slot() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &["-N", "1"]);
     let idle: Vec<Peer> = (0..5).map(|_| balancer.connect()).collect();
@@ -124,7 +124,7 @@ fn a_head_that_takes_too_long_is_answered_408() {
 }
 
 #[test]
-fn dripping_bytes_buys_no_time() {
+fn single_bytes_do_not_extend_the_head_time_out() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &["--head-timeout", "100ms"]);
     let mut client = balancer.connect();
@@ -141,7 +141,7 @@ fn dripping_bytes_buys_no_time() {
 }
 
 #[test]
-fn a_connection_that_never_says_anything_is_closed() {
+fn a_connection_without_a_byte_is_closed() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &["--keep-alive-timeout", "50ms"]);
     balancer.connect().expect_end();
@@ -167,7 +167,7 @@ fn a_body_that_stops_is_answered_408() {
 }
 
 #[test]
-fn an_answer_that_stops_is_cut_off() {
+fn a_response_that_stops_is_cut_off() {
     let backend = Backend::raw(|peer| {
         if peer.request().is_some() {
             peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
@@ -208,12 +208,12 @@ fn hundreds_of_clients_at_once_all_get_their_own_answers() {
     }
     assert_eq!(*wrong.lock().expect("not poisoned"), []);
     let most: usize = backends.iter().map(Backend::concurrent_max).sum();
-    // The sum of each one's maximum bounds nothing; each of them is bounded by N.
+    // The sum of the servers' maxima proves nothing; each of them is bounded by N.
     assert!(backends.iter().all(|backend| backend.concurrent_max() <= 8), "{most}");
 }
 
 #[test]
-fn clients_that_say_nothing_do_not_lock_others_out() {
+fn clients_that_send_nothing_do_not_keep_others_out() {
     let backend = Backend::named("a");
     let program = env!("CARGO_BIN_EXE_loadbalancer");
     let line =
@@ -225,7 +225,7 @@ fn clients_that_say_nothing_do_not_lock_others_out() {
 }
 
 #[test]
-fn a_server_with_as_many_requests_as_it_may_is_waited_for() {
+fn a_request_waits_for_a_server_at_its_connection_limit() {
     let gate = Gate::new();
     let backend = Backend::held(&gate);
     let directory = TempDir::new();
@@ -241,7 +241,7 @@ fn a_server_with_as_many_requests_as_it_may_is_waited_for() {
 }
 
 #[test]
-fn a_request_that_has_to_wait_after_a_connect_in_vain_waits_no_longer_than_others() {
+fn a_request_that_waits_after_a_failed_connect_has_the_usual_queue_time_out() {
     let gate = Gate::new();
     let (hole, full) = (common::BlackHole::new(), Backend::held(&gate));
     let directory = TempDir::new();
@@ -252,7 +252,7 @@ fn a_request_that_has_to_wait_after_a_connect_in_vain_waits_no_longer_than_other
     let balancer = Balancer::start(&[&start[..], &short[..]].concat());
     let mut first = balancer.ask("/first");
     full.wait_for_requests(1);
-    // Connecting fails after its time, and then there is no room anywhere.
+    // The connect times out, and then no server has room.
     assert_eq!(balancer.get("/second").status(), 503);
     gate.open();
     assert_eq!(first.response().text(), "/first");

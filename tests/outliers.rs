@@ -57,7 +57,7 @@ fn a_server_that_keeps_failing_is_ejected_for_longer_each_time() {
 fn the_last_server_stays_whatever_it_answers() {
     let servers: Vec<_> = ["a", "b", "c"].map(with_status).into();
     let backends: Vec<&Backend> = servers.iter().map(|(backend, _)| backend).collect();
-    // Out for longer than this takes.
+    // Ejected for longer than this test takes.
     let options = ["-c", "1h", "--fall-on-5xx", "1"];
     let balancer = Balancer::probing(&backends, &options);
     for (_, status) in &servers {

@@ -1,5 +1,4 @@
-//! Servers that others wrote, where they are installed: what comes through the balancer is what
-//! they send.
+//! Other projects' servers, where they are installed: what they send arrives unchanged.
 
 mod common;
 
@@ -44,7 +43,7 @@ fn python(directory: &TempDir) -> Option<(Running, SocketAddr)> {
     Some((server, SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
 }
 
-/// nginx on a port that was free a moment ago; another one if it is not any more.
+/// nginx on a port that was free a moment ago; on another one if it is taken by now.
 fn nginx(directory: &TempDir) -> Option<(Running, SocketAddr)> {
     if !is_installed("nginx", "-v") {
         return None;
@@ -93,7 +92,7 @@ fn start_nginx(directory: &TempDir, address: SocketAddr) -> Running {
     Running::start(&mut command)
 }
 
-/// An answer without what may differ between two of them.
+/// A response without what may differ between two requests.
 fn essence(answer: &Message) -> (String, Vec<String>) {
     let lines = answer.head.split("\r\n").skip(1).filter(|line| {
         let name = line.split(':').next().unwrap_or_default().to_lowercase();
@@ -105,7 +104,7 @@ fn essence(answer: &Message) -> (String, Vec<String>) {
     (status.unwrap_or_default(), lines)
 }
 
-/// Asks the server itself and through the balancer, and compares.
+/// Sends requests to the server directly and through the balancer, and compares.
 fn same_through_the_balancer(server: SocketAddr, requests: &[(&str, &str, &str)]) {
     let balancer = Balancer::start(&["127.0.0.1:0", &server.to_string()]);
     let mut client = balancer.connect();
@@ -122,7 +121,7 @@ fn same_through_the_balancer(server: SocketAddr, requests: &[(&str, &str, &str)]
 }
 
 #[test]
-fn python_is_heard_unchanged_through_the_balancer() {
+fn responses_of_python_are_unchanged() {
     let directory = site();
     let Some((_server, address)) = python(&directory) else { return };
     same_through_the_balancer(
@@ -140,7 +139,7 @@ fn python_is_heard_unchanged_through_the_balancer() {
 }
 
 #[test]
-fn a_python_server_keeps_being_up() {
+fn a_python_server_stays_up() {
     let directory = site();
     let Some((_server, address)) = python(&directory) else { return };
     let balancer = Balancer::start(&["127.0.0.1:0", &address.to_string(), "-c", "20ms"]);
@@ -152,7 +151,7 @@ fn a_python_server_keeps_being_up() {
 }
 
 #[test]
-fn a_python_server_that_ends_is_down() {
+fn a_python_server_that_exits_is_down() {
     let directory = site();
     let Some((server, address)) = python(&directory) else { return };
     let balancer = Balancer::start(&["127.0.0.1:0", &address.to_string(), "-c", "20ms"]);
@@ -163,7 +162,7 @@ fn a_python_server_that_ends_is_down() {
 }
 
 #[test]
-fn nginx_is_heard_unchanged_through_the_balancer() {
+fn responses_of_nginx_are_unchanged() {
     let directory = site();
     let Some((_server, address)) = nginx(&directory) else { return };
     same_through_the_balancer(
@@ -195,7 +194,7 @@ fn nginx_sees_who_forwarded() {
 }
 
 #[test]
-fn an_old_client_gets_compressed_pages_of_nginx_whole() {
+fn an_http_1_0_client_gets_compressed_pages_of_nginx_complete() {
     let directory = site();
     let Some((_server, address)) = nginx(&directory) else { return };
     let request = "GET /page.html HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n";

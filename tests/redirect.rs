@@ -59,7 +59,7 @@ fn the_location_of_an_asterisk_is_the_server_without_a_path() {
 }
 
 #[test]
-fn a_redirect_is_not_to_be_remembered() {
+fn a_redirect_is_not_cacheable() {
     let backend = Backend::named("a");
     let balancer = over(&[&backend], &[]);
     assert_eq!(balancer.get("/").field("Cache-Control"), Some("no-store"));
@@ -131,7 +131,7 @@ fn with_all_servers_down_the_answer_is_503() {
 }
 
 #[test]
-fn ambiguous_requests_are_refused_here_too() {
+fn ambiguous_requests_are_refused_in_redirect_mode_too() {
     let backend = Backend::named("a");
     let balancer = over(&[&backend], &[]);
     let request = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\

@@ -5,18 +5,18 @@ mod common;
 use common::{Backend, Balancer, Gate, Peer, TempDir, ok, wait_until};
 use std::time::{Duration, Instant};
 
-/// Balances over a list file of these servers; looks at it often.
+/// Balances over a list file of these servers, which is checked often.
 fn over(backends: &[&Backend]) -> (Balancer, TempDir, String) {
-    looking_every("20ms", backends, &[])
+    checking_every("20ms", backends, &[])
 }
 
-/// The same, but the next look is further away than any test lasts: only a signal can be what made
-/// the balancer read the file.
-fn over_until_told(backends: &[&Backend], options: &[&str]) -> (Balancer, TempDir, String) {
-    looking_every("1h", backends, options)
+/// [`over`], but the file is not checked again during the test: only a signal makes the balancer
+/// read it.
+fn over_until_signalled(backends: &[&Backend], options: &[&str]) -> (Balancer, TempDir, String) {
+    checking_every("1h", backends, options)
 }
 
-fn looking_every(
+fn checking_every(
     interval: &str,
     backends: &[&Backend],
     options: &[&str],
@@ -32,7 +32,7 @@ fn lines(backends: &[&Backend]) -> String {
     backends.iter().map(|backend| format!("{}\n", backend.argument())).collect()
 }
 
-/// Asks until this server answers.
+/// Sends requests until this server answers.
 fn ask_until(balancer: &Balancer, name: &str) {
     wait_until(&format!("an answer by {name}"), || balancer.get("/").text() == name);
 }
@@ -48,7 +48,7 @@ fn a_server_added_to_the_list_is_used() {
 }
 
 #[test]
-fn a_server_taken_from_the_list_is_not_used_any_more() {
+fn a_server_removed_from_the_list_is_not_used_any_more() {
     let (first, second) = (Backend::named("a"), Backend::named("b"));
     let (balancer, directory, _list) = over(&[&first, &second]);
     directory.file("servers", lines(&[&second]));
@@ -56,7 +56,7 @@ fn a_server_taken_from_the_list_is_not_used_any_more() {
 }
 
 #[test]
-fn a_request_at_a_server_taken_from_the_list_is_finished() {
+fn a_request_at_a_server_removed_from_the_list_is_finished() {
     let gate = Gate::new();
     let held = gate.clone();
     let first = Backend::start(move |request| {
@@ -79,18 +79,18 @@ fn a_request_at_a_server_taken_from_the_list_is_finished() {
 #[test]
 fn sighup_reads_the_list_at_once() {
     let (first, second) = (Backend::named("a"), Backend::named("b"));
-    let (balancer, directory, _list) = over_until_told(&[&first], &["--health", "tcp"]);
+    let (balancer, directory, _list) = over_until_signalled(&[&first], &["--health", "tcp"]);
     directory.file("servers", lines(&[&second]));
     balancer.signal("HUP");
     ask_until(&balancer, "b");
 }
 
 #[test]
-fn a_list_that_is_empty_for_a_moment_takes_no_server_away() {
-    // Less than what a file has to be left alone for before it is read.
+fn a_list_that_is_empty_for_a_moment_removes_no_server() {
+    // Less than a file has to be unchanged before it is read.
     let moment = Duration::from_millis(50);
     let (first, second) = (Backend::named("a"), Backend::named("b"));
-    let (balancer, directory, _list) = over_until_told(&[&first], &[]);
+    let (balancer, directory, _list) = over_until_signalled(&[&first], &[]);
     let begun = Instant::now();
     directory.file("servers", "");
     balancer.signal("HUP");
@@ -99,7 +99,7 @@ fn a_list_that_is_empty_for_a_moment_takes_no_server_away() {
         assert!(status == 200 || begun.elapsed() > moment, "{status}: the list was taken");
     }
     directory.file("servers", lines(&[&first, &second]));
-    // A machine slower than that has left the list empty for long: it may have been taken.
+    // On a machine slower than that the list was empty for long: it may have been applied.
     let is_late = begun.elapsed() > moment;
     if is_late {
         balancer.signal("HUP");
@@ -112,9 +112,9 @@ fn a_list_that_is_empty_for_a_moment_takes_no_server_away() {
 }
 
 #[test]
-fn a_list_with_a_bad_line_changes_nothing_and_is_told() {
+fn a_list_with_a_bad_line_changes_nothing_and_is_reported() {
     let (first, second) = (Backend::named("a"), Backend::named("b"));
-    let (balancer, directory, list) = over_until_told(&[&first], &[]);
+    let (balancer, directory, list) = over_until_signalled(&[&first], &[]);
     directory.file("servers", format!("{}nonsense\n", lines(&[&second])));
     balancer.signal("HUP");
     balancer.stderr.wait_for(&format!("{list}:2: "));
@@ -127,7 +127,7 @@ fn a_list_with_a_bad_line_changes_nothing_and_is_told() {
 #[test]
 fn a_list_that_is_gone_changes_nothing() {
     let first = Backend::named("a");
-    let (balancer, _directory, list) = over_until_told(&[&first], &[]);
+    let (balancer, _directory, list) = over_until_signalled(&[&first], &[]);
     std::fs::remove_file(&list).expect("removing the list");
     balancer.signal("HUP");
     balancer.stderr.wait_for(&list);
@@ -135,10 +135,10 @@ fn a_list_that_is_gone_changes_nothing() {
 }
 
 #[test]
-fn servers_of_the_command_line_stay_whatever_the_list_says() {
+fn servers_of_the_command_line_are_not_removed_by_the_list() {
     let (first, second) = (Backend::named("a"), Backend::named("b"));
     let name = first.argument();
-    let (balancer, directory, _list) = over_until_told(&[&second], &[&name]);
+    let (balancer, directory, _list) = over_until_signalled(&[&second], &[&name]);
     ask_until(&balancer, "b");
     directory.file("servers", "# nobody\n");
     balancer.signal("HUP");

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// A server that takes each request and closes without a word, and how many it took.
+/// A server that reads each request and closes without a response, and how many it read.
 fn dropping() -> (Backend, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let copy = count.clone();
@@ -19,7 +19,7 @@ fn dropping() -> (Backend, Arc<AtomicUsize>) {
     (backend, count)
 }
 
-/// A server is down only after a hundred failures in a row, and what probes find changes nothing.
+/// A server is down only after a hundred failures in a row, and probes change nothing.
 const STAYS_UP: [&str; 6] = ["--health", "tcp", "-c", "1h", "--fall", "100"];
 
 #[test]
@@ -38,7 +38,7 @@ fn no_server_gets_a_request_twice_while_another_has_not_had_it() {
 }
 
 #[test]
-fn what_a_pooled_connection_lost_is_asked_of_another_server() {
+fn a_request_lost_with_a_pooled_connection_goes_to_another_server() {
     let forgetful = Backend::raw(|peer| {
         if peer.request().is_some() {
             peer.send(ok("first"));
@@ -53,10 +53,10 @@ fn what_a_pooled_connection_lost_is_asked_of_another_server() {
     }
 }
 
-/// Asks `count` times over servers that close unanswered; how often a server was asked, and
-/// how many times ten seconds have begun meanwhile.
-fn storm(count: usize, options: &[&str]) -> (usize, usize) {
-    // So many that none of them is down before the end.
+/// Sends `count` requests to servers that close without a response; how often a server received
+/// one, and how many periods of ten seconds have begun in that time.
+fn all_fail(count: usize, options: &[&str]) -> (usize, usize) {
+    // So many servers that none of them is down before the end.
     let servers: Vec<_> = (0..6).map(|_| dropping()).collect();
     let backends: Vec<&Backend> = servers.iter().map(|(backend, _)| backend).collect();
     let start = Instant::now();
@@ -70,9 +70,9 @@ fn storm(count: usize, options: &[&str]) -> (usize, usize) {
 }
 
 #[test]
-fn a_storm_of_repeats_is_bounded() {
+fn repeats_are_bounded_when_all_servers_fail() {
     // By default a fifth of the requests, and a hundred in ten seconds.
-    let (deliveries, windows) = storm(200, &[]);
+    let (deliveries, windows) = all_fail(200, &[]);
     let least = 200 + 40 + 100;
     assert!(deliveries >= least, "{deliveries} deliveries: the budget was not used up");
     assert!(deliveries <= least + 100 * windows, "{deliveries} deliveries of 200 requests");
@@ -80,9 +80,9 @@ fn a_storm_of_repeats_is_bounded() {
 
 #[test]
 fn the_share_of_repeats_can_be_chosen() {
-    let (deliveries, _) = storm(50, &["--retry-budget", "900"]);
+    let (deliveries, _) = all_fail(50, &["--retry-budget", "900"]);
     assert_eq!(deliveries, 500, "every request is sent ten times");
-    let (deliveries, windows) = storm(150, &["--retry-budget", "0"]);
+    let (deliveries, windows) = all_fail(150, &["--retry-budget", "0"]);
     assert!((250..=250 + 100 * windows).contains(&deliveries), "{deliveries} deliveries");
 }
 
@@ -108,7 +108,7 @@ fn what_was_in_flight_at_a_server_that_dies_is_within_the_budget() {
 }
 
 #[test]
-fn a_request_that_nobody_has_seen_costs_no_budget() {
+fn a_request_that_no_server_received_costs_no_budget() {
     // More servers than the budget has repeats: all of them are tried.
     let refusing: Vec<Backend> = (0..150).map(|_| Backend::refusing()).collect();
     let good = Backend::named("good");
@@ -118,7 +118,7 @@ fn a_request_that_nobody_has_seen_costs_no_budget() {
 }
 
 #[test]
-fn what_pooled_connections_lost_costs_no_budget() {
+fn requests_lost_with_pooled_connections_cost_no_budget() {
     let forgetful = Backend::raw(|peer| {
         if peer.request().is_some() {
             peer.send(ok("first"));
@@ -142,8 +142,8 @@ fn a_server_that_cannot_be_reached_is_left_for_another() {
     balancer.stderr.wait_for("down: connecting timed out");
 }
 
-/// A server that closes `/poison` unanswered and holds what else comes until the gate opens, and
-/// what it was asked for.
+/// A server that closes without a response to `/poison` and holds all other requests until the gate
+/// opens, and the targets it received.
 fn poisoned(gate: &Gate) -> (Backend, Arc<Mutex<Vec<String>>>) {
     let targets: Arc<Mutex<Vec<String>>> = Arc::default();
     let (copy, gate) = (targets.clone(), gate.clone());
@@ -160,14 +160,14 @@ fn poisoned(gate: &Gate) -> (Backend, Arc<Mutex<Vec<String>>>) {
 }
 
 #[test]
-fn a_request_that_waits_for_room_between_two_tries_has_no_more_of_them() {
+fn waiting_for_room_between_two_tries_gives_no_further_tries() {
     let gates = [Gate::new(), Gate::new(), Gate::new()];
     let servers = gates.each_ref().map(poisoned);
     let targets = || servers.each_ref().map(|(_, targets)| targets.lock().expect("list").clone());
     let directory = TempDir::new();
     let names = servers.iter().map(|(backend, _)| format!("{} max=1\n", backend.argument()));
     let list = directory.file("list", names.collect::<String>());
-    // The first failure takes a server down, so that the others, being full, are all there are.
+    // The first failure takes a server down, so that only the others are left, which are full.
     let options = ["-s", "first", "--retries", "1", "--fall", "1", "-c", "1h", "--health", "tcp"];
     let log = ["-f", &list, "-l", "-", "--log-format", "json"];
     let balancer = Balancer::start(&[&["127.0.0.1:0"][..], &options, &log].concat());

@@ -104,7 +104,7 @@ fn a_slow_server_that_answers_probes_stays_up() {
     let balancer = Balancer::probing(&[&slow, &other], &OPTIONS);
     let mut client = ask(&balancer, "GET");
     slow.wait_for_requests(1);
-    // One at the start, the others because it was silent.
+    // The first at the start, the others because it was silent.
     slow.wait_for_probes(4);
     gate.open();
     assert_eq!(client.response().text(), "slow");

@@ -5,7 +5,7 @@ mod common;
 use common::{Backend, Balancer, Gate, Peer, assert_same_bytes, pattern, wait_until};
 use std::io::Write;
 
-/// Sends back what comes, until the end; then the end.
+/// Echoes up to the end, then closes.
 fn echo() -> Backend {
     Backend::raw(|peer| {
         while let Some(bytes) = peer.some() {
@@ -40,7 +40,7 @@ fn bytes_go_both_ways_unchanged() {
 }
 
 #[test]
-fn a_server_that_speaks_first_is_heard() {
+fn a_server_may_send_first() {
     let backend = Backend::raw(|peer| {
         peer.send("220 ready\r\n");
         let _ = peer.try_rest();
@@ -116,7 +116,7 @@ fn never_more_than_n_sessions_are_at_the_servers() {
     let balancer = over(&[&backend], &["-N", "2"]);
     let mut clients: Vec<Peer> = (0..6).map(|_| balancer.connect()).collect();
     for (at, client) in clients.iter_mut().enumerate() {
-        // Heard: so it is at the server, and with it one more at most.
+        // Echoed, so it is at the server, and at most one more with it.
         assert_eq!(client.exactly(1), b"x");
         assert!(backend.connections() <= at + 2, "{} at {at}", backend.connections());
         client.half_close();
@@ -149,7 +149,7 @@ fn a_server_that_fails_ends_its_session() {
 }
 
 #[test]
-fn a_silent_session_ends_after_its_time() {
+fn an_idle_session_ends_after_its_time_out() {
     let backend = echo();
     let balancer = over(&[&backend], &["--tunnel-timeout", "50ms"]);
     let mut client = balancer.connect();
@@ -170,7 +170,7 @@ fn health_is_checked_by_connecting() {
 }
 
 #[test]
-fn a_session_whose_client_says_nothing_gets_its_server() {
+fn a_session_whose_client_sends_nothing_is_connected_to_a_server() {
     let backend = Backend::raw(|peer| peer.send("hello"));
     let balancer = over(&[&backend], &[]);
     let mut client = balancer.connect();
@@ -179,7 +179,7 @@ fn a_session_whose_client_says_nothing_gets_its_server() {
 }
 
 #[test]
-fn http_goes_through_untouched() {
+fn http_is_forwarded_untouched() {
     let backend = Backend::named("a");
     let balancer = over(&[&backend], &[]);
     assert_eq!(balancer.get("/").text(), "a");

@@ -1,7 +1,6 @@
-//! The house style as a test: what a reviewer would otherwise say each time. One test per rule;
-//! each message names the file, the line, and the mend.
+//! The house style as tests, one per rule; each message names the file, the line, and what to do.
 //!
-//! The source is read as text, with comments and literals told from code by a small lexer. What
+//! The source is read as text; a small lexer separates comments and literals from code. What
 //! stands under `#[cfg(test)]` and in files of tests is test code. A *line of code* is one with
 //! anything but white space and comments in it, outside of test code.
 
@@ -16,7 +15,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const COLUMNS_MAX: usize = 100;
 const README_LINES_MAX: usize = 300;
 
-/// Who may import whom, and which crates: the layers, from the ground up.
+/// Which module may import which modules and crates: the layers, from the lowest up.
 const IMPORTS: &[(&str, &str)] = &[
     ("base", "slab"),
     ("http", "base httparse"),
@@ -51,8 +50,8 @@ const KERNEL_PATHS: [&str; 5] = [
     "std::time::SystemTime",
 ];
 
-/// Tests that cannot do without: a counting allocator is `unsafe` by its trait, and a terminal
-/// comes by calls of C.
+/// Tests that need it: a counting allocator is `unsafe` by its trait, and a terminal needs calls
+/// of C.
 const UNSAFE_TESTS: [&str; 2] = ["tests/allocations.rs", "tests/common/terminal.rs"];
 
 const KERNEL_MODULES: [&str; 4] = ["net", "httpserver", "get", "demo"];
@@ -132,14 +131,14 @@ fn sources(directories: &[&str]) -> Vec<Source> {
     paths.iter().map(|path| Source::read(path)).collect()
 }
 
-/// Where the lexer stands.
+/// The state of the lexer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Within {
     Code,
     LineComment,
     /// Nested so deep.
     BlockComment(usize),
-    /// A text, escapes heeded.
+    /// A string with escapes.
     Text,
     /// A raw text, closed by a quote and so many `#`.
     RawText(usize),
@@ -872,7 +871,7 @@ fn every_dependency_has_its_reason_in_the_readme() {
 
 /// The lexer of this file, so that the rules above can be trusted.
 #[test]
-fn literals_comments_and_tests_are_told_from_code() {
+fn literals_comments_and_tests_are_separated_from_code() {
     let text = "let a = \"x // y\"; // note \"z\"\n\
                 let b = r#\"un\"safe\"#; /* a /* b */ c */ let c = 'x';\n\
                 fn f<'a>(x: &'a str) { let d = '\\''; let e = b\"\\\"\"; }\n\

@@ -30,7 +30,7 @@ type Script = dyn Fn(&mut Peer, &Shared) + Send + Sync;
 pub struct Shared {
     requests: Mutex<Vec<Message>>,
     probes: Mutex<Vec<Message>>,
-    /// What probes are answered; none: nothing, for as long as the prober waits.
+    /// The response to probes; none: no response, for as long as the prober waits.
     health: Mutex<Option<Vec<u8>>>,
     connections: AtomicUsize,
     open: AtomicUsize,
@@ -46,7 +46,7 @@ pub struct Backend {
     shared: Arc<Shared>,
     script: Arc<Script>,
     listening: Option<Listening>,
-    /// Holds the port while nobody listens.
+    /// Holds the port while it does not listen.
     closed: Option<Socket>,
     /// Fill its queue of connections.
     waiting: Vec<TcpStream>,
@@ -66,7 +66,7 @@ impl Backend {
         backend
     }
 
-    /// The same, not listening yet.
+    /// [`Backend::start`], but not listening yet.
     pub fn closed(answer: impl Fn(&Message) -> Vec<u8> + Send + Sync + 'static) -> Backend {
         Backend::new(Arc::new(move |peer: &mut Peer, shared: &Shared| {
             while let Some(request) = peer.request() {
@@ -86,7 +86,7 @@ impl Backend {
                 shared.concurrent_max.fetch_max(now, SeqCst);
                 lock(&shared.requests).push(request.clone());
                 let answer = answer(&request);
-                // Counted as over before its end can be seen.
+                // Not counted any more before the client can see the end.
                 shared.concurrent.fetch_sub(1, SeqCst);
                 let head = String::from_utf8_lossy(&answer);
                 let head = head.split("\r\n\r\n").next().unwrap_or_default().to_lowercase();
@@ -97,7 +97,7 @@ impl Backend {
         }))
     }
 
-    /// Says its name to everybody.
+    /// Answers every request with `name`.
     pub fn named(name: &'static str) -> Backend {
         Backend::start(move |_| ok(name))
     }
@@ -127,13 +127,13 @@ impl Backend {
         backend
     }
 
-    /// Nobody listens: connecting is refused.
+    /// Connecting is refused.
     pub fn refusing() -> Backend {
         Backend::closed(|_| Vec::new())
     }
 
     /// Connecting to it is neither accepted nor refused: its queue of connections is full, so the
-    /// kernel drops whoever knocks.
+    /// kernel drops each SYN.
     pub fn unreachable() -> Backend {
         let mut backend = Backend::refusing();
         let socket = backend.closed.as_ref().expect("closed so far");
@@ -189,7 +189,7 @@ impl Backend {
         true
     }
 
-    /// What probes are answered from now on.
+    /// Sets the response to probes.
     pub fn set_health(&self, answer: Vec<u8>) {
         *lock(&self.shared.health) = Some(answer);
     }
@@ -214,7 +214,7 @@ impl Backend {
         self.port
     }
 
-    /// Requests that came whole, probes left out.
+    /// Complete requests so far, without probes.
     pub fn requests(&self) -> Vec<Message> {
         lock(&self.shared.requests).clone()
     }
@@ -264,12 +264,12 @@ impl Drop for Backend {
     }
 }
 
-/// A server whose machine is gone: what is sent to it is lost, connecting is never answered. Made
-/// of a listener with a full queue, to which Linux adds nobody.
+/// A server whose machine is gone: connecting is never answered. Made of a listener with a full
+/// queue, for which Linux drops each SYN.
 #[derive(Debug)]
 pub struct BlackHole {
     address: SocketAddr,
-    /// The listener and those who fill its queue.
+    /// The listener and the connections that fill its queue.
     _sockets: (Socket, Vec<TcpStream>),
 }
 
@@ -339,17 +339,17 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Holds threads until they are let pass.
+/// Holds threads until they may pass.
 #[derive(Clone, Debug, Default)]
 pub struct Gate(Arc<(Mutex<usize>, Condvar)>);
 
 impl Gate {
-    /// A gate nobody may pass.
+    /// A closed gate.
     pub fn new() -> Gate {
         Gate::default()
     }
 
-    /// Waits for leave to pass.
+    /// Waits until one more thread may pass.
     pub fn pass(&self) {
         let (count, changed) = &*self.0;
         let deadline = super::DEADLINE;
@@ -366,7 +366,7 @@ impl Gate {
         changed.notify_all();
     }
 
-    /// Lets everybody pass from now on.
+    /// Lets all threads pass from now on.
     pub fn open(&self) {
         self.let_pass(usize::MAX / 2);
     }

@@ -3,11 +3,11 @@
 /// A head and its body.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
-    /// The head as it came, the empty line included.
+    /// The head as received, with the empty line.
     pub head: String,
-    /// The content, transfer coding undone.
+    /// The content, decoded.
     pub body: Vec<u8>,
-    /// The body as it came, transfer coding included.
+    /// The body as received, with its transfer coding.
     pub coded: Vec<u8>,
     /// Trailer lines of a chunked body, as they came.
     pub trailers: String,
@@ -37,7 +37,7 @@ impl Message {
         ours.map(|(_, value)| value.trim()).collect()
     }
 
-    /// The value of a field that stands there at most once.
+    /// The value of a field that may occur once.
     pub fn field(&self, name: &str) -> Option<&str> {
         let values = self.fields(name);
         assert!(values.len() <= 1, "{name} more than once in {:?}", self.head);
@@ -49,7 +49,7 @@ impl Message {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// Whether the sender ends the connection behind it.
+    /// Whether the sender closes the connection after it.
     pub fn closes(&self) -> bool {
         self.fields("connection").iter().any(|value| value.eq_ignore_ascii_case("close"))
     }

@@ -1,8 +1,8 @@
 //! What the black-box tests share: the built binary as a process, servers that follow a script,
-//! and a client that speaks in bytes.
+//! and a client that sends and reads bytes.
 //!
-//! Nothing here sleeps to hope: every wait has a condition and [`DEADLINE`]. Nothing uses a fixed
-//! port. Whatever a test starts ends when its value is dropped.
+//! Every wait has a condition and [`DEADLINE`]; no test sleeps for long enough. No port is fixed.
+//! What a test starts ends when its value is dropped.
 
 // Each test file is a crate of its own and uses a part of this.
 #![allow(dead_code, unused_imports)]
@@ -27,18 +27,18 @@ pub use terminal::terminal;
 
 use std::time::{Duration, Instant};
 
-/// How long any wait may last before the test fails. Far longer than anything takes on an idle
-/// machine, so that a busy one passes too.
+/// Longest wait before a test fails. Far longer than anything takes on an idle machine, so that
+/// tests pass on a busy one too.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long to wait between two looks at a condition that cannot be waited for.
+/// Interval for checks of a condition that cannot be waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Waits until `condition` holds.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < DEADLINE, "waited in vain for: {what}");
+        assert!(start.elapsed() < DEADLINE, "timed out waiting for: {what}");
         std::thread::sleep(LOOK_AGAIN);
     }
 }

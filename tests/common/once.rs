@@ -1,8 +1,8 @@
-//! One request through a balancer of its own: what the server saw, what the client got.
+//! One request through a balancer of its own: what the server received, what the client received.
 
 use super::{Backend, Balancer, Message};
 
-/// What the server saw of this request, which is answered `200`.
+/// This request as the server received it; the response is `200`.
 pub fn seen(request: impl AsRef<[u8]>, options: &[&str]) -> Message {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], options);
@@ -11,7 +11,7 @@ pub fn seen(request: impl AsRef<[u8]>, options: &[&str]) -> Message {
     backend.requests().remove(0)
 }
 
-/// What the client got to this request when the server sends `answer` and closes.
+/// The client's response to this request when the server sends `answer` and closes.
 pub fn got(request: &str, answer: impl AsRef<[u8]>) -> Message {
     let answer = answer.as_ref().to_vec();
     let backend = Backend::raw(move |peer| {
@@ -26,7 +26,7 @@ pub fn got(request: &str, answer: impl AsRef<[u8]>) -> Message {
     client.response_to(method)
 }
 
-/// The answer to `request`, which must close the connection and never reach a server.
+/// The status of the response to `request`, which must close the connection and reach no server.
 pub fn refused(name: &str, request: impl AsRef<[u8]>) -> u16 {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &[]);
@@ -36,10 +36,10 @@ pub fn refused(name: &str, request: impl AsRef<[u8]>) -> u16 {
     status
 }
 
-/// The same, by a balancer whose servers are the caller's to look at.
+/// [`refused`] by this balancer; the caller checks its servers.
 pub fn refused_by(balancer: &Balancer, name: &str, request: &[u8]) -> u16 {
     let mut client = balancer.connect();
-    // Whatever stands behind a refused head must not be taken for a request.
+    // What follows a refused head must not be taken for a request.
     client.send([request, b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"].concat());
     let method = if request.starts_with(b"HEAD ") { "HEAD" } else { "GET" };
     let answer = client.response_to(method);

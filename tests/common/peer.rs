@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// A connection, with what was read from it and not used yet.
+/// A connection, with what was read from it and not consumed yet.
 #[derive(Debug)]
 pub struct Peer {
     stream: TcpStream,
@@ -42,7 +42,7 @@ impl Peer {
         self.stream.write_all(bytes.as_ref())
     }
 
-    /// Sends the end; can still read.
+    /// Sends FIN; can still read.
     pub fn half_close(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("half-closing");
     }
@@ -53,7 +53,7 @@ impl Peer {
         socket2::SockRef::from(&self.stream).set_linger(now).expect("set to reset");
     }
 
-    /// A `GET` on this connection, and its answer.
+    /// A `GET` on this connection, and its response.
     pub fn get(&mut self, target: &str) -> Message {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: example.test\r\n\r\n"));
         self.response()
@@ -137,7 +137,7 @@ impl Peer {
         }
     }
 
-    /// Reads the body the head announces; false when its end is the connection's.
+    /// Reads the body that the head announces; false when the connection's end is its end.
     fn delimited_body(&mut self, message: &mut Message) -> io::Result<bool> {
         if message.field("transfer-encoding").is_some() {
             self.chunks(message)?;

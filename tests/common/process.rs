@@ -1,4 +1,4 @@
-//! The binary as a process: started, listened to, signalled, ended.
+//! The binary as a process: start, read its output, signal, wait.
 
 use super::{DEADLINE, wait_until};
 use std::ffi::OsStr;
@@ -73,7 +73,7 @@ impl Running {
     }
 }
 
-/// What `/proc` tells of a process.
+/// Figures of a process from `/proc`.
 #[cfg(target_os = "linux")]
 impl Running {
     fn proc(&self, file: &str) -> String {
@@ -100,10 +100,10 @@ impl Running {
         value.trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// Processor time spent, in ticks of mostly 10 ms.
+    /// CPU time, in ticks, usually of 10 ms.
     pub fn cpu_ticks(&self) -> u64 {
         let stat = self.proc("stat");
-        // Behind the name, which may have anything in it: the 14th and the 15th value of all.
+        // After the name, which may contain anything: the 14th and the 15th value.
         let values = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
         values.map(|value| value.parse::<u64>().expect("a number")).sum()
     }
@@ -141,7 +141,7 @@ pub fn binary() -> Command {
     command
 }
 
-/// What a process that has ended left behind.
+/// Exit status and output of a process that has ended.
 #[derive(Debug)]
 pub struct Finished {
     pub code: Option<i32>,
@@ -156,11 +156,11 @@ pub fn run<A: AsRef<OsStr>>(arguments: &[A]) -> Finished {
     Finished { code: status.code(), stdout: running.stdout.whole(), stderr: running.stderr.whole() }
 }
 
-/// The lines of a stream, as they come.
+/// The lines of a stream, read by a thread.
 #[derive(Clone, Debug)]
 pub struct Lines(Arc<(Mutex<Heard>, Condvar)>);
 
-/// What came so far.
+/// What was read so far.
 #[derive(Debug, Default)]
 pub struct Heard {
     lines: Vec<String>,
@@ -188,7 +188,7 @@ impl Lines {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing more is read from the stream until this is dropped, but for what a buffer holds.
+    /// Pauses reading until this is dropped; one buffer may still be read.
     pub fn unread(&self) -> MutexGuard<'_, Heard> {
         self.heard()
     }

@@ -28,7 +28,7 @@ fn children(id: u32) -> Vec<String> {
 /// Its content is in the directory of the demo.
 const UPLOAD: &str = "PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na";
 
-/// A demo that keeps its files in `home`: one that is killed has no time to clear up.
+/// A demo that keeps its files in `home`: one that is killed cannot clean up.
 fn demo(home: &TempDir) -> Balancer {
     Balancer::of(Running::start(binary().args(["demo", "0"]).env("TMPDIR", home.path())))
 }

@@ -105,7 +105,7 @@ fn httpserver_reports_errors_and_requests_so_far() {
     for target in ["/a", "/a", "/missing"] {
         server.get(target);
     }
-    // A request is counted when its answer was sent, which a client can be ahead of.
+    // A request is counted after its response was sent, which a client may read before.
     wait_until("the report", || server.get("/healthcheck").text() == "1\n3\n");
 }
 

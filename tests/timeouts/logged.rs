@@ -1,4 +1,4 @@
-//! What the log says of time: counted from when, whatever the connection did before.
+//! Times in the log: from which moment they count, whatever the connection did before.
 
 use super::{GET, LATE, asked, config, limits};
 use crate::stage::Stage;
@@ -23,13 +23,13 @@ fn span(stage: &Stage, name: &str) -> Duration {
     Duration::from_micros(digits.parse().unwrap_or_else(|_| panic!("no {name} in {line:?}")))
 }
 
-/// How long it waited for a slot, and in all.
+/// The wait for a slot, and the total.
 fn spans(stage: &Stage) -> (Duration, Duration) {
     (span(stage, "queue_us"), span(stage, "total_us"))
 }
 
 #[test]
-fn an_answer_made_here_is_counted_from_its_own_request() {
+fn a_local_response_is_timed_from_its_own_request() {
     let malformed = "bad\r\n\r\n";
     let refused = "GET / HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n";
     for (name, mode, request, status) in [
@@ -48,7 +48,7 @@ fn an_answer_made_here_is_counted_from_its_own_request() {
 }
 
 #[test]
-fn a_request_on_a_kept_connection_is_not_counted_from_the_one_before() {
+fn a_request_on_a_kept_connection_is_timed_from_its_own_start() {
     let mut stage = logging(Mode::Redirect, 10);
     let client = stage.client();
     for request in [GET, GET, "bad\r\n\r\n"] {
@@ -72,7 +72,7 @@ fn a_head_that_comes_slowly_counts_from_its_end_or_without_one_from_its_first_by
 }
 
 #[test]
-fn a_head_that_is_given_up_has_taken_its_time_but_not_in_the_queue() {
+fn a_head_that_times_out_has_a_total_time_but_no_queue_time() {
     let mut stage = logging(Mode::Http, 10);
     let client = stage.client();
     stage.pass(PAUSE);
@@ -84,7 +84,7 @@ fn a_head_that_is_given_up_has_taken_its_time_but_not_in_the_queue() {
 }
 
 #[test]
-fn waiting_for_a_slot_is_told_of_who_got_one_and_of_who_did_not() {
+fn the_wait_for_a_slot_is_logged_whether_or_not_one_came() {
     let mut stage = logging(Mode::Http, 1);
     let (_, server) = asked(&mut stage, GET);
     let second = stage.client();

@@ -1,5 +1,5 @@
-//! Every time-out at its limit: nothing a moment before, what README says a moment after; and as
-//! long as something moves within each of them, a transfer may last as long as it likes.
+//! Every time-out at its limit: nothing a moment before, what the manual says a moment after; and
+//! while something moves within each time-out, a transfer may take any time.
 
 mod logged;
 mod stage;
@@ -54,7 +54,7 @@ fn is_over_after(limit: Duration, stage: &mut Stage, is_over: impl Fn(&Stage) ->
     assert!(is_over(stage), "not over after {limit:?}");
 }
 
-/// Lets something move again and again, each time just within the limit.
+/// Moves something repeatedly, each time just within the limit.
 fn goes_on(limit: Duration, stage: &mut Stage, mut moves: impl FnMut(&mut Stage)) {
     for _ in 0..10 {
         stage.pass(limit - MOMENT);
@@ -96,7 +96,7 @@ fn a_client_between_two_requests_is_closed() {
 }
 
 #[test]
-fn a_server_that_cannot_be_reached_is_waited_for_in_vain() {
+fn a_connect_ends_at_its_time_out() {
     let mut stage = stage_over(&[1], Mode::Http, 10);
     stage.is_unreachable(1);
     let client = stage.client();
@@ -105,7 +105,7 @@ fn a_server_that_cannot_be_reached_is_waited_for_in_vain() {
 }
 
 #[test]
-fn a_server_that_cannot_be_reached_is_left_for_another_after_a_quarter_of_the_time() {
+fn a_connect_is_given_up_for_another_server_after_a_quarter_of_its_time_out() {
     let mut stage = stage(Mode::Http, 10);
     stage.is_unreachable(1);
     let client = stage.client();
@@ -125,7 +125,7 @@ fn an_answer_that_does_not_begin_is_replaced_by_504() {
 }
 
 #[test]
-fn interim_answers_are_progress() {
+fn interim_responses_are_progress() {
     let mut stage = stage(Mode::Http, 10);
     let (client, server) = asked(&mut stage, GET);
     goes_on(limits().response, &mut stage, |stage| {
@@ -172,7 +172,7 @@ fn a_response_body_may_be_slow_but_not_stop() {
 }
 
 #[test]
-fn a_client_may_read_its_answer_slowly_but_not_stop() {
+fn a_client_may_read_its_response_slowly_but_not_stop() {
     let mut stage = stage(Mode::Http, 10);
     let (client, server) = asked(&mut stage, GET);
     stage.say(server, LONG);
@@ -185,7 +185,7 @@ fn a_client_may_read_its_answer_slowly_but_not_stop() {
 }
 
 #[test]
-fn the_last_bytes_of_an_answer_may_be_read_slowly_but_must_be() {
+fn the_last_bytes_of_a_response_may_be_read_slowly_but_not_stop() {
     let mut stage = stage(Mode::Http, 10);
     let (client, server) = asked(&mut stage, GET);
     stage.take(client, 0);
@@ -243,7 +243,7 @@ fn a_refused_client_may_stay_to_read_but_not_for_ever() {
 }
 
 #[test]
-fn a_refused_client_may_send_on_but_not_without_end() {
+fn a_refused_client_may_go_on_sending_but_not_without_end() {
     const LINGER_BYTES_MAX: usize = 1024 * 1024;
     let mut stage = stage(Mode::Http, 10);
     let client = stage.client();
@@ -265,7 +265,7 @@ fn an_unused_server_connection_is_closed() {
 }
 
 #[test]
-fn the_end_is_not_put_off_for_ever() {
+fn draining_ends_at_its_time_out() {
     let mut stage = stage(Mode::Http, 10);
     let (client, server) = asked(&mut stage, GET);
     stage.say(server, LONG);

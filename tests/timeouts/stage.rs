@@ -1,5 +1,5 @@
-//! A proxy between peers that do only what the test says, under a clock that moves only when
-//! nothing is left to be done: so that every wait can be looked at on both sides of its limit.
+//! A proxy between peers that do only what the test says, under a clock that moves only when there
+//! is nothing left to do, so that each time-out can be tested on both sides of its limit.
 
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Number of a connection, client's or server's, in the order they came to be.
+/// Number of a connection, of a client or to a server, in the order they were made.
 pub type Link = usize;
 
 /// A connection as its peer sees it.
@@ -45,7 +45,7 @@ struct World {
     ready: Vec<Ready>,
     /// Servers to which connecting takes for ever.
     unreachable: Vec<u16>,
-    /// LogBuffer of the access log.
+    /// Lines of the access log.
     logged: Vec<u8>,
 }
 
@@ -210,7 +210,7 @@ impl Stage {
         Stage { world, proxy, ended: false }
     }
 
-    /// Lets time pass, and everything happen that is due within it.
+    /// Advances the clock; everything that is due happens.
     pub fn pass(&mut self, span: Duration) {
         self.world.borrow_mut().until += span;
         self.world.borrow_mut().rests = false;
@@ -251,7 +251,7 @@ impl Stage {
         self.pass(Duration::ZERO);
     }
 
-    /// The program is asked to end.
+    /// A signal stops the program.
     pub fn stop(&mut self) {
         let mut world = self.world.borrow_mut();
         world.stops = true;
