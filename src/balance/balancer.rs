@@ -5,6 +5,7 @@ use super::candidate::{AdminState, Candidate, Spec};
 use super::explain::{Explanation, Skip};
 use super::first::First;
 use super::hashed::Hashed;
+use super::holds::Holds;
 use super::least_conn::LeastConn;
 use super::least_load::LeastLoad;
 use super::least_time::LeastTime;
@@ -16,6 +17,20 @@ use super::strategy::Strategy;
 use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
+use std::time::Duration;
+
+/// How long a failed request counts as in flight while no backend has answered yet.
+const UNKNOWN_HOLD_US: u64 = 1_000_000;
+
+/// How long a response usually takes.
+enum Usual {
+    /// Every other backend is down or fails as well.
+    NoneAnswers,
+    /// Another backend may answer but has not yet.
+    Unknown,
+    /// The longest average in microseconds.
+    Slowest(u64),
+}
 
 /// The backups form a tier of their own with a policy of their own, so that nothing has to move
 /// when the last of the others goes or returns: with small `max` limits that is every request.
@@ -30,6 +45,7 @@ pub struct Balancer {
     strategy: Strategy,
     candidates: Vec<Candidate>,
     tiers: [Tier; 2],
+    holds: Holds,
 }
 
 impl Balancer {
@@ -37,8 +53,12 @@ impl Balancer {
     pub fn new(strategy: Strategy, specs: &[Spec], seed: u64) -> Balancer {
         let tier = |seed| Tier { policy: policy(strategy, seed), visible: 0 };
         let candidates = specs.iter().copied().map(Candidate::new).collect();
-        let mut balancer =
-            Balancer { strategy, candidates, tiers: [tier(seed), tier(seed.rotate_left(32))] };
+        let mut balancer = Balancer {
+            strategy,
+            candidates,
+            tiers: [tier(seed), tier(seed.rotate_left(32))],
+            holds: Holds::default(),
+        };
         // All are added before the first enters: turns are spaced by the number of backends.
         for (index, candidate) in balancer.candidates.iter().enumerate() {
             balancer.tiers[candidate.tier()].policy.add(index, candidate);
@@ -71,6 +91,7 @@ impl Balancer {
         assert!(candidate.admin != AdminState::Vacant, "removed twice");
         assert!(candidate.in_flight == 0, "removed with pairs in flight");
         candidate.admin = AdminState::Vacant;
+        self.holds.remove(index);
         self.refresh(index);
         let tier = self.candidates[index].tier();
         self.tiers[tier].policy.remove(index);
@@ -130,8 +151,10 @@ impl Balancer {
         self.refresh(index);
     }
 
-    /// It answered a client's request, `response_us` microseconds after it was sent.
+    /// It answered a client's request without an error, `response_us` microseconds after it was
+    /// sent.
     pub fn served(&mut self, id: BackendId, response_us: u64, now: Instant) {
+        self.candidates[id.index()].learn_usual(response_us);
         self.notify(id.index(), Change::Served { response_us, now });
     }
 
@@ -145,15 +168,62 @@ impl Balancer {
         self.notify(id.index(), Change::Reported { requests, errors });
     }
 
-    /// A client's request failed on it (no answer, or a server error).
-    pub fn failed(&mut self, id: BackendId) {
-        self.notify(id.index(), Change::Failed);
+    /// A client's request failed on it: a server error after `response_us` microseconds, or no
+    /// response at all. A fast error is not a good response time: it counts as slow, and as in
+    /// flight, as long as the slowest backend usually takes, unless no other backend answers.
+    pub fn failed(&mut self, id: BackendId, response_us: Option<u64>, now: Instant) {
+        let index = id.index();
+        self.candidates[index].failing = true;
+        let (counted_us, hold_us) = match self.slowest_usual(index) {
+            Usual::NoneAnswers => (response_us, None),
+            Usual::Unknown => (None, Some(UNKNOWN_HOLD_US)),
+            Usual::Slowest(us) => {
+                (response_us.max(Some(us)), us.checked_sub(response_us.unwrap_or(0)))
+            }
+        };
+        self.notify(index, Change::Failed { counted_us, now });
+        if let Some(us) = hold_us {
+            self.hold(index, now + Duration::from_micros(us));
+        }
+    }
+
+    /// How long the backends that answer usually take, seen from a failure of `index`.
+    fn slowest_usual(&self, index: usize) -> Usual {
+        let answers = |(other, candidate): &(usize, &Candidate)| {
+            *other != index
+                && candidate.admin != AdminState::Vacant
+                && candidate.up
+                && !candidate.failing
+        };
+        let others = self.candidates.iter().enumerate().filter(answers);
+        match others.map(|(_, candidate)| candidate.usual_us).max() {
+            None => Usual::NoneAnswers,
+            Some(None) => Usual::Unknown,
+            Some(Some(us)) => Usual::Slowest(self.candidates[index].usual_us.unwrap_or(0).max(us)),
+        }
+    }
+
+    /// Counts a failed request of `index` as in flight until `due`.
+    fn hold(&mut self, index: usize, due: Instant) {
+        if let Some(replaced) = self.holds.add(due, index) {
+            self.release(replaced);
+        }
+        self.candidates[index].held += 1;
+        self.notify(index, Change::Held);
+    }
+
+    fn release(&mut self, index: usize) {
+        self.candidates[index].held -= 1;
+        self.notify(index, Change::Released);
     }
 
     /// The backend for the next request: eligible, not tried, a backup only when no other is left.
     /// None when there is no such backend; whether to try a tried or a down one is the caller's
     /// decision. Counts nothing in flight: that is [`Balancer::began`].
     pub fn pick(&mut self, hint: &Hint<'_>) -> Option<BackendId> {
+        while let Some(index) = self.holds.pop_due(hint.now) {
+            self.release(index);
+        }
         for id in hint.tried {
             self.hide(id.index());
         }

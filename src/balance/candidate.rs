@@ -9,7 +9,7 @@ pub struct Spec {
     pub backup: bool,
     /// Most pairs in flight; none: no limit of its own.
     pub pairs_max: Option<u32>,
-    /// [`super::hash`] of its address as written: its place on the hash ring, so that a key keeps
+    /// `hash` of its address as written: its place on the hash ring, so that a key keeps
     /// its backend when the list is reordered or another balancer has it in another order.
     pub id: u64,
 }
@@ -17,7 +17,7 @@ pub struct Spec {
 /// What the operator wants of a backend, apart from its health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminState {
-    /// Removed: the entry is free for the next [`super::Balancer::add`].
+    /// Removed: its entry is free for the next addition.
     Vacant,
     /// Takes part.
     Ready,
@@ -36,6 +36,12 @@ pub struct Candidate {
     pub up: bool,
     /// Pairs in flight.
     pub in_flight: u32,
+    /// Failed requests that count as in flight until a usual response would have come.
+    pub(super) held: u32,
+    /// Average of its responses that were no error, microseconds.
+    pub(super) usual_us: Option<u64>,
+    /// Its last response was an error or did not come.
+    pub(super) failing: bool,
     /// The policy of its tier may pick it. Not derived: a tried one is hidden during a pick.
     pub(super) visible: bool,
 }
@@ -43,7 +49,16 @@ pub struct Candidate {
 impl Candidate {
     pub(super) fn new(spec: Spec) -> Candidate {
         assert!(spec.weight > 0, "a weight is at least 1");
-        Candidate { spec, admin: AdminState::Ready, up: true, in_flight: 0, visible: false }
+        Candidate {
+            spec,
+            admin: AdminState::Ready,
+            up: true,
+            in_flight: 0,
+            held: 0,
+            usual_us: None,
+            failing: false,
+            visible: false,
+        }
     }
 
     /// Up, not draining and below its own limit. (A backup must also wait for the others.)
@@ -54,6 +69,18 @@ impl Candidate {
     /// As many pairs in flight as its own limit allows.
     pub fn is_full(&self) -> bool {
         self.spec.pairs_max.is_some_and(|max| self.in_flight >= max)
+    }
+
+    /// Pairs in flight and failed requests that count as such: what policies compare.
+    pub(super) fn load(&self) -> u32 {
+        self.in_flight.saturating_add(self.held)
+    }
+
+    /// Adds a response that was no error to the average: the latest counts 1/8 (RFC 6298 §2).
+    pub(super) fn learn_usual(&mut self, response_us: u64) {
+        let average_us = self.usual_us.unwrap_or(response_us);
+        self.usual_us = Some(average_us - average_us / 8 + response_us / 8);
+        self.failing = false;
     }
 
     pub(super) fn tier(&self) -> usize {

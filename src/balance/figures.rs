@@ -7,7 +7,7 @@ use std::fmt;
 /// Requests in flight relative to weight, then the order among equals.
 #[derive(Clone, Copy, Debug)]
 pub struct Level {
-    /// Pairs in flight.
+    /// Pairs in flight, and failed requests that count as such.
     pub in_flight: u32,
     /// Its weight; levels compare as `in_flight / weight`, exactly.
     pub weight: u32,
@@ -20,8 +20,7 @@ pub struct Level {
 impl Level {
     /// Without an order among equals.
     pub(super) fn of(candidate: &Candidate) -> Level {
-        let Candidate { spec, in_flight, .. } = *candidate;
-        Level { in_flight, weight: spec.weight, due: 0, order: 0 }
+        Level { in_flight: candidate.load(), weight: candidate.spec.weight, due: 0, order: 0 }
     }
 }
 
@@ -86,7 +85,7 @@ impl Eq for Load {}
 /// What is known about a server's response time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ResponseTime {
-    /// No request was sent to it yet: comes first.
+    /// It got fewer than two requests yet: comes first.
     Untried,
     /// Microseconds: the decaying average of its responses; before the first, its last probe.
     Average(u64),
@@ -99,23 +98,29 @@ pub enum ResponseTime {
 pub struct Score {
     /// What is known about its response time.
     pub time: ResponseTime,
-    /// Pairs in flight.
+    /// Pairs in flight, and failed requests that count as such.
     pub in_flight: u32,
     /// Its weight.
     pub weight: u32,
+    /// Among idle ones: when its turn is due, by weight; 0 for busy ones.
+    pub due: u64,
     /// Then: the one whose last request was longest ago.
     pub order: u64,
 }
 
 impl Score {
-    /// Average × (1 + in flight) / weight, as a numerator and a denominator. Where no time is known
-    /// every request counts the same.
+    /// Average × (1 + in flight) / weight, as a numerator and a denominator. Idle ones take turns
+    /// by weight instead, or the heaviest would get every request of a single client. Where no
+    /// time is known every request counts the same.
     fn expected(&self) -> (u128, u128) {
         let time_us = match self.time {
             ResponseTime::Untried | ResponseTime::Unanswered => 1,
-            ResponseTime::Average(us) => us.max(1),
+            ResponseTime::Average(us) => u128::from(us.max(1)),
         };
-        (u128::from(time_us) * (u128::from(self.in_flight) + 1), self.weight.into())
+        match self.in_flight {
+            0 => (time_us, 1),
+            in_flight => (time_us * (u128::from(in_flight) + 1), self.weight.into()),
+        }
     }
 }
 
@@ -129,12 +134,11 @@ impl Ord for Score {
         let ((mine, my_weight), (theirs, their_weight)) = (self.expected(), other.expected());
         let classes = class(self.time).cmp(&class(other.time));
         let times = (mine * their_weight).cmp(&(theirs * my_weight));
+        let turns = self.due.cmp(&other.due).then(self.order.cmp(&other.order));
         match self.time {
-            // In the given order, whatever the weights, so that each gets its first request.
-            ResponseTime::Untried => classes,
-            ResponseTime::Average(_) | ResponseTime::Unanswered => {
-                classes.then(times).then(self.order.cmp(&other.order))
-            }
+            // In the given order, whatever the weights, so that each gets its first requests.
+            ResponseTime::Untried => classes.then(self.order.cmp(&other.order)),
+            ResponseTime::Average(_) | ResponseTime::Unanswered => classes.then(times).then(turns),
         }
     }
 }
@@ -187,9 +191,9 @@ impl fmt::Display for Load {
 impl fmt::Display for Score {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.time {
-            ResponseTime::Untried => return out.write_str("no request yet"),
+            ResponseTime::Untried => return out.write_str("no response time yet"),
             ResponseTime::Average(us) => write!(out, "{}.{:03}ms", us / 1_000, us % 1_000)?,
-            ResponseTime::Unanswered => out.write_str("no answer yet")?,
+            ResponseTime::Unanswered => out.write_str("no response yet")?,
         }
         let words = if out.alternate() { "" } else { " in flight" };
         write!(out, " with {}{words}{}", self.in_flight, ByWeight(self.weight))

@@ -43,9 +43,9 @@ impl Totals {
     /// Whether one more pair leaves the candidate within 1.25 times its share of all in flight.
     /// Some candidate always has room, because the bounds add up to more than all pairs.
     fn has_room(self, candidate: &Candidate) -> bool {
-        let mine = 4 * u128::from(candidate.in_flight) * u128::from(self.weight);
+        let mine = 4 * u128::from(candidate.load()) * u128::from(self.weight);
         let bound = 5 * (u128::from(self.in_flight) + 1) * u128::from(candidate.spec.weight);
-        candidate.in_flight < ALWAYS_ROOM_BELOW || mine < bound
+        candidate.load() < ALWAYS_ROOM_BELOW || mine < bound
     }
 }
 
@@ -103,22 +103,22 @@ impl Policy for Hashed {
     fn enter(&mut self, index: usize, candidate: &Candidate) {
         self.members[index].visible = true;
         self.totals.weight += u64::from(candidate.spec.weight);
-        self.totals.in_flight += u64::from(candidate.in_flight);
+        self.totals.in_flight += u64::from(candidate.load());
     }
 
     fn leave(&mut self, index: usize, candidate: &Candidate) {
         self.members[index].visible = false;
         self.totals.weight -= u64::from(candidate.spec.weight);
-        self.totals.in_flight -= u64::from(candidate.in_flight);
+        self.totals.in_flight -= u64::from(candidate.load());
     }
 
     fn change(&mut self, index: usize, _candidate: &Candidate, change: Change) {
         let visible = u64::from(self.members[index].visible);
         match change {
-            Change::Began => self.totals.in_flight += visible,
-            Change::Ended => self.totals.in_flight -= visible,
+            Change::Began | Change::Held => self.totals.in_flight += visible,
+            Change::Ended | Change::Released => self.totals.in_flight -= visible,
             Change::Served { .. } | Change::Probed { .. } => {}
-            Change::Reported { .. } | Change::Failed => {}
+            Change::Reported { .. } | Change::Failed { .. } => {}
         }
     }
 
@@ -138,14 +138,14 @@ impl Policy for Hashed {
         let mut totals = Totals::default();
         for &index in among {
             totals.weight += u64::from(all[index].spec.weight);
-            totals.in_flight += u64::from(all[index].in_flight);
+            totals.in_flight += u64::from(all[index].load());
         }
         let mut passed: Vec<Passed> = Vec::new();
         for index in self.walk(hint.hash).take_while(|&index| index != picked) {
             let seen = passed.iter().any(|other| other.index == index);
             if among.contains(&index) && !seen {
-                let Candidate { spec, in_flight, .. } = all[index];
-                passed.push(Passed { index, in_flight, weight: spec.weight });
+                let (in_flight, weight) = (all[index].load(), all[index].spec.weight);
+                passed.push(Passed { index, in_flight, weight });
             }
         }
         Reason::Key { passed, in_flight: totals.in_flight, weight: totals.weight }

@@ -24,7 +24,7 @@ pub(super) struct LeastConn {
 
 impl LeastConn {
     fn level(&self, index: usize, candidate: &Candidate) -> Level {
-        let due = if candidate.in_flight == 0 { self.turns.due(index) } else { 0 };
+        let due = if candidate.load() == 0 { self.turns.due(index) } else { 0 };
         Level { due, order: self.orders[index], ..Level::of(candidate) }
     }
 }
@@ -58,11 +58,13 @@ impl Policy for LeastConn {
             Change::Ended => {
                 self.turns.enter(index);
                 self.sequence += 1;
-                let idle = candidate.in_flight == 0;
-                self.orders[index] = if idle { self.sequence } else { -self.sequence };
+                let makes_progress = candidate.load() > 0 && !candidate.failing;
+                self.orders[index] = if makes_progress { -self.sequence } else { self.sequence };
             }
+            Change::Released => self.turns.enter(index),
+            Change::Held => {}
             Change::Served { .. } | Change::Probed { .. } => return,
-            Change::Reported { .. } | Change::Failed => return,
+            Change::Reported { .. } | Change::Failed { .. } => return,
         }
         self.visible.update(index, self.level(index, candidate));
     }

@@ -40,11 +40,12 @@ impl Policy for LeastLoad {
                 load.order = self.sequence;
                 load.requests = load.requests.saturating_add(1);
             }
-            Change::Failed => load.errors = load.errors.saturating_add(1),
+            Change::Failed { .. } => load.errors = load.errors.saturating_add(1),
             Change::Reported { requests, errors } => {
                 *load = Load { requests, errors, ..*load };
             }
             Change::Ended | Change::Served { .. } | Change::Probed { .. } => return,
+            Change::Held | Change::Released => return,
         }
         self.visible.update(index, *load);
     }

@@ -16,6 +16,7 @@ mod figures;
 mod first;
 mod hashed;
 mod heap;
+mod holds;
 mod least_conn;
 mod least_load;
 mod least_time;

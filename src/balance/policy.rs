@@ -11,7 +11,7 @@ use crate::base::time::Instant;
 pub struct Hint<'a> {
     /// Backends that already failed this request: not picked again.
     pub tried: &'a [BackendId],
-    /// [`super::hash`] of the client's address, the target or the field; read by the hash
+    /// `hash` of the client's address, the target or the field; read by the hash
     /// strategies only.
     pub hash: u64,
     /// When the pick is made.
@@ -31,8 +31,12 @@ pub(super) enum Change {
     Probed { duration_us: u64 },
     /// Its health check reported its own counts.
     Reported { requests: u64, errors: u64 },
-    /// A client's request failed on it.
-    Failed,
+    /// A client's request failed on it; how long a response is assumed to have taken, if known.
+    Failed { counted_us: Option<u64>, now: Instant },
+    /// A failed request counts as in flight from now on.
+    Held,
+    /// A failed request does not count as in flight any more.
+    Released,
 }
 
 /// One way to choose among the visible candidates. `leave` followed by `enter` must not cost a

@@ -12,11 +12,20 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(super) struct Rank {
     rng: Rng,
-    /// Last probe's time by index, microseconds.
-    probes_us: Vec<Option<u64>>,
+    /// The known ones by index.
+    members: Vec<Member>,
     /// Slowest first. A sorted list: it changes seldom, the position is the weight, and moving
     /// 1,000 entries by one costs less than a tree.
     visible: Vec<Place>,
+}
+
+/// What is known of one backend.
+#[derive(Clone, Copy, Debug, Default)]
+struct Member {
+    /// Duration of its last probe, microseconds.
+    probe_us: Option<u64>,
+    /// Its last response was an error or did not come: as slow as one without a probe.
+    failing: bool,
 }
 
 /// Sorts the slowest first, and one without a probe before it. The index makes places distinct.
@@ -29,11 +38,13 @@ struct Place {
 impl Rank {
     /// A policy without backends.
     pub(super) fn new(rng: Rng) -> Rank {
-        Rank { rng, probes_us: Vec::new(), visible: Vec::new() }
+        Rank { rng, members: Vec::new(), visible: Vec::new() }
     }
 
     fn place(&self, index: usize) -> Place {
-        Place { speed: self.probes_us[index].map_or(0, |us| u64::MAX - us), index }
+        let Member { probe_us, failing } = self.members[index];
+        let speed = probe_us.filter(|_| !failing).map_or(0, |us| u64::MAX - us);
+        Place { speed, index }
     }
 
     fn remove(&mut self, index: usize) -> bool {
@@ -50,7 +61,7 @@ impl Rank {
 
 impl Policy for Rank {
     fn add(&mut self, index: usize, _candidate: &Candidate) {
-        *slot(&mut self.probes_us, index) = None;
+        *slot(&mut self.members, index) = Member::default();
     }
 
     fn enter(&mut self, index: usize, _candidate: &Candidate) {
@@ -62,16 +73,18 @@ impl Policy for Rank {
     }
 
     fn change(&mut self, index: usize, _candidate: &Candidate, change: Change) {
-        match change {
-            Change::Probed { duration_us } => {
-                let visible = self.remove(index);
-                self.probes_us[index] = Some(duration_us);
-                if visible {
-                    self.insert(index);
-                }
-            }
-            Change::Began | Change::Ended | Change::Served { .. } => {}
-            Change::Reported { .. } | Change::Failed => {}
+        let old = self.members[index];
+        let new = match change {
+            Change::Probed { duration_us } => Member { probe_us: Some(duration_us), ..old },
+            Change::Failed { .. } => Member { failing: true, ..old },
+            Change::Served { .. } if old.failing => Member { failing: false, ..old },
+            Change::Served { .. } | Change::Began | Change::Ended => return,
+            Change::Held | Change::Released | Change::Reported { .. } => return,
+        };
+        let visible = self.remove(index);
+        self.members[index] = new;
+        if visible {
+            self.insert(index);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What every strategy must keep, checked against plain scans, and the published facts.
 
+mod fairness;
 mod policies;
 
 use super::*;
@@ -140,7 +141,7 @@ impl Walk {
             2 => self.balancer.served(id(index), one * 100, self.now),
             3 => self.balancer.probed(id(index), one),
             4 => self.balancer.report(id(index), other, one % 3),
-            5 => self.balancer.failed(id(index)),
+            5 => self.balancer.failed(id(index), (one % 3 > 0).then_some(one * 100), self.now),
             6 if self.balancer.in_flight(id(index)) == 0 && other == 0 => {
                 self.balancer.remove(id(index))
             }
@@ -215,6 +216,10 @@ fn check(why: &Explanation, allowed: &[usize], balancer: &Balancer) {
         indices
     }
     let per = |amount: u64, weight: u32| amount as f64 / f64::from(weight);
+    let expected = |us: u64, it: &Score| match it.in_flight {
+        0 => us as f64,
+        in_flight => per(us * u64::from(in_flight + 1), it.weight),
+    };
     let level = |it: &Level| (per(it.in_flight.into(), it.weight), it.due, it.order);
     let (expected, seen) = match &why.reason {
         Reason::First { among } => (among[0], among.clone()),
@@ -226,13 +231,9 @@ fn check(why: &Explanation, allowed: &[usize], balancer: &Balancer) {
         }
         Reason::Time { among } => {
             let score = |it: &Score| match it.time {
-                ResponseTime::Untried => (0, 0.0, 0),
-                ResponseTime::Average(us) => {
-                    (1, per(us.max(1) * u64::from(it.in_flight + 1), it.weight), it.order)
-                }
-                ResponseTime::Unanswered => {
-                    (2, per(u64::from(it.in_flight) + 1, it.weight), it.order)
-                }
+                ResponseTime::Untried => (0, 0.0, 0, it.order),
+                ResponseTime::Average(us) => (1, expected(us.max(1), it), it.due, it.order),
+                ResponseTime::Unanswered => (2, expected(1, it), it.due, it.order),
             };
             (least(among, score), indices(among))
         }

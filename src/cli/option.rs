@@ -47,7 +47,7 @@ pub enum Take<T: 'static> {
     /// One value, and the option may be given again.
     Each(fn(&mut T, &str) -> Result<(), String>),
     /// All words up to the next option; may be given again. The command takes them from
-    /// [`Given`](super::scan::Given), in their order among the words without an option.
+    /// `scan::Given`, in their order among the words without an option.
     Words,
 }
 

@@ -162,7 +162,7 @@ fn least_load_prefers_fewer_errors_among_equals() {
     for expected in 0..3 {
         assert_eq!(take(&mut balancer, &Hint::default()), expected);
     }
-    balancer.failed(id(0));
+    balancer.failed(id(0), None, Instant::START);
     let picks: Vec<_> = (0..3).map(|_| take(&mut balancer, &Hint::default())).collect();
     assert_eq!(picks, [1, 2, 0]);
 }

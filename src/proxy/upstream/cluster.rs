@@ -244,9 +244,9 @@ impl Cluster {
         self.leave_if_idle(backend);
     }
 
-    /// A request failed on it.
-    pub fn failed(&mut self, backend: BackendId) {
-        self.balancer.failed(backend);
+    /// A request failed on it without a response.
+    pub fn failed(&mut self, backend: BackendId, now: Instant) {
+        self.balancer.failed(backend, None, now);
     }
 
     /// It answered a request sent at `sent` with this status: evidence for [`Cluster::observe`].
@@ -258,10 +258,12 @@ impl Cluster {
         answered: Instant,
     ) -> Observation {
         let micros = answered.since(sent).as_micros() as u64;
-        self.balancer.served(backend, micros, answered);
-        match outlier::is_error(status) {
-            true => Observation::Erred { sent, alone: self.is_alone(backend) },
-            false => Observation::Served { sent },
+        if outlier::is_error(status) {
+            self.balancer.failed(backend, Some(micros), answered);
+            Observation::Erred { sent, alone: self.is_alone(backend) }
+        } else {
+            self.balancer.served(backend, micros, answered);
+            Observation::Served { sent }
         }
     }
 

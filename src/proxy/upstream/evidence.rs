@@ -20,7 +20,7 @@ impl<N: Net> Upstreams<N> {
     ) -> ConnectFailure {
         let failure = self.cluster.address_failed(backend, address, kind);
         if let ConnectFailure::AllAddressesFailed(kind) = failure {
-            self.cluster.failed(backend);
+            self.cluster.failed(backend, cx.now.instant);
             self.observe(cx, backend, Observation::ConnectFailed(kind));
         }
         failure
@@ -45,7 +45,7 @@ impl<N: Net> Upstreams<N> {
         backend: BackendId,
         unanswered: bool,
     ) {
-        self.cluster.failed(backend);
+        self.cluster.failed(backend, cx.now.instant);
         if unanswered {
             self.observe(cx, backend, Observation::Unanswered);
         }
@@ -60,9 +60,6 @@ impl<N: Net> Upstreams<N> {
         (sent, answered): (Instant, Instant),
     ) {
         self.cluster.address_works(backend);
-        if status >= 500 {
-            self.cluster.failed(backend);
-        }
         let observation = self.cluster.served(backend, status, sent, answered);
         if let Some(transition) = self.cluster.observe(backend, observation, answered) {
             self.belief_changed(cx, backend, transition);
