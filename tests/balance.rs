@@ -272,7 +272,7 @@ fn equally_fast_servers_share_under_least_time_with_one_client() {
         counts[name] += 1;
     }
     // Even is 667; a busy machine makes some of them look slow for a while.
-    assert!(counts.iter().all(|count| *count > 150), "{counts:?}");
+    assert!(counts.iter().all(|count| (50..1_500).contains(count)), "{counts:?}");
 }
 
 #[test]

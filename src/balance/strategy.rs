@@ -52,19 +52,24 @@ const fn row(
 /// Every strategy, in the order `--help` lists them; one row each.
 pub const NAMES: [Name; 11] = [
     row(Strategy::First, "first", &["n2one"], "the first one that is up, in the given order"),
-    row(Strategy::RoundRobin, "rr", &["round-robin"], "in turn, by weight"),
+    row(
+        Strategy::RoundRobin,
+        "rr",
+        &["round-robin", "roundrobin", "round_robin"],
+        "in turn, by weight",
+    ),
     row(Strategy::Random, "rand", &["random"], "at random, by weight"),
     row(
         Strategy::LeastConn,
         "least-conn",
-        &["lc"],
+        &["lc", "leastconn", "least_conn"],
         "fewest requests in flight, relative to weight",
     ),
     row(
         Strategy::LeastTime,
         "least-time",
-        &["lrt"],
-        "lowest average response time, relative to weight",
+        &["lrt", "leasttime", "least_time"],
+        "lowest response time: average x (1 + in flight) / weight",
     ),
     row(
         Strategy::LeastLoad,
@@ -74,8 +79,8 @@ pub const NAMES: [Name; 11] = [
     ),
     row(Strategy::Rank, "rank", &[], "at random, faster probes more often"),
     row(Strategy::PowerOfTwo, "p2c", &[], "of two random ones, the one with fewer in flight"),
-    row(Strategy::Source, "source", &[], "by hash of the client's address, bounded load"),
-    row(Strategy::Uri, "uri", &[], "by hash of the request target, bounded load"),
+    row(Strategy::Source, "source", &["ip_hash"], "by hash of the client's address, bounded load"),
+    row(Strategy::Uri, "uri", &["uri_hash"], "by hash of the request target, bounded load"),
     row(Strategy::Header, "header", &[], "by hash of a request field, bounded load"),
 ];
 

@@ -57,6 +57,20 @@ fn names_and_aliases_lead_to_their_strategy_and_back() {
             assert_eq!(Strategy::from_name(name), Some(row.strategy), "{name}");
         }
     }
+    let aliases = [
+        ("roundrobin", "rr"),
+        ("round_robin", "rr"),
+        ("leastconn", "least-conn"),
+        ("least_conn", "least-conn"),
+        ("leasttime", "least-time"),
+        ("least_time", "least-time"),
+        ("ip_hash", "source"),
+        ("uri_hash", "uri"),
+        ("random", "rand"),
+    ];
+    for (alias, name) in aliases {
+        assert_eq!(Strategy::from_name(alias).map(Strategy::name), Some(name), "{alias}");
+    }
     for name in ["", "RR", "rr ", "round", "least"] {
         assert_eq!(Strategy::from_name(name), None, "{name}");
     }
