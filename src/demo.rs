@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -167,10 +168,13 @@ fn end(child: &mut Child, due: Instant) {
     let _ = child.wait();
 }
 
-/// A new empty directory that only this user can enter.
+/// A new empty directory that only this user can enter. Its name was not used before by this
+/// process: servers of an earlier demo may still be removing theirs.
 fn fresh_dir() -> io::Result<PathBuf> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
     let base = std::env::temp_dir();
-    for number in 0..TRIES_MAX {
+    for _ in 0..TRIES_MAX {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = base.join(format!("loadbalancer-demo-{}-{number}", std::process::id()));
         match fs::DirBuilder::new().mode(0o700).create(&dir) {
             Ok(()) => return Ok(dir),
