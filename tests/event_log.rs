@@ -23,22 +23,22 @@ const FILLER_BYTES: usize = 60_000;
 
 /// The command line of a balancer that has [`REFUSED`] lines to write before it finds the backend
 /// that answers.
-struct Talkative {
+struct ManyRefusing {
     up: Backend,
     arguments: Vec<String>,
     /// Keeps its port from being used by others.
     _refusing: Backend,
 }
 
-impl Talkative {
-    fn new() -> Talkative {
+impl ManyRefusing {
+    fn new() -> ManyRefusing {
         let (refusing, up) = (Backend::refusing(), Backend::named("up"));
         let port = refusing.address().port();
         let mut arguments: Vec<String> = OPTIONS.map(String::from).to_vec();
         let refused = (0..REFUSED).map(|number| (number / 250, number % 250 + 1));
         arguments.extend(refused.map(|(third, fourth)| format!("127.1.{third}.{fourth}:{port}")));
         arguments.push(up.argument());
-        Talkative { up, arguments, _refusing: refusing }
+        ManyRefusing { up, arguments, _refusing: refusing }
     }
 
     fn command(&self) -> Command {
@@ -47,7 +47,7 @@ impl Talkative {
         command
     }
 
-    /// Fails unless it serves and ends while nobody reads its standard error, in which `fill` has
+    /// Fails unless it serves and stops while its standard error is not read, in which `fill` has
     /// left too little room for all lines.
     fn serves_unread(&self, mut balancer: Balancer, fill: impl FnOnce(&Balancer)) {
         let lines = balancer.stderr.clone();
@@ -75,9 +75,9 @@ fn on_a_terminal(command: Command) -> Running {
 
 #[test]
 fn a_stalled_reader_of_standard_error_blocks_nothing() {
-    let talkative = Talkative::new();
-    let balancer = Balancer::of(Running::start(&mut talkative.command()));
-    talkative.serves_unread(balancer, |balancer| {
+    let servers = ManyRefusing::new();
+    let balancer = Balancer::of(Running::start(&mut servers.command()));
+    servers.serves_unread(balancer, |balancer| {
         let stderr = format!("/proc/{}/fd/2", balancer.id());
         let mut stderr = File::options().write(true).open(stderr).expect("its standard error");
         stderr.write_all(&[b'\n'; FILLER_BYTES]).expect("room in the pipe");
@@ -86,16 +86,16 @@ fn a_stalled_reader_of_standard_error_blocks_nothing() {
 
 #[test]
 fn a_stopped_terminal_blocks_nothing() {
-    let talkative = Talkative::new();
-    let balancer = Balancer::of(on_a_terminal(talkative.command()));
+    let servers = ManyRefusing::new();
+    let balancer = Balancer::of(on_a_terminal(servers.command()));
     // It has room for far less from the start.
-    talkative.serves_unread(balancer, |_| {});
+    servers.serves_unread(balancer, |_| {});
 }
 
 #[test]
 fn a_terminal_gets_all_lines_in_their_order_before_the_end() {
-    let talkative = Talkative::new();
-    let mut balancer = Balancer::of(on_a_terminal(talkative.command()));
+    let servers = ManyRefusing::new();
+    let mut balancer = Balancer::of(on_a_terminal(servers.command()));
     assert_eq!(balancer.get("/").text(), "up");
     balancer.signal("TERM");
     assert_eq!(balancer.wait().code(), Some(0));
@@ -104,7 +104,7 @@ fn a_terminal_gets_all_lines_in_their_order_before_the_end() {
     assert!(first.contains(" listening on "), "{first}");
     let down: Vec<&str> = text.lines().filter(|line| line.contains(" down: ")).collect();
     assert_eq!(down.len(), REFUSED);
-    let names = &talkative.arguments[OPTIONS.len()..];
+    let names = &servers.arguments[OPTIONS.len()..];
     for (line, name) in down.iter().zip(names) {
         assert!(line.contains(name), "{name} in {line}");
     }

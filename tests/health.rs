@@ -80,7 +80,7 @@ fn the_status_for_all_down_can_be_chosen() {
 #[test]
 fn no_server_at_all_is_answered_503() {
     let directory = TempDir::new();
-    let list = directory.file("servers", "# nobody yet\n");
+    let list = directory.file("servers", "# none yet\n");
     let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list]);
     assert_eq!(balancer.get("/").status(), 503);
 }

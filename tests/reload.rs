@@ -140,7 +140,7 @@ fn servers_of_the_command_line_are_not_removed_by_the_list() {
     let name = first.argument();
     let (balancer, directory, _list) = over_until_signalled(&[&second], &[&name]);
     ask_until(&balancer, "b");
-    directory.file("servers", "# nobody\n");
+    directory.file("servers", "# none\n");
     balancer.signal("HUP");
     wait_until("four answers in a row by a", || (0..4).all(|_| balancer.get("/").text() == "a"));
 }

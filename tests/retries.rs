@@ -149,7 +149,7 @@ fn poisoned(gate: &Gate) -> (Backend, Arc<Mutex<Vec<String>>>) {
     let (copy, gate) = (targets.clone(), gate.clone());
     let backend = Backend::raw(move |peer: &mut Peer| {
         let Some(request) = peer.request() else { return };
-        copy.lock().expect("nobody panics").push(request.target().to_owned());
+        copy.lock().expect("not poisoned").push(request.target().to_owned());
         if request.target() != "/poison" {
             gate.pass();
             // A close of a connection that served before would be no failure of the server.

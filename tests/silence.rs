@@ -69,10 +69,10 @@ fn requests_wait_for_the_only_server_when_it_is_silent() {
     let (silent, gate) = gated("silent");
     let balancer = Balancer::probing(&[&silent], &OPTIONS);
     let mut waiting = ask_in_vain(&balancer, &silent, "GET");
-    let mut newcomer = ask(&balancer, "GET");
+    let mut new = ask(&balancer, "GET");
     silent.wait_for_requests(2);
     gate.open();
-    for client in [&mut waiting, &mut newcomer] {
+    for client in [&mut waiting, &mut new] {
         assert_eq!(client.response().text(), "silent");
     }
 }

@@ -12,7 +12,7 @@ pub fn terminal() -> (File, File) {
     // SAFETY: the call takes a number and makes a descriptor.
     let user = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) };
     assert!(user >= 0, "{}", io::Error::last_os_error());
-    // SAFETY: the descriptor is open, new, and nobody else's.
+    // SAFETY: the descriptor is open, new, and owned by nothing else.
     let user = File::from(unsafe { OwnedFd::from_raw_fd(user) });
     // SAFETY: the calls take an open descriptor.
     let ready = unsafe { (libc::grantpt(user.as_raw_fd()), libc::unlockpt(user.as_raw_fd())) };

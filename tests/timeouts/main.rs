@@ -237,7 +237,7 @@ fn a_refused_client_may_stay_to_read_but_not_for_ever() {
     let tenth = limits().linger / 10;
     for _ in 0..9 {
         stage.pass(tenth);
-        stage.say(client, "what is sent meanwhile buys no time");
+        stage.say(client, "bytes that do not extend the time-out");
     }
     is_over_after(tenth, &mut stage, |stage| stage.is_closed(client));
 }

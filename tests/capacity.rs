@@ -58,7 +58,7 @@ fn without_a_descriptor_accepting_pauses_without_spinning_and_resumes() {
     let waiting: Vec<Peer> = (0..5).map(|_| balancer.ask("/waiting")).collect();
     balancer.stderr.wait_for("cannot accept");
     does_not_spin(&balancer);
-    assert_eq!(backend.requests().len(), 10, "nobody else was let in");
+    assert_eq!(backend.requests().len(), 10, "no other client was accepted");
     gate.open();
     for mut client in served {
         assert_eq!(client.response().text(), "/held");
@@ -80,7 +80,7 @@ fn at_capacity_new_clients_wait_without_spinning_and_are_served() {
     backend.wait_for_requests(1);
     does_not_spin(&balancer);
     let served = backend.requests().len();
-    assert!(served < clients.len(), "everybody was let in");
+    assert!(served < clients.len(), "every client was accepted");
     gate.open();
     for mut client in clients {
         assert_eq!(client.response().text(), "/held");
@@ -106,7 +106,7 @@ fn at_capacity_busy_clients_give_way_to_new_ones() {
                         answer = client.get("/");
                     }
                     assert_eq!(answer.status(), status, "{mode}");
-                    assert!(answer.closes() || !waits(), "{mode}: newcomers still wait");
+                    assert!(answer.closes() || !waits(), "{mode}: new clients still wait");
                 });
             }
         });
@@ -134,7 +134,7 @@ fn at_capacity_there_are_descriptors_for_files_and_probes() {
     balancer.signal("HUP");
     new.wait_for_probes(1);
     wait_until("a new log", || log.exists());
-    assert_eq!(at_server(), PLACES, "nobody else was let in");
+    assert_eq!(at_server(), PLACES, "no other client was accepted");
     gate.open();
     for mut client in clients {
         assert_eq!(client.response().status(), 200);
