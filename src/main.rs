@@ -2,6 +2,7 @@
 
 use loadbalancer::cli::{self, Command, Config, Demo};
 use loadbalancer::config::{BackendSpec, Endpoint};
+use loadbalancer::net::terminal;
 use loadbalancer::{demo, get, httpserver, serve};
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> ExitCode {
     match command {
-        Command::Help(text) => print(&text),
+        Command::Help(text) => print(&text(columns())),
         Command::Topic(text) => page(text),
         Command::Version => print(&format!("{}\n", cli::VERSION)),
         Command::Balance(config) => balance(config),
@@ -92,6 +93,11 @@ fn page(text: &str) -> ExitCode {
         Ok(_) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Columns of the terminal that standard output is; a usual number where it is none.
+fn columns() -> usize {
+    terminal::columns(&std::io::stdout()).unwrap_or(cli::COLUMNS)
 }
 
 /// To standard output; a reader that closes it early (`| head`) is not an error.

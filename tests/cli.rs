@@ -55,6 +55,8 @@ fn a_wrong_command_line_is_one_line_that_names_the_value_and_exit_status_2() {
         ("8080 1234 -m redirect -N 8", "-N"),
         ("8080 1234 -s rank --health off", "-s rank"),
         ("dmeo", "demo"),
+        ("version 1", "`1`"),
+        ("8080 version", "`version`"),
         ("demo 1 2", "`2`"),
         ("demo --bogus", "`--bogus`"),
         ("httpserver", "port"),
@@ -146,16 +148,19 @@ fn help_goes_to_standard_output_with_exit_code_0() {
 
 #[test]
 fn help_fits_a_terminal_and_has_no_colours_when_piped() {
-    let help = run(&["--help"]).stdout;
-    for line in help.lines() {
-        assert!(line.chars().count() <= 100, "{line}");
+    for option in ["--help", "-h"] {
+        let help = run(&[option]).stdout;
+        for line in help.lines() {
+            assert!(line.chars().count() <= 78, "{line}");
+        }
+        assert!(!help.contains('\x1b'));
     }
-    assert!(!help.contains('\x1b'));
+    assert!(run(&["-h"]).stdout.lines().count() <= 25);
 }
 
 #[test]
 fn version_goes_to_standard_output_with_exit_code_0() {
-    for option in ["--version", "-V"] {
+    for option in ["--version", "-V", "version"] {
         let finished = run(&[option]);
         assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
         assert!(finished.stdout.contains(env!("CARGO_PKG_VERSION")), "{}", finished.stdout);

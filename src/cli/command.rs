@@ -8,7 +8,10 @@ use std::time::Duration;
 pub const VERSION: &str = concat!("loadbalancer ", env!("CARGO_PKG_VERSION"));
 
 /// The commands by name.
-pub(super) const COMMANDS: [&str; 4] = ["demo", "httpserver", "get", "help"];
+pub(super) const COMMANDS: [&str; 5] = ["demo", "httpserver", "get", "help", "version"];
+
+/// A help text for a terminal of so many columns, ending in a newline.
+pub type HelpText = fn(usize) -> String;
 
 /// What a command line asks for.
 #[derive(Clone, Debug)]
@@ -21,8 +24,8 @@ pub enum Command {
     HttpServer(HttpServer),
     /// To download a file.
     Get(Get),
-    /// To print this help text, which ends in a newline.
-    Help(String),
+    /// To print this help text.
+    Help(HelpText),
     /// To print this chapter of the manual, through a pager on a terminal.
     Topic(&'static str),
     /// To print [`VERSION`].

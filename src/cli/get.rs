@@ -10,7 +10,6 @@ use crate::config::quote;
 use std::ffi::OsString;
 
 const PAGE: Page = Page {
-    program: "loadbalancer get",
     summary: "Downloads a file, following redirects, and says which server it came from.",
     examples: &[
         ("loadbalancer get http://localhost:8080/file", "save it as ./file"),
@@ -62,10 +61,8 @@ pub static OPTIONS: [Opt<Get>; 4] = [
 pub fn get(words: Vec<OsString>) -> Result<Command, UsageError> {
     let rows: Vec<&Opt<Get>> = OPTIONS.iter().collect();
     let mut get = Get::default();
-    let given = match scan(&rows, words, PAGE.program, &mut get)? {
-        Scan::Help => {
-            return Ok(Command::Help(help::text(&PAGE, &rows, &Get::default(), &[])));
-        }
+    let given = match scan(&rows, words, "loadbalancer get", &mut get)? {
+        Scan::Summary | Scan::Help => return Ok(Command::Help(help_text)),
         Scan::Version => return Ok(Command::Version),
         Scan::Run(given) => given,
     };
@@ -78,6 +75,11 @@ pub fn get(words: Vec<OsString>) -> Result<Command, UsageError> {
     }
     get.url = check(url)?;
     Ok(Command::Get(get))
+}
+
+fn help_text(columns: usize) -> String {
+    let rows: Vec<&Opt<Get>> = OPTIONS.iter().collect();
+    help::text(&PAGE, &rows, &Get::default(), &[], columns)
 }
 
 /// Accepts `http://` followed by a host, without spaces; the rest is checked on connecting.

@@ -1,19 +1,25 @@
-//! Help texts: examples first, then every row of an option table with default and unit.
+//! Help texts: one screen, or examples and every row of an option table with default and unit.
 
 use super::duration;
 use super::option::{Group, Opt, Take};
 use super::value::shown_log;
 
-/// Widest line.
-const WIDTH: usize = 94;
+/// Columns of a help text where the terminal does not say how many it has, and the most that are
+/// used: longer lines are hard to read.
+pub const COLUMNS: usize = 78;
 
-/// Where explanations begin.
-const COLUMN: usize = 33;
+/// Fewest columns used, however narrow the terminal.
+const COLUMNS_MIN: usize = 44;
+
+/// Where explanations begin, and where they do on a narrow terminal: on a line of their own.
+const EXPLANATION: usize = 33;
+const EXPLANATION_NARROW: usize = 8;
+
+/// Columns from which explanations stand beside the names.
+const WIDE: usize = 70;
 
 /// The help of a command without its options.
 pub struct Page {
-    /// The command, as typed.
-    pub program: &'static str,
     /// Its purpose in one sentence.
     pub summary: &'static str,
     /// Command lines that work, each with what it does.
@@ -24,42 +30,91 @@ pub struct Page {
     pub notes: &'static [&'static str],
 }
 
+/// The help of a command on one screen: 25 lines of at most [`COLUMNS`].
+pub struct Summary {
+    /// The forms of a call.
+    pub usage: &'static [&'static str],
+    /// Command lines that work, each with what it does.
+    pub examples: &'static [(&'static str, &'static str)],
+    /// The options that matter first, by long name, with few words for each.
+    pub options: &'static [(&'static str, &'static str)],
+    /// Where the rest is.
+    pub more: &'static str,
+}
+
 /// Names with their explanations under a heading.
 pub type Section<'a> = (&'a str, &'a [(String, String)]);
 
-/// The whole help text, ending in a newline. `defaults` is what a command line without options
-/// gives.
+/// The whole help text, ending in a newline, for a terminal of so many columns. `defaults` is what
+/// a command line without options gives.
 pub fn text<T: Clone>(
     page: &Page,
     rows: &[&'static Opt<T>],
     defaults: &T,
     sections: &[Section<'_>],
+    columns: usize,
 ) -> String {
-    let mut out = format!("{}\n\nExamples:\n", page.summary);
+    let mut out = Text { out: String::new(), columns: columns.clamp(COLUMNS_MIN, COLUMNS) };
+    out.wrap(page.summary, 0);
+    out.line("\nExamples:");
     for (call, what) in page.examples {
-        out.push_str(&format!("  {call}\n      {what}\n"));
+        out.line(&format!("  {call}"));
+        out.out.push_str("      ");
+        out.wrap(what, 6);
     }
-    out.push_str("\nUsage:\n");
+    out.line("\nUsage:");
     for form in page.usage {
-        out.push_str(&format!("  {form}\n"));
+        out.line(&format!("  {form}"));
     }
     for group in Group::ALL {
         let rows: Vec<(String, String)> = rows
             .iter()
             .filter(|row| row.group == group)
-            .map(|row| (left(row), format!("{}{}", row.help, default(row, defaults))))
+            .map(|row| {
+                let default = default(row, defaults).map(|it| format!(" [default: {it}]"));
+                (left(row), format!("{}{}", row.help, default.unwrap_or_default()))
+            })
             .collect();
-        list(&mut out, group.title(), &rows);
+        out.list(group.title(), &rows);
         if group == Group::How {
             for (title, entries) in sections {
-                list(&mut out, title, entries);
+                out.list(title, entries);
             }
         }
     }
     for note in page.notes {
-        out.push('\n');
-        wrap(&mut out, note, 0);
+        out.line("");
+        out.wrap(note, 0);
     }
+    out.out
+}
+
+/// One screen of help, ending in a newline; defaults in brackets.
+pub fn summary<T: Clone>(
+    purpose: &str,
+    summary: &Summary,
+    rows: &[&'static Opt<T>],
+    defaults: &T,
+) -> String {
+    let mut out = format!("{purpose}\n");
+    for (number, form) in summary.usage.iter().enumerate() {
+        let lead = if number == 0 { "Usage:" } else { "      " };
+        out.push_str(&format!("{lead} {form}\n"));
+    }
+    out.push_str("\nExamples:\n");
+    let calls = summary.examples.iter().map(|(call, _)| call.len()).max().unwrap_or_default();
+    for (call, what) in summary.examples {
+        out.push_str(&format!("  {call:calls$}  {what}\n"));
+    }
+    out.push_str("\nOptions, with defaults in brackets:\n");
+    for (long, words) in summary.options {
+        let row = rows.iter().find(|row| row.long == *long).expect("a summary names real options");
+        // A default in words is for the whole help.
+        let default = default(row, defaults).filter(|it| !it.contains(' '));
+        let default = default.map(|it| format!(" [{it}]")).unwrap_or_default();
+        out.push_str(&format!("  {:26}  {words}{default}\n", left(row)));
+    }
+    out.push_str(&format!("\n{}\n", summary.more));
     out
 }
 
@@ -69,8 +124,8 @@ fn left<T>(row: &Opt<T>) -> String {
     format!("{short}--{} {}", row.long, row.value).trim_end().to_owned()
 }
 
-/// The default in brackets; empty where there is none.
-fn default<T: Clone>(row: &Opt<T>, defaults: &T) -> String {
+/// The default as shown; none where there is none to show.
+fn default<T: Clone>(row: &Opt<T>, defaults: &T) -> Option<String> {
     let shown = match row.take {
         Take::Listen(at) => match at(&mut defaults.clone()) {
             listen if listen.port == 0 => String::new(),
@@ -82,42 +137,53 @@ fn default<T: Clone>(row: &Opt<T>, defaults: &T) -> String {
         Take::Count { at, .. } => at(&mut defaults.clone()).to_string(),
         Take::Help | Take::Version | Take::Flag(_) | Take::Each(_) | Take::Words => String::new(),
     };
-    match shown.is_empty() {
-        true => shown,
-        false => format!(" [default: {shown}]"),
-    }
+    Some(shown).filter(|shown| !shown.is_empty())
 }
 
-/// A heading and its entries; nothing for none.
-fn list(out: &mut String, title: &str, entries: &[(String, String)]) {
-    if entries.is_empty() {
-        return;
-    }
-    out.push_str(&format!("\n{title}:\n"));
-    for (name, explanation) in entries {
-        let name = format!("  {name}");
-        match name.len() + 2 <= COLUMN {
-            true => out.push_str(&format!("{name:COLUMN$}")),
-            false => out.push_str(&format!("{name}\n{:COLUMN$}", "")),
-        }
-        wrap(out, explanation, COLUMN);
-    }
+/// A text in the making.
+struct Text {
+    out: String,
+    columns: usize,
 }
 
-/// Writes words up to [`WIDTH`]; the first line is already indented, the next ones by `indent`.
-fn wrap(out: &mut String, words: &str, indent: usize) {
-    let mut column = indent;
-    for (i, word) in words.split(' ').enumerate() {
-        let width = word.chars().count();
-        if i > 0 && column + 1 + width > WIDTH {
-            out.push_str(&format!("\n{:indent$}", ""));
-            column = indent;
-        } else if i > 0 {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += width;
+impl Text {
+    fn line(&mut self, line: &str) {
+        self.out.push_str(line);
+        self.out.push('\n');
     }
-    out.push('\n');
+
+    /// A heading and its entries; nothing for none.
+    fn list(&mut self, title: &str, entries: &[(String, String)]) {
+        if entries.is_empty() {
+            return;
+        }
+        self.line(&format!("\n{title}:"));
+        let column = if self.columns < WIDE { EXPLANATION_NARROW } else { EXPLANATION };
+        for (name, explanation) in entries {
+            let name = format!("  {name}");
+            match name.len() + 2 <= column {
+                true => self.out.push_str(&format!("{name:column$}")),
+                false => self.out.push_str(&format!("{name}\n{:column$}", "")),
+            }
+            self.wrap(explanation, column);
+        }
+    }
+
+    /// Words in lines of the width; the first line is already indented, the next ones by `indent`.
+    fn wrap(&mut self, words: &str, indent: usize) {
+        let mut column = indent;
+        for (i, word) in words.split(' ').enumerate() {
+            let width = word.chars().count();
+            if i > 0 && column + 1 + width > self.columns {
+                self.out.push_str(&format!("\n{:indent$}", ""));
+                column = indent;
+            } else if i > 0 {
+                self.out.push(' ');
+                column += 1;
+            }
+            self.out.push_str(word);
+            column += width;
+        }
+        self.out.push('\n');
+    }
 }

@@ -13,7 +13,6 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 const PAGE: Page = Page {
-    program: "loadbalancer httpserver",
     summary: "A small HTTP server to balance over; also runs under the name httpserver.",
     examples: &[
         ("loadbalancer httpserver 1234", "serve the current directory on port 1234"),
@@ -116,10 +115,8 @@ pub static OPTIONS: [Opt<HttpServer>; 10] = [
 pub fn httpserver(words: Vec<OsString>) -> Result<Command, UsageError> {
     let rows: Vec<&Opt<HttpServer>> = OPTIONS.iter().collect();
     let mut server = HttpServer::default();
-    let given = match scan(&rows, words, PAGE.program, &mut server)? {
-        Scan::Help => {
-            return Ok(Command::Help(help::text(&PAGE, &rows, &HttpServer::default(), &[])));
-        }
+    let given = match scan(&rows, words, "loadbalancer httpserver", &mut server)? {
+        Scan::Summary | Scan::Help => return Ok(Command::Help(help_text)),
         Scan::Version => return Ok(Command::Version),
         Scan::Run(given) => given,
     };
@@ -142,4 +139,9 @@ pub fn httpserver(words: Vec<OsString>) -> Result<Command, UsageError> {
         }
         None => Ok(Command::HttpServer(server)),
     }
+}
+
+fn help_text(columns: usize) -> String {
+    let rows: Vec<&Opt<HttpServer>> = OPTIONS.iter().collect();
+    help::text(&PAGE, &rows, &HttpServer::default(), &[], columns)
 }

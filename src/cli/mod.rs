@@ -11,6 +11,7 @@ mod httpserver;
 mod modes;
 mod option;
 mod options;
+mod pages;
 mod rules;
 mod scan;
 mod strategy;
@@ -22,8 +23,9 @@ mod value;
 mod tests;
 
 pub use crate::config::{Config, Endpoint, LogTarget};
-pub use command::{Command, Demo, Get, HttpServer, VERSION};
+pub use command::{Command, Demo, Get, HelpText, HttpServer, VERSION};
 pub use error::UsageError;
+pub use help::COLUMNS;
 
 use pico_args::Arguments;
 use std::ffi::OsString;
@@ -57,6 +59,7 @@ pub fn parse(argv: Vec<OsString>) -> Result<Command, UsageError> {
         Some("httpserver") => httpserver::httpserver(after_command.finish()),
         Some("get") => get::get(after_command.finish()),
         Some("help") => topic::help(after_command.finish()),
+        Some("version") => topic::version(after_command.finish()),
         Some(_) | None => balance::balance(words),
     }
 }

@@ -18,7 +18,9 @@ use std::path::PathBuf;
 
 /// The result of reading a command line.
 pub enum Scan {
-    /// The help text.
+    /// One screen of help.
+    Summary,
+    /// The whole help text.
     Help,
     /// The version.
     Version,
@@ -61,8 +63,11 @@ pub fn scan<T>(
     let plain = words.split_off(end);
     let mut before_end = Arguments::from_vec(words);
     // A request for help is answered even if the rest of the line is wrong.
-    if before_end.contains(["-h", "--help"]) {
+    if before_end.contains("--help") {
         return Ok(Scan::Help);
+    }
+    if before_end.contains("-h") {
+        return Ok(Scan::Summary);
     }
     if before_end.contains(["-V", "--version"]) {
         return Ok(Scan::Version);
@@ -162,7 +167,8 @@ impl<T> Scanner<'_, T> {
         }
         self.given.options.push(row.long);
         let outcome = match row.take {
-            Take::Help => return Ok(Some(Scan::Help)),
+            // As one of several letters in one word; the others were found before.
+            Take::Help => return Ok(Some(Scan::Summary)),
             Take::Version => return Ok(Some(Scan::Version)),
             Take::Words => return self.words_of(row, spelled, attached).map(|()| None),
             Take::Flag(set) => {

@@ -32,7 +32,7 @@ fn addresses(config: &Config) -> String {
 
 fn help(text: &str) -> String {
     match line(text) {
-        Ok(Command::Help(help)) => help,
+        Ok(Command::Help(help)) => help(COLUMNS),
         other => panic!("{text}: {other:?}"),
     }
 }
@@ -218,11 +218,15 @@ fn get_takes_a_url_and_a_file() {
 }
 
 #[test]
-fn help_and_version_win_wherever_they_stand() {
-    for text in ["-h", "--help", "8080 --bogus -h", "-N x --help", "-vh", "-N --help"] {
-        assert!(help(&format!("loadbalancer {text}")).contains("Examples:"), "{text}");
+fn help_and_version_win_wherever_they_are() {
+    for text in ["-h", "8080 --bogus -h", "-vh", "-N -h"] {
+        let help = help(&format!("loadbalancer {text}"));
+        assert!(help.contains("All options: loadbalancer --help"), "{text}");
     }
-    for text in ["-V", "--version", "demo -V", "httpserver --version", "get -V", "-vV"] {
+    for text in ["--help", "-N x --help", "-N --help", "-h --help", "help options"] {
+        assert!(help(&format!("loadbalancer {text}")).contains("--retry-budget"), "{text}");
+    }
+    for text in ["-V", "--version", "demo -V", "httpserver --version", "get -V", "-vV", "version"] {
         let read = line(&format!("loadbalancer {text}"));
         assert!(matches!(read, Ok(Command::Version)), "{text}");
     }

@@ -1,23 +1,26 @@
-//! `loadbalancer help [TOPIC]`: which chapter of the manual, or which command's help text.
+//! `loadbalancer help [TOPIC]`: a chapter of the manual or the help text of a command; and
+//! `loadbalancer version`.
 
 use super::command::{COMMANDS, Command};
 use super::error::UsageError;
 use super::suggest::nearest;
-use super::{balance, get, httpserver};
+use super::{balance, get, httpserver, pages};
 use crate::manual::{self, TOPICS};
 use std::ffi::OsString;
 
 /// Reads the words after `loadbalancer help`; without any, the list of chapters is asked for.
 pub fn help(words: Vec<OsString>) -> Result<Command, UsageError> {
     let mut words = words.into_iter().map(|word| word.to_string_lossy().into_owned());
-    let Some(name) = words.next() else { return Ok(Command::Help(manual::contents())) };
+    let Some(name) = words.next() else { return Ok(Command::Help(contents)) };
     if let Some(argument) = words.next() {
         let hint = "help takes one topic";
         return Err(UsageError::UnexpectedArgument { argument, hint });
     }
     let help_option = || vec![OsString::from("--help")];
     match name.as_str() {
-        "help" | "-h" | "--help" => Ok(Command::Help(manual::contents())),
+        "help" | "-h" | "--help" => Ok(Command::Help(contents)),
+        "options" | "loadbalancer" => Ok(Command::Help(pages::balance_help)),
+        "version" => Ok(Command::Version),
         "demo" => balance::demo(help_option()),
         "httpserver" => httpserver::httpserver(help_option()),
         "get" => get::get(help_option()),
@@ -26,6 +29,22 @@ pub fn help(words: Vec<OsString>) -> Result<Command, UsageError> {
             None => Err(unknown(name)),
         },
     }
+}
+
+/// Reads the words after `loadbalancer version`.
+pub fn version(words: Vec<OsString>) -> Result<Command, UsageError> {
+    match words.first() {
+        None => Ok(Command::Version),
+        Some(word) => {
+            let argument = word.to_string_lossy().into_owned();
+            Err(UsageError::UnexpectedArgument { argument, hint: "version takes none" })
+        }
+    }
+}
+
+/// The chapters of the manual; they fit any terminal.
+fn contents(_columns: usize) -> String {
+    manual::contents()
 }
 
 fn unknown(word: String) -> UsageError {
@@ -56,7 +75,7 @@ mod tests {
     fn without_a_topic_all_are_listed() {
         for line in ["", "help", "--help"] {
             match help(words(line)) {
-                Ok(Command::Help(text)) => assert_eq!(text, manual::contents(), "{line}"),
+                Ok(Command::Help(text)) => assert_eq!(text(80), manual::contents(), "{line}"),
                 other => panic!("{line}: {other:?}"),
             }
         }
@@ -66,7 +85,7 @@ mod tests {
     fn a_command_gives_its_help_text() {
         for command in ["demo", "httpserver", "get"] {
             match help(words(command)) {
-                Ok(Command::Help(text)) => assert!(text.contains(command), "{text}"),
+                Ok(Command::Help(text)) => assert!(text(80).contains(command), "{command}"),
                 other => panic!("{command}: {other:?}"),
             }
         }

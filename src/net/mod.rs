@@ -17,6 +17,7 @@ pub mod pipe;
 pub mod resolver;
 pub mod signals;
 pub mod stop;
+pub mod terminal;
 
 use crate::base::table::{Id, Kind};
 use crate::base::time::Instant;

@@ -19,20 +19,64 @@ fn check_help<T>(text: &str, rows: &[Opt<T>], left_out: &[&str]) {
             !matches!(row.take, Take::Flag(_) | Take::Help | Take::Version)
         );
     }
-    for line in help.lines() {
-        assert!(line.chars().count() <= 94, "{line}");
-        assert_eq!(line.trim_end(), line);
-    }
     assert!(help.ends_with('\n'));
+}
+
+/// The text of a help request, for terminals of several widths.
+fn help_at(text: &str, columns: usize) -> String {
+    match line(text) {
+        Ok(Command::Help(help)) => help(columns),
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn help_fits_the_terminal_and_78_columns_and_breaks_no_word() {
+    let words = |help: &str| help.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    for text in ["loadbalancer --help", "loadbalancer demo --help", "httpserver --help"] {
+        let expected = words(&help(text));
+        for columns in [1, 44, 60, 69, 70, 78, 79, 200] {
+            let help = help_at(text, columns);
+            for line in help.lines() {
+                assert_eq!(line.trim_end(), line);
+                // Command lines are not broken, so that they can be copied.
+                let is_call = ["  loadbalancer ", "  curl "].iter().any(|it| line.starts_with(it));
+                let most = if is_call { 78 } else { columns.clamp(44, 78) };
+                assert!(line.chars().count() <= most, "{columns}: {line}");
+            }
+            assert_eq!(words(&help), expected, "{columns}");
+        }
+    }
+}
+
+#[test]
+fn the_short_help_is_one_screen() {
+    for text in ["loadbalancer -h", "loadbalancer demo -h"] {
+        let help = help(text);
+        assert!(help.lines().count() <= 25, "{text}: {}", help.lines().count());
+        for line in help.lines() {
+            assert!(line.chars().count() <= 78, "{text}: {line}");
+        }
+    }
+    let help = help("loadbalancer -h");
+    let options = help.split("\nOptions").nth(1).expect("a list of options");
+    assert_eq!(options.lines().filter(|line| line.contains(" --")).count(), 11, "ten and --help");
+    let examples = help.split("Examples:\n").nth(1).expect("examples");
+    let examples: Vec<&str> = examples.lines().take_while(|line| !line.is_empty()).collect();
+    assert_eq!(examples.len(), 5);
+    for example in examples {
+        let call = example.trim().split("  ").next().expect("a call");
+        assert!(line(call).is_ok(), "{call}");
+    }
 }
 
 #[test]
 fn help_shows_every_option() {
-    check_help("loadbalancer -h", &options::OPTIONS, &[]);
-    check_help("loadbalancer demo -h", &options::OPTIONS, &["backend", "file"]);
+    check_help("loadbalancer --help", &options::OPTIONS, &[]);
+    check_help("loadbalancer demo --help", &options::OPTIONS, &["backend", "file"]);
     check_help("httpserver -h", &httpserver::OPTIONS, &[]);
     check_help("loadbalancer get -h", &get::OPTIONS, &[]);
-    assert!(!help("loadbalancer demo -h").contains("--backend"));
+    assert!(!help("loadbalancer demo --help").contains("--backend"));
 }
 
 #[test]
