@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,14 +27,13 @@ const MODE_PRIVATE: u32 = 0o600;
 pub struct Parts(Arc<Mutex<BTreeSet<PathBuf>>>);
 
 impl Parts {
-    /// Makes `.NAME.part-PID` beside `target`, with the mode of the file it is to replace; without
-    /// such a file, with the mode that the umask gives.
+    /// Makes `.NAME.part-PID` beside `target`, with the mode and, where permitted, the owner of the
+    /// file it is to replace; without such a file, with the mode that the umask gives.
     pub fn create(&self, target: &Path) -> io::Result<Part> {
-        let mode = fs::symlink_metadata(target).ok().filter(|meta| meta.is_file());
-        // Not the set-user-ID and set-group-ID bits: the content comes from someone else.
-        let mode = mode.map(|meta| meta.permissions().mode() & 0o777);
+        let replaced = fs::symlink_metadata(target).ok().filter(Metadata::is_file);
+        let mode = if replaced.is_some() { MODE_PRIVATE } else { MODE_NEW };
         let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(mode.map_or(MODE_NEW, |_| MODE_PRIVATE));
+        options.write(true).create_new(true).mode(mode);
         let mut paths = self.lock();
         for path in (0..TRIES_MAX).map(|number| temporary(target, number)) {
             let file = match options.open(&path) {
@@ -45,7 +44,11 @@ impl Parts {
             paths.insert(path.clone());
             drop(paths);
             let part = Part { file, path: Some(path), parts: self.clone() };
-            if let Some(mode) = mode {
+            if let Some(meta) = &replaced {
+                // Only root may give files away.
+                let _ = fchown(&part.file, Some(meta.uid()), Some(meta.gid()));
+                // Not the set-user-ID and set-group-ID bits: the content comes from someone else.
+                let mode = meta.permissions().mode() & 0o777;
                 part.file.set_permissions(Permissions::from_mode(mode))?;
             }
             return Ok(part);
@@ -128,6 +131,7 @@ impl Drop for Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::chown;
 
     /// A new directory, removed with the value.
     struct Scratch(PathBuf);
@@ -180,6 +184,18 @@ mod tests {
             assert_eq!(mode(&target), after, "{name}");
             assert_eq!(fs::read(&target).expect("the file"), b"new", "{name}");
         }
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_owner_when_root_replaces_it() {
+        let scratch = Scratch::new("owner");
+        let target = scratch.0.join("a");
+        fs::write(&target, "old").expect("a file");
+        let is_root = chown(&target, Some(4_321), Some(4_322)).is_ok();
+        let part = Parts::default().create(&target).expect("a part");
+        part.keep(&target).expect("a rename");
+        let meta = fs::metadata(&target).expect("the file");
+        assert!(!is_root || (meta.uid(), meta.gid()) == (4_321, 4_322), "{meta:?}");
     }
 
     #[test]
