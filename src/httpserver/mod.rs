@@ -74,10 +74,12 @@ impl fmt::Display for Error {
                 write!(f, "cannot listen on {endpoint}: {why}")
             }
             Error::Dir(dir, error) => {
-                write!(f, "cannot serve {}: {}", dir.display(), reason(error))
+                let (dir, reason) = (dir.display(), reason(error));
+                write!(f, "cannot serve {dir}: {reason}; name a directory with -d")
             }
             Error::Log(path, error) => {
-                write!(f, "cannot log to {}: {}", path.display(), reason(error))
+                let (path, reason) = (path.display(), reason(error));
+                write!(f, "cannot log to {path}: {reason}; name another file with -l")
             }
         }
     }

@@ -413,9 +413,12 @@ fn each_start_error_is_one_line() {
         )
     );
     let text = broken(&|options| options.dir = PathBuf::from("/none"));
-    assert_eq!(text, "cannot serve /none: No such file or directory");
+    assert_eq!(text, "cannot serve /none: No such file or directory; name a directory with -d");
     let text = broken(&|options| options.log = Some(LogTarget::File("/none/log".into())));
-    assert_eq!(text, "cannot log to /none/log: No such file or directory");
+    assert_eq!(
+        text,
+        "cannot log to /none/log: No such file or directory; name another file with -l"
+    );
     let endpoint = |port| Endpoint { host: None, port };
     let denied = |port| Error::Listen(endpoint(port), ErrorKind::PermissionDenied.into());
     let text = "cannot listen on 80: ports below 1024 need root, choose another, such as 8080";

@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Command;
 
 /// A running demo backend.
 struct Server {
@@ -145,7 +146,7 @@ fn the_binary_answers_to_the_name_httpserver() {
     let directory = TempDir::new();
     let link = directory.path().join("httpserver");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_loadbalancer"), &link).expect("a link");
-    let mut command = std::process::Command::new(&link);
+    let mut command = Command::new(&link);
     command.arg("127.0.0.1:0").current_dir(directory.path());
     let server = Server::of(Running::start(&mut command));
     assert_eq!(server.get("/healthcheck").status(), 200);
@@ -304,6 +305,19 @@ fn an_unfinished_upload_is_removed_when_a_signal_ends_the_server() {
         assert_eq!(status.signal(), Some(number), "{name}");
         assert_eq!(names_in(&directory), Vec::<String>::new(), "{name}");
     }
+}
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    let directory = TempDir::new();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" httpserver 127.0.0.1:0"]);
+    command.arg(env!("CARGO_BIN_EXE_loadbalancer")).current_dir(directory.path());
+    let mut server = Server::of(Running::start(&mut command));
+    server.process.signal("HUP");
+    assert_eq!(server.get("/healthcheck").status(), 200);
+    server.process.signal("TERM");
+    assert_eq!(server.process.wait().signal(), Some(15));
 }
 
 #[test]
