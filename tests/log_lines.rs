@@ -84,3 +84,25 @@ fn the_bytes_of_a_generated_page_are_counted() {
         assert_counted(&balancer, &answer);
     }
 }
+
+#[test]
+fn the_manual_lists_the_fields_of_the_json_log_in_their_order() {
+    let backend = Backend::named("a");
+    let balancer = logging(&backend, &[]);
+    assert_eq!(balancer.get("/").status(), 200);
+    let line = balancer.stdout.wait_for("\"bytes\":");
+    // No value of this request has a colon after a quote.
+    let keys = line.match_indices("\":").map(|(end, _)| {
+        let start = line[..end].rfind('"').expect("an opening quote") + 1;
+        &line[start..end]
+    });
+    let chapter = loadbalancer::manual::topic("logs").expect("a chapter").text;
+    let section = chapter.split("\n## json\n").nth(1).expect("a section");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let entries = section.lines().filter_map(|line| line.strip_prefix("- "));
+    let listed = entries.flat_map(|entry| {
+        let names = entry.split(": ").next().unwrap_or_default();
+        names.split(", ").map(|name| name.trim_matches('`'))
+    });
+    assert_eq!(keys.collect::<Vec<_>>(), listed.collect::<Vec<_>>(), "logs.md");
+}

@@ -817,6 +817,20 @@ fn documents_name_no_option_that_is_not_there() {
 }
 
 #[test]
+fn every_name_of_a_strategy_stands_in_its_chapter() {
+    let chapter = text("src/manual/strategies.md");
+    let mut complaints = Vec::new();
+    for row in &loadbalancer::balance::NAMES {
+        for name in [&[row.name], row.aliases].concat() {
+            if !chapter.contains(&format!("`{name}`")) {
+                complaints.push(format!("strategies.md: no `{name}`"));
+            }
+        }
+    }
+    none(complaints);
+}
+
+#[test]
 fn every_limit_and_time_out_stands_in_its_chapter_with_its_default() {
     let chapter = text("src/manual/limits.md");
     let rows: Vec<Vec<&str>> = chapter
