@@ -1,6 +1,6 @@
-//! What comes after all trouble: one server is listed, perhaps again, every address answers, and
-//! clients that come then must be served by it. What has leaked before (a slot, a place, a server
-//! that is never used again) shows here.
+//! The end of a run, without faults: one server is listed, perhaps again, every address answers,
+//! and new clients must be served by it. An earlier leak (a slot, a client entry, a server that
+//! is never used again) shows here.
 
 use super::client::{Client, Leave};
 use super::kernel::{Dice, Event, Kernel, Port};
@@ -44,7 +44,7 @@ impl Epilogue {
         }
     }
 
-    /// All trouble ends, the list changes, and the clients are on their way.
+    /// All faults end, the list changes, and the clients connect.
     pub fn begin(&self, world: &mut World) {
         let kernel = &mut world.kernel;
         kernel.trace(format_args!("epilogue: server {} is listed, and no other", self.name));

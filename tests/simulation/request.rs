@@ -1,5 +1,4 @@
-//! Draws requests and writes them out: right ones in all their variety, and those that hostile
-//! clients send.
+//! Draws requests and writes them out: valid ones of all kinds, and those of hostile clients.
 
 use super::client::Item;
 use super::hostile;
@@ -10,14 +9,14 @@ use super::wire;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::HeadLimits;
 
-/// Who sends it, as far as that matters.
+/// The properties of its client.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender {
     /// Bytes go a few at a time: nothing long.
     pub slow: bool,
-    /// Spoils requests, in permille.
+    /// Malformed requests, in permille.
     pub malice: u64,
-    /// It spoilt one already: whatever follows on this connection is nobody's request.
+    /// It sent a malformed one already: what follows on this connection is no request.
     pub spoilt: bool,
 }
 
@@ -60,7 +59,7 @@ pub fn draw(
     Item { request: id, bytes, head_bytes, expects }
 }
 
-/// What a head is answered with that is larger than the limits allow.
+/// The status for a head that is larger than the limits allow.
 fn beyond_limits(head: &[u8], limits: &HeadLimits) -> Option<&'static [u16]> {
     let text = String::from_utf8_lossy(head);
     let mut lines = text.trim_start_matches("\r\n").split("\r\n");
@@ -123,7 +122,7 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// A line as odd as is allowed; one that is for the next hop only is not to be seen.
+    /// A line as unusual as is allowed; one for the next hop only is not forwarded.
     fn add(&mut self, name: &str, value: &str, is_seen: bool) {
         let written = match self.rng.below(6) {
             0 => name.to_ascii_lowercase(),
@@ -196,7 +195,7 @@ fn add_connection(meant: &mut Request, lines: &mut Lines<'_>) {
         // They carry routing and framing: listing them changes nothing.
         options.push(["Host", "Content-Length", "transfer-encoding"][lines.rng.below(3) as usize]);
     }
-    // What else is listed may be among the trailers, so these go no further.
+    // Other listed names may be among the trailers, so these are not forwarded.
     meant.trailer &= options.iter().all(|it| ["close", "Keep-Alive", "Upgrade"].contains(it));
     if lines.rng.chance(200) {
         lines.add("TE", "trailers", false);
@@ -228,7 +227,7 @@ fn add_others(meant: &mut Request, id: usize, lines: &mut Lines<'_>) {
     }
 }
 
-/// What a client says about itself: believed when clients are trusted.
+/// Fields of a client about itself: forwarded when clients are trusted.
 pub const FORGED: [(&str, &str); 4] = [
     ("X-Forwarded-For", "6.6.6.6"),
     ("X-Forwarded-Proto", "https"),

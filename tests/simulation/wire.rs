@@ -3,7 +3,7 @@
 /// Streams from here on are those of tunnels, below lie requests (even) and answers (odd).
 pub const TUNNELS: u64 = 1 << 32;
 
-/// Bodies that are messages themselves: whoever loses count of bytes takes them for one.
+/// Bodies that are messages themselves: a parser that loses count of bytes takes them for one.
 const DECOYS: [&[u8]; 2] = [
     b"GET /smuggled HTTP/1.1\r\nHost: here\r\n\r\n0\r\n\r\n",
     b"HTTP/1.1 200 Smuggled\r\nX-Ans: 0\r\nContent-Length: 0\r\n\r\n0\r\n\r\n",
@@ -97,7 +97,7 @@ fn is_content(character: char) -> bool {
     character == '\t' || character == ' ' || !character.is_control() || character >= '\u{80}'
 }
 
-/// Where a body stands.
+/// The state of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     Length(u64),
@@ -176,10 +176,10 @@ impl Body {
     }
 }
 
-/// Longest line of framing anybody may have to read.
+/// Longest line of framing that a reader may have to read.
 const LINE_MAX: usize = 5_000;
 
-/// `1*HEXDIG`, perhaps extensions behind it (RFC 9112 §7.1).
+/// `1*HEXDIG`, perhaps with extensions (RFC 9112 §7.1).
 fn chunk_size(line: &str) -> u64 {
     let digits: String = line.chars().take_while(char::is_ascii_hexdigit).collect();
     let rest = line[digits.len()..].trim_start_matches([' ', '\t']);

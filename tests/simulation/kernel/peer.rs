@@ -33,7 +33,7 @@ impl Kernel {
         }
     }
 
-    /// A reset from the peer's side. As Linux tells it: behind an end it is a broken pipe.
+    /// A reset by the peer. As on Linux, after an end of input it is a broken pipe.
     pub fn reset_proxy(&mut self, link: LinkId) {
         let discards = self.style.reset_discards && self.rng.chance(500);
         let it = &mut self.links[link];
@@ -56,7 +56,7 @@ impl Kernel {
         self.stop_pending = true;
     }
 
-    /// The operator asks for the list to be read again.
+    /// The operator has the list read again.
     pub fn reload(&mut self) {
         self.signals.push(Signal::Reload);
         self.reload_pending = true;
@@ -72,7 +72,7 @@ impl Kernel {
         self.links[link].busy = false;
     }
 
-    /// A client connects; none when nobody listens any more.
+    /// A client connects; none when the listener is closed.
     pub fn arrive(&mut self, client: usize) -> Option<LinkId> {
         if !self.listening {
             return None;
@@ -92,7 +92,7 @@ impl Kernel {
         if !it.to_peer.data.is_empty() {
             let count = it.to_peer.data.len().min(most);
             let data = it.to_peer.data.drain(..count).collect();
-            // As Linux does, room is told when there is a good deal of it.
+            // As Linux does: room is reported when a third of the buffer is free.
             if it.wants_room && it.to_peer.room() * 3 >= it.to_peer.cap {
                 self.room_appears(link);
             }
@@ -129,8 +129,8 @@ impl Kernel {
         Some(count)
     }
 
-    /// Writes what nobody asked for; whether anything went out. Not while the proxy says something,
-    /// for then it may be an answer.
+    /// Writes unsolicited bytes; whether any were sent. Not while the proxy sends a request, as
+    /// then they may be a response.
     pub fn peer_speaks_unasked(&mut self, link: LinkId, bytes: &[u8]) -> bool {
         let it = &self.links[link];
         let quiet = it.to_peer.data.is_empty() && it.proxy_open && it.unasked == Unasked::None;
