@@ -10,10 +10,10 @@ use super::client::connection::Connection;
 use super::client::request::RequestState;
 use super::exchange::Exchanges;
 use super::kinds::{BackendKind, ClientKey, ClientKind, ListKind, Next};
-use super::{Proxy, Status, Stop};
+use super::{Proxy, Reload, Status, Stop};
 use crate::base::backend_id::BackendId;
 use crate::base::table::{Id, Table};
-use crate::config::Mode;
+use crate::config::{Mode, OnDown};
 use crate::health::Transition;
 use crate::net::{self, Net, Ready, Signal};
 use std::io;
@@ -88,7 +88,7 @@ impl<N: Net> Proxy<N> {
             upstreams.mark_probe(context, key, ready);
         } else if let Some(key) = id.key() {
             self.acceptor.mark(key);
-        } else if id == net::STOP || id == net::RELOAD {
+        } else if id == net::STOP || id == net::RELOAD || id == net::REOPEN {
             self.signalled = true;
         }
     }
@@ -154,7 +154,10 @@ impl<N: Net> Proxy<N> {
     /// The loop's one reaction to a server that went up or down: requests that wait in vain at a
     /// stalled server go elsewhere, and those that wait for room may find it.
     fn belief_changed(&mut self, backend: BackendId, transition: &Transition) {
+        let config = &self.exchanges.context.config;
+        let closes = config.mode == Mode::Tcp && config.on_down == OnDown::Close;
         match transition {
+            Transition::Down(_) if closes => self.close_sessions(backend),
             Transition::Down(_) if !transition.is_hang() => {}
             Transition::Down(_) => self.reroute_stalled(backend),
             // There is a place to go now.
@@ -175,6 +178,17 @@ impl<N: Net> Proxy<N> {
             // Rerouting one may have ended another's wait.
             if client.request.state == RequestState::Paired(pair) {
                 self.exchanges.reroute_stalled(key, client, pair);
+            }
+        }
+    }
+
+    /// Ends the TCP sessions at a server that went down (`--on-down close`). Those that are still
+    /// connecting go elsewhere when that fails.
+    fn close_sessions(&mut self, backend: BackendId) {
+        for (pair, key) in self.exchanges.pairs_at(backend) {
+            let client = self.clients.get_mut(key).expect("a pair's client is there");
+            if self.exchanges.end_session(client, pair) == Next::Gone {
+                self.close_client(key);
             }
         }
     }
@@ -201,8 +215,9 @@ impl<N: Net> Proxy<N> {
         let rereads = config.list_file.is_some() || config.access_log.is_some();
         for signal in self.exchanges.context.net.signals() {
             match (signal, self.stop) {
-                (Signal::HangUp, _) if rereads => self.list.ask(),
-                (Signal::Reload, _) => self.list.ask(),
+                (Signal::HangUp, _) if rereads => self.list.ask(Reload::Now),
+                (Signal::Reload, _) => self.list.ask(Reload::Now),
+                (Signal::ReopenLogs, _) => self.list.ask(Reload::Logs),
                 (Signal::Stop | Signal::HangUp, Stop::No) => self.drain(),
                 (Signal::Stop | Signal::HangUp, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
             }
@@ -233,6 +248,7 @@ impl<N: Net> Proxy<N> {
         // Idle ones leave when stepped.
         for key in self.clients.keys() {
             if let Some(client) = self.clients.get_mut(key) {
+                client.begin_drain(&self.exchanges.context);
                 client.wake(&mut self.exchanges.context, key);
             }
         }

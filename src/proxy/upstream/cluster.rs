@@ -31,8 +31,8 @@ struct Backend {
     at: usize,
     /// Addresses in a row that could not be connected to.
     misses: usize,
-    /// What one of them failed with, of those that say something about the server.
-    fault: Option<ErrorKind>,
+    /// What they failed with, taken together.
+    fault: AddressFault,
     health: Health,
     idle: Idle,
     /// The probe under way.
@@ -50,7 +50,7 @@ impl Backend {
             name: authority(&member.spec),
             at: 0,
             misses: 0,
-            fault: None,
+            fault: AddressFault::None,
             health: Health::new(),
             idle: Idle::default(),
             probe: None,
@@ -60,6 +60,17 @@ impl Backend {
     }
 }
 
+/// What the addresses of a backend that failed in a row say about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AddressFault {
+    None,
+    /// None of those tried could be connected to.
+    Failed(ErrorKind),
+    /// This machine had no port left for one of them, so that nothing is known of the backend:
+    /// the others may refuse because it listens on that one only.
+    NoLocalPort,
+}
+
 /// What follows from an address that could not be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectFailure {
@@ -67,7 +78,7 @@ pub enum ConnectFailure {
     TryNextAddress,
     /// All have failed: evidence against the backend.
     AllAddressesFailed(ErrorKind),
-    /// This machine has no port or no such address family: no evidence.
+    /// This machine had no port left for one of them: no evidence.
     NoLocalPort,
 }
 
@@ -124,11 +135,14 @@ impl Cluster {
         self.backends[backend.index()].idle.take()
     }
 
-    fn leave_if_idle(&mut self, backend: BackendId) {
+    /// Whether a backend that was removed has left by this.
+    fn leave_if_idle(&mut self, backend: BackendId) -> bool {
         let candidate = self.balancer.candidate(backend);
-        if candidate.admin == AdminState::Draining && candidate.in_flight == 0 {
+        let leaves = candidate.admin == AdminState::Draining && candidate.in_flight == 0;
+        if leaves {
             self.balancer.remove(backend);
         }
+        leaves
     }
 
     /// The backends that take part, each with what it was made from.
@@ -143,7 +157,7 @@ impl Cluster {
         let backend = &mut self.backends[backend.index()];
         if backend.member.addresses != addresses {
             backend.member.addresses = addresses.to_vec();
-            (backend.at, backend.misses) = (0, 0);
+            (backend.at, backend.misses, backend.fault) = (0, 0, AddressFault::None);
         }
     }
 
@@ -238,10 +252,17 @@ impl Cluster {
         due
     }
 
-    /// A pair ended.
-    pub fn ended(&mut self, backend: BackendId) {
+    /// A pair ended; true if it was the last one of a backend that was removed.
+    pub fn ended(&mut self, backend: BackendId) -> bool {
         self.balancer.ended(backend);
-        self.leave_if_idle(backend);
+        self.leave_if_idle(backend)
+    }
+
+    /// The backends that are believed up, and all that take part.
+    pub fn up_and_total(&self) -> (usize, usize) {
+        let serving = self.ids().filter(|&backend| self.is_serving(backend));
+        serving
+            .fold((0, 0), |(up, total), backend| (up + usize::from(self.is_up(backend)), total + 1))
     }
 
     /// A request failed on it without a response.
@@ -323,7 +344,7 @@ impl Cluster {
     }
 
     /// The address numbered `at` could not be connected to, so the next one's turn comes. Once all
-    /// have failed in a row the backend itself has, with the fault that says most about it.
+    /// have failed in a row the backend itself has.
     pub fn address_failed(
         &mut self,
         backend: BackendId,
@@ -338,20 +359,26 @@ impl Cluster {
         let count = backend.member.addresses.len();
         backend.at = (backend.at + 1) % count;
         backend.misses += 1;
-        if kind != ErrorKind::AddrNotAvailable {
-            backend.fault = Some(kind);
-        }
+        backend.fault = match (backend.fault, kind) {
+            (AddressFault::NoLocalPort, _) | (_, ErrorKind::AddrNotAvailable) => {
+                AddressFault::NoLocalPort
+            }
+            (AddressFault::None | AddressFault::Failed(_), kind) => AddressFault::Failed(kind),
+        };
         if backend.misses < count {
             return ConnectFailure::TryNextAddress;
         }
         backend.misses = 0;
-        backend.fault.take().map_or(ConnectFailure::NoLocalPort, ConnectFailure::AllAddressesFailed)
+        match std::mem::replace(&mut backend.fault, AddressFault::None) {
+            AddressFault::Failed(kind) => ConnectFailure::AllAddressesFailed(kind),
+            AddressFault::None | AddressFault::NoLocalPort => ConnectFailure::NoLocalPort,
+        }
     }
 
     /// The current address was connected to.
     pub fn address_works(&mut self, backend: BackendId) {
         let backend = &mut self.backends[backend.index()];
-        (backend.misses, backend.fault) = (0, None);
+        (backend.misses, backend.fault) = (0, AddressFault::None);
     }
 
     /// Whether a connection that just became idle is worth keeping; see [`Idle::has_room`].

@@ -16,18 +16,34 @@ use crate::net::files::SETTLE_TIME;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::ListKind;
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 /// How often to look whether the list file has changed: one `stat` each time.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How a reload came to be wished for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is to be read or opened again; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reload {
-    /// It is time to look whether the file has changed.
+    /// The list file, if it has changed.
     IfChanged,
-    /// Somebody asked for it (SIGHUP).
+    /// The access log (SIGUSR1).
+    Logs,
+    /// The list file, changed or not, and the access log (SIGHUP).
     Now,
+}
+
+/// The requests or sessions that a removed backend still has.
+struct Left(u32);
+
+impl fmt::Display for Left {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => out.write_str("idle, it may be stopped"),
+            1 => out.write_str("1 request left"),
+            count => write!(out, "{count} requests left"),
+        }
+    }
 }
 
 /// When to look at the list file again.
@@ -95,7 +111,7 @@ impl ListWatch {
     /// The timer's node has fired.
     pub fn timer_fired<N: Net>(&mut self, cx: &mut LoopContext<N>) {
         self.timer.fired();
-        self.wish = self.wish.or(Some(Reload::IfChanged));
+        self.ask(Reload::IfChanged);
         self.watch(cx);
     }
 
@@ -104,9 +120,9 @@ impl ListWatch {
         self.timer.is_armed()
     }
 
-    /// Asks for a reload, changed or not.
-    pub fn ask(&mut self) {
-        self.wish = Some(Reload::Now);
+    /// Asks for a reload, unless more is asked for already.
+    pub fn ask(&mut self, reload: Reload) {
+        self.wish = self.wish.max(Some(reload));
     }
 
     /// What was asked for since this was called last.
@@ -125,19 +141,25 @@ impl<N: Net> Upstreams<N> {
                 self.cluster.set_addresses(*backend, &wanted.addresses);
             }
         }
+        let [added, gone, kept] = [changes.added.len(), changes.gone.len(), changes.kept.len()];
+        if added + gone > 0 {
+            cx.logs.event(format_args!(
+                "backends reloaded: {added} added, {gone} removed, {kept} kept"
+            ));
+        }
         for &backend in &changes.gone {
+            let left = Left(self.cluster.in_flight(backend));
+            cx.logs.event(format_args!("removed {} ({left})", self.cluster.name(backend)));
             self.retire(cx, backend);
         }
         for member in &changes.added {
             let backend = self.cluster.add(member);
+            cx.logs.event(format_args!("added {}", self.cluster.name(backend)));
             self.schedule_first_probe(cx, backend);
         }
-        let [added, gone, kept] = [changes.added.len(), changes.gone.len(), changes.kept.len()];
-        if added + gone > 0 {
-            let logs = &mut cx.logs;
-            logs.event(format_args!(
-                "backends reloaded: {added} added, {gone} removed, {kept} kept"
-            ));
+        let standing = self.standing(cx);
+        if gone > 0 && standing.total == 0 {
+            cx.logs.event(format_args!("{standing}"));
         }
     }
 
