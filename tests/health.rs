@@ -315,13 +315,28 @@ fn of_the_servers_believed_down_more_than_one_is_tried() {
 
 #[test]
 fn a_server_that_answers_garbage_is_down_without_probes_too() {
-    let bad = Backend::start(|_| b"garbage\r\n\r\n".to_vec());
-    let balancer = Balancer::over(&[&bad], &[]);
+    let (bad, good) = (Backend::start(|_| b"garbage\r\n\r\n".to_vec()), Backend::named("good"));
+    let balancer = Balancer::over(&[&bad, &good], &["-s", "first"]);
+    let post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab";
     for _ in 0..2 {
-        assert_eq!(balancer.get("/").status(), 502);
+        assert_eq!(balancer.exchange(post).status(), 502);
     }
     balancer.stderr.wait_for(&event(&bad, "down: gave no valid answer 2 times"));
-    assert_eq!(balancer.get("/").status(), 502, "the least suspicious, being the only one");
+    assert_eq!(balancer.exchange(post).text(), "good");
+}
+
+#[test]
+fn the_last_server_stays_up_whatever_requests_report() {
+    let bad = Backend::raw(|peer| {
+        // Closes without an answer.
+        let _ = peer.request();
+    });
+    let balancer = Balancer::over(&[&bad], &[]);
+    for _ in 0..3 {
+        // Each is tried until its attempts are used up.
+        assert_eq!(balancer.get("/").status(), 502);
+    }
+    assert_eq!(balancer.stderr.with(" down: "), Vec::<String>::new());
 }
 
 #[test]

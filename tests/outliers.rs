@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Message, ok, reply, wait_until};
+use common::{Backend, Balancer, Message, Peer, ok, reply, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
 
@@ -17,14 +17,21 @@ fn with_status(name: &'static str) -> (Backend, Arc<AtomicU16>) {
     (backend, status)
 }
 
+/// A `GET` from one of three clients, by turns.
+fn get_by_turns(balancer: &Balancer, turn: &mut u8) -> Message {
+    *turn = *turn % 3 + 1;
+    Peer::connect_from(*turn, balancer.address()).get("/")
+}
+
+#[cfg(target_os = "linux")]
 #[test]
 fn a_server_with_errors_in_a_row_is_ejected_and_comes_back() {
     let ((bad, status), (good, _)) = (with_status("bad"), with_status("good"));
     let balancer = Balancer::probing(&[&bad, &good], &["-c", "200ms", "--fall-on-5xx", "3"]);
     status.store(500, SeqCst);
-    let mut errors = 0;
+    let (mut errors, mut turn) = (0, 0);
     wait_until("the bad server to be out", || {
-        errors += usize::from(balancer.get("/").status() == 500);
+        errors += usize::from(get_by_turns(&balancer, &mut turn).status() == 500);
         !balancer.stderr.with(" down").is_empty()
     });
     assert_eq!(errors, 3, "its last answers");
@@ -41,13 +48,25 @@ fn a_server_with_errors_in_a_row_is_ejected_and_comes_back() {
 }
 
 #[test]
+fn a_page_that_fails_for_one_client_ejects_no_server() {
+    let ((bad, status), (good, _)) = (with_status("bad"), with_status("good"));
+    status.store(500, SeqCst);
+    let balancer = Balancer::probing(&[&bad, &good], &["-c", "1h", "--fall-on-5xx", "3"]);
+    let errors = (0..20).filter(|_| balancer.get("/").status() == 500).count();
+    assert_eq!(errors, 10);
+    assert_eq!(balancer.stderr.with(" down"), Vec::<String>::new());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn a_server_that_keeps_failing_is_ejected_for_longer_each_time() {
     let ((bad, status), (good, _)) = (with_status("bad"), with_status("good"));
     status.store(503, SeqCst);
     let balancer = Balancer::probing(&[&bad, &good], &["-c", "20ms", "--fall-on-5xx", "3"]);
+    let mut turn = 0;
     for expected in ["out for 100ms", "out for 200ms", "out for 400ms"] {
         wait_until(expected, || {
-            balancer.get("/");
+            get_by_turns(&balancer, &mut turn);
             !balancer.stderr.with(expected).is_empty()
         });
     }

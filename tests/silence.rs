@@ -1,18 +1,60 @@
-//! Servers that stop answering: which requests wait, which go to another server, and which servers
-//! are not suspected.
-//!
-//! Regular probes are an hour apart here, so that only those of a suspicion are seen.
+//! Servers that send nothing: which requests wait, which go elsewhere, and who is only busy.
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Peer, ok};
+use common::{Backend, Balancer, Gate, Message, Peer, ok, wait_until};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
+/// Scheduled probes are an hour apart, so that only those of a suspicion are seen.
 const OPTIONS: [&str; 6] = ["-s", "first", "-c", "1h", "--health-timeout", "5s"];
 
-/// A server that answers its probes, but requests only once the gate lets them pass.
-fn gated(name: &'static str) -> (Backend, Gate) {
-    let gate = Gate::new();
-    (Backend::gated(&gate, name), gate)
+/// A server that can be stopped: then it answers neither requests nor probes.
+struct Stoppable {
+    backend: Backend,
+    is_stopped: Arc<AtomicBool>,
+    gate: Gate,
+}
+
+impl Stoppable {
+    fn new(name: &'static str) -> Stoppable {
+        let (is_stopped, gate) = (Arc::new(AtomicBool::new(false)), Gate::new());
+        let (stopped, held) = (is_stopped.clone(), gate.clone());
+        let backend = Backend::start(move |request| {
+            if stopped.load(SeqCst) || request.target() == "/held" {
+                held.pass();
+            }
+            ok(name)
+        });
+        Stoppable { backend, is_stopped, gate }
+    }
+
+    /// Shows the balancer that this server, the best it has, answers in milliseconds, also while a
+    /// request is outstanding.
+    fn warm_up(&self, balancer: &Balancer) {
+        self.backend.wait_for_probes(1);
+        let before = self.backend.requests().len();
+        let mut held = balancer.ask("/held");
+        self.backend.wait_for_requests(before + 1);
+        for _ in 0..5 {
+            assert_eq!(balancer.get("/").status(), 200);
+        }
+        self.gate.let_pass(1);
+        assert_eq!(held.response().status(), 200);
+        assert_eq!(self.backend.requests().len(), before + 6, "all went to this server");
+    }
+
+    fn stop(&self) {
+        self.is_stopped.store(true, SeqCst);
+        self.backend.hang_probes();
+    }
+
+    fn resume(&self) {
+        self.is_stopped.store(false, SeqCst);
+        self.backend.set_health(ok(""));
+        self.gate.open();
+    }
 }
 
 /// Sends a request without waiting for its response.
@@ -22,98 +64,312 @@ fn ask(balancer: &Balancer, method: &str) -> Peer {
     client
 }
 
-/// Sends a request that `backend` gets and does not answer, then waits until the balancer has found
-/// that it does not answer probes either.
-fn ask_in_vain(balancer: &Balancer, backend: &Backend, method: &str) -> Peer {
-    let client = ask(balancer, method);
-    backend.wait_for_requests(1);
-    backend.wait_for_probes(1);
-    backend.hang_probes();
-    balancer.stderr.wait_for(&format!("backend {} down: silent for ", backend.argument()));
-    client
+/// Sends one POST after another until one goes to `other`; those that wait for the stopped server.
+fn post_until_avoided(balancer: &Balancer, other: &Backend) -> Vec<Peer> {
+    let mut waiting = Vec::new();
+    wait_until("new requests to go elsewhere", || {
+        waiting.push(ask(balancer, "POST"));
+        !other.requests().is_empty()
+    });
+    waiting
 }
 
 #[test]
-fn a_request_at_a_silent_server_is_answered_by_another() {
-    let ((silent, _gate), up) = (gated("silent"), Backend::named("up"));
-    let balancer = Balancer::probing(&[&silent, &up], &OPTIONS);
-    let mut client = ask_in_vain(&balancer, &silent, "PUT");
-    assert_eq!(client.response().text(), "up");
-    assert_eq!(balancer.get("/").text(), "up");
+fn new_requests_avoid_a_stopped_server_and_waiting_posts_stay() {
+    let (first, other) = (Stoppable::new("first"), Backend::named("other"));
+    let balancer = Balancer::probing(&[&first.backend, &other], &OPTIONS);
+    first.warm_up(&balancer);
+    first.stop();
+    let stopped = Instant::now();
+    let waiting = post_until_avoided(&balancer, &other);
+    assert!(stopped.elapsed() < Duration::from_secs(1), "{:?}", stopped.elapsed());
+    assert_eq!(ask(&balancer, "POST").response().text(), "other");
+    // Longer than any request that may be repeated would wait.
+    std::thread::sleep(Duration::from_millis(1_500));
+    first.resume();
+    let at_first = first.backend.requests().len() - 6;
+    let answers: Vec<_> = waiting.into_iter().map(|mut it| it.response().text()).collect();
+    let by_first = answers.iter().filter(|name| *name == "first").count();
+    assert_eq!(by_first, at_first, "each is done where it was sent");
+    assert_eq!(at_first + other.requests().len(), answers.len() + 1, "and once");
 }
 
 #[test]
-fn a_post_waits_for_the_silent_server_that_may_have_it() {
-    let ((silent, gate), up) = (gated("silent"), Backend::named("up"));
-    let balancer = Balancer::probing(&[&silent, &up], &OPTIONS);
-    let mut client = ask_in_vain(&balancer, &silent, "POST");
-    assert_eq!(ask(&balancer, "POST").response().text(), "up", "a new one goes elsewhere");
-    gate.open();
-    assert_eq!(client.response().text(), "silent");
-    assert_eq!((silent.requests().len(), up.requests().len()), (1, 1));
-}
-
-#[test]
-fn a_silent_server_is_back_with_its_first_byte() {
-    let ((silent, gate), up) = (gated("silent"), Backend::named("up"));
-    let balancer = Balancer::probing(&[&silent, &up], &OPTIONS);
-    let mut client = ask_in_vain(&balancer, &silent, "POST");
-    gate.open();
-    assert_eq!(client.response().text(), "silent");
-    balancer.stderr.wait_for(&format!("backend {} up: answers again", silent.argument()));
-    assert_eq!(balancer.get("/").text(), "silent");
-}
-
-#[test]
-fn requests_wait_for_the_only_server_when_it_is_silent() {
-    let (silent, gate) = gated("silent");
-    let balancer = Balancer::probing(&[&silent], &OPTIONS);
-    let mut waiting = ask_in_vain(&balancer, &silent, "GET");
-    let mut new = ask(&balancer, "GET");
-    silent.wait_for_requests(2);
-    gate.open();
-    for client in [&mut waiting, &mut new] {
-        assert_eq!(client.response().text(), "silent");
-    }
-}
-
-#[test]
-fn a_waiting_request_is_rerouted_once_another_server_is_up() {
-    let ((silent, _gate), mut other) = (gated("silent"), Backend::closed(|_| ok("other")));
-    let balancer = Balancer::probing(&[&silent, &other], &OPTIONS);
-    balancer.stderr.wait_for(&format!("backend {} down: ", other.argument()));
-    let mut client = ask_in_vain(&balancer, &silent, "GET");
-    other.open();
+fn a_request_that_may_be_repeated_leaves_a_stopped_server_after_a_second() {
+    let (first, other) = (Stoppable::new("first"), Backend::named("other"));
+    let balancer = Balancer::probing(&[&first.backend, &other], &OPTIONS);
+    first.warm_up(&balancer);
+    first.stop();
+    let started = Instant::now();
+    let mut client = ask(&balancer, "PUT");
     assert_eq!(client.response().text(), "other");
+    assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+    assert_eq!(first.backend.requests().len(), 7);
 }
 
 #[test]
-fn a_waiting_request_is_rerouted_to_a_server_that_refused_it_before() {
-    let ((silent, _gate), mut other) = (gated("silent"), Backend::closed(|_| ok("other")));
-    // Only the request itself can show that the other server is down.
-    let balancer =
-        Balancer::probing(&[&other, &silent], &[&OPTIONS[..], &["--fall", "100"]].concat());
-    let mut client = ask_in_vain(&balancer, &silent, "GET");
-    other.open();
-    assert_eq!(client.response().text(), "other");
-}
-
-#[test]
-fn a_slow_server_that_answers_probes_stays_up() {
-    let ((slow, gate), other) = (gated("slow"), Backend::named("other"));
-    let balancer = Balancer::probing(&[&slow, &other], &OPTIONS);
+fn a_request_is_taken_from_stopped_servers_once() {
+    let (mut first, second) = (Stoppable::new("first"), Stoppable::new("second"));
+    let third = Backend::named("third");
+    let backends = [&first.backend, &second.backend, &third];
+    let balancer = Balancer::probing(&backends, &OPTIONS);
+    // Both are known to answer in milliseconds.
+    first.warm_up(&balancer);
+    first.backend.close();
+    assert_eq!(balancer.get("/").text(), "second");
+    second.warm_up(&balancer);
+    first.backend.open();
+    balancer.stderr.wait_for(&format!("backend {} up: ", first.backend.argument()));
+    first.stop();
+    // It answers probes, so that it is no suspect when the request comes.
+    second.is_stopped.store(true, SeqCst);
     let mut client = ask(&balancer, "GET");
-    slow.wait_for_requests(1);
-    // The first at the start, the others because it was silent.
-    slow.wait_for_probes(4);
-    gate.open();
+    second.backend.wait_for_requests(8);
+    second.stop();
+    let waiting = post_until_avoided(&balancer, &third);
+    std::thread::sleep(Duration::from_millis(1_500));
+    second.resume();
+    assert_eq!(client.response().text(), "second");
+    drop(waiting);
+}
+
+#[test]
+fn a_late_byte_is_no_proof_but_an_answered_probe_is() {
+    let (first, other) = (Stoppable::new("first"), Backend::named("other"));
+    let balancer = Balancer::probing(&[&first.backend, &other], &OPTIONS);
+    first.warm_up(&balancer);
+    first.stop();
+    let waiting = post_until_avoided(&balancer, &other);
+    let at_first = first.backend.requests().len() - 6;
+    // The response to the oldest request comes, all else stays silent.
+    first.gate.let_pass(1);
+    wait_until("the late response", || first.backend.concurrent() < at_first);
+    for _ in 0..20 {
+        assert_eq!(ask(&balancer, "POST").response().text(), "other");
+    }
+    drop(waiting);
+    first.resume();
+    wait_until("the first choice again", || balancer.get("/").text() == "first");
+}
+
+#[test]
+fn a_stopped_server_that_is_alone_is_waited_for() {
+    let first = Stoppable::new("first");
+    let balancer = Balancer::probing(&[&first.backend], &OPTIONS);
+    first.warm_up(&balancer);
+    first.stop();
+    let mut waiting = ask(&balancer, "GET");
+    first.backend.wait_for_requests(7);
+    // The probe of a suspicion, and time enough for it to be late.
+    wait_until("another probe", || first.backend.probes().len() >= 2);
+    std::thread::sleep(Duration::from_millis(300));
+    let mut newer = ask(&balancer, "GET");
+    first.backend.wait_for_requests(8);
+    first.resume();
+    for client in [&mut waiting, &mut newer] {
+        assert_eq!(client.response().text(), "first");
+    }
+    assert_eq!(first.backend.requests().len(), 8);
+}
+
+#[test]
+fn a_waiting_request_leaves_once_another_server_is_back() {
+    let (first, mut other) = (Stoppable::new("first"), Backend::closed(|_| ok("other")));
+    let balancer = Balancer::probing(&[&first.backend, &other], &OPTIONS);
+    balancer.stderr.wait_for(&format!("backend {} down: ", other.argument()));
+    first.warm_up(&balancer);
+    first.stop();
+    let mut client = ask(&balancer, "GET");
+    first.backend.wait_for_requests(7);
+    std::thread::sleep(Duration::from_millis(1_200));
+    other.open();
+    assert_eq!(client.response().text(), "other");
+}
+
+#[test]
+fn also_if_that_server_refused_the_request_before() {
+    let (first, mut other) = (Stoppable::new("first"), Backend::closed(|_| ok("other")));
+    // Only the request itself can show that the other one is down.
+    let options = [&OPTIONS[..], &["--fall", "100"]].concat();
+    let balancer = Balancer::probing(&[&other, &first.backend], &options);
+    first.warm_up(&balancer);
+    first.stop();
+    let mut client = ask(&balancer, "GET");
+    first.backend.wait_for_requests(7);
+    other.open();
+    assert_eq!(client.response().text(), "other");
+}
+
+#[test]
+fn a_server_that_answers_probes_may_take_its_time() {
+    let (slow, other) = (Stoppable::new("slow"), Backend::named("other"));
+    let balancer = Balancer::probing(&[&slow.backend, &other], &OPTIONS);
+    let mut client = balancer.ask("/held");
+    slow.backend.wait_for_requests(1);
+    // One at the start, the others because it was silent.
+    slow.backend.wait_for_probes(4);
+    slow.gate.open();
     assert_eq!(client.response().text(), "slow");
     assert_eq!(balancer.stderr.with(" down: "), Vec::<String>::new());
 }
 
+/// Serves so many connections at a time, one thread for each; others wait to be accepted.
+struct Threads {
+    backend: Backend,
+    pages: Arc<Mutex<Vec<String>>>,
+}
+
+/// Whether a server keeps its connections.
+#[derive(Clone, Copy, PartialEq)]
+enum Keeps {
+    Open,
+    Closed,
+}
+
+impl Threads {
+    fn new(count: usize, keeps: Keeps, answer: impl Fn(&str) + Send + Sync + 'static) -> Threads {
+        let free = Arc::new((Mutex::new(count), Condvar::new()));
+        let pages: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = pages.clone();
+        let backend = Backend::raw(move |peer: &mut Peer| {
+            let (places, changed) = &*free;
+            let mut left = changed.wait_while(places.lock().unwrap(), |left| *left == 0).unwrap();
+            *left -= 1;
+            drop(left);
+            while let Some(request) = peer.request() {
+                if request.target() != "/healthcheck" {
+                    seen.lock().unwrap().push(request.target().to_owned());
+                    answer(request.target());
+                }
+                let reply = match keeps {
+                    Keeps::Open => ok(request.target()),
+                    Keeps::Closed => common::reply("200 OK", "Connection: close\r\n", "x"),
+                };
+                if peer.try_send(reply).is_err() || keeps == Keeps::Closed {
+                    break;
+                }
+            }
+            *places.lock().unwrap() += 1;
+            changed.notify_all();
+        });
+        Threads { backend, pages }
+    }
+
+    fn pages(&self) -> Vec<String> {
+        self.pages.lock().unwrap().clone()
+    }
+}
+
+/// A server that works on one request at a time, whose pages wait for the gate.
+fn one_at_a_time(gate: &Gate) -> Threads {
+    let gate = gate.clone();
+    Threads::new(1, Keeps::Closed, move |_| gate.pass())
+}
+
+#[test]
+fn a_lone_busy_server_is_waited_for() {
+    let gate = Gate::new();
+    let server = one_at_a_time(&gate);
+    let options = ["-c", "100ms", "--health-timeout", "100ms", "--fall", "1"];
+    let balancer = Balancer::probing(&[&server.backend], &options);
+    let mut clients = vec![balancer.ask("/0")];
+    wait_until("the page", || server.pages().len() == 1);
+    // Probes that wait for the page as well, and end in vain.
+    let before = server.backend.connections();
+    wait_until("some probes", || server.backend.connections() >= before + 4);
+    clients.extend((1..4).map(|index| balancer.ask(&format!("/{index}"))));
+    wait_until("some more", || server.backend.connections() >= before + 12);
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.response().status(), 200);
+    }
+    assert_eq!(balancer.stderr.with(" down: "), Vec::<String>::new());
+    assert_eq!(server.pages().len(), 4);
+}
+
+#[test]
+fn a_lone_server_that_hangs_is_still_taken_out_by_a_bad_answer() {
+    let server = Stoppable::new("a");
+    server.backend.hang_probes();
+    let options = ["-c", "50ms", "--health-timeout", "50ms", "--fall", "2"];
+    let balancer = Balancer::probing(&[&server.backend], &options);
+    server.backend.wait_for_probes(4);
+    assert_eq!(balancer.get("/").text(), "a");
+    server.backend.set_health(common::reply("500 Internal Server Error", "", ""));
+    balancer.stderr.wait_for("down: health check answered 500");
+    assert_eq!(balancer.get("/").status(), 503);
+}
+
+#[test]
+fn when_all_servers_are_busy_each_page_is_computed_once() {
+    let gate = Gate::new();
+    let servers = [one_at_a_time(&gate), one_at_a_time(&gate)];
+    let options = ["-c", "1h", "--health-timeout", "200ms"];
+    let balancer = Balancer::probing(&[&servers[0].backend, &servers[1].backend], &options);
+    let mut clients = [balancer.ask("/0"), balancer.ask("/1")];
+    for server in &servers {
+        wait_until("a page at each", || server.pages().len() == 1);
+    }
+    // Two probes or more in vain, then some time more than a request at a stopped server waits.
+    std::thread::sleep(Duration::from_millis(1_500));
+    let mut third = balancer.ask("/2");
+    gate.open();
+    for client in clients.iter_mut().chain([&mut third]) {
+        assert_eq!(client.response().status(), 200);
+    }
+    let mut pages = [servers[0].pages(), servers[1].pages()].concat();
+    pages.sort();
+    assert_eq!(pages, ["/0", "/1", "/2"]);
+}
+
+#[test]
+fn slow_pages_among_fast_ones_are_computed_once() {
+    let page = |target: &str| {
+        if target.starts_with("/slow") {
+            std::thread::sleep(Duration::from_millis(1_300));
+        }
+    };
+    let servers = [Threads::new(1, Keeps::Closed, page), Threads::new(1, Keeps::Closed, page)];
+    let balancer = Balancer::probing(&[&servers[0].backend, &servers[1].backend], &[]);
+    for round in 0..3 {
+        for index in 0..13 {
+            assert_eq!(balancer.get(&format!("/fast/{round}/{index}")).status(), 200);
+        }
+        assert_eq!(balancer.get(&format!("/slow/{round}")).status(), 200);
+    }
+    let mut pages = [servers[0].pages(), servers[1].pages()].concat();
+    let all = pages.len();
+    pages.sort();
+    pages.dedup();
+    assert_eq!((pages.len(), all), (42, 42), "none is computed twice");
+}
+
+#[test]
+fn idle_connections_do_not_starve_a_server_with_a_thread_for_each() {
+    for threads in [1, 4, 8] {
+        let server = Threads::new(threads, Keeps::Open, |_| {
+            std::thread::sleep(Duration::from_millis(20));
+        });
+        let balancer = Balancer::probing(&[&server.backend], &["-c", "200ms"]);
+        let all = |method: &str, count: usize| -> Vec<Message> {
+            let mut clients: Vec<Peer> = (0..count).map(|_| ask(&balancer, method)).collect();
+            clients.iter_mut().map(Peer::response).collect()
+        };
+        let started = Instant::now();
+        for (method, count) in [("GET", 4 * threads), ("POST", 3), ("GET", 3), ("POST", 8)] {
+            for answer in all(method, count) {
+                assert_eq!(answer.status(), 200, "{threads} threads, {method}");
+            }
+        }
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(10), "{threads} threads: {took:?}");
+        assert_eq!(balancer.stderr.with(" down: "), Vec::<String>::new(), "{threads} threads");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
-fn a_connect_that_hangs_is_given_up_for_another_server() {
+fn a_connect_without_an_answer_is_given_up_for_another_server() {
     let (hole, up) = (common::BlackHole::new(), Backend::named("up"));
     for check in [&["--health", "off"][..], &["--health", "tcp", "-c", "1h"]] {
         let arguments = ["127.0.0.1:0", &hole.argument(), &up.argument(), "-s", "first"];

@@ -12,7 +12,6 @@ mod modes;
 mod option;
 mod options;
 mod pages;
-mod rows;
 mod rules;
 mod scan;
 mod strategy;

@@ -3,29 +3,45 @@
 //! Probes decide, by thresholds. Failed requests of clients can take a backend down too. That is
 //! safe because it is cheap to undo: the next probe runs soon, the backend is tried first when no
 //! other is up, and a response to a client brings it up again. A response does not outweigh a probe
-//! that reached the server and got a bad answer or none: the operator chose what probes ask for,
-//! and another page that works says nothing about it.
+//! that got a bad answer: the operator chose what probes ask for, and another page that works says
+//! nothing about it.
 //!
-//! [`Silence`] is separate: requests do not wait for a backend that sends nothing at all.
+//! The last backend stays up while it accepts connections and gives no bad answer to a probe: when
+//! it does not answer it may be busy, and requests can only gain by waiting.
+//!
+//! [`Silence`] is separate: a suspect is up, but avoided while another backend is no suspect.
 
-use super::event::{DownReason, Observation, ProbeFault, Proof, Transition};
+use super::event::{DownReason, Observation, Others, ProbeFault, Proof, Transition};
 use super::outlier::Outlier;
 use super::silence::{Action, Silence};
 use super::{Check, Settings};
 use crate::base::time::Instant;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A backend whose probes hang goes down this long after the first of them started, even if `fall`
 /// is not reached; or after one probe, if the probe time-out is longer.
 pub const HUNG_WITHIN: Duration = Duration::from_secs(5);
-/// A backend that failed a probe but is still up is probed again this soon.
+/// A backend that failed a probe but is still up, or is a suspect, is probed again this soon.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// A backend that is down is probed this often, so that a long interval does not delay its return.
 const DOWN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Whether requests go to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub enum State {
+    /// As the policy decides.
+    Up,
+    /// It is up, but its answers are late: only used when no other backend is `Up`.
+    Suspect,
+    /// Only used as the last resort.
+    Down,
+}
+
+/// What the event log says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reported {
     Up,
     /// After so many passed probes in a row.
     Down {
@@ -35,7 +51,7 @@ enum State {
 
 /// Order in which down backends are tried when no other is left: the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Suspicion {
+pub struct LastResort {
     kind: Kind,
     /// Among equals the one that failed longest ago.
     failed_at: Instant,
@@ -43,10 +59,10 @@ pub struct Suspicion {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// It sent nothing for too long; no request and no probe has failed.
-    Silent,
     /// Only clients' requests failed; its last probe, if there was one, passed.
     Clients,
+    /// Its last probe connected, but got no answer: it may be busy.
+    Hung,
     /// Its last probe could not connect: it will fail fast if it still cannot.
     Connect,
 }
@@ -54,7 +70,7 @@ enum Kind {
 /// Up or down, with the evidence for it.
 #[derive(Clone, Debug)]
 pub struct Health {
-    state: State,
+    reported: Reported,
     /// The latest probe's fault; none if it passed or there was none.
     fault: Option<ProbeFault>,
     /// Failed probes in a row.
@@ -80,7 +96,7 @@ impl Health {
     /// Up: a new backend is trusted at once and probed at once.
     pub fn new() -> Health {
         Health {
-            state: State::Up,
+            reported: Reported::Up,
             fault: None,
             probes_failed: 0,
             hung_since: None,
@@ -91,96 +107,104 @@ impl Health {
         }
     }
 
-    /// Whether it takes requests.
-    pub fn is_up(&self) -> bool {
-        self.state == State::Up && !self.silence.is_stuck()
+    /// Whether requests go to it.
+    pub fn state(&self) -> State {
+        match self.reported {
+            Reported::Up if self.silence.is_suspect() => State::Suspect,
+            Reported::Up => State::Up,
+            Reported::Down { .. } => State::Down,
+        }
     }
 
-    /// Whether requests in flight with it may never be answered.
-    pub fn hangs(&self) -> bool {
-        let probes_hang = self.state != State::Up && self.fault == Some(ProbeFault::TimedOut);
-        probes_hang || self.silence.is_stuck()
+    /// What is known about its silences and response times.
+    pub fn silence(&self) -> &Silence {
+        &self.silence
     }
 
-    /// The first request is in flight with it.
-    pub fn owes(&mut self, now: Instant) {
-        self.silence.begins(now);
+    /// The same, to tell it about requests.
+    pub fn silence_mut(&mut self) -> &mut Silence {
+        &mut self.silence
     }
 
-    /// A byte came from it; whether [`Observation::Heard`] would change anything.
-    pub fn heard(&mut self, now: Instant) -> bool {
-        self.silence.broken(now)
-    }
-
-    /// A probe or a connect that makes no progress for this long is late.
-    pub fn late_after(&self) -> Duration {
-        self.silence.late_after()
-    }
-
-    /// The next action if it sends nothing, and when; see [`Silence::next`].
-    pub fn silence_next(&self, owes: bool, probe: Option<Instant>) -> Option<(Instant, Action)> {
-        let up = self.state == State::Up;
-        up.then(|| self.silence.next(owes, probe)).flatten()
+    /// The next action if it sends nothing, and when; see [`Silence::next`]. A backend that is down
+    /// is probed on its schedule and avoided already.
+    pub fn silence_next(&self, probe: Option<Instant>) -> Option<(Instant, Action)> {
+        self.silence.next(probe).filter(|(_, action)| match action {
+            Action::Probe | Action::CloseIdle | Action::Avoid => self.reported == Reported::Up,
+            Action::Reroute => true,
+        })
     }
 
     /// Applies one observation made at `now`; returns the change of state, if any.
     pub fn observe(
         &mut self,
         observation: Observation,
+        others: Others,
         settings: &Settings,
         now: Instant,
     ) -> Option<Transition> {
-        let was_up = self.is_up();
-        let transition = self.apply(observation, settings, now);
-        match (was_up, self.is_up()) {
-            (true, false) => transition,
-            // Only the silence has ended.
-            (false, true) => transition.or(Some(Transition::Up(Proof::Heard))),
-            (true, true) | (false, false) => None,
+        let before = self.state();
+        let transition = self.apply(observation, others, settings, now);
+        match (before, self.state()) {
+            (State::Up, State::Suspect) => Some(Transition::Suspected),
+            (State::Suspect, State::Up) => Some(Transition::Cleared),
+            (before, after) if before == after => None,
+            (State::Up | State::Suspect | State::Down, _) => transition,
         }
     }
 
     fn apply(
         &mut self,
         observation: Observation,
+        others: Others,
         settings: &Settings,
         now: Instant,
     ) -> Option<Transition> {
         match observation {
             Observation::ProbePassed { started } => {
-                self.silence.probed(now.since(started), settings.interval, now);
+                self.silence.probe_passed(started, settings.interval, now);
                 self.probe_passed(started, settings)
             }
             Observation::ProbeFailed { started, fault } => {
-                if fault != ProbeFault::TimedOut {
-                    self.silence.broken(now);
-                    self.silence.decay();
+                match fault {
+                    ProbeFault::TimedOut | ProbeFault::Connect(ErrorKind::TimedOut) => {
+                        self.silence.probe_hung(started, now);
+                    }
+                    ProbeFault::Status(_) | ProbeFault::Broken => {
+                        self.silence.probe_answered(started, now);
+                    }
+                    // Neither silent nor there.
+                    ProbeFault::Connect(_) => {}
                 }
-                self.probe_failed(started, fault, settings, now)
+                self.probe_failed(started, fault, others, settings, now)
             }
-            Observation::Doubtful => {
+            Observation::Late => {
+                self.silence.probe(now);
+                None
+            }
+            Observation::ProbeSlow => {
+                self.silence.probe_is_slow();
+                None
+            }
+            Observation::ProbeLate => {
                 self.silence.suspect(now);
                 None
             }
-            Observation::Silent => {
-                self.silence.give_up();
-                Some(Transition::Down(DownReason::Silent(self.silence.lasts(now))))
-            }
-            Observation::Heard => {
-                self.silence.decay();
+            Observation::Answered { sent } => {
+                self.silence.answered(sent, now);
                 None
             }
             Observation::ConnectFailed(kind) => self.connect_failed(kind, now),
-            Observation::Unanswered => self.went_unanswered(settings, now),
+            Observation::Unanswered => self.went_unanswered(others, settings, now),
             Observation::Served { sent } => {
                 self.outlier.answered();
                 self.served(sent)
             }
-            Observation::Erred { sent, alone } => self.erred(sent, alone, settings, now),
-            Observation::TrialDue => match self.state {
-                State::Up => None,
-                State::Down { .. } if now < self.failed_at => None,
-                State::Down { .. } => self.rise(Proof::Trial),
+            Observation::Erred { sent, client } => self.erred(sent, client, others, settings, now),
+            Observation::TrialDue => match self.reported {
+                Reported::Up => None,
+                Reported::Down { .. } if now < self.failed_at => None,
+                Reported::Down { .. } => self.rise(Proof::Trial),
             },
         }
     }
@@ -189,15 +213,15 @@ impl Health {
         self.fault = None;
         self.probes_failed = 0;
         self.hung_since = None;
-        match self.state {
-            State::Up => None,
+        match self.reported {
+            Reported::Up => None,
             // Evidence from before the failure.
-            State::Down { .. } if started < self.failed_at => None,
-            State::Down { passes } if passes.saturating_add(1) >= settings.rise => {
+            Reported::Down { .. } if started < self.failed_at => None,
+            Reported::Down { passes } if passes.saturating_add(1) >= settings.rise => {
                 self.rise(Proof::Probe)
             }
-            State::Down { passes } => {
-                self.state = State::Down { passes: passes + 1 };
+            Reported::Down { passes } => {
+                self.reported = Reported::Down { passes: passes + 1 };
                 None
             }
         }
@@ -207,29 +231,36 @@ impl Health {
         &mut self,
         started: Instant,
         fault: ProbeFault,
+        others: Others,
         settings: &Settings,
         now: Instant,
     ) -> Option<Transition> {
         self.failed_at = self.failed_at.max(now);
         self.fault = Some(fault);
         self.probes_failed = self.probes_failed.saturating_add(1);
-        if fault == ProbeFault::TimedOut {
+        if fault.is_hang() {
             self.hung_since.get_or_insert(started);
         }
-        if self.probes_failed >= settings.fall || self.hangs_too_long(settings, now) {
-            return self.fall(DownReason::Probe { fault, timeout: settings.timeout });
+        let is_busy_and_last = fault == ProbeFault::TimedOut && others == Others::NoneUp;
+        match self.reported {
+            Reported::Up if is_busy_and_last => None,
+            Reported::Up if self.has_failed(settings, now) => {
+                self.fall(DownReason::Probe { fault, timeout: settings.timeout })
+            }
+            Reported::Up => None,
+            Reported::Down { .. } => {
+                self.reported = Reported::Down { passes: 0 };
+                None
+            }
         }
-        if self.state != State::Up {
-            self.state = State::Down { passes: 0 };
-        }
-        None
     }
 
-    /// Whether one more probe that hangs would end after [`HUNG_WITHIN`].
-    fn hangs_too_long(&self, settings: &Settings, now: Instant) -> bool {
+    /// Whether enough probes failed, or one more that hangs would end after [`HUNG_WITHIN`].
+    fn has_failed(&self, settings: &Settings, now: Instant) -> bool {
         let latest_start = now + retry_interval(settings) / 10 * 11;
         let limit = HUNG_WITHIN.max(settings.timeout);
-        self.hung_since.is_some_and(|since| latest_start + settings.timeout > since + limit)
+        let ends_too_late = |since| latest_start + settings.timeout > since + limit;
+        self.probes_failed >= settings.fall || self.hung_since.is_some_and(ends_too_late)
     }
 
     fn connect_failed(&mut self, kind: ErrorKind, now: Instant) -> Option<Transition> {
@@ -237,12 +268,19 @@ impl Health {
         self.fall(DownReason::ConnectFailed(kind))
     }
 
-    fn went_unanswered(&mut self, settings: &Settings, now: Instant) -> Option<Transition> {
+    fn went_unanswered(
+        &mut self,
+        others: Others,
+        settings: &Settings,
+        now: Instant,
+    ) -> Option<Transition> {
         self.failed_at = self.failed_at.max(now);
         self.unanswered = self.unanswered.saturating_add(1);
-        match self.unanswered >= settings.fall {
-            true => self.fall(DownReason::Unanswered(self.unanswered)),
-            false => None,
+        match others {
+            Others::SomeUp if self.unanswered >= settings.fall => {
+                self.fall(DownReason::Unanswered(self.unanswered))
+            }
+            Others::SomeUp | Others::NoneUp => None,
         }
     }
 
@@ -251,12 +289,12 @@ impl Health {
         // A server that stops refuses connections while it finishes its requests: these responses
         // are to requests from before the failure and do not show that it is up.
         let is_newer = sent >= self.failed_at;
-        match (self.state, self.fault) {
-            (State::Up, _) => None,
-            (State::Down { .. }, None | Some(ProbeFault::Connect(_))) if is_newer => {
-                self.rise(Proof::Request)
+        match (self.reported, self.fault) {
+            (Reported::Up, _) => None,
+            (Reported::Down { .. }, Some(ProbeFault::Status(_) | ProbeFault::Broken)) => None,
+            (Reported::Down { .. }, None | Some(ProbeFault::Connect(_) | ProbeFault::TimedOut)) => {
+                is_newer.then(|| self.rise(Proof::Request)).flatten()
             }
-            (State::Down { .. }, _) => None,
         }
     }
 
@@ -264,23 +302,26 @@ impl Health {
     fn erred(
         &mut self,
         sent: Instant,
-        alone: bool,
+        client: IpAddr,
+        others: Others,
         settings: &Settings,
         now: Instant,
     ) -> Option<Transition> {
-        let counted = if self.is_up() { self.outlier.erred(settings.fall_on_5xx) } else { None };
-        match counted {
-            Some(times) if !alone => {
+        let too_many = match self.reported {
+            Reported::Up => self.outlier.erred(client, settings.fall_on_5xx),
+            Reported::Down { .. } => None,
+        };
+        match (too_many, others) {
+            (Some(times), Others::SomeUp) => {
                 let hold = self.outlier.eject(settings.interval);
                 self.failed_at = now + hold;
                 self.fall(DownReason::Erred { times, hold })
             }
-            Some(_) | None => self.served(sent),
+            (Some(_), Others::NoneUp) | (None, _) => self.served(sent),
         }
     }
 
     fn rise(&mut self, proof: Proof) -> Option<Transition> {
-        self.silence.decay();
         *self = Health {
             failed_at: self.failed_at,
             silence: self.silence,
@@ -291,35 +332,39 @@ impl Health {
     }
 
     fn fall(&mut self, reason: DownReason) -> Option<Transition> {
-        self.state = State::Down { passes: 0 };
+        self.reported = Reported::Down { passes: 0 };
         Some(Transition::Down(reason))
     }
 
     /// Its place among the down backends to try when no backend is up. None if it is up, and if its
-    /// last probe hung (a request would hang too) or got a bad answer.
-    pub fn last_resort(&self) -> Option<Suspicion> {
-        let kind = match (self.state, self.fault) {
-            (State::Up, _) if self.silence.is_stuck() => {
-                return Some(Suspicion { kind: Kind::Silent, failed_at: self.silence.since() });
+    /// last probe got a bad answer, or nothing but silence: the request would as well.
+    pub fn last_resort(&self) -> Option<LastResort> {
+        let kind = match (self.reported, self.fault) {
+            (Reported::Up, _) => return None,
+            (Reported::Down { .. }, None) => Kind::Clients,
+            (Reported::Down { .. }, Some(ProbeFault::TimedOut)) => Kind::Hung,
+            (Reported::Down { .. }, Some(ProbeFault::Connect(ErrorKind::TimedOut))) => return None,
+            (Reported::Down { .. }, Some(ProbeFault::Connect(_))) => Kind::Connect,
+            (Reported::Down { .. }, Some(ProbeFault::Broken | ProbeFault::Status(_))) => {
+                return None;
             }
-            (State::Up, _) => return None,
-            (State::Down { .. }, None) => Kind::Clients,
-            (State::Down { .. }, Some(ProbeFault::Connect(_))) => Kind::Connect,
-            (State::Down { .. }, Some(ProbeFault::TimedOut | ProbeFault::Broken)) => return None,
-            (State::Down { .. }, Some(ProbeFault::Status(_))) => return None,
         };
-        Some(Suspicion { kind, failed_at: self.failed_at })
+        Some(LastResort { kind, failed_at: self.failed_at })
     }
 
     /// Time from the end of one probe to the start of the next, before [`super::check::jitter`].
     /// With probes off and the backend down: time until [`Observation::TrialDue`].
     pub fn next_probe_in(&self, settings: &Settings) -> Duration {
-        match self.state {
+        match self.reported {
             // A trial may cost a client's request a retry, a probe does not.
-            State::Down { .. } if settings.check == Check::Off => settings.interval,
-            State::Down { .. } => settings.interval.min(DOWN_INTERVAL),
-            State::Up if self.probes_failed > 0 => retry_interval(settings),
-            State::Up => settings.interval,
+            Reported::Down { .. } if settings.check == Check::Off => settings.interval,
+            Reported::Down { .. } => settings.interval.min(DOWN_INTERVAL),
+            // The last one, which stays up: further probes would wait behind its work as well.
+            Reported::Up if self.probes_failed > settings.fall => settings.interval,
+            Reported::Up if self.probes_failed > 0 || self.silence.is_suspect() => {
+                retry_interval(settings)
+            }
+            Reported::Up => settings.interval,
         }
     }
 }

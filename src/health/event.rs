@@ -3,14 +3,15 @@
 use crate::base::time::Instant;
 use std::fmt;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Why a probe failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeFault {
-    /// The connect failed: refused, unreachable.
+    /// The connect failed: refused, unreachable, timed out.
     Connect(ErrorKind),
-    /// No complete answer within the time-out; perhaps no connection.
+    /// Connected, but no complete answer within the time-out.
     TimedOut,
     /// The answer had this status, which is not healthy.
     Status(u16),
@@ -44,21 +45,35 @@ pub enum Observation {
         sent: Instant,
     },
     /// It sent nothing for too long, or a connect takes too long: it will be probed.
-    Doubtful,
-    /// It sent nothing since then, not even the answer to the probe.
-    Silent,
-    /// A byte came.
-    Heard,
+    Late,
+    /// The probe takes longer than usual: idle connections to the backend were closed.
+    ProbeSlow,
+    /// The probe takes much longer than usual.
+    ProbeLate,
+    /// The response to a client's request has begun.
+    Answered {
+        /// When the request was sent to the backend.
+        sent: Instant,
+    },
     /// A client's request was answered with a status for which [`super::outlier::is_error`] holds.
     Erred {
         /// When the request was sent to the backend.
         sent: Instant,
-        /// No other backend is up: this one stays.
-        alone: bool,
+        /// The client it went to.
+        client: IpAddr,
     },
     /// [`super::Health::next_probe_in`] has passed since it went down. With probes off only this
     /// brings a backend back.
     TrialDue,
+}
+
+/// Whether requests can go to another backend: the last one stays up as long as it can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// Another one is up and no suspect.
+    SomeUp,
+    /// None is.
+    NoneUp,
 }
 
 /// Why a backend went down.
@@ -68,8 +83,6 @@ pub enum DownReason {
     ConnectFailed(ErrorKind),
     /// This many requests in a row were not answered.
     Unanswered(u16),
-    /// It sent nothing for this long, not even the answer to a probe.
-    Silent(Duration),
     /// This many responses in a row were errors.
     Erred {
         /// How many.
@@ -93,8 +106,6 @@ pub enum Proof {
     Probe,
     /// It answered a client's request.
     Request,
-    /// It sends again.
-    Heard,
     /// None: with probes off it is tried again.
     Trial,
 }
@@ -106,16 +117,29 @@ pub enum Transition {
     Up(Proof),
     /// Down from now on.
     Down(DownReason),
+    /// Avoided from now on.
+    Suspected,
+    /// Used like the others from now on.
+    Cleared,
 }
 
 impl Transition {
-    /// Down because it does not answer probes: requests in flight with it may never be answered.
-    pub fn is_hang(&self) -> bool {
-        let Transition::Down(reason) = self else { return false };
-        matches!(
-            reason,
-            DownReason::Silent(_) | DownReason::Probe { fault: ProbeFault::TimedOut, .. }
-        )
+    /// Whether the event log reports it. A busy server is a suspect with each slow page.
+    pub fn is_reported(&self) -> bool {
+        match self {
+            Transition::Up(_) | Transition::Down(_) => true,
+            Transition::Suspected | Transition::Cleared => false,
+        }
+    }
+}
+
+impl ProbeFault {
+    /// Whether nothing came back, so that requests in flight may never be answered.
+    pub fn is_hang(self) -> bool {
+        match self {
+            ProbeFault::TimedOut | ProbeFault::Connect(ErrorKind::TimedOut) => true,
+            ProbeFault::Connect(_) | ProbeFault::Status(_) | ProbeFault::Broken => false,
+        }
     }
 }
 
@@ -124,9 +148,10 @@ impl fmt::Display for Transition {
         match self {
             Transition::Up(Proof::Probe) => out.write_str("up: health check passed"),
             Transition::Up(Proof::Request) => out.write_str("up: answered a request"),
-            Transition::Up(Proof::Heard) => out.write_str("up: answers again"),
             Transition::Up(Proof::Trial) => out.write_str("up: on trial, health checks are off"),
             Transition::Down(reason) => write!(out, "down: {reason}"),
+            Transition::Suspected => out.write_str("slow to answer: others are preferred"),
+            Transition::Cleared => out.write_str("answers as usual"),
         }
     }
 }
@@ -138,10 +163,6 @@ impl fmt::Display for DownReason {
             DownReason::ConnectFailed(kind) => write!(out, "{kind}"),
             DownReason::Unanswered(1) => out.write_str("gave no valid answer"),
             DownReason::Unanswered(times) => write!(out, "gave no valid answer {times} times"),
-            DownReason::Silent(lasts) => {
-                let ms = lasts.as_millis();
-                write!(out, "silent for {ms}ms, to requests and a health check")
-            }
             DownReason::Erred { times: 1, hold } => write!(out, "answered 5xx; out for {hold:?}"),
             DownReason::Erred { times, hold } => {
                 write!(out, "answered 5xx {times} times in a row; out for {hold:?}")

@@ -7,12 +7,13 @@
 mod belief;
 pub mod check;
 mod event;
+mod latency;
 pub mod outlier;
 mod silence;
 
-pub use belief::{HUNG_WITHIN, Health, Suspicion};
-pub use event::{DownReason, Observation, ProbeFault, Proof, Transition};
-pub use silence::Action;
+pub use belief::{HUNG_WITHIN, Health, LastResort, State};
+pub use event::{DownReason, Observation, Others, ProbeFault, Proof, Transition};
+pub use silence::{Action, Silence};
 
 use std::time::Duration;
 
@@ -66,5 +67,7 @@ impl Default for Settings {
     }
 }
 
+#[cfg(test)]
+mod silence_tests;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,12 @@
-//! Suspicion by silence: whether a backend with requests in flight has stalled.
+//! A backend from which nothing comes: when it is probed, avoided, and when requests that wait for
+//! it are sent elsewhere.
 //!
-//! A backend that sends nothing for a while is probed at once. Only if this probe is late as well,
-//! it is considered stuck: a page may take long, a probe takes what probes take. So a slow page
-//! costs a probe at most, and both waits follow what is usual for the backend.
+//! Each step needs more evidence than the one before, as it costs more. A probe costs nearly
+//! nothing, so a short silence is enough. If the probe is late too, new requests go elsewhere.
+//! Requests that wait for the backend are repeated only when it is much later than its own
+//! responses usually are: while a backend works on one request at a time, it sends nothing either.
 
+use super::latency::{Concurrency, Latency};
 use crate::base::time::Instant;
 use std::time::Duration;
 
@@ -18,71 +21,158 @@ const LATE_TIMES: u32 = 4;
 const LATE_MIN: Duration = Duration::from_millis(100);
 /// and after this while none has passed yet.
 const LATE_UNKNOWN: Duration = Duration::from_secs(1);
+/// At this part of it our own idle connections are closed: they may hold the threads that would
+/// answer the probe.
+const CLOSE_IDLE_PART: u32 = 2;
 /// Each faster probe lowers the slowest by this part. One slower probe doubles the wait at most: a
 /// server that was stopped once is not slow from then on.
 const FORGET_PART: u32 = 8;
 const LATE_GROWTH: u32 = 2;
 
+/// A request is repeated elsewhere after this many times the usual time to the first byte,
+const REROUTE_TIMES: u32 = 2;
+/// at least after this,
+const REROUTE_MIN: Duration = Duration::from_secs(1);
+/// and this while too little is known of the backend: it may work on one request at a time, and so
+/// many of those that wait may be repeated for nothing that they are more than one in a hundred.
+const REROUTE_MIN_UNKNOWN: Duration = Duration::from_secs(10);
+const RESPONSES_PER_REROUTE: u32 = 100;
+
+/// How far the suspicion has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Suspect {
+enum Stage {
     None,
-    /// A probe is due or under way.
-    Since(Instant),
-    /// The probe was late.
-    Stuck,
+    /// A probe is due or under way since then.
+    Probing(Instant),
+    /// The probe is slow, and idle connections are closed.
+    ProbeSlow(Instant),
+    /// The probe is late.
+    Suspect {
+        /// Since then.
+        at: Instant,
+        /// When requests that wait for it are to be looked at; none while none waits.
+        reroute_at: Option<Instant>,
+        /// How many were sent elsewhere.
+        rerouted: u16,
+    },
 }
 
 /// What to do about a silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Probe at once.
+    /// Probe at once, on a connection of its own.
     Probe,
-    /// Do not wait for it any longer.
-    GiveUp,
+    /// Close our idle connections: they may be what the probe waits for.
+    CloseIdle,
+    /// Send new requests elsewhere.
+    Avoid,
+    /// Send those waiting requests elsewhere that have waited for long.
+    Reroute,
 }
 
 /// How long a backend has been silent, and what is usual for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Silence {
-    /// When the last byte came, or the first request was sent.
+    /// When the last byte came, or the first outstanding request was sent. While it is a suspect:
+    /// when the silence began.
     since: Instant,
-    silence_threshold: Duration,
+    /// Requests sent and not yet answered.
+    outstanding: u32,
+    threshold: Duration,
     /// Duration of the slowest of the latest passed probes; none before the first.
     slowest_probe: Option<Duration>,
-    suspect: Suspect,
+    stage: Stage,
+    latency: Latency,
+    concurrency: Concurrency,
+}
+
+impl Default for Silence {
+    fn default() -> Silence {
+        Silence::new()
+    }
 }
 
 impl Silence {
-    /// Nothing known, nothing in flight.
+    /// Nothing known, nothing outstanding.
     pub fn new() -> Silence {
         Silence {
             since: Instant::START,
-            silence_threshold: THRESHOLD_MIN,
+            outstanding: 0,
+            threshold: THRESHOLD_MIN,
             slowest_probe: None,
-            suspect: Suspect::None,
+            stage: Stage::None,
+            latency: Latency::default(),
+            concurrency: Concurrency::default(),
         }
     }
 
-    /// The first request is in flight.
-    pub fn begins(&mut self, now: Instant) {
+    /// A request was sent; whether that may change [`Silence::next`].
+    pub fn sent(&mut self, now: Instant) -> bool {
+        if self.outstanding == 0 && !self.is_suspect() {
+            self.since = now;
+        }
+        self.outstanding += 1;
+        self.concurrency.sent(now);
+        if let Stage::Suspect { reroute_at: None, .. } = self.stage {
+            self.rerouted(0, Some(now + self.reroute_after()));
+        }
+        self.outstanding == 1 || self.is_suspect()
+    }
+
+    /// A byte came; whether [`Silence::next`] may be due sooner than before. The byte may belong to
+    /// the response to a request sent long ago: while the backend is a suspect it proves nothing.
+    pub fn heard(&mut self, now: Instant) -> bool {
+        match self.stage {
+            Stage::None => {
+                self.since = now;
+                false
+            }
+            Stage::Probing(_) | Stage::ProbeSlow(_) => {
+                self.clear(now);
+                true
+            }
+            Stage::Suspect { .. } => false,
+        }
+    }
+
+    /// The response to the request sent at `sent` has begun. A suspect is cleared if it was one by
+    /// then.
+    pub fn answered(&mut self, sent: Instant, now: Instant) {
+        self.ended(sent);
+        self.latency.record(now.since(sent));
+        self.concurrency.answered(sent);
+        self.concurrency.ended(sent);
+        self.decay();
+        if matches!(self.stage, Stage::Suspect { at, .. } if sent >= at) {
+            self.clear(now);
+        }
+    }
+
+    /// The request sent at `sent` ended without a response.
+    pub fn abandoned(&mut self, sent: Instant) {
+        self.ended(sent);
+        self.concurrency.ended(sent);
+    }
+
+    fn ended(&mut self, sent: Instant) {
+        debug_assert!(self.outstanding > 0, "sent at {sent:?} and counted");
+        self.outstanding = self.outstanding.saturating_sub(1);
+    }
+
+    fn decay(&mut self) {
+        if self.threshold > THRESHOLD_MIN {
+            self.threshold = (self.threshold - self.threshold / DECAY_PART).max(THRESHOLD_MIN);
+        }
+    }
+
+    fn clear(&mut self, now: Instant) {
+        self.stage = Stage::None;
         self.since = now;
     }
 
-    /// A byte came; whether [`Silence::decay`] has something to do.
-    pub fn broken(&mut self, now: Instant) -> bool {
-        self.since = now;
-        self.suspect != Suspect::None || self.silence_threshold > THRESHOLD_MIN
-    }
-
-    /// It has answered: it is no suspect, and the threshold decays.
-    pub fn decay(&mut self) {
-        self.suspect = Suspect::None;
-        self.silence_threshold =
-            (self.silence_threshold - self.silence_threshold / DECAY_PART).max(THRESHOLD_MIN);
-    }
-
-    /// A probe passed after `took`. `most`, the probe interval, is the highest useful threshold.
-    pub fn probed(&mut self, took: Duration, most: Duration, now: Instant) {
+    /// A probe passed. `interval`, the time between two probes, is the highest useful threshold.
+    pub fn probe_passed(&mut self, started: Instant, interval: Duration, now: Instant) {
+        let took = now.since(started);
         self.slowest_probe = Some(match self.slowest_probe {
             None => took,
             Some(slowest) => {
@@ -90,33 +180,88 @@ impl Silence {
                 took.min(most).max(slowest - slowest / FORGET_PART)
             }
         });
-        if matches!(self.suspect, Suspect::Since(_)) {
-            self.silence_threshold = (self.silence_threshold * 2).min(most.max(THRESHOLD_MIN));
+        self.concurrency.answered(started);
+        match self.stage {
+            Stage::None => {}
+            Stage::Probing(_) | Stage::ProbeSlow(_) => {
+                self.threshold = (self.threshold * 2).min(interval.max(THRESHOLD_MIN));
+            }
+            // What was given up too early would have taken about as long as the silence.
+            Stage::Suspect { rerouted, .. } => {
+                let silence = now.since(self.since);
+                (0..rerouted).for_each(|_| self.latency.record(silence));
+            }
         }
-        self.suspect = Suspect::None;
-        self.since = now;
+        self.probe_answered(started, now);
+    }
+
+    /// A probe was answered, whatever the answer. For a suspect only one proves something that was
+    /// sent since the silence began.
+    pub fn probe_answered(&mut self, started: Instant, now: Instant) {
+        if !self.is_suspect() || started >= self.since {
+            self.clear(now);
+        }
+    }
+
+    /// A probe that started then ended without an answer.
+    pub fn probe_hung(&mut self, started: Instant, now: Instant) {
+        if !self.is_suspect() && (self.outstanding == 0 || self.since <= started) {
+            self.suspect(now);
+        }
     }
 
     /// A probe is due.
-    pub fn suspect(&mut self, now: Instant) {
-        if self.suspect == Suspect::None {
-            self.suspect = Suspect::Since(now);
+    pub fn probe(&mut self, now: Instant) {
+        if self.stage == Stage::None {
+            self.stage = Stage::Probing(now);
+        }
+    }
+
+    /// The probe is slow.
+    pub fn probe_is_slow(&mut self) {
+        if let Stage::Probing(since) = self.stage {
+            self.stage = Stage::ProbeSlow(since);
         }
     }
 
     /// The probe is late.
-    pub fn give_up(&mut self) {
-        self.suspect = Suspect::Stuck;
+    pub fn suspect(&mut self, now: Instant) {
+        let due = self.since + self.reroute_after();
+        let reroute_at = (self.outstanding > 0).then_some(due);
+        self.stage = Stage::Suspect { at: now, reroute_at, rerouted: 0 };
     }
 
-    /// Whether it is considered stuck.
-    pub fn is_stuck(&self) -> bool {
-        self.suspect == Suspect::Stuck
+    /// Waiting requests were looked at: `count` were sent elsewhere, the next is due at `next`.
+    pub fn rerouted(&mut self, count: u16, next: Option<Instant>) {
+        if let Stage::Suspect { reroute_at, rerouted, .. } = &mut self.stage {
+            *reroute_at = next;
+            *rerouted = rerouted.saturating_add(count);
+        }
     }
 
-    /// How long it has been silent.
-    pub fn lasts(&self, now: Instant) -> Duration {
-        now.since(self.since)
+    /// Something was answered on a new connection while an older one was open.
+    pub fn served_beside(&mut self) {
+        self.concurrency.served_beside();
+    }
+
+    /// Whether new requests should go elsewhere.
+    pub fn is_suspect(&self) -> bool {
+        matches!(self.stage, Stage::Suspect { .. })
+    }
+
+    /// Whether false alarms have raised the threshold: the next response lowers it.
+    pub fn is_threshold_raised(&self) -> bool {
+        self.threshold > THRESHOLD_MIN
+    }
+
+    /// Whether it can answer one request while another is outstanding.
+    pub fn is_concurrent(&self) -> bool {
+        self.concurrency == Concurrency::Seen
+    }
+
+    /// Requests sent and not yet answered.
+    pub fn outstanding(&self) -> u32 {
+        self.outstanding
     }
 
     /// When the silence began.
@@ -129,153 +274,35 @@ impl Silence {
         self.slowest_probe.map_or(LATE_UNKNOWN, |slowest| (slowest * LATE_TIMES).max(LATE_MIN))
     }
 
-    /// The next action if nothing comes, and when. `in_flight`: a request is in flight; `probe`:
-    /// when the probe under way last made progress.
-    pub fn next(&self, in_flight: bool, probe: Option<Instant>) -> Option<(Instant, Action)> {
-        match self.suspect {
-            Suspect::None => {
-                in_flight.then(|| (self.since + self.silence_threshold, Action::Probe))
+    /// A request that waits for a suspect is sent elsewhere after this time.
+    pub fn reroute_after(&self) -> Duration {
+        let Some(usual) = self.latency.usual() else { return REROUTE_MIN_UNKNOWN };
+        let is_rare = self.latency.total() >= RESPONSES_PER_REROUTE * self.outstanding;
+        let least = match self.is_concurrent() || is_rare {
+            true => REROUTE_MIN,
+            false => REROUTE_MIN_UNKNOWN,
+        };
+        (usual * REROUTE_TIMES).max(least)
+    }
+
+    /// The next action if nothing comes, and when. `probe`: when the probe under way last made
+    /// progress.
+    pub fn next(&self, probe: Option<Instant>) -> Option<(Instant, Action)> {
+        let late_after = self.late_after();
+        match (self.stage, probe) {
+            (Stage::None, _) if self.outstanding > 0 => {
+                Some((self.since + self.threshold, Action::Probe))
             }
-            Suspect::Since(at) => {
-                probe.map(|moved| (at.max(moved) + self.late_after(), Action::GiveUp))
+            // Nothing else shows whether it is there.
+            (Stage::None, Some(moved)) => Some((moved + late_after, Action::Avoid)),
+            (Stage::Probing(since), Some(moved)) => {
+                Some((since.max(moved) + late_after / CLOSE_IDLE_PART, Action::CloseIdle))
             }
-            Suspect::Stuck => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    fn at(ms: u64) -> Instant {
-        Instant::from_micros(ms * 1_000)
-    }
-
-    /// A backend whose last probe took `probe_ms`.
-    fn known(probe_ms: u64) -> Silence {
-        let mut silence = Silence::new();
-        silence.probed(ms(probe_ms), ms(2_000), at(0));
-        silence
-    }
-
-    #[test]
-    fn a_probe_is_late_by_what_probes_take() {
-        assert_eq!(Silence::new().late_after(), LATE_UNKNOWN);
-        for (probes_ms, late_ms) in [
-            (&[0][..], 100),
-            (&[25], 100),
-            (&[60], 240),
-            (&[1_000], 4_000),
-            (&[5, 40], 160),
-            (&[5, 2_000], 200),
-            (&[5, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000, 2_000], 8_000),
-            (&[80, 5], 280),
-            (&[80, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5], 100),
-        ] {
-            let mut silence = Silence::new();
-            probes_ms.iter().for_each(|&took| silence.probed(ms(took), ms(2_000), at(0)));
-            assert_eq!(silence.late_after().as_millis(), late_ms, "{probes_ms:?}");
-        }
-    }
-
-    #[test]
-    fn silence_leads_to_a_probe_and_a_late_probe_to_giving_up() {
-        let mut silence = known(50);
-        assert_eq!(silence.next(false, None), None, "nothing is in flight");
-        silence.begins(at(1_000));
-        assert_eq!(silence.next(true, None), Some((at(1_100), Action::Probe)));
-        assert_eq!(silence.next(true, Some(at(900))), Some((at(1_100), Action::Probe)));
-        silence.suspect(at(1_100));
-        for (name, probe, expected) in [
-            ("no probe could be started", None, None),
-            ("one was under way", Some(at(900)), Some((at(1_300), Action::GiveUp))),
-            ("one was started", Some(at(1_100)), Some((at(1_300), Action::GiveUp))),
-            ("it was connected", Some(at(1_150)), Some((at(1_350), Action::GiveUp))),
-        ] {
-            assert_eq!(silence.next(true, probe), expected, "{name}");
-            assert_eq!(silence.next(false, probe), expected, "{name}, and its clients left");
-        }
-        silence.suspect(at(1_200));
-        assert_eq!(
-            silence.next(true, Some(at(900))),
-            Some((at(1_300), Action::GiveUp)),
-            "at first"
-        );
-        silence.give_up();
-        assert!(silence.is_stuck());
-        assert_eq!(silence.next(true, Some(at(1_100))), None);
-        assert_eq!(silence.lasts(at(1_300)), ms(300));
-    }
-
-    #[test]
-    fn a_byte_or_a_passed_probe_ends_the_suspicion() {
-        let suspicions: [fn(&mut Silence); 2] = [|it| it.suspect(at(10)), Silence::give_up];
-        for suspect in suspicions {
-            let mut by_byte = known(1);
-            suspect(&mut by_byte);
-            assert!(by_byte.broken(at(20)));
-            by_byte.decay();
-            let mut by_probe = known(1);
-            suspect(&mut by_probe);
-            by_probe.probed(ms(1), ms(2_000), at(20));
-            for silence in [by_byte, by_probe] {
-                assert!(!silence.is_stuck());
-                assert_eq!(silence.since(), at(20));
-                assert!(matches!(silence.next(true, None), Some((_, Action::Probe))));
+            (Stage::ProbeSlow(since), Some(moved)) => {
+                Some((since.max(moved) + late_after, Action::Avoid))
             }
+            (Stage::None | Stage::Probing(_) | Stage::ProbeSlow(_), None) => None,
+            (Stage::Suspect { reroute_at, .. }, _) => reroute_at.map(|due| (due, Action::Reroute)),
         }
-        assert!(!known(1).broken(at(20)), "there was none");
-    }
-
-    #[test]
-    fn the_threshold_grows_with_false_alarms_and_decays_with_responses() {
-        let silence_threshold =
-            |silence: &Silence| silence.next(true, None).unwrap().0.since(silence.since);
-        let mut silence = known(1);
-        let mut doubled = Vec::new();
-        for _ in 0..6 {
-            silence.suspect(at(5));
-            silence.probed(ms(1), ms(2_000), at(6));
-            doubled.push(silence_threshold(&silence).as_millis());
-        }
-        assert_eq!(doubled, [200, 400, 800, 1_600, 2_000, 2_000]);
-        silence.probed(ms(1), ms(2_000), at(7));
-        assert_eq!(silence_threshold(&silence), ms(2_000), "a scheduled probe is no false alarm");
-        let answers = (1..).find(|_| {
-            silence.decay();
-            silence_threshold(&silence) == THRESHOLD_MIN
-        });
-        assert_eq!(answers, Some(23));
-        let mut seldom = known(1);
-        seldom.suspect(at(5));
-        seldom.probed(ms(1), ms(20), at(6));
-        assert_eq!(silence_threshold(&seldom), THRESHOLD_MIN, "frequent probes notice it anyway");
-    }
-
-    #[test]
-    fn slow_pages_one_after_the_other_cost_few_probes() {
-        // Pages of one second, probes of one millisecond.
-        let mut silence = known(1);
-        let (mut now, mut probes) = (at(0), 0);
-        for _ in 0..1_000 {
-            silence.begins(now);
-            let answered = now + ms(1_000);
-            while let Some((due, Action::Probe)) = silence.next(true, None)
-                && due < answered
-            {
-                silence.suspect(due);
-                silence.probed(ms(1), ms(2_000), due + ms(1));
-                probes += 1;
-            }
-            now = answered;
-            silence.broken(now);
-            silence.decay();
-        }
-        assert!(probes <= 200, "{probes} probes for 1,000 pages");
     }
 }

@@ -5,6 +5,7 @@ use super::*;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 
 const REFUSED: ErrorKind = ErrorKind::ConnectionRefused;
 
@@ -12,7 +13,7 @@ fn at(ms: u64) -> Instant {
     Instant::from_micros(ms * 1_000)
 }
 
-/// One observation per 10 ms; a probe starts 5 ms before its step.
+/// One observation per 10 ms; a probe or a request starts 5 ms before its step.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Pass,
@@ -25,17 +26,18 @@ enum Step {
     /// The answer to a request sent at the first step.
     OldServed,
     Erred,
-    /// The same with no other backend up.
-    LastErred,
     TrialDue,
-    Doubtful,
-    Silent,
-    Heard,
+    Late,
+    ProbeLate,
+    /// Another backend goes down or comes up: from here on there is none, or one.
+    Alone,
+    NotAlone,
 }
 
-/// The text of each transition, with the index of its step.
+/// The text of each reported transition, with the index of its step.
 fn run(settings: &Settings, steps: &[Step]) -> (Health, Vec<(usize, String)>) {
     let mut health = Health::new();
+    let mut others = Others::SomeUp;
     let mut lines = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         let now = at(1_000 + 10 * index as u64);
@@ -48,17 +50,22 @@ fn run(settings: &Settings, steps: &[Step]) -> (Health, Vec<(usize, String)>) {
             Step::Unanswered => Observation::Unanswered,
             Step::Served => Observation::Served { sent: recent },
             Step::OldServed => Observation::Served { sent: first },
-            Step::Erred => Observation::Erred { sent: recent, alone: false },
-            Step::LastErred => Observation::Erred { sent: recent, alone: true },
+            Step::Erred => {
+                Observation::Erred { sent: recent, client: IpAddr::from([192, 0, 2, index as u8]) }
+            }
             Step::TrialDue => Observation::TrialDue,
-            Step::Doubtful => Observation::Doubtful,
-            Step::Silent => Observation::Silent,
-            Step::Heard => Observation::Heard,
+            Step::Late => Observation::Late,
+            Step::ProbeLate => Observation::ProbeLate,
+            Step::Alone | Step::NotAlone => {
+                others = if matches!(step, Step::Alone) { Others::NoneUp } else { Others::SomeUp };
+                continue;
+            }
         };
-        let was_up = health.is_up();
-        let transition = health.observe(observation, settings, now);
-        assert_eq!(transition.is_some(), health.is_up() != was_up, "a change and only a change");
-        lines.extend(transition.map(|it| (index, it.to_string())));
+        let before = health.state();
+        let transition = health.observe(observation, others, settings, now);
+        assert_eq!(transition.is_some(), health.state() != before, "a change and only a change");
+        let reported = transition.filter(Transition::is_reported);
+        lines.extend(reported.map(|it| (index, it.to_string())));
     }
     (health, lines)
 }
@@ -68,15 +75,16 @@ fn settings(rise: u16, fall: u16) -> Settings {
 }
 
 use Step::{
-    Doubtful, Erred, Heard, LastErred, OldPass, OldServed, Pass, Refused, Served, Silent, TrialDue,
+    Alone, Erred, Late, NotAlone, OldPass, OldServed, Pass, ProbeLate, Refused, Served, TrialDue,
     Unanswered,
 };
 
 const DOWN: Step = Step::Fail(ProbeFault::Status(500));
 const CANNOT: Step = Step::Fail(ProbeFault::Connect(REFUSED));
+const UNREACHABLE: Step = Step::Fail(ProbeFault::Connect(ErrorKind::TimedOut));
 const BROKEN: Step = Step::Fail(ProbeFault::Broken);
 const HUNG: Step = Step::Fail(ProbeFault::TimedOut);
-const SILENT_DOWN: &str = "down: silent for 20ms, to requests and a health check";
+const HUNG_DOWN: &str = "down: health check timed out after 2s";
 
 /// Name, `rise` and `fall`, what happens, and the transitions that follow.
 type Case = (&'static str, (u16, u16), &'static [Step], &'static [(usize, &'static str)]);
@@ -164,37 +172,40 @@ const CASES: &[Case] = &[
         &[DOWN, Refused, Pass, DOWN, Unanswered],
         &[(1, "down: connection refused"), (2, "up: health check passed")],
     ),
-    ("a suspicion alone changes nothing", (1, 1), &[Pass, Doubtful, Heard, Doubtful, Pass], &[]),
+    ("a suspicion is not reported", (1, 1), &[Pass, Late, ProbeLate, Pass, Late, ProbeLate], &[]),
+    ("probes that hang are", (1, 2), &[Late, ProbeLate, HUNG, HUNG], &[(3, HUNG_DOWN)]),
+    ("but not those of the last one", (1, 2), &[Alone, HUNG, HUNG, HUNG, HUNG], &[]),
+    ("until it is not the last", (1, 2), &[Alone, HUNG, HUNG, NotAlone, HUNG], &[(4, HUNG_DOWN)]),
     (
-        "a silence ends with any byte",
-        (9, 9),
-        &[Pass, Doubtful, Silent, Heard],
-        &[(2, SILENT_DOWN), (3, "up: answers again")],
-    ),
-    (
-        "or with one passed probe, whatever --rise says",
-        (9, 9),
-        &[Pass, Doubtful, Silent, Pass],
-        &[(2, SILENT_DOWN), (3, "up: answers again")],
-    ),
-    (
-        "or with any answer to a probe",
+        "a bad answer takes down the last one",
         (1, 2),
-        &[Pass, Doubtful, Silent, DOWN, DOWN],
-        &[(2, SILENT_DOWN), (3, "up: answers again"), (4, "down: health check answered 500")],
-    ),
-    ("unless that takes it down", (1, 1), &[Pass, Doubtful, Silent, DOWN], &[(2, SILENT_DOWN)]),
-    (
-        "probes that hang after it are not reported",
-        (2, 2),
-        &[Pass, Doubtful, Silent, HUNG, HUNG, Heard, Pass, Pass],
-        &[(2, SILENT_DOWN), (7, "up: health check passed")],
+        &[Alone, HUNG, HUNG, DOWN],
+        &[(3, "down: health check answered 500")],
     ),
     (
-        "a refusal after it neither",
+        "so does a refused connect",
         (1, 2),
-        &[Pass, Doubtful, Silent, Refused, Heard, Served],
-        &[(2, SILENT_DOWN), (5, "up: answered a request")],
+        &[Alone, CANNOT, CANNOT],
+        &[(2, "down: health check could not connect: connection refused")],
+    ),
+    (
+        "and one that is not even refused",
+        (1, 2),
+        &[Alone, UNREACHABLE, UNREACHABLE],
+        &[(2, "down: health check could not connect: timed out")],
+    ),
+    ("requests without an answer do not", (1, 1), &[Alone, Unanswered, Unanswered], &[]),
+    (
+        "unless it is not the last any more",
+        (1, 2),
+        &[Alone, Unanswered, Unanswered, NotAlone, Unanswered],
+        &[(4, "down: gave no valid answer 3 times")],
+    ),
+    (
+        "an answer to a request sent since the probe hung brings it up",
+        (9, 1),
+        &[HUNG, OldServed, Served],
+        &[(0, HUNG_DOWN), (2, "up: answered a request")],
     ),
     (
         "a trial without probes",
@@ -222,11 +233,11 @@ fn errors_in_a_row_eject_a_backend_for_a_while() {
         ("one below", &[Erred], &[]),
         ("as many", &[Erred, Erred, Erred], &[(1, OUT)]),
         ("a good answer between", &[Erred, Served, Erred], &[]),
-        ("never the last one", &[LastErred, LastErred, LastErred], &[]),
+        ("never the last one", &[Alone, Erred, Erred, Erred], &[]),
         (
             "until it is not the last",
-            &[LastErred, LastErred, Erred],
-            &[(2, "down: answered 5xx 3 times in a row; out for 30ms")],
+            &[Alone, Erred, Erred, NotAlone, Erred],
+            &[(4, "down: answered 5xx 3 times in a row; out for 30ms")],
         ),
         (
             "probes prove nothing before their time",
@@ -280,45 +291,43 @@ fn a_hung_probe_is_named_with_its_limit() {
 
 #[test]
 fn the_least_suspicious_is_the_last_resort() {
-    use Step::*;
-    let cannot = Fail(ProbeFault::Connect(REFUSED));
     let suspicion = |steps: &[Step]| run(&settings(1, 1), steps).0.last_resort();
     let clients = suspicion(&[Refused]);
     let ordered = [
         clients,
         suspicion(&[Pass, Refused]),
         suspicion(&[Pass, Pass, Unanswered]),
-        suspicion(&[cannot]),
-        suspicion(&[Refused, cannot]),
-        suspicion(&[cannot, Pass, Refused, cannot]),
+        suspicion(&[HUNG]),
+        suspicion(&[CANNOT]),
+        suspicion(&[Refused, CANNOT]),
+        suspicion(&[CANNOT, Pass, Refused, CANNOT]),
     ];
     assert!(ordered.iter().all(Option::is_some), "{ordered:?}");
     assert!(ordered.is_sorted_by(|a, b| a < b), "{ordered:?}");
     // After another failure it goes to the end, so that each is tried in turn.
     assert!(suspicion(&[Refused, Refused]) > clients);
-    for fault in [ProbeFault::TimedOut, ProbeFault::Status(503), ProbeFault::Broken] {
-        assert_eq!(suspicion(&[Fail(fault)]), None, "{fault}");
-        assert_eq!(suspicion(&[Fail(fault), Refused]), None, "{fault}, then refused");
-        let (health, _) = run(&settings(1, 9), &[Refused, Fail(fault)]);
+    let unreachable = ProbeFault::Connect(ErrorKind::TimedOut);
+    for fault in [unreachable, ProbeFault::Status(503), ProbeFault::Broken] {
+        assert_eq!(suspicion(&[Step::Fail(fault)]), None, "{fault}");
+        assert_eq!(suspicion(&[Step::Fail(fault), Refused]), None, "{fault}, then refused");
+        let (health, _) = run(&settings(1, 9), &[Refused, Step::Fail(fault)]);
         assert_eq!(health.last_resort(), None, "refused, then {fault} below fall");
     }
     assert_eq!(suspicion(&[Pass]), None, "up");
-    let silent = suspicion(&[Pass, Doubtful, Silent]);
-    assert!(silent.is_some() && silent < clients, "{silent:?}");
-    assert_eq!(run(&settings(1, 1), &[Doubtful, Silent, HUNG]).0.last_resort(), None);
+    assert_eq!(suspicion(&[Late, ProbeLate]), None, "a suspect");
 }
 
 #[test]
 fn probes_run_sooner_after_a_failure_and_while_down() {
-    use Step::*;
-    let down = Fail(ProbeFault::Broken);
     let cases: &[(&str, Check, u64, &[Step], u64)] = &[
         ("steady", Check::Http, 120_000, &[Pass], 120_000),
-        ("after a failure", Check::Http, 120_000, &[down], 250),
-        ("after a failure, short interval", Check::Tcp, 100, &[down], 100),
-        ("after it passed again", Check::Http, 120_000, &[down, Pass], 120_000),
-        ("down", Check::Http, 120_000, &[down, down], 1_000),
-        ("down, short interval", Check::Tcp, 100, &[down, down], 100),
+        ("after a failure", Check::Http, 120_000, &[BROKEN], 250),
+        ("after a failure, short interval", Check::Tcp, 100, &[BROKEN], 100),
+        ("after it passed again", Check::Http, 120_000, &[BROKEN, Pass], 120_000),
+        ("a suspect", Check::Http, 120_000, &[Late, ProbeLate], 250),
+        ("the last one, busy", Check::Http, 2_000, &[Alone, HUNG, HUNG, HUNG], 2_000),
+        ("down", Check::Http, 120_000, &[BROKEN, BROKEN], 1_000),
+        ("down, short interval", Check::Tcp, 100, &[BROKEN, BROKEN], 100),
         ("down without probes", Check::Off, 2_000, &[Refused], 2_000),
     ];
     for (name, check, interval_ms, steps, expected_ms) in cases {
@@ -346,7 +355,9 @@ fn down_after(
             ProbeFault::Connect(_) | ProbeFault::Status(_) | ProbeFault::Broken => Duration::ZERO,
         };
         let now = started + took;
-        if health.observe(Observation::ProbeFailed { started, fault }, settings, now).is_some() {
+        let failed = Observation::ProbeFailed { started, fault };
+        let transition = health.observe(failed, Others::SomeUp, settings, now);
+        if matches!(transition, Some(Transition::Down(_))) {
             return now.since(first);
         }
         started = now + jitter(health.next_probe_in(settings), rng);
@@ -393,25 +404,4 @@ fn a_longer_time_out_is_waited_for_once() {
 fn by_default_two_hung_probes_are_needed() {
     let took = down_after(&Settings::default(), &mut Rng::new(1), |_| ProbeFault::TimedOut);
     assert!(took > Duration::from_secs(4), "{took:?}");
-}
-
-#[test]
-fn the_learned_silence_threshold_and_probe_time_survive_an_outage() {
-    let settings = settings(1, 1);
-    let mut health = Health::new();
-    let slow_probe = |from| Observation::ProbePassed { started: at(from) };
-    health.observe(slow_probe(0), &settings, at(60));
-    // Two false alarms: the threshold is 400 ms.
-    for alarm in [1_000, 2_000] {
-        health.observe(Observation::Doubtful, &settings, at(alarm));
-        health.observe(slow_probe(alarm), &settings, at(alarm + 60));
-    }
-    health.observe(Observation::ConnectFailed(REFUSED), &settings, at(3_000));
-    assert!(!health.is_up());
-    health.observe(slow_probe(3_100), &settings, at(3_160));
-    assert!(health.is_up());
-    assert_eq!(health.late_after(), Duration::from_millis(240), "four times a usual probe");
-    health.owes(at(4_000));
-    // Coming up counts as one response, which lowers the threshold by an eighth.
-    assert_eq!(health.silence_next(true, None), Some((at(4_350), Action::Probe)));
 }

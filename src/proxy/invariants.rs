@@ -31,6 +31,8 @@ pub struct Census {
     pub storages_lent: usize,
     pub pipes_lent: usize,
     pub timers: usize,
+    /// How often a backend became a suspect because of its silence.
+    pub suspicions: u64,
 }
 
 /// One backend, as it is believed to be.
@@ -70,6 +72,7 @@ impl<N: Net> Proxy<N> {
             storages_lent: context.pool.in_use(),
             pipes_lent: exchanges.upstreams.pipes_lent(),
             timers: context.wheel.len(),
+            suspicions: exchanges.upstreams.suspicions(),
         }
     }
 

@@ -12,7 +12,7 @@
 //! (whose step is next), `log`, `retry`. Above them: this file and `turn`.
 //!
 //! A lower machine never calls a higher one. What concerns a higher one is a value that is returned
-//! ([`kinds::Next`]) or picked up after the step ([`upstream::Upstreams::take_transition`]).
+//! ([`kinds::Next`]) or picked up after the step ([`upstream::Upstreams::take_effect`]).
 
 mod client;
 mod conn;
@@ -32,7 +32,7 @@ pub use client::plan;
 pub use context::Limits;
 pub use exchange::pump;
 pub use invariants::{BackendCensus, Census};
-pub use upstream::cluster::Member;
+pub use upstream::Member;
 pub use upstream::reload::Reload;
 
 use crate::base::table::Table;

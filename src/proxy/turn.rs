@@ -8,12 +8,14 @@ use super::client::acceptor::{Accept, Accepted};
 use super::client::admission::Line;
 use super::client::connection::Connection;
 use super::client::request::RequestState;
-use super::exchange::Exchanges;
+use super::exchange::{Exchanges, Reroute};
 use super::kinds::{BackendKind, ClientKey, ClientKind, ListKind, Next};
-use super::{Proxy, Reload, Status, Stop};
+use super::upstream::Effect;
+use super::{Proxy, Status, Stop};
 use crate::base::backend_id::BackendId;
 use crate::base::table::{Id, Table};
-use crate::config::{Mode, OnDown};
+use crate::base::time::Instant;
+use crate::config::Mode;
 use crate::health::Transition;
 use crate::net::{self, Net, Ready, Signal};
 use std::io;
@@ -88,7 +90,7 @@ impl<N: Net> Proxy<N> {
             upstreams.mark_probe(context, key, ready);
         } else if let Some(key) = id.key() {
             self.acceptor.mark(key);
-        } else if id == net::STOP || id == net::RELOAD || id == net::REOPEN {
+        } else if id == net::STOP || id == net::RELOAD {
             self.signalled = true;
         }
     }
@@ -145,59 +147,52 @@ impl<N: Net> Proxy<N> {
 
     /// What a step has brought about for others than its owner.
     fn after_step(&mut self) {
-        while let Some((backend, transition)) = self.exchanges.upstreams.take_transition() {
-            self.belief_changed(backend, &transition);
+        while let Some(effect) = self.exchanges.upstreams.take_effect() {
+            match effect {
+                Effect::StateChanged(_, transition) => self.state_changed(&transition),
+                Effect::RerouteDue(backend) => self.reroute_from(backend),
+            }
         }
         self.admit_waiting();
     }
 
-    /// The loop's one reaction to a server that went up or down: requests that wait in vain at a
-    /// stalled server go elsewhere, and those that wait for room may find it.
-    fn belief_changed(&mut self, backend: BackendId, transition: &Transition) {
-        let config = &self.exchanges.context.config;
-        let closes = config.mode == Mode::Tcp && config.on_down == OnDown::Close;
+    /// The loop's one reaction to another state of a backend: requests that wait for suspects may
+    /// have a place to go, and those that wait for room may find it.
+    fn state_changed(&mut self, transition: &Transition) {
         match transition {
-            Transition::Down(_) if closes => self.close_sessions(backend),
-            Transition::Down(_) if !transition.is_hang() => {}
-            Transition::Down(_) => self.reroute_stalled(backend),
-            // There is a place to go now.
-            Transition::Up(_) => {
-                let stalled: Vec<_> = self.exchanges.upstreams.cluster().hanging().collect();
+            Transition::Up(_) | Transition::Cleared => {
+                let stalled: Vec<_> = self.exchanges.upstreams.cluster().stalled().collect();
                 for backend in stalled {
-                    self.reroute_stalled(backend);
+                    self.reroute_from(backend);
                 }
             }
+            Transition::Down(_) | Transition::Suspected => {}
         }
-        // A request that waits for room may find it at this server, or elsewhere.
         self.exchanges.admission.open_one();
     }
 
-    fn reroute_stalled(&mut self, backend: BackendId) {
+    /// Looks at the requests that wait for a suspect.
+    fn reroute_from(&mut self, backend: BackendId) {
+        let limit = self.exchanges.upstreams.cluster().reroute_after(backend);
+        let (mut count, mut next) = (0, None::<Instant>);
         for (pair, key) in self.exchanges.pairs_at(backend) {
             let client = self.clients.get_mut(key).expect("a pair's client is there");
             // Rerouting one may have ended another's wait.
-            if client.request.state == RequestState::Paired(pair) {
-                self.exchanges.reroute_stalled(key, client, pair);
+            if client.request.state != RequestState::Paired(pair) {
+                continue;
+            }
+            match self.exchanges.reroute(key, client, pair, limit) {
+                Reroute::Done => count += 1,
+                Reroute::At(due) => next = Some(next.map_or(due, |next| next.min(due))),
+                Reroute::Never => {}
             }
         }
-    }
-
-    /// Ends the TCP sessions at a server that went down (`--on-down close`). Those that are still
-    /// connecting go elsewhere when that fails.
-    fn close_sessions(&mut self, backend: BackendId) {
-        for (pair, key) in self.exchanges.pairs_at(backend) {
-            let client = self.clients.get_mut(key).expect("a pair's client is there");
-            if self.exchanges.end_session(client, pair) == Next::Gone {
-                self.close_client(key);
-            }
-        }
+        let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+        upstreams.rerouted(context, backend, count, next);
     }
 
     /// Room goes to the requests that have waited longest.
     pub(super) fn admit_waiting(&mut self) {
-        if !self.exchanges.admission.has_queue() {
-            return;
-        }
         while self.exchanges.admission.take_opening() {
             let clients = &self.clients;
             let first = self.exchanges.admission.next(|key| line_of(clients, key));
@@ -215,9 +210,8 @@ impl<N: Net> Proxy<N> {
         let rereads = config.list_file.is_some() || config.access_log.is_some();
         for signal in self.exchanges.context.net.signals() {
             match (signal, self.stop) {
-                (Signal::HangUp, _) if rereads => self.list.ask(Reload::Now),
-                (Signal::Reload, _) => self.list.ask(Reload::Now),
-                (Signal::ReopenLogs, _) => self.list.ask(Reload::Logs),
+                (Signal::HangUp, _) if rereads => self.list.ask(),
+                (Signal::Reload, _) => self.list.ask(),
                 (Signal::Stop | Signal::HangUp, Stop::No) => self.drain(),
                 (Signal::Stop | Signal::HangUp, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
             }
@@ -248,7 +242,6 @@ impl<N: Net> Proxy<N> {
         // Idle ones leave when stepped.
         for key in self.clients.keys() {
             if let Some(client) = self.clients.get_mut(key) {
-                client.begin_drain(&self.exchanges.context);
                 client.wake(&mut self.exchanges.context, key);
             }
         }

@@ -252,6 +252,11 @@ impl Backend {
         self.shared.open.load(SeqCst)
     }
 
+    /// Requests that are being answered.
+    pub fn concurrent(&self) -> usize {
+        self.shared.concurrent.load(SeqCst)
+    }
+
     /// Most requests that were being answered at the same time.
     pub fn concurrent_max(&self) -> usize {
         self.shared.concurrent_max.load(SeqCst)

@@ -19,6 +19,16 @@ impl Peer {
         Peer::over(stream)
     }
 
+    /// Connects from 127.0.0.`last`: another client, as far as addresses tell.
+    pub fn connect_from(last: u8, address: SocketAddr) -> Peer {
+        use socket2::{Domain, Protocol, Socket, Type};
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP));
+        let socket = socket.expect("a socket");
+        socket.bind(&SocketAddr::from(([127, 0, 0, last], 0)).into()).expect("a local address");
+        socket.connect_timeout(&address.into(), DEADLINE).expect("connecting");
+        Peer::over(socket.into())
+    }
+
     /// Takes over a connection.
     pub fn over(stream: TcpStream) -> Peer {
         stream.set_read_timeout(Some(DEADLINE)).expect("a read time-out");

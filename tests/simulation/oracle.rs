@@ -136,8 +136,8 @@ pub struct Oracle {
     pub refused: u64,
     pub spoilt: u64,
     pub unasked: u64,
-    /// Servers that were found to be silent.
-    pub silenced: u64,
+    /// How often a server became a suspect.
+    pub suspicions: u64,
     pub in_redirect_mode: bool,
     /// `X-Forwarded-*` of clients are believed.
     pub trusts_clients: bool,

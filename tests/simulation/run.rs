@@ -75,6 +75,7 @@ impl Run {
         let census = self.proxy.census();
         assert!(census.pairs <= self.pairs_max, "{census:?}");
         let mut state = self.world.borrow_mut();
+        state.oracle.suspicions = census.suspicions;
         assert!(state.kernel.turn < TURNS_MAX, "the run does not end");
         if status == Status::Ended {
             assert!(state.oracle.stopping_at.is_some(), "ended without being asked");
@@ -124,7 +125,7 @@ impl Tally {
         self.refused += oracle.refused;
         self.spoilt += oracle.spoilt;
         self.unasked += oracle.unasked;
-        self.silenced += oracle.silenced;
+        self.suspicions += oracle.suspicions;
         self.reloads += world.listing.applied;
     }
 }

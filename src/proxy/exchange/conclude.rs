@@ -16,12 +16,12 @@ use crate::proxy::client::answer::Answer;
 use crate::proxy::client::plan::Plan;
 use crate::proxy::client::request::{After, RequestState};
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
-use crate::proxy::upstream::Unavailable;
+use crate::proxy::upstream::{Served, Unavailable};
 
 impl<N: Net> Exchanges<N> {
     /// The end of an attempt: what it says about the backend is taken in, its upstream is released,
-    /// and its client holds only the slot. Inlined, as a pair that is returned is copied twice.
-    #[inline(always)]
+    /// and its client holds only the slot.
+    #[inline]
     pub(super) fn end_attempt(
         &mut self,
         client: Client<'_, N>,
@@ -30,9 +30,16 @@ impl<N: Net> Exchanges<N> {
     ) -> Pair {
         let pair = self.pairs.remove(key).expect("a paired client's pair is there");
         let cx = &mut self.context;
+        if pair.is_outstanding() {
+            let upstream = self.upstreams.get(pair.upstream);
+            let origin = upstream.expect("a pair's upstream is there").origin();
+            let sent = pair.record.begun;
+            self.upstreams.request_abandoned(cx, pair.backend, origin, sent);
+        }
         if let Some(answered) = pair.record.answered {
-            let (status, begun) = (pair.record.status, pair.record.begun);
-            self.upstreams.attempt_answered(cx, pair.backend, status, (begun, answered));
+            let (status, sent) = (pair.record.status, pair.record.begun);
+            let served = Served { status, client: client.ip(), sent, answered };
+            self.upstreams.attempt_answered(cx, pair.backend, &served);
         }
         self.upstreams.release(cx, pair.upstream, pair.backend, reusable);
         client.request.state = RequestState::Admitted;
@@ -107,50 +114,21 @@ impl<N: Net> Exchanges<N> {
         Next::Gone
     }
 
-    /// Ends an established TCP session, whose server went down, by a reset in both directions.
-    pub fn end_session(&mut self, client: Client<'_, N>, key: PairKey) -> Next {
-        let pair = self.pairs.get(key).expect("a pair that was listed just now");
-        match self.upstreams.get(pair.upstream).is_some_and(|upstream| !upstream.is_connecting()) {
-            true => self.abort(client, key, Some(Fault::UpstreamClosed)),
-            false => Next::Park,
-        }
-    }
-
     /// The client is gone, or cannot be watched: whatever its request holds is given back.
     pub fn abandon(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
-        self.give_up(key, client, Outcome::ClientGone);
-        Next::Gone
-    }
-
-    /// The program ends: the client's request is cut off, by a reset where it could pass for whole.
-    /// False if the client had none, or none that is not answered.
-    pub fn cut_off(&mut self, key: ClientKey, client: Client<'_, N>) -> bool {
-        let is_cut = match client.request.state {
-            RequestState::Idle | RequestState::Lingering { .. } => false,
-            RequestState::Head
-            | RequestState::WaitingForSlot(_)
-            | RequestState::Admitted
-            | RequestState::Paired(_)
-            | RequestState::FlushingResponse(_) => true,
-        };
-        if is_cut {
-            client.conn.reset_on_drop();
-        }
-        self.give_up(key, client, Outcome::Stopped);
-        is_cut
-    }
-
-    fn give_up(&mut self, key: ClientKey, client: Client<'_, N>, outcome: Outcome) {
         let mut record = match client.request.state {
-            RequestState::Idle | RequestState::Head => return,
-            RequestState::FlushingResponse(_) | RequestState::Lingering { .. } => return,
+            RequestState::Idle | RequestState::Head => return Next::Gone,
+            RequestState::FlushingResponse(_) | RequestState::Lingering { .. } => {
+                return Next::Gone;
+            }
             RequestState::WaitingForSlot(_) | RequestState::Admitted => {
                 self.retry_state(key, client).record
             }
             RequestState::Paired(pair) => self.end_attempt(client, pair, false).record,
         };
-        record.outcome = outcome;
+        record.outcome = Outcome::ClientGone;
         self.conclude(client, &record, RequestState::Lingering { bytes: 0 });
+        Next::Gone
     }
 
     /// What is answered when there is no upstream for a request.

@@ -1,16 +1,32 @@
 //! Stepping a pair, and carrying out what `verdict` decides about it.
 
-use super::pair::Pair;
+use super::pair::{Heard, Pair};
 use super::verdict::{self, Fault, Phase, Verdict};
 use super::{Client, Exchanges};
 use crate::base::backend_id::BackendId;
+use crate::base::time::Instant;
 use crate::net::Net;
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
 use crate::proxy::retry::RetryState;
 use crate::proxy::upstream::Reuse;
+use std::time::Duration;
 
 /// Rounds of a step before others get their turn: at one buffer a round and direction.
 const ROUNDS_MAX: usize = 4;
+
+/// How soon requests are looked at again when no other backend would be quicker.
+const REROUTE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What became of a request that waits for a suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reroute {
+    /// It was sent elsewhere.
+    Done,
+    /// It may be sent elsewhere from then on.
+    At(Instant),
+    /// It stays where it is.
+    Never,
+}
 
 impl<N: Net> Exchanges<N> {
     /// Moves what can move, then does what the verdict says.
@@ -23,8 +39,18 @@ impl<N: Net> Exchanges<N> {
         for _ in 0..ROUNDS_MAX {
             let mut exchange = self.exchange(client, pair);
             let round = exchange.round();
-            if let Some(backend) = round.heard {
-                self.upstreams.heard(&mut self.context, backend);
+            match round.heard {
+                Heard::Nothing => {}
+                Heard::Bytes => {
+                    let backend = exchange.pair.backend;
+                    self.upstreams.heard(&mut self.context, backend);
+                }
+                Heard::Response => {
+                    let (backend, sent) = (exchange.pair.backend, exchange.pair.record.begun);
+                    let origin = exchange.upstream.origin();
+                    self.upstreams.heard(&mut self.context, backend);
+                    self.upstreams.request_answered(&mut self.context, backend, origin, sent);
+                }
             }
             match round.verdict {
                 Verdict::Park if round.again => {}
@@ -62,22 +88,33 @@ impl<N: Net> Exchanges<N> {
         pairs.map(|(key, pair)| (key, pair.client)).collect()
     }
 
-    /// Health checks of a request's backend go unanswered: the request is sent to another one,
-    /// once, where that cannot do harm and another one is there. Without this it would wait for the
-    /// whole of its time. (A server that works on one request at a time hangs its own checks and
-    /// may well answer: so a request never leaves it for nothing, and never twice.)
-    pub fn reroute_stalled(&mut self, key: ClientKey, client: Client<'_, N>, pair: PairKey) {
-        let mut exchange = self.exchange(client, pair);
-        let fault = Fault::ServerHangs;
-        let verdict = exchange.judge_stalled();
-        let pair_now = self.pairs.get(pair).expect("a pair that was listed just now");
-        let rerouted = pair_now.tried.rerouted;
-        // One that failed the request before may be back meanwhile.
-        let elsewhere = self.upstreams.cluster().has_other(&[], pair_now.backend);
-        if verdict == Verdict::Retry && elsewhere && !rerouted {
-            self.carry_out(key, client, pair, Verdict::Retry, Some(fault));
+    /// A request waits for a suspect: it is sent to another backend, once, if it has waited for
+    /// `limit`, that cannot do harm, and another one would be quicker.
+    pub fn reroute(
+        &mut self,
+        key: ClientKey,
+        client: Client<'_, N>,
+        pair_key: PairKey,
+        limit: Duration,
+    ) -> Reroute {
+        let now = self.context.now.instant;
+        let pair = self.pairs.get(pair_key).expect("a pair that was listed just now");
+        if !pair.is_outstanding() || pair.tried.rerouted {
+            return Reroute::Never;
+        }
+        let (due, backend) = (pair.record.begun + limit, pair.backend);
+        if due > now {
+            return Reroute::At(due);
+        }
+        if !self.upstreams.cluster().can_do_better(backend) {
+            return Reroute::At(now + REROUTE_INTERVAL);
+        }
+        let verdict = self.exchange(client, pair_key).judge_stalled();
+        if verdict == Verdict::Retry {
+            self.carry_out(key, client, pair_key, Verdict::Retry, Some(Fault::ServerHangs));
         }
         client.wake(&mut self.context, key);
+        if verdict == Verdict::Retry { Reroute::Done } else { Reroute::Never }
     }
 
     /// One match carries out every verdict.

@@ -11,6 +11,7 @@ mod response_way;
 mod splice;
 pub mod verdict;
 
+pub use judge::Reroute;
 pub use pair::{Direction, Pair};
 
 use crate::base::table::Table;
@@ -323,7 +324,12 @@ impl<N: Net> Exchanges<N> {
 
     /// Enters a pair, so that client, upstream and pair name one another.
     fn join(&mut self, client: Client<'_, N>, pair: Pair) -> Next {
-        let connecting = self.upstreams.get(pair.upstream).is_some_and(|it| it.is_connecting());
+        let upstream = self.upstreams.get(pair.upstream).expect("it was acquired just now");
+        let (connecting, origin) = (upstream.is_connecting(), upstream.origin());
+        if pair.is_outstanding() {
+            let (backend, sent) = (pair.backend, pair.record.begun);
+            self.upstreams.request_sent(&mut self.context, backend, origin, sent);
+        }
         let limit = match connecting {
             true => self.upstreams.connect_threshold(&self.context, pair.backend),
             false => self.context.config.timeouts.response,

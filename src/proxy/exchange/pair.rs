@@ -119,6 +119,11 @@ impl Pair {
         self.intent.message().expect("only messages have heads and bodies")
     }
 
+    /// A response is due from the server. A session owes nothing, nor does a tunnel.
+    pub fn is_outstanding(&self) -> bool {
+        self.response.is(Phase::Head)
+    }
+
     /// The client waits for leave to send its content (RFC 9110 §10.1.1), which the server has not
     /// given: the wait is for the server.
     fn awaits_continue(&self) -> bool {
@@ -136,8 +141,16 @@ pub struct Round {
     pub fault: Option<Fault>,
     /// Another round could move more.
     pub again: bool,
-    /// The backend of which something was heard.
-    pub heard: Option<BackendId>,
+    pub heard: Heard,
+}
+
+/// What came from the server in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Nothing,
+    Bytes,
+    /// The head of the response that the client gets.
+    Response,
 }
 
 /// A pair with both its connections at hand.
@@ -202,6 +215,7 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// Moves what can move, once in every place, and judges the outcome.
     pub fn round(&mut self) -> Round {
+        let was_outstanding = self.pair.is_outstanding();
         let outcome = self.advance();
         let moved = outcome == Ok(true);
         // Something moved: the wait begins anew, for whatever the exchange now waits for.
@@ -222,7 +236,11 @@ impl<S: Socket> Exchange<'_, S> {
             },
             fault: outcome.err(),
             again,
-            heard: self.heard.then_some(self.pair.backend),
+            heard: match (was_outstanding && !self.pair.is_outstanding(), self.heard) {
+                (true, _) => Heard::Response,
+                (false, true) => Heard::Bytes,
+                (false, false) => Heard::Nothing,
+            },
         }
     }
 

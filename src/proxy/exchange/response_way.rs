@@ -12,7 +12,6 @@ use crate::http::forward::{self, BodyTransform, Persistence};
 use crate::http::framing;
 use crate::http::head::{self, Parse, Version};
 use crate::net::Socket;
-use crate::proxy::client::plan::Plan;
 use crate::proxy::client::request::After;
 use crate::proxy::conn::Input;
 
@@ -111,8 +110,6 @@ impl<S: Socket> Exchange<'_, S> {
         self.pair.record.status = 101;
         self.pair.record.answered = Some(self.now);
         self.pair.after = After::Close;
-        // The client's connection has it from its listener.
-        self.upstream.conn.enable_keep_alive();
         self.pair.request = Direction::Tunnel;
         self.pair.response = Direction::Tunnel;
         Ok(true)
@@ -149,20 +146,20 @@ impl<S: Socket> Exchange<'_, S> {
 
     fn forward_final(&mut self) -> Result<bool, Fault> {
         let head = &self.response_head;
-        let &Plan { method, version, keep_alive, .. } = self.pair.plan();
-        let body = framing::response(head, method)
+        let plan = *self.pair.plan();
+        let body = framing::response(head, plan.method)
             .map_err(|refusal| Fault::UpstreamMalformed(refusal.reason))?;
-        let transform = BodyTransform::of_response(head, &body, version);
+        let transform = BodyTransform::of_response(head, &body, plan.version);
         // An HTTP/1.0 client knows the end of such a body only by the close.
         let close_delimited =
-            version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
-        let stays = keep_alive && !close_delimited && !self.last;
-        let persistence = match (stays, version) {
+            plan.version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
+        let stays = plan.keep_alive && !close_delimited && !self.last;
+        let persistence = match (stays, plan.version) {
             (false, _) => Persistence::Close,
             (true, Version::Http10) => Persistence::KeepAlive,
             (true, Version::Http11) => Persistence::Default,
         };
-        self.pair.after = match (stays, keep_alive) {
+        self.pair.after = match (stays, plan.keep_alive) {
             (true, _) => After::NextRequest,
             (false, false) => After::Close,
             // Not what the client asked for: its next request may be on its way.

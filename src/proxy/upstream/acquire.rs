@@ -2,11 +2,10 @@
 //! or new.
 
 use super::Upstreams;
-use super::cluster::ConnectFailure;
+use super::addresses::ConnectFailure;
 use super::connection::{Upstream, UpstreamState};
 use crate::base::backend_id::BackendId;
 use crate::base::wheel::Timer;
-use crate::config::Mode;
 use crate::net::{self, Net};
 use crate::observe::access::RequestNotes;
 use crate::proxy::conn::Conn;
@@ -74,7 +73,7 @@ impl<N: Net> Upstreams<N> {
                     continue;
                 }
                 Err(error) => {
-                    let (_, address) = self.cluster.address(backend);
+                    let address = self.cluster.address(backend);
                     match self.connect_failed(cx, backend, address, error.kind()) {
                         ConnectFailure::TryNextAddress => continue,
                         ConnectFailure::AllAddressesFailed(_) => {
@@ -109,7 +108,7 @@ impl<N: Net> Upstreams<N> {
         if let Some(notes) = notes.as_deref_mut() {
             self.note_choice(cx, notes, backend, &[], hash);
         }
-        let probes_are_due = self.cluster.began(backend, cx.now.instant);
+        let probes_are_due = self.cluster.began(backend);
         self.cluster.ended(backend);
         if probes_are_due {
             self.probe_all(cx);
@@ -117,8 +116,8 @@ impl<N: Net> Upstreams<N> {
         Ok(backend)
     }
 
-    /// The backend to try next: never one again while another is eligible; one believed down only
-    /// when none is believed up.
+    /// The backend to try next: never one again while another is eligible; a suspect only when the
+    /// others failed the request or none is up, one that is down only when none is up.
     fn choose(
         &mut self,
         cx: &LoopContext<N>,
@@ -129,6 +128,10 @@ impl<N: Net> Upstreams<N> {
         let now = cx.now.instant;
         let mut avoided = &tried.backends[..];
         let mut picked = self.cluster.pick(avoided, hash, now);
+        picked = picked.or_else(|| {
+            let others_failed = !avoided.is_empty();
+            others_failed.then(|| self.cluster.suspect(avoided)).flatten()
+        });
         // Bounded: with backends that come and go a request would never end otherwise.
         let tries_max = self.cluster.len() + usize::from(cx.config.attempts_max);
         if picked.is_none() && !avoided.is_empty() && avoided.len() < tries_max {
@@ -168,12 +171,8 @@ impl<N: Net> Upstreams<N> {
 
     /// One more pair with this backend; every so many requests all backends are probed (`-R`).
     fn count_begun(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
-        let is_first = self.cluster.in_flight(backend) == 0;
-        if self.cluster.began(backend, cx.now.instant) {
+        if self.cluster.began(backend) {
             self.probe_all(cx);
-        }
-        if is_first {
-            self.watch_silence(cx, backend);
         }
     }
 
@@ -202,11 +201,8 @@ impl<N: Net> Upstreams<N> {
         backend: BackendId,
         pair: PairKey,
     ) -> io::Result<UpstreamKey> {
-        let (to, address) = self.cluster.address(backend);
-        let mut conn = Conn::connecting(cx.net.connect(to)?);
-        if cx.config.mode == Mode::Tcp {
-            conn.enable_keep_alive();
-        }
+        let address = self.cluster.address(backend);
+        let mut conn = Conn::connecting(cx.net.connect(address)?);
         let key = self.table.vacant_key();
         conn.register(&mut cx.net, key.into())?;
         let inserted = self.table.insert(Upstream {

@@ -1,95 +1,44 @@
 //! The backends of the service: addresses, health, counters, idle connections, and the policy.
 
+use super::addresses::ConnectFailure;
+use super::backend::{Backend, Member, authority};
 use super::pool::Idle;
+use super::starvation::Origin;
 use crate::balance::{self, AdminState, Balancer, Hint, Spec};
 use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::{BackendSpec, Config};
-use crate::health::{self, Action, Check, Health, Observation, Settings, Transition, outlier};
+use crate::health::{
+    self, Action, Check, Health, Observation, Others, Settings, State, Transition, outlier,
+};
 use crate::proxy::kinds::{ProbeKey, UpstreamKey};
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-
-/// A configured backend with the addresses its name stands for.
-#[derive(Clone, Debug)]
-pub struct Member {
-    pub spec: BackendSpec,
-    /// In the order they are tried; at least one.
-    pub addresses: Vec<SocketAddr>,
-}
-
-/// One backend.
-#[derive(Debug)]
-struct Backend {
-    member: Member,
-    /// As written, with `localhost` for a bare port.
-    name: String,
-    /// Which of the addresses is used now.
-    at: usize,
-    /// Addresses in a row that could not be connected to.
-    misses: usize,
-    /// What they failed with, taken together.
-    fault: AddressFault,
-    health: Health,
-    idle: Idle,
-    /// The probe under way.
-    probe: Option<ProbeKey>,
-    /// When the next probe is due.
-    probe_due: Instant,
-    timer: Timer,
-}
-
-impl Backend {
-    fn new(member: &Member) -> Backend {
-        assert!(!member.addresses.is_empty(), "a name that is not known makes no member");
-        Backend {
-            member: member.clone(),
-            name: authority(&member.spec),
-            at: 0,
-            misses: 0,
-            fault: AddressFault::None,
-            health: Health::new(),
-            idle: Idle::default(),
-            probe: None,
-            probe_due: Instant::START,
-            timer: Timer::new(),
-        }
-    }
-}
-
-/// What the addresses of a backend that failed in a row say about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AddressFault {
-    None,
-    /// None of those tried could be connected to.
-    Failed(ErrorKind),
-    /// This machine had no port left for one of them, so that nothing is known of the backend:
-    /// the others may refuse because it listens on that one only.
-    NoLocalPort,
-}
-
-/// What follows from an address that could not be connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectFailure {
-    /// Another address of the backend is to be tried.
-    TryNextAddress,
-    /// All have failed: evidence against the backend.
-    AllAddressesFailed(ErrorKind),
-    /// This machine had no port left for one of them: no evidence.
-    NoLocalPort,
-}
 
 /// All backends.
 pub struct Cluster {
     backends: Vec<Backend>,
     balancer: Balancer,
     settings: Settings,
+    /// How many serve and are no suspects. While there is none, suspects are used as well.
+    up: usize,
     /// Requests since all backends were probed because of their number.
     since_probes: u32,
     rng: Rng,
+}
+
+/// A response, as evidence about the backend that gave it.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    pub status: u16,
+    pub client: IpAddr,
+    /// When the request was sent.
+    pub sent: Instant,
+    /// When the response began.
+    pub answered: Instant,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -106,6 +55,7 @@ impl Cluster {
             balancer: Balancer::new(config.strategy, &specs, seed),
             backends: members.iter().map(Backend::new).collect(),
             settings: config.health.clone(),
+            up: members.len(),
             since_probes: 0,
             rng: Rng::new(seed),
         }
@@ -124,41 +74,87 @@ impl Cluster {
             Some(vacant) => *vacant = Backend::new(member),
             None => self.backends.push(Backend::new(member)),
         }
+        self.count_up(backend, State::Down, State::Up);
         backend
+    }
+
+    fn at(&mut self, backend: BackendId) -> &mut Backend {
+        &mut self.backends[backend.index()]
+    }
+
+    fn health(&self, backend: BackendId) -> &Health {
+        &self.backends[backend.index()].health
+    }
+
+    /// Applies weight, limit and role as they are in the list now; whether one has changed.
+    pub fn reconfigure(&mut self, backend: BackendId, spec: &BackendSpec) -> bool {
+        let has_changed = self.backends[backend.index()].spec != *spec;
+        if has_changed {
+            self.at(backend).spec = spec.clone();
+            self.balancer.reconfigure(backend, balance_spec(spec));
+        }
+        has_changed
+    }
+
+    /// A serving backend is in another state. The policy sees the suspects only while no other
+    /// backend is up.
+    fn count_up(&mut self, backend: BackendId, before: State, after: State) {
+        let had_some = self.up > 0;
+        self.up -= usize::from(before == State::Up);
+        self.up += usize::from(after == State::Up);
+        if had_some == (self.up > 0) {
+            return self.balancer.set_up(backend, self.is_usable(backend));
+        }
+        for backend in self.ids().filter(|&id| self.is_serving(id)).collect::<Vec<_>>() {
+            self.balancer.set_up(backend, self.is_usable(backend));
+        }
+    }
+
+    fn is_usable(&self, backend: BackendId) -> bool {
+        match self.health(backend).state() {
+            State::Up => true,
+            State::Suspect => self.up == 0,
+            State::Down => false,
+        }
+    }
+
+    /// Whether requests could go to another backend than this one.
+    fn others(&self, backend: BackendId) -> Others {
+        let itself = self.is_serving(backend) && self.health(backend).state() == State::Up;
+        if self.up > usize::from(itself) { Others::SomeUp } else { Others::NoneUp }
     }
 
     /// A backend gets no new request from here on, and leaves with its last pair. Returns its
     /// idle connections, to be closed.
     pub fn retire(&mut self, backend: BackendId) -> Vec<UpstreamKey> {
+        let before = self.health(backend).state();
         self.balancer.set_draining(backend, true);
+        self.count_up(backend, before, State::Down);
         self.leave_if_idle(backend);
-        self.backends[backend.index()].idle.take()
+        self.at(backend).idle.take()
     }
 
-    /// Whether a backend that was removed has left by this.
-    fn leave_if_idle(&mut self, backend: BackendId) -> bool {
+    fn leave_if_idle(&mut self, backend: BackendId) {
         let candidate = self.balancer.candidate(backend);
-        let leaves = candidate.admin == AdminState::Draining && candidate.in_flight == 0;
-        if leaves {
+        if candidate.admin == AdminState::Draining && candidate.in_flight == 0 {
             self.balancer.remove(backend);
         }
-        leaves
     }
 
     /// The backends that take part, each with what it was made from.
-    pub fn serving(&self) -> impl Iterator<Item = (BackendId, &Member)> {
+    pub fn serving(&self) -> impl Iterator<Item = (BackendId, &BackendSpec)> {
         let serving = self.ids().filter(|&backend| self.is_serving(backend));
-        serving.map(|backend| (backend, &self.backends[backend.index()].member))
+        serving.map(|backend| (backend, &self.backends[backend.index()].spec))
     }
 
-    /// The name of a backend that stays stands for these addresses now.
-    pub fn set_addresses(&mut self, backend: BackendId, addresses: &[SocketAddr]) {
-        assert!(!addresses.is_empty(), "a name that is not known changes nothing");
-        let backend = &mut self.backends[backend.index()];
-        if backend.member.addresses != addresses {
-            backend.member.addresses = addresses.to_vec();
-            (backend.at, backend.misses, backend.fault) = (0, 0, AddressFault::None);
-        }
+    /// The name of a backend stands for these addresses now; whether an address is gone.
+    pub fn set_addresses(&mut self, backend: BackendId, addresses: &[SocketAddr]) -> bool {
+        self.at(backend).addresses.replace(addresses)
+    }
+
+    /// Whether the backend's name stands for this address.
+    pub fn has_address(&self, backend: BackendId, address: SocketAddr) -> bool {
+        self.backends[backend.index()].addresses.contains(address)
     }
 
     /// Number of backends, removed ones included.
@@ -176,15 +172,14 @@ impl Cluster {
         self.backends.get(backend.index()).map_or("", |backend| &backend.name)
     }
 
-    /// Where to connect to now, and which of the backend's addresses that is.
-    pub fn address(&self, backend: BackendId) -> (SocketAddr, usize) {
-        let backend = &self.backends[backend.index()];
-        (backend.member.addresses[backend.at], backend.at)
+    /// Where to connect to now.
+    pub fn address(&self, backend: BackendId) -> SocketAddr {
+        self.backends[backend.index()].addresses.current()
     }
 
-    /// Whether it is believed up.
+    /// Whether it is up, or a suspect.
     pub fn is_up(&self, backend: BackendId) -> bool {
-        self.backends[backend.index()].health.is_up()
+        self.health(backend).state() != State::Down
     }
 
     /// Pairs in flight with it.
@@ -194,7 +189,7 @@ impl Cluster {
 
     /// Its idle connections.
     pub fn idle(&mut self, backend: BackendId) -> &mut Idle {
-        &mut self.backends[backend.index()].idle
+        &mut self.at(backend).idle
     }
 
     /// The backend for a request; none when no eligible one is left beside `tried`.
@@ -230,6 +225,26 @@ impl Cluster {
         serving.map(|id| self.balancer.candidate(id)).any(|one| one.up && one.is_full())
     }
 
+    /// A suspect for a request that all others have failed.
+    pub fn suspect(&self, tried: &[BackendId]) -> Option<BackendId> {
+        let may = |id| self.is_serving(id) && !self.balancer.candidate(id).is_full();
+        let suspects = self.ids().filter(|&id| self.health(id).state() == State::Suspect);
+        let untried = suspects.filter(|id| !tried.contains(id) && may(*id));
+        untried.min_by_key(|&id| self.health(id).silence().since())
+    }
+
+    /// Whether a request that waits for a suspect would be answered sooner by another backend: one
+    /// that is up and idle, or known to work on several requests at a time.
+    pub fn can_do_better(&self, than: BackendId) -> bool {
+        self.ids().any(|id| {
+            let silence = self.health(id).silence();
+            id != than
+                && self.balancer.candidate(id).is_eligible()
+                && !silence.is_suspect()
+                && (silence.outstanding() == 0 || silence.is_concurrent())
+        })
+    }
+
     /// Whether another backend than these could be picked now.
     pub fn has_other(&self, tried: &[BackendId], than: BackendId) -> bool {
         self.ids().any(|id| {
@@ -237,12 +252,9 @@ impl Cluster {
         })
     }
 
-    /// A pair was made at `now`; true when it is time to probe all backends (`-R`).
+    /// A pair was made; true when it is time to probe all backends (`-R`).
     #[must_use]
-    pub fn began(&mut self, backend: BackendId, now: Instant) -> bool {
-        if self.balancer.in_flight(backend) == 0 {
-            self.backends[backend.index()].health.owes(now);
-        }
+    pub fn began(&mut self, backend: BackendId) -> bool {
         self.balancer.began(backend);
         self.since_probes = self.since_probes.saturating_add(1);
         let due = self.settings.per_requests.is_some_and(|limit| self.since_probes >= limit);
@@ -252,17 +264,36 @@ impl Cluster {
         due
     }
 
-    /// A pair ended; true if it was the last one of a backend that was removed.
-    pub fn ended(&mut self, backend: BackendId) -> bool {
-        self.balancer.ended(backend);
-        self.leave_if_idle(backend)
+    /// A request was sent; whether that may change [`Cluster::silence_next`].
+    pub fn request_sent(&mut self, backend: BackendId, origin: Origin, sent: Instant) -> bool {
+        let backend = self.at(backend);
+        backend.idle.starvation.sent(origin, sent);
+        backend.health.silence_mut().sent(sent)
     }
 
-    /// The backends that are believed up, and all that take part.
-    pub fn up_and_total(&self) -> (usize, usize) {
-        let serving = self.ids().filter(|&backend| self.is_serving(backend));
-        serving
-            .fold((0, 0), |(up, total), backend| (up + usize::from(self.is_up(backend)), total + 1))
+    /// The response to a request has begun: evidence for [`Cluster::observe`].
+    pub fn request_answered(
+        &mut self,
+        backend: BackendId,
+        origin: Origin,
+        sent: Instant,
+        now: Instant,
+    ) -> Observation {
+        self.at(backend).idle.starvation.answered(origin, now);
+        Observation::Answered { sent }
+    }
+
+    /// A request ended without a response.
+    pub fn request_abandoned(&mut self, backend: BackendId, origin: Origin, sent: Instant) {
+        let backend = self.at(backend);
+        backend.health.silence_mut().abandoned(sent);
+        backend.idle.starvation.abandoned(origin);
+    }
+
+    /// A pair ended.
+    pub fn ended(&mut self, backend: BackendId) {
+        self.balancer.ended(backend);
+        self.leave_if_idle(backend);
     }
 
     /// A request failed on it without a response.
@@ -270,55 +301,76 @@ impl Cluster {
         self.balancer.failed(backend, None, now);
     }
 
-    /// It answered a request sent at `sent` with this status: evidence for [`Cluster::observe`].
-    pub fn served(
-        &mut self,
-        backend: BackendId,
-        status: u16,
-        sent: Instant,
-        answered: Instant,
-    ) -> Observation {
+    /// It answered a request of `client` with this status: evidence for [`Cluster::observe`].
+    pub fn served(&mut self, backend: BackendId, served: &Served) -> Observation {
+        let Served { status, client, sent, answered } = *served;
         let micros = answered.since(sent).as_micros() as u64;
         if outlier::is_error(status) {
             self.balancer.failed(backend, Some(micros), answered);
-            Observation::Erred { sent, alone: self.is_alone(backend) }
+            Observation::Erred { sent, client }
         } else {
             self.balancer.served(backend, micros, answered);
             Observation::Served { sent }
         }
     }
 
-    /// Whether no other backend is up.
-    fn is_alone(&self, backend: BackendId) -> bool {
-        let is_there = |&other: &BackendId| other != backend && self.is_serving(other);
-        !self.ids().filter(is_there).any(|other| self.is_up(other))
+    /// Whether it may work on one request at a time, see [`Silence::served_beside`].
+    ///
+    /// [`Silence::served_beside`]: health::Silence::served_beside
+    pub fn may_be_sequential(&self, backend: BackendId) -> bool {
+        !self.health(backend).silence().is_concurrent()
     }
 
-    /// A byte of it came; whether that is evidence worth an [`Observation::Heard`].
+    /// It served a new connection while an older one was open.
+    pub fn served_beside(&mut self, backend: BackendId) {
+        self.at(backend).health.silence_mut().served_beside();
+    }
+
+    /// A byte of it came; whether [`Cluster::silence_next`] may be due sooner than before.
     pub fn heard(&mut self, backend: BackendId, now: Instant) -> bool {
-        self.backends[backend.index()].health.heard(now)
+        self.at(backend).health.silence_mut().heard(now)
+    }
+
+    /// Whether a response, or its absence, may make [`Cluster::silence_next`] due sooner.
+    pub fn may_be_due_sooner(&self, backend: BackendId) -> bool {
+        let backend = &self.backends[backend.index()];
+        backend.probe.is_some() || backend.health.silence().is_threshold_raised()
+    }
+
+    /// Requests that waited for a suspect were looked at; see [`Silence::rerouted`].
+    ///
+    /// [`Silence::rerouted`]: health::Silence::rerouted
+    pub fn rerouted(&mut self, backend: BackendId, count: u16, next: Option<Instant>) {
+        self.at(backend).health.silence_mut().rerouted(count, next);
+    }
+
+    /// How long a request waits for a suspect before it is sent elsewhere.
+    pub fn reroute_after(&self, backend: BackendId) -> Duration {
+        self.health(backend).silence().reroute_after()
     }
 
     /// How long a connect to it may take before it is late.
     pub fn late_after(&self, backend: BackendId) -> Duration {
-        self.backends[backend.index()].health.late_after()
+        self.health(backend).silence().late_after()
     }
 
-    /// What comes next if nothing is heard of it, and when; `probe`: when the probe under way last
-    /// got on. Without probes nobody could tell a slow backend from one that is stuck.
+    /// What to do next if it sends nothing, and when; `probe`: when the probe under way last made
+    /// progress. Without probes a slow backend looks like one that is stuck.
     pub fn silence_next(
         &self,
         backend: BackendId,
         probe: Option<Instant>,
     ) -> Option<(Instant, Action)> {
         let watched = self.settings.check != Check::Off && self.is_serving(backend);
-        let owes = self.balancer.in_flight(backend) > 0;
-        watched.then(|| self.backends[backend.index()].health.silence_next(owes, probe)).flatten()
+        watched.then(|| self.health(backend).silence_next(probe)).flatten()
     }
 
-    /// Backends that answer no probes: what waits for them may wait in vain.
-    pub fn hanging(&self) -> impl Iterator<Item = BackendId> + use<'_> {
-        self.ids().filter(|id| self.backends[id.index()].health.hangs())
+    /// Suspects with requests that wait for them.
+    pub fn stalled(&self) -> impl Iterator<Item = BackendId> + use<'_> {
+        self.ids().filter(|&id| {
+            let silence = self.health(id).silence();
+            silence.is_suspect() && silence.outstanding() > 0
+        })
     }
 
     /// A probe passed: for the policies that go by its time or its report.
@@ -336,61 +388,48 @@ impl Cluster {
         observation: Observation,
         now: Instant,
     ) -> Option<Transition> {
+        let others = self.others(backend);
         let health = &mut self.backends[backend.index()].health;
-        let transition = health.observe(observation, &self.settings, now)?;
-        let up = health.is_up();
-        self.balancer.set_up(backend, up);
+        let before = health.state();
+        let transition = health.observe(observation, others, &self.settings, now)?;
+        let after = health.state();
+        if self.is_serving(backend) {
+            self.count_up(backend, before, after);
+        }
         Some(transition)
     }
 
-    /// The address numbered `at` could not be connected to, so the next one's turn comes. Once all
-    /// have failed in a row the backend itself has.
+    /// This address could not be connected to; see [`Addresses::failed`].
+    ///
+    /// [`Addresses::failed`]: super::addresses::Addresses::failed
     pub fn address_failed(
         &mut self,
         backend: BackendId,
-        at: usize,
+        address: SocketAddr,
         kind: ErrorKind,
     ) -> ConnectFailure {
-        let backend = &mut self.backends[backend.index()];
-        if at != backend.at {
-            // Somebody else has found that out before; the next attempt goes elsewhere.
-            return ConnectFailure::TryNextAddress;
-        }
-        let count = backend.member.addresses.len();
-        backend.at = (backend.at + 1) % count;
-        backend.misses += 1;
-        backend.fault = match (backend.fault, kind) {
-            (AddressFault::NoLocalPort, _) | (_, ErrorKind::AddrNotAvailable) => {
-                AddressFault::NoLocalPort
-            }
-            (AddressFault::None | AddressFault::Failed(_), kind) => AddressFault::Failed(kind),
-        };
-        if backend.misses < count {
-            return ConnectFailure::TryNextAddress;
-        }
-        backend.misses = 0;
-        match std::mem::replace(&mut backend.fault, AddressFault::None) {
-            AddressFault::Failed(kind) => ConnectFailure::AllAddressesFailed(kind),
-            AddressFault::None | AddressFault::NoLocalPort => ConnectFailure::NoLocalPort,
-        }
+        self.at(backend).addresses.failed(address, kind)
     }
 
     /// The current address was connected to.
     pub fn address_works(&mut self, backend: BackendId) {
-        let backend = &mut self.backends[backend.index()];
-        (backend.misses, backend.fault) = (0, AddressFault::None);
+        self.at(backend).addresses.works();
     }
 
-    /// Whether a connection that just became idle is worth keeping; see [`Idle::has_room`].
+    /// Whether a connection to `address` that just became idle is worth keeping; see
+    /// [`Idle::has_room`].
     pub fn wants_idle(
         &mut self,
         backend: BackendId,
-        now: Instant,
-        period: Duration,
+        address: SocketAddr,
+        (now, period): (Instant, Duration),
         is_open: impl Fn(UpstreamKey) -> bool,
     ) -> bool {
         let in_use = self.balancer.in_flight(backend) as usize;
         self.is_serving(backend)
+            // It may have a thread for each connection, and answer once they are closed.
+            && self.health(backend).state() != State::Suspect
+            && self.has_address(backend, address)
             && self.backends[backend.index()].idle.has_room(in_use, now, period, is_open)
     }
 
@@ -399,7 +438,7 @@ impl Cluster {
         &mut self.backends[backend.index()].probe
     }
 
-    /// The same, to look at.
+    /// The probe under way.
     pub fn probe_of(&self, backend: BackendId) -> Option<ProbeKey> {
         self.backends[backend.index()].probe
     }
@@ -465,13 +504,5 @@ fn balance_spec(spec: &BackendSpec) -> Spec {
         backup: spec.backup,
         pairs_max: spec.pairs_max,
         id: balance::hash(authority(spec).as_bytes()),
-    }
-}
-
-/// `host:port` as it goes into `Host` and `Location`; a bare port is on this machine.
-fn authority(spec: &BackendSpec) -> String {
-    match spec.endpoint.host {
-        Some(_) => spec.endpoint.to_string(),
-        None => format!("localhost:{}", spec.endpoint.port),
     }
 }

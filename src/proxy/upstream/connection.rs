@@ -1,5 +1,6 @@
 //! One connection to a backend: what it is doing, and for which pair.
 
+use super::starvation::Origin;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::net::Socket;
@@ -7,6 +8,7 @@ use crate::proxy::conn::Conn;
 use crate::proxy::conn::pipes::Lent;
 use crate::proxy::kinds::PairKey;
 use std::io;
+use std::net::SocketAddr;
 
 /// What a connection to a backend is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +39,8 @@ pub struct Upstream<S: Socket> {
     /// From this socket to the client's.
     pub pipe_down: Lent<S::Pipe>,
     pub(super) state: UpstreamState,
-    /// Which of the backend's addresses it leads to.
-    pub(super) address: usize,
+    /// Where it leads to.
+    pub(super) address: SocketAddr,
     pub(super) timer: Timer,
     pub(super) scheduled: bool,
 }
@@ -57,8 +59,8 @@ impl<S: Socket> Upstream<S> {
         }
     }
 
-    /// Which of the backend's addresses it leads to.
-    pub fn address(&self) -> usize {
+    /// Where it leads to: one of the backend's addresses, unless its name has changed since.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -80,6 +82,11 @@ impl<S: Socket> Upstream<S> {
     /// It has served an exchange before this one.
     pub fn is_reused(&self) -> bool {
         matches!(self.state, UpstreamState::Busy { reused: true, .. })
+    }
+
+    /// The same, as it matters to the server's threads.
+    pub fn origin(&self) -> Origin {
+        if self.is_reused() { Origin::Pooled } else { Origin::New }
     }
 
     /// A byte of the pair's request was written.

@@ -1,21 +1,26 @@
 //! What clients' requests say about a backend.
 
 use super::Upstreams;
-use super::cluster::ConnectFailure;
+use super::addresses::ConnectFailure;
+use super::cluster::Served;
+use super::connection::{Upstream, UpstreamState};
+use super::starvation::Origin;
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::health::Observation;
 use crate::net::Net;
 use crate::proxy::context::LoopContext;
+use crate::proxy::kinds::UpstreamKey;
 use std::io;
+use std::net::SocketAddr;
 
 impl<N: Net> Upstreams<N> {
-    /// A request could not connect to the address numbered `address`.
+    /// A request could not connect to this address.
     pub(super) fn connect_failed(
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        address: usize,
+        address: SocketAddr,
         kind: io::ErrorKind,
     ) -> ConnectFailure {
         let failure = self.cluster.address_failed(backend, address, kind);
@@ -32,7 +37,7 @@ impl<N: Net> Upstreams<N> {
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        address: usize,
+        address: SocketAddr,
         kind: io::ErrorKind,
     ) -> bool {
         self.connect_failed(cx, backend, address, kind) != ConnectFailure::TryNextAddress
@@ -51,18 +56,85 @@ impl<N: Net> Upstreams<N> {
         }
     }
 
-    /// A request sent at `sent` was answered with this status at `answered`.
+    /// A request was sent.
+    pub fn request_sent(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        origin: Origin,
+        sent: Instant,
+    ) {
+        if self.cluster.request_sent(backend, origin, sent) {
+            self.watch_silence(cx, backend);
+        }
+    }
+
+    /// The response to a request has begun.
+    pub fn request_answered(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        origin: Origin,
+        sent: Instant,
+    ) {
+        let now = cx.now.instant;
+        if origin == Origin::New {
+            self.note_concurrency(cx, backend, sent);
+        }
+        let may_be_due_sooner = self.cluster.may_be_due_sooner(backend);
+        let observation = self.cluster.request_answered(backend, origin, sent, now);
+        if let Some(transition) = self.cluster.observe(backend, observation, now) {
+            self.state_changed(cx, backend, transition);
+        } else if may_be_due_sooner {
+            self.watch_silence(cx, backend);
+        }
+    }
+
+    /// Something sent at `sent` was answered on a new connection. If an older one is still open,
+    /// the backend serves several at a time.
+    pub(super) fn note_concurrency(
+        &mut self,
+        cx: &LoopContext<N>,
+        backend: BackendId,
+        sent: Instant,
+    ) {
+        if !self.cluster.may_be_sequential(backend) {
+            return;
+        }
+        let idle_before = |key: &UpstreamKey| match self.get(*key).map(Upstream::state) {
+            Some(UpstreamState::Idle { deadline }) => deadline <= sent + cx.config.timeouts.pool,
+            Some(UpstreamState::Connecting(_) | UpstreamState::Busy { .. }) | None => false,
+        };
+        if self.cluster.pooled(backend).iter().any(idle_before) {
+            self.cluster.served_beside(backend);
+        }
+    }
+
+    /// A request ended without a response.
+    pub fn request_abandoned(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        origin: Origin,
+        sent: Instant,
+    ) {
+        self.cluster.request_abandoned(backend, origin, sent);
+        if self.cluster.may_be_due_sooner(backend) {
+            self.watch_silence(cx, backend);
+        }
+    }
+
+    /// A response has ended, or as much of it as will come.
     pub fn attempt_answered(
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        status: u16,
-        (sent, answered): (Instant, Instant),
+        served: &Served,
     ) {
         self.cluster.address_works(backend);
-        let observation = self.cluster.served(backend, status, sent, answered);
-        if let Some(transition) = self.cluster.observe(backend, observation, answered) {
-            self.belief_changed(cx, backend, transition);
+        let observation = self.cluster.served(backend, served);
+        if let Some(transition) = self.cluster.observe(backend, observation, served.answered) {
+            self.state_changed(cx, backend, transition);
         }
     }
 }

@@ -1,8 +1,10 @@
 //! The server side: connections to backends, opened, lent to a pair, pooled while idle, closed when
-//! anything moves on an idle one. What is believed about the backends changes here, and nowhere
-//! else; what follows for requests is decided above, from [`Upstreams::take_transition`].
+//! anything moves on an idle one. The state of a backend changes here, and nowhere else;
+//! what follows for requests is decided above, from [`Upstreams::take_effect`].
 
 mod acquire;
+mod addresses;
+mod backend;
 pub mod cluster;
 mod connection;
 mod evidence;
@@ -10,20 +12,21 @@ mod pool;
 mod probe;
 pub mod reload;
 mod silence;
+mod starvation;
 
 pub use acquire::{Acquired, Reuse, Unavailable};
+pub use backend::Member;
+pub use cluster::Served;
 pub use connection::{Upstream, UpstreamState};
 
 use crate::base::backend_id::BackendId;
 use crate::base::table::Table;
-use crate::config::Config;
 use crate::health::{Observation, Transition};
 use crate::http::head::ResponseHead;
 use crate::net::{Net, Ready, Socket};
 use crate::proxy::conn::pipes::Pipes;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{PairKey, ProbeKey, ProbeKind, UpstreamKey, UpstreamKind};
-use crate::proxy::log::Standing;
 use cluster::Cluster;
 use probe::Probe;
 use std::collections::VecDeque;
@@ -37,8 +40,19 @@ pub struct Upstreams<N: Net> {
     /// Storage for the heads of responses to probes.
     probe_head: ResponseHead,
     pipes: Pipes<<N::Socket as Socket>::Pipe>,
-    /// Changes of belief that the loop has not acted on.
-    transitions: VecDeque<(BackendId, Transition)>,
+    /// What the loop has not acted on.
+    effects: VecDeque<Effect>,
+    /// How often a backend became a suspect.
+    suspicions: u64,
+}
+
+/// What concerns requests at other connections than the one that was stepped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A backend is in another state.
+    StateChanged(BackendId, Transition),
+    /// Requests have waited for long at this backend.
+    RerouteDue(BackendId),
 }
 
 /// An upstream with what its pair's exchange needs of the others.
@@ -59,7 +73,8 @@ impl<N: Net> Upstreams<N> {
             probes: Table::new(),
             probe_head: ResponseHead::default(),
             pipes: Pipes::new(pipes_max),
-            transitions: VecDeque::new(),
+            effects: VecDeque::new(),
+            suspicions: 0,
         }
     }
 
@@ -90,6 +105,11 @@ impl<N: Net> Upstreams<N> {
         self.probes.get(key).is_some()
     }
 
+    /// How often a backend became a suspect.
+    pub fn suspicions(&self) -> u64 {
+        self.suspicions
+    }
+
     /// Pipes at work.
     pub fn pipes_lent(&self) -> usize {
         self.pipes.lent()
@@ -100,9 +120,9 @@ impl<N: Net> Upstreams<N> {
         self.table.get(key)
     }
 
-    /// The next change of belief that was not acted on, oldest first.
-    pub fn take_transition(&mut self) -> Option<(BackendId, Transition)> {
-        self.transitions.pop_front()
+    /// The next effect on requests that was not acted on, oldest first.
+    pub fn take_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
     }
 
     /// An upstream leaves its pair: to the pool if it can serve again, else closed.
@@ -113,16 +133,14 @@ impl<N: Net> Upstreams<N> {
         backend: BackendId,
         reusable: bool,
     ) {
-        if self.cluster.ended(backend) {
-            let name = self.cluster.name(backend);
-            cx.logs.event(format_args!("{name} is idle, it may be stopped"));
-        }
+        self.cluster.ended(backend);
         let upstreams = &mut self.table;
         let upstream = upstreams.get_mut(key).expect("a pair's upstream stays as long as the pair");
-        let clean = reusable && upstream.conn.is_reusable() && !cx.draining;
+        let (clean, address) =
+            (reusable && upstream.conn.is_reusable() && !cx.draining, upstream.address);
         let (now, period) = (cx.now.instant, cx.config.timeouts.pool);
         let is_open = |key| upstreams.get(key).is_some();
-        let wanted = clean && self.cluster.wants_idle(backend, now, period, is_open);
+        let wanted = clean && self.cluster.wants_idle(backend, address, (now, period), is_open);
         let upstream = upstreams.get_mut(key).expect("it was there a moment ago");
         if !wanted {
             if clean {
@@ -213,30 +231,28 @@ impl<N: Net> Upstreams<N> {
     /// Takes in evidence about a backend.
     fn observe(&mut self, cx: &mut LoopContext<N>, backend: BackendId, observation: Observation) {
         match self.cluster.observe(backend, observation, cx.now.instant) {
-            Some(transition) => self.belief_changed(cx, backend, transition),
+            Some(transition) => self.state_changed(cx, backend, transition),
             None => self.plan_after_evidence(cx, backend, false),
         }
     }
 
-    /// What is believed of a backend has changed: it is logged, the next probe is planned anew, and
+    /// A backend is in another state: it is logged, the next probe is planned anew, and
     /// the loop will see to the requests.
-    fn belief_changed(
+    fn state_changed(
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
         transition: Transition,
     ) {
-        let left = self.standing(cx);
-        cx.logs.backend_changed(self.cluster.name(backend), &transition, &left);
-        self.transitions.push_back((backend, transition));
+        if transition == Transition::Suspected {
+            self.suspicions += 1;
+            self.cluster.idle(backend).starvation.refuted();
+        }
+        if transition.is_reported() {
+            cx.logs.backend_changed(self.cluster.name(backend), &transition);
+        }
+        self.effects.push_back(Effect::StateChanged(backend, transition));
         self.plan_after_evidence(cx, backend, true);
-    }
-
-    /// What is left of the backends.
-    fn standing(&self, cx: &LoopContext<N>) -> Standing {
-        let Config { mode, all_down_status, .. } = cx.config;
-        let (up, total) = self.cluster.up_and_total();
-        Standing { up, total, mode, all_down_status }
     }
 
     /// Plans the next probe and the next look at the silence after evidence.

@@ -1,5 +1,6 @@
 //! Idle connections of one backend, and how many of them are worth keeping. Pure.
 
+use super::starvation::Starvation;
 use crate::base::time::Instant;
 use crate::proxy::kinds::UpstreamKey;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct Idle {
     peaks: [usize; 2],
     /// When the current period ends.
     until: Instant,
+    /// Whether the server has a thread for each connection, and too few.
+    pub starvation: Starvation,
 }
 
 impl Idle {
@@ -56,7 +59,12 @@ impl Idle {
             self.until = now + period;
         }
         self.peaks[0] = self.peaks[0].max(in_use + 1);
+        if self.starvation.is_starving(now) {
+            self.starvation.closed(in_use + self.keys.len() + 1);
+            return false;
+        }
         let limit = SPARE_MAX + self.peaks[0].max(self.peaks[1]);
+        let limit = self.starvation.limit(now).map_or(limit, |most| most.min(limit));
         if in_use + self.keys.len() >= limit {
             self.keys.retain(|&key| is_open(key));
         }

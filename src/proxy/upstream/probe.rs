@@ -2,7 +2,7 @@
 //! decided by `health::check`.
 
 use super::Upstreams;
-use super::cluster::ConnectFailure;
+use super::addresses::ConnectFailure;
 use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
 use crate::base::table::Id;
@@ -19,6 +19,7 @@ use crate::proxy::conn::{Conn, Filled, Flushed, Input};
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{BackendKind, ProbeKey};
 use std::io;
+use std::net::SocketAddr;
 
 /// Bytes of an answer's body that are looked at: a load report is two numbers.
 const BODY_BYTES_MAX: usize = 64;
@@ -31,14 +32,14 @@ const READS_MAX: usize = 4;
 pub struct Probe<S> {
     conn: Conn<S>,
     backend: BackendId,
-    /// Which of the backend's addresses it leads to.
-    at: usize,
+    /// Where it leads to.
+    address: SocketAddr,
     is_connecting: bool,
     /// Status and the rest of the body, once the head has come.
     answer: Option<(u16, Body)>,
     body: Vec<u8>,
     started: Instant,
-    /// When it got on: started, or connected.
+    /// When it last made progress: started, or connected.
     moved: Instant,
     deadline: Instant,
     timer: Timer,
@@ -67,7 +68,12 @@ impl<S> Probe<S> {
         self.deadline
     }
 
-    /// When it last got on.
+    /// Where it leads to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// When it last made progress: started, or connected.
     pub fn moved(&self) -> Instant {
         self.moved
     }
@@ -232,13 +238,13 @@ impl<N: Net> Upstreams<N> {
             // It may have been too early.
             return self.plan_next_probe(cx, backend);
         }
-        let (address, at) = self.cluster.address(backend);
+        let address = self.cluster.address(backend);
         match cx.net.connect(address) {
-            Ok(socket) => self.enter_probe(cx, backend, at, socket),
+            Ok(socket) => self.enter_probe(cx, backend, address, socket),
             // Nothing to hold against the backend; the next probe comes at its time.
             Err(error) if net::is_shortage(&error) => self.plan_next_probe(cx, backend),
             Err(error) => {
-                self.missed_probe(cx, backend, at, error.kind(), cx.now.instant);
+                self.missed_probe(cx, backend, address, error.kind(), cx.now.instant);
             }
         }
     }
@@ -247,7 +253,7 @@ impl<N: Net> Upstreams<N> {
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        at: usize,
+        address: SocketAddr,
         socket: N::Socket,
     ) {
         let now = cx.now.instant;
@@ -260,7 +266,7 @@ impl<N: Net> Upstreams<N> {
         let mut probe = Probe {
             conn,
             backend,
-            at,
+            address,
             is_connecting: true,
             answer: None,
             body: Vec::new(),
@@ -298,15 +304,17 @@ impl<N: Net> Upstreams<N> {
                 return cx.wheel.arm(&mut probe.timer, probe.deadline, key.into());
             }
         };
-        let (backend, started, at) = (probe.backend, probe.started, probe.at);
+        let (backend, started, address) = (probe.backend, probe.started, probe.address);
         let connecting = probe.is_connecting;
         let body = std::mem::take(&mut probe.body);
         self.remove_probe(cx, key);
         *self.cluster.probe(backend) = None;
         match outcome {
-            Err(ProbeFault::Connect(kind)) => self.missed_probe(cx, backend, at, kind, started),
+            Err(ProbeFault::Connect(kind)) => {
+                self.missed_probe(cx, backend, address, kind, started)
+            }
             Err(ProbeFault::TimedOut) if connecting => {
-                self.missed_probe(cx, backend, at, io::ErrorKind::TimedOut, started);
+                self.missed_probe(cx, backend, address, io::ErrorKind::TimedOut, started);
             }
             outcome => self.judge_probe(cx, backend, started, outcome, &body),
         }
@@ -318,16 +326,13 @@ impl<N: Net> Upstreams<N> {
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        at: usize,
+        address: SocketAddr,
         kind: io::ErrorKind,
         started: Instant,
     ) {
-        match self.cluster.address_failed(backend, at, kind) {
+        match self.cluster.address_failed(backend, address, kind) {
             ConnectFailure::TryNextAddress => self.start_probe(cx, backend),
             ConnectFailure::NoLocalPort => self.plan_next_probe(cx, backend),
-            ConnectFailure::AllAddressesFailed(io::ErrorKind::TimedOut) => {
-                self.judge_probe(cx, backend, started, Err(ProbeFault::TimedOut), &[]);
-            }
             ConnectFailure::AllAddressesFailed(kind) => {
                 self.judge_probe(cx, backend, started, Err(ProbeFault::Connect(kind)), &[]);
             }
@@ -352,6 +357,7 @@ impl<N: Net> Upstreams<N> {
         let observation = match outcome {
             Ok(()) => {
                 self.cluster.address_works(backend);
+                self.note_concurrency(cx, backend, started);
                 self.cluster.probed(backend, cx.now.instant.since(started), body);
                 Observation::ProbePassed { started }
             }

@@ -5,45 +5,30 @@
 //! only says when it is due ([`ListWatch::take_wish`]) and is given the result
 //! ([`Upstreams::apply`]).
 
-use super::Upstreams;
-use super::cluster::Member;
+use super::probe::Probe;
+use super::{Member, Upstreams};
 use crate::base::backend_id::BackendId;
 use crate::base::table::Id;
 use crate::base::wheel::Timer;
-use crate::config::BackendSpec;
+use crate::config::{BackendSpec, Endpoint};
 use crate::net::Net;
 use crate::net::files::SETTLE_TIME;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::ListKind;
 use std::collections::HashMap;
-use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How often to look whether the list file has changed: one `stat` each time.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is to be read or opened again; each includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How a reload came to be wished for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
-    /// The list file, if it has changed.
+    /// It is time to look whether the file has changed.
     IfChanged,
-    /// The access log (SIGUSR1).
-    Logs,
-    /// The list file, changed or not, and the access log (SIGHUP).
+    /// Somebody asked for it (SIGHUP).
     Now,
-}
-
-/// The requests or sessions that a removed backend still has.
-struct Left(u32);
-
-impl fmt::Display for Left {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => out.write_str("idle, it may be stopped"),
-            1 => out.write_str("1 request left"),
-            count => write!(out, "{count} requests left"),
-        }
-    }
 }
 
 /// When to look at the list file again.
@@ -53,11 +38,12 @@ pub struct ListWatch {
     wish: Option<Reload>,
 }
 
-/// What tells the backends there are from those that are wanted.
+/// The difference between the backends there are and those that are wanted. Identity is the
+/// endpoint; everything else about a backend can change while it stays.
 #[derive(Debug, Default)]
 struct Changes<'a> {
-    /// Each with what it is to be now; none where its name is not known for the moment.
-    kept: Vec<(BackendId, Option<&'a Member>)>,
+    /// Each with what it is to be now, and its addresses unless its name is unknown for the moment.
+    kept: Vec<(BackendId, &'a BackendSpec, Option<&'a [SocketAddr]>)>,
     gone: Vec<BackendId>,
     /// In the order of the list, which decides turns and the policy `first`.
     added: Vec<&'a Member>,
@@ -65,21 +51,23 @@ struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     fn between<'b>(
-        serving: impl Iterator<Item = (BackendId, &'b Member)>,
+        serving: impl Iterator<Item = (BackendId, &'b BackendSpec)>,
         members: &'a [Member],
         unknown: &'a [BackendSpec],
     ) -> Changes<'a> {
-        let known = members.iter().map(|member| (&member.spec, Some(member)));
-        let mut wanted: HashMap<&BackendSpec, Option<&Member>> =
-            known.chain(unknown.iter().map(|spec| (spec, None))).collect();
+        type Wanted<'a> = (&'a BackendSpec, Option<&'a [SocketAddr]>);
+        let known = members.iter().map(|member| (&member.spec, Some(&member.addresses[..])));
+        let all = known.chain(unknown.iter().map(|spec| (spec, None)));
+        let mut wanted: HashMap<&Endpoint, Wanted<'_>> =
+            all.map(|wanted| (&wanted.0.endpoint, wanted)).collect();
         let mut changes = Changes::default();
-        for (backend, member) in serving {
-            match wanted.remove(&member.spec) {
-                Some(wanted) => changes.kept.push((backend, wanted)),
+        for (backend, old) in serving {
+            match wanted.remove(&old.endpoint) {
+                Some((spec, addresses)) => changes.kept.push((backend, spec, addresses)),
                 None => changes.gone.push(backend),
             }
         }
-        let is_new = |member: &&Member| wanted.contains_key(&member.spec);
+        let is_new = |member: &&Member| wanted.contains_key(&member.spec.endpoint);
         changes.added = members.iter().filter(is_new).collect();
         changes
     }
@@ -111,7 +99,7 @@ impl ListWatch {
     /// The timer's node has fired.
     pub fn timer_fired<N: Net>(&mut self, cx: &mut LoopContext<N>) {
         self.timer.fired();
-        self.ask(Reload::IfChanged);
+        self.wish = self.wish.or(Some(Reload::IfChanged));
         self.watch(cx);
     }
 
@@ -120,9 +108,9 @@ impl ListWatch {
         self.timer.is_armed()
     }
 
-    /// Asks for a reload, unless more is asked for already.
-    pub fn ask(&mut self, reload: Reload) {
-        self.wish = self.wish.max(Some(reload));
+    /// Asks for a reload, changed or not.
+    pub fn ask(&mut self) {
+        self.wish = Some(Reload::Now);
     }
 
     /// What was asked for since this was called last.
@@ -136,30 +124,52 @@ impl<N: Net> Upstreams<N> {
     /// the moment, stay if they take part: what the names stood for may still be there.
     pub fn apply(&mut self, cx: &mut LoopContext<N>, members: &[Member], unknown: &[BackendSpec]) {
         let changes = Changes::between(self.cluster.serving(), members, unknown);
-        for (backend, wanted) in &changes.kept {
-            if let Some(wanted) = wanted {
-                self.cluster.set_addresses(*backend, &wanted.addresses);
+        let mut changed = 0;
+        for &(backend, spec, addresses) in &changes.kept {
+            changed += usize::from(self.cluster.reconfigure(backend, spec));
+            if addresses.is_some_and(|now| self.cluster.set_addresses(backend, now)) {
+                self.leave_old_addresses(cx, backend);
             }
         }
-        let [added, gone, kept] = [changes.added.len(), changes.gone.len(), changes.kept.len()];
-        if added + gone > 0 {
-            cx.logs.event(format_args!(
-                "backends reloaded: {added} added, {gone} removed, {kept} kept"
-            ));
-        }
         for &backend in &changes.gone {
-            let left = Left(self.cluster.in_flight(backend));
-            cx.logs.event(format_args!("removed {} ({left})", self.cluster.name(backend)));
             self.retire(cx, backend);
         }
         for member in &changes.added {
             let backend = self.cluster.add(member);
-            cx.logs.event(format_args!("added {}", self.cluster.name(backend)));
             self.schedule_first_probe(cx, backend);
         }
-        let standing = self.standing(cx);
-        if gone > 0 && standing.total == 0 {
-            cx.logs.event(format_args!("{standing}"));
+        let [added, gone, kept] = [changes.added.len(), changes.gone.len(), changes.kept.len()];
+        let logs = &mut cx.logs;
+        match (added + gone, changed) {
+            (0, 0) => {}
+            (_, 0) => logs.event(format_args!(
+                "backends reloaded: {added} added, {gone} removed, {kept} kept"
+            )),
+            (_, _) => logs.event(format_args!(
+                "backends reloaded: {added} added, {gone} removed, {kept} kept ({changed} changed)"
+            )),
+        }
+    }
+
+    /// The backend's name no longer stands for some addresses: idle connections to them are closed,
+    /// those at work when they become idle, and a probe under way starts again.
+    fn leave_old_addresses(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
+        for key in self.cluster.idle(backend).take() {
+            match self.table.get(key) {
+                Some(upstream) if self.cluster.has_address(backend, upstream.address) => {
+                    self.cluster.idle(backend).push(key);
+                }
+                Some(_) => self.close(cx, key),
+                None => {}
+            }
+        }
+        let probe = self.cluster.probe_of(backend);
+        let address = probe.and_then(|key| self.probes.get(key)).map(Probe::address);
+        if address.is_some_and(|address| !self.cluster.has_address(backend, address)) {
+            if let Some(probe) = self.cluster.probe(backend).take() {
+                self.remove_probe(cx, probe);
+            }
+            self.start_probe(cx, backend);
         }
     }
 
@@ -177,8 +187,6 @@ impl<N: Net> Upstreams<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Endpoint;
-    use std::net::SocketAddr;
 
     fn member(port: u16) -> Member {
         let spec = BackendSpec::new(Endpoint { host: Some("a".to_owned()), port });
@@ -186,17 +194,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_longer_known_stays_and_is_not_begun() {
+    fn a_backend_is_identified_by_its_endpoint() {
         let serving = [member(1), member(2), member(3)];
-        let (members, unknown) = ([member(4), member(3)], [member(2).spec, member(5).spec]);
-        let changes = Changes::between((0..).map(BackendId::new).zip(&serving), &members, &unknown);
-        let kept = changes.kept.iter().map(|(backend, wanted)| (*backend, wanted.is_some()));
+        let serving = (0..).map(BackendId::new).zip(serving.iter().map(|member| &member.spec));
+        let mut heavier = member(3);
+        heavier.spec.weight = 7;
+        let (members, unknown) = ([member(4), heavier], [member(2).spec, member(5).spec]);
+        let changes = Changes::between(serving, &members, &unknown);
+        let kept = changes.kept.iter().map(|(id, spec, known)| (*id, spec.weight, known.is_some()));
         assert_eq!(
             kept.collect::<Vec<_>>(),
-            [(BackendId::new(1), false), (BackendId::new(2), true)]
+            [(BackendId::new(1), 1, false), (BackendId::new(2), 7, true)]
         );
         assert_eq!(changes.gone, [BackendId::new(0)]);
         let added: Vec<u16> = changes.added.iter().map(|one| one.spec.endpoint.port).collect();
-        assert_eq!(added, [4]);
+        assert_eq!(added, [4], "a name that is not known is not added");
     }
 }

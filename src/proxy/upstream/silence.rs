@@ -1,9 +1,9 @@
-//! Watching backends with outstanding requests: a silent one is probed, and one that stays silent
-//! is not waited for. How long that takes is decided by `health`.
+//! Watching backends with outstanding requests: a silent one is probed, then avoided, then requests
+//! that wait for it go elsewhere. How long that takes is decided by `health`.
 
-use super::Upstreams;
-use super::cluster::ConnectFailure;
+use super::addresses::ConnectFailure;
 use super::probe::Probe;
+use super::{Effect, Upstreams};
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::health::{Action, Check, Observation};
@@ -11,6 +11,7 @@ use crate::net::Net;
 use crate::proxy::context::LoopContext;
 use crate::proxy::retry::Tried;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A request whose connect gets no answer goes elsewhere after this part of the connect time-out at
@@ -20,7 +21,7 @@ const CONNECT_PART: u32 = 4;
 const CONNECT_THRESHOLD_MIN: Duration = Duration::from_millis(100);
 
 impl<N: Net> Upstreams<N> {
-    /// What comes next if nothing is heard of a backend, and when.
+    /// What to do next if a backend sends nothing, and when.
     pub fn silence_next(&self, backend: BackendId) -> Option<(Instant, Action)> {
         let probe = self.cluster.probe_of(backend).and_then(|key| self.probes.get(key));
         self.cluster.silence_next(backend, probe.map(Probe::moved))
@@ -35,25 +36,58 @@ impl<N: Net> Upstreams<N> {
 
     /// Does what a silence that has lasted long enough leads to.
     pub(super) fn judge_silence(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
-        match self.silence_next(backend) {
-            Some((due, Action::Probe)) if due <= cx.now.instant => self.suspect(cx, backend),
-            Some((due, Action::GiveUp)) if due <= cx.now.instant => {
-                self.observe(cx, backend, Observation::Silent);
+        let due = self.silence_next(backend).filter(|(due, _)| *due <= cx.now.instant);
+        let Some((_, action)) = due else { return };
+        match action {
+            Action::Probe => self.probe_silent(cx, backend),
+            Action::CloseIdle => {
+                self.close_idle(cx, backend);
+                self.observe(cx, backend, Observation::ProbeSlow);
             }
-            Some(_) | None => {}
+            Action::Avoid => {
+                self.close_idle(cx, backend);
+                self.observe(cx, backend, Observation::ProbeLate);
+            }
+            Action::Reroute => self.effects.push_back(Effect::RerouteDue(backend)),
         }
     }
 
-    /// Has a doubtful backend probed at once; a probe that is under way will do.
-    fn suspect(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
-        self.observe(cx, backend, Observation::Doubtful);
+    /// Has a silent backend probed at once; a probe that is under way will do.
+    fn probe_silent(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
+        self.observe(cx, backend, Observation::Late);
         self.start_probe(cx, backend);
+    }
+
+    /// Our idle connections may hold the threads that would answer the probe.
+    fn close_idle(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
+        let in_flight = self.cluster.in_flight(backend) as usize;
+        let idle = self.cluster.idle(backend).take();
+        let closed: Vec<_> = idle.into_iter().filter(|&key| self.get(key).is_some()).collect();
+        if !closed.is_empty() {
+            self.cluster.idle(backend).starvation.closed(in_flight + closed.len());
+        }
+        for key in closed {
+            self.close(cx, key);
+        }
+    }
+
+    /// Requests that waited for a suspect were looked at: `count` were sent elsewhere, the next is
+    /// to be looked at at `next`.
+    pub fn rerouted(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        count: u16,
+        next: Option<Instant>,
+    ) {
+        self.cluster.rerouted(backend, count, next);
+        self.watch_silence(cx, backend);
     }
 
     /// A byte of a backend came.
     pub fn heard(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         if self.cluster.heard(backend, cx.now.instant) {
-            self.observe(cx, backend, Observation::Heard);
+            self.watch_silence(cx, backend);
         }
     }
 
@@ -88,7 +122,7 @@ impl<N: Net> Upstreams<N> {
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        address: usize,
+        address: SocketAddr,
         begun: Instant,
     ) -> bool {
         let whole = begun + cx.config.timeouts.connect <= cx.now.instant;
@@ -98,7 +132,7 @@ impl<N: Net> Upstreams<N> {
         let failure = self.cluster.address_failed(backend, address, io::ErrorKind::TimedOut);
         let counts = failure != ConnectFailure::TryNextAddress;
         if counts {
-            self.suspect(cx, backend);
+            self.probe_silent(cx, backend);
         }
         counts
     }

@@ -1,0 +1,141 @@
+//! The addresses a backend's name stands for, and which of them is used. Pure.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+/// What follows from an address that could not be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectFailure {
+    /// Another address of the backend is to be tried.
+    TryNextAddress,
+    /// All have failed: evidence against the backend.
+    AllAddressesFailed(ErrorKind),
+    /// This machine has no port or no such address family: no evidence.
+    NoLocalPort,
+}
+
+/// Addresses in the order they are tried, at least one.
+#[derive(Debug)]
+pub struct Addresses {
+    all: Vec<SocketAddr>,
+    /// Index of the one in use.
+    current: usize,
+    /// Addresses in a row that could not be connected to.
+    misses: usize,
+    /// What one of them failed with, of those that say something about the server.
+    fault: Option<ErrorKind>,
+}
+
+impl Addresses {
+    /// The first is tried first.
+    pub fn new(all: &[SocketAddr]) -> Addresses {
+        assert!(!all.is_empty(), "a name that is not known makes no member");
+        Addresses { all: all.to_vec(), current: 0, misses: 0, fault: None }
+    }
+
+    /// Where to connect to now.
+    pub fn current(&self) -> SocketAddr {
+        self.all[self.current]
+    }
+
+    /// Whether the name stands for this one.
+    pub fn contains(&self, address: SocketAddr) -> bool {
+        self.all.contains(&address)
+    }
+
+    /// The name stands for these now; whether an address is gone. The one in use stays in use if it
+    /// is among them.
+    pub fn replace(&mut self, all: &[SocketAddr]) -> bool {
+        let used = self.current();
+        let is_gone = self.all.iter().any(|old| !all.contains(old));
+        if self.all != all {
+            *self = Addresses::new(all);
+            self.current = all.iter().position(|&one| one == used).unwrap_or(0);
+        }
+        is_gone
+    }
+
+    /// This address could not be connected to, so the next one is used. Once all have failed in a
+    /// row the backend itself has, with the fault that says most about it.
+    pub fn failed(&mut self, address: SocketAddr, kind: ErrorKind) -> ConnectFailure {
+        if address != self.current() {
+            // Another attempt has found that out before, or the name has changed.
+            return ConnectFailure::TryNextAddress;
+        }
+        self.current = (self.current + 1) % self.all.len();
+        self.misses += 1;
+        if kind != ErrorKind::AddrNotAvailable {
+            self.fault = Some(kind);
+        }
+        if self.misses < self.all.len() {
+            return ConnectFailure::TryNextAddress;
+        }
+        self.misses = 0;
+        self.fault.take().map_or(ConnectFailure::NoLocalPort, ConnectFailure::AllAddressesFailed)
+    }
+
+    /// The current address was connected to.
+    pub fn works(&mut self) {
+        (self.misses, self.fault) = (0, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFUSED: ErrorKind = ErrorKind::ConnectionRefused;
+
+    fn addresses(ports: &[u16]) -> Vec<SocketAddr> {
+        ports.iter().map(|&port| SocketAddr::from(([127, 0, 0, 1], port))).collect()
+    }
+
+    #[test]
+    fn only_when_all_fail_in_a_row_the_backend_has() {
+        use ConnectFailure::{AllAddressesFailed, NoLocalPort, TryNextAddress};
+        let all = addresses(&[1, 2]);
+        let mut two = Addresses::new(&all);
+        assert_eq!(two.failed(all[0], REFUSED), TryNextAddress);
+        assert_eq!(two.failed(all[0], REFUSED), TryNextAddress, "known already");
+        assert_eq!(two.current(), all[1]);
+        two.works();
+        assert_eq!(two.failed(all[1], REFUSED), TryNextAddress, "counted anew");
+        assert_eq!(
+            two.failed(all[0], ErrorKind::TimedOut),
+            AllAddressesFailed(ErrorKind::TimedOut)
+        );
+        let no_port = ErrorKind::AddrNotAvailable;
+        assert_eq!(two.failed(all[1], REFUSED), TryNextAddress);
+        assert_eq!(two.failed(all[0], no_port), AllAddressesFailed(REFUSED), "what says more");
+        assert_eq!(two.failed(all[1], no_port), TryNextAddress);
+        assert_eq!(two.failed(all[0], no_port), NoLocalPort);
+    }
+
+    #[test]
+    fn a_changed_name_keeps_the_address_in_use_if_it_still_stands_for_it() {
+        for (name, new, current, is_gone) in [
+            ("the same", &[1, 2, 3][..], 2, false),
+            ("another order", &[3, 2, 1], 2, false),
+            ("one more", &[4, 1, 2, 3], 2, false),
+            ("one less", &[2, 3], 2, true),
+            ("the one in use is gone", &[3, 1], 3, true),
+            ("all others", &[7, 8], 7, true),
+        ] {
+            let all = addresses(&[1, 2, 3]);
+            let mut addresses_now = Addresses::new(&all);
+            addresses_now.failed(all[0], REFUSED);
+            assert_eq!(addresses_now.replace(&addresses(new)), is_gone, "{name}");
+            assert_eq!(addresses_now.current().port(), current, "{name}");
+            assert_eq!(addresses_now.contains(all[0]), new.contains(&1), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_failure_at_an_address_that_is_gone_counts_for_none() {
+        let all = addresses(&[1, 2]);
+        let mut moved = Addresses::new(&all[..1]);
+        moved.replace(&all[1..]);
+        assert_eq!(moved.failed(all[0], REFUSED), ConnectFailure::TryNextAddress);
+        assert_eq!(moved.current(), all[1]);
+    }
+}

@@ -1,0 +1,59 @@
+//! One backend: what it was made from, its health, its connections, and when it is probed.
+
+use super::addresses::Addresses;
+use super::pool::Idle;
+use crate::base::time::Instant;
+use crate::base::wheel::Timer;
+use crate::config::BackendSpec;
+use crate::health::Health;
+use crate::proxy::kinds::ProbeKey;
+use std::net::SocketAddr;
+
+/// A configured backend with the addresses its name stands for.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub spec: BackendSpec,
+    /// In the order they are tried; at least one.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// One backend.
+#[derive(Debug)]
+pub struct Backend {
+    pub spec: BackendSpec,
+    /// As written, with `localhost` for a bare port.
+    pub name: String,
+    pub addresses: Addresses,
+    pub health: Health,
+    pub idle: Idle,
+    /// The probe under way.
+    pub probe: Option<ProbeKey>,
+    /// When the next probe is due.
+    pub probe_due: Instant,
+    /// Of the next probe, and of the next look at its silence.
+    pub timer: Timer,
+}
+
+impl Backend {
+    /// One that has just been configured.
+    pub fn new(member: &Member) -> Backend {
+        Backend {
+            spec: member.spec.clone(),
+            name: authority(&member.spec),
+            addresses: Addresses::new(&member.addresses),
+            health: Health::new(),
+            idle: Idle::default(),
+            probe: None,
+            probe_due: Instant::START,
+            timer: Timer::new(),
+        }
+    }
+}
+
+/// `host:port` as it goes into `Host` and `Location`; a bare port is on this machine.
+pub fn authority(spec: &BackendSpec) -> String {
+    match spec.endpoint.host {
+        Some(_) => spec.endpoint.to_string(),
+        None => format!("localhost:{}", spec.endpoint.port),
+    }
+}
