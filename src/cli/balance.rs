@@ -27,6 +27,14 @@ pub fn balance(words: Vec<OsString>) -> Result<Command, UsageError> {
     {
         config.listen = address(&given.arguments.remove(first), Endpoint::listener)?;
     }
+    let mut positional = given.arguments.iter().filter(|argument| argument.option.is_none());
+    if given.has("listen")
+        && let Some(first) = positional.next()
+        && let Endpoint { host: None, port } = address(first, Endpoint::listener)?
+    {
+        let (argument, listen) = (first.text.clone(), config.listen);
+        return Err(UsageError::UnclearPort { argument, port, listen });
+    }
     for argument in &given.arguments {
         let backend = address(argument, Endpoint::backend)?;
         add(&mut config, backend)?;

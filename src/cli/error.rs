@@ -30,6 +30,8 @@ pub enum UsageError {
     NoBackend,
     /// The same backend twice on the command line.
     RepeatedBackend(Endpoint),
+    /// A port alone beside `-p`: to listen on, or a backend?
+    UnclearPort { argument: String, port: u16, listen: Endpoint },
     /// More backends than [`BACKENDS_MAX`].
     TooManyBackends,
     /// A backend that is the balancer itself.
@@ -81,6 +83,11 @@ impl fmt::Display for UsageError {
             RepeatedBackend(backend) => {
                 write!(f, "the backend `{backend}` is given twice: keep one")
             }
+            UnclearPort { argument, port, listen } => write!(
+                f,
+                "`{argument}` beside -p {listen} has two readings: to listen on {port} leave out \
+                 -p, for a backend on port {port} write -b {port}"
+            ),
             TooManyBackends => {
                 write!(f, "there are more than {BACKENDS_MAX} backends: leave some out")
             }

@@ -222,7 +222,8 @@ impl<T> Scanner<'_, T> {
         spelled: &str,
         attached: Option<OsString>,
     ) -> Result<OsString, UsageError> {
-        if let Some(value) = attached.or_else(|| self.words.next_if(|word| !is_option(word))) {
+        let is_value = |word: &OsString| !is_option(word) || is_negative(word);
+        if let Some(value) = attached.or_else(|| self.words.next_if(is_value)) {
             return Ok(value);
         }
         let follows = self.words.peek().map(|word| lossy(word.as_bytes()));
@@ -248,6 +249,11 @@ impl<T> Scanner<'_, T> {
 /// Whether a word is an option and so no value; `-` alone is a value (standard output).
 fn is_option(word: &OsString) -> bool {
     matches!(word.as_bytes(), [b'-', _, ..])
+}
+
+/// Whether a word is a negative number: no option, but a value that is refused with its reason.
+fn is_negative(word: &OsString) -> bool {
+    matches!(word.as_bytes(), [b'-', b'0'..=b'9' | b'.', ..])
 }
 
 fn file_name(word: OsString) -> Result<PathBuf, String> {

@@ -21,6 +21,18 @@ pub fn small(text: &str, range: RangeInclusive<u16>) -> Result<u16, String> {
     Ok(u16::try_from(number).expect("the range ends within 16 bits"))
 }
 
+/// What to write for a feature that other programs have under this name.
+const ELSEWHERE: [(&[&str], &str); 2] = [
+    (
+        &["https", "tls", "ssl"],
+        "TLS is not decrypted here: write -m tcp, which forwards it as it is",
+    ),
+    (
+        &["sticky", "cookie", "session", "persistence"],
+        "to keep a client on its server write -s source, or -s header --hash-field NAME",
+    ),
+];
+
 /// One of `choices` by name; the error lists them all and suggests the nearest.
 pub fn choice<V: Copy>(text: &str, choices: &[(&'static str, V)]) -> Result<V, String> {
     if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
@@ -36,8 +48,13 @@ pub fn not_one_of<'a>(
     names: &[&str],
     candidates: impl Iterator<Item = &'a str>,
 ) -> String {
-    let hint = nearest(text, candidates).map(|name| format!("; did you mean {name}?"));
-    format!("{} is not one of {}{}", quote(text), names.join(", "), hint.unwrap_or_default())
+    let elsewhere = ELSEWHERE.iter().find(|(words, _)| words.contains(&text));
+    let hint = match (elsewhere, nearest(text, candidates)) {
+        (Some((_, hint)), _) => format!("; {hint}"),
+        (None, Some(name)) => format!("; did you mean {name}?"),
+        (None, None) => String::new(),
+    };
+    format!("{} is not one of {}{hint}", quote(text), names.join(", "))
 }
 
 /// A share of all requests from 0 to 1, as a fraction or in percent.

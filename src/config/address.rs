@@ -35,8 +35,6 @@ pub enum AddressError {
     Neither(String),
     /// The address is followed by something else; the second is the address alone.
     Garbage(String, String),
-    /// A colon with no host before it; the second is what follows.
-    NoHost(String, String),
     /// A host without a port; the second is the host.
     NoPort(String, String),
     /// The port is not a number.
@@ -73,9 +71,6 @@ impl fmt::Display for AddressError {
             Url(text, None) => (text, fixed("is a URL: write HOST:PORT of a plain HTTP server")),
             Neither(text) => (text, format!("is not an address: write {FORMS}")),
             Garbage(text, hint) => (text, format!("goes on after the port: write {}", quote(hint))),
-            NoHost(text, port) => {
-                (text, format!("has no host: write {} or HOST:PORT", quote(port)))
-            }
             NoPort(text, host) => {
                 (text, format!("has no port: write {}", quote(&format!("{host}:PORT"))))
             }
@@ -177,7 +172,8 @@ fn authority(scheme: &str, rest: &str) -> Option<String> {
         true => authority.to_owned(),
         false => format!("{authority}:80"),
     };
-    Endpoint::listener(&address).ok().map(|endpoint| endpoint.to_string())
+    let endpoint = Endpoint::listener(&address).ok()?;
+    endpoint.host.is_some().then(|| endpoint.to_string())
 }
 
 /// `[IPv6]:PORT`, the first bracket taken off in `rest`.
@@ -205,8 +201,9 @@ fn plain(text: &str) -> Result<Endpoint, AddressError> {
     if digits.contains(':') {
         return Err(many_colons(text));
     }
+    // As other programs write a port of all interfaces.
     if host.is_empty() && !digits.is_empty() {
-        return Err(AddressError::NoHost(text.to_owned(), digits.to_owned()));
+        return Ok(Endpoint { host: None, port: port(text, host, digits)? });
     }
     if host == "*" {
         return Err(AddressError::Star(text.to_owned(), digits.to_owned()));

@@ -132,7 +132,11 @@ fn endpoint(authority: &str) -> Result<Endpoint, UrlError> {
         true => authority.to_owned(),
         false => format!("{authority}:{HTTP_PORT}"),
     };
-    Endpoint::backend(&full).map_err(UrlError::Address)
+    match Endpoint::backend(&full) {
+        // A port alone is an address elsewhere, but not in a URL.
+        Ok(Endpoint { host: None, .. }) => Err(UrlError::Address(AddressError::Neither(full))),
+        outcome => outcome.map_err(UrlError::Address),
+    }
 }
 
 /// Encodes bytes that are not allowed anywhere in a URL; what is encoded already stays as it is.

@@ -138,7 +138,10 @@ fn cannot_listen(config: &Config, error: &io::Error) -> Failure {
     let address = &config.listen;
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
-        io::ErrorKind::PermissionDenied => "ports below 1024 are for root; choose a higher port",
+        io::ErrorKind::PermissionDenied => {
+            "for a port below 1024 run `setcap cap_net_bind_service=+ep` on the program, set \
+             AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit, or choose a higher port"
+        }
         io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
         _ => "choose another address",
     };
@@ -170,4 +173,18 @@ fn start_line(config: &Config, address: SocketAddr, members: &[Member]) -> Strin
     let colon = if count == 0 { "" } else { ": " };
     let over = format!("{count} backend{plural}{colon}{}", names.join(" "));
     format!("loadbalancer: listening on {shown}, {verb} by {strategy} over {over}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denied_port_names_the_ways_to_get_it() {
+        let Failure(text) =
+            cannot_listen(&Config::default(), &io::ErrorKind::PermissionDenied.into());
+        for part in ["cannot listen on 80: permission denied", "setcap", "AmbientCapabilities"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
 }

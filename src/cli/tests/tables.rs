@@ -156,7 +156,8 @@ const MODES: [&str; 3] = ["http", "tcp", "redirect"];
 /// A call with the sample of one option in `mode`, which the option itself may set.
 fn sample_call((long, value, beside, _): (&str, &str, &str, &str), mode: &str) -> String {
     let mode = if long == "mode" { String::new() } else { format!("-m {mode}") };
-    format!("loadbalancer 8080 1234 {mode} {beside} --{long} {value}")
+    let addresses = if long == "listen" { "-b 1234" } else { "8080 1234" };
+    format!("loadbalancer {addresses} {mode} {beside} --{long} {value}")
 }
 
 #[test]

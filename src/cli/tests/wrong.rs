@@ -30,6 +30,17 @@ const WRONG: &[(&str, &str)] = &[
     ("1 2 -N", "-N needs a value: write -N NUM"),
     ("1 2 --rise", "--rise needs a value: write --rise NUM"),
     ("1 -N -R 7 2", "-N needs a value: write -N NUM before `-R`"),
+    // Which of two readings?
+    (
+        "1234 -p 8080 5678",
+        "`1234` beside -p 8080 has two readings: to listen on 1234 leave out -p, for a backend on \
+         port 1234 write -b 1234",
+    ),
+    (
+        "-p h:80 -b h:1 -- :1234",
+        "`:1234` beside -p h:80 has two readings: to listen on 1234 leave out -p, for a backend \
+         on port 1234 write -b 1234",
+    ),
     ("1 -b -v", "-b needs a value: write -b ADDR... before `-v`"),
     ("1 -f", "-f needs a value: write -f FILE"),
     ("1 2 --verbose=yes", "--verbose takes no value: write it alone"),
@@ -103,6 +114,8 @@ const BAD_VALUES: &[(&str, &str)] = &[
     ("-N=", "-N: `` is not a whole number from 1 to 1000000"),
     ("-R 0", "-R: `0` is not a whole number from 1 to 1000000000"),
     ("-c 0", "-c: `0` is too short: write at least 10ms"),
+    ("-c -5", "-c: `-5` is negative: write a time to wait, like 5s"),
+    ("-N -1", "-N: `-1` is not a whole number from 1 to 1000000"),
     ("-c 25h", "-c: `25h` is too long: write at most 24h"),
     ("-c soon", "-c: `soon` is not a duration: write 500ms, 5s, 1m or 2h"),
     ("--idle-timeout 0", "--idle-timeout: `0` is too short: write at least 1ms"),
@@ -113,6 +126,17 @@ const BAD_VALUES: &[(&str, &str)] = &[
                     rank, p2c, source, uri, header; did you mean rr?",
     ),
     ("-m htp", "-m: `htp` is not one of http, tcp, redirect; did you mean http?"),
+    (
+        "-m https",
+        "-m: `https` is not one of http, tcp, redirect; TLS is not decrypted here: write -m tcp, \
+         which forwards it as it is",
+    ),
+    (
+        "-s sticky",
+        "-s: `sticky` is not one of first, rr, rand, least-conn, least-time, least-load, rank, \
+         p2c, source, uri, header; to keep a client on its server write -s source, or -s header \
+         --hash-field NAME",
+    ),
     ("-m 5", "-m: `5` is not one of http, tcp, redirect"),
     ("--health on", "--health: `on` is not one of http, tcp, off"),
     (

@@ -31,6 +31,13 @@ fn good_addresses_are_read_and_print_as_written() {
 }
 
 #[test]
+fn a_colon_before_the_port_changes_nothing() {
+    for read in [Endpoint::listener, Endpoint::backend] {
+        assert_eq!(read(":8080"), Ok(endpoint("", 8080)));
+    }
+}
+
+#[test]
 fn leading_zeros_are_decimal() {
     assert_eq!(Endpoint::listener("0080"), Ok(endpoint("", 80)));
     assert_eq!(Endpoint::listener("h:00000000080"), Ok(endpoint("h", 80)));
@@ -59,7 +66,8 @@ const BAD: &[(&str, &str)] = &[
     ("@", "`@` is not an address: write PORT, HOST:PORT or [IPv6]:PORT"),
     ("65536", "`65536` has too big a port: write 1 to 65535"),
     ("h:99999999999999999999", "`h:99999999999999999999` has too big a port: write 1 to 65535"),
-    (":8080", "`:8080` has no host: write `8080` or HOST:PORT"),
+    (":65536", "`:65536` has too big a port: write 1 to 65535"),
+    (":x", "`:x` has no number for a port: write 1 to 65535"),
     ("h:http", "`h:http` has no number for a port: write 1 to 65535"),
     ("h:-1", "`h:-1` has no number for a port: write 1 to 65535"),
     ("h:+1", "`h:+1` has no number for a port: write 1 to 65535"),
