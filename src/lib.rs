@@ -6,21 +6,21 @@
 //!
 //! # The shape
 //!
-//! - [`base`] is the ground floor: time as numbers, typed tables, lent buffers, the timer wheel.
+//! - [`base`] is the lowest layer: time as numbers, typed tables, lent buffers, the timer wheel.
 //! - [`http`], [`balance`], [`health`], [`config`] and [`observe`] decide and format. They do no
 //!   I/O, read no clock and roll no dice: bytes, time and seeds are arguments.
 //! - [`net`] is the kernel behind one trait, so that the simulation can be another kernel.
 //! - [`proxy`] is the machine. It owns every table and turns them: wait, mark, expire, accept, run,
 //!   write. One [`proxy::Proxy`] holds all state; there are no globals and no shared ownership.
-//! - [`serve`] starts it; [`cli`] reads the command line; [`httpserver`], [`get`] and [`demo`] are
-//!   the small blocking companions.
+//! - [`serve`] starts it; [`cli`] reads the command line, [`manual`] has the chapters it prints;
+//!   [`httpserver`], [`get`] and [`demo`] are small blocking commands beside the balancer.
 //!
 //! # What holds everywhere
 //!
 //! - A token names an entry by kind, generation and index: a key to something that is gone finds
 //!   nothing, and a key of one kind cannot be used for another.
 //! - Reports are read to the end before anything is changed because of them.
-//! - Whoever waits has exactly one deadline, and the reason for the wait is its state.
+//! - Each wait has exactly one deadline, and the state of its owner is the reason for it.
 //! - Room is the only back-pressure: there is no "blocked" flag to set or forget.
 //! - What can be decided without touching a socket is decided by a pure function that returns an
 //!   enum, and one `match` carries it out.
