@@ -56,6 +56,8 @@ static COUNTING: Counting = Counting;
 /// Enough for the backend's pool to have as many connections as it ever will.
 const ROUNDS: usize = 300;
 
+const PEAK_CLIENTS: usize = 8;
+
 /// A proxy of this process on a free port, over a backend that is named so many times.
 fn proxy(
     backend: &Backend,
@@ -95,6 +97,18 @@ fn ask(address: SocketAddr, rounds: usize, is_forwarded: bool) {
     }
 }
 
+/// Clients at the same time, more than there are later: on a busy machine a closed one may still be
+/// there when the next ones come, and the tables must have room for that.
+fn peak(address: SocketAddr) {
+    let mut clients: Vec<Peer> = (0..PEAK_CLIENTS).map(|_| Peer::connect(address)).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    for client in &mut clients {
+        client.response();
+    }
+}
+
 /// Stops the loop when its thread ends, by a panic too.
 struct Done<'a>(&'a AtomicBool, SocketAddr);
 
@@ -118,6 +132,7 @@ fn allocations(names: usize, set: impl FnOnce(&mut Config)) -> usize {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let _done = Done(&done, address);
+            peak(address);
             ask(address, ROUNDS, is_forwarded);
             steady.store(true, SeqCst);
             ask(address, ROUNDS, is_forwarded);
