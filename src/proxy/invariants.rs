@@ -80,7 +80,7 @@ impl<N: Net> Proxy<N> {
     /// called between two turns.
     pub fn check_invariants(&self) {
         let (exchanges, upstreams) = (&self.exchanges, &self.exchanges.upstreams);
-        assert!(exchanges.context.schedule.turn_is_over(), "whoever was woken was stepped");
+        assert!(exchanges.context.schedule.turn_is_over(), "a scheduled owner was not stepped");
         self.check_counts();
         self.check_storages();
         for (key, client) in self.clients.iter() {

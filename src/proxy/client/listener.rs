@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     Http,
-    /// The connection is secured, here or by whoever accepts in front of the listener.
+    /// The connection is secured, here or by a proxy in front of the listener.
     Https,
 }
 

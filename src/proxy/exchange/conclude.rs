@@ -46,7 +46,7 @@ impl<N: Net> Exchanges<N> {
         pair
     }
 
-    /// The one end of every request, whoever answered it and however: its slot or its place in the
+    /// The one end of every request, answered here or by a server: its slot or its place in the
     /// queue comes free, it is logged, and the client goes on in state `then`.
     fn conclude(&mut self, client: Client<'_, N>, record: &Record, then: RequestState) {
         match client.request.state {

@@ -119,7 +119,7 @@ impl Pair {
         self.intent.message().expect("only messages have heads and bodies")
     }
 
-    /// A response is due from the server. A session owes nothing, nor does a tunnel.
+    /// A response is due from the server. None is for a session or a tunnel.
     pub fn is_outstanding(&self) -> bool {
         self.response.is(Phase::Head)
     }
@@ -218,7 +218,7 @@ impl<S: Socket> Exchange<'_, S> {
         let was_outstanding = self.pair.is_outstanding();
         let outcome = self.advance();
         let moved = outcome == Ok(true);
-        // Something moved: the wait begins anew, for whatever the exchange now waits for.
+        // Something moved: the wait starts again, for what the exchange waits for now.
         if moved && !self.upstream.is_connecting() {
             let limit = wait_limit(&self.config.timeouts, self.pair.request, self.pair.response);
             *self.deadline = self.now + limit;
@@ -307,7 +307,7 @@ impl<S: Socket> Exchange<'_, S> {
     }
 }
 
-/// How long the exchange may stand still, by what it waits for.
+/// The longest pause of the exchange, by what it waits for.
 fn wait_limit(timeouts: &Timeouts, request: Direction, response: Direction) -> Duration {
     match (request, response) {
         (Direction::Tunnel, _) | (_, Direction::Tunnel) => timeouts.tunnel,

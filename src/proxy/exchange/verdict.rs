@@ -80,7 +80,7 @@ pub struct Facts {
     /// The request is still held whole.
     pub held: bool,
     pub idempotent: bool,
-    /// The wait is for the client: it owes request bytes, or room for response bytes.
+    /// The exchange waits for the client: for request bytes, or for room for response bytes.
     pub waiting_on_client: bool,
     /// A further attempt is within the limit and the budget.
     pub attempts_left: bool,

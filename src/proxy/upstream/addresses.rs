@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(two.failed(all[0], REFUSED), TryNextAddress, "known already");
         assert_eq!(two.current(), all[1]);
         two.works();
-        assert_eq!(two.failed(all[1], REFUSED), TryNextAddress, "counted anew");
+        assert_eq!(two.failed(all[1], REFUSED), TryNextAddress, "counted from zero");
         assert_eq!(
             two.failed(all[0], ErrorKind::TimedOut),
             AllAddressesFailed(ErrorKind::TimedOut)

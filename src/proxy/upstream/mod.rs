@@ -236,7 +236,7 @@ impl<N: Net> Upstreams<N> {
         }
     }
 
-    /// A backend is in another state: it is logged, the next probe is planned anew, and
+    /// A backend is in another state: it is logged, the next probe is planned again, and
     /// the loop will see to the requests.
     fn state_changed(
         &mut self,

@@ -379,7 +379,7 @@ impl<N: Net> Upstreams<N> {
         self.arm_probe(cx, backend, due);
     }
 
-    /// Plans the next probe anew after evidence, which may have changed what is believed.
+    /// Plans the next probe again after evidence, which may have changed what is believed.
     pub(super) fn probe_sooner(
         &mut self,
         cx: &mut LoopContext<N>,
