@@ -1,10 +1,10 @@
-//! What hostile peers say: catalogues of spoilt messages, each a small change to a right one.
+//! The messages of hostile peers: tables of malformed messages, each a small change to a valid one.
 
 use super::kernel::Dice;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::http::head::{FIELDS_MAX, HEAD_BYTES_MAX};
 
-/// A change to a message, and the statuses its sender may be answered with.
+/// A change to a message, and the statuses that its sender may get.
 type Spoiler = (&'static str, &'static str, &'static [u16]);
 
 /// Both framings mean the same body: five bytes, or a last chunk. What follows is the request that
@@ -134,7 +134,7 @@ fn spoil(text: &str, from: &str, to: &str, id: usize) -> String {
     text.replace("LONG", &long).replace("MANY", &["X: y"; FIELDS_MAX + 1].join("\r\n"))
 }
 
-/// Where the chunked coding goes wrong, behind any number of right chunks.
+/// Errors of the chunked coding, after any number of valid chunks.
 const CHUNKS: &[&str] = &[
     "zz\r\n",
     "\r\n",
@@ -166,7 +166,7 @@ const CHUNKS: &[&str] = &[
     "0\nGET",
 ];
 
-/// What to append to some right chunks.
+/// What to append to some valid chunks.
 pub fn chunks(rng: &mut Rng) -> Vec<u8> {
     let mut bad = match rng.below(CHUNKS.len() as u64 + 2) as usize {
         at if at < CHUNKS.len() => CHUNKS[at].to_string(),
@@ -177,10 +177,10 @@ pub fn chunks(rng: &mut Rng) -> Vec<u8> {
     bad.into_bytes()
 }
 
-/// A right answer, before it is spoilt: both framings mean the same body.
+/// A valid response before the change: both framings mean the same body.
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Ans: ID\r\n\r\n0\r\n\r\n";
 
-/// From whom this comes, nothing goes on to a client: 502.
+/// Of such a response nothing is forwarded: 502.
 const ANSWERS: &[(&str, &str)] = &[
     ("HTTP/1.1", "HTTP/2.0"),
     ("HTTP/1.1", "http/1.1"),
@@ -225,14 +225,14 @@ const ANSWERS: &[(&str, &str)] = &[
     ("Content-Length: 5", "Content-Length: 18446744073709551621"),
 ];
 
-/// A switch to a protocol that nobody offered.
+/// A switch to a protocol that was not offered.
 const UNOFFERED: (&str, &str) =
     (" 200 OK\r\nContent-Length: 5", " 101 X\r\nConnection: upgrade\r\nUpgrade: other");
 
-/// An answer that must not reach a client.
+/// A response that must not reach a client.
 pub fn answer(number: usize, short: bool, rng: &mut Rng) -> Vec<u8> {
     if rng.chance(50) {
-        // No HTTP at all, with a first byte that says so.
+        // No HTTP at all, from the first byte on.
         return (0..1 + rng.below(300)).map(|_| 0x80 | rng.bits() as u8).collect();
     }
     loop {
@@ -244,12 +244,12 @@ pub fn answer(number: usize, short: bool, rng: &mut Rng) -> Vec<u8> {
     }
 }
 
-/// The same, to who offers to switch protocols.
+/// The same, to a client that offers to switch protocols.
 pub fn switch(number: usize) -> Vec<u8> {
     spoil(ANSWER, UNOFFERED.0, UNOFFERED.1, number).into_bytes()
 }
 
-/// An answer that nobody asked for: whole, or cut off anywhere.
+/// An unsolicited response: complete, or cut off anywhere.
 pub fn unasked(number: usize, rng: &mut Rng) -> Vec<u8> {
     match rng.below(4) {
         0 => answer(number, true, rng),

@@ -182,8 +182,8 @@ impl Listing {
         self.was_empty |= self.given.iter().all(Option::is_none);
     }
 
-    /// The proxy has been given the list: servers that stay are believed what they were, and what
-    /// is in flight still is.
+    /// The proxy has been given the list: servers that stay keep their health and what is in
+    /// flight.
     pub fn check_applied(&self, after: &[BackendCensus]) {
         for old in self.before.iter().filter(|old| old.serving) {
             let name = name_of(&old.name);

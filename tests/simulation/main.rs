@@ -3,7 +3,7 @@
 //! One seed decides everything: the configuration, the scripts, how the kernel cuts and delays.
 //! `SIM_SEED=123 cargo test --test simulation -- --nocapture` replays one seed and prints what
 //! happened; `SIM_SEEDS=100000` runs more of them, `SIM_FROM=5000` others, `SIM_ALL=1` goes on
-//! behind a seed that failed. Half the seeds (the even ones) report exactly
+//! after a seed that failed. Half the seeds (the even ones) report exactly
 //! the edges the contract of `net` promises and no more: spurious reports heal lost wake-ups.
 
 mod client;
@@ -27,7 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Seeds per `cargo test`.
 const SEEDS: u64 = 2_000;
 
-/// What the runs came upon: shows that the scripts reach what they are for.
+/// What happened in the runs: shows that the scripts reach what they are for.
 #[derive(Debug, Default)]
 struct Tally {
     turns: u64,
@@ -38,7 +38,7 @@ struct Tally {
     redirected: u64,
     /// Bytes that went through pipes.
     piped: u64,
-    /// Malformed requests that were refused, malformed answers, answers nobody asked for.
+    /// Malformed requests that were refused, malformed responses, unsolicited responses.
     refused: u64,
     spoilt: u64,
     unasked: u64,

@@ -1,5 +1,5 @@
-//! What was meant: every request, every answer and every side of a tunnel, against which the peers
-//! hold what they receive. A local answer must be justified by what happened.
+//! Every request, response and side of a tunnel as it was sent; the peers compare what they receive
+//! with it. A local response must be justified by what happened.
 
 use super::kernel::{Kernel, LinkId, Unasked};
 use super::listing;
@@ -27,7 +27,7 @@ const IN_ANSWERS: [&str; 8] = [
 pub enum Fate {
     #[default]
     Served,
-    /// No byte of it may go on; its client is told one of these.
+    /// No byte of it may be forwarded; its client gets one of these.
     Refused(&'static [u16]),
     /// Its chunked framing is broken somewhere: no server may take it for complete.
     Broken,
@@ -46,14 +46,14 @@ pub struct Request {
     pub keeps_alive: bool,
     pub body_bytes: u64,
     pub chunked: bool,
-    /// Its trailer section goes on.
+    /// Its trailer section is forwarded.
     pub trailer: bool,
     pub expect: bool,
     pub upgrade: bool,
-    /// Whom it is for, as far as it says, and whether its target says so.
+    /// Its authority, if it has one, and whether that is in its target.
     pub authority: Option<String>,
     pub is_absolute: bool,
-    /// Its client says on whose behalf it comes.
+    /// Its client sends fields about another client.
     pub forges: bool,
     pub pad: String,
     /// Field lines a server must see, but for those the balancer adds.
@@ -72,7 +72,7 @@ pub struct Request {
     pub hung: bool,
     /// Its client stops sending or reading for ever.
     pub silent: bool,
-    /// Its client went away on purpose.
+    /// Its client closed on purpose.
     pub aborted: bool,
 }
 
@@ -86,7 +86,7 @@ pub struct Answer {
     pub pad: String,
     /// No byte of it may reach a client.
     pub spoilt: bool,
-    /// Nobody asked for it: it came over this link.
+    /// Unsolicited: it came over this link.
     pub unasked: Option<LinkId>,
     /// Begun before the whole request had come.
     pub early: bool,
@@ -115,9 +115,9 @@ pub struct Oracle {
     pub nameless_hang_at: Option<u64>,
     /// When SIGTERM was sent.
     pub stopping_at: Option<u64>,
-    /// Requests from this one on come after all trouble.
+    /// Requests from this one on come after all faults.
     pub epilogue_from: Option<usize>,
-    /// There are more clients than places.
+    /// There are more clients than the limit.
     pub crowded: bool,
     pub clients_max: usize,
     /// How many servers may see a request.
@@ -139,14 +139,14 @@ pub struct Oracle {
     /// How often a server became a suspect.
     pub suspicions: u64,
     pub in_redirect_mode: bool,
-    /// `X-Forwarded-*` of clients are believed.
+    /// `X-Forwarded-*` of clients are trusted.
     pub trusts_clients: bool,
 }
 
-/// Where there are too few places, a client that was silent for so long may have to go.
+/// At capacity, a client that was idle for so long may be closed.
 const CROWDED_MICROS: u64 = 1_000_000;
 
-/// A server that has read of a request within this time is still at it, slow as it may be.
+/// A server that has read from a request within this time still works on it.
 const SLOW_MICROS: u64 = 1_000_000;
 
 impl Oracle {
@@ -189,7 +189,7 @@ impl Oracle {
         }
     }
 
-    /// Holds a request head a server received against the one that was meant; its number.
+    /// Compares a request head that a server received with the one that was sent; its number.
     /// It came over a connection to this site.
     pub fn check_request(&mut self, head: &Head, conn: usize, site: usize) -> usize {
         let id = head.number("x-req").unwrap_or_else(|| panic!("whose request is {head:?}?"));
@@ -233,7 +233,7 @@ impl Oracle {
         fields
     }
 
-    /// Holds a final response head against the answers to `request`; which answer it is, none for
+    /// Compares a final response head with the responses to `request`; which one it is, none for
     /// one made by the balancer.
     pub fn check_answer(&mut self, head: &Head, request: usize, kernel: &Kernel) -> Option<usize> {
         let status: u16 = head.first[1].parse().expect("a status");
@@ -262,7 +262,7 @@ impl Oracle {
     fn check_local(&mut self, head: &Head, status: u16, request: usize, kernel: &Kernel) {
         let it = &self.requests[request];
         let since = it.begun_at.unwrap_or(0);
-        // What befell a pooled connection may be older than the request that met it.
+        // The failure of a pooled connection may be older than the request that finds it.
         let happened = |at: Option<u64>| at.is_some_and(|at| at + POOLED_MICROS >= since);
         let waited = kernel.now - since >= self.queue_micros;
         let refused = matches!(it.fate, Fate::Refused(with) if with.contains(&status));
@@ -303,7 +303,7 @@ impl Oracle {
         }
     }
 
-    /// A server failed; `request` is whose request it had read.
+    /// A server failed; `request` is the one it had read.
     pub fn cut(&mut self, request: Option<usize>, now: u64) {
         self.fault_at = Some(now);
         match request {

@@ -1,5 +1,5 @@
 //! One run: turns of the proxy until its clients are done, then until its tables are empty; then,
-//! when all trouble is over, a few more clients, which must be served.
+//! without faults, a few more clients, which must be served.
 
 use super::Tally;
 use super::net::SimNet;
@@ -57,7 +57,7 @@ impl Run {
                 continue;
             }
             let now = state.kernel.now;
-            // Long enough for every time-out of what was left behind.
+            // Long enough for every time-out of what is left.
             let until = *quiet_until.get_or_insert(now + self.settle_micros);
             let left = [census.clients, census.pairs, census.upstreams, census.probes];
             if left == [0; 4] || now >= until || state.sleeps_for_ever {

@@ -122,7 +122,7 @@ impl Scene {
             timeouts.idle = Duration::from_secs(5);
             timeouts.queue = Duration::from_secs(8);
         } else {
-            // Somebody slow in the only slot is no fault.
+            // A slow client in the only slot is no fault.
             timeouts.queue = Duration::from_secs(600);
         }
         config

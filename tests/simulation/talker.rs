@@ -1,11 +1,11 @@
-//! One side of a tunnel or a TCP session: says who it is, then its stream; checks the other's.
+//! One side of a tunnel or a TCP session: sends its number, then its stream; checks the other's.
 
 use super::client::NAP_MICROS;
 use super::kernel::{Dice, Heard, Kernel, LinkId};
 use super::oracle::Oracle;
 use super::wire;
 
-/// Steps a peer may take how large and how often.
+/// How much a peer reads and writes at once, and how often.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     pub read_most: u64,
@@ -28,16 +28,16 @@ impl Pace {
 #[derive(Debug)]
 pub struct Talker {
     side: usize,
-    /// The line that says who it is, as far as it was not sent.
+    /// What is left to send of the line with its number.
     tag: Vec<u8>,
     sent: u64,
     total: u64,
-    /// Past this much it waits until it has heard this much.
+    /// After sending this much it waits until it has read this much.
     gate: Option<(u64, u64)>,
-    /// Sends its end only when it has heard the other's.
+    /// Sends its end only after it has read the other's.
     waits_for_end: bool,
     reset_at: Option<u64>,
-    /// Hears nothing for a long time, having heard so much.
+    /// Reads nothing for a long time, having read so much.
     naps_at: Option<u64>,
     read_at: u64,
     line: Vec<u8>,
@@ -117,7 +117,7 @@ impl Talker {
         }
     }
 
-    /// It knows who is at the other end.
+    /// It has read the other side's number.
     pub fn has_met(&self) -> bool {
         self.other.is_some()
     }

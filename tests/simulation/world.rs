@@ -11,7 +11,7 @@ use std::io;
 /// Longest that a server is stopped.
 const STOPPED_MICROS: u64 = 3_000_000;
 
-/// A pause of the gate, and then some.
+/// A pause of the acceptor, and some more.
 const SHORTAGE_MICROS: u64 = 300_000;
 
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub struct World {
     pub listing: Listing,
     /// A list that was read, and that the proxy was not given yet.
     pub reading: Option<Reading>,
-    /// All trouble is over.
+    /// All faults are over.
     pub is_epilogue: bool,
-    /// Who would have acted had its server not been stopped.
+    /// Peers that would have acted had their server not been stopped.
     pub frozen: Vec<LinkId>,
     /// Waits without a timeout in a row.
     pub busy: u32,
@@ -56,7 +56,7 @@ impl World {
         }
     }
 
-    /// The kernel, after what happens meanwhile has happened.
+    /// The kernel, after the events that are due.
     pub fn interleave(&mut self) -> &mut Kernel {
         let permille = self.kernel.style.interleave;
         if self.kernel.rng.chance(permille) {
@@ -107,7 +107,7 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            // What was planned for later would be trouble.
+            // What was planned for later would be a fault.
             Event::Toggle(_) | Event::Edit | Event::Stop if self.is_epilogue => {}
             Event::Arrive(client) => {
                 self.clients[client].arrive(&mut self.kernel, &mut self.oracle);
@@ -152,8 +152,8 @@ impl World {
         }
     }
 
-    /// While a client says something, a server whose connection is idle does: the balancer hears of
-    /// both at once.
+    /// A server with an idle connection sends while a client does: the balancer is notified of both
+    /// at once.
     fn interfere(&mut self) {
         let kernel = &mut self.kernel;
         if !kernel.rng.chance(self.manner.faults / 5) {
@@ -217,7 +217,7 @@ impl World {
         self.clients.iter().all(|client| client.over)
     }
 
-    /// Called when nothing is in the calendar: whoever is not done must have a reason.
+    /// Called when the calendar is empty: every peer that is not done must have a reason.
     pub fn look_for_stall(&self) {
         let unfinished = self.clients.iter().find(|client| !client.over && !client.is_silent());
         let Some(client) = unfinished else { return };

@@ -70,7 +70,7 @@ impl Kernel {
         }
     }
 
-    /// The pending error, which is told once.
+    /// The pending error, which is reported once.
     pub fn fault(&mut self, link: LinkId) -> Option<ErrorKind> {
         self.links[link].error.take()
     }
@@ -125,7 +125,7 @@ impl Kernel {
         if let Some(error) = it.error.take() {
             return Err(error.into());
         }
-        // After the error was told, to a write perhaps, a read finds an ordinary end.
+        // Once the error was reported, to a write perhaps, a read finds an ordinary end.
         if it.dead {
             return Ok(0);
         }
@@ -169,7 +169,7 @@ impl Kernel {
         }
         assert!(it.stage == Stage::Established, "a write before the connection");
         if !it.peer_open {
-            // Nobody will read it: a reset comes back.
+            // The peer has closed: a reset comes back.
             let at = self.now + self.delay();
             self.schedule(at, Event::ResetAtProxy(link));
             return Ok(from.len());

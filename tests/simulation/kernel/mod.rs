@@ -15,7 +15,7 @@ use loadbalancer::net::Signal;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-/// Dice with the faces the scripts want.
+/// Random draws for the scripts.
 pub trait Dice {
     /// True in `permille` of a thousand cases.
     fn chance(&mut self, permille: u64) -> bool;
@@ -58,10 +58,10 @@ pub enum Event {
     ListRead,
 }
 
-/// What this run's kernel is like.
+/// The properties of this run's kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
-    /// Reports more than changed, and now and then what did not.
+    /// Reports more than changed, and sometimes what did not.
     pub spurious: bool,
     /// A reset takes away what the peer has not read yet.
     pub reset_discards: bool,
@@ -161,7 +161,7 @@ impl Kernel {
             }
             self.calendar.pop();
             let Event::Wake(link) = event else { return Some(event) };
-            // A wake-up that was moved to an earlier time leaves its old entry behind.
+            // A wake-up that was moved to an earlier time leaves its old entry in the calendar.
             if self.links[link].wake_at == Some(at) {
                 self.links[link].wake_at = None;
                 return Some(event);

@@ -15,7 +15,7 @@ use super::wire::{self, Body};
 pub struct Manner {
     /// Misbehaves, in permille of exchanges.
     pub faults: u64,
-    /// Closes behind a response, in permille of exchanges that do not need it.
+    /// Closes after a response, in permille of exchanges that do not need it.
     pub closes: u64,
     /// Closes idle connections, in permille of exchanges.
     pub closes_idle: u64,
@@ -24,7 +24,7 @@ pub struct Manner {
     pub body_max: u64,
     /// It may be stopped for a while, all its connections at once.
     pub stops: bool,
-    /// Speaks no HTTP.
+    /// Does not speak HTTP.
     pub tcp: bool,
     /// Which side of a tunnel waits for the other.
     pub patient_server: bool,
@@ -36,7 +36,7 @@ enum Cut {
     /// Closes or resets after so many bytes of the answer.
     Close(usize),
     Reset(usize),
-    /// Says nothing more after so many bytes.
+    /// Sends nothing more after so many bytes.
     Hang(usize),
 }
 
@@ -45,7 +45,7 @@ enum Phase {
     Head,
     /// The request's body is coming; perhaps the answer is going.
     Exchange,
-    /// It has said what nobody asked for: the balancer must not use this connection any more.
+    /// It has sent unsolicited bytes: the balancer must not use this connection any more.
     Spoilt,
     Hung,
     Over,
@@ -73,7 +73,7 @@ pub struct ServerConn {
     out: Vec<u8>,
     out_at: usize,
     cut: Option<Cut>,
-    /// Goes away without an answer once it has read so much of the body.
+    /// Closes without a response once it has read so much of the body.
     leaves_at: Option<u64>,
     closes: bool,
     /// The answer at hand ends with the connection.
@@ -82,7 +82,7 @@ pub struct ServerConn {
     talker: Option<Talker>,
     served: u32,
     idle_close_at: Option<u64>,
-    /// Then it does not close but speaks.
+    /// Then it does not close but sends.
     speaks: bool,
 }
 
@@ -132,7 +132,7 @@ impl ServerConn {
         conn
     }
 
-    /// Whether it keeps a connection in deliberate silence.
+    /// Whether it keeps a connection open and sends nothing on purpose.
     pub fn is_silent(&self) -> bool {
         self.phase == Phase::Hung
     }
@@ -192,7 +192,7 @@ impl ServerConn {
         self.plan_wake(kernel, oracle);
     }
 
-    /// Hangs on until the balancer gives up.
+    /// Waits until the balancer gives up.
     fn sulk(&mut self, kernel: &mut Kernel) {
         loop {
             match kernel.peer_read(self.link, 100_000) {
@@ -206,7 +206,7 @@ impl ServerConn {
         }
     }
 
-    /// Says what nobody asked for. Whoever has not asked by then must not any more.
+    /// Sends unsolicited bytes. No request may be sent on this connection any more.
     pub fn speak_unasked(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
         let bytes = hostile::unasked(oracle.answers.len(), &mut kernel.rng);
         if !kernel.peer_speaks_unasked(self.link, &bytes) {
@@ -363,7 +363,8 @@ impl ServerConn {
             assert_eq!(self.body_seen, meant.body_bytes, "request {request} is too short");
             let trailers: &[&str] = if meant.trailer { &["t: v"] } else { &[] };
             assert_eq!(self.trailers, trailers, "trailers of request {request}");
-            // Behind an early answer the next request may come at once, else only a tunnel's bytes.
+            // After an early response the next request may come at once, else only bytes of a
+            // tunnel.
             let early = self.answer.is_some_and(|answer| oracle.answers[answer].early);
             let idle = self.input.is_empty() || self.tunnels || early;
             assert!(idle, "bytes behind request {request}");
@@ -440,7 +441,7 @@ impl ServerConn {
         }
     }
 
-    /// The answer has gone out whole.
+    /// The whole response was sent.
     fn finish(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
         if !self.tunnels {
             kernel.request_over(self.link);
@@ -453,8 +454,8 @@ impl ServerConn {
             return kernel.wake_at(self.link, kernel.now + 1);
         }
         if self.body != Body::Done {
-            // An early answer: what else comes is read until the balancer ends it. A server that
-            // closes instead resets what is on its way, its answer perhaps among it.
+            // An early response: the rest is read until the balancer closes. A server that closes
+            // first resets what is in flight, which may include its response.
             if self.closes && kernel.rng.chance(self.manner.faults) {
                 if let (Some(request), Some(answer)) = (self.request, self.answer) {
                     oracle.cut(Some(request), kernel.now);
@@ -473,7 +474,7 @@ impl ServerConn {
         self.phase = Phase::Head;
         let ended = self.input.is_empty() && !self.until_close;
         if ended && kernel.rng.chance(self.manner.faults / 5) {
-            // Behind the answer: to be read together with it, perhaps.
+            // After the response: may be read together with it.
             self.speak_unasked(kernel, oracle);
         }
         if self.closes {

@@ -1,4 +1,4 @@
-//! The responses of scripted servers, right or wrong.
+//! The responses of scripted servers, valid or not.
 
 use super::super::hostile;
 use super::super::kernel::{Dice, Kernel};
@@ -8,7 +8,7 @@ use super::{Cut, ServerConn};
 use loadbalancer::base::rng::Rng;
 
 impl ServerConn {
-    /// Writes the answer to the request at hand, right or wrong.
+    /// Writes the response to the current request, valid or not.
     pub(super) fn compose(&mut self, kernel: &mut Kernel, oracle: &mut Oracle, early: bool) {
         let Some(request) = self.request else { return };
         let number = oracle.answers.len();
@@ -34,7 +34,7 @@ impl ServerConn {
                 self.cut = self.draw_cut(kernel, start, hinted, out.len());
             }
             if let (true, Some(Cut::Close(at))) = (self.until_close, self.cut) {
-                // An early end would be a right one.
+                // An early end would be valid.
                 self.cut = Some(Cut::Reset(at));
             }
             let Drawn { status, pad, .. } = drawn;
@@ -60,7 +60,7 @@ impl ServerConn {
         self.pace.write_most < 100
     }
 
-    /// Behind an answer that is wrong the server may do anything, nothing among it.
+    /// After a malformed response the server may do anything, or nothing.
     fn end_anyhow(&mut self, at: usize, kernel: &mut Kernel) {
         (self.tunnels, self.until_close, self.closes) = (false, false, kernel.rng.chance(500));
         self.cut = [None, Some(Cut::Close(at)), Some(Cut::Reset(at)), Some(Cut::Hang(at))]
