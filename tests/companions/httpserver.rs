@@ -5,11 +5,12 @@ use super::common::{
 };
 use super::names_in;
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A running demo backend.
 struct Server {
@@ -399,4 +400,33 @@ fn a_client_that_closed_its_side_gets_its_page() {
     client.send("GET /200 HTTP/1.1\r\nHost: x\r\n\r\n");
     client.half_close();
     assert_eq!(client.response().status(), 200);
+}
+
+#[test]
+fn a_client_that_first_sends_its_whole_upload_reads_the_refusal_after_it() {
+    let directory = TempDir::new();
+    let server = Server::start(directory.path(), &["--max-upload", "1k"]);
+    let body = "x".repeat(8 << 20);
+    let mut client = Peer::connect(server.address);
+    client.send(format!("PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len()));
+    client.send(body);
+    assert_eq!(client.response().status(), 413);
+}
+
+#[test]
+fn an_unfinished_upload_is_removed_when_standard_input_ends() {
+    let directory = TempDir::new();
+    let mut command = binary();
+    command.args(["httpserver", "127.0.0.1:0", "--until-eof", "-d"]).arg(directory.path());
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a child");
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let line = lines.next().expect("a line").expect("a text");
+    let (_, rest) = line.split_once("http://").expect("a URL");
+    let address: SocketAddr = rest.split(',').next().expect("a word").parse().expect("an address");
+    let mut client = Peer::connect(address);
+    client.send("PUT /up HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nfour");
+    wait_until("the beginning of an upload", || names_in(&directory).len() == 1);
+    drop(child.stdin.take());
+    assert_eq!(child.wait().expect("its end").code(), Some(0));
+    assert_eq!(names_in(&directory), Vec::<String>::new());
 }
