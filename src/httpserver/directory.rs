@@ -167,8 +167,13 @@ const NOT_REGULAR: Refusal = Refusal { status: 403, reason: "this is not a regul
 
 /// The response to a client when the system refuses a file.
 fn refusal(error: &io::Error) -> Refusal {
-    if error.raw_os_error() == Some(libc::ELOOP) {
-        return Refusal { status: 403, reason: "the links of the path form a loop" };
+    match error.raw_os_error() {
+        Some(libc::ELOOP) => {
+            return Refusal { status: 403, reason: "the links of the path form a loop" };
+        }
+        // A socket, or a device that is not there.
+        Some(libc::ENXIO | libc::ENODEV) => return NOT_REGULAR,
+        Some(_) | None => {}
     }
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => MISSING,

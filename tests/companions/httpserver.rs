@@ -8,6 +8,7 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -218,6 +219,7 @@ fn the_root_lists_names_and_sizes_for_people_and_for_browsers() {
     symlink("a b", directory.path().join("link")).expect("a link");
     symlink(outside.path(), directory.path().join("outside")).expect("a link");
     symlink("none", directory.path().join("broken")).expect("a link");
+    let _special = UnixListener::bind(directory.path().join("special")).expect("a socket");
     let server = Server::start(directory.path(), &[]);
     let port = server.address.port();
     let plain = server.get("/");
@@ -242,7 +244,10 @@ fn the_root_lists_names_and_sizes_for_people_and_for_browsers() {
     ] {
         assert!(page.contains(part), "{part} in {page}");
     }
-    assert!(!page.contains("outside") && !page.contains("broken"), "{page}");
+    for name in ["outside", "broken", "special"] {
+        assert!(!page.contains(name), "{name} in {page}");
+    }
+    assert_eq!(server.get("/special").status(), 403);
 }
 
 /// The line a server printed first, and whether other machines could reach it: on Linux all of
