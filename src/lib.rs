@@ -25,16 +25,25 @@
 //! - What can be decided without touching a socket is decided by a pure function that returns an
 //!   enum, and one `match` carries it out.
 
+// Outside of tests a failure is a value, and what an assertion relies on has a name.
+#![deny(clippy::unwrap_used, clippy::too_many_lines, clippy::undocumented_unsafe_blocks)]
+// Clocks, threads and blocking sockets are for the kernel's side and the blocking companions.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 pub mod balance;
 pub mod base;
 pub mod cli;
 pub mod config;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod demo;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod get;
 pub mod health;
 pub mod http;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod httpserver;
 pub mod manual;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod net;
 pub mod observe;
 pub mod proxy;

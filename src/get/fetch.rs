@@ -1,7 +1,7 @@
 //! One request to one URL, and the head of its final response.
 
+use super::failure::{Failure, is_printable};
 use super::url::Url;
-use super::{Failure, is_printable};
 use crate::http::body::Body;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};

@@ -1,7 +1,7 @@
 //! Where a download goes: a name that cannot leave the directory, a file that appears once it is
 //! whole.
 
-use super::is_printable;
+use super::failure::is_printable;
 use crate::http::percent;
 use crate::net::part::{Part, Parts};
 use std::ffi::OsStr;

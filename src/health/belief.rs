@@ -13,8 +13,8 @@
 
 use super::event::{DownReason, Observation, Others, ProbeFault, Proof, Transition};
 use super::outlier::Outlier;
+use super::settings::{Check, Settings};
 use super::silence::{Action, Silence};
-use super::{Check, Settings};
 use crate::base::time::Instant;
 use std::io::ErrorKind;
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! What a probe sends, which answers are healthy, and when probes run. Opens no connection.
 
-use super::Settings;
 use super::event::ProbeFault;
+use super::settings::Settings;
 use crate::base::rng::Rng;
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::time::Instant;
+use std::time::Duration;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 

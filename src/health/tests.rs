@@ -6,6 +6,7 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::time::Duration;
 
 const REFUSED: ErrorKind = ErrorKind::ConnectionRefused;
 

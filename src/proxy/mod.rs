@@ -19,7 +19,7 @@ mod conn;
 mod context;
 mod exchange;
 mod finish;
-mod invariants;
+pub mod invariants;
 mod kinds;
 mod log;
 mod retry;
@@ -31,7 +31,6 @@ pub use client::listener::{ListenerSettings, Scheme};
 pub use client::plan;
 pub use context::Limits;
 pub use exchange::pump;
-pub use invariants::{BackendCensus, Census};
 pub use upstream::Member;
 pub use upstream::reload::Reload;
 

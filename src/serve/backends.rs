@@ -4,9 +4,9 @@
 //! A change takes effect as soon as it is known: addresses and removals at once, new names when
 //! they are resolved. Until a known name is resolved again its previous addresses are used.
 
+use super::failure::{Failure, say};
 use super::list_file::{ListFile, Look, Verdict};
 use super::names::{Names, Recorded, name_of};
-use super::{Failure, say};
 use crate::base::reason::reason;
 use crate::config::list::Listed;
 use crate::config::{BackendSpec, Config};

@@ -1,6 +1,6 @@
 //! How many connections the open-file limit allows.
 
-use super::say;
+use super::failure::say;
 use crate::proxy::Limits;
 
 /// Most descriptors kept for what is neither client nor upstream, mainly for probes.

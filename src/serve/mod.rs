@@ -2,6 +2,7 @@
 //! opened, the loop run. Every failure is one sentence with the offending value and a hint.
 
 mod backends;
+mod failure;
 mod limits;
 mod list_file;
 mod names;
@@ -14,26 +15,17 @@ use crate::net::listen;
 use crate::net::log_file::LogFile;
 use crate::proxy::{ListenerSettings, Member, Proxy, Reload, Scheme, Status};
 use backends::Backends;
+pub use failure::Failure;
+use failure::say;
 use limits::{FILES_UNKNOWN, limits, report_limits};
 use std::collections::HashMap;
-use std::fmt;
-use std::io::{self, Write};
+use std::io::{self};
 use std::net::SocketAddr;
 
 /// Largest page for `--error-page`, in bytes: with its head it must fit into one buffer.
 const PAGE_BYTES_MAX: u64 = 8 * 1024;
 
 const _: () = assert!(PAGE_BYTES_MAX as usize + 2048 <= crate::base::buffer::LARGE_BYTES);
-
-/// Why the program could not start or go on: one sentence for standard error.
-#[derive(Debug)]
-pub struct Failure(String);
-
-impl fmt::Display for Failure {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
 
 /// Balances until a signal ends it. `listening` is called with the address once clients can
 /// connect.
@@ -146,12 +138,6 @@ fn cannot_listen(config: &Config, error: &io::Error) -> Failure {
         _ => "choose another address",
     };
     Failure(format!("cannot listen on {address}: {}: {hint}", reason(error)))
-}
-
-/// One line on standard error. Not `eprintln`, which panics if its reader is gone.
-fn say(line: fmt::Arguments<'_>) {
-    // One write, so that a reader never finds half a line.
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// The line that says where it listens and over which backends it balances by which strategy.

@@ -4,7 +4,8 @@
 use super::kernel::{Dice, Kernel, LinkId};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{BackendSpec, Endpoint};
-use loadbalancer::proxy::{BackendCensus, Member};
+use loadbalancer::proxy::Member;
+use loadbalancer::proxy::invariants::BackendCensus;
 use std::net::SocketAddr;
 
 /// Addresses a name may stand for; each belongs to one name. A site is an address.

@@ -5,7 +5,8 @@ use super::Tally;
 use super::net::SimNet;
 use super::script::{self, Script};
 use super::world::World;
-use loadbalancer::proxy::{Census, Proxy, Status};
+use loadbalancer::proxy::invariants::Census;
+use loadbalancer::proxy::{Proxy, Status};
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -5,7 +5,7 @@ use super::kernel::{Dice, Event, Kernel, LinkId, Peer, Port, Stage};
 use super::listing::{Listing, Reading};
 use super::oracle::Oracle;
 use super::server::{Manner, ServerConn};
-use loadbalancer::proxy::BackendCensus;
+use loadbalancer::proxy::invariants::BackendCensus;
 use std::io;
 
 /// Longest that a server is stopped.

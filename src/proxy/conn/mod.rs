@@ -226,6 +226,11 @@ impl<S: Socket> Conn<S> {
             + usize::from(self.buffers.outbox.has_storage())
     }
 
+    /// The peer has ended, and everything it sent has been taken from the inbox.
+    pub fn is_spent(&self) -> bool {
+        self.buffers.input == Input::Eof && self.buffers.inbox.is_empty()
+    }
+
     /// Whether a `fill` would read.
     pub fn could_read(&self) -> bool {
         self.readiness.readable

@@ -16,7 +16,8 @@ use crate::proxy::client::answer::Answer;
 use crate::proxy::client::plan::Plan;
 use crate::proxy::client::request::{After, RequestState};
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
-use crate::proxy::upstream::{Served, Unavailable};
+use crate::proxy::upstream::Served;
+use crate::proxy::upstream::acquire::Unavailable;
 
 impl<N: Net> Exchanges<N> {
     /// The end of an attempt: what it says about the backend is taken in, its upstream is released,

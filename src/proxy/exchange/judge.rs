@@ -8,7 +8,7 @@ use crate::base::time::Instant;
 use crate::net::Net;
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
 use crate::proxy::retry::RetryState;
-use crate::proxy::upstream::Reuse;
+use crate::proxy::upstream::acquire::Reuse;
 use std::time::Duration;
 
 /// Rounds of a step before others get their turn: at one buffer a round and direction.

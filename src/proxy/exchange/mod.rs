@@ -3,7 +3,7 @@
 
 pub mod budget;
 mod conclude;
-mod judge;
+pub mod judge;
 mod pair;
 pub mod pump;
 mod request_way;
@@ -11,7 +11,6 @@ mod response_way;
 mod splice;
 pub mod verdict;
 
-pub use judge::Reroute;
 pub use pair::{Direction, Pair};
 
 use crate::base::table::Table;
@@ -28,7 +27,8 @@ use crate::proxy::client::request::RequestState;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{ClientKey, Next, PairKey, PairKind};
 use crate::proxy::retry::{RetryState, Tried};
-use crate::proxy::upstream::{Reuse, Unavailable, Upstreams};
+use crate::proxy::upstream::Upstreams;
+use crate::proxy::upstream::acquire::{Reuse, Unavailable};
 use budget::Budget;
 use pair::Exchange;
 use std::collections::HashMap;

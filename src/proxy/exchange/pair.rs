@@ -2,7 +2,6 @@
 //! about faults: it reports them as [`Fault`] for `verdict`.
 
 use super::budget::Budget;
-use super::request_way::is_spent;
 use super::verdict::{self, Facts, Fault, Phase, Verdict};
 use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
@@ -22,7 +21,8 @@ use crate::proxy::conn::pipes::Pipes;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
 use crate::proxy::kinds::{ClientKey, UpstreamKey};
 use crate::proxy::retry::{RetryState, Tried};
-use crate::proxy::upstream::{Acquired, Upstream};
+use crate::proxy::upstream::Upstream;
+use crate::proxy::upstream::acquire::Acquired;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -261,7 +261,7 @@ impl<S: Socket> Exchange<'_, S> {
     /// the connections are closed.
     fn end_tunnels(&mut self) {
         let (client, upstream) = (&*self.client, &self.upstream.conn);
-        let is_done = |from: &Conn<S>, to: &Conn<S>| is_spent(from) && to.buffers.output.is_over();
+        let is_done = |from: &Conn<S>, to: &Conn<S>| from.is_spent() && to.buffers.output.is_over();
         if self.pair.request.is(Phase::Tunnel) && is_done(client, upstream) {
             self.pair.request = Direction::Done;
         }

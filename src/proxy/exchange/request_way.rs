@@ -158,15 +158,10 @@ impl<S: Socket> Exchange<'_, S> {
 pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut Pool) -> usize {
     let count = from.buffers.inbox.data().len().min(to.buffers.outbox.room());
     let moved = to.buffers.outbox.take_from(&mut from.buffers.inbox, count, pool);
-    if is_spent(from) {
+    if from.is_spent() {
         to.finish_output();
     }
     moved
-}
-
-/// Everything the peer sent has gone on, its end included.
-pub(super) fn is_spent<S>(conn: &Conn<S>) -> bool {
-    conn.buffers.input == Input::Eof && conn.buffers.inbox.is_empty()
 }
 
 const _: () = assert!(

@@ -2,7 +2,7 @@
 //! anything moves on an idle one. The state of a backend changes here, and nowhere else;
 //! what follows for requests is decided above, from [`Upstreams::take_effect`].
 
-mod acquire;
+pub mod acquire;
 mod addresses;
 mod backend;
 pub mod cluster;
@@ -10,11 +10,11 @@ mod connection;
 mod evidence;
 mod pool;
 mod probe;
+mod probing;
 pub mod reload;
 mod silence;
 mod starvation;
 
-pub use acquire::{Acquired, Reuse, Unavailable};
 pub use backend::Member;
 pub use cluster::Served;
 pub use connection::{Upstream, UpstreamState};

@@ -1,23 +1,18 @@
 //! Health checks: when they run, and their connections. What they send and how they are judged is
 //! decided by `health::check`.
 
-use super::Upstreams;
-use super::addresses::ConnectFailure;
 use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
-use crate::base::table::Id;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::health::check;
-use crate::health::{Check, Observation, ProbeFault, Settings};
+use crate::health::{Check, ProbeFault, Settings};
 use crate::http::body::Body;
 use crate::http::chunked::Piece;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};
-use crate::net::{self, Net, Ready, Socket};
+use crate::net::Socket;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
-use crate::proxy::context::LoopContext;
-use crate::proxy::kinds::{BackendKind, ProbeKey};
 use std::io;
 use std::net::SocketAddr;
 
@@ -30,21 +25,21 @@ const READS_MAX: usize = 4;
 /// A health check's connection.
 #[derive(Debug)]
 pub struct Probe<S> {
-    conn: Conn<S>,
-    backend: BackendId,
+    pub(super) conn: Conn<S>,
+    pub(super) backend: BackendId,
     /// Where it leads to.
-    address: SocketAddr,
-    is_connecting: bool,
+    pub(super) address: SocketAddr,
+    pub(super) is_connecting: bool,
     /// Status and the rest of the body, once the head has come.
-    answer: Option<(u16, Body)>,
-    body: Vec<u8>,
-    started: Instant,
+    pub(super) answer: Option<(u16, Body)>,
+    pub(super) body: Vec<u8>,
+    pub(super) started: Instant,
     /// When it last made progress: started, or connected.
-    moved: Instant,
-    deadline: Instant,
-    timer: Timer,
+    pub(super) moved: Instant,
+    pub(super) deadline: Instant,
+    pub(super) timer: Timer,
     /// It is in the run queue already.
-    scheduled: bool,
+    pub(super) scheduled: bool,
 }
 
 impl<S> Probe<S> {
@@ -81,7 +76,7 @@ impl<S> Probe<S> {
 
 impl<S: Socket> Probe<S> {
     /// Moves what can move; the outcome, once there is one.
-    fn advance(
+    pub(super) fn advance(
         &mut self,
         settings: &Settings,
         host: &str,
@@ -161,240 +156,5 @@ impl<S: Socket> Probe<S> {
             return Some(check::judge(*status, settings.expect));
         }
         if buffers.input == Input::Open { None } else { broken }
-    }
-}
-
-impl<N: Net> Upstreams<N> {
-    /// Remembers what the kernel reported of a probe, and has it stepped.
-    pub fn mark_probe(&mut self, cx: &mut LoopContext<N>, key: ProbeKey, ready: &Ready) {
-        if let Some(probe) = self.probes.get_mut(key) {
-            probe.conn.mark(ready);
-            cx.schedule.this_turn(key.into(), &mut probe.scheduled);
-        }
-    }
-
-    /// The timer's node has fired.
-    pub fn probe_timer_fired(&mut self, cx: &mut LoopContext<N>, key: ProbeKey) {
-        if let Some(probe) = self.probes.get_mut(key) {
-            probe.timer.fired();
-            cx.schedule.this_turn(key.into(), &mut probe.scheduled);
-        }
-    }
-
-    /// The timer of a backend has fired: it is stepped behind every connection whose bytes have
-    /// come, as they may end its silence.
-    pub fn backend_timer_fired(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
-        self.cluster.timer(backend).fired();
-        cx.schedule.backend(Id::numbered::<BackendKind>(backend.index() as u32));
-    }
-
-    /// Plans the first probe of every backend.
-    pub fn schedule_first_probes(&mut self, cx: &mut LoopContext<N>) {
-        for backend in self.cluster.ids() {
-            self.schedule_first_probe(cx, backend);
-        }
-    }
-
-    /// Plans the first probe of a backend.
-    pub(super) fn schedule_first_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
-        if self.cluster.check() != Check::Off {
-            let due = self.cluster.schedule_first(backend, cx.now.instant);
-            self.arm_probe(cx, backend, due);
-        }
-    }
-
-    /// Probes every backend now, because of the number of requests.
-    pub(super) fn probe_all(&mut self, cx: &mut LoopContext<N>) {
-        for backend in self.cluster.ids() {
-            self.start_probe(cx, backend);
-        }
-    }
-
-    /// The timer of a backend has fired: it was silent for long enough, or its next probe is due.
-    pub fn step_backend(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
-        self.judge_silence(cx, backend);
-        if self.cluster.probe(backend).is_none() {
-            let due = self.cluster.probe_due(backend);
-            if due <= cx.now.instant {
-                self.start_probe(cx, backend);
-            } else {
-                self.arm_probe(cx, backend, due);
-            }
-        }
-        self.watch_silence(cx, backend);
-    }
-
-    pub(super) fn arm_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId, due: Instant) {
-        let id = Id::numbered::<BackendKind>(backend.index() as u32);
-        cx.wheel.arm(self.cluster.timer(backend), due, id);
-    }
-
-    pub(super) fn start_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
-        if self.cluster.probe(backend).is_some() || !self.cluster.is_serving(backend) {
-            return;
-        }
-        if self.cluster.check() == Check::Off {
-            self.observe(cx, backend, Observation::TrialDue);
-            // It may have been too early.
-            return self.plan_next_probe(cx, backend);
-        }
-        let address = self.cluster.address(backend);
-        match cx.net.connect(address) {
-            Ok(socket) => self.enter_probe(cx, backend, address, socket),
-            // Nothing to hold against the backend; the next probe comes at its time.
-            Err(error) if net::is_shortage(&error) => self.plan_next_probe(cx, backend),
-            Err(error) => {
-                self.missed_probe(cx, backend, address, error.kind(), cx.now.instant);
-            }
-        }
-    }
-
-    fn enter_probe(
-        &mut self,
-        cx: &mut LoopContext<N>,
-        backend: BackendId,
-        address: SocketAddr,
-        socket: N::Socket,
-    ) {
-        let now = cx.now.instant;
-        let mut conn = Conn::connecting(socket);
-        let key = self.probes.vacant_key();
-        if conn.register(&mut cx.net, key.into()).is_err() {
-            conn.close(&mut cx.pool);
-            return self.plan_next_probe(cx, backend);
-        }
-        let mut probe = Probe {
-            conn,
-            backend,
-            address,
-            is_connecting: true,
-            answer: None,
-            body: Vec::new(),
-            started: now,
-            moved: now,
-            deadline: now + cx.config.health.timeout,
-            timer: Timer::new(),
-            scheduled: false,
-        };
-        cx.wheel.arm(&mut probe.timer, probe.deadline, key.into());
-        assert!(self.probes.insert(probe) == key, "the key that was registered is the entry's");
-        *self.cluster.probe(backend) = Some(key);
-        self.watch_silence(cx, backend);
-    }
-
-    /// Lets one probe do what it can.
-    pub fn step_probe(&mut self, cx: &mut LoopContext<N>, key: ProbeKey) {
-        let Some(probe) = self.probes.get_mut(key) else { return };
-        probe.scheduled = false;
-        let host = self.cluster.name(probe.backend);
-        let settings = self.cluster.settings();
-        let head = &mut self.probe_head;
-        let was_connecting = probe.is_connecting;
-        let outcome = match probe.advance(settings, host, head, &mut cx.pool) {
-            Some(outcome) => outcome,
-            None if probe.deadline <= cx.now.instant => Err(ProbeFault::TimedOut),
-            None => {
-                if was_connecting && !probe.is_connecting {
-                    probe.moved = cx.now.instant;
-                }
-                if probe.conn.is_readable() && !probe.is_connecting {
-                    cx.schedule.next_turn(key.into(), &mut probe.scheduled);
-                }
-                probe.conn.settle(&mut cx.pool);
-                return cx.wheel.arm(&mut probe.timer, probe.deadline, key.into());
-            }
-        };
-        let (backend, started, address) = (probe.backend, probe.started, probe.address);
-        let connecting = probe.is_connecting;
-        let body = std::mem::take(&mut probe.body);
-        self.remove_probe(cx, key);
-        *self.cluster.probe(backend) = None;
-        match outcome {
-            Err(ProbeFault::Connect(kind)) => {
-                self.missed_probe(cx, backend, address, kind, started)
-            }
-            Err(ProbeFault::TimedOut) if connecting => {
-                self.missed_probe(cx, backend, address, io::ErrorKind::TimedOut, started);
-            }
-            outcome => self.judge_probe(cx, backend, started, outcome, &body),
-        }
-    }
-
-    /// A probe could not connect: another address of the same name is tried before anything is
-    /// held against the backend.
-    fn missed_probe(
-        &mut self,
-        cx: &mut LoopContext<N>,
-        backend: BackendId,
-        address: SocketAddr,
-        kind: io::ErrorKind,
-        started: Instant,
-    ) {
-        match self.cluster.address_failed(backend, address, kind) {
-            ConnectFailure::TryNextAddress => self.start_probe(cx, backend),
-            ConnectFailure::NoLocalPort => self.plan_next_probe(cx, backend),
-            ConnectFailure::AllAddressesFailed(kind) => {
-                self.judge_probe(cx, backend, started, Err(ProbeFault::Connect(kind)), &[]);
-            }
-        }
-    }
-
-    pub(super) fn remove_probe(&mut self, cx: &mut LoopContext<N>, key: ProbeKey) {
-        if let Some(mut probe) = self.probes.remove(key) {
-            cx.wheel.cancel(&mut probe.timer);
-            probe.conn.close(&mut cx.pool);
-        }
-    }
-
-    fn judge_probe(
-        &mut self,
-        cx: &mut LoopContext<N>,
-        backend: BackendId,
-        started: Instant,
-        outcome: Result<(), ProbeFault>,
-        body: &[u8],
-    ) {
-        let observation = match outcome {
-            Ok(()) => {
-                self.cluster.address_works(backend);
-                self.note_concurrency(cx, backend, started);
-                self.cluster.probed(backend, cx.now.instant.since(started), body);
-                Observation::ProbePassed { started }
-            }
-            Err(fault) => Observation::ProbeFailed { started, fault },
-        };
-        self.plan_next_probe(cx, backend);
-        self.observe(cx, backend, observation);
-        // By what is believed now, which may be another interval than before.
-        self.plan_next_probe(cx, backend);
-    }
-
-    /// With checks off there is something to do only for a backend that is down: trusting it again.
-    fn plan_next_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
-        let idle = self.cluster.check() == Check::Off && self.cluster.is_up(backend);
-        if idle || !self.cluster.is_serving(backend) {
-            return;
-        }
-        let due = self.cluster.schedule(backend, cx.now.instant);
-        self.arm_probe(cx, backend, due);
-    }
-
-    /// Plans the next probe again after evidence, which may have changed what is believed.
-    pub(super) fn probe_sooner(
-        &mut self,
-        cx: &mut LoopContext<N>,
-        backend: BackendId,
-        changed: bool,
-    ) {
-        let idle = self.cluster.probe(backend).is_none();
-        if !idle || !self.cluster.is_serving(backend) {
-            return;
-        }
-        if self.cluster.check() != Check::Off {
-            let due = self.cluster.hasten(backend, cx.now.instant);
-            self.arm_probe(cx, backend, due);
-        } else if changed {
-            self.plan_next_probe(cx, backend);
-        }
     }
 }

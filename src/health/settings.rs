@@ -1,0 +1,53 @@
+//! How backends are probed and judged: what the user can set.
+
+use std::time::Duration;
+
+/// What an active probe does (`--health`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// `GET` of the health path; the status decides.
+    Http,
+    /// Only connects.
+    Tcp,
+    /// No probes.
+    Off,
+}
+
+/// How backends are probed, and when they go down and up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What a probe does.
+    pub check: Check,
+    /// Request target of the HTTP probe, starting with `/`.
+    pub path: String,
+    /// The only healthy status; none: every complete answer below 500.
+    pub expect: Option<u16>,
+    /// Time between two probes of one backend.
+    pub interval: Duration,
+    /// Time-out of one probe, connect included.
+    pub timeout: Duration,
+    /// Probe every backend at least once per this many requests (`-R`).
+    pub per_requests: Option<u32>,
+    /// Consecutive passed probes that bring a backend up.
+    pub rise: u16,
+    /// Consecutive failed probes that take a backend down.
+    pub fall: u16,
+    /// Consecutive 5xx responses to clients that eject a backend for a while; none: never.
+    pub fall_on_5xx: Option<u16>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            check: Check::Http,
+            path: String::from("/healthcheck"),
+            expect: None,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(2),
+            per_requests: None,
+            rise: 1,
+            fall: 2,
+            fall_on_5xx: None,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Why the program could not start, and lines before the loop has a log.
+
+use std::fmt;
+use std::io::{self, Write};
+
+/// Why the program could not start or go on: one sentence for standard error.
+#[derive(Debug)]
+pub struct Failure(pub(super) String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// One line on standard error. Not `eprintln`, which panics if its reader is gone.
+pub(super) fn say(line: fmt::Arguments<'_>) {
+    // One write, so that a reader never finds half a line.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
