@@ -194,6 +194,9 @@ impl<N: Net> Proxy<N> {
 
     /// Room goes to the requests that have waited longest.
     pub(super) fn admit_waiting(&mut self) {
+        if !self.exchanges.admission.has_queue() {
+            return;
+        }
         while self.exchanges.admission.take_opening() {
             let clients = &self.clients;
             let first = self.exchanges.admission.next(|key| line_of(clients, key));

@@ -102,6 +102,12 @@ impl Admission {
         self.openings += usize::from(self.waiting > 0);
     }
 
+    /// Whether there is anything in the queue, or was.
+    #[inline]
+    pub fn has_queue(&self) -> bool {
+        !(self.open.is_empty() && self.half_closed.is_empty())
+    }
+
     /// Whether to admit one more request.
     #[inline]
     pub fn take_opening(&mut self) -> bool {

@@ -21,8 +21,8 @@ use crate::proxy::upstream::acquire::Unavailable;
 
 impl<N: Net> Exchanges<N> {
     /// The end of an attempt: what it says about the backend is taken in, its upstream is released,
-    /// and its client holds only the slot.
-    #[inline]
+    /// and its client holds only the slot. Inlined, as a pair that is returned is copied twice.
+    #[inline(always)]
     pub(super) fn end_attempt(
         &mut self,
         client: Client<'_, N>,

@@ -123,7 +123,7 @@ impl<S: Socket> Exchange<'_, S> {
     /// inbox until the response begins, so that it can be sent again.
     fn forward_request(&mut self) -> Result<bool, Fault> {
         let inbox = &mut self.client.buffers.inbox;
-        let plan = *self.pair.plan();
+        let plan = self.pair.plan();
         let head = self.heads.recall(self.pair.client, inbox.data());
         let context = RequestContext {
             client: self.client_ip,
@@ -141,9 +141,10 @@ impl<S: Socket> Exchange<'_, S> {
         outbox.filled(written.map_err(|_| Fault::ClientMalformed)?);
         inbox.hold();
         inbox.consume(head.bytes);
+        let transform = plan.transform;
         self.pair.request = Direction::after_head(plan.body);
         if let Direction::Body(body) = &mut self.pair.request {
-            pump::pump(body, plan.transform, inbox, outbox, self.pool)
+            pump::pump(body, transform, inbox, outbox, self.pool)
                 .map_err(|_| Fault::ClientMalformed)?;
             if body.is_ended() {
                 self.pair.request = Direction::Done;

@@ -12,6 +12,7 @@ use crate::http::forward::{self, BodyTransform, Persistence};
 use crate::http::framing;
 use crate::http::head::{self, Parse, Version};
 use crate::net::Socket;
+use crate::proxy::client::plan::Plan;
 use crate::proxy::client::request::After;
 use crate::proxy::conn::Input;
 
@@ -146,20 +147,20 @@ impl<S: Socket> Exchange<'_, S> {
 
     fn forward_final(&mut self) -> Result<bool, Fault> {
         let head = &self.response_head;
-        let plan = *self.pair.plan();
-        let body = framing::response(head, plan.method)
+        let &Plan { method, version, keep_alive, .. } = self.pair.plan();
+        let body = framing::response(head, method)
             .map_err(|refusal| Fault::UpstreamMalformed(refusal.reason))?;
-        let transform = BodyTransform::of_response(head, &body, plan.version);
+        let transform = BodyTransform::of_response(head, &body, version);
         // An HTTP/1.0 client knows the end of such a body only by the close.
         let close_delimited =
-            plan.version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
-        let stays = plan.keep_alive && !close_delimited && !self.last;
-        let persistence = match (stays, plan.version) {
+            version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
+        let stays = keep_alive && !close_delimited && !self.last;
+        let persistence = match (stays, version) {
             (false, _) => Persistence::Close,
             (true, Version::Http10) => Persistence::KeepAlive,
             (true, Version::Http11) => Persistence::Default,
         };
-        self.pair.after = match (stays, plan.keep_alive) {
+        self.pair.after = match (stays, keep_alive) {
             (true, _) => After::NextRequest,
             (false, false) => After::Close,
             // Not what the client asked for: its next request may be on its way.
