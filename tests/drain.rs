@@ -2,10 +2,8 @@
 
 mod common;
 
-use common::{Backend, Balancer, DEADLINE, Gate, InFlight, Running, binary, wait_until};
+use common::{Backend, Balancer, DEADLINE, Gate, InFlight, wait_until};
 use std::net::TcpStream;
-use std::process::Command;
-use std::sync::Arc;
 
 #[test]
 fn with_nothing_in_flight_it_stops_at_once_with_status_0() {
@@ -122,34 +120,4 @@ fn pooled_connections_are_closed() {
     assert_eq!(balancer.get("/").status(), 200);
     balancer.stop();
     wait_until("the server's connections to end", || backend.open_connections() == 0);
-}
-
-#[test]
-fn a_closed_terminal_stops_it_as_sigterm_does() {
-    // A handled signal has its default again in a child process; an ignored one, as under nohup,
-    // would stay ignored.
-    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default()).expect("a handler");
-    let backend = Backend::named("a");
-    let mut balancer = Balancer::over(&[&backend], &[]);
-    assert_eq!(balancer.get("/").status(), 200);
-    balancer.signal("HUP");
-    assert_eq!(balancer.wait().code(), Some(0));
-    balancer.stderr.wait_for("stopping: ");
-}
-
-#[test]
-fn under_nohup_a_closed_terminal_stops_nothing() {
-    let backend = Backend::named("a");
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]);
-    command.args([binary().get_program(), "127.0.0.1:0".as_ref(), backend.argument().as_ref()]);
-    let balancer = Balancer::of(Running::start(&mut command));
-    let mut client = balancer.connect();
-    balancer.signal("HUP");
-    // The first response may be under way when the signal is read; the second is not.
-    for _ in 0..2 {
-        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert_eq!(client.response().status(), 200);
-    }
-    balancer.stop();
 }

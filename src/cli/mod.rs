@@ -12,6 +12,7 @@ mod modes;
 mod option;
 mod options;
 mod pages;
+mod rows;
 mod rules;
 mod scan;
 mod strategy;

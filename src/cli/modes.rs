@@ -18,6 +18,8 @@ pub const HEADS: Modes = &[Mode::Http, Mode::Redirect];
 pub const PAIRS: Modes = &[Mode::Http, Mode::Tcp];
 /// Where requests are forwarded.
 pub const HTTP: Modes = &[Mode::Http];
+/// Where bytes are forwarded whatever they mean.
+pub const TCP: Modes = &[Mode::Tcp];
 /// Where clients are redirected.
 pub const REDIRECT: Modes = &[Mode::Redirect];
 

@@ -2,57 +2,20 @@
 //! part of [`Config`] it sets; the defaults are those of [`Config::default`].
 
 use super::duration::LONGEST;
-use super::modes::{self, EVERY, HEADS, HTTP, Modes, PAIRS, REDIRECT};
+use super::modes::{self, EVERY, HEADS, HTTP, PAIRS, REDIRECT, TCP};
 use super::option::{Group, Opt, Take};
+use super::rows::{
+    CHECKS, FORMATS, INTERVAL_MIN, ON_DOWN, PROBE_TIMEOUT_MAX, REDIRECTS, TIMEOUT_MIN, limit,
+    timeout,
+};
 use super::strategy;
-use super::value::{add_page, choice, field_name, list_file, named, or, small, target, whole};
-use crate::config::{Config, HeadLimits, LogFormat};
-use crate::health::Check;
-use std::time::Duration;
-
-const FORMATS: [(&str, LogFormat); 2] =
-    [("combined", LogFormat::Combined), ("json", LogFormat::Json)];
-const CHECKS: [(&str, Check); 3] =
-    [("http", Check::Http), ("tcp", Check::Tcp), ("off", Check::Off)];
-
-/// Statuses that send a client elsewhere (RFC 9110 §15.4).
-const REDIRECTS: [(&str, u16); 5] =
-    [("301", 301), ("302", 302), ("303", 303), ("307", 307), ("308", 308)];
-
-/// Shortest time-out: the resolution of the timers.
-const TIMEOUT_MIN: Duration = Duration::from_millis(1);
-
-/// Shortest probe interval: with a shorter one most of the traffic would be probes.
-const INTERVAL_MIN: Duration = Duration::from_millis(10);
-
-/// A hanging backend is detected within this time.
-const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(5);
-
-const fn timeout(
-    long: &'static str,
-    modes: Modes,
-    help: &'static str,
-    at: fn(&mut Config) -> &mut Duration,
-) -> Opt<Config> {
-    let take = Take::Duration { at, least: TIMEOUT_MIN, most: LONGEST };
-    Opt { long, short: None, value: "TIME", group: Group::Timeouts, help, modes, take }
-}
-
-/// A limit of request heads.
-const fn limit(
-    long: &'static str,
-    value: &'static str,
-    help: &'static str,
-    at: fn(&mut Config) -> &mut u32,
-    least: u32,
-    most: u32,
-) -> Opt<Config> {
-    let take = Take::Count { at, least, most };
-    Opt { long, short: None, value, group: Group::Limits, help, modes: HEADS, take }
-}
+use super::value::{
+    add_page, choice, field_name, list_file, named, or, small, target, user, whole,
+};
+use crate::config::{Config, HeadLimits};
 
 /// Every option of the balancer, in the order of help within its group.
-pub static OPTIONS: [Opt<Config>; 41] = [
+pub static OPTIONS: [Opt<Config>; 43] = [
     Opt::listen("Address to listen on (or give it first, without -p)", |c| &mut c.listen),
     Opt {
         long: "backend",
@@ -73,6 +36,18 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         modes: EVERY,
         take: Take::Path {
             set: |c, v| list_file(v).map(|file| c.list_file = Some(file)),
+            default: |_| String::new(),
+        },
+    },
+    Opt {
+        long: "user",
+        short: None,
+        value: "NAME[:GROUP]",
+        group: Group::Where,
+        help: "Run as this user once the port is bound and the log is open (started as root)",
+        modes: EVERY,
+        take: Take::Text {
+            set: |c, v| user(v).map(|user| c.user = Some(user)),
             default: |_| String::new(),
         },
     },
@@ -145,6 +120,19 @@ pub static OPTIONS: [Opt<Config>; 41] = [
         take: Take::Text {
             set: |c, v| small(v, 400..=599).map(|code| c.all_down_status = code),
             default: |c| c.all_down_status.to_string(),
+        },
+    },
+    Opt {
+        long: "on-down",
+        short: None,
+        value: "ACTION",
+        group: Group::How,
+        help: "Sessions of a backend that goes down: keep them, or close them so that clients \
+               connect again",
+        modes: TCP,
+        take: Take::Text {
+            set: |c, v| choice(v, &ON_DOWN).map(|on_down| c.on_down = on_down),
+            default: |c| named(c.on_down, &ON_DOWN),
         },
     },
     Opt {

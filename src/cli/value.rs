@@ -14,6 +14,16 @@ pub fn whole(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
     })
 }
 
+/// A user, and perhaps a group, by name or number; whether they exist is checked at the start.
+pub fn user(text: &str) -> Result<String, String> {
+    let (name, group) = text.split_once(':').unwrap_or((text, "x"));
+    let is_name = |name: &str| !name.is_empty() && !name.contains([':', '\0']);
+    match is_name(name) && is_name(group) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{} is no user: write NAME or NAME:GROUP", quote(text))),
+    }
+}
+
 /// [`whole`] for ranges within 16 bits.
 pub fn small(text: &str, range: RangeInclusive<u16>) -> Result<u16, String> {
     let (least, most) = range.into_inner();

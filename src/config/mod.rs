@@ -110,6 +110,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// What becomes of the sessions of TCP mode when their backend goes down (`--on-down`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDown {
+    /// They go on: the backend may only be slow to answer probes.
+    Keep,
+    /// They are reset, so that clients connect again and get another backend.
+    Close,
+}
+
 /// The whole configuration of a balancer.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -147,6 +156,10 @@ pub struct Config {
     pub error_pages: Vec<(u16, PathBuf)>,
     /// Client values of X-Forwarded-* are kept and added to; else they are replaced.
     pub trust_forwarded: bool,
+    /// Sessions of a backend that went down, in TCP mode.
+    pub on_down: OnDown,
+    /// `NAME[:GROUP]` to run as once the port is bound; none: the user that started it.
+    pub user: Option<String>,
     /// The access log.
     pub access_log: Option<LogTarget>,
     /// How its lines are written.
@@ -183,6 +196,8 @@ impl Default for Config {
             redirect_status: None,
             error_pages: Vec::new(),
             trust_forwarded: false,
+            on_down: OnDown::Keep,
+            user: None,
             access_log: None,
             log_format: LogFormat::Combined,
             verbose: false,

@@ -1,10 +1,13 @@
 //! [`Net`] over mio: epoll or kqueue, sockets, the system clock, standard error and the access log.
 
+use super::listen;
 use super::log_file::LogFile;
 use super::log_writer::LogWriter;
 use super::pipe::Pipe;
 use super::signals::Signals;
-use super::{LogFailure, Net, Now, RELOAD, Ready, STOP, Signal, Sink, Socket, WAKER, Waker};
+use super::{
+    LogFailure, Net, Now, RELOAD, REOPEN, Ready, STOP, Signal, Sink, Socket, WAKER, Waker,
+};
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use std::fs::File;
@@ -46,7 +49,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Opens the poll and takes over SIGTERM, SIGINT and SIGHUP.
+    /// Opens the poll and installs the signal handlers.
     ///
     /// Errors: the system's, such as no descriptor left.
     pub fn new() -> io::Result<Kernel> {
@@ -55,6 +58,7 @@ impl Kernel {
         let read = mio::Interest::READABLE;
         poll.registry().register(&mut signals.stop, mio::Token(STOP.token()), read)?;
         poll.registry().register(&mut signals.reload, mio::Token(RELOAD.token()), read)?;
+        poll.registry().register(&mut signals.reopen, mio::Token(REOPEN.token()), read)?;
         let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(WAKER.token()))?);
         let events = mio::event::Events::with_capacity(EVENTS_MAX);
         let start = std::time::Instant::now();
@@ -135,6 +139,18 @@ fn write_if_room(lines: &[u8]) -> io::Result<usize> {
     io::stderr().write(&lines[..lines.len().min(libc::PIPE_BUF)])
 }
 
+/// What a failed connect says: about the peer, or about this machine (`AddrNotAvailable`: it has no
+/// port left). A machine without the peer's address family, or without an address to reach it from,
+/// has the same error for that; `has_route` tells the two apart.
+fn connect_error(error: io::Error, has_route: impl FnOnce() -> bool) -> io::Error {
+    let is_unreachable = match error.raw_os_error() {
+        Some(libc::EAFNOSUPPORT) => true,
+        Some(libc::EADDRNOTAVAIL) => !has_route(),
+        Some(_) | None => false,
+    };
+    if is_unreachable { io::ErrorKind::NetworkUnreachable.into() } else { error }
+}
+
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -184,7 +200,8 @@ impl Net for Kernel {
     }
 
     fn connect(&mut self, to: SocketAddr) -> io::Result<Self::Socket> {
-        let stream = mio::net::TcpStream::connect(to)?;
+        let stream = mio::net::TcpStream::connect(to)
+            .map_err(|error| connect_error(error, || listen::has_route(to)))?;
         // Without it a second small write waits for the first one's acknowledgement.
         stream.set_nodelay(true)?;
         Ok(stream)
@@ -272,8 +289,33 @@ impl Socket for mio::net::TcpStream {
         pipe.give(self, count)
     }
 
+    fn enable_keep_alive(&mut self) {
+        // If the system refuses it, the time-outs remain.
+        let _ = socket2::SockRef::from(&*self).set_tcp_keepalive(&listen::KEEP_ALIVE);
+    }
+
     fn reset_on_drop(&mut self) {
         // Best effort: if the option cannot be set, closing still ends the connection.
         let _ = socket2::SockRef::from(&*self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_without_a_route_is_unreachable_and_no_shortage_of_ports() {
+        use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, NetworkUnreachable};
+        for (name, code, has_route, expected) in [
+            ("no port is left", libc::EADDRNOTAVAIL, true, AddrNotAvailable),
+            ("no address to connect from", libc::EADDRNOTAVAIL, false, NetworkUnreachable),
+            ("no such address family", libc::EAFNOSUPPORT, true, NetworkUnreachable),
+            ("no network", libc::ENETUNREACH, false, NetworkUnreachable),
+            ("refused", libc::ECONNREFUSED, true, ConnectionRefused),
+        ] {
+            let error = connect_error(io::Error::from_raw_os_error(code), || has_route);
+            assert_eq!(error.kind(), expected, "{name}");
+        }
     }
 }

@@ -1,12 +1,18 @@
 //! Opens the listening socket, looks up names, and raises the open-file limit.
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+use std::time::Duration;
 
 /// Established connections that wait in the kernel to be accepted; capped by `net.core.somaxconn`.
 pub const BACKLOG: i32 = 4096;
+
+/// TCP keep-alive: below the 350 s after which common load balancers and NATs forget an idle
+/// connection; a peer that is gone is noticed after 120 + 9 * 15 s.
+pub const KEEP_ALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(120)).with_interval(Duration::from_secs(15));
 
 /// As [`blocking`], for the loop.
 pub fn listen(host: Option<&str>, port: u16) -> io::Result<mio::net::TcpListener> {
@@ -45,8 +51,9 @@ fn bind(at: SocketAddr) -> io::Result<TcpListener> {
     }
     // A restart must not wait until connections of the previous process have left TIME-WAIT.
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit it on Linux, which saves a system call per connection.
+    // Accepted sockets inherit both on Linux, which saves system calls per connection.
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&KEEP_ALIVE)?;
     socket.bind(&at.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -60,6 +67,16 @@ pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     addresses.sort_by_key(SocketAddr::is_ipv6);
     addresses.dedup();
     Ok(addresses)
+}
+
+/// Whether this machine has an address from which `to` can be reached. Sends nothing: a datagram
+/// socket is connected, which chooses the source address.
+pub fn has_route(to: SocketAddr) -> bool {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    UdpSocket::bind((any, 0)).is_ok_and(|socket| socket.connect(to).is_ok())
 }
 
 /// Raises the soft limit of open files to the hard one; returns the limit now in force.
@@ -102,6 +119,11 @@ mod tests {
         let listener = listen(None, 0).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         std::net::TcpStream::connect(("127.0.0.1", port)).expect("IPv4 reaches it");
+    }
+
+    #[test]
+    fn there_is_a_route_to_this_machine() {
+        assert!(has_route(SocketAddr::from(([127, 0, 0, 1], 9))));
     }
 
     #[test]

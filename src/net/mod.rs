@@ -14,6 +14,7 @@ pub mod log_file;
 pub mod log_writer;
 pub mod part;
 pub mod pipe;
+pub mod privileges;
 pub mod resolver;
 pub mod signals;
 pub mod stop;
@@ -37,10 +38,12 @@ impl Kind for Fixed {
 
 /// The registration of the pipe for [`Signal::Stop`].
 pub const STOP: Id = Id::from_token(2);
-/// The registration of the pipe for the other signals.
+/// The registration of the pipe for [`Signal::HangUp`] and [`Signal::Reload`].
 pub const RELOAD: Id = Id::from_token(3);
 /// The registration of the waker, for other threads.
 pub const WAKER: Id = Id::from_token(4);
+/// The registration of the pipe for [`Signal::ReopenLogs`].
+pub const REOPEN: Id = Id::from_token(5);
 
 const _: () = assert!(STOP.kind() == Fixed::NUMBER);
 
@@ -92,12 +95,14 @@ pub struct LogFailure {
 /// A request made by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM, SIGINT: finish what is in flight and end.
+    /// SIGTERM, SIGINT, SIGQUIT: finish what is in flight and end.
     Stop,
-    /// SIGHUP: read files again; with none to read, the terminal was closed, so end.
+    /// SIGHUP, because the terminal was closed.
     HangUp,
-    /// SIGHUP to a process started with it ignored, as by `nohup`: read files again, if any.
+    /// SIGHUP without that: read the list and open the log again.
     Reload,
+    /// SIGUSR1: open the log again.
+    ReopenLogs,
 }
 
 /// A connected or connecting non-blocking stream. Dropping it closes it.
@@ -124,6 +129,9 @@ pub trait Socket: Debug {
     fn read_into(&mut self, pipe: &mut Self::Pipe, max: usize) -> io::Result<usize>;
     /// Writes some of the `count` bytes in `pipe`.
     fn write_from(&mut self, pipe: &mut Self::Pipe, count: usize) -> io::Result<usize>;
+    /// Has the kernel probe the peer while the connection is idle, so that NAT keeps it and a peer
+    /// that is gone is noticed. Best effort.
+    fn enable_keep_alive(&mut self) {}
     /// Makes the drop reset the connection, so that a truncated message cannot look complete.
     fn reset_on_drop(&mut self);
 }

@@ -59,6 +59,8 @@ pub enum Outcome {
     ServerMalformed,
     /// No byte moved for too long.
     TimedOut,
+    /// The program ended first.
+    Stopped,
 }
 
 impl Outcome {
@@ -71,6 +73,7 @@ impl Outcome {
             Outcome::ServerClosed => "server_closed",
             Outcome::ServerMalformed => "server_malformed",
             Outcome::TimedOut => "timed_out",
+            Outcome::Stopped => "stopped",
         }
     }
 }

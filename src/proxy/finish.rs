@@ -16,8 +16,8 @@ impl<N: Net> Proxy<N> {
     /// still last, [`FINISH_MIN`] at least, for standard error only so long. A signal to stop ends
     /// the wait. Lines that are not written by then are counted and reported.
     pub fn finish_logs(mut self) {
-        let keys = self.clients.keys();
-        keys.into_iter().for_each(|key| self.close_client(key));
+        let cut_off = self.close_clients();
+        self.report_stop(cut_off);
         self.exchanges.upstreams.close_all();
         let least = self.exchanges.context.now.instant + FINISH_MIN;
         let drain = match self.stop {
@@ -29,6 +29,32 @@ impl<N: Net> Proxy<N> {
         if context.logs.give_up_access(&mut context.net) {
             let now = context.now.instant;
             self.flush_logs(now, now + FINISH_MIN);
+        }
+    }
+
+    /// Closes every client's connection; how many requests that cuts off.
+    fn close_clients(&mut self) -> usize {
+        let mut cut_off = 0;
+        for key in self.clients.keys() {
+            let client = self.clients.get_mut(key).expect("a key of the table");
+            cut_off += usize::from(self.exchanges.cut_off(key, client));
+            self.close_client(key);
+        }
+        cut_off
+    }
+
+    fn report_stop(&mut self, cut_off: usize) {
+        let context = &mut self.exchanges.context;
+        let limit = context.config.timeouts.drain.as_secs_f32();
+        let logs = &mut context.logs;
+        match (cut_off, self.stop) {
+            (0, _) => logs.event(format_args!("stopped: all finished")),
+            (_, Stop::By(_)) => {
+                logs.event(format_args!("stopped: {cut_off} cut off after {limit} s"));
+            }
+            (_, Stop::Now | Stop::No) => {
+                logs.event(format_args!("stopped: {cut_off} cut off by the second signal"));
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::balance;
 use crate::base::reason::reason;
 use crate::base::time::Instant;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogFormat, Mode};
 use crate::health::Transition;
 use crate::net::{Net, Now, Sink};
 use crate::observe::Record;
@@ -48,9 +48,9 @@ impl Logs {
         self.events.add(format_args!("loadbalancer: {line}"));
     }
 
-    /// Adds the event line of a backend that went up or down.
-    pub fn backend_changed(&mut self, name: &str, transition: &Transition) {
-        self.event(format_args!("backend {name} {transition}"));
+    /// Adds the event line of a backend that went up or down, with what is left.
+    pub fn backend_changed(&mut self, name: &str, transition: &Transition, left: &Standing) {
+        self.event(format_args!("backend {name} {transition}; {left}"));
     }
 
     /// An id that no other request of this process has.
@@ -179,6 +179,32 @@ fn write_to(net: &mut impl Net, sink: Sink, lines: &mut LogBuffer) {
         }
     }
     lines.written(written);
+}
+
+/// How many backends can take requests, and what happens if there are none, as a clause.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    pub up: usize,
+    pub total: usize,
+    pub mode: Mode,
+    /// The status of [`Config::all_down_status`].
+    pub all_down_status: u16,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Standing { up, total, mode, all_down_status } = self;
+        if *up > 0 {
+            return write!(out, "{up} of {total} up");
+        }
+        out.write_str(if *total == 0 { "no backend is left, " } else { "none is up, " })?;
+        match mode {
+            Mode::Http | Mode::Redirect => {
+                write!(out, "every request is answered {all_down_status}")
+            }
+            Mode::Tcp => out.write_str("every connection is closed"),
+        }
+    }
 }
 
 /// So many access log lines were lost, as a clause.

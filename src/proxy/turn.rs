@@ -12,11 +12,11 @@ use super::exchange::Exchanges;
 use super::exchange::judge::Reroute;
 use super::kinds::{BackendKind, ClientKey, ClientKind, ListKind, Next};
 use super::upstream::Effect;
-use super::{Proxy, Status, Stop};
+use super::{Proxy, Reload, Status, Stop};
 use crate::base::backend_id::BackendId;
 use crate::base::table::{Id, Table};
 use crate::base::time::Instant;
-use crate::config::Mode;
+use crate::config::{Mode, OnDown};
 use crate::health::Transition;
 use crate::net::{self, Net, Ready, Signal};
 use std::io;
@@ -91,7 +91,7 @@ impl<N: Net> Proxy<N> {
             upstreams.mark_probe(context, key, ready);
         } else if let Some(key) = id.key() {
             self.acceptor.mark(key);
-        } else if id == net::STOP || id == net::RELOAD {
+        } else if id == net::STOP || id == net::RELOAD || id == net::REOPEN {
             self.signalled = true;
         }
     }
@@ -150,7 +150,9 @@ impl<N: Net> Proxy<N> {
     fn after_step(&mut self) {
         while let Some(effect) = self.exchanges.upstreams.take_effect() {
             match effect {
-                Effect::StateChanged(_, transition) => self.state_changed(&transition),
+                Effect::StateChanged(backend, transition) => {
+                    self.state_changed(backend, &transition);
+                }
                 Effect::RerouteDue(backend) => self.reroute_from(backend),
             }
         }
@@ -159,8 +161,11 @@ impl<N: Net> Proxy<N> {
 
     /// The loop's one reaction to another state of a backend: requests that wait for suspects may
     /// have a place to go, and those that wait for room may find it.
-    fn state_changed(&mut self, transition: &Transition) {
+    fn state_changed(&mut self, backend: BackendId, transition: &Transition) {
+        let config = &self.exchanges.context.config;
+        let closes = config.mode == Mode::Tcp && config.on_down == OnDown::Close;
         match transition {
+            Transition::Down(_) if closes => self.close_sessions(backend),
             Transition::Up(_) | Transition::Cleared => {
                 let stalled: Vec<_> = self.exchanges.upstreams.cluster().stalled().collect();
                 for backend in stalled {
@@ -192,6 +197,17 @@ impl<N: Net> Proxy<N> {
         upstreams.rerouted(context, backend, count, next);
     }
 
+    /// Ends the TCP sessions at a server that went down (`--on-down close`). Those that are still
+    /// connecting go elsewhere when that fails.
+    fn close_sessions(&mut self, backend: BackendId) {
+        for (pair, key) in self.exchanges.pairs_at(backend) {
+            let client = self.clients.get_mut(key).expect("a pair's client is there");
+            if self.exchanges.end_session(client, pair) == Next::Gone {
+                self.close_client(key);
+            }
+        }
+    }
+
     /// Room goes to the requests that have waited longest.
     pub(super) fn admit_waiting(&mut self) {
         if !self.exchanges.admission.has_queue() {
@@ -214,8 +230,9 @@ impl<N: Net> Proxy<N> {
         let rereads = config.list_file.is_some() || config.access_log.is_some();
         for signal in self.exchanges.context.net.signals() {
             match (signal, self.stop) {
-                (Signal::HangUp, _) if rereads => self.list.ask(),
-                (Signal::Reload, _) => self.list.ask(),
+                (Signal::HangUp, _) if rereads => self.list.ask(Reload::Now),
+                (Signal::Reload, _) => self.list.ask(Reload::Now),
+                (Signal::ReopenLogs, _) => self.list.ask(Reload::Logs),
                 (Signal::Stop | Signal::HangUp, Stop::No) => self.drain(),
                 (Signal::Stop | Signal::HangUp, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
             }
@@ -246,6 +263,7 @@ impl<N: Net> Proxy<N> {
         // Idle ones leave when stepped.
         for key in self.clients.keys() {
             if let Some(client) = self.clients.get_mut(key) {
+                client.begin_drain(&self.exchanges.context);
                 client.wake(&mut self.exchanges.context, key);
             }
         }

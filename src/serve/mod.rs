@@ -13,6 +13,7 @@ use crate::net::files::read_regular;
 use crate::net::kernel::Kernel;
 use crate::net::listen;
 use crate::net::log_file::LogFile;
+use crate::net::privileges::{self, Identity};
 use crate::proxy::{ListenerSettings, Member, Proxy, Reload, Scheme, Status};
 use backends::Backends;
 pub use failure::Failure;
@@ -47,6 +48,7 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
     let listener =
         listen::listen(host, config.listen.port).map_err(|error| cannot_listen(&config, &error))?;
     let address = listener.local_addr().map_err(system)?;
+    drop_privileges(config.user.as_deref(), access.as_ref())?;
     let mut kernel = Kernel::new().map_err(system)?;
     let (mut backends, members) = Backends::resolve(lists, kernel.waker(), &config)?;
     if let Some(file) = access {
@@ -56,6 +58,11 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
         kernel.write_stderr_by_thread().map_err(system)?;
     }
     say(format_args!("{}", start_line(&config, address, &members)));
+    if privileges::is_root() {
+        say(format_args!(
+            "loadbalancer: running as root; --user NAME gives that up once the port is bound"
+        ));
+    }
     listening(address);
     let seed = listen::seed();
     let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode };
@@ -70,6 +77,13 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
                 }
                 backends.reload(log.is_some(), &mut proxy);
             }
+            Some(Reload::Logs) => {
+                match &log {
+                    Some(log) => reopen_log(log, &mut proxy),
+                    None => proxy.log_event(format_args!("SIGUSR1: no access log (-l) to reopen")),
+                }
+                backends.look(&mut proxy);
+            }
             Some(Reload::IfChanged) => backends.look(&mut proxy),
             None => {}
         }
@@ -77,6 +91,24 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
     }
     proxy.finish_logs();
     Ok(())
+}
+
+/// Becomes the user of `--user`; a log that is a file becomes that user's, to be reopened.
+fn drop_privileges(user: Option<&str>, log: Option<&LogFile>) -> Result<(), Failure> {
+    let Some(user) = user else { return Ok(()) };
+    let identity = Identity::find(user).map_err(|problem| {
+        Failure(format!("--user: {problem}; name a user of this machine, such as nobody"))
+    })?;
+    if identity.is_root() {
+        return Err(Failure(String::from("--user root gives nothing up; name another user")));
+    }
+    let outcome = log.map_or(Ok(()), |log| identity.own(log)).and_then(|()| identity.assume());
+    outcome.map_err(|error| {
+        let reason = reason(&error);
+        Failure(format!(
+            "cannot become the user {user}: {reason}; start as root, or without --user"
+        ))
+    })
 }
 
 /// Begins a new log, after the previous one was moved away. On failure that stays in use.

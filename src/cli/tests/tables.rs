@@ -109,16 +109,18 @@ fn every_example_of_help_is_a_good_call() {
 
 /// A value unlike the default for each option, with the options it needs beside it, and the modes
 /// where it has an effect.
-const SAMPLES: [(&str, &str, &str, &str); 39] = [
+const SAMPLES: [(&str, &str, &str, &str); 41] = [
     ("listen", "9", "", "http tcp redirect"),
     ("backend", "h:9", "", "http tcp redirect"),
     ("file", "list", "", "http tcp redirect"),
     ("mode", "tcp", "", "http tcp redirect"),
     ("strategy", "rand", "", "http tcp redirect"),
     ("hash-field", "x-user", "-s header", "http redirect"),
+    ("user", "nobody:nogroup", "", "http tcp redirect"),
     ("retries", "5", "", "http tcp"),
     ("retry-budget", "77", "", "http"),
     ("all-down-status", "500", "", "http redirect"),
+    ("on-down", "close", "", "tcp"),
     ("redirect-status", "302", "", "redirect"),
     ("error-page", "503=x", "", "http redirect"),
     ("trust-forwarded", "", "", "http redirect"),

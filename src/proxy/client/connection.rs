@@ -19,10 +19,15 @@ use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{ClientKey, Next};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// Most bytes read and discarded from a client that was refused (RFC 9112 §9.6), so that a flood is
 /// cut off while an ordinary upload's client still reads its response.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long the rest of a head may take once the program is to end: a request that has begun may
+/// be answered, but a slow head must not hold the end up.
+const DRAIN_HEAD: Duration = Duration::from_secs(2);
 
 /// What reading a head came to.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +133,13 @@ impl<S: Socket> Connection<S> {
         self.conn.register(&mut cx.net, Id::from(key))
     }
 
+    /// The program is to end: a head that is not complete yet has less time left.
+    pub fn begin_drain<N: Net>(&mut self, cx: &LoopContext<N>) {
+        if self.request.state == RequestState::Head {
+            self.request.deadline = self.request.deadline.min(cx.now.instant + DRAIN_HEAD);
+        }
+    }
+
     /// Reads until there is a whole head, or nothing more for now.
     pub fn read_head<N: Net>(
         &mut self,
@@ -149,7 +161,9 @@ impl<S: Socket> Connection<S> {
         if is_idle {
             let now = cx.now.instant;
             self.request.arrived = now;
-            self.request.wait(RequestState::Head, now + cx.config.timeouts.head);
+            let span = cx.config.timeouts.head;
+            let span = if cx.draining { span.min(DRAIN_HEAD) } else { span };
+            self.request.wait(RequestState::Head, now + span);
         } else if filled == Filled::Nothing {
             return HeadRead::Incomplete(Next::Park);
         }

@@ -134,6 +134,11 @@ impl<S: Socket> Conn<S> {
         net.register(&mut self.socket, id)
     }
 
+    /// Has the kernel probe the peer while nothing moves: for tunnels, which may be idle for long.
+    pub fn enable_keep_alive(&mut self) {
+        self.socket.enable_keep_alive();
+    }
+
     /// Remembers what the kernel reported.
     pub fn mark(&mut self, ready: &Ready) {
         let readiness = &mut self.readiness;

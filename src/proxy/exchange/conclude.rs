@@ -115,21 +115,50 @@ impl<N: Net> Exchanges<N> {
         Next::Gone
     }
 
+    /// Ends an established TCP session, whose server went down, by a reset in both directions.
+    pub fn end_session(&mut self, client: Client<'_, N>, key: PairKey) -> Next {
+        let pair = self.pairs.get(key).expect("a pair that was listed just now");
+        match self.upstreams.get(pair.upstream).is_some_and(|upstream| !upstream.is_connecting()) {
+            true => self.abort(client, key, Some(Fault::UpstreamClosed)),
+            false => Next::Park,
+        }
+    }
+
     /// The client is gone, or cannot be watched: whatever its request holds is given back.
     pub fn abandon(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        self.give_up(key, client, Outcome::ClientGone);
+        Next::Gone
+    }
+
+    /// The program ends: the client's request is cut off, by a reset where it could pass for whole.
+    /// False if the client had none, or none that is not answered.
+    pub fn cut_off(&mut self, key: ClientKey, client: Client<'_, N>) -> bool {
+        let is_cut = match client.request.state {
+            RequestState::Idle | RequestState::Lingering { .. } => false,
+            RequestState::Head
+            | RequestState::WaitingForSlot(_)
+            | RequestState::Admitted
+            | RequestState::Paired(_)
+            | RequestState::FlushingResponse(_) => true,
+        };
+        if is_cut {
+            client.conn.reset_on_drop();
+        }
+        self.give_up(key, client, Outcome::Stopped);
+        is_cut
+    }
+
+    fn give_up(&mut self, key: ClientKey, client: Client<'_, N>, outcome: Outcome) {
         let mut record = match client.request.state {
-            RequestState::Idle | RequestState::Head => return Next::Gone,
-            RequestState::FlushingResponse(_) | RequestState::Lingering { .. } => {
-                return Next::Gone;
-            }
+            RequestState::Idle | RequestState::Head => return,
+            RequestState::FlushingResponse(_) | RequestState::Lingering { .. } => return,
             RequestState::WaitingForSlot(_) | RequestState::Admitted => {
                 self.retry_state(key, client).record
             }
             RequestState::Paired(pair) => self.end_attempt(client, pair, false).record,
         };
-        record.outcome = Outcome::ClientGone;
+        record.outcome = outcome;
         self.conclude(client, &record, RequestState::Lingering { bytes: 0 });
-        Next::Gone
     }
 
     /// What is answered when there is no upstream for a request.

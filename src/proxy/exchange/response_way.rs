@@ -111,6 +111,8 @@ impl<S: Socket> Exchange<'_, S> {
         self.pair.record.status = 101;
         self.pair.record.answered = Some(self.now);
         self.pair.after = After::Close;
+        // The client's connection has it from its listener.
+        self.upstream.conn.enable_keep_alive();
         self.pair.request = Direction::Tunnel;
         self.pair.response = Direction::Tunnel;
         Ok(true)

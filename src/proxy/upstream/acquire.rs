@@ -6,6 +6,7 @@ use super::addresses::ConnectFailure;
 use super::connection::{Upstream, UpstreamState};
 use crate::base::backend_id::BackendId;
 use crate::base::wheel::Timer;
+use crate::config::Mode;
 use crate::net::{self, Net};
 use crate::observe::access::RequestNotes;
 use crate::proxy::conn::Conn;
@@ -203,6 +204,9 @@ impl<N: Net> Upstreams<N> {
     ) -> io::Result<UpstreamKey> {
         let address = self.cluster.address(backend);
         let mut conn = Conn::connecting(cx.net.connect(address)?);
+        if cx.config.mode == Mode::Tcp {
+            conn.enable_keep_alive();
+        }
         let key = self.table.vacant_key();
         conn.register(&mut cx.net, key.into())?;
         let inserted = self.table.insert(Upstream {

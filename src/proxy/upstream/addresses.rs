@@ -10,7 +10,18 @@ pub enum ConnectFailure {
     TryNextAddress,
     /// All have failed: evidence against the backend.
     AllAddressesFailed(ErrorKind),
-    /// This machine has no port or no such address family: no evidence.
+    /// This machine had no port left for one of them: no evidence.
+    NoLocalPort,
+}
+
+/// What the addresses that failed in a row say about the backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// They could not be connected to.
+    Failed(ErrorKind),
+    /// This machine had no port left for one of them. The others say nothing then: they may refuse
+    /// because the backend listens on that one only.
     NoLocalPort,
 }
 
@@ -22,15 +33,15 @@ pub struct Addresses {
     current: usize,
     /// Addresses in a row that could not be connected to.
     misses: usize,
-    /// What one of them failed with, of those that say something about the server.
-    fault: Option<ErrorKind>,
+    /// What they failed with, taken together.
+    fault: Fault,
 }
 
 impl Addresses {
     /// The first is tried first.
     pub fn new(all: &[SocketAddr]) -> Addresses {
         assert!(!all.is_empty(), "a name that is not known makes no member");
-        Addresses { all: all.to_vec(), current: 0, misses: 0, fault: None }
+        Addresses { all: all.to_vec(), current: 0, misses: 0, fault: Fault::None }
     }
 
     /// Where to connect to now.
@@ -56,7 +67,7 @@ impl Addresses {
     }
 
     /// This address could not be connected to, so the next one is used. Once all have failed in a
-    /// row the backend itself has, with the fault that says most about it.
+    /// row the backend itself has.
     pub fn failed(&mut self, address: SocketAddr, kind: ErrorKind) -> ConnectFailure {
         if address != self.current() {
             // Another attempt has found that out before, or the name has changed.
@@ -64,19 +75,23 @@ impl Addresses {
         }
         self.current = (self.current + 1) % self.all.len();
         self.misses += 1;
-        if kind != ErrorKind::AddrNotAvailable {
-            self.fault = Some(kind);
-        }
+        self.fault = match (self.fault, kind) {
+            (Fault::NoLocalPort, _) | (_, ErrorKind::AddrNotAvailable) => Fault::NoLocalPort,
+            (Fault::None | Fault::Failed(_), kind) => Fault::Failed(kind),
+        };
         if self.misses < self.all.len() {
             return ConnectFailure::TryNextAddress;
         }
         self.misses = 0;
-        self.fault.take().map_or(ConnectFailure::NoLocalPort, ConnectFailure::AllAddressesFailed)
+        match std::mem::replace(&mut self.fault, Fault::None) {
+            Fault::Failed(kind) => ConnectFailure::AllAddressesFailed(kind),
+            Fault::None | Fault::NoLocalPort => ConnectFailure::NoLocalPort,
+        }
     }
 
     /// The current address was connected to.
     pub fn works(&mut self) {
-        (self.misses, self.fault) = (0, None);
+        (self.misses, self.fault) = (0, Fault::None);
     }
 }
 
@@ -106,7 +121,7 @@ mod tests {
         );
         let no_port = ErrorKind::AddrNotAvailable;
         assert_eq!(two.failed(all[1], REFUSED), TryNextAddress);
-        assert_eq!(two.failed(all[0], no_port), AllAddressesFailed(REFUSED), "what says more");
+        assert_eq!(two.failed(all[0], no_port), NoLocalPort, "it may listen there only");
         assert_eq!(two.failed(all[1], no_port), TryNextAddress);
         assert_eq!(two.failed(all[0], no_port), NoLocalPort);
     }

@@ -134,11 +134,14 @@ impl Cluster {
         self.at(backend).idle.take()
     }
 
-    fn leave_if_idle(&mut self, backend: BackendId) {
+    /// Whether a backend that was removed has left by this.
+    fn leave_if_idle(&mut self, backend: BackendId) -> bool {
         let candidate = self.balancer.candidate(backend);
-        if candidate.admin == AdminState::Draining && candidate.in_flight == 0 {
+        let leaves = candidate.admin == AdminState::Draining && candidate.in_flight == 0;
+        if leaves {
             self.balancer.remove(backend);
         }
+        leaves
     }
 
     /// The backends that take part, each with what it was made from.
@@ -290,10 +293,17 @@ impl Cluster {
         backend.idle.starvation.abandoned(origin);
     }
 
-    /// A pair ended.
-    pub fn ended(&mut self, backend: BackendId) {
+    /// A pair ended; true if it was the last one of a backend that was removed.
+    pub fn ended(&mut self, backend: BackendId) -> bool {
         self.balancer.ended(backend);
-        self.leave_if_idle(backend);
+        self.leave_if_idle(backend)
+    }
+
+    /// The backends that are believed up, and all that take part.
+    pub fn up_and_total(&self) -> (usize, usize) {
+        let serving = self.ids().filter(|&backend| self.is_serving(backend));
+        serving
+            .fold((0, 0), |(up, total), backend| (up + usize::from(self.is_up(backend)), total + 1))
     }
 
     /// A request failed on it without a response.

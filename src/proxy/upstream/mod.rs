@@ -21,12 +21,14 @@ pub use connection::{Upstream, UpstreamState};
 
 use crate::base::backend_id::BackendId;
 use crate::base::table::Table;
+use crate::config::Config;
 use crate::health::{Observation, Transition};
 use crate::http::head::ResponseHead;
 use crate::net::{Net, Ready, Socket};
 use crate::proxy::conn::pipes::Pipes;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{PairKey, ProbeKey, ProbeKind, UpstreamKey, UpstreamKind};
+use crate::proxy::log::Standing;
 use cluster::Cluster;
 use probe::Probe;
 use std::collections::VecDeque;
@@ -133,7 +135,10 @@ impl<N: Net> Upstreams<N> {
         backend: BackendId,
         reusable: bool,
     ) {
-        self.cluster.ended(backend);
+        if self.cluster.ended(backend) {
+            let name = self.cluster.name(backend);
+            cx.logs.event(format_args!("{name} is idle, it may be stopped"));
+        }
         let upstreams = &mut self.table;
         let upstream = upstreams.get_mut(key).expect("a pair's upstream stays as long as the pair");
         let (clean, address) =
@@ -249,10 +254,18 @@ impl<N: Net> Upstreams<N> {
             self.cluster.idle(backend).starvation.refuted();
         }
         if transition.is_reported() {
-            cx.logs.backend_changed(self.cluster.name(backend), &transition);
+            let left = self.standing(cx);
+            cx.logs.backend_changed(self.cluster.name(backend), &transition, &left);
         }
         self.effects.push_back(Effect::StateChanged(backend, transition));
         self.plan_after_evidence(cx, backend, true);
+    }
+
+    /// What is left of the backends.
+    fn standing(&self, cx: &LoopContext<N>) -> Standing {
+        let Config { mode, all_down_status, .. } = cx.config;
+        let (up, total) = self.cluster.up_and_total();
+        Standing { up, total, mode, all_down_status }
     }
 
     /// Plans the next probe and the next look at the silence after evidence.

@@ -16,19 +16,35 @@ use crate::net::files::SETTLE_TIME;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::ListKind;
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How often to look whether the list file has changed: one `stat` each time.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How a reload came to be wished for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is to be read or opened again; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reload {
-    /// It is time to look whether the file has changed.
+    /// The list file, if it has changed.
     IfChanged,
-    /// Somebody asked for it (SIGHUP).
+    /// The access log (SIGUSR1).
+    Logs,
+    /// The list file, changed or not, and the access log (SIGHUP).
     Now,
+}
+
+/// The requests or sessions that a removed backend still has.
+struct Left(u32);
+
+impl fmt::Display for Left {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => out.write_str("idle, it may be stopped"),
+            1 => out.write_str("1 request left"),
+            count => write!(out, "{count} requests left"),
+        }
+    }
 }
 
 /// When to look at the list file again.
@@ -99,7 +115,7 @@ impl ListWatch {
     /// The timer's node has fired.
     pub fn timer_fired<N: Net>(&mut self, cx: &mut LoopContext<N>) {
         self.timer.fired();
-        self.wish = self.wish.or(Some(Reload::IfChanged));
+        self.ask(Reload::IfChanged);
         self.watch(cx);
     }
 
@@ -108,9 +124,9 @@ impl ListWatch {
         self.timer.is_armed()
     }
 
-    /// Asks for a reload, changed or not.
-    pub fn ask(&mut self) {
-        self.wish = Some(Reload::Now);
+    /// Asks for a reload, unless more is asked for already.
+    pub fn ask(&mut self, reload: Reload) {
+        self.wish = self.wish.max(Some(reload));
     }
 
     /// What was asked for since this was called last.
@@ -131,23 +147,29 @@ impl<N: Net> Upstreams<N> {
                 self.leave_old_addresses(cx, backend);
             }
         }
+        let [added, gone, kept] = [changes.added.len(), changes.gone.len(), changes.kept.len()];
+        match (added + gone, changed) {
+            (0, 0) => {}
+            (_, 0) => cx.logs.event(format_args!(
+                "backends reloaded: {added} added, {gone} removed, {kept} kept"
+            )),
+            (_, _) => cx.logs.event(format_args!(
+                "backends reloaded: {added} added, {gone} removed, {kept} kept ({changed} changed)"
+            )),
+        }
         for &backend in &changes.gone {
+            let left = Left(self.cluster.in_flight(backend));
+            cx.logs.event(format_args!("removed {} ({left})", self.cluster.name(backend)));
             self.retire(cx, backend);
         }
         for member in &changes.added {
             let backend = self.cluster.add(member);
+            cx.logs.event(format_args!("added {}", self.cluster.name(backend)));
             self.schedule_first_probe(cx, backend);
         }
-        let [added, gone, kept] = [changes.added.len(), changes.gone.len(), changes.kept.len()];
-        let logs = &mut cx.logs;
-        match (added + gone, changed) {
-            (0, 0) => {}
-            (_, 0) => logs.event(format_args!(
-                "backends reloaded: {added} added, {gone} removed, {kept} kept"
-            )),
-            (_, _) => logs.event(format_args!(
-                "backends reloaded: {added} added, {gone} removed, {kept} kept ({changed} changed)"
-            )),
+        let standing = self.standing(cx);
+        if gone > 0 && standing.total == 0 {
+            cx.logs.event(format_args!("{standing}"));
         }
     }
 
