@@ -121,3 +121,67 @@ fn pooled_connections_are_closed() {
     balancer.stop();
     wait_until("the server's connections to end", || backend.open_connections() == 0);
 }
+
+#[test]
+fn the_last_line_says_how_it_ended() {
+    for (name, options, signals, expected) in [
+        ("finished", &[][..], 1, "stopped: all finished"),
+        ("timed out", &["--drain-timeout", "50ms"], 1, "stopped: 2 cut off after 0.05 s"),
+        ("stopped twice", &[], 2, "stopped: 2 cut off by the second signal"),
+    ] {
+        let gate = Gate::new();
+        let backend = Backend::held(&gate);
+        let mut balancer = Balancer::over(&[&backend], options);
+        let clients = [balancer.ask("/held"), balancer.ask("/held")];
+        backend.wait_for_requests(2);
+        balancer.signal("TERM");
+        balancer.stderr.wait_for("stopping: 2 in flight");
+        if signals == 2 {
+            balancer.signal("TERM");
+        } else if options.is_empty() {
+            gate.open();
+        }
+        balancer.wait();
+        let lines = balancer.stderr.whole();
+        assert!(
+            lines.lines().last().is_some_and(|line| line.ends_with(expected)),
+            "{name}: {lines}"
+        );
+        gate.open();
+        drop(clients);
+    }
+}
+
+#[test]
+fn a_request_that_is_cut_off_is_logged() {
+    let gate = Gate::new();
+    let backend = Backend::held(&gate);
+    let options = ["--drain-timeout", "50ms", "-l", "-", "--log-format", "json"];
+    let mut balancer = Balancer::over(&[&backend], &options);
+    let client = balancer.ask("/held");
+    backend.wait_for_requests(1);
+    balancer.signal("TERM");
+    balancer.wait();
+    let log = balancer.stdout.whole();
+    assert!(log.contains("/held") && log.contains("\"end\":\"stopped\""), "{log}");
+    gate.open();
+    drop(client);
+}
+
+#[test]
+fn half_a_head_does_not_delay_the_end_for_the_whole_head_time_out() {
+    let backend = Backend::named("a");
+    let options = ["--head-timeout", "1h", "--drain-timeout", "1h"];
+    let mut balancer = Balancer::over(&[&backend], &options);
+    let mut slow = balancer.connect();
+    slow.send("GET / HTTP/1.1\r\nHost:");
+    // Answered once the bytes before it were read.
+    assert_eq!(balancer.get("/").status(), 200);
+    let begun = std::time::Instant::now();
+    balancer.signal("TERM");
+    // It may still complete its head.
+    assert_eq!(slow.response().status(), 408);
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "it had time");
+    drop(slow);
+    assert_eq!(balancer.wait().code(), Some(0));
+}

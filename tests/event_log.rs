@@ -137,3 +137,18 @@ fn lines_that_are_not_read_are_dropped_counted_and_reported() {
         lost > 0 && lost + came + 2 >= asked
     });
 }
+
+#[test]
+fn lines_about_a_backend_end_with_what_is_left() {
+    let (mut first, second) = (Backend::named("a"), Backend::refusing());
+    let options = ["-c", "20ms", "--health", "tcp"];
+    let balancer = Balancer::probing(&[&first, &second], &options);
+    let line = balancer.stderr.wait_for(&format!("backend {} down: ", second.argument()));
+    assert!(line.ends_with("; 1 of 2 up"), "{line}");
+    first.close();
+    let line = balancer.stderr.wait_for(&format!("backend {} down: ", first.argument()));
+    assert!(line.ends_with("; none is up, every request is answered 503"), "{line}");
+    first.open();
+    let line = balancer.stderr.wait_for(&format!("backend {} up: ", first.argument()));
+    assert!(line.ends_with("; 1 of 2 up"), "{line}");
+}

@@ -163,3 +163,30 @@ fn sighup_opens_the_access_log_again() {
     let old = std::fs::read_to_string(&moved).expect("the old log");
     assert!(old.contains("/before"), "{old}");
 }
+
+#[test]
+fn a_removed_server_is_named_and_reported_again_when_it_is_idle() {
+    let gate = Gate::new();
+    let (first, second) = (Backend::held(&gate), Backend::named("b"));
+    let (balancer, directory, _list) = over(&[&first]);
+    let mut client = balancer.ask("/held");
+    first.wait_for_requests(1);
+    directory.file("servers", lines(&[&second]));
+    let name = first.argument();
+    balancer.stderr.wait_for(&format!("removed {name} (1 request left)"));
+    balancer.stderr.wait_for(&format!("added {}", second.argument()));
+    assert_eq!(balancer.stderr.with("may be stopped"), [""; 0]);
+    gate.open();
+    assert_eq!(client.response().status(), 200);
+    balancer.stderr.wait_for(&format!("{name} is idle, it may be stopped"));
+    directory.file("servers", lines(&[&first]));
+    balancer.stderr.wait_for(&format!("removed {} (idle, it may be stopped)", second.argument()));
+}
+
+#[test]
+fn a_list_that_becomes_empty_is_reported_with_what_follows() {
+    let backend = Backend::named("a");
+    let (balancer, directory, _list) = over(&[&backend]);
+    directory.file("servers", "# none\n");
+    balancer.stderr.wait_for("no backend is left, every request is answered 503");
+}

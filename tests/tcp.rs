@@ -185,3 +185,53 @@ fn http_is_forwarded_untouched() {
     assert_eq!(balancer.get("/").text(), "a");
     assert_eq!(backend.requests()[0].field("Via"), None);
 }
+
+/// A session over a server that then goes down for its probes alone.
+fn session_of_a_server_that_goes_down(on_down: &str) -> (Balancer, Backend, Peer) {
+    let backend = Backend::start(|_| Vec::new());
+    let options = ["--on-down", on_down, "--health", "http", "-c", "20ms", "--fall", "1"];
+    let balancer = Balancer::probing(&[&backend], &[&["-m", "tcp"], &options[..]].concat());
+    let mut client = balancer.connect();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    backend.wait_for_requests(1);
+    backend.set_health(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n".to_vec());
+    balancer.stderr.wait_for(" down: ");
+    (balancer, backend, client)
+}
+
+#[test]
+fn sessions_of_a_server_that_goes_down_are_closed_if_asked() {
+    let (_balancer, _backend, mut client) = session_of_a_server_that_goes_down("close");
+    client.expect_end();
+}
+
+#[test]
+fn sessions_of_a_server_that_goes_down_are_kept_by_default() {
+    let (_balancer, backend, mut client) = session_of_a_server_that_goes_down("keep");
+    client.send("GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    backend.wait_for_requests(2);
+}
+
+/// The timer of each established connection with this port, from `/proc/net/tcp`: 2 is keep-alive.
+#[cfg(target_os = "linux")]
+fn timers(port: u16) -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the connections");
+    let end = format!(":{port:04X}");
+    let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ours = lines.filter(|line| line[1].ends_with(&end) || line[2].ends_with(&end));
+    ours.filter(|line| line[3] == "01").map(|line| line[5][..2].to_owned()).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn idle_sessions_are_kept_alive_on_both_sides() {
+    let backend = echo();
+    let balancer = over(&[&backend], &[]);
+    let mut client = balancer.connect();
+    client.send("x");
+    assert_eq!(client.exactly(1), b"x");
+    // Of each connection the balancer's end has the timer; the peers of the tests have none.
+    for port in [balancer.address().port(), backend.port()] {
+        wait_until("a keep-alive timer", || timers(port).contains(&"02".to_owned()));
+    }
+}
