@@ -3,6 +3,7 @@
 use super::kernel::{Heard, Kernel, LinkId, address};
 use super::oracle::{Fate, Oracle, Request};
 use super::talker::{Pace, Talker};
+use super::waiting::Read;
 use super::wire::{self, Body};
 
 /// Longer than the balancer waits for a client.
@@ -84,6 +85,10 @@ pub struct Client {
     shut: bool,
     active_at: u64,
     silent: bool,
+    /// Requests whose heads the proxy has read.
+    pub heads_read: usize,
+    /// When the last response was complete.
+    answered_read: Option<Read>,
     /// Whose interim response came last.
     hinted: Option<usize>,
     napped: bool,
@@ -122,6 +127,8 @@ impl Client {
             shut: false,
             active_at: 0,
             silent: false,
+            heads_read: 0,
+            answered_read: None,
             hinted: None,
             napped: false,
             cut: false,
@@ -135,6 +142,30 @@ impl Client {
         self.silent
     }
 
+    /// The next request whose head the proxy has not read, and where that ends in all it sends.
+    pub fn next_head(&self) -> Option<(usize, u64)> {
+        let item = self.items.get(self.heads_read)?;
+        let before: usize = self.items[..self.heads_read].iter().map(|item| item.bytes.len()).sum();
+        Some((item.request, (before + item.head_bytes) as u64))
+    }
+
+    /// The request whose response is next, if nothing of that has come.
+    pub fn waiting_request(&self) -> Option<usize> {
+        let waits = !self.over && !self.closing && self.talker.is_none() && self.reading.is_none();
+        let item = self.items.get(self.answered).filter(|_| waits && self.input.is_empty())?;
+        Some(item.request)
+    }
+
+    /// Since when that request waits, at the latest; none for another one.
+    pub fn waiting_since(&self, request: usize, oracle: &Oracle) -> Option<Read> {
+        self.waiting_request().filter(|&waits| waits == request)?;
+        let read = oracle.requests[request].head_read?;
+        Some(match self.answered_read {
+            Some(answered) if answered.turn > read.turn => answered,
+            Some(_) | None => read,
+        })
+    }
+
     pub fn arrive(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
         self.active_at = kernel.now;
         self.link = kernel.arrive(self.number);
@@ -143,7 +174,9 @@ impl Client {
             return;
         };
         for item in &self.items {
-            oracle.requests[item.request].ip = address(link).ip().to_string();
+            let request = &mut oracle.requests[item.request];
+            request.ip = address(link).ip().to_string();
+            request.link = Some(link);
         }
         kernel.wake_at(link, kernel.now);
     }
@@ -464,6 +497,7 @@ impl Client {
             assert_eq!(reading.trailers, kept, "trailers of answer {answer}");
         }
         self.answered += 1;
+        self.answered_read = Some(Read { turn: kernel.turn, at: kernel.now });
     }
 
     /// The balancer ended the connection, by an end or a reset.

@@ -19,6 +19,7 @@ mod scene;
 mod script;
 mod server;
 mod talker;
+mod waiting;
 mod wire;
 mod world;
 
@@ -44,6 +45,8 @@ struct Tally {
     unasked: u64,
     /// How often a server became a suspect because of its silence.
     suspicions: u64,
+    /// Requests that were taken from such a server.
+    taken: u64,
     /// Lists of servers that were applied.
     reloads: u64,
 }

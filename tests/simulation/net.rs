@@ -59,7 +59,7 @@ impl Drop for SimSocket {
 
 impl Socket for SimSocket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.world.borrow_mut().interleave().read(self.link, into)
+        self.world.borrow_mut().read(self.link, into)
     }
 
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
@@ -87,13 +87,12 @@ impl Socket for SimSocket {
     fn read_into(&mut self, pipe: &mut VecDeque<u8>, max: usize) -> io::Result<usize> {
         assert!(pipe.is_empty(), "a piece goes on whole before the next is taken");
         let mut world = self.world.borrow_mut();
-        let kernel = world.interleave();
         // Pipes count in pieces: a short move says nothing of what is left.
-        let most = kernel.rng.between(1, PIPE_BYTES as u64) as usize;
+        let most = world.kernel.rng.between(1, PIPE_BYTES as u64) as usize;
         let mut bytes = vec![0; max.min(most)];
-        let count = kernel.read(self.link, &mut bytes)?;
+        let count = world.read(self.link, &mut bytes)?;
         pipe.extend(&bytes[..count]);
-        kernel.piped += count as u64;
+        world.kernel.piped += count as u64;
         Ok(count)
     }
 

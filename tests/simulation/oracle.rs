@@ -3,6 +3,7 @@
 
 use super::kernel::{Kernel, LinkId, Unasked};
 use super::listing;
+use super::waiting::Read;
 use super::wire::Head;
 use loadbalancer::config::{Config, HeadLimits, Mode};
 use loadbalancer::proxy::Limits;
@@ -63,6 +64,14 @@ pub struct Request {
     /// When its first and last byte were sent.
     pub begun_at: Option<u64>,
     pub sent_at: Option<u64>,
+    /// The connection of its client.
+    pub link: Option<LinkId>,
+    /// When the proxy had read its head.
+    pub head_read: Option<Read>,
+    /// Connections to servers on which it was begun.
+    pub links: Vec<LinkId>,
+    /// How often it was taken from a server that had not failed.
+    pub taken: u32,
     /// Server connections that read a byte of it.
     pub deliveries: Vec<usize>,
     /// When a server last read of it.
@@ -138,6 +147,8 @@ pub struct Oracle {
     pub unasked: u64,
     /// How often a server became a suspect.
     pub suspicions: u64,
+    /// Requests that were taken from a server that had not failed.
+    pub taken: u64,
     pub in_redirect_mode: bool,
     /// `X-Forwarded-*` of clients are trusted.
     pub trusts_clients: bool,
@@ -278,7 +289,7 @@ impl Oracle {
                     self.in_redirect_mode && !matches!(it.fate, Fate::Refused(_))
                 }
                 400 => it.fate == Fate::Broken,
-                408 => it.silent || it.hung || (it.expect && happened(self.nameless_hang_at)),
+                408 => it.silent,
                 502 => {
                     let tunnel = it.upgrade && self.fault_at.is_some();
                     it.cut || tunnel || happened(self.nameless_cut_at)

@@ -127,6 +127,7 @@ impl Tally {
         self.spoilt += oracle.spoilt;
         self.unasked += oracle.unasked;
         self.suspicions += oracle.suspicions;
+        self.taken += oracle.taken;
         self.reloads += world.listing.applied;
     }
 }

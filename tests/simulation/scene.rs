@@ -120,7 +120,7 @@ impl Scene {
         if troubled {
             timeouts.response = Duration::from_secs(5);
             timeouts.idle = Duration::from_secs(5);
-            timeouts.queue = Duration::from_secs(8);
+            timeouts.queue = Duration::from_secs([1, 8][rng.below(2) as usize]);
         } else {
             // A slow client in the only slot is no fault.
             timeouts.queue = Duration::from_secs(600);

@@ -5,6 +5,7 @@ use super::kernel::{Dice, Event, Kernel, LinkId, Peer, Port, Stage};
 use super::listing::{Listing, Reading};
 use super::oracle::Oracle;
 use super::server::{Manner, ServerConn};
+use super::waiting;
 use loadbalancer::proxy::invariants::BackendCensus;
 use std::io;
 
@@ -72,10 +73,31 @@ impl World {
         self.kernel.connect(site)
     }
 
+    pub fn read(&mut self, link: LinkId, into: &mut [u8]) -> io::Result<usize> {
+        self.interleave();
+        let count = self.kernel.read(link, into)?;
+        let it = &mut self.kernel.links[link];
+        it.read_bytes += count as u64;
+        if let Peer::Client(client) = it.peer {
+            let client = &mut self.clients[client];
+            waiting::note_read(client, it.read_bytes, &self.kernel, &mut self.oracle);
+        }
+        Ok(count)
+    }
+
     pub fn write(&mut self, link: LinkId, from: &[u8]) -> io::Result<usize> {
         self.interleave();
-        if self.kernel.begins(link, from, self.manner.tcp).is_some() {
+        if let Some(request) = self.kernel.begins(link, from, self.manner.tcp) {
             self.listing.check_begin(link, &self.kernel);
+            if let Some(request) = request {
+                let World { kernel, oracle, clients, .. } = self;
+                waiting::check_forward(request, link, clients, kernel, oracle);
+            }
+        }
+        if let (Peer::Client(client), true) =
+            (self.kernel.links[link].peer, from.starts_with(b"HTTP/1.1 503 "))
+        {
+            waiting::check_refusal(&self.clients[client], &self.kernel, &self.oracle);
         }
         self.kernel.write(link, from)
     }

@@ -216,6 +216,9 @@ impl Kernel {
     pub fn close(&mut self, link: LinkId) {
         let it = &mut self.links[link];
         it.proxy_open = false;
+        if it.site.is_some() && it.requests == 0 {
+            self.unused_closed_at = self.now;
+        }
         self.closed_ids.extend(it.id.take());
         it.pending = Bits::default();
         self.hot.retain(|&hot| hot != link);

@@ -74,7 +74,7 @@ impl Kernel {
 
     fn report(&mut self, link: LinkId, ready: &mut Vec<Ready>) {
         let level = self.level(link);
-        let spurious = self.style.spurious;
+        let (spurious, turn) = (self.style.spurious, self.turn);
         let it = &mut self.links[link];
         let pending = std::mem::take(&mut it.pending);
         let Some(id) = it.id else { return };
@@ -103,6 +103,12 @@ impl Kernel {
         }
         it.armed &= !report.readable;
         it.end_reported |= report.ended;
+        if report.ended {
+            it.end_reported_turn.get_or_insert(turn);
+        }
+        if report.broken && it.dead {
+            it.reset_reported.get_or_insert(turn);
+        }
         self.trace(format_args!("link {link}: reported {bits:?}"));
         ready.push(report);
     }

@@ -87,6 +87,12 @@ pub struct Link {
     pub stage: Stage,
     /// The turn in which it was opened.
     pub opened_turn: u64,
+    pub opened_at: u64,
+    /// Bytes that the proxy has read from it.
+    pub read_bytes: u64,
+    /// The turn in which the proxy was told of the peer's end, and of its reset.
+    pub(super) end_reported_turn: Option<u64>,
+    pub reset_reported: Option<u64>,
     /// Requests that were begun on it, and the number of the last one.
     pub requests: u32,
     pub(super) request: Option<usize>,
@@ -119,6 +125,26 @@ pub struct Link {
 }
 
 impl Link {
+    /// The proxy was told so many turns before this one that the peer has ended its output.
+    pub fn end_reported_at_turn(&self, turn: u64, before: u64) -> bool {
+        self.end_reported_turn.is_some_and(|reported| reported + before < turn)
+    }
+
+    /// The peer has ended its output or is gone.
+    pub fn fin_sent(&self) -> bool {
+        self.to_proxy.fin || self.dead
+    }
+
+    /// Nothing from the proxy is on its way to the peer, nor an end.
+    pub fn is_untouched(&self) -> bool {
+        self.to_peer.data.is_empty() && self.proxy_open && !self.proxy_shut
+    }
+
+    /// The server has ended or reset the connection, or refused it.
+    pub fn server_failed(&self) -> bool {
+        self.dead || self.peer_shut || !self.peer_open || self.stage != Stage::Established
+    }
+
     /// A request is in flight on it, as far as its server can tell.
     pub fn is_busy(&self) -> bool {
         // An answer from before the request may have been taken for its answer: such a server is

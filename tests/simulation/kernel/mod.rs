@@ -6,9 +6,9 @@ mod edges;
 mod link;
 mod peer;
 
-pub use link::{Heard, LinkId, Peer, Port, Stage, Unasked, address};
+pub use link::{Heard, Link, LinkId, Peer, Port, Stage, Unasked, address};
 
-use link::{Bits, Link, Pipe};
+use link::{Bits, Pipe};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::base::table::Id;
 use loadbalancer::net::Signal;
@@ -95,6 +95,8 @@ pub struct Kernel {
     pub ports: Vec<Port>,
     pub jumped: bool,
     pub shortage_at: Option<u64>,
+    /// When a connection to a server was closed last on which no request had been begun.
+    pub unused_closed_at: u64,
     /// Waits of the proxy so far.
     pub turn: u64,
     pub signals: Vec<Signal>,
@@ -125,6 +127,7 @@ impl Kernel {
             ports: vec![Port::Listens; sites],
             jumped: false,
             shortage_at: None,
+            unused_closed_at: 0,
             turn: 0,
             signals: Vec::new(),
             stop_pending: false,
@@ -215,6 +218,10 @@ impl Kernel {
             site: None,
             stage,
             opened_turn: self.turn,
+            opened_at: self.now,
+            read_bytes: 0,
+            end_reported_turn: None,
+            reset_reported: None,
             requests: 0,
             request: None,
             busy: false,

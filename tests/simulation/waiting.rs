@@ -1,0 +1,136 @@
+//! Requests that wait for a slot: in which order, for how long, and whose client must still be
+//! there when they are forwarded. And how often a request may be taken from a server.
+
+use super::client::Client;
+use super::kernel::{Kernel, LinkId, Peer};
+use super::oracle::{Fate, Oracle};
+
+/// What a turn may take to reach a client that waits.
+const TURNS_TO_ACT: u64 = 2;
+
+/// Lateness of a deadline beyond the longest turn: ticks of the timer wheel, and late reports.
+const LATE_MICROS: u64 = 60_000;
+
+/// Where a client's requests are, as far as can be seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    pub turn: u64,
+    pub at: u64,
+}
+
+/// The proxy has read from a client: which heads it has by now.
+pub fn note_read(client: &mut Client, read_bytes: u64, kernel: &Kernel, oracle: &mut Oracle) {
+    while let Some((request, end)) = client.next_head() {
+        if read_bytes < end {
+            return;
+        }
+        client.heads_read += 1;
+        let read = Read { turn: kernel.turn, at: kernel.now };
+        oracle.requests[request].head_read.get_or_insert(read);
+    }
+}
+
+/// A request, or another try of it, begins on a connection to a server.
+pub fn check_forward(
+    request: usize,
+    link: LinkId,
+    clients: &[Client],
+    kernel: &Kernel,
+    oracle: &mut Oracle,
+) {
+    check_order(request, link, clients, kernel, oracle);
+    check_taken(request, kernel, oracle);
+    oracle.requests[request].links.push(link);
+    kernel.trace(format_args!("request {request} begins on link {link}"));
+}
+
+/// When the proxy chose the server at the latest: a connection is opened for a request, or used
+/// again at once.
+fn chosen(link: LinkId, kernel: &Kernel) -> Read {
+    let it = &kernel.links[link];
+    match it.requests {
+        1 => Read { turn: it.opened_turn, at: it.opened_at },
+        _ => Read { turn: kernel.turn, at: kernel.now },
+    }
+}
+
+fn check_order(request: usize, link: LinkId, clients: &[Client], kernel: &Kernel, oracle: &Oracle) {
+    let it = &oracle.requests[request];
+    let client_link = it.link.expect("a request that is forwarded was sent");
+    let client = &kernel.links[client_link];
+    if let Some(turn) = client.reset_reported {
+        assert!(turn >= kernel.turn, "request {request} is forwarded, but its client was reset");
+    }
+    let (Some(arrival), true) = (it.head_read, it.links.is_empty()) else { return };
+    let chosen = chosen(link, kernel);
+    if let Peer::Client(number) = client.peer
+        && let Some(since) = clients[number].waiting_since(request, oracle)
+    {
+        check_time(request, since.at, chosen.at, kernel, oracle);
+    }
+    // A request whose server was chosen but whose connection is not there yet looks like one that
+    // waits.
+    let connecting = |other: &super::kernel::Link| other.site.is_some() && other.requests == 0;
+    if kernel.links.iter().any(|other| other.proxy_open && connecting(other)) {
+        return;
+    }
+    let half_closed = client.end_reported_at_turn(chosen.turn, TURNS_TO_ACT);
+    for other in clients {
+        let Some((waits, since)) = waits(other, kernel, oracle) else { continue };
+        if waits == request || since.turn + TURNS_TO_ACT >= chosen.turn {
+            continue;
+        }
+        let other_link = &kernel.links[other.link.expect("it has sent a request")];
+        let may_be_behind = other_link.fin_sent();
+        let came_first = since.turn + TURNS_TO_ACT < arrival.turn;
+        assert!(
+            may_be_behind || !half_closed,
+            "request {request}, whose client has ended its output, overtakes request {waits}"
+        );
+        assert!(
+            may_be_behind || !came_first,
+            "request {request} overtakes request {waits}, which came before it"
+        );
+    }
+}
+
+/// The request of this client that waits for a slot, and since when at the latest.
+fn waits(client: &Client, kernel: &Kernel, oracle: &Oracle) -> Option<(usize, Read)> {
+    let request = client.waiting_request()?;
+    let it = &oracle.requests[request];
+    let link = &kernel.links[client.link?];
+    let is_untouched = it.fate == Fate::Served && it.links.is_empty() && link.is_untouched();
+    let since = client.waiting_since(request, oracle)?;
+    is_untouched.then_some((request, since))
+}
+
+/// A client is about to be told that there is no server for its request.
+pub fn check_refusal(client: &Client, kernel: &Kernel, oracle: &Oracle) {
+    if let Some((request, since)) = waits(client, kernel, oracle) {
+        check_time(request, since.at, kernel.now, kernel, oracle);
+    }
+}
+
+/// A request has waited since then until `now`.
+fn check_time(request: usize, since: u64, now: u64, kernel: &Kernel, oracle: &Oracle) {
+    // Then it may have had a slot, and a connection that failed.
+    if kernel.unused_closed_at >= since {
+        return;
+    }
+    let waited = now.saturating_sub(since);
+    let most = oracle.queue_micros + kernel.style.turn_max + LATE_MICROS;
+    let is_late = waited > most && !kernel.jumped;
+    assert!(!is_late, "request {request} waited for {waited} µs, {} are allowed", most);
+}
+
+/// A request that a server has, and that it has neither failed nor answered, is taken from it once.
+fn check_taken(request: usize, kernel: &Kernel, oracle: &mut Oracle) {
+    let it = &mut oracle.requests[request];
+    if let Some(&last) = it.links.last()
+        && !kernel.links[last].server_failed()
+    {
+        it.taken += 1;
+        assert!(it.taken <= 1, "request {request} was taken from a server more than once");
+        oracle.taken += 1;
+    }
+}
