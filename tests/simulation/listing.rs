@@ -1,6 +1,7 @@
 //! The list of servers: what the operator wants, what the proxy was last given, and what it may do
 //! with a server from then on.
 
+use super::beliefs::Beliefs;
 use super::kernel::{Dice, Kernel, LinkId};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{BackendSpec, Endpoint};
@@ -148,7 +149,18 @@ impl Listing {
     }
 
     /// The proxy is about to be given this list in this turn.
-    pub fn apply(&mut self, reading: &Reading, turn: u64, before: Vec<BackendCensus>) {
+    pub fn apply(
+        &mut self,
+        reading: &Reading,
+        turn: u64,
+        before: Vec<BackendCensus>,
+        beliefs: &mut Beliefs,
+    ) {
+        for (name, line) in reading.lines.iter().enumerate() {
+            if self.given[name].is_none() && line.listed && line.known {
+                beliefs.listed(name);
+            }
+        }
         self.before = before;
         self.applied += 1;
         self.give(reading, turn);

@@ -6,6 +6,7 @@
 //! after a seed that failed. Half the seeds (the even ones) report exactly
 //! the edges the contract of `net` promises and no more: spurious reports heal lost wake-ups.
 
+mod beliefs;
 mod client;
 mod epilogue;
 mod hostile;

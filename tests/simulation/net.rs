@@ -185,6 +185,8 @@ impl Net for SimNet {
         let world = self.world.borrow();
         let text = String::from_utf8_lossy(lines);
         for line in text.lines() {
+            let jumped = world.kernel.jumped;
+            world.oracle.beliefs.logged(line, jumped);
             world.kernel.trace(format_args!("log: {line}"));
         }
         Ok(lines.len())

@@ -1,6 +1,7 @@
 //! Every request, response and side of a tunnel as it was sent; the peers compare what they receive
 //! with it. A local response must be justified by what happened.
 
+use super::beliefs::Beliefs;
 use super::kernel::{Kernel, LinkId, Unasked};
 use super::listing;
 use super::waiting::Read;
@@ -118,6 +119,7 @@ pub struct Oracle {
     pub requests: Vec<Request>,
     pub answers: Vec<Answer>,
     pub sides: Vec<Side>,
+    pub beliefs: Beliefs,
     /// When a server last failed in any way, and without having read whose request it was.
     pub fault_at: Option<u64>,
     pub nameless_cut_at: Option<u64>,
@@ -161,8 +163,9 @@ const CROWDED_MICROS: u64 = 1_000_000;
 const SLOW_MICROS: u64 = 1_000_000;
 
 impl Oracle {
-    pub fn new(config: &Config, limits: &Limits) -> Oracle {
+    pub fn new(config: &Config, limits: &Limits, names: usize) -> Oracle {
         Oracle {
+            beliefs: Beliefs::new(names),
             queue_micros: config.timeouts.queue.as_micros() as u64,
             attempts_max: config.attempts_max.into(),
             keep_alive_micros: config.timeouts.keep_alive.as_micros() as u64,

@@ -85,8 +85,10 @@ impl Run {
         if self.proxy.take_reload().is_some() {
             state.read_list();
         }
+        let backends = self.proxy.backend_census();
+        state.oracle.beliefs.check(&backends);
         if state.listing.has_changed() {
-            state.listing.check_removed(&state.kernel, &self.proxy.backend_census());
+            state.listing.check_removed(&state.kernel, &backends);
         }
         drop(state);
         self.apply_list();

@@ -43,7 +43,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let limits = scene.limits(&mut rng);
     let proxy_seed = rng.bits();
     let mut kernel = Kernel::new(rng, style, scene.names * SITES_PER_NAME);
-    let mut oracle = Oracle::new(&config, &limits);
+    let mut oracle = Oracle::new(&config, &limits, scene.names);
     let clients = draw_clients(&scene, &manner, &mut kernel, &mut oracle);
     oracle.crowded = clients.len() > limits.clients_max;
     plan_trouble(&scene, &listing, &mut kernel);

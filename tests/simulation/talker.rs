@@ -122,6 +122,10 @@ impl Talker {
         self.other.is_some()
     }
 
+    pub fn has_reset(&self, oracle: &Oracle) -> bool {
+        oracle.sides[self.side].reset
+    }
+
     /// Takes bytes the other side sent.
     pub fn hear(&mut self, data: &[u8], oracle: &mut Oracle) {
         assert!(!self.heard_end, "side {} hears bytes behind the end", self.side);

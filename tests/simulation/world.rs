@@ -114,7 +114,7 @@ impl World {
             "the proxy is given {:?} and {:?}",
             reading.members, reading.unknown
         ));
-        self.listing.apply(reading, self.kernel.turn, before);
+        self.listing.apply(reading, self.kernel.turn, before, &mut self.oracle.beliefs);
         if reading.members.is_empty() {
             self.oracle.fault_at = Some(self.kernel.now);
         }
@@ -213,6 +213,7 @@ impl World {
         }
         self.kernel.trace(format_args!("site {site}: {port:?}"));
         self.kernel.ports[site] = port;
+        self.oracle.beliefs.of_site(site).absent += 1;
         self.oracle.fault_at = Some(now);
     }
 

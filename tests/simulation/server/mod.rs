@@ -72,6 +72,8 @@ pub struct ServerConn {
     answer: Option<usize>,
     out: Vec<u8>,
     out_at: usize,
+    /// Where in `out` the head of the final response ends.
+    head_end: usize,
     cut: Option<Cut>,
     /// Closes without a response once it has read so much of the body.
     leaves_at: Option<u64>,
@@ -114,6 +116,7 @@ impl ServerConn {
             answer: None,
             out: Vec::new(),
             out_at: 0,
+            head_end: usize::MAX,
             cut: None,
             leaves_at: None,
             closes: false,
@@ -151,19 +154,31 @@ impl ServerConn {
         match kernel.rng.below(3) {
             0 => {
                 oracle.cut(None, kernel.now);
+                self.leave_unanswered(oracle);
                 self.phase = Phase::Over;
                 kernel.peer_close(self.link);
             }
             1 => {
                 oracle.cut(None, kernel.now);
+                // The proxy may not even see that the connection was made.
+                oracle.beliefs.of_site(self.site).absent += 1;
+                self.leave_unanswered(oracle);
                 self.phase = Phase::Over;
                 kernel.peer_abort(self.link);
             }
             _ => {
                 oracle.hung(None, kernel.now);
+                self.leave_unanswered(oracle);
                 self.phase = Phase::Hung;
             }
         }
+    }
+
+    /// A request, or a health check, gets no response, or not that it can use.
+    pub(super) fn leave_unanswered(&self, oracle: &mut Oracle) {
+        let evidence = oracle.beliefs.of_site(self.site);
+        evidence.unanswered += 1;
+        evidence.probes += 1;
     }
 
     pub fn step(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
@@ -176,6 +191,10 @@ impl ServerConn {
         if let Some(talker) = &mut self.talker {
             talker.step(self.link, kernel, oracle);
             if talker.over {
+                if talker.has_reset(oracle) {
+                    // The proxy may not even see that the connection was made.
+                    oracle.beliefs.of_site(self.site).absent += 1;
+                }
                 self.phase = Phase::Over;
             }
             return;
@@ -215,6 +234,7 @@ impl ServerConn {
         let unasked = Some(self.link);
         oracle.answers.push(Answer { unasked, early: true, cut: true, ..Answer::default() });
         oracle.unasked += 1;
+        self.leave_unanswered(oracle);
         oracle.cut(None, kernel.now);
         self.phase = Phase::Spoilt;
         self.input.clear();
@@ -243,6 +263,7 @@ impl ServerConn {
                 self.request = Some(oracle.check_request(&head, self.number, self.site));
             }
             oracle.cut(None, kernel.now);
+            self.leave_unanswered(oracle);
             oracle.nameless_hang_at = Some(kernel.now);
             let cut = [Cut::Close(0), Cut::Reset(0), Cut::Hang(0)][kernel.rng.below(3) as usize];
             self.answer = None;
@@ -317,6 +338,7 @@ impl ServerConn {
             let request = oracle.check_request(&head, self.number, self.site);
             kernel.trace(format_args!("conn {} has the head of request {request}", self.number));
             self.request = Some(request);
+            self.head_end = usize::MAX;
             self.body = Body::of(&head).unwrap_or(Body::Done);
             self.body_seen = 0;
             self.trailers.clear();
@@ -389,6 +411,7 @@ impl ServerConn {
         self.cut = (kind == 2).then_some(Cut::Hang(0));
         if fault {
             oracle.fault_at = Some(kernel.now);
+            oracle.beliefs.of_site(self.site).probes += 1;
         }
         self.request = None;
         self.until_close = false;
@@ -420,6 +443,9 @@ impl ServerConn {
     }
 
     fn cut_off(&mut self, cut: Cut, kernel: &mut Kernel, oracle: &mut Oracle) {
+        if self.out_at < self.head_end {
+            self.leave_unanswered(oracle);
+        }
         kernel.trace(format_args!("conn {}: {cut:?}", self.number));
         if let Some(answer) = self.answer.and_then(|answer| oracle.answers.get_mut(answer)) {
             answer.cut = true;
@@ -459,6 +485,7 @@ impl ServerConn {
             if self.closes && kernel.rng.chance(self.manner.faults) {
                 if let (Some(request), Some(answer)) = (self.request, self.answer) {
                     oracle.cut(Some(request), kernel.now);
+                    self.leave_unanswered(oracle);
                     oracle.answers[answer].cut = true;
                 }
                 self.phase = Phase::Over;

@@ -25,10 +25,13 @@ impl ServerConn {
                 false => hostile::answer(number, self.is_slow(), &mut kernel.rng),
             });
             self.end_anyhow(out.len(), kernel);
+            self.leave_unanswered(oracle);
             Answer { spoilt: true, cut: true, ..Answer::default() }
         } else {
             let drawn = self.draw_answer(number, meant, &mut kernel.rng);
             out.extend(drawn.head().into_bytes());
+            self.head_end = out.len();
+            oracle.beliefs.of_site(self.site).errors += u32::from(drawn.status >= 500);
             let cut = self.write_content(&drawn, &mut out, kernel);
             if !cut {
                 self.cut = self.draw_cut(kernel, start, hinted, out.len());
