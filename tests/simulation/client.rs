@@ -92,6 +92,8 @@ pub struct Client {
     /// Whose interim response came last.
     hinted: Option<usize>,
     napped: bool,
+    /// The program was asked to stop while this request was under way: it is answered all the same.
+    promised: Option<usize>,
     /// Its connection was reset: it sends no more.
     cut: bool,
     /// What comes now does not count.
@@ -131,6 +133,7 @@ impl Client {
             answered_read: None,
             hinted: None,
             napped: false,
+            promised: None,
             cut: false,
             deaf: false,
             over: false,
@@ -231,6 +234,13 @@ impl Client {
     fn request(&self, oracle: &Oracle) -> String {
         let item = self.items.get(self.answered);
         item.map_or_else(String::new, |item| format!("{:?}", oracle.requests[item.request]))
+    }
+
+    /// The program is asked to stop. What had been sent by `before` is known to it.
+    pub fn note_stop(&mut self, before: u64, oracle: &Oracle) {
+        let Some(item) = self.items.get(self.answered) else { return };
+        let begun = oracle.requests[item.request].begun_at.is_some_and(|at| at < before);
+        self.promised = (begun && !self.over && !self.closing).then_some(self.answered);
     }
 
     // Sending.
@@ -551,7 +561,7 @@ impl Client {
             || kernel.shortage_at.is_some()
             || self.silent
             || self.napped
-            || oracle.stopping_at.is_some()
+            || (oracle.stopping_at.is_some() && self.promised != Some(self.answered))
             || request.fate == Fate::Broken
             || upgrading;
         let between = self.reading.is_none() && (self.closing || self.may_close || idle);

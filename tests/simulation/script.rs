@@ -69,7 +69,7 @@ fn plan_trouble(scene: &Scene, listing: &Listing, kernel: &mut Kernel) {
             kernel.schedule(at, Event::Toggle(site));
         }
     }
-    if kernel.rng.chance(60) {
+    if kernel.rng.chance(80) {
         let at = kernel.now + kernel.rng.below(30_000);
         kernel.schedule(at, Event::Stop);
     }

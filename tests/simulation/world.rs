@@ -94,12 +94,29 @@ impl World {
                 waiting::check_forward(request, link, clients, kernel, oracle);
             }
         }
-        if let (Peer::Client(client), true) =
-            (self.kernel.links[link].peer, from.starts_with(b"HTTP/1.1 503 "))
-        {
-            waiting::check_refusal(&self.clients[client], &self.kernel, &self.oracle);
+        if let Peer::Client(client) = self.kernel.links[link].peer {
+            if from.starts_with(b"HTTP/1.1 503 ") {
+                waiting::check_refusal(&self.clients[client], &self.kernel, &self.oracle);
+            }
+            self.check_draining(link, from);
         }
         self.kernel.write(link, from)
+    }
+
+    /// Once the program is to stop, a response says that its connection ends (RFC 9112 §9.6).
+    fn check_draining(&self, link: LinkId, from: &[u8]) {
+        let Some(stopped_turn) = self.kernel.stopped_turn else { return };
+        let is_head = |start: &[u8]| from.starts_with(start);
+        let is_final = is_head(b"HTTP/1.1 ") && !is_head(b"HTTP/1.1 1");
+        let is_decoy = is_head(b"HTTP/1.1 200 Smuggled");
+        // What found no room may have been made before.
+        let is_old = self.kernel.links[link].was_full;
+        if self.kernel.turn <= stopped_turn || !is_final || is_decoy || is_old {
+            return;
+        }
+        let text = String::from_utf8_lossy(from).to_ascii_lowercase();
+        let head = text.split("\r\n\r\n").next().unwrap_or_default();
+        assert!(head.contains("connection: close"), "goes on though it is to stop: {head:?}");
     }
 
     /// The proxy wants the list to be read: that takes a while.
@@ -168,7 +185,12 @@ impl World {
                 self.kernel.wake_proxy();
             }
             Event::Stop => {
-                self.oracle.stopping_at.get_or_insert(self.kernel.now);
+                let now = self.kernel.now;
+                self.oracle.stopping_at.get_or_insert(now);
+                let known = now.saturating_sub(self.kernel.latest_edge_micros());
+                for client in &mut self.clients {
+                    client.note_stop(known, &self.oracle);
+                }
                 self.kernel.stop();
             }
         }

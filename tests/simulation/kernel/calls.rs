@@ -181,6 +181,7 @@ impl Kernel {
         }
         it.to_peer.data.extend(&from[..count]);
         it.wants_room |= count < from.len();
+        it.was_full |= count < from.len();
         if count < room && count < from.len() {
             let at = self.now + self.delay();
             self.schedule(at, Event::Room(link));
@@ -249,7 +250,11 @@ impl Kernel {
     }
 
     pub fn signals(&mut self) -> Vec<Signal> {
-        std::mem::take(&mut self.signals)
+        let signals = std::mem::take(&mut self.signals);
+        if signals.contains(&Signal::Stop) {
+            self.stopped_turn.get_or_insert(self.turn);
+        }
+        signals
     }
 }
 

@@ -107,6 +107,8 @@ pub struct Link {
     pub(super) armed: bool,
     pub(super) end_reported: bool,
     pub(super) wants_room: bool,
+    /// A write of the proxy found too little room at some time.
+    pub was_full: bool,
     /// The socket's pending error: told once, to whichever call comes first.
     pub(super) error: Option<ErrorKind>,
     /// A reset came: shut both ways.

@@ -100,6 +100,8 @@ pub struct Kernel {
     /// Waits of the proxy so far.
     pub turn: u64,
     pub signals: Vec<Signal>,
+    /// The turn in which the proxy took the signal to stop.
+    pub stopped_turn: Option<u64>,
     stop_pending: bool,
     reload_pending: bool,
     waker_pending: bool,
@@ -130,6 +132,7 @@ impl Kernel {
             unused_closed_at: 0,
             turn: 0,
             signals: Vec::new(),
+            stopped_turn: None,
             stop_pending: false,
             reload_pending: false,
             waker_pending: false,
@@ -202,6 +205,11 @@ impl Kernel {
         self.rng.below(longest)
     }
 
+    /// How late an edge may be reported.
+    pub fn latest_edge_micros(&self) -> u64 {
+        if self.style.mischief > 0 { self.style.delay_max * 10 } else { 0 }
+    }
+
     fn mischief(&mut self) -> bool {
         let permille = self.style.mischief;
         self.rng.chance(permille)
@@ -233,6 +241,7 @@ impl Kernel {
             armed: true,
             end_reported: false,
             wants_room: false,
+            was_full: false,
             error: None,
             dead: false,
             proxy_open: false,

@@ -443,7 +443,9 @@ impl ServerConn {
     }
 
     fn cut_off(&mut self, cut: Cut, kernel: &mut Kernel, oracle: &mut Oracle) {
-        if self.out_at < self.head_end {
+        // A reset may take away what the proxy has not read yet.
+        let resets = matches!(cut, Cut::Reset(_)) || kernel.peer_hears(self.link);
+        if self.out_at < self.head_end || (resets && kernel.style.reset_discards) {
             self.leave_unanswered(oracle);
         }
         kernel.trace(format_args!("conn {}: {cut:?}", self.number));
