@@ -105,6 +105,12 @@ impl ServerConn {
             lists: rng.chance(300),
             switches,
             closes: self.closes,
+            quirk: match rng.below(40) {
+                0 => Quirk::BareLf,
+                1 => Quirk::LengthTwice,
+                2 => Quirk::LengthList,
+                _ => Quirk::None,
+            },
             version: if framing == 2 && rng.chance(300) { "1.0" } else { "1.1" },
             pad,
         }
@@ -195,6 +201,17 @@ fn hints(number: usize, is_old: bool, rng: &mut Rng) -> String {
     head
 }
 
+/// What servers get wrong that is repaired, as there is one way to read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quirk {
+    None,
+    /// Lines of the head end in a bare LF.
+    BareLf,
+    /// The length is said in two lines, or twice in one.
+    LengthTwice,
+    LengthList,
+}
+
 /// What was drawn for a final answer.
 struct Drawn {
     number: usize,
@@ -207,6 +224,7 @@ struct Drawn {
     lists: bool,
     switches: bool,
     closes: bool,
+    quirk: Quirk,
     version: &'static str,
     pad: String,
 }
@@ -225,11 +243,19 @@ impl Drawn {
         };
         match self.framing {
             0 if matches!(status, 101 | 204) => {}
-            0 => head += &format!("Content-Length: {bytes}\r\n"),
+            0 => {
+                head += &format!("Content-Length: {bytes}\r\n");
+                match self.quirk {
+                    Quirk::LengthTwice => head += &format!("Content-Length: {bytes}\r\n"),
+                    Quirk::LengthList => head.insert_str(head.len() - 2, &format!(", {bytes}")),
+                    Quirk::None | Quirk::BareLf => {}
+                }
+            }
             1 if self.trailer => head += "Transfer-Encoding: chunked\r\nTrailer: T\r\n",
             1 => head += "Transfer-Encoding: chunked\r\n",
             _ => {}
         }
-        head + "\r\n"
+        head += "\r\n";
+        if self.quirk == Quirk::BareLf { head.replace("\r\n", "\n") } else { head }
     }
 }
