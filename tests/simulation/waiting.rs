@@ -68,8 +68,11 @@ fn check_order(request: usize, link: LinkId, clients: &[Client], kernel: &Kernel
     {
         check_time(request, since.at, chosen.at, kernel, oracle);
     }
-    // A request whose server was chosen but whose connection is not there yet looks like one that
-    // waits.
+    // A request whose server was chosen but whose connection is not there yet, or failed, looks like
+    // one that waits.
+    if kernel.unused_closed_at >= arrival.at {
+        return;
+    }
     let connecting = |other: &super::kernel::Link| other.site.is_some() && other.requests == 0;
     if kernel.links.iter().any(|other| other.proxy_open && connecting(other)) {
         return;

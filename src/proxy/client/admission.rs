@@ -29,6 +29,9 @@ pub struct Admission {
     /// The first of the queue could not be served though it had a slot: it waits for the end of a
     /// pair, and those behind it as well.
     blocked: bool,
+    /// The request that got a slot from the queue and whose step is to come: until it is known
+    /// whether there is room for it, none that comes later may be served.
+    granted: Option<ClientKey>,
     /// Reasons to admit one more request that came up since the last [`Admission::take_opening`].
     openings: usize,
 }
@@ -44,13 +47,15 @@ impl Admission {
             half_closed: VecDeque::new(),
             waiting: 0,
             blocked: false,
+            granted: None,
             openings: 0,
         }
     }
 
     /// Takes a slot if one is free and no request came before.
     pub fn admit(&mut self) -> bool {
-        let admitted = self.used < self.slots_max && self.waiting == 0;
+        let is_first = self.waiting == 0 && self.granted.is_none();
+        let admitted = self.used < self.slots_max && is_first;
         self.used += usize::from(admitted);
         admitted
     }
@@ -81,6 +86,8 @@ impl Admission {
         self.line(line).push_front(client);
         self.waiting += 1;
         self.blocked = true;
+        // What made room until now was not enough for the first, so that the others wait as well.
+        self.openings = 0;
     }
 
     /// A waiting request left: time-out, or its client is gone.
@@ -111,7 +118,7 @@ impl Admission {
     /// Whether to admit one more request.
     #[inline]
     pub fn take_opening(&mut self) -> bool {
-        let opening = self.openings > 0;
+        let opening = self.openings > 0 && self.granted.is_none();
         self.openings -= usize::from(opening);
         opening
     }
@@ -127,10 +134,16 @@ impl Admission {
                 self.waiting -= 1;
                 self.used += 1;
                 self.blocked = false;
+                self.granted = Some(client);
                 return Some(client);
             }
         }
         None
+    }
+
+    /// A request that [`Admission::next`] gave a slot is about to be served.
+    pub fn begins(&mut self, client: ClientKey) {
+        self.granted = self.granted.filter(|&granted| granted != client);
     }
 
     /// Drops entries of requests that wait no longer, once they outnumber the others.
@@ -193,6 +206,20 @@ mod tests {
         assert_eq!(admission.next(|key| open(key).filter(|_| key != gone)), Some(keys[1]));
         assert_eq!(admission.next(open), None);
         assert_eq!((admission.used(), admission.waiting()), (2, 3));
+    }
+
+    #[test]
+    fn a_newcomer_waits_while_a_request_from_the_queue_has_not_begun() {
+        let keys = keys(2);
+        let mut admission = Admission::new(2);
+        assert!(admission.admit() && admission.admit());
+        admission.enqueue(keys[0], Line::Open);
+        admission.release();
+        admission.release();
+        assert_eq!(admission.next(open), Some(keys[0]));
+        assert!(!admission.admit(), "one slot is free, but a server may have one place only");
+        admission.begins(keys[0]);
+        assert!(admission.admit());
     }
 
     #[test]

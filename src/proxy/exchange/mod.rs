@@ -92,7 +92,10 @@ impl<N: Net> Exchanges<N> {
             let next = match client.request.state {
                 RequestState::Idle | RequestState::Head => self.read_head(key, client),
                 RequestState::WaitingForSlot(line) => self.wait_in_queue(key, client, line),
-                RequestState::Admitted => self.serve(key, client),
+                RequestState::Admitted => {
+                    self.admission.begins(key);
+                    self.serve(key, client)
+                }
                 RequestState::Paired(pair) => self.step_pair(key, client, pair),
                 RequestState::FlushingResponse(after) => {
                     client.flush_response(&mut self.context, after)
