@@ -87,6 +87,8 @@ pub struct Pair {
     pub upstream_stays: bool,
     /// An interim response has come: the server has begun to act.
     pub interim: bool,
+    /// It was 100: the client may send its content (RFC 9110 §10.1.1).
+    pub continued: bool,
     pub tried: Tried,
     pub record: Record,
 }
@@ -109,6 +111,7 @@ impl Pair {
             after: After::Close,
             upstream_stays: false,
             interim: false,
+            continued: false,
             tried: state.tried,
             record: state.record,
         }
@@ -129,7 +132,7 @@ impl Pair {
     fn awaits_continue(&self) -> bool {
         self.intent.message().is_some_and(|plan| {
             let has_content = self.request != Direction::Body(plan.body);
-            plan.expects_continue && !self.interim && !has_content
+            plan.expects_continue && !self.continued && !has_content
         })
     }
 }

@@ -139,6 +139,7 @@ impl<S: Socket> Exchange<'_, S> {
     /// Other 1xx go on as they are, but HTTP/1.0 does not know them (RFC 9110 §15.2).
     fn forward_interim(&mut self) -> Result<bool, Fault> {
         self.pair.interim = true;
+        self.pair.continued |= self.response_head.status == 100;
         if self.pair.plan().version == Version::Http11 {
             self.write_head(BodyTransform::Keep, Persistence::Default, None)?;
         } else {
