@@ -68,8 +68,8 @@ fn check_order(request: usize, link: LinkId, clients: &[Client], kernel: &Kernel
     {
         check_time(request, since.at, chosen.at, kernel, oracle);
     }
-    // A request whose server was chosen but whose connection is not there yet, or failed, looks like
-    // one that waits.
+    // A request whose server was chosen but whose connection is not there yet, or failed, looks
+    // like one that waits.
     if kernel.unused_closed_at >= arrival.at {
         return;
     }
