@@ -182,7 +182,7 @@ impl Net for SimNet {
     }
 
     fn log(&mut self, _: Sink, lines: &[u8]) -> io::Result<usize> {
-        let world = self.world.borrow();
+        let mut world = self.world.borrow_mut();
         let text = String::from_utf8_lossy(lines);
         for line in text.lines() {
             let jumped = world.kernel.jumped;
