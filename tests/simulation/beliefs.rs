@@ -2,7 +2,7 @@
 //! taken down only for what it has done itself.
 
 use super::listing::SITES_PER_NAME;
-use loadbalancer::proxy::BackendCensus;
+use loadbalancer::proxy::invariants::BackendCensus;
 
 /// What a server has done that may take it down.
 #[derive(Clone, Copy, Debug, Default)]
