@@ -85,6 +85,8 @@ impl Beliefs {
 
 /// Whether a server that has done this may be taken down for `cause`.
 fn is_justified(evidence: &Evidence, cause: &str, one_is_left: bool) -> bool {
+    // Behind it stands how long, and how many others are up.
+    let cause = cause.split(';').next().unwrap_or_default();
     let times = cause.split(' ').find_map(|word| word.parse::<u32>().ok()).unwrap_or(1);
     if cause.contains("5xx") {
         evidence.errors >= times && one_is_left
