@@ -121,8 +121,12 @@ impl Listing {
                 _ if !line.listed => line.listed = true,
                 // An empty list is a fault of the operator.
                 0 | 1 if listed > 1 || rng.chance(50) => line.listed = false,
+                2 => line.weight = rng.between(1, 3) as u32,
+                3 => line.pairs_max = rng.chance(600).then(|| rng.between(1, 3) as u32),
+                4 => line.backup = !line.backup,
                 5 if several_addresses => line.known = !line.known,
-                _ => {}
+                5 | 6 if several_addresses => line.sites = draw_sites(name, rng),
+                _ => line.weight = rng.between(1, 3) as u32,
             }
             kernel.trace(format_args!("operator: server {name} is now {:?}", self.lines[name]));
         }
