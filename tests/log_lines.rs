@@ -32,7 +32,7 @@ fn a_refused_request_is_logged_with_the_reason_on_its_page() {
         let answer = balancer.exchange(request);
         assert!(answer.text().contains(reason), "{reason:?} in {}", answer.text());
         let json = format!("\"end\":\"http_request_error\",\"reason\":\"{reason}\"}}");
-        assert_logged(&balancer, &format!(" ms, http_request_error: {reason} "), &json);
+        assert_logged(&balancer, &format!(" ms, http_request_error: {reason}; "), &json);
     }
 }
 
@@ -56,7 +56,7 @@ fn a_rejected_response_is_logged_with_the_reason() {
         client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         while client.some().is_some() {}
         let json = format!("\"end\":\"{end}\",\"reason\":\"{reason}\"}}");
-        assert_logged(&balancer, &format!(", {end}: {reason} "), &json);
+        assert_logged(&balancer, &format!(", {end}: {reason}; "), &json);
     }
 }
 

@@ -184,9 +184,10 @@ impl Net for Kernel {
             self.calendar = (elapsed, since_1970());
         }
         let (read_at, calendar) = self.calendar;
+        let calendar = calendar + elapsed.saturating_sub(read_at);
         Now {
             instant: Instant::START + elapsed,
-            unix_seconds: (calendar + elapsed.saturating_sub(read_at)).as_secs(),
+            unix_ms: calendar.as_secs() * 1000 + u64::from(calendar.subsec_millis()),
         }
     }
 

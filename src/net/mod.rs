@@ -70,8 +70,15 @@ pub struct Ready {
 pub struct Now {
     /// Monotonic, for deadlines.
     pub instant: Instant,
-    /// Seconds since 1970 UTC, for `Date` and logs.
-    pub unix_seconds: u64,
+    /// Milliseconds since 1970 UTC, for `Date` and logs.
+    pub unix_ms: u64,
+}
+
+impl Now {
+    /// Seconds since 1970 UTC.
+    pub fn unix_seconds(self) -> u64 {
+        self.unix_ms / 1000
+    }
 }
 
 /// A log.

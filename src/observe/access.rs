@@ -1,6 +1,6 @@
 //! One log line per request: the combined format, JSON, and the format of `-v`.
 
-use super::{Outcome, Record};
+use super::{Outcome, ProxyError, Record};
 use crate::base::time::Instant;
 use crate::http::date::Civil;
 use crate::http::field::Name;
@@ -64,15 +64,15 @@ fn truncated(text: &[u8]) -> Box<[u8]> {
 #[derive(Debug)]
 pub struct Combined<'a> {
     pub client: IpAddr,
-    /// When the response was complete, in seconds since 1970.
-    pub unix_seconds: u64,
+    /// When the response was complete, in milliseconds since 1970.
+    pub unix_ms: u64,
     pub record: &'a Record,
     pub notes: &'a RequestNotes,
 }
 
 impl fmt::Display for Combined<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = Civil::of(self.unix_seconds);
+        let at = Civil::of(self.unix_ms / 1000);
         let (client, notes) = (self.client.to_canonical(), self.notes);
         write!(out, "{client} - - [{:02}/{}/{}", at.day, at.month_name(), at.year)?;
         write!(out, ":{:02}:{:02}:{:02} +0000] ", at.hour, at.minute, at.second)?;
@@ -84,13 +84,14 @@ impl fmt::Display for Combined<'_> {
     }
 }
 
-/// A line of the access log as one JSON object. Times are microseconds; `null` for a stage
-/// that was not reached. Bytes outside printable ASCII are escaped as Latin-1 characters.
+/// A line of the access log as one JSON object. `time` is in seconds, the others in microseconds;
+/// `null` for a stage that was not reached. Bytes outside printable ASCII are escaped as Latin-1
+/// characters.
 #[derive(Debug)]
 pub struct Json<'a> {
     pub client: IpAddr,
-    /// When the response was complete, in seconds since 1970.
-    pub unix_seconds: u64,
+    /// When the response was complete, in milliseconds since 1970.
+    pub unix_ms: u64,
     /// When the response was complete.
     pub now: Instant,
     pub record: &'a Record,
@@ -100,7 +101,8 @@ pub struct Json<'a> {
 impl fmt::Display for Json<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (record, notes) = (self.record, self.notes);
-        write!(out, "{{\"time\":{},\"id\":\"{:016x}\"", self.unix_seconds, notes.id)?;
+        let (seconds, ms) = (self.unix_ms / 1000, self.unix_ms % 1000);
+        write!(out, "{{\"time\":{seconds}.{ms:03},\"id\":\"{:016x}\"", notes.id)?;
         write!(out, ",\"client\":\"{}\"", self.client.to_canonical())?;
         write!(out, ",\"request\":\"{}\"", Escaped(&notes.request_line))?;
         write!(out, ",\"status\":{},\"bytes\":{}", record.status, record.response_bytes)?;
@@ -129,11 +131,14 @@ impl fmt::Display for Micros {
     }
 }
 
-/// The line of `-v`.
+/// A line of `-v`: time of day (UTC), client, request, response, time it took, server, and why that
+/// server.
 #[derive(Debug)]
 pub struct Verbose<'a> {
     pub client: IpAddr,
-    /// When the response was complete.
+    /// When the response was complete, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// The same time.
     pub now: Instant,
     pub record: &'a Record,
     pub notes: &'a RequestNotes,
@@ -142,26 +147,55 @@ pub struct Verbose<'a> {
 impl fmt::Display for Verbose<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (record, notes) = (self.record, self.notes);
-        let micros = self.now.since(record.arrived).as_micros();
-        write!(out, "{} \"{}\" ", self.client.to_canonical(), Quoted(&notes.request_line))?;
-        write!(out, "{} {} bytes ", record.status, record.response_bytes)?;
-        write!(out, "{}.{:03} ms", micros / 1000, micros % 1000)?;
+        let at = Civil::of(self.unix_ms / 1000);
+        write!(out, "{:02}:{:02}:{:02}.", at.hour, at.minute, at.second)?;
+        write!(out, "{:03} {} ", self.unix_ms % 1000, self.client.to_canonical())?;
+        write!(out, "\"{}\" {} ", Quoted(&notes.request_line), record.status)?;
+        write!(out, "{} bytes ", record.response_bytes)?;
+        write!(out, "{} ms", Millis(self.now.since(record.arrived)))?;
+        let queued = record.admitted.since(record.arrived);
+        if queued >= Duration::from_millis(1) {
+            write!(out, " ({} queued)", Millis(queued))?;
+        }
         if !notes.backend.is_empty() {
             write!(out, " by {}", notes.backend)?;
         }
-        if record.outcome != Outcome::Complete {
-            write!(out, ", {}", record.outcome.name())?;
+        match record.outcome {
+            Outcome::Complete => {}
+            Outcome::Local(ProxyError::InternalResponse) if record.status / 100 == 3 => {
+                out.write_str(", redirected")?;
+            }
+            Outcome::Local(ProxyError::InternalResponse) => out.write_str(", answered here")?,
+            Outcome::Local(_)
+            | Outcome::ClientGone
+            | Outcome::ServerClosed
+            | Outcome::ServerMalformed
+            | Outcome::TimedOut => write!(out, ", {}", record.outcome.name())?,
         }
         if !notes.reason.is_empty() {
             write!(out, ": {}", notes.reason)?;
         }
-        if record.retries > 0 {
-            write!(out, ", retries {}", record.retries)?;
+        match record.retries {
+            0 => {}
+            1 => out.write_str(", 1 retry")?,
+            retries => write!(out, ", {retries} retries")?,
         }
         if !notes.why.is_empty() {
-            write!(out, " ({})", notes.why)?;
+            write!(out, "; {}", notes.why)?;
         }
-        write!(out, " {:016x}", notes.id)
+        write!(out, "; {:016x}", notes.id)
+    }
+}
+
+/// Milliseconds: with a tenth below 10, whole ones above.
+struct Millis(Duration);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_micros() {
+            micros @ 0..10_000 => write!(out, "{}.{}", micros / 1000, micros / 100 % 10),
+            micros => write!(out, "{}", micros / 1000),
+        }
     }
 }
 
@@ -233,31 +267,84 @@ mod tests {
             ..Record::default()
         };
         let client = "::ffff:10.0.0.1".parse().expect("an address");
-        let (now, unix_seconds) = (at(3_500), 784_111_777);
+        let (now, unix_ms) = (at(3_500), 784_111_777_604);
         let (record, notes) = (&record, &notes);
         assert_eq!(
-            Combined { client, unix_seconds, record, notes }.to_string(),
+            Combined { client, unix_ms, record, notes }.to_string(),
             concat!(
                 r#"10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] "GET /\"x HTTP/1.1" 200 12 "-" "#,
                 r#""a\\b\xff" 00000000000000ab b:81"#
             )
         );
         assert_eq!(
-            Verbose { client, now, record, notes }.to_string(),
+            Verbose { client, unix_ms, now, record, notes }.to_string(),
             concat!(
-                r#"10.0.0.1 "GET /\"x HTTP/1.1" 200 12 bytes 2.500 ms by b:81, retries 1 "#,
-                "(rr: its turn) 00000000000000ab"
+                r#"08:49:37.604 10.0.0.1 "GET /\"x HTTP/1.1" 200 12 bytes 2.5 ms by b:81, "#,
+                "1 retry; rr: its turn; 00000000000000ab"
             )
         );
         assert_eq!(
-            Json { client, unix_seconds, now, record, notes }.to_string(),
+            Json { client, unix_ms, now, record, notes }.to_string(),
             concat!(
-                r#"{"time":784111777,"id":"00000000000000ab","client":"10.0.0.1","#,
+                r#"{"time":784111777.604,"id":"00000000000000ab","client":"10.0.0.1","#,
                 r#""request":"GET /\"x HTTP/1.1","status":200,"bytes":12,"referer":"","#,
                 r#""agent":"a\\b\u00ff","backend":"b:81","queue_us":500,"connect_us":null,"#,
                 r#""first_byte_us":400,"total_us":2500,"retries":1,"end":"complete","#,
                 r#""reason":""}"#
             )
         );
+    }
+
+    #[test]
+    fn the_verbose_line_has_the_queue_time_and_how_it_ended() {
+        let local = Outcome::Local;
+        for (outcome, status, reason, retries, expected) in [
+            (Outcome::Complete, 200, "", 0, "200 7 bytes 604 ms (302 queued) by b"),
+            (
+                Outcome::TimedOut,
+                200,
+                "",
+                2,
+                "200 7 bytes 604 ms (302 queued) by b, timed_out, 2 retries",
+            ),
+            (
+                local(ProxyError::Limit),
+                503,
+                "busy",
+                0,
+                "503 7 bytes 604 ms (302 queued) by b, connection_limit_reached: busy",
+            ),
+            (
+                local(ProxyError::InternalResponse),
+                307,
+                "",
+                0,
+                "307 7 bytes 604 ms (302 queued) by b, redirected",
+            ),
+            (
+                local(ProxyError::InternalResponse),
+                200,
+                "",
+                0,
+                "200 7 bytes 604 ms (302 queued) by b, answered here",
+            ),
+        ] {
+            let mut notes = RequestNotes::without_head(1, b"GET /");
+            notes.backend = String::from("b");
+            notes.reason = reason;
+            let record = Record {
+                status,
+                retries,
+                outcome,
+                response_bytes: 7,
+                admitted: Instant::from_micros(302_500),
+                ..Record::default()
+            };
+            let client = "10.0.0.1".parse().expect("an address");
+            let now = Instant::from_micros(604_900);
+            let line = Verbose { client, unix_ms: 0, now, record: &record, notes: &notes };
+            let expected = format!("00:00:00.000 10.0.0.1 \"GET /\" {expected}; 0000000000000001");
+            assert_eq!(line.to_string(), expected);
+        }
     }
 }

@@ -49,7 +49,7 @@ impl<N: Net> LoopContext<N> {
             config,
             limits,
             now,
-            date: date::imf_fixdate(now.unix_seconds),
+            date: date::imf_fixdate(now.unix_seconds()),
             draining: false,
             at_capacity: false,
             wheel: Wheel::new(),
@@ -61,10 +61,10 @@ impl<N: Net> LoopContext<N> {
 
     /// The turn's only reading of the clock.
     pub fn read_clock(&mut self) {
-        let before = self.now.unix_seconds;
+        let before = self.now.unix_seconds();
         self.now = self.net.now();
-        if self.now.unix_seconds != before {
-            self.date = date::imf_fixdate(self.now.unix_seconds);
+        if self.now.unix_seconds() != before {
+            self.date = date::imf_fixdate(self.now.unix_seconds());
         }
     }
 

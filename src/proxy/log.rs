@@ -62,18 +62,19 @@ impl Logs {
     /// Adds the lines of a request that has ended: for `-v`, and for the access log.
     pub fn request(&mut self, config: &Config, now: Now, client: IpAddr, record: &Record) {
         let Some(notes) = &record.notes else { return };
-        let Now { instant, unix_seconds } = now;
+        let Now { instant, unix_ms } = now;
         if config.verbose {
-            self.events.add(format_args!("{}", Verbose { client, now: instant, record, notes }));
+            let line = Verbose { client, unix_ms, now: instant, record, notes };
+            self.events.add(format_args!("{line}"));
         }
         match (&config.access_log, config.log_format) {
             (None, _) => {}
             (Some(_), LogFormat::Combined) => {
-                let line = Combined { client, unix_seconds, record, notes };
+                let line = Combined { client, unix_ms, record, notes };
                 self.access.add(format_args!("{line}"));
             }
             (Some(_), LogFormat::Json) => {
-                let line = Json { client, unix_seconds, now: instant, record, notes };
+                let line = Json { client, unix_ms, now: instant, record, notes };
                 self.access.add(format_args!("{line}"));
             }
         }

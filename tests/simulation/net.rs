@@ -151,10 +151,7 @@ impl Net for SimNet {
 
     fn now(&mut self) -> Now {
         let micros = self.world.borrow().kernel.now;
-        Now {
-            instant: Instant::from_micros(micros),
-            unix_seconds: 784_111_777 + micros / 1_000_000,
-        }
+        Now { instant: Instant::from_micros(micros), unix_ms: 784_111_777_000 + micros / 1000 }
     }
 
     fn listen(&mut self, _: &mut SimListener, id: Id) -> io::Result<()> {

@@ -145,7 +145,7 @@ impl Net for Wires {
 
     fn now(&mut self) -> Now {
         let micros = self.0.borrow().now.as_micros() as u64;
-        Now { instant: Instant::from_micros(micros), unix_seconds: micros / 1_000_000 }
+        Now { instant: Instant::from_micros(micros), unix_ms: micros / 1000 }
     }
 
     fn listen(&mut self, (): &mut (), id: Id) -> io::Result<()> {
