@@ -448,7 +448,11 @@ fn unsolicited_bytes_are_no_answer_to_the_next_client() {
 fn a_put_that_one_server_drops_reaches_another_complete() {
     for (name, head, body) in [
         ("length", "Content-Length: 500", "x".repeat(500)),
-        ("chunked", "Transfer-Encoding: chunked", "3\r\nabc\r\n0\r\nT: u\r\n\r\n".to_owned()),
+        (
+            "chunked",
+            "Trailer: T\r\nTransfer-Encoding: chunked",
+            "3\r\nabc\r\n0\r\nT: u\r\n\r\n".to_owned(),
+        ),
     ] {
         let dropping = Backend::raw(|peer| drop(peer.request()));
         let good = Backend::named("good");

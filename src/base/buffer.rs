@@ -113,6 +113,14 @@ impl Buffer {
         self.held
     }
 
+    /// All bytes since [`Buffer::hold`], consumed or not.
+    pub fn held(&self) -> &[u8] {
+        match &self.storage {
+            Some(storage) => &storage[self.start as usize..self.end as usize],
+            None => &[],
+        }
+    }
+
     /// Drops the consumed bytes and stops holding.
     pub fn release(&mut self) {
         self.held = false;
@@ -292,6 +300,7 @@ mod tests {
         buffer.settle(&mut pool);
         assert_eq!(buffer.data(), b"body");
         assert_eq!(buffer.room(), LARGE_BYTES - 8);
+        assert_eq!(buffer.held(), b"headbody");
         buffer.rewind();
         assert_eq!(buffer.data(), b"headbody");
         buffer.consume(8);

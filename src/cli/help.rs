@@ -121,7 +121,20 @@ pub fn summary<T: Clone>(
 /// The names of an option and its value.
 fn left<T>(row: &Opt<T>) -> String {
     let short = row.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
-    format!("{short}--{} {}", row.long, row.value).trim_end().to_owned()
+    match row.take {
+        Take::Optional { .. } => format!("{short}--{}[={}]", row.long, row.value),
+        Take::Help
+        | Take::Version
+        | Take::Flag(_)
+        | Take::Listen(_)
+        | Take::Log(_)
+        | Take::Text { .. }
+        | Take::Path { .. }
+        | Take::Duration { .. }
+        | Take::Count { .. }
+        | Take::Each(_)
+        | Take::Words => format!("{short}--{} {}", row.long, row.value).trim_end().to_owned(),
+    }
 }
 
 /// The default as shown; none where there is none to show.
@@ -135,7 +148,12 @@ fn default<T: Clone>(row: &Opt<T>, defaults: &T) -> Option<String> {
         Take::Text { default, .. } | Take::Path { default, .. } => default(defaults),
         Take::Duration { at, .. } => duration::show(*at(&mut defaults.clone())),
         Take::Count { at, .. } => at(&mut defaults.clone()).to_string(),
-        Take::Help | Take::Version | Take::Flag(_) | Take::Each(_) | Take::Words => String::new(),
+        Take::Help
+        | Take::Version
+        | Take::Flag(_)
+        | Take::Optional { .. }
+        | Take::Each(_)
+        | Take::Words => String::new(),
     };
     Some(shown).filter(|shown| !shown.is_empty())
 }

@@ -32,6 +32,8 @@ pub enum Take<T: 'static> {
     Version,
     /// No value.
     Flag(fn(&mut T)),
+    /// A value that may be missing, so it is given after `=` only. The error as for `Text`.
+    Optional { alone: fn(&mut T), set: fn(&mut T, &str) -> Result<(), String> },
     /// One address to listen on. A default without a port is not shown.
     Listen(fn(&mut T) -> &mut Endpoint),
     /// One log file, or `-` for standard output.

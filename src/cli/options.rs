@@ -12,7 +12,7 @@ use super::strategy;
 use super::value::{
     add_page, choice, field_name, list_file, named, or, small, target, user, whole,
 };
-use crate::config::{Config, HeadLimits};
+use crate::config::{Config, HeadLimits, TrustedProxies};
 
 /// Every option of the balancer, in the order of help within its group.
 pub static OPTIONS: [Opt<Config>; 43] = [
@@ -159,11 +159,15 @@ pub static OPTIONS: [Opt<Config>; 43] = [
     Opt {
         long: "trust-forwarded",
         short: None,
-        value: "",
+        value: "FROM,...",
         group: Group::How,
-        help: "Add to the X-Forwarded-* fields of clients instead of replacing them",
+        help: "Keep the X-Forwarded-*, Forwarded and X-Real-IP fields of clients; with addresses \
+               or networks (10.0.0.0/8), only of those clients",
         modes: HEADS,
-        take: Take::Flag(|c| c.trust_forwarded = true),
+        take: Take::Optional {
+            alone: |c| c.trust_forwarded = TrustedProxies::All,
+            set: |c, v| TrustedProxies::parse(v).map(|from| c.trust_forwarded = from),
+        },
     },
     Opt {
         long: "health",

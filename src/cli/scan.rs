@@ -175,6 +175,13 @@ impl<T> Scanner<'_, T> {
                 set(self.target);
                 Ok(())
             }
+            Take::Optional { alone, set } => match attached {
+                Some(value) => set(self.target, &text(value)?),
+                None => {
+                    alone(self.target);
+                    Ok(())
+                }
+            },
             Take::Path { set, .. } => file_name(self.value(row, &spelled, attached)?)
                 .and_then(|path| set(self.target, path)),
             Take::Listen(at) => {

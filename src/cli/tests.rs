@@ -6,7 +6,7 @@ mod wrong;
 use super::*;
 use crate::balance::Strategy;
 use crate::base::rng::Rng;
-use crate::config::Mode;
+use crate::config::{Mode, TrustedProxies};
 use crate::health::Check;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -110,6 +110,17 @@ fn values_reach_their_place() {
     assert_eq!(given.health.interval, Duration::from_millis(500));
     let file = config("loadbalancer 1 2 --log=- -fx").list_file;
     assert_eq!(file, Some(PathBuf::from("x")));
+}
+
+#[test]
+fn trusted_proxies_are_given_after_an_equals_sign_only() {
+    let trusted =
+        |options: &str| config(&format!("loadbalancer 8080 {options} 1234")).trust_forwarded;
+    assert_eq!(trusted(""), TrustedProxies::None);
+    // Without a value it takes none of the words after it.
+    assert_eq!(trusted("--trust-forwarded"), TrustedProxies::All);
+    let list = TrustedProxies::parse("10.0.0.0/8,::1").expect("a list");
+    assert_eq!(trusted("--trust-forwarded=10.0.0.0/8,::1"), list);
 }
 
 #[test]

@@ -3,11 +3,13 @@
 mod address;
 mod backend;
 pub mod list;
+mod network;
 mod number;
 mod quote;
 
 pub use address::{AddressError, Endpoint};
 pub use backend::{BACKENDS_MAX, BackendSpec};
+pub use network::{Network, TrustedProxies};
 pub use number::whole;
 pub use quote::quote;
 
@@ -154,8 +156,8 @@ pub struct Config {
     pub redirect_status: Option<u16>,
     /// Files sent instead of the built-in page, by status (400 to 599).
     pub error_pages: Vec<(u16, PathBuf)>,
-    /// Client values of X-Forwarded-* are kept and added to; else they are replaced.
-    pub trust_forwarded: bool,
+    /// Clients whose X-Forwarded-* are kept and extended instead of replaced.
+    pub trust_forwarded: TrustedProxies,
     /// Sessions of a backend that went down, in TCP mode.
     pub on_down: OnDown,
     /// `NAME[:GROUP]` to run as once the port is bound; none: the user that started it.
@@ -195,7 +197,7 @@ impl Default for Config {
             all_down_status: 503,
             redirect_status: None,
             error_pages: Vec::new(),
-            trust_forwarded: false,
+            trust_forwarded: TrustedProxies::None,
             on_down: OnDown::Keep,
             user: None,
             access_log: None,

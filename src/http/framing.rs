@@ -4,14 +4,13 @@
 use super::body::Body;
 use super::chunked::Chunked;
 use super::field::{Coding, Length};
-use super::fields::FIELDS_MAX;
 use super::head::{Method, Refusal, RequestHead, ResponseHead, Version};
 
 /// Framing of the body of the request with this `head`. Its head and its trailer section together
-/// may have [`FIELDS_MAX`] field lines.
+/// may have `fields_max` field lines.
 ///
 /// Errors: 400 for ambiguous framing, 501 for a transfer coding other than `chunked`.
-pub fn request(head: &RequestHead) -> Result<Body, Refusal> {
+pub fn request(head: &RequestHead, fields_max: u32) -> Result<Body, Refusal> {
     match (head.fields.coding, head.fields.length) {
         (Coding::Absent, Length::Absent) => Ok(Body::Empty),
         (Coding::Absent, Length::Bytes(0)) => Ok(Body::Empty),
@@ -27,8 +26,9 @@ pub fn request(head: &RequestHead) -> Result<Body, Refusal> {
             Err(Refusal::bad("HTTP/1.0 has no Transfer-Encoding"))
         }
         (Coding::Chunked, Length::Absent) => {
-            let fields = FIELDS_MAX - head.fields.lines().len();
-            Ok(Body::Chunked(Chunked::with_trailer_fields(fields as u16)))
+            let fields = fields_max.saturating_sub(head.fields.lines().len() as u32);
+            let fields = u16::try_from(fields).unwrap_or(u16::MAX);
+            Ok(Body::Chunked(Chunked::with_trailer_fields(fields)))
         }
         (Coding::Unknown, Length::Absent) => {
             Err(Refusal { status: 501, reason: "the only supported transfer coding is chunked" })
@@ -102,7 +102,7 @@ mod tests {
         let text = format!("POST / HTTP/{version}\r\nHost: x\r\n{fields}\r\n");
         let mut parsed = RequestHead::default();
         assert_eq!(head::request(text.as_bytes(), &mut parsed), head::Parse::Complete, "{text:?}");
-        request(&parsed).map_err(|refusal| refusal.status)
+        request(&parsed, 100).map_err(|refusal| refusal.status)
     }
 
     fn of_response(status: u16, fields: &str, method: Method) -> Result<Body, u16> {
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn every_request_framing() {
         // All but Host and Transfer-Encoding.
-        let chunked = || Ok(Body::Chunked(Chunked::with_trailer_fields(FIELDS_MAX as u16 - 2)));
+        let chunked = || Ok(Body::Chunked(Chunked::with_trailer_fields(98)));
         for (fields, expected) in [
             ("", Ok(Body::Empty)),
             ("Content-Length: 0\r\n", Ok(Body::Empty)),

@@ -180,11 +180,22 @@ fn leading_lines_end_in_crlf(window: &[u8]) -> bool {
     window[..first].chunks(2).all(|end| end == b"\r\n")
 }
 
+/// Length of the empty lines before a request: some clients send one after the body of a POST, and
+/// they begin no request (RFC 9112 §2.2).
+pub fn empty_lines(bytes: &[u8]) -> usize {
+    2 * bytes.chunks(2).take_while(|end| *end == b"\r\n").count()
+}
+
 /// Whether `bytes` begin with a HEAD request, even one that is malformed after its method: the
 /// answer to it has no content (RFC 9110 §9.3.2).
 pub fn is_head_request(bytes: &[u8]) -> bool {
     let first = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or_default();
     bytes[first..].starts_with(b"HEAD ")
+}
+
+/// Whether `bytes` begin like a response of any HTTP/1 version, however malformed it may be.
+pub fn begins_like_a_response(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/")
 }
 
 /// Reads a response head from the start of `bytes` into `head`. Progress: as for [`request`].

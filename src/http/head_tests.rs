@@ -77,6 +77,15 @@ fn ambiguous_request_heads_are_refused() {
 }
 
 #[test]
+fn empty_lines_before_a_request_are_measured() {
+    for (text, expected) in
+        [(&b""[..], 0), (b"\r", 0), (b"\r\n", 2), (b"\r\n\r", 2), (b"\r\n\r\nGET", 4), (b"\n", 0)]
+    {
+        assert_eq!(empty_lines(text), expected, "{text:?}");
+    }
+}
+
+#[test]
 fn a_tls_client_is_recognised() {
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01";
     for (text, expected) in [

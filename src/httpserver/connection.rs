@@ -9,7 +9,7 @@ use super::slots::Slot;
 use crate::http::body::Body;
 use crate::http::date::imf_fixdate;
 use crate::http::framing;
-use crate::http::head::{self, Method, Parse, Refusal, RequestHead, Version};
+use crate::http::head::{self, FIELDS_MAX, Method, Parse, Refusal, RequestHead, Version};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -89,7 +89,8 @@ impl Connection<'_> {
         }
         let line = request::line(self.reader.unread(), &self.head);
         let read = Request::read(self.reader.unread(), &self.head);
-        let read = read.and_then(|request| Ok((request, framing::request(&self.head)?)));
+        let read = read
+            .and_then(|request| Ok((request, framing::request(&self.head, FIELDS_MAX as u32)?)));
         let (request, mut body) = match read {
             Ok(parts) => parts,
             Err(refusal) => return self.refuse(&line, refusal),

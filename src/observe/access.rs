@@ -170,6 +170,7 @@ impl fmt::Display for Verbose<'_> {
             | Outcome::ClientGone
             | Outcome::ServerClosed
             | Outcome::ServerMalformed
+            | Outcome::Stopped
             | Outcome::TimedOut => write!(out, ", {}", record.outcome.name())?,
         }
         if !notes.reason.is_empty() {

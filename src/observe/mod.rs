@@ -23,6 +23,8 @@ pub enum ProxyError {
     Timeout,
     /// This program could not handle the request (§2.3.30).
     Internal,
+    /// The request has been forwarded by this program before (§2.3.32).
+    Loop,
     /// No error: this program is the one to answer, for example with a redirect (§2.3.29).
     InternalResponse,
 }
@@ -38,6 +40,7 @@ impl ProxyError {
             ProxyError::Protocol => "http_protocol_error",
             ProxyError::Timeout => "http_response_timeout",
             ProxyError::Internal => "proxy_internal_error",
+            ProxyError::Loop => "proxy_loop_detected",
             ProxyError::InternalResponse => "proxy_internal_response",
         }
     }

@@ -5,7 +5,7 @@ use super::client::connection::Connection;
 use super::client::request::RequestState;
 use super::exchange::verdict::Phase;
 use super::exchange::{Direction, Pair};
-use super::kinds::ClientKey;
+use super::kinds::{ClientKey, UpstreamKey};
 use super::upstream::{Upstream, UpstreamState};
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
@@ -95,7 +95,7 @@ impl<N: Net> Proxy<N> {
                     let pair = exchanges.pairs().get(pair).expect("an upstream's pair is there");
                     assert!(pair.upstream == key, "a pair names its upstream back");
                 }
-                None => self.check_idle(upstream),
+                None => self.check_idle(key, upstream),
             }
         }
         for (_, probe) in upstreams.probes().filter(|(_, probe)| !probe.is_scheduled()) {
@@ -127,7 +127,8 @@ impl<N: Net> Proxy<N> {
             + cluster.ids().filter(|&it| cluster.timer_of(it).is_armed()).count()
             + usize::from(self.list.is_planned());
         assert_eq!(exchanges.context.wheel.len(), armed, "each node in the wheel has its owner");
-        let idle = upstreams.iter().filter(|(_, it)| it.pair().is_none()).count();
+        let is_idle = |it: &Upstream<N::Socket>| matches!(it.state(), UpstreamState::Idle { .. });
+        let idle = upstreams.iter().filter(|(_, it)| is_idle(it)).count();
         let pooled = cluster.ids().flat_map(|backend| cluster.pooled(backend));
         let pooled = pooled.filter(|&&key| upstreams.get(key).is_some()).count();
         assert_eq!(idle, pooled, "an idle upstream is in one pool, and only idle ones are");
@@ -215,14 +216,25 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    fn check_idle(&self, upstream: &Upstream<N::Socket>) {
-        let UpstreamState::Idle { deadline } = upstream.state() else {
-            panic!("only an idle upstream has no pair")
+    fn check_idle(&self, key: UpstreamKey, upstream: &Upstream<N::Socket>) {
+        let deadline = match upstream.state() {
+            UpstreamState::Idle { deadline } => Some(deadline),
+            UpstreamState::Owned { client, .. } => {
+                let own = self.clients.get(client).and_then(Connection::own_upstream);
+                let is_own = own.is_some_and(|own| own.upstream == key);
+                assert!(is_own, "an upstream's owner names it back");
+                None
+            }
+            UpstreamState::Connecting(_) | UpstreamState::Busy { .. } => {
+                panic!("only an idle upstream has no pair")
+            }
         };
         if !upstream.is_scheduled() {
             assert!(!upstream.conn.has_storage(), "an idle upstream holds no storage");
             assert!(upstream.conn.is_idle(), "an idle upstream on which bytes come is closed");
-            self.check_timer(upstream.timer(), deadline, "an idle upstream");
+            if let Some(deadline) = deadline {
+                self.check_timer(upstream.timer(), deadline, "an idle upstream");
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The kinds of things that have an id in the loop, their keys, and what a step of one ends in.
 
+use crate::base::backend_id::BackendId;
 use crate::base::table::{Key, Kind};
 
 macro_rules! kinds {
@@ -43,6 +44,13 @@ pub struct ListKind;
 
 impl Kind for ListKind {
     const NUMBER: u8 = 6;
+}
+
+/// An idle upstream that belongs to one client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnUpstream {
+    pub upstream: UpstreamKey,
+    pub backend: BackendId,
 }
 
 /// What a step ended in.

@@ -166,7 +166,11 @@ impl<N: Net> Proxy<N> {
     /// The client of this key leaves its table; its request has ended.
     fn close_client(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.remove(key) {
-            client.close(&mut self.exchanges.context);
+            let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+            if let Some(own) = client.own_upstream() {
+                upstreams.close_own(context, own);
+            }
+            client.close(context);
             self.acceptor.resume();
         }
     }

@@ -48,7 +48,7 @@ const HEAD_ONLY: [&str; 23] = [
 fn trailers_that_belong_in_the_head_are_dropped() {
     for line in HEAD_ONLY {
         let body = format!("1\r\na\r\n0\r\nX-A: 1\r\n{line}\r\nX-B: 2\r\n\r\n");
-        for message in [sent_on("", &body), passed_back("", &body)] {
+        for message in [sent_on("Trailer: X-A\r\n", &body), passed_back("", &body)] {
             assert_eq!(message.trailers, "X-A: 1\r\nX-B: 2\r\n", "{line}");
             assert_eq!(message.text(), "a", "{line}");
         }
@@ -65,6 +65,35 @@ fn other_trailers_are_forwarded_unchanged() {
 }
 
 #[test]
+fn request_trailers_are_forwarded_only_if_announced() {
+    let body = "1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n";
+    for (fields, trailers) in [
+        ("", ""),
+        ("TE: trailers\r\nConnection: TE\r\n", ""),
+        ("Trailer: X-Sum\r\n", "X-Sum: 1\r\n"),
+    ] {
+        let request = sent_on(fields, body);
+        assert_eq!(
+            (request.trailers.as_str(), request.text().as_str()),
+            (trailers, "a"),
+            "{fields}"
+        );
+    }
+}
+
+#[test]
+fn head_and_trailers_share_the_limit_of_fields() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &["--max-fields", "8"]);
+    // Host, Transfer-Encoding and Trailer are three of them.
+    for (trailers, status) in [(5, 200), (6, 400)] {
+        let lines = "X-Sum: 1\r\n".repeat(trailers);
+        let request = format!("{CHUNKED}Trailer: X-Sum\r\n\r\n1\r\na\r\n0\r\n{lines}\r\n");
+        assert_eq!(balancer.exchange(request).status(), status, "{trailers} trailer fields");
+    }
+}
+
+#[test]
 fn trailers_do_not_become_header_fields() {
     let body = "1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n";
     for message in [sent_on("", body), passed_back("", body)] {
@@ -75,7 +104,7 @@ fn trailers_do_not_become_header_fields() {
 #[test]
 fn trailers_that_connection_may_have_named_are_dropped() {
     let body = "1\r\na\r\n0\r\nX-Hop: 1\r\nX-Sum: 2\r\n\r\n";
-    let fields = "Connection: x-hop\r\n";
+    let fields = "Connection: x-hop\r\nTrailer: x-hop\r\n";
     for message in [sent_on(fields, body), passed_back(fields, body)] {
         assert_eq!((message.trailers.as_str(), message.text().as_str()), ("", "a"));
     }
@@ -210,11 +239,11 @@ fn a_trailer_that_never_ends_is_answered() {
 
 #[test]
 fn a_large_trailer_section_arrives_in_any_segmentation() {
-    let trailers: String = (0..100).map(|at| format!("X-{at}: {}\r\n", "v".repeat(30))).collect();
+    let trailers: String = (0..90).map(|at| format!("X-{at}: {}\r\n", "v".repeat(30))).collect();
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
-    client.send(format!("{CHUNKED}\r\n"));
+    client.send(format!("{CHUNKED}Trailer: X-0\r\n\r\n"));
     let body = format!("1\r\na\r\n0\r\n{trailers}\r\n");
     for part in body.as_bytes().chunks(7) {
         client.send(part);

@@ -363,14 +363,24 @@ fn via_has_the_version_of_the_received_message() {
 }
 
 #[test]
-fn a_request_sent_round_in_a_loop_ends() {
+fn a_request_in_a_loop_is_answered_508() {
     let directory = TempDir::new();
     let list = directory.file("servers", "");
     let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "--health", "off"]);
     directory.file("servers", format!("{}\n", balancer.address()));
     balancer.signal("HUP");
-    // Each round adds a Via line, until the head is at its limit.
-    wait_until("an end of the loop", || balancer.get("/").status() == 431);
+    wait_until("an end of the loop", || balancer.get("/").status() == 508);
+    let cause = "loadbalancer; error=proxy_loop_detected";
+    assert_eq!(balancer.get("/").field("Proxy-Status"), Some(cause));
+}
+
+#[test]
+fn a_request_may_pass_two_instances_and_not_three() {
+    let via = |members: &str| format!("GET / HTTP/1.1\r\nHost: x\r\nVia: {members}\r\n\r\n");
+    let request = seen(via("1.1 loadbalancer, 1.1 cache"), &[]);
+    assert_eq!(request.fields("Via"), ["1.1 loadbalancer, 1.1 cache", "1.1 loadbalancer"]);
+    assert_eq!(refused("a list", via("1.1 loadbalancer, 1.1 cache, 1.0 loadbalancer")), 508);
+    assert_eq!(refused("two lines", via("1.1 loadbalancer\r\nVia: 1.1 LoadBalancer (x)")), 508);
 }
 
 #[test]

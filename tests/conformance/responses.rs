@@ -175,7 +175,9 @@ fn a_response_without_content_has_no_framing_fields() {
                     assert_eq!(client.response().text(), "final");
                 }
             }
-            assert_eq!(backend.connections(), 1, "{status} {line}");
+            // Content may follow where it is claimed.
+            let is_claimed = status.starts_with('2') && line != "Content-Length: 0";
+            assert_eq!(backend.connections(), 1 + usize::from(is_claimed), "{status} {line}");
         }
     }
 }

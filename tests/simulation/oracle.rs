@@ -6,7 +6,7 @@ use super::kernel::{Kernel, LinkId, Unasked};
 use super::listing;
 use super::waiting::Read;
 use super::wire::Head;
-use loadbalancer::config::{Config, HeadLimits, Mode};
+use loadbalancer::config::{Config, HeadLimits, Mode, TrustedProxies};
 use loadbalancer::proxy::Limits;
 
 /// Longest that a pooled connection is kept.
@@ -170,7 +170,7 @@ impl Oracle {
             attempts_max: config.attempts_max.into(),
             keep_alive_micros: config.timeouts.keep_alive.as_micros() as u64,
             in_redirect_mode: config.mode == Mode::Redirect,
-            trusts_clients: config.trust_forwarded,
+            trusts_clients: config.trust_forwarded == TrustedProxies::All,
             clients_max: limits.clients_max,
             keep_alive_requests: config.keep_alive_requests,
             head: config.head,

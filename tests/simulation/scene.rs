@@ -4,7 +4,7 @@ use super::kernel::{Dice, Style};
 use super::server::Manner;
 use loadbalancer::balance;
 use loadbalancer::base::rng::Rng;
-use loadbalancer::config::{Config, Endpoint, HeadLimits, LogTarget, Mode};
+use loadbalancer::config::{Config, Endpoint, HeadLimits, LogTarget, Mode, TrustedProxies};
 use loadbalancer::health::Check;
 use loadbalancer::proxy::Limits;
 use std::path::PathBuf;
@@ -97,7 +97,8 @@ impl Scene {
         config.verbose = rng.chance(300);
         config.access_log = rng.chance(200).then_some(LogTarget::Stdout);
         config.attempts_max = rng.between(if troubled { 1 } else { 2 }, 3) as u8;
-        config.trust_forwarded = rng.chance(300);
+        config.trust_forwarded =
+            if rng.chance(300) { TrustedProxies::All } else { TrustedProxies::None };
         config.health.check = match (mode, rng.below(3)) {
             (_, 0) => Check::Off,
             (Mode::Tcp, _) | (_, 1) => Check::Tcp,

@@ -10,7 +10,10 @@ fn check_help<T>(text: &str, rows: &[Opt<T>], left_out: &[&str]) {
     let words: Vec<&str> = help.split_whitespace().collect();
     let flowing = words.join(" ");
     for row in rows.iter().filter(|row| !left_out.contains(&row.long)) {
-        let names = format!("--{} {}", row.long, row.value);
+        let names = match row.take {
+            Take::Optional { .. } => format!("--{}[={}]", row.long, row.value),
+            _ => format!("--{} {}", row.long, row.value),
+        };
         assert!(flowing.contains(&format!("{} {}", names.trim(), row.help)), "{}", row.long);
         let short = row.short.map_or(String::new(), |short| format!("-{short}, --{}", row.long));
         assert!(help.contains(&short), "{short}");

@@ -143,6 +143,14 @@ const BAD_VALUES: &[(&str, &str)] = &[
         "-m redirect --redirect-status 300",
         "--redirect-status: `300` is not one of 301, 302, 303, 307, 308; did you mean 301?",
     ),
+    (
+        "--trust-forwarded=10.0.0.0/33",
+        "--trust-forwarded: `10.0.0.0/33` has no prefix length from 0 to 32 after the /",
+    ),
+    (
+        "--trust-forwarded=",
+        "--trust-forwarded: `` is not an address or network: write 10.0.0.1 or 10.0.0.0/8",
+    ),
     ("--all-down-status 200", "--all-down-status: `200` is not a whole number from 400 to 599"),
     ("--health-expect 600", "--health-expect: `600` is not a whole number from 200 to 599"),
     ("--health-path x", "--health-path: `x` is not a path: write one like /healthcheck"),

@@ -5,7 +5,7 @@ mod lines;
 mod request;
 mod response;
 
-pub use request::{RequestContext, asks_upgrade, request, was_offered};
+pub use request::{RequestContext, offers_upgrade, request, was_offered};
 pub use response::{BodyTransform, Persistence, response};
 
 /// Most bytes by which a forwarded head can be longer than the received one: two copies of an

@@ -34,7 +34,7 @@ fn forwardable(offered: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether the request offers an upgrade that can be forwarded (RFC 9110 §7.8).
-pub fn asks_upgrade(bytes: &[u8], head: &RequestHead) -> bool {
+pub fn offers_upgrade(bytes: &[u8], head: &RequestHead) -> bool {
     let fields = &head.fields;
     head.version == Version::Http11
         && fields.connection.upgrade
@@ -155,7 +155,7 @@ mod tests {
             client,
             default_host: "backend:81",
             trust_forwarded,
-            upgrade: upgrade && asks_upgrade(bytes, &head),
+            upgrade: upgrade && offers_upgrade(bytes, &head),
             expect: false,
             max_forwards: None,
         };

@@ -22,6 +22,7 @@ impl Answer {
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Answer {
-        Answer::local(refusal.status, refusal.reason, ProxyError::Request)
+        let error = if refusal.status == 508 { ProxyError::Loop } else { ProxyError::Request };
+        Answer::local(refusal.status, refusal.reason, error)
     }
 }

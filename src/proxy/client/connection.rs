@@ -5,18 +5,18 @@ use super::acceptor::Accepted;
 use super::admission::Line;
 use super::heads::Heads;
 use super::listener::ListenerSettings;
-use super::plan::{self, HashBy, Intent};
+use super::plan::{self, HashBy, Intent, PlanContext};
 use super::request::{After, Request, RequestState};
 use crate::base::table::Id;
 use crate::base::wheel::Timer;
 use crate::config::Mode;
-use crate::http::head::{Parse, Refusal};
+use crate::http::head::{self, Parse, Refusal};
 use crate::net::{Net, Ready, Socket};
 use crate::observe::Record;
 use crate::observe::access::RequestNotes;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
 use crate::proxy::context::LoopContext;
-use crate::proxy::kinds::{ClientKey, Next};
+use crate::proxy::kinds::{ClientKey, Next, OwnUpstream};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -49,6 +49,9 @@ pub struct Connection<S> {
     settings: ListenerSettings,
     /// Requests whose heads came whole.
     requests: u32,
+    /// The idle upstream on which it has authenticated: its requests use no other while that is
+    /// open, and no other client's use this one. It is closed with this connection.
+    own_upstream: Option<OwnUpstream>,
 }
 
 impl<S: Socket> Connection<S> {
@@ -63,6 +66,7 @@ impl<S: Socket> Connection<S> {
             peer: accepted.peer,
             settings: accepted.settings,
             requests: 0,
+            own_upstream: None,
         }
     }
 
@@ -74,6 +78,16 @@ impl<S: Socket> Connection<S> {
     /// The listener's settings.
     pub fn settings(&self) -> ListenerSettings {
         self.settings
+    }
+
+    /// The idle upstream that belongs to it.
+    pub fn own_upstream(&self) -> Option<OwnUpstream> {
+        self.own_upstream
+    }
+
+    /// The upstream of its request is idle again: if `own`, it is kept for the next one.
+    pub fn keep_upstream(&mut self, own: Option<OwnUpstream>) {
+        self.own_upstream = own;
     }
 
     /// What wakes it at its request's deadline.
@@ -148,15 +162,23 @@ impl<S: Socket> Connection<S> {
         key: ClientKey,
     ) -> HeadRead {
         let filled = self.conn.fill(&mut cx.pool);
+        let is_idle = self.request.state == RequestState::Idle;
+        if is_idle {
+            let inbox = &mut self.conn.buffers.inbox;
+            inbox.consume(head::empty_lines(inbox.data()));
+        }
         let buffers = &self.conn.buffers;
         let data = buffers.inbox.data();
         if filled == Filled::Failed || (data.is_empty() && buffers.input != Input::Open) {
             return HeadRead::Incomplete(Next::Gone);
         }
-        let is_idle = self.request.state == RequestState::Idle;
         if data.is_empty() {
             let leaves = cx.draining && is_idle;
-            return HeadRead::Incomplete(if leaves { Next::Gone } else { Next::Park });
+            return HeadRead::Incomplete(match (leaves, self.conn.is_readable()) {
+                (true, _) => Next::Gone,
+                (false, true) => Next::Again,
+                (false, false) => Next::Park,
+            });
         }
         if is_idle {
             let now = cx.now.instant;
@@ -181,6 +203,11 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// Whether a byte of a request line has come.
+    pub fn has_begun_request(&self) -> bool {
+        self.conn.buffers.inbox.data().iter().any(|byte| !b"\r\n".contains(byte))
+    }
+
     /// What the client asks for. The head of a request is at the start of the inbox. Not inlined,
     /// as its many small fields would be moved one by one.
     #[inline(never)]
@@ -196,8 +223,12 @@ impl<S: Socket> Connection<S> {
         let bytes = self.conn.buffers.inbox.data();
         let head = heads.recall(key, bytes);
         let field = cx.config.hash_field.as_deref().unwrap_or_default();
-        let by = HashBy { strategy: cx.config.strategy, field, client: self.ip() };
-        plan::plan(bytes, head, &by, cx.config.trust_forwarded).map(Intent::Message)
+        let context = PlanContext {
+            hash_by: HashBy { strategy: cx.config.strategy, field, client: self.ip() },
+            is_trusted: cx.config.trust_forwarded.contains(self.ip()),
+            fields_max: cx.config.head.fields,
+        };
+        plan::plan(bytes, head, &context).map(Intent::Message)
     }
 
     /// The beginnings of a record of its request, with what the logs need of the bytes at the start

@@ -9,6 +9,7 @@ use crate::http::forward::{self, BodyTransform};
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, Refusal, RequestHead, Version};
 use crate::http::target::{self, Target};
+use crate::http::via;
 use std::net::IpAddr;
 
 /// What is remembered of a request while it is served.
@@ -26,6 +27,8 @@ pub struct Plan {
     pub keep_alive: bool,
     /// The connection may become a tunnel.
     pub upgrade: bool,
+    /// Its credentials authenticate the connection to the server, and all requests after it.
+    pub authenticates_connection: bool,
     /// The client may wait for leave to send its content. HTTP/1.0 does not know that, and without
     /// content there is nothing to wait with (RFC 9110 §10.1.1).
     pub expects_continue: bool,
@@ -44,6 +47,16 @@ pub struct HashBy<'a> {
     /// Field name for [`Strategy::Header`].
     pub field: &'a str,
     pub client: IpAddr,
+}
+
+/// What a plan depends on besides the request.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanContext<'a> {
+    pub hash_by: HashBy<'a>,
+    /// The client is a trusted proxy, whose own connections may have been secured.
+    pub is_trusted: bool,
+    /// Most field lines of head and trailer section together.
+    pub fields_max: u32,
 }
 
 /// What the `bytes` of a request amount to under `limits`, given what they are to the parser, whose
@@ -72,27 +85,26 @@ const _: () = assert!(HeadLimits::MOST.target as usize <= head::TARGET_BYTES_MAX
 /// Reads the request's intent off its head.
 ///
 /// Errors: what the head says cannot be served, with the status for it.
-///
-/// `trusted` clients are proxies of ours, whose own connections may have been secured.
-pub fn plan(
-    bytes: &[u8],
-    head: &RequestHead,
-    by: &HashBy<'_>,
-    trusted: bool,
-) -> Result<Plan, Refusal> {
+pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Result<Plan, Refusal> {
     let target = target::target(bytes, head)?;
-    if target.is_https && !trusted {
+    if target.is_https && !context.is_trusted {
         let reason = "https was asked for over a connection that is not secured";
         return Err(Refusal { status: 421, reason });
     }
-    let body = framing::request(head)?;
+    if head.fields.own_via > via::OWN_MEMBERS_MAX {
+        return Err(Refusal {
+            status: 508,
+            reason: "the request came back: the servers form a loop",
+        });
+    }
+    let body = framing::request(head, context.fields_max)?;
     if head.method == Method::Trace && !body.is_ended() {
         return Err(Refusal { status: 400, reason: "a TRACE request cannot have content" });
     }
     if head.fields.expect == Expect::Unknown {
         return Err(Refusal { status: 417, reason: "only 100-continue can be expected here" });
     }
-    Ok(Plan {
+    let mut plan = Plan {
         head_bytes: head.bytes,
         method: head.method,
         version: head.version,
@@ -102,15 +114,15 @@ pub fn plan(
         expects_continue: head.fields.expect == Expect::Continue
             && head.version == Version::Http11
             && !body.is_ended(),
-        upgrade: body.is_ended() && forward::asks_upgrade(bytes, head),
-        transform: if head.fields.connection.listed_fields > 0 {
-            BodyTransform::StripTrailers
-        } else {
-            BodyTransform::Keep
-        },
+        upgrade: false,
+        authenticates_connection: head.fields.authenticates_connection,
+        transform: BodyTransform::of_request(head),
         forwards: forwards(bytes, head)?,
-        hash: hash(bytes, head, by),
-    })
+        hash: hash(bytes, head, &context.hash_by),
+    };
+    // The offer is looked up when the server accepts it, so it must still be held by then.
+    plan.upgrade = plan.can_be_held() && forward::offers_upgrade(bytes, head);
+    Ok(plan)
 }
 
 /// What `Max-Forwards` says, which is for OPTIONS and TRACE only (RFC 9110 §7.6.2).

@@ -42,7 +42,8 @@ impl<N: Net> Exchanges<N> {
             let served = Served { status, client: client.ip(), sent, answered };
             self.upstreams.attempt_answered(cx, pair.backend, &served);
         }
-        self.upstreams.release(cx, pair.upstream, pair.backend, reusable);
+        let upstream = (pair.upstream, pair.backend);
+        client.keep_upstream(self.upstreams.release(cx, upstream, pair.client, reusable));
         client.request.state = RequestState::Admitted;
         pair
     }
@@ -96,7 +97,10 @@ impl<N: Net> Exchanges<N> {
             lease.upstream.conn.reset_on_drop();
         }
         let mut ended = self.end_attempt(client, key, false);
-        let by_server = matches!(fault, Some(Fault::UpstreamClosed | Fault::UpstreamMalformed(_)));
+        let by_server = matches!(
+            fault,
+            Some(Fault::UpstreamClosed | Fault::UpstreamMalformed(_) | Fault::NotHttp(_))
+        );
         let shows = match ended.response {
             Direction::Body(Body::UntilClose) => ended.transform == BodyTransform::Chunk,
             Direction::Body(_) => ended.transform != BodyTransform::Unchunk,

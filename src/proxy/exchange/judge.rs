@@ -6,6 +6,8 @@ use super::{Client, Exchanges};
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::net::Net;
+use crate::observe::ProxyError;
+use crate::proxy::client::answer::Answer;
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
 use crate::proxy::retry::RetryState;
 use crate::proxy::upstream::acquire::Reuse;
@@ -129,6 +131,13 @@ impl<N: Net> Exchanges<N> {
         if let Some(fault) = fault {
             self.record_failure(client, pair, fault);
         }
+        let verdict = match (verdict, fault) {
+            // Without another server the client gets the error, not the same garbage again.
+            (Verdict::Retry, Some(Fault::NotHttp(reason))) if !self.has_another_server(pair) => {
+                Verdict::Reply(Answer::local(502, reason, ProxyError::Protocol))
+            }
+            (verdict, _) => verdict,
+        };
         match verdict {
             Verdict::Park => Next::Park,
             Verdict::Finish => self.finish(client, pair),
@@ -140,6 +149,12 @@ impl<N: Net> Exchanges<N> {
             }
             Verdict::Abort => self.abort(client, pair, fault),
         }
+    }
+
+    /// Whether a pair's request could go to a server that has not failed it.
+    fn has_another_server(&self, key: PairKey) -> bool {
+        let pair = self.pairs.get(key).expect("a paired client's pair is there");
+        self.upstreams.cluster().has_other(&pair.tried.backends, pair.backend)
     }
 
     /// Counts an attempt's failure against its backend, if it is the server's, and remembers which
@@ -165,7 +180,7 @@ impl<N: Net> Exchanges<N> {
             // A pooled connection may close at any time: that says nothing about the server, but
             // another one is the better choice.
             Fault::UpstreamClosed if reused => true,
-            Fault::UpstreamClosed | Fault::UpstreamMalformed(_) => {
+            Fault::UpstreamClosed | Fault::UpstreamMalformed(_) | Fault::NotHttp(_) => {
                 let unanswered = pair.response.is(Phase::Head) && !pair.interim;
                 self.upstreams.attempt_failed(cx, backend, unanswered);
                 true

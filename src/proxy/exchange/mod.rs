@@ -126,6 +126,7 @@ impl<N: Net> Exchanges<N> {
     /// The wait of the request's state has lasted too long.
     fn expire(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         match client.request.state {
+            RequestState::Head if !client.has_begun_request() => Next::Gone,
             RequestState::Head => {
                 let reason = "the request did not come in time";
                 self.refuse_head(key, client, Answer::local(408, reason, ProxyError::Request))
@@ -266,17 +267,20 @@ impl<N: Net> Exchanges<N> {
             false => Reuse::Never,
         };
         let pair = self.pairs.vacant_key();
-        let acquired = self.upstreams.acquire(
-            &mut self.context,
-            pair,
-            &mut tried,
-            (intent.hash(), reuse),
-            &mut record.notes,
-        );
+        let (cx, notes) = (&mut self.context, &mut record.notes);
+        let own = client.own_upstream().map(|own| self.upstreams.resume(cx, pair, own, notes));
+        let acquired = match own.transpose() {
+            Ok(Some(Some(acquired))) => Ok(acquired),
+            Ok(None | Some(None)) => {
+                self.upstreams.acquire(cx, pair, &mut tried, (intent.hash(), reuse), notes)
+            }
+            Err(unavailable) => Err(unavailable),
+        };
         match acquired {
             Ok(acquired) => {
                 // Where one was served that had to wait for more than a slot, the next may be too.
                 self.admission.open_one();
+                client.keep_upstream(None);
                 self.join(client, Pair::new(key, acquired, intent, RetryState { tried, record }))
             }
             Err(unavailable) if self.comes_free(unavailable) => {

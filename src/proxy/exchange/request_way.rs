@@ -128,7 +128,7 @@ impl<S: Socket> Exchange<'_, S> {
         let context = RequestContext {
             client: self.client_ip,
             default_host: self.authority,
-            trust_forwarded: self.config.trust_forwarded,
+            trust_forwarded: self.config.trust_forwarded.contains(self.client_ip),
             scheme: self.scheme.name(),
             upgrade: plan.upgrade,
             expect: plan.expects_continue,

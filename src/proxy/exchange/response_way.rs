@@ -7,7 +7,6 @@ use super::request_way::tunnel;
 use super::verdict::{Fault, Phase};
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
-use crate::http::field;
 use crate::http::forward::{self, BodyTransform, Persistence};
 use crate::http::framing;
 use crate::http::head::{self, Parse, Version};
@@ -89,10 +88,17 @@ impl<S: Socket> Exchange<'_, S> {
             Parse::Partial => {
                 return Err(Fault::UpstreamMalformed("the server closed inside its head"));
             }
+            // Nothing of it was forwarded, and nothing of it is a response.
+            Parse::Refused(refusal) if !head::begins_like_a_response(data) => {
+                from.inbox.clear(self.pool);
+                return Err(Fault::NotHttp(refusal.reason));
+            }
             Parse::Refused(refusal) => return Err(Fault::UpstreamMalformed(refusal.reason)),
             Parse::Complete => {}
         }
         match self.response_head.status {
+            // The new protocol begins after the request.
+            101 if self.pair.plan().upgrade && !self.pair.request.is(Phase::Done) => Ok(false),
             101 if self.pair.plan().upgrade => self.switch_protocols(),
             101 => Err(Fault::UpstreamMalformed("the server switched protocols unasked")),
             100..=199 => self.forward_interim(),
@@ -120,20 +126,13 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// Whether the 101 at hand names protocols, and only such as the client named.
     fn was_offered(&mut self) -> bool {
-        let inbox = &mut self.client.buffers.inbox;
-        assert!(inbox.is_held(), "a request without a body is held until its response begins");
-        inbox.rewind();
-        let head = self.heads.recall(self.pair.client, inbox.data());
-        let head_bytes = head.bytes;
-        let offered = head.fields.upgrade.map(|span| span.of(inbox.data()));
+        let inbox = &self.client.buffers.inbox;
+        assert!(inbox.is_held(), "a request with an offer is held until its response begins");
+        let head = self.heads.recall(self.pair.client, inbox.held());
+        let offered = head.fields.upgrade.map(|span| span.of(inbox.held()));
         let from = self.upstream.conn.buffers.inbox.data();
         let chosen = self.response_head.fields.upgrade.map(|span| span.of(from));
-        let was_offered = offered.zip(chosen).is_some_and(|(offered, chosen)| {
-            let mut chosen = field::members(chosen).peekable();
-            chosen.peek().is_some() && chosen.all(|protocol| field::lists(offered, protocol))
-        });
-        inbox.consume(head_bytes);
-        was_offered
+        offered.zip(chosen).is_some_and(|(offered, chosen)| forward::was_offered(offered, chosen))
     }
 
     /// Other 1xx go on as they are, but HTTP/1.0 does not know them (RFC 9110 §15.2).
@@ -169,7 +168,12 @@ impl<S: Socket> Exchange<'_, S> {
             // Not what the client asked for: its next request may be on its way.
             (false, true) => After::Linger,
         };
-        self.pair.upstream_stays = head.keeps_alive() && !matches!(body, Body::UntilClose);
+        self.pair.upstream_stays = head.keeps_alive()
+            && !matches!(body, Body::UntilClose)
+            && !framing::claims_content_without_having_any(head);
+        if head.fields.authenticates_connection || self.pair.plan().authenticates_connection {
+            self.upstream.mark_authenticated();
+        }
         self.pair.transform = transform;
         self.pair.response = Direction::after_head(body);
         self.pair.record.status = head.status;

@@ -31,6 +31,8 @@ pub enum Fault {
     UpstreamClosed,
     /// The server's response breaks the framing or a limit.
     UpstreamMalformed(&'static str),
+    /// The server sent something other than a response.
+    NotHttp(&'static str),
     /// The deadline of the wait has passed.
     Expired,
     /// The server's health checks hang: its answer may never come.
@@ -44,7 +46,7 @@ impl Fault {
     pub fn outcome(self) -> Outcome {
         match self {
             Fault::UpstreamClosed => Outcome::ServerClosed,
-            Fault::UpstreamMalformed(_) => Outcome::ServerMalformed,
+            Fault::UpstreamMalformed(_) | Fault::NotHttp(_) => Outcome::ServerMalformed,
             Fault::Expired => Outcome::TimedOut,
             Fault::ClientGone
             | Fault::ClientMalformed
@@ -57,7 +59,7 @@ impl Fault {
     pub fn reason(self) -> &'static str {
         match self {
             Fault::ClientMalformed => CLIENT_MALFORMED,
-            Fault::UpstreamMalformed(reason) => reason,
+            Fault::UpstreamMalformed(reason) | Fault::NotHttp(reason) => reason,
             Fault::ClientGone
             | Fault::ConnectFailed(_)
             | Fault::UpstreamClosed
@@ -126,6 +128,10 @@ pub fn verdict(facts: &Facts, fault: Fault) -> Verdict {
         }
         Fault::UpstreamMalformed(reason) => {
             answer_or_abort(facts, Answer::local(502, reason, ProxyError::Protocol))
+        }
+        Fault::NotHttp(reason) => {
+            let answer = Answer::local(502, reason, ProxyError::Protocol);
+            retry_or(facts, || answer_or_abort(facts, answer))
         }
         Fault::Expired => expired(facts),
         Fault::ServerHangs => retry_or(facts, || Verdict::Park),
@@ -213,6 +219,10 @@ mod tests {
             assert_eq!(verdict(&facts, closed) == Verdict::Retry, repeated, "{name}");
         }
         assert_eq!(status(verdict(&post, closed)), 502);
+        let garbage = Fault::NotHttp("x");
+        assert_eq!(verdict(&WAITING, garbage), Verdict::Retry);
+        assert_eq!(status(verdict(&post, garbage)), 502);
+        assert_eq!(status(verdict(&WAITING, Fault::UpstreamMalformed("x"))), 502);
     }
 
     #[test]

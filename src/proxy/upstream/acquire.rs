@@ -11,7 +11,7 @@ use crate::net::{self, Net};
 use crate::observe::access::RequestNotes;
 use crate::proxy::conn::Conn;
 use crate::proxy::context::LoopContext;
-use crate::proxy::kinds::{PairKey, UpstreamKey};
+use crate::proxy::kinds::{OwnUpstream, PairKey, UpstreamKey};
 use crate::proxy::retry::Tried;
 use std::io;
 
@@ -92,6 +92,36 @@ impl<N: Net> Upstreams<N> {
             self.count_begun(cx, backend);
             return Ok(Acquired { upstream, backend });
         }
+    }
+
+    /// The client's own upstream again, for `pair`; none when it is closed by now.
+    ///
+    /// Errors: its backend is at its connection limit.
+    pub fn resume(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        pair: PairKey,
+        own: OwnUpstream,
+        notes: &mut Option<Box<RequestNotes>>,
+    ) -> Result<Option<Acquired>, Unavailable> {
+        let OwnUpstream { upstream: key, backend } = own;
+        let Some(upstream) = self.table.get_mut(key) else { return Ok(None) };
+        if self.cluster.is_full(backend) {
+            return Err(Unavailable::AllFull);
+        }
+        if !upstream.conn.is_idle() {
+            self.close(cx, key);
+            return Ok(None);
+        }
+        upstream.state = UpstreamState::Busy { pair, reused: true, request_sent: false };
+        if let Some(notes) = notes.as_deref_mut() {
+            notes.backend = self.cluster.name(backend).to_string();
+            if cx.config.verbose {
+                notes.why = String::from("the connection to it is authenticated for this client");
+            }
+        }
+        self.count_begun(cx, backend);
+        Ok(Some(Acquired { upstream: key, backend }))
     }
 
     /// The backend for a request that is answered with its address: nothing stays in flight, but
@@ -214,6 +244,7 @@ impl<N: Net> Upstreams<N> {
             pipe_up: None,
             pipe_down: None,
             state: UpstreamState::Connecting(pair),
+            is_authenticated: false,
             address,
             timer: Timer::new(),
             scheduled: false,

@@ -222,7 +222,12 @@ impl Cluster {
             .map(|(_, id)| id)
     }
 
-    /// Whether a backend would take the request had it not as many already as it may.
+    /// Whether this backend is at its own limit.
+    pub fn is_full(&self, backend: BackendId) -> bool {
+        self.balancer.candidate(backend).is_full()
+    }
+
+    /// Whether a backend would take the request were it not at its own limit.
     pub fn has_full(&self) -> bool {
         let serving = self.ids().filter(|&id| self.is_serving(id));
         serving.map(|id| self.balancer.candidate(id)).any(|one| one.up && one.is_full())

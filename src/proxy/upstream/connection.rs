@@ -1,12 +1,13 @@
 //! One connection to a backend: what it is doing, and for which pair.
 
 use super::starvation::Origin;
+use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::net::Socket;
 use crate::proxy::conn::Conn;
 use crate::proxy::conn::pipes::Lent;
-use crate::proxy::kinds::PairKey;
+use crate::proxy::kinds::{ClientKey, PairKey};
 use std::io;
 use std::net::SocketAddr;
 
@@ -28,6 +29,8 @@ pub enum UpstreamState {
         /// When it is closed.
         deadline: Instant,
     },
+    /// Waits for the next request of the client it belongs to, and is closed with that client.
+    Owned { client: ClientKey, backend: BackendId },
 }
 
 /// A connection to a backend.
@@ -39,6 +42,9 @@ pub struct Upstream<S: Socket> {
     /// From this socket to the client's.
     pub pipe_down: Lent<S::Pipe>,
     pub(super) state: UpstreamState,
+    /// The server takes all requests on it for one user's (NTLM, Negotiate): it serves the client
+    /// it served so far, and no other.
+    pub(super) is_authenticated: bool,
     /// Where it leads to.
     pub(super) address: SocketAddr,
     pub(super) timer: Timer,
@@ -55,8 +61,13 @@ impl<S: Socket> Upstream<S> {
     pub fn pair(&self) -> Option<PairKey> {
         match self.state {
             UpstreamState::Connecting(pair) | UpstreamState::Busy { pair, .. } => Some(pair),
-            UpstreamState::Idle { .. } => None,
+            UpstreamState::Idle { .. } | UpstreamState::Owned { .. } => None,
         }
+    }
+
+    /// The server takes all further requests on it for the user's who has just authenticated.
+    pub fn mark_authenticated(&mut self) {
+        self.is_authenticated = true;
     }
 
     /// Where it leads to: one of the backend's addresses, unless its name has changed since.
@@ -98,7 +109,9 @@ impl<S: Socket> Upstream<S> {
     pub fn mark_sent(&mut self) {
         match &mut self.state {
             UpstreamState::Busy { request_sent, .. } => *request_sent = true,
-            UpstreamState::Connecting(_) | UpstreamState::Idle { .. } => {
+            UpstreamState::Connecting(_)
+            | UpstreamState::Idle { .. }
+            | UpstreamState::Owned { .. } => {
                 panic!("a request is written to an established connection of its pair")
             }
         }

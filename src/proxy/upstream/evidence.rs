@@ -103,7 +103,12 @@ impl<N: Net> Upstreams<N> {
         }
         let idle_before = |key: &UpstreamKey| match self.get(*key).map(Upstream::state) {
             Some(UpstreamState::Idle { deadline }) => deadline <= sent + cx.config.timeouts.pool,
-            Some(UpstreamState::Connecting(_) | UpstreamState::Busy { .. }) | None => false,
+            Some(
+                UpstreamState::Connecting(_)
+                | UpstreamState::Busy { .. }
+                | UpstreamState::Owned { .. },
+            )
+            | None => false,
         };
         if self.cluster.pooled(backend).iter().any(idle_before) {
             self.cluster.served_beside(backend);

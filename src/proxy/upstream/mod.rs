@@ -27,7 +27,9 @@ use crate::http::head::ResponseHead;
 use crate::net::{Net, Ready, Socket};
 use crate::proxy::conn::pipes::Pipes;
 use crate::proxy::context::LoopContext;
-use crate::proxy::kinds::{PairKey, ProbeKey, ProbeKind, UpstreamKey, UpstreamKind};
+use crate::proxy::kinds::{
+    ClientKey, OwnUpstream, PairKey, ProbeKey, ProbeKind, UpstreamKey, UpstreamKind,
+};
 use crate::proxy::log::Standing;
 use cluster::Cluster;
 use probe::Probe;
@@ -127,22 +129,31 @@ impl<N: Net> Upstreams<N> {
         self.effects.pop_front()
     }
 
-    /// An upstream leaves its pair: to the pool if it can serve again, else closed.
+    /// An upstream leaves its pair: if it can serve again, to the pool, or to the `client` that has
+    /// authenticated on it, which gets its key; else it is closed.
     pub fn release(
         &mut self,
         cx: &mut LoopContext<N>,
-        key: UpstreamKey,
-        backend: BackendId,
+        (key, backend): (UpstreamKey, BackendId),
+        client: ClientKey,
         reusable: bool,
-    ) {
+    ) -> Option<OwnUpstream> {
         if self.cluster.ended(backend) {
             let name = self.cluster.name(backend);
             cx.logs.event(format_args!("{name} is idle, it may be stopped"));
         }
+        let serving = self.cluster.is_serving(backend);
         let upstreams = &mut self.table;
         let upstream = upstreams.get_mut(key).expect("a pair's upstream stays as long as the pair");
-        let (clean, address) =
-            (reusable && upstream.conn.is_reusable() && !cx.draining, upstream.address);
+        let clean = reusable && upstream.conn.is_reusable() && !cx.draining;
+        if clean && serving && upstream.is_authenticated {
+            upstream.state = UpstreamState::Owned { client, backend };
+            if upstream.conn.is_readable() {
+                cx.schedule.this_turn(key.into(), &mut upstream.scheduled);
+            }
+            return Some(OwnUpstream { upstream: key, backend });
+        }
+        let (clean, address) = (clean && !upstream.is_authenticated, upstream.address);
         let (now, period) = (cx.now.instant, cx.config.timeouts.pool);
         let is_open = |key| upstreams.get(key).is_some();
         let wanted = clean && self.cluster.wants_idle(backend, address, (now, period), is_open);
@@ -153,7 +164,8 @@ impl<N: Net> Upstreams<N> {
                 // closed by us in order it would be kept for a minute.
                 upstream.conn.reset_on_drop();
             }
-            return self.close(cx, key);
+            self.close(cx, key);
+            return None;
         }
         let deadline = now + period;
         upstream.state = UpstreamState::Idle { deadline };
@@ -162,6 +174,12 @@ impl<N: Net> Upstreams<N> {
             cx.schedule.this_turn(key.into(), &mut upstream.scheduled);
         }
         self.cluster.idle(backend).push(key);
+        None
+    }
+
+    /// The client that owned this upstream is gone.
+    pub fn close_own(&mut self, cx: &mut LoopContext<N>, own: OwnUpstream) {
+        self.close(cx, own.upstream);
     }
 
     /// Remembers what the kernel reported of an upstream, and has its owner stepped.
@@ -181,14 +199,15 @@ impl<N: Net> Upstreams<N> {
             UpstreamState::Connecting(pair) | UpstreamState::Busy { pair, .. } => {
                 return Some(pair);
             }
-            UpstreamState::Idle { deadline } => deadline,
+            UpstreamState::Idle { deadline } => Some(deadline),
+            UpstreamState::Owned { .. } => None,
         };
         upstream.conn.fill(&mut cx.pool);
         upstream.conn.settle(&mut cx.pool);
-        if !upstream.conn.is_idle() || deadline <= cx.now.instant {
-            // Its key stays in the pool, where it finds nothing.
+        if !upstream.conn.is_idle() || deadline.is_some_and(|it| it <= cx.now.instant) {
+            // Its key stays in the pool or with the client, where it finds nothing.
             self.close(cx, key);
-        } else {
+        } else if let Some(deadline) = deadline {
             cx.wheel.arm(&mut upstream.timer, deadline, key.into());
         }
         None

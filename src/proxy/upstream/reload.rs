@@ -6,7 +6,7 @@
 //! ([`Upstreams::apply`]).
 
 use super::probe::Probe;
-use super::{Member, Upstreams};
+use super::{Member, Upstream, UpstreamState, Upstreams};
 use crate::base::backend_id::BackendId;
 use crate::base::table::Id;
 use crate::base::wheel::Timer;
@@ -14,7 +14,7 @@ use crate::config::{BackendSpec, Endpoint};
 use crate::net::Net;
 use crate::net::files::SETTLE_TIME;
 use crate::proxy::context::LoopContext;
-use crate::proxy::kinds::ListKind;
+use crate::proxy::kinds::{ListKind, UpstreamKey};
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -200,7 +200,15 @@ impl<N: Net> Upstreams<N> {
             self.remove_probe(cx, probe);
         }
         cx.wheel.cancel(self.cluster.timer(backend));
-        for upstream in self.cluster.retire(backend) {
+        let is_owned = |upstream: &Upstream<N::Socket>| match upstream.state {
+            UpstreamState::Owned { backend: of, .. } => of == backend,
+            UpstreamState::Connecting(_)
+            | UpstreamState::Busy { .. }
+            | UpstreamState::Idle { .. } => false,
+        };
+        let owned = self.table.iter().filter(|(_, upstream)| is_owned(upstream));
+        let owned: Vec<UpstreamKey> = owned.map(|(key, _)| key).collect();
+        for upstream in self.cluster.retire(backend).into_iter().chain(owned) {
             self.close(cx, upstream);
         }
     }

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 const MESSAGE_CHARS_MAX: usize = 400;
 
 /// Options that mean something else with the next word: they take none, or all up to the next one.
-const ALONE: [&[u8]; 3] = [b"--backend", b"--help", b"--version"];
+const ALONE: [&[u8]; 4] = [b"--backend", b"--help", b"--trust-forwarded", b"--version"];
 
 fn parse(called: &str, words: &[&[u8]]) -> Result<Command, String> {
     let words = words.iter().map(|word| OsString::from_vec(word.to_vec()));

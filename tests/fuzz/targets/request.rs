@@ -8,7 +8,7 @@ use loadbalancer::balance::Strategy;
 use loadbalancer::http::body::Body;
 use loadbalancer::http::forward::{self, GROWTH_BYTES_MAX, RequestContext};
 use loadbalancer::http::head::{self, Parse, RequestHead, Version};
-use loadbalancer::proxy::plan::{self, HashBy, Plan};
+use loadbalancer::proxy::plan::{self, HashBy, Plan, PlanContext};
 
 /// Most requests read from one input.
 const REQUESTS_MAX: usize = 8;
@@ -64,8 +64,12 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
         return None;
     }
     let client = CLIENT.parse().expect("an address");
-    let by = HashBy { strategy: Strategy::Uri, field: "", client };
-    let plan = plan::plan(data, &head, &by, trust_forwarded);
+    let context = PlanContext {
+        hash_by: HashBy { strategy: Strategy::Uri, field: "", client },
+        is_trusted: trust_forwarded,
+        fields_max: 100,
+    };
+    let plan = plan::plan(data, &head, &context);
     let plan = plan.ok().filter(|plan| plan.forwards != Some(0))?;
     let mut body = plan.body;
 
