@@ -194,6 +194,55 @@ fn what_is_printed_has_no_colours_when_it_is_no_terminal() {
 }
 
 #[test]
+fn a_probe_has_the_host_and_the_method_that_are_asked_for() {
+    let plain = Backend::named("a");
+    let balancer = Balancer::probing(&[&plain], &["-c", "20ms"]);
+    plain.wait_for_probes(1);
+    let probe = plain.probes().remove(0);
+    assert_eq!(probe.field("Host"), Some(plain.argument().as_str()));
+    assert!(probe.head.starts_with("GET /healthcheck HTTP/1.1\r\n"), "{}", probe.head);
+    drop(balancer);
+
+    let named = Backend::named("a");
+    let options = ["-c", "20ms", "--health-host", "www.example.org", "--health-method", "OPTIONS"];
+    let balancer = Balancer::probing(&[&named], &options);
+    named.wait_for_probes(3);
+    let probe = named.probes().remove(0);
+    assert_eq!(probe.field("Host"), Some("www.example.org"));
+    assert!(probe.head.starts_with("OPTIONS /healthcheck HTTP/1.1\r\n"), "{}", probe.head);
+    assert!(balancer.stderr.with(" down").is_empty());
+}
+
+/// A response to HEAD has the length of the content that GET would get, and no content.
+#[test]
+fn a_probe_by_head_does_not_wait_for_content() {
+    use std::io::{Read, Write};
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let backend = listener.local_addr().expect("an address").to_string();
+    let (sender, probed) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            let mut head = [0; 1_024];
+            let count = stream.read(&mut head).unwrap_or(0);
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+            let is_head = head[..count].starts_with(b"HEAD ") && stream.write_all(answer).is_ok();
+            kept.push(stream);
+            if sender.send(is_head).is_err() {
+                return;
+            }
+        }
+    });
+    let options = ["-c", "20ms", "--health-timeout", "200ms", "--fall", "1"];
+    let arguments = ["127.0.0.1:0", &backend, "--health-method", "HEAD"];
+    let balancer = Balancer::start(&[&arguments[..], &options[..]].concat());
+    for _ in 0..20 {
+        assert!(probed.recv_timeout(std::time::Duration::from_secs(10)).expect("a probe"));
+    }
+    assert!(balancer.stderr.with(" down").is_empty());
+}
+
+#[test]
 fn every_spelling_of_an_option_works() {
     for options in [
         &["-N8"][..],

@@ -6,6 +6,7 @@ mod command;
 mod duration;
 mod error;
 mod get;
+mod health_options;
 mod help;
 mod httpserver;
 mod modes;

@@ -1,21 +1,16 @@
 //! The option table of the balancer: from it come parsing, help and messages. Each row names the
 //! part of [`Config`] it sets; the defaults are those of [`Config::default`].
 
-use super::duration::LONGEST;
+use super::health_options;
 use super::modes::{self, EVERY, HEADS, HTTP, PAIRS, REDIRECT, TCP};
 use super::option::{Group, Opt, Take};
-use super::rows::{
-    CHECKS, FORMATS, INTERVAL_MIN, ON_DOWN, PROBE_TIMEOUT_MAX, REDIRECTS, TIMEOUT_MIN, limit,
-    timeout,
-};
+use super::rows::{FORMATS, ON_DOWN, REDIRECTS, limit, timeout};
 use super::strategy;
-use super::value::{
-    add_page, choice, field_name, list_file, named, or, small, target, user, whole,
-};
+use super::value::{add_page, choice, field_name, list_file, named, or, small, user, whole};
 use crate::config::{Config, HeadLimits, TrustedProxies};
 
 /// Every option of the balancer, in the order of help within its group.
-pub static OPTIONS: [Opt<Config>; 43] = [
+pub static OPTIONS: [Opt<Config>; 45] = [
     Opt::listen("Address to listen on (or give it first, without -p)", |c| &mut c.listen),
     Opt {
         long: "backend",
@@ -169,113 +164,17 @@ pub static OPTIONS: [Opt<Config>; 43] = [
             set: |c, v| TrustedProxies::parse(v).map(|from| c.trust_forwarded = from),
         },
     },
-    Opt {
-        long: "health",
-        short: None,
-        value: "CHECK",
-        group: Group::Health,
-        help: "http: request --health-path; tcp: only connect (default with -m tcp); off: no \
-               probes",
-        modes: EVERY,
-        take: Take::Text {
-            set: |c, v| choice(v, &CHECKS).map(|check| c.health.check = check),
-            default: |c| named(c.health.check, &CHECKS),
-        },
-    },
-    Opt {
-        long: "check-interval",
-        short: Some('c'),
-        value: "TIME",
-        group: Group::Health,
-        help: "Time between two probes of a backend",
-        modes: EVERY,
-        take: Take::Duration { at: |c| &mut c.health.interval, least: INTERVAL_MIN, most: LONGEST },
-    },
-    Opt {
-        long: "probe-per-requests",
-        short: Some('R'),
-        value: "NUM",
-        group: Group::Health,
-        help: "Also probe every backend at least once per NUM requests",
-        modes: EVERY,
-        take: Take::Text {
-            set: |c, v| whole(v, 1..=1_000_000_000).map(|n| c.health.per_requests = Some(n)),
-            default: |c| or(c.health.per_requests, "by time only"),
-        },
-    },
-    Opt {
-        long: "health-path",
-        short: None,
-        value: "PATH",
-        group: Group::Health,
-        help: "Path that an HTTP probe requests",
-        modes: EVERY,
-        take: Take::Text {
-            set: |c, v| target(v).map(|path| c.health.path = path),
-            default: |c| c.health.path.clone(),
-        },
-    },
-    Opt {
-        long: "health-expect",
-        short: None,
-        value: "CODE",
-        group: Group::Health,
-        help: "The only status that passes, 200 to 599",
-        modes: EVERY,
-        take: Take::Text {
-            set: |c, v| small(v, 200..=599).map(|code| c.health.expect = Some(code)),
-            default: |c| or(c.health.expect, "any below 500"),
-        },
-    },
-    Opt {
-        long: "health-timeout",
-        short: None,
-        value: "TIME",
-        group: Group::Health,
-        help: "Longest duration of a probe, at most 5s",
-        modes: EVERY,
-        take: Take::Duration {
-            at: |c| &mut c.health.timeout,
-            least: TIMEOUT_MIN,
-            most: PROBE_TIMEOUT_MAX,
-        },
-    },
-    Opt {
-        long: "rise",
-        short: None,
-        value: "NUM",
-        group: Group::Health,
-        help: "Passed probes in a row that mark a backend up, 1 to 100",
-        modes: EVERY,
-        take: Take::Text {
-            set: |c, v| small(v, 1..=100).map(|n| c.health.rise = n),
-            default: |c| c.health.rise.to_string(),
-        },
-    },
-    Opt {
-        long: "fall",
-        short: None,
-        value: "NUM",
-        group: Group::Health,
-        help: "Failed probes in a row that mark a backend down, 1 to 100",
-        modes: EVERY,
-        take: Take::Text {
-            set: |c, v| small(v, 1..=100).map(|n| c.health.fall = n),
-            default: |c| c.health.fall.to_string(),
-        },
-    },
-    Opt {
-        long: "fall-on-5xx",
-        short: None,
-        value: "NUM",
-        group: Group::Health,
-        help: "Eject a backend after NUM 5xx in a row to 3 clients; the last one stays",
-        modes: HTTP,
-        take: Take::Text {
-            set: |c, v| small(v, 1..=1_000).map(|n| c.health.fall_on_5xx = Some(n)),
-            default: |c| or(c.health.fall_on_5xx, "off"),
-        },
-    },
+    health_options::HEALTH,
+    health_options::CHECK_INTERVAL,
+    health_options::PROBE_PER_REQUESTS,
+    health_options::HEALTH_PATH,
+    health_options::HEALTH_HOST,
+    health_options::HEALTH_METHOD,
+    health_options::HEALTH_EXPECT,
+    health_options::HEALTH_TIMEOUT,
+    health_options::RISE,
+    health_options::FALL,
+    health_options::FALL_ON_5XX,
     timeout(
         "head-timeout",
         HEADS,

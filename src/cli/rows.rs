@@ -5,7 +5,7 @@ use super::duration::LONGEST;
 use super::modes::{HEADS, Modes};
 use super::option::{Group, Opt, Take};
 use crate::config::{Config, LogFormat, OnDown};
-use crate::health::Check;
+use crate::health::{Check, Method};
 use std::time::Duration;
 
 pub const FORMATS: [(&str, LogFormat); 2] =
@@ -13,6 +13,8 @@ pub const FORMATS: [(&str, LogFormat); 2] =
 pub const ON_DOWN: [(&str, OnDown); 2] = [("keep", OnDown::Keep), ("close", OnDown::Close)];
 pub const CHECKS: [(&str, Check); 3] =
     [("http", Check::Http), ("tcp", Check::Tcp), ("off", Check::Off)];
+pub const METHODS: [(&str, Method); 3] =
+    [("GET", Method::Get), ("HEAD", Method::Head), ("OPTIONS", Method::Options)];
 
 /// Statuses that send a client elsewhere (RFC 9110 §15.4).
 pub const REDIRECTS: [(&str, u16); 5] =

@@ -21,7 +21,7 @@ pub fn settle(
         config.health.check = Check::Tcp;
     }
     let probes = ["check-interval", "probe-per-requests", "health-timeout", "rise", "fall"];
-    let asks = ["health-path", "health-expect"];
+    let asks = ["health-path", "health-host", "health-method", "health-expect"];
     let is_header = config.strategy == Strategy::Header;
     let rules = [
         (
@@ -43,8 +43,8 @@ pub fn settle(
         ),
         (
             config.health.check != Check::Http && asks.iter().any(|long| given.has(long)),
-            "--health-path and --health-expect are for HTTP probes: add --health http or leave \
-             them out",
+            "--health-path, --health-host, --health-method and --health-expect are for HTTP \
+             probes: add --health http or leave them out",
         ),
         (
             config.strategy == Strategy::Rank && config.health.check == Check::Off,

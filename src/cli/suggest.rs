@@ -7,9 +7,9 @@ const WORD_CHARS_MAX: usize = 40;
 const PART_CHARS_MIN: usize = 4;
 
 /// The candidate nearest to `word`: at most a third of its letters (at least one) changed, added,
-/// dropped or swapped; or else the only candidate that contains it.
+/// dropped or swapped, in any case; or else the only candidate that contains it.
 pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let letters: Vec<char> = word.chars().take(WORD_CHARS_MAX + 1).collect();
+    let letters: Vec<char> = word.chars().take(WORD_CHARS_MAX + 1).map(lower).collect();
     if letters.len() > WORD_CHARS_MAX {
         return None;
     }
@@ -34,10 +34,14 @@ pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
     }
 }
 
-/// Edits from one word to the other, a swap of neighbours counting once (optimal string
-/// alignment).
+fn lower(letter: char) -> char {
+    letter.to_ascii_lowercase()
+}
+
+/// Edits from one word, which is in small letters, to the other in any case. A swap of neighbours
+/// counts once (optimal string alignment).
 fn distance(a: &[char], b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let b: Vec<char> = b.chars().map(lower).collect();
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for i in 1..=a.len() {
@@ -61,11 +65,13 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_suggested_and_nothing_when_none_is_near() {
-        let table: [(&str, &[&str], Option<&str>); 18] = [
+        let table: [(&str, &[&str], Option<&str>); 20] = [
             ("stratgy", &["retries", "strategy"], Some("strategy")),
             ("strategie", &["strategy"], Some("strategy")),
             ("dmeo", &["demo"], Some("demo")),
             ("demo", &["demo"], Some("demo")),
+            ("RR", &["first", "rr"], Some("rr")),
+            ("head", &["GET", "HEAD"], Some("HEAD")),
             // At most a third of the letters are wrong, but one in short words.
             ("rexxies", &["retries"], Some("retries")),
             ("rexxxes", &["retries"], None),

@@ -2,7 +2,7 @@
 
 use super::suggest::nearest;
 use crate::base::token::is_token_byte;
-use crate::config::{self, LogTarget, quote};
+use crate::config::{self, Endpoint, LogTarget, quote};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -136,6 +136,17 @@ pub fn field_name(text: &str) -> Result<String, String> {
         return Err(format!("{} is not a field name: write one like x-user-id", quote(text)));
     }
     Ok(text.to_ascii_lowercase())
+}
+
+/// The value of a `Host` field: a name or an address, with or without a port.
+pub fn host_field(text: &str) -> Result<String, String> {
+    let is_host = [text.to_owned(), format!("{text}:80")].iter().any(|authority| {
+        Endpoint::backend(authority).is_ok_and(|endpoint| endpoint.host.is_some())
+    });
+    match is_host {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{} is not a host: write one like www.example.org", quote(text))),
+    }
 }
 
 /// A request target in origin form (RFC 9112 §3.2.1).

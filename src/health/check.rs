@@ -8,14 +8,17 @@ use std::time::Duration;
 /// First probes are spread over this time, so that a long list does not cause a burst of connects.
 const SPREAD_MAX: Duration = Duration::from_millis(100);
 
-/// Appends the probe request for `path` (starts with `/`) at `host` (as a Host field wants it).
-pub fn request(path: &str, host: &str, out: &mut Vec<u8>) {
+/// Appends the probe request to the backend `authority`, which is its `Host` unless another one is
+/// set.
+pub fn request(settings: &Settings, authority: &str, out: &mut Vec<u8>) {
     let fields = concat!(
         "\r\nUser-Agent: loadbalancer/",
         env!("CARGO_PKG_VERSION"),
         "\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
-    for part in ["GET ", path, " HTTP/1.1\r\nHost: ", host, fields] {
+    let host = settings.host.as_deref().unwrap_or(authority);
+    let (method, path) = (settings.method.name(), settings.path.as_str());
+    for part in [method, " ", path, " HTTP/1.1\r\nHost: ", host, fields] {
         out.extend_from_slice(part.as_bytes());
     }
 }
@@ -71,18 +74,27 @@ fn below(span: Duration, rng: &mut Rng) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Method;
     use super::*;
 
     #[test]
     fn request_is_a_complete_head() {
-        let mut out = Vec::new();
-        request("/healthcheck", "127.0.0.1:81", &mut out);
-        let expected = format!(
-            "GET /healthcheck HTTP/1.1\r\nHost: 127.0.0.1:81\r\nUser-Agent: loadbalancer/{}\r\n\
-             Accept: */*\r\nConnection: close\r\n\r\n",
-            env!("CARGO_PKG_VERSION")
-        );
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        let path = String::from("/up");
+        let host = Some(String::from("www.example.org"));
+        let named = Settings { path, host, method: Method::Head, ..Settings::default() };
+        for (settings, line, host) in [
+            (Settings::default(), "GET /healthcheck HTTP/1.1", "127.0.0.1:81"),
+            (named, "HEAD /up HTTP/1.1", "www.example.org"),
+        ] {
+            let mut out = Vec::new();
+            request(&settings, "127.0.0.1:81", &mut out);
+            let expected = format!(
+                "{line}\r\nHost: {host}\r\nUser-Agent: loadbalancer/{}\r\n\
+                 Accept: */*\r\nConnection: close\r\n\r\n",
+                env!("CARGO_PKG_VERSION")
+            );
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 
     #[test]

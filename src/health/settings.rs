@@ -5,12 +5,32 @@ use std::time::Duration;
 /// What an active probe does (`--health`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// `GET` of the health path; the status decides.
+    /// A request for the health path; the status decides.
     Http,
     /// Only connects.
     Tcp,
     /// No probes.
     Off,
+}
+
+/// The method of an HTTP probe (`--health-method`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    /// Without content, so without a load report.
+    Head,
+    Options,
+}
+
+impl Method {
+    /// As in a request line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Options => "OPTIONS",
+        }
+    }
 }
 
 /// How backends are probed, and when they go down and up.
@@ -20,6 +40,10 @@ pub struct Settings {
     pub check: Check,
     /// Request target of the HTTP probe, starting with `/`.
     pub path: String,
+    /// `Host` field of the HTTP probe; none: the backend as it is written.
+    pub host: Option<String>,
+    /// Method of the HTTP probe.
+    pub method: Method,
     /// The only healthy status; none: every complete answer below 500.
     pub expect: Option<u16>,
     /// Time between two probes of one backend.
@@ -41,6 +65,8 @@ impl Default for Settings {
         Settings {
             check: Check::Http,
             path: String::from("/healthcheck"),
+            host: None,
+            method: Method::Get,
             expect: None,
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(2),

@@ -112,7 +112,7 @@ fn every_example_of_help_is_a_good_call() {
 
 /// A value unlike the default for each option, with the options it needs beside it, and the modes
 /// where it has an effect.
-const SAMPLES: [(&str, &str, &str, &str); 41] = [
+const SAMPLES: [(&str, &str, &str, &str); 43] = [
     ("listen", "9", "", "http tcp redirect"),
     ("backend", "h:9", "", "http tcp redirect"),
     ("file", "list", "", "http tcp redirect"),
@@ -131,6 +131,8 @@ const SAMPLES: [(&str, &str, &str, &str); 41] = [
     ("check-interval", "77s", "", "http tcp redirect"),
     ("probe-per-requests", "77", "", "http tcp redirect"),
     ("health-path", "/x", "--health http", "http tcp redirect"),
+    ("health-host", "www.example.org", "--health http", "http tcp redirect"),
+    ("health-method", "HEAD", "--health http", "http tcp redirect"),
     ("health-expect", "200", "--health http", "http tcp redirect"),
     ("health-timeout", "77ms", "", "http tcp redirect"),
     ("rise", "77", "", "http tcp redirect"),

@@ -154,6 +154,12 @@ const BAD_VALUES: &[(&str, &str)] = &[
     ("--all-down-status 200", "--all-down-status: `200` is not a whole number from 400 to 599"),
     ("--health-expect 600", "--health-expect: `600` is not a whole number from 200 to 599"),
     ("--health-path x", "--health-path: `x` is not a path: write one like /healthcheck"),
+    ("--health-host a/b", "--health-host: `a/b` is not a host: write one like www.example.org"),
+    ("--health-host :80", "--health-host: `:80` is not a host: write one like www.example.org"),
+    (
+        "--health-method head",
+        "--health-method: `head` is not one of GET, HEAD, OPTIONS; did you mean HEAD?",
+    ),
     ("--rise 101", "--rise: `101` is not a whole number from 1 to 100"),
     ("--fall 0", "--fall: `0` is not a whole number from 1 to 100"),
     ("--retries 10", "--retries: `10` is not a whole number from 0 to 9"),
@@ -178,8 +184,8 @@ fn every_bad_value_has_its_message() {
 fn options_that_would_do_nothing_are_refused() {
     let off = "--health off makes no probes: leave it out, or leave -c, -R, --health-timeout, \
                --rise and --fall out";
-    let asks = "--health-path and --health-expect are for HTTP probes: add --health http or leave \
-                them out";
+    let asks = "--health-path, --health-host, --health-method and --health-expect are for HTTP \
+                probes: add --health http or leave them out";
     let probeless = "-s rank uses the durations of probes, and --health off makes none: leave one \
                      of them out";
     let table = [
@@ -224,6 +230,8 @@ fn options_that_would_do_nothing_are_refused() {
         ("--health off -c 5", off),
         ("--health off --rise 2", off),
         ("--health tcp --health-path /x", asks),
+        ("--health tcp --health-host x", asks),
+        ("--health off --health-method HEAD", asks),
         ("-m tcp --health-expect 200", asks),
     ];
     for (text, expected) in table {

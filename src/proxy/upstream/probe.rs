@@ -5,8 +5,7 @@ use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
-use crate::health::check;
-use crate::health::{Check, ProbeFault, Settings};
+use crate::health::{self, Check, ProbeFault, Settings};
 use crate::http::body::Body;
 use crate::http::chunked::Piece;
 use crate::http::framing;
@@ -111,7 +110,7 @@ impl<S: Socket> Probe<S> {
         self.is_connecting = !self.conn.finish_connect()?;
         if !self.is_connecting && settings.check == Check::Http {
             let mut request = Vec::new();
-            check::request(&settings.path, host, &mut request);
+            health::check::request(settings, host, &mut request);
             self.conn.buffers.outbox.append(&request, pool);
         }
         Ok(!self.is_connecting)
@@ -132,7 +131,7 @@ impl<S: Socket> Probe<S> {
                 Parse::Complete => buffers.inbox.consume(head.bytes),
             }
             if head.status >= 200 {
-                let Ok(body) = framing::response(head, Method::Get) else { return broken };
+                let Ok(body) = framing::response(head, method_of(settings)) else { return broken };
                 self.answer = Some((head.status, body));
             }
         }
@@ -153,8 +152,17 @@ impl<S: Socket> Probe<S> {
         let complete =
             body.is_ended() || (*body == Body::UntilClose && buffers.input == Input::Eof);
         if complete {
-            return Some(check::judge(*status, settings.expect));
+            return Some(health::check::judge(*status, settings.expect));
         }
         if buffers.input == Input::Open { None } else { broken }
+    }
+}
+
+/// The method by which the response is framed: one to `HEAD` has no content.
+fn method_of(settings: &Settings) -> Method {
+    match settings.method {
+        health::Method::Get => Method::Get,
+        health::Method::Head => Method::Head,
+        health::Method::Options => Method::Options,
     }
 }
