@@ -126,7 +126,8 @@ fn a_head_that_takes_too_long_is_answered_408() {
 #[test]
 fn single_bytes_do_not_extend_the_head_time_out() {
     let backend = Backend::named("a");
-    let balancer = Balancer::over(&[&backend], &["--head-timeout", "100ms"]);
+    let balancer =
+        Balancer::over(&[&backend], &["--head-timeout", "100ms", "--linger-timeout", "300ms"]);
     let mut client = balancer.connect();
     let mut writer = client.writer();
     let dripping = std::thread::spawn(move || {

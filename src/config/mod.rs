@@ -65,7 +65,7 @@ impl Default for Timeouts {
             idle: Duration::from_secs(60),
             tunnel: Duration::from_secs(3600),
             queue: Duration::from_secs(30),
-            linger: Duration::from_secs(2),
+            linger: Duration::from_secs(30),
             pool: Duration::from_secs(30),
             drain: Duration::from_secs(30),
         }

@@ -346,18 +346,24 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// A client waits to come in where every place is taken: one that has sent nothing for a while
-    /// gives its place up, as it may have to at any time (RFC 9112 §9.5). None does while all are
+    /// A client waits to come in where every place is taken: one that has sent nothing for a while, or
+    /// has had its final response, gives its place up, as it may have to at any time (RFC 9112 §9.5). None does while all are
     /// being served; then the next responses announce a close.
     fn close_an_idle_client(&mut self) {
         let now = self.exchanges.context.now.instant;
         if self.acceptor.is_paused(now) {
             return;
         }
-        let silent_until = now + self.exchanges.context.config.timeouts.keep_alive;
-        let is_silent = |client: &Connection<N::Socket>| {
-            let request = &client.request;
-            request.state == RequestState::Idle && request.deadline + GRACE <= silent_until
+        let timeouts = &self.exchanges.context.config.timeouts;
+        let (idle_until, linger_until) = (now + timeouts.keep_alive, now + timeouts.linger);
+        let is_silent = |client: &Connection<N::Socket>| match client.request.state {
+            RequestState::Idle => client.request.deadline + GRACE <= idle_until,
+            RequestState::Lingering { until } => until + GRACE <= linger_until,
+            RequestState::Head
+            | RequestState::WaitingForSlot(_)
+            | RequestState::Admitted
+            | RequestState::Paired(_)
+            | RequestState::FlushingResponse(_) => false,
         };
         let (mut silent, mut next) = self.clients.sweep(self.sweep_from, SWEEP, is_silent);
         if silent.is_none() && next == 0 {

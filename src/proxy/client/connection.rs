@@ -8,6 +8,7 @@ use super::listener::ListenerSettings;
 use super::plan::{self, HashBy, Intent, PlanContext};
 use super::request::{After, Request, RequestState};
 use crate::base::table::Id;
+use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::Mode;
 use crate::http::head::{self, Parse, Refusal};
@@ -21,13 +22,15 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Most bytes read and discarded from a client that was refused (RFC 9112 §9.6), so that a flood is
-/// cut off while an ordinary upload's client still reads its response.
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Longest pause of a client whose bytes are read and discarded after the final response. In all it
+/// has `--linger-timeout`: by time and not by bytes, as an upload that was refused may be large, and
+/// closing before its end could take the response away from the client (RFC 9112 §9.6).
+const LINGER_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// How long the rest of a head may take once the program is to end: a request that has begun may
-/// be answered, but a slow head must not hold the end up.
-const DRAIN_HEAD: Duration = Duration::from_secs(2);
+/// How long the rest of a head, or a client that still sends after its final response, may take once
+/// the program is to end: a request that has begun may be answered, but a slow client must not hold
+/// the end up.
+const DRAIN_SLOW_MAX: Duration = Duration::from_secs(2);
 
 /// What reading a head came to.
 #[derive(Clone, Copy, Debug)]
@@ -147,10 +150,19 @@ impl<S: Socket> Connection<S> {
         self.conn.register(&mut cx.net, Id::from(key))
     }
 
-    /// The program is to end: a head that is not complete yet has less time left.
+    /// The program is to end: a head that is not complete, and lingering, have less time left.
     pub fn begin_drain<N: Net>(&mut self, cx: &LoopContext<N>) {
-        if self.request.state == RequestState::Head {
-            self.request.deadline = self.request.deadline.min(cx.now.instant + DRAIN_HEAD);
+        let latest = cx.now.instant + DRAIN_SLOW_MAX;
+        match self.request.state {
+            RequestState::Head => self.request.deadline = self.request.deadline.min(latest),
+            RequestState::Lingering { until } => {
+                self.linger_until(cx.now.instant, until.min(latest));
+            }
+            RequestState::Idle
+            | RequestState::WaitingForSlot(_)
+            | RequestState::Admitted
+            | RequestState::Paired(_)
+            | RequestState::FlushingResponse(_) => {}
         }
     }
 
@@ -183,8 +195,7 @@ impl<S: Socket> Connection<S> {
         if is_idle {
             let now = cx.now.instant;
             self.request.arrived = now;
-            let span = cx.config.timeouts.head;
-            let span = if cx.draining { span.min(DRAIN_HEAD) } else { span };
+            let span = span_of_slow(cx, cx.config.timeouts.head);
             self.request.wait(RequestState::Head, now + span);
         } else if filled == Filled::Nothing {
             return HeadRead::Incomplete(Next::Park);
@@ -301,25 +312,29 @@ impl<S: Socket> Connection<S> {
             return Next::Gone;
         }
         self.conn.finish_output();
-        let deadline = cx.now.instant + cx.config.timeouts.linger;
-        self.request.wait(RequestState::Lingering { bytes: 0 }, deadline);
+        let until = cx.now.instant + span_of_slow(cx, cx.config.timeouts.linger);
+        self.linger_until(cx.now.instant, until);
         Next::Again
     }
 
+    fn linger_until(&mut self, now: Instant, until: Instant) {
+        let deadline = until.min(now + LINGER_PAUSE_MAX);
+        self.request.wait(RequestState::Lingering { until }, deadline);
+    }
+
     /// Reads and discards, until the client has ended too or its time is over.
-    pub fn linger<N: Net>(&mut self, cx: &mut LoopContext<N>, bytes: usize) -> Next {
+    pub fn linger<N: Net>(&mut self, cx: &mut LoopContext<N>, until: Instant) -> Next {
         // Sends our end, which waited for the outbox.
         self.conn.flush(&mut cx.pool);
         self.conn.buffers.inbox.clear(&mut cx.pool);
         let filled = self.conn.fill(&mut cx.pool);
-        let bytes = bytes + self.conn.buffers.inbox.data().len();
-        if self.conn.buffers.input != Input::Open || bytes >= LINGER_BYTES_MAX {
+        if self.conn.buffers.input != Input::Open || until <= cx.now.instant {
             return Next::Gone;
         }
         match filled {
             Filled::Nothing | Filled::Failed => Next::Park,
             Filled::Something => {
-                self.request.state = RequestState::Lingering { bytes };
+                self.linger_until(cx.now.instant, until);
                 Next::Again
             }
         }
@@ -330,4 +345,9 @@ impl<S: Socket> Connection<S> {
         cx.wheel.cancel(&mut self.timer);
         self.conn.close(&mut cx.pool);
     }
+}
+
+/// The time a slow client has for what takes `span` at most, as long as the program is not to end.
+fn span_of_slow<N: Net>(cx: &LoopContext<N>, span: Duration) -> Duration {
+    if cx.draining { span.min(DRAIN_SLOW_MAX) } else { span }
 }

@@ -32,10 +32,10 @@ pub enum RequestState {
     /// The last of a response is in the outbox. Deadline: idle → close.
     FlushingResponse(After),
     /// Our end was sent; reads on so that the client can read the response (RFC 9112 §9.6).
-    /// Deadline, fixed: linger → close.
+    /// Deadline: a pause of the client, or the end of its time → close.
     Lingering {
-        /// Bytes discarded.
-        bytes: usize,
+        /// The end of its time.
+        until: Instant,
     },
 }
 

@@ -162,7 +162,7 @@ impl<N: Net> Exchanges<N> {
             RequestState::Paired(pair) => self.end_attempt(client, pair, false).record,
         };
         record.outcome = outcome;
-        self.conclude(client, &record, RequestState::Lingering { bytes: 0 });
+        self.conclude(client, &record, RequestState::FlushingResponse(After::Close));
     }
 
     /// What is answered when there is no upstream for a request.

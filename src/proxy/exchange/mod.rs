@@ -100,7 +100,7 @@ impl<N: Net> Exchanges<N> {
                 RequestState::FlushingResponse(after) => {
                     client.flush_response(&mut self.context, after)
                 }
-                RequestState::Lingering { bytes } => client.linger(&mut self.context, bytes),
+                RequestState::Lingering { until } => client.linger(&mut self.context, until),
             };
             let next = if next == Next::Park { self.park(key, client) } else { next };
             match next {
