@@ -131,7 +131,7 @@ fn lines_that_are_not_read_are_dropped_counted_and_reported() {
         let lines = balancer.stderr.so_far();
         let lost = lines.iter().filter(|line| line.contains(" lines were lost here: "));
         let lost: usize =
-            lost.filter_map(|line| line.split(' ').nth(1)?.parse::<usize>().ok()).sum();
+            lost.filter_map(|line| line.split(' ').nth(2)?.parse::<usize>().ok()).sum();
         let came = lines.iter().filter(|line| line.contains("\"GET /")).count();
         assert!(lost + came <= asked, "{lost} lost and {came} come of {asked}");
         lost > 0 && lost + came + 2 >= asked
@@ -151,4 +151,23 @@ fn lines_about_a_backend_end_with_what_is_left() {
     first.open();
     let line = balancer.stderr.wait_for(&format!("backend {} up: ", first.argument()));
     assert!(line.ends_with("; 1 of 2 up"), "{line}");
+}
+
+#[test]
+fn event_lines_have_the_time_except_on_a_terminal() {
+    let backend = Backend::refusing();
+    let mut command = binary();
+    command.args(["127.0.0.1:0", "-c", "20ms", &backend.argument()]);
+    let on_terminal = Balancer::of(on_a_terminal(command));
+    let line = on_terminal.stderr.wait_for(" down: ");
+    assert!(line.starts_with("loadbalancer: backend "), "{line}");
+    let piped = Balancer::probing(&[&backend], &["-c", "20ms"]);
+    for part in ["listening on ", " down: "] {
+        let line = piped.stderr.wait_for(part);
+        let (time, rest) = line.split_once(' ').expect("a time");
+        let shape: String =
+            time.chars().map(|char| if char.is_ascii_digit() { '9' } else { char }).collect();
+        assert_eq!(shape, "9999-99-99T99:99:99Z", "{line}");
+        assert!(rest.starts_with("loadbalancer: "), "{line}");
+    }
 }

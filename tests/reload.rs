@@ -10,8 +10,7 @@ fn over(backends: &[&Backend]) -> (Balancer, TempDir, String) {
     checking_every("20ms", backends, &[])
 }
 
-/// [`over`], but the file is not checked again during the test: only a signal makes the balancer
-/// read it.
+/// [`over`], without probes during the test.
 fn over_until_signalled(backends: &[&Backend], options: &[&str]) -> (Balancer, TempDir, String) {
     checking_every("1h", backends, options)
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
@@ -40,6 +40,8 @@ pub struct Kernel {
     retired: Vec<LogWriter>,
     /// Standard error; none while it is written directly.
     stderr: Option<LogWriter>,
+    /// Standard error is no terminal.
+    times_events: bool,
     /// Standard error must not be written directly.
     stderr_may_block: bool,
     waker: Waker,
@@ -70,6 +72,7 @@ impl Kernel {
             access: None,
             retired: Vec::new(),
             stderr: None,
+            times_events: event_seconds().is_some(),
             stderr_may_block: stderr_may_block(),
             waker,
             start,
@@ -124,6 +127,11 @@ fn stderr_may_block() -> bool {
     let copy = io::stderr().as_fd().try_clone_to_owned();
     let kind = copy.and_then(|copy| File::from(copy).metadata()).map(|data| data.file_type());
     !kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
+}
+
+/// The time for an event line: seconds since 1970, none if standard error is a terminal.
+pub fn event_seconds() -> Option<u64> {
+    (!io::stderr().is_terminal()).then(|| since_1970().as_secs())
 }
 
 /// Writes to standard error what it takes without blocking, as its reader may have stalled. Only
@@ -215,6 +223,10 @@ impl Net for Kernel {
 
     fn signals(&mut self) -> Vec<Signal> {
         self.signals.take()
+    }
+
+    fn times_events(&self) -> bool {
+        self.times_events
     }
 
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {

@@ -166,6 +166,10 @@ pub trait Net: Debug {
     /// The signals since the last call: [`Signal::Stop`] as often as it came, one of the others
     /// once.
     fn signals(&mut self) -> Vec<Signal>;
+    /// Whether event lines begin with the time: not where a person watches them come.
+    fn times_events(&self) -> bool {
+        false
+    }
     /// Takes whole lines to be written; how many bytes of them. Never blocks.
     ///
     /// Errors: the sink refuses lines; they were not taken.

@@ -2,6 +2,7 @@
 //! the `net` modules write it out.
 
 pub mod access;
+pub mod event_time;
 pub mod log_buffer;
 
 use crate::base::time::Instant;

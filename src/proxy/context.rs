@@ -44,6 +44,10 @@ impl<N: Net> LoopContext<N> {
     /// The surroundings at the start; `seed` makes request ids differ between runs.
     pub fn new(mut net: N, config: Config, limits: Limits, seed: u64) -> LoopContext<N> {
         let now = net.now();
+        let mut logs = Logs::new(seed);
+        if net.times_events() {
+            logs.set_time(now.unix_seconds());
+        }
         LoopContext {
             net,
             config,
@@ -55,7 +59,7 @@ impl<N: Net> LoopContext<N> {
             wheel: Wheel::new(),
             pool: Pool::new(),
             schedule: Schedule::default(),
-            logs: Logs::new(seed),
+            logs,
         }
     }
 
@@ -65,6 +69,9 @@ impl<N: Net> LoopContext<N> {
         self.now = self.net.now();
         if self.now.unix_seconds() != before {
             self.date = date::imf_fixdate(self.now.unix_seconds());
+            if self.net.times_events() {
+                self.logs.set_time(self.now.unix_seconds());
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use crate::health::Transition;
 use crate::net::{Net, Now, Sink};
 use crate::observe::Record;
 use crate::observe::access::{Combined, Json, Verbose};
+use crate::observe::event_time::EventTime;
 use crate::observe::log_buffer::LogBuffer;
 use std::fmt;
 use std::io;
@@ -23,6 +24,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Logs {
     events: LogBuffer,
     access: LogBuffer,
+    /// What event lines begin with.
+    time: EventTime,
     /// When lost lines were reported last.
     lost_reported_at: Instant,
     /// When a log that cannot be written was reported last.
@@ -37,15 +40,21 @@ impl Logs {
         Logs {
             events: LogBuffer::default(),
             access: LogBuffer::default(),
+            time: EventTime(None),
             lost_reported_at: Instant::START,
             failure_reported_at: None,
             last_id: balance::hash(&seed.to_le_bytes()),
         }
     }
 
+    /// Event lines begin with this time from here on.
+    pub fn set_time(&mut self, unix_seconds: u64) {
+        self.time = EventTime(Some(unix_seconds));
+    }
+
     /// Adds one event line for people.
     pub fn event(&mut self, line: fmt::Arguments<'_>) {
-        self.events.add(format_args!("loadbalancer: {line}"));
+        self.events.add(format_args!("{}loadbalancer: {line}", self.time));
     }
 
     /// Adds the event line of a backend that went up or down, with what is left.
@@ -150,7 +159,7 @@ impl Logs {
             self.failure_reported_at.is_some_and(|last| now.since(last) < REPORT_INTERVAL);
         let due = now.since(self.lost_reported_at) >= REPORT_INTERVAL
             || self.access.pending().is_empty() && !is_failing;
-        if due && report_lost_access(&mut self.access, &mut self.events) {
+        if due && report_lost_access(self.time, &mut self.access, &mut self.events) {
             self.lost_reported_at = now;
         }
     }
@@ -222,11 +231,11 @@ impl fmt::Display for Lost {
 
 /// Reports in `events` how many lines `access` lost since the last report, if any. False if nothing
 /// was reported: with no room there the number is kept for later.
-fn report_lost_access(access: &mut LogBuffer, events: &mut LogBuffer) -> bool {
+fn report_lost_access(time: EventTime, access: &mut LogBuffer, events: &mut LogBuffer) -> bool {
     let lost = access.dropped();
     let reported = lost > 0
         && events.offer(format_args!(
-            "loadbalancer: {}: the log cannot be written as fast as they come; log to a faster \
+            "{time}loadbalancer: {}: the log cannot be written as fast as they come; log to a faster \
              disk or reader",
             Lost(lost)
         ));
@@ -253,12 +262,12 @@ mod tests {
         for line in ["first line", "second line", "third line"] {
             access.add(format_args!("{line}"));
         }
-        assert!(!report_lost_access(&mut access, &mut events));
+        assert!(!report_lost_access(EventTime(None), &mut access, &mut events));
         events.written(events.pending().len());
-        assert!(report_lost_access(&mut access, &mut events));
+        assert!(report_lost_access(EventTime(None), &mut access, &mut events));
         let line = b"loadbalancer: 3 access log lines were lost: ";
         assert!(events.pending().starts_with(line), "{:?}", events.pending().escape_ascii());
         assert_eq!(events.dropped(), 0, "no line of the log of events itself");
-        assert!(!report_lost_access(&mut access, &mut events), "reported once");
+        assert!(!report_lost_access(EventTime(None), &mut access, &mut events), "reported once");
     }
 }

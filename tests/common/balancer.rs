@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 pub struct Balancer {
     process: Running,
     address: SocketAddr,
-    /// The line it printed when it began to listen.
+    /// The line it printed when it began to listen, without the time.
     pub start_line: String,
 }
 
@@ -35,8 +35,9 @@ impl Balancer {
 
     /// Waits until a started process listens.
     pub fn of(process: Running) -> Balancer {
-        let start_line = process.stderr.wait_for("listening on ");
-        let address = address(&start_line);
+        let line = process.stderr.wait_for("listening on ");
+        let address = address(&line);
+        let start_line = without_time(&line).to_owned();
         Balancer { process, address, start_line }
     }
 
@@ -126,6 +127,11 @@ impl DerefMut for Balancer {
     fn deref_mut(&mut self) -> &mut Running {
         &mut self.process
     }
+}
+
+/// An event line without its time, which it has where standard error is no terminal.
+pub fn without_time(line: &str) -> &str {
+    line.find("loadbalancer: ").map_or(line, |start| &line[start..])
 }
 
 /// `… listening on http://127.0.0.1:41234, …` or `… http://localhost:41234 (all interfaces), …`

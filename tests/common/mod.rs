@@ -17,7 +17,7 @@ mod process;
 mod terminal;
 
 pub use backend::{Backend, BlackHole, Gate, ok, reply};
-pub use balancer::{Balancer, InFlight};
+pub use balancer::{Balancer, InFlight, without_time};
 pub use message::Message;
 pub use once::{got, refused, refused_by, seen};
 pub use peer::Peer;
