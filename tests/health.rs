@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Backend, Balancer, Message, TempDir, ok, reply, wait_until};
+use std::time::Instant;
 
 /// Frequent probes, so that tests need not wait.
 const OFTEN: [&str; 2] = ["-c", "20ms"];
@@ -231,6 +232,70 @@ fn every_server_is_probed_at_least_once_per_so_many_requests() {
             assert_eq!((first.probes().len(), second.probes().len()), (9, 9));
         }
     }
+}
+
+#[test]
+fn a_server_that_is_down_keeps_to_its_schedule_however_many_requests_come() {
+    let (bad, good) = (Backend::named("bad"), Backend::named("good"));
+    bad.set_health(reply("500 Internal Server Error", "", ""));
+    let started = Instant::now();
+    let options = ["-m", "redirect", "-R", "1", "-c", "1s", "--fall", "1"];
+    let balancer = Balancer::probing(&[&bad, &good], &options);
+    balancer.stderr.wait_for(" down: ");
+    for count in 1..=40 {
+        assert_eq!(balancer.get("/").status(), 301);
+        good.wait_for_probes(1 + count);
+    }
+    let most = 2 + started.elapsed().as_millis() as usize / 900;
+    assert!(bad.probes().len() <= most, "{} probes, {most} at most", bad.probes().len());
+}
+
+#[test]
+fn a_long_list_is_probed_to_the_letter_of_the_number_of_requests() {
+    let servers: Vec<Backend> = (0..40).map(|_| Backend::named("a")).collect();
+    let all: Vec<&Backend> = servers.iter().collect();
+    let balancer = Balancer::probing(&all, &["-m", "redirect", "-R", "2", "-c", "1h"]);
+    servers.iter().for_each(|server| server.wait_for_probes(1));
+    for round in 1..=5 {
+        for _ in 0..2 {
+            assert_eq!(balancer.get("/").status(), 301);
+        }
+        servers.iter().for_each(|server| server.wait_for_probes(1 + round));
+    }
+    assert!(servers.iter().all(|server| server.probes().len() == 6));
+}
+
+#[test]
+fn an_answer_to_a_probe_without_an_end_is_a_failure() {
+    for (name, head, piece) in [
+        ("a long body", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"),
+        ("interim responses", "", "HTTP/1.1 103 Early Hints\r\n\r\n"),
+    ] {
+        let endless = Backend::raw(move |peer| {
+            if peer.request().is_some() && peer.try_send(head).is_ok() {
+                while peer.try_send(piece.repeat(100)).is_ok() {}
+            }
+        });
+        let balancer = Balancer::probing(&[&endless], &OFTEN);
+        let line = balancer.stderr.wait_for(" down: ");
+        assert!(line.contains("exceeds 64 KiB or 16 interim responses"), "{name}: {line}");
+    }
+}
+
+#[test]
+fn a_missing_health_check_is_reported_once_unless_probes_were_configured() {
+    let servers = [Backend::named("a"), Backend::named("b")];
+    servers.iter().for_each(|server| server.set_health(reply("404 Not Found", "", "")));
+    let all = [&servers[0], &servers[1]];
+    let balancer = Balancer::probing(&all, &[]);
+    let line = balancer.stderr.wait_for("answers 404 to GET /healthcheck");
+    assert!(line.contains("--health-path") && line.contains("--health tcp"), "{line}");
+    servers.iter().for_each(|server| server.wait_for_probes(1));
+    let configured = Balancer::probing(&all, &OFTEN);
+    servers.iter().for_each(|server| server.wait_for_probes(6));
+    assert_eq!(configured.stderr.with("answers 404"), Vec::<String>::new());
+    assert_eq!(balancer.stderr.with("answers 404").len(), 1);
+    assert_eq!(balancer.get("/").status(), 200);
 }
 
 #[test]

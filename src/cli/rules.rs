@@ -7,7 +7,7 @@ use super::scan::Given;
 use super::value::named;
 use crate::balance::Strategy;
 use crate::config::{Config, Mode};
-use crate::health::Check;
+use crate::health::{Check, Pace};
 
 /// Sets what depends on several options, and refuses options that would have no effect.
 pub fn settle(
@@ -19,6 +19,12 @@ pub fn settle(
     if config.mode == Mode::Tcp && !given.has("health") {
         // A server in TCP mode need not speak HTTP.
         config.health.check = Check::Tcp;
+    }
+    let says_how =
+        ["health", "check-interval", "probe-per-requests", "health-path", "health-expect"];
+    // `rank` goes by how long probes take.
+    if !says_how.iter().any(|long| given.has(long)) && config.strategy != Strategy::Rank {
+        config.health.pace = Pace::Default;
     }
     let probes = ["check-interval", "probe-per-requests", "health-timeout", "rise", "fall"];
     let asks = ["health-path", "health-host", "health-method", "health-expect"];

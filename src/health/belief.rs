@@ -11,9 +11,10 @@
 //!
 //! [`Silence`] is separate: a suspect is up, but avoided while another backend is no suspect.
 
+use super::check::Page;
 use super::event::{DownReason, Observation, Others, ProbeFault, Proof, Transition};
 use super::outlier::Outlier;
-use super::settings::{Check, Settings};
+use super::settings::{Check, Pace, Settings};
 use super::silence::{Action, Silence};
 use crate::base::time::Instant;
 use std::io::ErrorKind;
@@ -25,6 +26,8 @@ use std::time::Duration;
 pub const HUNG_WITHIN: Duration = Duration::from_secs(5);
 /// A backend that failed a probe but is still up, or is a suspect, is probed again this soon.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// A backend without the default health check is probed when it has sent nothing for this long.
+const QUIET_INTERVAL: Duration = Duration::from_secs(10);
 /// A backend that is down is probed this often, so that a long interval does not delay its return.
 const DOWN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -73,6 +76,8 @@ pub struct Health {
     reported: Reported,
     /// The latest probe's fault; none if it passed or there was none.
     fault: Option<ProbeFault>,
+    /// What the latest passed probe found.
+    page: Page,
     /// Failed probes in a row.
     probes_failed: u16,
     /// Start of the first probe that timed out in this row.
@@ -98,6 +103,7 @@ impl Health {
         Health {
             reported: Reported::Up,
             fault: None,
+            page: Page::Found,
             probes_failed: 0,
             hung_since: None,
             unanswered: 0,
@@ -161,7 +167,8 @@ impl Health {
         now: Instant,
     ) -> Option<Transition> {
         match observation {
-            Observation::ProbePassed { started } => {
+            Observation::ProbePassed { started, page } => {
+                self.page = page;
                 self.silence.probe_passed(started, settings.interval, now);
                 self.probe_passed(started, settings)
             }
@@ -170,7 +177,7 @@ impl Health {
                     ProbeFault::TimedOut | ProbeFault::Connect(ErrorKind::TimedOut) => {
                         self.silence.probe_hung(started, now);
                     }
-                    ProbeFault::Status(_) | ProbeFault::Broken => {
+                    ProbeFault::Status(_) | ProbeFault::Broken | ProbeFault::TooLong => {
                         self.silence.probe_answered(started, now);
                     }
                     // Neither silent nor there.
@@ -291,7 +298,10 @@ impl Health {
         let is_newer = sent >= self.failed_at;
         match (self.reported, self.fault) {
             (Reported::Up, _) => None,
-            (Reported::Down { .. }, Some(ProbeFault::Status(_) | ProbeFault::Broken)) => None,
+            (
+                Reported::Down { .. },
+                Some(ProbeFault::Status(_) | ProbeFault::Broken | ProbeFault::TooLong),
+            ) => None,
             (Reported::Down { .. }, None | Some(ProbeFault::Connect(_) | ProbeFault::TimedOut)) => {
                 is_newer.then(|| self.rise(Proof::Request)).flatten()
             }
@@ -324,6 +334,7 @@ impl Health {
     fn rise(&mut self, proof: Proof) -> Option<Transition> {
         *self = Health {
             failed_at: self.failed_at,
+            page: self.page,
             silence: self.silence,
             outlier: self.outlier,
             ..Health::new()
@@ -345,9 +356,10 @@ impl Health {
             (Reported::Down { .. }, Some(ProbeFault::TimedOut)) => Kind::Hung,
             (Reported::Down { .. }, Some(ProbeFault::Connect(ErrorKind::TimedOut))) => return None,
             (Reported::Down { .. }, Some(ProbeFault::Connect(_))) => Kind::Connect,
-            (Reported::Down { .. }, Some(ProbeFault::Broken | ProbeFault::Status(_))) => {
-                return None;
-            }
+            (
+                Reported::Down { .. },
+                Some(ProbeFault::Broken | ProbeFault::TooLong | ProbeFault::Status(_)),
+            ) => return None,
         };
         Some(LastResort { kind, failed_at: self.failed_at })
     }
@@ -364,8 +376,21 @@ impl Health {
             Reported::Up if self.probes_failed > 0 || self.silence.is_suspect() => {
                 retry_interval(settings)
             }
+            Reported::Up if self.has_no_check(settings) => QUIET_INTERVAL.max(settings.interval),
             Reported::Up => settings.interval,
         }
+    }
+
+    /// Until when a probe that is due is put off: a response is as good as a probe that finds no
+    /// health check.
+    pub fn probe_put_off(&self, settings: &Settings) -> Option<Instant> {
+        let is_quiet = self.state() == State::Up && self.probes_failed == 0;
+        let put_off = is_quiet && self.has_no_check(settings);
+        put_off.then(|| self.silence.since() + QUIET_INTERVAL)
+    }
+
+    fn has_no_check(&self, settings: &Settings) -> bool {
+        settings.pace == Pace::Default && self.page == Page::Missing
     }
 }
 

@@ -23,12 +23,23 @@ pub fn request(settings: &Settings, authority: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// What a healthy answer was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The health check, or the connect was all that was asked for.
+    Found,
+    /// There is no health check: 404.
+    Missing,
+}
+
 /// Whether a complete answer with this status is healthy: the expected status, or any below 500 (a
 /// server without the file is up).
-pub fn judge(status: u16, expect: Option<u16>) -> Result<(), ProbeFault> {
-    match expect.map_or(status < 500, |expected| status == expected) {
-        true => Ok(()),
-        false => Err(ProbeFault::Status(status)),
+pub fn judge(status: u16, expect: Option<u16>) -> Result<Page, ProbeFault> {
+    match expect {
+        Some(expected) if status == expected => Ok(Page::Found),
+        None if status == 404 => Ok(Page::Missing),
+        None if status < 500 => Ok(Page::Found),
+        Some(_) | None => Err(ProbeFault::Status(status)),
     }
 }
 
@@ -101,7 +112,7 @@ mod tests {
     fn healthy_is_below_500_or_what_is_expected() {
         let cases = [
             (200, None, true),
-            (404, None, true),
+            (403, None, true),
             (499, None, true),
             (500, None, false),
             (599, None, false),
@@ -110,9 +121,11 @@ mod tests {
             (503, Some(503), true),
         ];
         for (status, expect, healthy) in cases {
-            let expected = if healthy { Ok(()) } else { Err(ProbeFault::Status(status)) };
+            let expected = if healthy { Ok(Page::Found) } else { Err(ProbeFault::Status(status)) };
             assert_eq!(judge(status, expect), expected, "{status} for {expect:?}");
         }
+        assert_eq!(judge(404, None), Ok(Page::Missing));
+        assert_eq!(judge(404, Some(404)), Ok(Page::Found));
     }
 
     #[test]

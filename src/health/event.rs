@@ -1,5 +1,6 @@
 //! Observations of a backend and the changes that follow, as values and as text for the event log.
 
+use super::check::Page;
 use crate::base::time::Instant;
 use std::fmt;
 use std::io::ErrorKind;
@@ -17,6 +18,8 @@ pub enum ProbeFault {
     Status(u16),
     /// The answer was malformed or incomplete.
     Broken,
+    /// The answer had more bytes or interim responses than a health check needs.
+    TooLong,
 }
 
 /// One piece of evidence about a backend.
@@ -26,6 +29,8 @@ pub enum Observation {
     ProbePassed {
         /// When the probe started.
         started: Instant,
+        /// What the answer was about.
+        page: Page,
     },
     /// A probe was not.
     ProbeFailed {
@@ -138,7 +143,8 @@ impl ProbeFault {
     pub fn is_hang(self) -> bool {
         match self {
             ProbeFault::TimedOut | ProbeFault::Connect(ErrorKind::TimedOut) => true,
-            ProbeFault::Connect(_) | ProbeFault::Status(_) | ProbeFault::Broken => false,
+            ProbeFault::Status(_) => false,
+            ProbeFault::Connect(_) | ProbeFault::Broken | ProbeFault::TooLong => false,
         }
     }
 }
@@ -182,6 +188,9 @@ impl fmt::Display for ProbeFault {
             ProbeFault::TimedOut => out.write_str("health check timed out"),
             ProbeFault::Status(status) => write!(out, "health check answered {status}"),
             ProbeFault::Broken => out.write_str("health check got a broken answer"),
+            ProbeFault::TooLong => {
+                out.write_str("health check answer exceeds 64 KiB or 16 interim responses")
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ mod silence;
 
 pub use belief::{HUNG_WITHIN, Health, LastResort, State};
 pub use event::{DownReason, Observation, Others, ProbeFault, Proof, Transition};
-pub use settings::{Check, Method, Settings};
+pub use settings::{Check, Method, Pace, Settings};
 pub use silence::{Action, Silence};
 
 #[cfg(test)]

@@ -33,6 +33,16 @@ impl Method {
     }
 }
 
+/// Whether the operator said how to probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Yes: that is kept to the letter.
+    Configured,
+    /// No: a backend without the default health check is probed only when nothing else shows that
+    /// it is there.
+    Default,
+}
+
 /// How backends are probed, and when they go down and up.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -48,6 +58,8 @@ pub struct Settings {
     pub expect: Option<u16>,
     /// Time between two probes of one backend.
     pub interval: Duration,
+    /// Whether that was chosen.
+    pub pace: Pace,
     /// Time-out of one probe, connect included.
     pub timeout: Duration,
     /// Probe every backend at least once per this many requests (`-R`).
@@ -69,6 +81,7 @@ impl Default for Settings {
             method: Method::Get,
             expect: None,
             interval: Duration::from_secs(2),
+            pace: Pace::Configured,
             timeout: Duration::from_secs(2),
             per_requests: None,
             rise: 1,

@@ -1,5 +1,6 @@
 //! When each action about a silence is due, what ends a suspicion, and what is learned.
 
+use super::check::Page;
 use super::*;
 use crate::base::time::Instant;
 use std::time::Duration;
@@ -253,14 +254,14 @@ fn what_was_learned_survives_an_outage() {
     let mut observe = |observation, now| {
         health.observe(observation, Others::SomeUp, &settings, now);
     };
-    observe(Observation::ProbePassed { started: at(0) }, at(60));
+    observe(Observation::ProbePassed { started: at(0), page: Page::Found }, at(60));
     // Two false alarms: the threshold is 400 ms.
     for alarm in [1_000, 2_000] {
         observe(Observation::Late, at(alarm));
-        observe(Observation::ProbePassed { started: at(alarm) }, at(alarm + 60));
+        observe(Observation::ProbePassed { started: at(alarm), page: Page::Found }, at(alarm + 60));
     }
     observe(Observation::ConnectFailed(std::io::ErrorKind::ConnectionRefused), at(3_000));
-    observe(Observation::ProbePassed { started: at(3_100) }, at(3_160));
+    observe(Observation::ProbePassed { started: at(3_100), page: Page::Found }, at(3_160));
     assert_eq!(health.state(), State::Up);
     assert_eq!(health.silence().late_after(), ms(240), "four times a usual probe");
     health.silence_mut().sent(at(4_000));

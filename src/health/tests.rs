@@ -1,6 +1,6 @@
 //! Sequences of observations and the changes after each, and simulated probe schedules.
 
-use super::check::jitter;
+use super::check::{Page, jitter};
 use super::*;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -44,8 +44,8 @@ fn run(settings: &Settings, steps: &[Step]) -> (Health, Vec<(usize, String)>) {
         let now = at(1_000 + 10 * index as u64);
         let (recent, first) = (at(995 + 10 * index as u64), at(995));
         let observation = match *step {
-            Step::Pass => Observation::ProbePassed { started: recent },
-            Step::OldPass => Observation::ProbePassed { started: first },
+            Step::Pass => Observation::ProbePassed { started: recent, page: Page::Found },
+            Step::OldPass => Observation::ProbePassed { started: first, page: Page::Found },
             Step::Fail(fault) => Observation::ProbeFailed { started: recent, fault },
             Step::Refused => Observation::ConnectFailed(REFUSED),
             Step::Unanswered => Observation::Unanswered,
@@ -308,7 +308,7 @@ fn the_least_suspicious_is_the_last_resort() {
     // After another failure it goes to the end, so that each is tried in turn.
     assert!(suspicion(&[Refused, Refused]) > clients);
     let unreachable = ProbeFault::Connect(ErrorKind::TimedOut);
-    for fault in [unreachable, ProbeFault::Status(503), ProbeFault::Broken] {
+    for fault in [unreachable, ProbeFault::Status(503), ProbeFault::Broken, ProbeFault::TooLong] {
         assert_eq!(suspicion(&[Step::Fail(fault)]), None, "{fault}");
         assert_eq!(suspicion(&[Step::Fail(fault), Refused]), None, "{fault}, then refused");
         let (health, _) = run(&settings(1, 9), &[Refused, Step::Fail(fault)]);
@@ -339,6 +339,29 @@ fn probes_run_sooner_after_a_failure_and_while_down() {
     }
 }
 
+#[test]
+fn a_backend_without_the_default_health_check_is_left_in_peace() {
+    let relaxed = Settings { pace: Pace::Default, ..Settings::default() };
+    for (name, settings, page, interval_s, put_off) in [
+        ("nothing configured", &relaxed, Page::Missing, 10, true),
+        ("there is one", &relaxed, Page::Found, 2, false),
+        ("configured", &Settings::default(), Page::Missing, 2, false),
+    ] {
+        let mut health = Health::new();
+        let passed = Observation::ProbePassed { started: at(100), page };
+        health.observe(passed, Others::SomeUp, settings, at(101));
+        assert_eq!(health.next_probe_in(settings), Duration::from_secs(interval_s), "{name}");
+        health.silence_mut().heard(at(5_000));
+        let expected = put_off.then(|| at(15_000));
+        assert_eq!(health.probe_put_off(settings), expected, "{name}: a byte is as good");
+        let refused = ProbeFault::Connect(REFUSED);
+        let failed = Observation::ProbeFailed { started: at(6_000), fault: refused };
+        health.observe(failed, Others::SomeUp, settings, at(6_001));
+        assert_eq!(health.probe_put_off(settings), None, "{name}: after a failure");
+        assert_eq!(health.next_probe_in(settings), Duration::from_millis(250), "{name}");
+    }
+}
+
 /// Time from the start of the first probe until the backend is down, if its probes fail with
 /// `fault_of` their index and run on the proxy's schedule.
 fn down_after(
@@ -353,7 +376,8 @@ fn down_after(
         let fault = fault_of(nth);
         let took = match fault {
             ProbeFault::TimedOut => settings.timeout,
-            ProbeFault::Connect(_) | ProbeFault::Status(_) | ProbeFault::Broken => Duration::ZERO,
+            ProbeFault::Connect(_) | ProbeFault::Status(_) => Duration::ZERO,
+            ProbeFault::Broken | ProbeFault::TooLong => Duration::ZERO,
         };
         let now = started + took;
         let failed = Observation::ProbeFailed { started, fault };

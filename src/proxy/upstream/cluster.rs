@@ -495,6 +495,23 @@ impl Cluster {
         due
     }
 
+    /// A probe is due: when it is due instead, if a response makes it unnecessary.
+    pub fn put_off(&mut self, backend: BackendId, now: Instant) -> Option<Instant> {
+        let until = self.health(backend).probe_put_off(&self.settings)?;
+        if until <= now {
+            return None;
+        }
+        self.at(backend).probe_due = until;
+        Some(until)
+    }
+
+    /// Because of the number of requests: sooner than planned perhaps.
+    pub fn bring_forward(&mut self, backend: BackendId, due: Instant) -> Instant {
+        let backend = self.at(backend);
+        backend.probe_due = backend.probe_due.min(due);
+        backend.probe_due
+    }
+
     /// Sets when the first probe is due.
     pub fn schedule_first(&mut self, backend: BackendId, now: Instant) -> Instant {
         let due = now + health::check::first_probe_in(&self.settings, &mut self.rng);

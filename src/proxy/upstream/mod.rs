@@ -48,6 +48,8 @@ pub struct Upstreams<N: Net> {
     effects: VecDeque<Effect>,
     /// How often a backend became a suspect.
     suspicions: u64,
+    /// The event log says that a backend lacks the default health check.
+    missing_page_reported: bool,
 }
 
 /// What concerns requests at other connections than the one that was stepped.
@@ -79,6 +81,7 @@ impl<N: Net> Upstreams<N> {
             pipes: Pipes::new(pipes_max),
             effects: VecDeque::new(),
             suspicions: 0,
+            missing_page_reported: false,
         }
     }
 

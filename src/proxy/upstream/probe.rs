@@ -1,10 +1,11 @@
-//! Health checks: when they run, and their connections. What they send and how they are judged is
-//! decided by `health::check`.
+//! The connection of one health check, from the connect to the end of the answer. What is sent and
+//! which answers are healthy is decided by `health::check`, when it is made by `probing`.
 
 use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
+use crate::health::check::Page;
 use crate::health::{self, Check, ProbeFault, Settings};
 use crate::http::body::Body;
 use crate::http::chunked::Piece;
@@ -18,6 +19,11 @@ use std::net::SocketAddr;
 /// Bytes of an answer's body that are looked at: a load report is two numbers.
 const BODY_BYTES_MAX: usize = 64;
 
+/// A health check's answer has at most so many bytes, heads and framing included, and so many
+/// interim responses: reading more would cost more than the answer is worth.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+const INTERIMS_MAX: u8 = 16;
+
 /// Reads of a probe before others get their turn.
 const READS_MAX: usize = 4;
 
@@ -27,11 +33,15 @@ pub struct Probe<S> {
     pub(super) conn: Conn<S>,
     pub(super) backend: BackendId,
     /// Where it leads to.
-    pub(super) address: SocketAddr,
+    address: SocketAddr,
     pub(super) is_connecting: bool,
     /// Status and the rest of the body, once the head has come.
-    pub(super) answer: Option<(u16, Body)>,
+    answer: Option<(u16, Body)>,
     pub(super) body: Vec<u8>,
+    /// Bytes of the answer that were taken in.
+    bytes: usize,
+    /// Interim responses before it.
+    interims: u8,
     pub(super) started: Instant,
     /// When it last made progress: started, or connected.
     pub(super) moved: Instant,
@@ -42,6 +52,31 @@ pub struct Probe<S> {
 }
 
 impl<S> Probe<S> {
+    /// One that begins to connect now, and has to be done at `deadline`.
+    pub fn new(
+        conn: Conn<S>,
+        backend: BackendId,
+        address: SocketAddr,
+        now: Instant,
+        deadline: Instant,
+    ) -> Probe<S> {
+        Probe {
+            conn,
+            backend,
+            address,
+            is_connecting: true,
+            answer: None,
+            body: Vec::new(),
+            bytes: 0,
+            interims: 0,
+            started: now,
+            moved: now,
+            deadline,
+            timer: Timer::new(),
+            scheduled: false,
+        }
+    }
+
     /// Its connection.
     pub fn conn(&self) -> &Conn<S> {
         &self.conn
@@ -81,11 +116,11 @@ impl<S: Socket> Probe<S> {
         host: &str,
         head: &mut ResponseHead,
         pool: &mut Pool,
-    ) -> Option<Result<(), ProbeFault>> {
+    ) -> Option<Result<Page, ProbeFault>> {
         if self.is_connecting {
             match self.connect(settings, host, pool) {
                 Ok(false) => return None,
-                Ok(true) if settings.check == Check::Tcp => return Some(Ok(())),
+                Ok(true) if settings.check == Check::Tcp => return Some(Ok(Page::Found)),
                 Ok(true) => {}
                 Err(error) => return Some(Err(ProbeFault::Connect(error.kind()))),
             }
@@ -121,7 +156,7 @@ impl<S: Socket> Probe<S> {
         &mut self,
         settings: &Settings,
         head: &mut ResponseHead,
-    ) -> Option<Result<(), ProbeFault>> {
+    ) -> Option<Result<Page, ProbeFault>> {
         let broken = Some(Err(ProbeFault::Broken));
         let buffers = &mut self.conn.buffers;
         while self.answer.is_none() {
@@ -129,6 +164,11 @@ impl<S: Socket> Probe<S> {
                 Parse::Partial if buffers.input == Input::Open => return None,
                 Parse::Partial | Parse::Refused(_) => return broken,
                 Parse::Complete => buffers.inbox.consume(head.bytes),
+            }
+            self.bytes += head.bytes;
+            self.interims += u8::from(head.status < 200);
+            if self.interims > INTERIMS_MAX {
+                return Some(Err(ProbeFault::TooLong));
             }
             if head.status >= 200 {
                 let Ok(body) = framing::response(head, method_of(settings)) else { return broken };
@@ -148,6 +188,10 @@ impl<S: Socket> Probe<S> {
                 Err(_) => return broken,
             };
             buffers.inbox.consume(count);
+            self.bytes += count;
+            if self.bytes > ANSWER_BYTES_MAX {
+                return Some(Err(ProbeFault::TooLong));
+            }
         }
         let complete =
             body.is_ended() || (*body == Body::UntilClose && buffers.input == Input::Eof);

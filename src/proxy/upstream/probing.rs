@@ -1,4 +1,4 @@
-//! When health checks run, and what follows from each. Their connections are in `probe`.
+//! Health checks: when they run, and what follows from their outcome.
 
 use super::Upstreams;
 use super::addresses::ConnectFailure;
@@ -6,14 +6,19 @@ use super::probe::Probe;
 use crate::base::backend_id::BackendId;
 use crate::base::table::Id;
 use crate::base::time::Instant;
-use crate::base::wheel::Timer;
-use crate::health::{Check, Observation, ProbeFault};
+use crate::health::check::Page;
+use crate::health::{Check, Observation, Pace, ProbeFault};
 use crate::net::{self, Net, Ready};
 use crate::proxy::conn::Conn;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{BackendKind, ProbeKey};
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Probes that start at once because of the number of requests, and how soon as many more do.
+const PROBES_PER_STEP: usize = 16;
+const PROBE_STEP: Duration = Duration::from_millis(1);
 
 impl<N: Net> Upstreams<N> {
     /// Remembers what the kernel reported of a probe, and has it stepped.
@@ -54,10 +59,22 @@ impl<N: Net> Upstreams<N> {
         }
     }
 
-    /// Probes every backend now, because of the number of requests.
+    /// Probes every backend that is up because of the number of requests: the first ones now, the
+    /// others soon, so that a long list is not connected to in one turn. Those that are down keep
+    /// to their schedule.
     pub(super) fn probe_all(&mut self, cx: &mut LoopContext<N>) {
-        for backend in self.cluster.ids() {
-            self.start_probe(cx, backend);
+        let is_due = |id: &BackendId| self.cluster.is_serving(*id) && self.cluster.is_up(*id);
+        let up: Vec<_> = self.cluster.ids().filter(is_due).collect();
+        for (step, group) in (0..).zip(up.chunks(PROBES_PER_STEP)) {
+            for &backend in group {
+                if step == 0 {
+                    self.start_probe(cx, backend);
+                } else if self.cluster.probe_of(backend).is_none() {
+                    let due = cx.now.instant + PROBE_STEP * step;
+                    let due = self.cluster.bring_forward(backend, due);
+                    self.arm_probe(cx, backend, due);
+                }
+            }
         }
     }
 
@@ -66,6 +83,10 @@ impl<N: Net> Upstreams<N> {
         self.judge_silence(cx, backend);
         if self.cluster.probe(backend).is_none() {
             let due = self.cluster.probe_due(backend);
+            let due = match due <= cx.now.instant {
+                true => self.cluster.put_off(backend, cx.now.instant).unwrap_or(due),
+                false => due,
+            };
             if due <= cx.now.instant {
                 self.start_probe(cx, backend);
             } else {
@@ -114,19 +135,8 @@ impl<N: Net> Upstreams<N> {
             conn.close(&mut cx.pool);
             return self.plan_next_probe(cx, backend);
         }
-        let mut probe = Probe {
-            conn,
-            backend,
-            address,
-            is_connecting: true,
-            answer: None,
-            body: Vec::new(),
-            started: now,
-            moved: now,
-            deadline: now + cx.config.health.timeout,
-            timer: Timer::new(),
-            scheduled: false,
-        };
+        let deadline = now + cx.config.health.timeout;
+        let mut probe = Probe::new(conn, backend, address, now, deadline);
         cx.wheel.arm(&mut probe.timer, probe.deadline, key.into());
         assert!(self.probes.insert(probe) == key, "the key that was registered is the entry's");
         *self.cluster.probe(backend) = Some(key);
@@ -155,7 +165,7 @@ impl<N: Net> Upstreams<N> {
                 return cx.wheel.arm(&mut probe.timer, probe.deadline, key.into());
             }
         };
-        let (backend, started, address) = (probe.backend, probe.started, probe.address);
+        let (backend, started, address) = (probe.backend, probe.started, probe.address());
         let connecting = probe.is_connecting;
         let body = std::mem::take(&mut probe.body);
         self.remove_probe(cx, key);
@@ -202,15 +212,16 @@ impl<N: Net> Upstreams<N> {
         cx: &mut LoopContext<N>,
         backend: BackendId,
         started: Instant,
-        outcome: Result<(), ProbeFault>,
+        outcome: Result<Page, ProbeFault>,
         body: &[u8],
     ) {
         let observation = match outcome {
-            Ok(()) => {
+            Ok(page) => {
                 self.cluster.address_works(backend);
                 self.note_concurrency(cx, backend, started);
                 self.cluster.probed(backend, cx.now.instant.since(started), body);
-                Observation::ProbePassed { started }
+                self.report_missing_page(cx, backend, page);
+                Observation::ProbePassed { started, page }
             }
             Err(fault) => Observation::ProbeFailed { started, fault },
         };
@@ -218,6 +229,21 @@ impl<N: Net> Upstreams<N> {
         self.observe(cx, backend, observation);
         // By what is believed now, which may be another interval than before.
         self.plan_next_probe(cx, backend);
+    }
+
+    /// The first backend without the default health check is reported, with what can be done.
+    fn report_missing_page(&mut self, cx: &mut LoopContext<N>, backend: BackendId, page: Page) {
+        let settings = self.cluster.settings();
+        if page == Page::Missing && settings.pace == Pace::Default && !self.missing_page_reported {
+            self.missing_page_reported = true;
+            cx.logs.event(format_args!(
+                "backend {} answers 404 to {} {}: where there is no health check, backends are \
+                 probed after 10 s without a response; name one with --health-path PATH, or \
+                 choose --health tcp",
+                self.cluster.name(backend),
+                settings.path,
+            ));
+        }
     }
 
     /// With checks off there is something to do only for a backend that is down: trusting it again.
