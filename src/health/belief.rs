@@ -11,8 +11,7 @@
 //!
 //! [`Silence`] is separate: a suspect is up, but avoided while another backend is no suspect.
 
-use super::check::Page;
-use super::event::{DownReason, Observation, Others, ProbeFault, Proof, Transition};
+use super::event::{DownReason, Observation, Others, Page, ProbeFault, Proof, Transition};
 use super::outlier::Outlier;
 use super::settings::{Check, Pace, Settings};
 use super::silence::{Action, Silence};

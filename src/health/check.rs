@@ -1,6 +1,6 @@
 //! What a probe sends, which answers are healthy, and when probes run. Opens no connection.
 
-use super::event::ProbeFault;
+use super::event::{Page, ProbeFault};
 use super::settings::Settings;
 use crate::base::rng::Rng;
 use std::time::Duration;
@@ -21,15 +21,6 @@ pub fn request(settings: &Settings, authority: &str, out: &mut Vec<u8>) {
     for part in [method, " ", path, " HTTP/1.1\r\nHost: ", host, fields] {
         out.extend_from_slice(part.as_bytes());
     }
-}
-
-/// What a healthy answer was about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
-    /// The health check, or the connect was all that was asked for.
-    Found,
-    /// There is no health check: 404.
-    Missing,
 }
 
 /// Whether a complete answer with this status is healthy: the expected status, or any below 500 (a

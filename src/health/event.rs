@@ -1,6 +1,5 @@
 //! Observations of a backend and the changes that follow, as values and as text for the event log.
 
-use super::check::Page;
 use crate::base::time::Instant;
 use std::fmt;
 use std::io::ErrorKind;
@@ -20,6 +19,15 @@ pub enum ProbeFault {
     Broken,
     /// The answer had more bytes or interim responses than a health check needs.
     TooLong,
+}
+
+/// What a healthy answer was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The health check, or the connect was all that was asked for.
+    Found,
+    /// There is no health check: 404.
+    Missing,
 }
 
 /// One piece of evidence about a backend.

@@ -1,6 +1,5 @@
 //! When each action about a silence is due, what ends a suspicion, and what is learned.
 
-use super::check::Page;
 use super::*;
 use crate::base::time::Instant;
 use std::time::Duration;

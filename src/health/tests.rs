@@ -1,6 +1,6 @@
 //! Sequences of observations and the changes after each, and simulated probe schedules.
 
-use super::check::{Page, jitter};
+use super::check::jitter;
 use super::*;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;

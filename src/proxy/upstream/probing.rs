@@ -6,8 +6,7 @@ use super::probe::Probe;
 use crate::base::backend_id::BackendId;
 use crate::base::table::Id;
 use crate::base::time::Instant;
-use crate::health::check::Page;
-use crate::health::{Check, Observation, Pace, ProbeFault};
+use crate::health::{Check, Observation, Pace, Page, ProbeFault};
 use crate::net::{self, Net, Ready};
 use crate::proxy::conn::Conn;
 use crate::proxy::context::LoopContext;
@@ -241,6 +240,7 @@ impl<N: Net> Upstreams<N> {
                  probed after 10 s without a response; name one with --health-path PATH, or \
                  choose --health tcp",
                 self.cluster.name(backend),
+                settings.method.name(),
                 settings.path,
             ));
         }
