@@ -20,14 +20,13 @@ pub fn settle(
         // A server in TCP mode need not speak HTTP.
         config.health.check = Check::Tcp;
     }
-    let says_how =
-        ["health", "check-interval", "probe-per-requests", "health-path", "health-expect"];
-    // `rank` goes by how long probes take.
-    if !says_how.iter().any(|long| given.has(long)) && config.strategy != Strategy::Rank {
-        config.health.pace = Pace::Default;
-    }
     let probes = ["check-interval", "probe-per-requests", "health-timeout", "rise", "fall"];
     let asks = ["health-path", "health-host", "health-method", "health-expect"];
+    let mut says_how = ["health", "check-interval", "probe-per-requests"].iter().chain(&asks);
+    // `rank` goes by how long probes take.
+    if !says_how.any(|long| given.has(long)) && config.strategy != Strategy::Rank {
+        config.health.pace = Pace::Default;
+    }
     let is_header = config.strategy == Strategy::Header;
     let rules = [
         (
