@@ -4,11 +4,13 @@
 
 mod common;
 
-use common::{Backend, Balancer, Running, TempDir, binary, run, wait_until};
+use common::{Backend, Balancer, Peer, Running, TempDir, binary, run, wait_until};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::UdpSocket;
-use std::process::Command;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A new FIFO in the directory; its path.
@@ -180,4 +182,28 @@ fn a_name_that_no_dns_server_answers_delays_neither_the_start_nor_a_change() {
     assert_eq!(balancer.get("/").text(), "b");
     assert_eq!(balancer.stderr.with("looked up again"), [""; 0], "it was not waited for");
     balancer.stop();
+}
+
+#[test]
+fn a_log_on_standard_output_that_is_a_socket_is_written() {
+    let backend = Backend::named("a");
+    let (reader, socket) = UnixStream::pair().expect("a pair of sockets");
+    let mut command = binary();
+    command.args(["127.0.0.1:0", "--health", "off", "-l", "/dev/stdout", &backend.argument()]);
+    command.stdin(Stdio::null()).stdout(OwnedFd::from(socket)).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starting a process");
+    let mut lines = BufReader::new(child.stderr.take().expect("its standard error")).lines();
+    let line = lines.find_map(|line| line.ok().filter(|line| line.contains("listening on ")));
+    let line = line.expect("it listens");
+    let (_, address) = line.split_once("://").expect("an address");
+    let address = address.split(',').next().and_then(|address| address.parse().ok());
+    let mut client = Peer::connect(address.expect("an address"));
+    assert_eq!(client.get("/logged").status(), 200);
+    drop(command);
+    reader.set_read_timeout(Some(common::DEADLINE)).expect("a time-out");
+    let mut log = String::new();
+    BufReader::new(reader).read_line(&mut log).expect("a line");
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert!(log.contains("\"GET /logged HTTP/1.1\" 200"), "{log}");
 }
