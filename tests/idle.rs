@@ -32,6 +32,24 @@ fn idle_connections_do_not_wake_it() {
 }
 
 #[test]
+fn an_answered_request_leaves_no_timer_for_its_servers_silence() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::probing(&[&backend], &["-c", "1h"]);
+    backend.wait_for_probes(1);
+    let mut kept = balancer.connect();
+    for _ in 0..3 {
+        // Further apart than a silence that is looked at.
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(kept.get("/").status(), 200);
+    }
+    // The balancer sleeps again as soon as it has written the response.
+    std::thread::sleep(Duration::from_millis(30));
+    let before = balancer.wake_ups();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(balancer.wake_ups(), before, "no timer was due");
+}
+
+#[test]
 fn a_request_at_the_server_does_not_wake_it() {
     let backend = Backend::raw(|peer| {
         let _ = peer.try_rest();

@@ -120,6 +120,11 @@ impl Running {
         });
     }
 
+    /// How often it went to sleep so far, which is how often it was woken.
+    pub fn wake_ups(&self) -> u64 {
+        self.sleeps().0
+    }
+
     /// How often it went to sleep so far, and whether it sleeps now.
     fn sleeps(&self) -> (u64, bool) {
         let count = self.status_of("voluntary_ctxt_switches").parse().expect("a number");

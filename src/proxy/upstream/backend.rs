@@ -32,6 +32,8 @@ pub struct Backend {
     pub probe_due: Instant,
     /// Of the next probe, and of the next look at its silence.
     pub timer: Timer,
+    /// When the timer was last set back because its silence was over.
+    pub set_back_at: Instant,
 }
 
 impl Backend {
@@ -46,6 +48,7 @@ impl Backend {
             probe: None,
             probe_due: Instant::START,
             timer: Timer::new(),
+            set_back_at: Instant::START,
         }
     }
 }

@@ -18,6 +18,9 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+/// How often a backend's timer is set back at most.
+const SET_BACK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// All backends.
 pub struct Cluster {
     backends: Vec<Backend>,
@@ -461,6 +464,21 @@ impl Cluster {
     /// The keys of its idle connections; those that were closed find nothing.
     pub fn pooled(&self, backend: BackendId) -> &[UpstreamKey] {
         self.backends[backend.index()].idle.keys()
+    }
+
+    /// Nothing is outstanding any more: whether the timer is to be set back to the next probe, as it
+    /// would wake the program for nothing. Under load that would cost more than it saves.
+    pub fn sets_timer_back(&mut self, backend: BackendId, now: Instant) -> bool {
+        let has_checks = self.settings.check != Check::Off;
+        let backend = self.at(backend);
+        let sets_back = has_checks
+            && backend.health.silence().outstanding() == 0
+            && backend.probe.is_none()
+            && now.since(backend.set_back_at) >= SET_BACK_INTERVAL;
+        if sets_back {
+            backend.set_back_at = now;
+        }
+        sets_back
     }
 
     /// The timer of the next probe, to look at.

@@ -88,6 +88,10 @@ impl<N: Net> Upstreams<N> {
         } else if may_be_due_sooner {
             self.watch_silence(cx, backend);
         }
+        if self.cluster.sets_timer_back(backend, now) && self.cluster.is_serving(backend) {
+            cx.wheel.cancel(self.cluster.timer(backend));
+            self.arm_probe(cx, backend, self.cluster.probe_due(backend));
+        }
     }
 
     /// Something sent at `sent` was answered on a new connection. If an older one is still open,
