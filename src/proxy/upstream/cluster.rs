@@ -18,19 +18,16 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// How often a backend's timer is set back at most.
-const SET_BACK_INTERVAL: Duration = Duration::from_millis(100);
-
 /// All backends.
 pub struct Cluster {
-    backends: Vec<Backend>,
+    pub(super) backends: Vec<Backend>,
     balancer: Balancer,
-    settings: Settings,
+    pub(super) settings: Settings,
     /// How many serve and are no suspects. While there is none, suspects are used as well.
     up: usize,
     /// Requests since all backends were probed because of their number.
     since_probes: u32,
-    rng: Rng,
+    pub(super) rng: Rng,
 }
 
 /// A response, as evidence about the backend that gave it.
@@ -81,11 +78,11 @@ impl Cluster {
         backend
     }
 
-    fn at(&mut self, backend: BackendId) -> &mut Backend {
+    pub(super) fn at(&mut self, backend: BackendId) -> &mut Backend {
         &mut self.backends[backend.index()]
     }
 
-    fn health(&self, backend: BackendId) -> &Health {
+    pub(super) fn health(&self, backend: BackendId) -> &Health {
         &self.backends[backend.index()].health
     }
 
@@ -466,21 +463,6 @@ impl Cluster {
         self.backends[backend.index()].idle.keys()
     }
 
-    /// Nothing is outstanding any more: whether the timer is to be set back to the next probe, as it
-    /// would wake the program for nothing. Under load that would cost more than it saves.
-    pub fn sets_timer_back(&mut self, backend: BackendId, now: Instant) -> bool {
-        let has_checks = self.settings.check != Check::Off;
-        let backend = self.at(backend);
-        let sets_back = has_checks
-            && backend.health.silence().outstanding() == 0
-            && backend.probe.is_none()
-            && now.since(backend.set_back_at) >= SET_BACK_INTERVAL;
-        if sets_back {
-            backend.set_back_at = now;
-        }
-        sets_back
-    }
-
     /// The timer of the next probe, to look at.
     pub fn timer_of(&self, backend: BackendId) -> &Timer {
         &self.backends[backend.index()].timer
@@ -489,52 +471,6 @@ impl Cluster {
     /// The timer of the next probe, to arm or to mark as fired.
     pub fn timer(&mut self, backend: BackendId) -> &mut Timer {
         &mut self.backends[backend.index()].timer
-    }
-
-    /// When the next probe is due.
-    pub fn probe_due(&self, backend: BackendId) -> Instant {
-        self.backends[backend.index()].probe_due
-    }
-
-    /// Sets when the next probe is due, by what is believed now.
-    pub fn schedule(&mut self, backend: BackendId, now: Instant) -> Instant {
-        let span = self.backends[backend.index()].health.next_probe_in(&self.settings);
-        let due = now + health::check::jitter(span, &mut self.rng);
-        self.backends[backend.index()].probe_due = due;
-        due
-    }
-
-    /// After evidence from a client's request: sooner than planned perhaps, never later, or
-    /// requests that keep failing would put the probe off for ever.
-    pub fn hasten(&mut self, backend: BackendId, now: Instant) -> Instant {
-        let planned = self.backends[backend.index()].probe_due;
-        let due = self.schedule(backend, now).min(planned.max(now));
-        self.backends[backend.index()].probe_due = due;
-        due
-    }
-
-    /// A probe is due: when it is due instead, if a response makes it unnecessary.
-    pub fn put_off(&mut self, backend: BackendId, now: Instant) -> Option<Instant> {
-        let until = self.health(backend).probe_put_off(&self.settings)?;
-        if until <= now {
-            return None;
-        }
-        self.at(backend).probe_due = until;
-        Some(until)
-    }
-
-    /// Because of the number of requests: sooner than planned perhaps.
-    pub fn bring_forward(&mut self, backend: BackendId, due: Instant) -> Instant {
-        let backend = self.at(backend);
-        backend.probe_due = backend.probe_due.min(due);
-        backend.probe_due
-    }
-
-    /// Sets when the first probe is due.
-    pub fn schedule_first(&mut self, backend: BackendId, now: Instant) -> Instant {
-        let due = now + health::check::first_probe_in(&self.settings, &mut self.rng);
-        self.backends[backend.index()].probe_due = due;
-        due
     }
 
     /// Whether there are probes at all; without, a backend is trusted again after its interval.

@@ -7,6 +7,7 @@ mod addresses;
 mod backend;
 pub mod cluster;
 mod connection;
+mod due;
 mod evidence;
 mod pool;
 mod probe;
