@@ -251,7 +251,7 @@ impl Client {
             return 0;
         }
         let Some(item) = self.items.get(self.sending) else { return 0 };
-        if self.sending - self.answered >= self.window {
+        if self.sending >= self.answered + self.window {
             return 0;
         }
         let waits = self.sent >= item.head_bytes && item.expects && !self.continued;
@@ -431,7 +431,9 @@ impl Client {
         assert!(closes || !refused, "the connection goes on behind request {request}: {head:?}");
         assert!(body != Body::UntilClose || is_old, "an end that 1.1 cannot tell: {head:?}");
         if closes && keeps_alive && answer.is_some() && !is_old {
-            let may = oracle.stopping_at.is_some() || oracle.crowded || is_last;
+            // A client that gets a response instead of the leave to send content may give it up.
+            let may_give_up = item.expects && !self.continued;
+            let may = oracle.stopping_at.is_some() || oracle.crowded || is_last || may_give_up;
             assert!(may, "request {request} did not ask for the end: {head:?}");
         }
         self.closing |= closes;
@@ -442,9 +444,10 @@ impl Client {
             self.input.clear();
             self.deaf = true;
         }
-        // Behind an answer to half a request nothing more will be understood.
+        // After a local answer to half a request nothing more will be understood. A server that has
+        // answered may go on reading: then the other half follows.
         let whole = self.sending > self.answered;
-        self.closing |= !whole;
+        self.closing |= !whole && answer.is_none();
         self.may_close |= answer.is_some_and(|answer| oracle.answers[answer].early);
         self.reading = Some(Reading { answer, status, body, got: 0, trailers: Vec::new() });
         true

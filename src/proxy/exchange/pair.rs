@@ -2,7 +2,7 @@
 //! about faults: it reports them as [`Fault`] for `verdict`.
 
 use super::budget::Budget;
-use super::verdict::{self, Facts, Fault, Phase, Verdict};
+use super::verdict::{self, Facts, Fault, Phase, Rest, Verdict};
 use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
 use crate::base::time::Instant;
@@ -129,7 +129,7 @@ impl Pair {
 
     /// The client waits for leave to send its content (RFC 9110 §10.1.1), which the server has not
     /// given: the wait is for the server.
-    fn awaits_continue(&self) -> bool {
+    pub fn awaits_continue(&self) -> bool {
         self.intent.message().is_some_and(|plan| {
             let has_content = self.request != Direction::Body(plan.body);
             plan.expects_continue && !self.continued && !has_content
@@ -204,6 +204,9 @@ impl<S: Socket> Exchange<'_, S> {
                 None => self.upstream.conn.fill(self.pool) == Filled::Something,
             };
             moved |= self.heard;
+        } else if self.pair.request.is(Phase::Body) {
+            // Its end, or bytes that belong to no response: see `rest`.
+            self.upstream.conn.fill(self.pool);
         } else if self.upstream.conn.has_failed() && self.pair.request.is(Phase::Tunnel) {
             return Err(Fault::UpstreamClosed);
         }
@@ -234,7 +237,7 @@ impl<S: Socket> Exchange<'_, S> {
         let (request, response) = (self.pair.request.phase(), self.pair.response.phase());
         Round {
             verdict: match outcome {
-                Ok(_) => verdict::settled(request, response),
+                Ok(_) => verdict::settled(request, response, self.rest()),
                 Err(fault) => verdict::verdict(&self.facts(), fault),
             },
             fault: outcome.err(),
@@ -244,6 +247,18 @@ impl<S: Socket> Exchange<'_, S> {
                 (false, true) => Heard::Bytes,
                 (false, false) => Heard::Nothing,
             },
+        }
+    }
+
+    /// What becomes of the rest of a request that is answered: it goes to a server that reads on. A
+    /// client that was told that its connection ends may not send it any more.
+    fn rest(&self) -> Rest {
+        let buffers = &self.upstream.conn.buffers;
+        let is_silent = buffers.input == Input::Open && buffers.inbox.is_empty();
+        let goes_on = self.pair.after == After::NextRequest;
+        match goes_on && is_silent && !buffers.output.is_over() {
+            true => Rest::Taken,
+            false => Rest::Refused,
         }
     }
 
@@ -285,6 +300,7 @@ impl<S: Socket> Exchange<'_, S> {
         let is_not_reading =
             !self.client.buffers.outbox.is_empty() || self.upstream.pipe_down.is_some();
         Facts {
+            request,
             response: self.pair.response.phase(),
             connecting: self.upstream.is_connecting(),
             sent: self.upstream.has_sent(),

@@ -156,7 +156,9 @@ impl<S: Socket> Exchange<'_, S> {
         // An HTTP/1.0 client knows the end of such a body only by the close.
         let close_delimited =
             version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
-        let stays = keep_alive && !close_delimited && !self.last;
+        // A client that waits for leave to send its content may give it up now, and what comes next
+        // from it could not be told from content (RFC 9110 §10.1.1).
+        let stays = keep_alive && !close_delimited && !self.pair.awaits_continue() && !self.last;
         let persistence = match (stays, version) {
             (false, _) => Persistence::Close,
             (true, Version::Http10) => Persistence::KeepAlive,

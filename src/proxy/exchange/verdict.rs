@@ -72,6 +72,7 @@ impl Fault {
 /// What is known about a pair.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
+    pub request: Phase,
     pub response: Phase,
     /// The connection to the server is not established.
     pub connecting: bool,
@@ -90,10 +91,22 @@ pub struct Facts {
 
 impl Facts {
     /// A wait that lasted too long was for the server. A tunnel in which nothing moves waits for
-    /// neither side.
+    /// neither side, and a server that has answered owes nothing.
     pub fn is_waiting_for_server(&self) -> bool {
-        !self.waiting_on_client && self.response != Phase::Tunnel
+        match self.response {
+            Phase::Head | Phase::Body => !self.waiting_on_client,
+            Phase::Tunnel | Phase::Done => false,
+        }
     }
+}
+
+/// What a server does with the rest of a request that it has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It reads on.
+    Taken,
+    /// It has closed, or sends what belongs to no response.
+    Refused,
 }
 
 /// What to do.
@@ -103,7 +116,7 @@ pub enum Verdict {
     Park,
     /// Both messages are complete.
     Finish,
-    /// The response is complete, the request is not: answer sent, connection not reusable.
+    /// The response is complete, the request will not be: neither connection is used again.
     FinishEarly,
     /// Try another server.
     Retry,
@@ -117,6 +130,8 @@ pub enum Verdict {
 pub fn verdict(facts: &Facts, fault: Fault) -> Verdict {
     match fault {
         Fault::ClientGone => Verdict::Abort,
+        // What is left is an upload that one side does not want any more: the response stands.
+        _ if facts.response == Phase::Done && facts.request == Phase::Body => Verdict::FinishEarly,
         Fault::ClientMalformed => {
             answer_or_abort(facts, Answer::local(400, CLIENT_MALFORMED, ProxyError::Request))
         }
@@ -138,10 +153,12 @@ pub fn verdict(facts: &Facts, fault: Fault) -> Verdict {
     }
 }
 
-/// The decision when nothing went wrong.
-pub fn settled(request: Phase, response: Phase) -> Verdict {
+/// The decision when nothing went wrong. A response may be complete before its request: the request
+/// goes on for as long as the server takes the `rest` of it.
+pub fn settled(request: Phase, response: Phase, rest: Rest) -> Verdict {
     match (request, response) {
         (Phase::Done, Phase::Done) => Verdict::Finish,
+        (Phase::Body, Phase::Done) if rest == Rest::Taken => Verdict::Park,
         (Phase::Head | Phase::Body, Phase::Done) => Verdict::FinishEarly,
         (Phase::Tunnel, Phase::Done) | (Phase::Done, Phase::Tunnel) => Verdict::Park,
         (_, Phase::Head | Phase::Body | Phase::Tunnel) => Verdict::Park,
@@ -181,6 +198,7 @@ mod tests {
     use super::*;
 
     const WAITING: Facts = Facts {
+        request: Phase::Done,
         response: Phase::Head,
         connecting: false,
         sent: true,
@@ -261,8 +279,24 @@ mod tests {
     }
 
     #[test]
+    fn a_complete_response_stands_whatever_becomes_of_the_rest_of_the_request() {
+        let answered = Facts { request: Phase::Body, response: Phase::Done, ..WAITING };
+        for fault in [
+            Fault::UpstreamClosed,
+            Fault::UpstreamMalformed("x"),
+            Fault::Expired,
+            Fault::ClientMalformed,
+        ] {
+            assert_eq!(verdict(&answered, fault), Verdict::FinishEarly, "{fault:?}");
+        }
+        assert_eq!(verdict(&answered, Fault::ClientGone), Verdict::Abort);
+        assert!(!answered.is_waiting_for_server(), "it has answered");
+    }
+
+    #[test]
     fn without_trouble_only_completion_ends_it() {
         use Phase::{Body, Done, Head, Tunnel};
+        assert_eq!(settled(Body, Done, Rest::Taken), Verdict::Park, "the upload goes on");
         for (request, response, expected) in [
             (Done, Done, Verdict::Finish),
             (Body, Done, Verdict::FinishEarly),
@@ -273,7 +307,8 @@ mod tests {
             (Done, Tunnel, Verdict::Park),
             (Tunnel, Done, Verdict::Park),
         ] {
-            assert_eq!(settled(request, response), expected, "{request:?} {response:?}");
+            let verdict = settled(request, response, Rest::Refused);
+            assert_eq!(verdict, expected, "{request:?} {response:?}");
         }
     }
 }

@@ -70,6 +70,8 @@ pub struct ServerConn {
     body_seen: u64,
     trailers: Vec<String>,
     answer: Option<usize>,
+    /// The response was sent before the request had come whole.
+    answered_early: bool,
     out: Vec<u8>,
     out_at: usize,
     /// Where in `out` the head of the final response ends.
@@ -114,6 +116,7 @@ impl ServerConn {
             body_seen: 0,
             trailers: Vec::new(),
             answer: None,
+            answered_early: false,
             out: Vec::new(),
             out_at: 0,
             head_end: usize::MAX,
@@ -267,6 +270,7 @@ impl ServerConn {
             oracle.nameless_hang_at = Some(kernel.now);
             let cut = [Cut::Close(0), Cut::Reset(0), Cut::Hang(0)][kernel.rng.below(3) as usize];
             self.answer = None;
+            self.answered_early = false;
             return self.cut_off(cut, kernel, oracle);
         }
     }
@@ -392,6 +396,8 @@ impl ServerConn {
             assert!(idle, "bytes behind request {request}");
             if self.answer.is_none() {
                 self.compose(kernel, oracle, false);
+            } else if std::mem::take(&mut self.answered_early) {
+                self.finish(kernel, oracle);
             }
         }
     }
@@ -482,8 +488,9 @@ impl ServerConn {
             return kernel.wake_at(self.link, kernel.now + 1);
         }
         if self.body != Body::Done {
-            // An early response: the rest is read until the balancer closes. A server that closes
-            // first resets what is in flight, which may include its response.
+            // An early response: the rest of the request is read, or until the balancer closes. A
+            // server that closes first resets what is in flight, which may include its response.
+            self.answered_early = true;
             if self.closes && kernel.rng.chance(self.manner.faults) {
                 if let (Some(request), Some(answer)) = (self.request, self.answer) {
                     oracle.cut(Some(request), kernel.now);
