@@ -3,7 +3,6 @@
 use super::Upstreams;
 use super::addresses::ConnectFailure;
 use super::cluster::Served;
-use super::connection::{Upstream, UpstreamState};
 use super::starvation::Origin;
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
@@ -79,7 +78,7 @@ impl<N: Net> Upstreams<N> {
     ) {
         let now = cx.now.instant;
         if origin == Origin::New {
-            self.note_concurrency(cx, backend, sent);
+            self.note_concurrency(backend);
         }
         let may_be_due_sooner = self.cluster.may_be_due_sooner(backend);
         let observation = self.cluster.request_answered(backend, origin, sent, now);
@@ -94,27 +93,14 @@ impl<N: Net> Upstreams<N> {
         }
     }
 
-    /// Something sent at `sent` was answered on a new connection. If an older one is still open,
-    /// the backend serves several at a time.
-    pub(super) fn note_concurrency(
-        &mut self,
-        cx: &LoopContext<N>,
-        backend: BackendId,
-        sent: Instant,
-    ) {
+    /// Something was answered on a new connection. If another one is open and idle, the backend did
+    /// not have to close it first: it serves several at a time.
+    pub(super) fn note_concurrency(&mut self, backend: BackendId) {
         if !self.cluster.may_be_sequential(backend) {
             return;
         }
-        let idle_before = |key: &UpstreamKey| match self.get(*key).map(Upstream::state) {
-            Some(UpstreamState::Idle { deadline }) => deadline <= sent + cx.config.timeouts.pool,
-            Some(
-                UpstreamState::Connecting(_)
-                | UpstreamState::Busy { .. }
-                | UpstreamState::Owned { .. },
-            )
-            | None => false,
-        };
-        if self.cluster.pooled(backend).iter().any(idle_before) {
+        let is_open = |key: &UpstreamKey| self.get(*key).is_some_and(|it| it.conn.is_idle());
+        if self.cluster.pooled(backend).iter().any(is_open) {
             self.cluster.served_beside(backend);
         }
     }

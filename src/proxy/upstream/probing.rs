@@ -217,7 +217,7 @@ impl<N: Net> Upstreams<N> {
         let observation = match outcome {
             Ok(page) => {
                 self.cluster.address_works(backend);
-                self.note_concurrency(cx, backend, started);
+                self.note_concurrency(backend);
                 self.cluster.probed(backend, cx.now.instant.since(started), body);
                 self.report_missing_page(cx, backend, page);
                 Observation::ProbePassed { started, page }
