@@ -23,18 +23,12 @@ const PREFIX: &str = "loadbalancer: backend localhost:";
 #[derive(Debug, Default)]
 pub struct Beliefs {
     up: Vec<bool>,
-    /// It was removed and listed again: its requests from before may still be in flight, and tell.
-    relisted: Vec<bool>,
     pub evidence: Vec<Evidence>,
 }
 
 impl Beliefs {
     pub fn new(names: usize) -> Beliefs {
-        Beliefs {
-            up: vec![true; names],
-            relisted: vec![false; names],
-            evidence: vec![Evidence::default(); names],
-        }
+        Beliefs { up: vec![true; names], evidence: vec![Evidence::default(); names] }
     }
 
     /// The server of a site has done something that may take it down.
@@ -44,7 +38,7 @@ impl Beliefs {
 
     /// A server is listed that was not before: it is trusted until something happens.
     pub fn listed(&mut self, name: usize) {
-        (self.up[name], self.relisted[name]) = (true, true);
+        self.up[name] = true;
     }
 
     /// A line of the log of events.
@@ -60,9 +54,6 @@ impl Beliefs {
             "down" => false,
             _ => return,
         };
-        if self.relisted[name] {
-            return;
-        }
         assert!(self.up[name] != is_up, "no change: {line}");
         self.up[name] = is_up;
         if !is_up && !jumped {
@@ -77,7 +68,7 @@ impl Beliefs {
         for backend in backends.iter().filter(|backend| backend.serving) {
             let port = backend.name.rsplit(':').next().and_then(|port| port.parse::<usize>().ok());
             let name = port.expect("a server's port") - 1;
-            let is_known = self.relisted[name] || backend.up == self.up[name];
+            let is_known = backend.up == self.up[name];
             assert!(is_known, "a change of {} was not logged", backend.name);
         }
     }

@@ -161,7 +161,9 @@ impl Listing {
         beliefs: &mut Beliefs,
     ) {
         for (name, line) in reading.lines.iter().enumerate() {
-            if self.given[name].is_none() && line.listed && line.known {
+            // One with requests in flight is still the one it was.
+            let has_left = before.iter().all(|old| name_of(&old.name) != name);
+            if self.given[name].is_none() && line.listed && line.known && has_left {
                 beliefs.listed(name);
             }
         }
@@ -245,9 +247,7 @@ impl Listing {
         });
         let most = in_force.map(|(_, (_, limit))| limit.unwrap_or(u32::MAX)).max();
         let busy = kernel.links.iter().filter(|other| {
-            other.site.is_some_and(|site| site / SITES_PER_NAME == name)
-                && other.is_busy()
-                && other.opened_turn >= limits[0].0
+            other.site.is_some_and(|site| site / SITES_PER_NAME == name) && other.is_busy()
         });
         let busy = busy.count();
         let most = most.unwrap_or(u32::MAX) as usize;

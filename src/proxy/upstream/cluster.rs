@@ -9,7 +9,7 @@ use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
-use crate::config::{BackendSpec, Config};
+use crate::config::{BackendSpec, Config, Endpoint};
 use crate::health::{
     self, Action, Check, Health, Observation, Others, Settings, State, Transition, outlier,
 };
@@ -132,6 +132,22 @@ impl Cluster {
         self.count_up(backend, before, State::Down);
         self.leave_if_idle(backend);
         self.at(backend).idle.take()
+    }
+
+    /// The backend of this endpoint that was removed and has requests in flight.
+    pub fn leaving(&self, endpoint: &Endpoint) -> Option<BackendId> {
+        let is_leaving = |&backend: &BackendId| {
+            self.balancer.candidate(backend).admin == AdminState::Draining
+                && self.backends[backend.index()].spec.endpoint == *endpoint
+        };
+        self.ids().find(is_leaving)
+    }
+
+    /// A backend that was removed and has not left takes part again: its limit goes on to count
+    /// what is in flight, and it is as healthy as it was.
+    pub fn readmit(&mut self, backend: BackendId) {
+        self.balancer.set_draining(backend, false);
+        self.count_up(backend, State::Down, self.health(backend).state());
     }
 
     /// Whether a backend that was removed has left by this.

@@ -247,7 +247,7 @@ impl<N: Net> Upstreams<N> {
     }
 
     /// With checks off there is something to do only for a backend that is down: trusting it again.
-    fn plan_next_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
+    pub(super) fn plan_next_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         let idle = self.cluster.check() == Check::Off && self.cluster.is_up(backend);
         if idle || !self.cluster.is_serving(backend) {
             return;

@@ -163,14 +163,29 @@ impl<N: Net> Upstreams<N> {
             self.retire(cx, backend);
         }
         for member in &changes.added {
-            let backend = self.cluster.add(member);
+            let backend = self.add(cx, member);
             cx.logs.event(format_args!("added {}", self.cluster.name(backend)));
-            self.schedule_first_probe(cx, backend);
         }
         let standing = self.standing(cx);
         if gone > 0 && standing.total == 0 {
             cx.logs.event(format_args!("{standing}"));
         }
+    }
+
+    /// Adds a backend, or readmits it if it was removed and has requests in flight.
+    fn add(&mut self, cx: &mut LoopContext<N>, member: &Member) -> BackendId {
+        let Some(backend) = self.cluster.leaving(&member.spec.endpoint) else {
+            let backend = self.cluster.add(member);
+            self.schedule_first_probe(cx, backend);
+            return backend;
+        };
+        self.cluster.readmit(backend);
+        self.cluster.reconfigure(backend, &member.spec);
+        self.cluster.set_addresses(backend, &member.addresses);
+        self.plan_next_probe(cx, backend);
+        self.schedule_first_probe(cx, backend);
+        self.watch_silence(cx, backend);
+        backend
     }
 
     /// The backend's name no longer stands for some addresses: idle connections to them are closed,
