@@ -189,3 +189,55 @@ fn a_list_that_becomes_empty_is_reported_with_what_follows() {
     directory.file("servers", "# none\n");
     balancer.stderr.wait_for("no backend is left, every request is answered 503");
 }
+
+#[test]
+fn added_servers_are_used_in_the_order_of_the_list() {
+    let gate = Gate::new();
+    let held = Backend::held(&gate);
+    let (first, second) = (Backend::named("a"), Backend::named("b"));
+    for (one, other, expected) in [(&first, &second, "a"), (&second, &first, "b")] {
+        let directory = TempDir::new();
+        let list = directory.file("servers", lines(&[&held]));
+        let options = ["127.0.0.1:0", "-f", &list, "-c", "20ms", "--strategy", "first"];
+        let balancer = Balancer::start(&options);
+        directory.file("servers", lines(&[one, other]));
+        balancer.stderr.wait_for("2 added, 1 removed");
+        assert_eq!(balancer.get("/").text(), expected);
+    }
+}
+
+#[test]
+fn a_limit_counts_the_requests_from_before_an_edit_and_a_removal() {
+    let gate = Gate::new();
+    let (held, other) = (Backend::held(&gate), Backend::named("b"));
+    let (balancer, directory, _list) = over(&[&held]);
+    let mut first = balancer.ask("/first");
+    held.wait_for_requests(1);
+    let limited = format!("{} max=1 weight=2\n", held.argument());
+    directory.file("servers", &limited);
+    balancer.stderr.wait_for("0 added, 0 removed, 1 kept (1 changed)");
+    directory.file("servers", lines(&[&other]));
+    balancer.stderr.wait_for("1 added, 1 removed");
+    directory.file("servers", &limited);
+    balancer.stderr.wait_for(&format!("removed {}", other.argument()));
+    let mut second = balancer.ask("/second");
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(held.targets(), ["/first"], "one request is the limit");
+    gate.open();
+    assert_eq!(first.response().text(), "/first");
+    assert_eq!(second.response().text(), "/second");
+}
+
+#[test]
+fn an_edit_brings_no_server_up() {
+    let (down, up) = (Backend::named("a"), Backend::named("b"));
+    down.set_health(common::reply("500 Broken", "", ""));
+    let (balancer, directory, _list) = over(&[&down, &up]);
+    balancer.stderr.wait_for(&format!("{} down", down.argument()));
+    let edited = format!("{} weight=100\n{}", down.argument(), lines(&[&up]));
+    directory.file("servers", edited);
+    balancer.stderr.wait_for("2 kept (1 changed)");
+    for _ in 0..8 {
+        assert_eq!(balancer.get("/").text(), "b");
+    }
+}
