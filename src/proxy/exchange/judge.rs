@@ -38,28 +38,28 @@ impl<N: Net> Exchanges<N> {
         client: Client<'_, N>,
         pair: PairKey,
     ) -> Next {
-        for _ in 0..ROUNDS_MAX {
-            let mut exchange = self.exchange(client, pair);
-            let round = exchange.round();
-            match round.heard {
-                Heard::Nothing => {}
-                Heard::Bytes => {
-                    let backend = exchange.pair.backend;
-                    self.upstreams.heard(&mut self.context, backend);
-                }
-                Heard::Response => {
-                    let (backend, sent) = (exchange.pair.backend, exchange.pair.record.begun);
-                    let origin = exchange.upstream.origin();
-                    self.upstreams.heard(&mut self.context, backend);
-                    self.upstreams.request_answered(&mut self.context, backend, origin, sent);
-                }
+        let mut exchange = self.exchange(client, pair);
+        let mut round = exchange.round();
+        let mut heard = round.heard;
+        for _ in 1..ROUNDS_MAX {
+            if round.verdict != Verdict::Park || !round.again {
+                break;
             }
-            match round.verdict {
-                Verdict::Park if round.again => {}
-                verdict => return self.carry_out(key, client, pair, verdict, round.fault),
+            round = exchange.round();
+            heard = heard.max(round.heard);
+        }
+        if heard != Heard::Nothing {
+            let (backend, sent) = (exchange.pair.backend, exchange.pair.record.begun);
+            let origin = exchange.upstream.origin();
+            self.upstreams.heard(&mut self.context, backend);
+            if heard == Heard::Response {
+                self.upstreams.request_answered(&mut self.context, backend, origin, sent);
             }
         }
-        Next::Yield
+        match round.verdict {
+            Verdict::Park if round.again => Next::Yield,
+            verdict => self.carry_out(key, client, pair, verdict, round.fault),
+        }
     }
 
     /// The deadline of a pair's wait has passed.

@@ -147,8 +147,8 @@ pub struct Round {
     pub heard: Heard,
 }
 
-/// What came from the server in a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What came from the server in a round; the more it says about the server, the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Heard {
     Nothing,
     Bytes,
@@ -222,6 +222,7 @@ impl<S: Socket> Exchange<'_, S> {
     /// Moves what can move, once in every place, and judges the outcome.
     pub fn round(&mut self) -> Round {
         let was_outstanding = self.pair.is_outstanding();
+        self.heard = false;
         let outcome = self.advance();
         let moved = outcome == Ok(true);
         // Something moved: the wait starts again, for what the exchange waits for now.
