@@ -44,6 +44,25 @@ fn queued_requests_are_served_in_their_order() {
 }
 
 #[test]
+fn queued_requests_of_half_closed_clients_are_served_after_the_others() {
+    let mut held = InFlight::new(&["-N", "1", "-v"]);
+    let mut half_closed = held.balancer.ask("/half-closed");
+    half_closed.half_close();
+    let mut open = Vec::new();
+    for number in 0..3 {
+        open.push(held.balancer.ask(&format!("/{number}")));
+        // Answered only after the end of the first client and this request were read.
+        assert_eq!(held.balancer.exchange("bad\r\n\r\n").status(), 400);
+    }
+    held.finish();
+    for client in &mut open {
+        client.response();
+    }
+    assert_eq!(half_closed.response().text(), "/half-closed", "it may still be reading");
+    assert_eq!(held.backend.targets(), ["/held", "/0", "/1", "/2", "/half-closed"]);
+}
+
+#[test]
 fn idle_clients_and_unfinished_heads_hold_no_slot() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &["-N", "1"]);
