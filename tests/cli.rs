@@ -422,7 +422,8 @@ fn verbose_prints_a_line_per_request_with_the_reason_for_the_choice() {
     let lines = balancer.stderr.wait_for_count("\"GET /x HTTP/1.1\" 200", 2);
     for (line, backend) in lines.iter().zip([&first, &second]) {
         let (time, rest) = line.split_once(' ').expect("a time");
-        assert_eq!(time.replace(|c: char| c.is_ascii_digit(), "0"), "00:00:00.000", "{line}");
+        let shape = time.replace(|c: char| c.is_ascii_digit(), "0");
+        assert_eq!(shape, "0000-00-00T00:00:00.000Z", "as event lines: {line}");
         assert!(rest.starts_with("127.0.0.1 "), "{line}");
         let (_, choice) = line.split_once(" by ").expect("a choice");
         let (name, why) = choice.split_once("; ").expect("a reason");

@@ -157,17 +157,39 @@ fn lines_about_a_backend_end_with_what_is_left() {
 fn event_lines_have_the_time_except_on_a_terminal() {
     let backend = Backend::refusing();
     let mut command = binary();
-    command.args(["127.0.0.1:0", "-c", "20ms", &backend.argument()]);
+    command.args(["127.0.0.1:0", "-c", "20ms", "-v", &backend.argument()]);
     let on_terminal = Balancer::of(on_a_terminal(command));
     let line = on_terminal.stderr.wait_for(" down: ");
     assert!(line.starts_with("loadbalancer: backend "), "{line}");
+    assert_eq!(on_terminal.get("/").status(), 503);
+    let line = on_terminal.stderr.wait_for(" bytes ");
+    let (time, _) = line.split_once(' ').expect("a time");
+    assert_eq!(time.replace(|char: char| char.is_ascii_digit(), "9"), "99:99:99.999", "{line}");
     let piped = Balancer::probing(&[&backend], &["-c", "20ms"]);
     for part in ["listening on ", " down: "] {
         let line = piped.stderr.wait_for(part);
         let (time, rest) = line.split_once(' ').expect("a time");
         let shape: String =
             time.chars().map(|char| if char.is_ascii_digit() { '9' } else { char }).collect();
-        assert_eq!(shape, "9999-99-99T99:99:99Z", "{line}");
+        assert_eq!(shape, "9999-99-99T99:99:99.999Z", "{line}");
         assert!(rest.starts_with("loadbalancer: "), "{line}");
     }
+}
+
+#[test]
+fn a_tls_client_of_a_plain_port_is_reported_once() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &[]);
+    for _ in 0..3 {
+        let mut client = balancer.connect();
+        client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+        assert_eq!(client.response().status(), 400);
+    }
+    let reported = "client 127.0.0.1: the client speaks TLS; this port is plain HTTP; ";
+    balancer.stderr.wait_for(reported);
+    // What came before this line is there when it is.
+    balancer.signal("HUP");
+    balancer.stderr.wait_for("SIGHUP: ");
+    let lines = balancer.stderr.with("TLS");
+    assert_eq!(lines.len(), 1, "{lines:?}");
 }

@@ -115,7 +115,8 @@ pub enum Parse {
 
 pub const TOO_LARGE: Refusal = Refusal { status: 431, reason: "the request head is too large" };
 pub const LONG_TARGET: Refusal = Refusal { status: 414, reason: "the request target is too long" };
-const TLS_HELLO: Refusal = Refusal::bad("the client speaks TLS; this port is plain HTTP");
+/// The refusal of a client that speaks TLS.
+pub const TLS_HELLO: Refusal = Refusal::bad("the client speaks TLS; this port is plain HTTP");
 const STATUS_LINE: Refusal = Refusal::bad("the status line is malformed");
 const BARE_LF: Refusal = Refusal::bad("a line of the head does not end in CRLF");
 

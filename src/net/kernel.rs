@@ -72,7 +72,7 @@ impl Kernel {
             access: None,
             retired: Vec::new(),
             stderr: None,
-            times_events: event_seconds().is_some(),
+            times_events: event_ms().is_some(),
             stderr_may_block: stderr_may_block(),
             waker,
             start,
@@ -129,9 +129,10 @@ fn stderr_may_block() -> bool {
     !kind.is_ok_and(|kind| kind.is_fifo() || kind.is_socket())
 }
 
-/// The time for an event line: seconds since 1970, none if standard error is a terminal.
-pub fn event_seconds() -> Option<u64> {
-    (!io::stderr().is_terminal()).then(|| since_1970().as_secs())
+/// The time for an event line: milliseconds since 1970, none if standard error is a terminal.
+pub fn event_ms() -> Option<u64> {
+    (!io::stderr().is_terminal())
+        .then(|| u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Writes to standard error what it takes without blocking, as its reader may have stalled. Only

@@ -1,5 +1,6 @@
 //! One log line per request: the combined format, JSON, and the format of `-v`.
 
+use super::event_time::EventTime;
 use super::{Outcome, ProxyError, Record};
 use crate::base::time::Instant;
 use crate::http::date::Civil;
@@ -131,11 +132,13 @@ impl fmt::Display for Micros {
     }
 }
 
-/// A line of `-v`: time of day (UTC), client, request, response, time it took, server, and why that
+/// A line of `-v`: time (UTC; on a terminal only that of the day), client, request, response, time it took, server, and why that
 /// server.
 #[derive(Debug)]
 pub struct Verbose<'a> {
     pub client: IpAddr,
+    /// What event lines begin with.
+    pub time: EventTime,
     /// When the response was complete, in milliseconds since 1970.
     pub unix_ms: u64,
     /// The same time.
@@ -147,9 +150,15 @@ pub struct Verbose<'a> {
 impl fmt::Display for Verbose<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (record, notes) = (self.record, self.notes);
-        let at = Civil::of(self.unix_ms / 1000);
-        write!(out, "{:02}:{:02}:{:02}.", at.hour, at.minute, at.second)?;
-        write!(out, "{:03} {} ", self.unix_ms % 1000, self.client.to_canonical())?;
+        match self.time {
+            EventTime(Some(_)) => write!(out, "{}", self.time)?,
+            EventTime(None) => {
+                let at = Civil::of(self.unix_ms / 1000);
+                write!(out, "{:02}:{:02}:{:02}.", at.hour, at.minute, at.second)?;
+                write!(out, "{:03} ", self.unix_ms % 1000)?;
+            }
+        }
+        write!(out, "{} ", self.client.to_canonical())?;
         write!(out, "\"{}\" {} ", Quoted(&notes.request_line), record.status)?;
         write!(out, "{} bytes ", record.response_bytes)?;
         write!(out, "{} ms", Millis(self.now.since(record.arrived)))?;
@@ -278,7 +287,7 @@ mod tests {
             )
         );
         assert_eq!(
-            Verbose { client, unix_ms, now, record, notes }.to_string(),
+            Verbose { client, time: EventTime(None), unix_ms, now, record, notes }.to_string(),
             concat!(
                 r#"08:49:37.604 10.0.0.1 "GET /\"x HTTP/1.1" 200 12 bytes 2.5 ms by b:81, "#,
                 "1 retry; rr: its turn; 00000000000000ab"
@@ -343,7 +352,14 @@ mod tests {
             };
             let client = "10.0.0.1".parse().expect("an address");
             let now = Instant::from_micros(604_900);
-            let line = Verbose { client, unix_ms: 0, now, record: &record, notes: &notes };
+            let line = Verbose {
+                client,
+                time: EventTime(None),
+                unix_ms: 0,
+                now,
+                record: &record,
+                notes: &notes,
+            };
             let expected = format!("00:00:00.000 10.0.0.1 \"GET /\" {expected}; 0000000000000001");
             assert_eq!(line.to_string(), expected);
         }

@@ -46,7 +46,7 @@ impl<N: Net> LoopContext<N> {
         let now = net.now();
         let mut logs = Logs::new(seed);
         if net.times_events() {
-            logs.set_time(now.unix_seconds());
+            logs.set_time(now.unix_ms);
         }
         LoopContext {
             net,
@@ -69,9 +69,9 @@ impl<N: Net> LoopContext<N> {
         self.now = self.net.now();
         if self.now.unix_seconds() != before {
             self.date = date::imf_fixdate(self.now.unix_seconds());
-            if self.net.times_events() {
-                self.logs.set_time(self.now.unix_seconds());
-            }
+        }
+        if self.net.times_events() {
+            self.logs.set_time(self.now.unix_ms);
         }
     }
 

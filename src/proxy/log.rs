@@ -6,6 +6,7 @@ use crate::base::reason::reason;
 use crate::base::time::Instant;
 use crate::config::{Config, LogFormat, Mode};
 use crate::health::Transition;
+use crate::http::head::TLS_HELLO;
 use crate::net::{Net, Now, Sink};
 use crate::observe::Record;
 use crate::observe::access::{Combined, Json, Verbose};
@@ -24,12 +25,14 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 pub struct Logs {
     events: LogBuffer,
     access: LogBuffer,
-    /// What event lines begin with.
+    /// What lines on standard error begin with.
     time: EventTime,
     /// When lost lines were reported last.
     lost_reported_at: Instant,
     /// When a log that cannot be written was reported last.
     failure_reported_at: Option<Instant>,
+    /// When a client that speaks TLS was reported last.
+    tls_reported_at: Option<Instant>,
     /// The id of the last request that was logged; starts at random.
     last_id: u64,
 }
@@ -43,13 +46,14 @@ impl Logs {
             time: EventTime(None),
             lost_reported_at: Instant::START,
             failure_reported_at: None,
+            tls_reported_at: None,
             last_id: balance::hash(&seed.to_le_bytes()),
         }
     }
 
-    /// Event lines begin with this time from here on.
-    pub fn set_time(&mut self, unix_seconds: u64) {
-        self.time = EventTime(Some(unix_seconds));
+    /// Lines on standard error begin with this time from here on.
+    pub fn set_time(&mut self, unix_ms: u64) {
+        self.time = EventTime(Some(unix_ms));
     }
 
     /// Adds one event line for people.
@@ -60,6 +64,18 @@ impl Logs {
     /// Adds the event line of a backend that went up or down, with what is left.
     pub fn backend_changed(&mut self, name: &str, transition: &Transition, left: &Standing) {
         self.event(format_args!("backend {name} {transition}; {left}"));
+    }
+
+    /// A client began a TLS handshake: reported at most every [`REPORT_INTERVAL`].
+    pub fn tls_client(&mut self, client: IpAddr, now: Instant) {
+        if self.tls_reported_at.is_none_or(|last| now.since(last) >= REPORT_INTERVAL) {
+            self.tls_reported_at = Some(now);
+            self.event(format_args!(
+                "client {}: {}; use http://, or forward TLS with -m tcp",
+                client.to_canonical(),
+                TLS_HELLO.reason
+            ));
+        }
     }
 
     /// An id that no other request of this process has.
@@ -73,7 +89,7 @@ impl Logs {
         let Some(notes) = &record.notes else { return };
         let Now { instant, unix_ms } = now;
         if config.verbose {
-            let line = Verbose { client, unix_ms, now: instant, record, notes };
+            let line = Verbose { client, time: self.time, unix_ms, now: instant, record, notes };
             self.events.add(format_args!("{line}"));
         }
         match (&config.access_log, config.log_format) {

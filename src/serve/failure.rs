@@ -1,6 +1,6 @@
 //! Why the program could not start, and lines before the loop has a log.
 
-use crate::net::kernel::event_seconds;
+use crate::net::kernel::event_ms;
 use crate::observe::event_time::EventTime;
 use std::fmt;
 use std::io::{self, Write};
@@ -18,6 +18,6 @@ impl fmt::Display for Failure {
 /// One line on standard error. Not `eprintln`, which panics if its reader is gone.
 pub(super) fn say(line: fmt::Arguments<'_>) {
     // One write, so that a reader never finds half a line.
-    let line = format!("{}{line}\n", EventTime(event_seconds()));
+    let line = format!("{}{line}\n", EventTime(event_ms()));
     let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -15,7 +15,7 @@ pub use pair::{Direction, Pair};
 
 use crate::base::table::Table;
 use crate::config::Mode;
-use crate::http::head::{Method, Refusal, ResponseHead};
+use crate::http::head::{Method, Refusal, ResponseHead, TLS_HELLO};
 use crate::net::Net;
 use crate::observe::{ProxyError, Record};
 use crate::proxy::client::admission::{Admission, Line};
@@ -151,7 +151,12 @@ impl<N: Net> Exchanges<N> {
         match client.read_head(&mut self.context, &mut self.heads, key) {
             HeadRead::Incomplete(next) => next,
             HeadRead::Complete => self.seek_slot(key, client),
-            HeadRead::Refused(refusal) => self.refuse_head(key, client, refusal.into()),
+            HeadRead::Refused(refusal) => {
+                if refusal == TLS_HELLO {
+                    self.context.logs.tls_client(client.ip(), self.context.now.instant);
+                }
+                self.refuse_head(key, client, refusal.into())
+            }
         }
     }
 
