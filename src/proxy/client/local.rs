@@ -73,6 +73,16 @@ impl<S: Socket> Connection<S> {
         if let Some(plan) = skippable {
             buffers.inbox.consume(plan.head_bytes);
         }
-        Some((if stays { After::NextRequest } else { After::Linger }, written))
+        let after = match answer.status {
+            _ if stays => After::NextRequest,
+            // A client that has sent nothing for so long has nothing under way that could reset
+            // the connection before it has read this; what it sent before is read.
+            408 => {
+                buffers.inbox.clear(&mut cx.pool);
+                After::Close
+            }
+            _ => After::Linger,
+        };
+        Some((after, written))
     }
 }
