@@ -3,6 +3,7 @@
 
 mod logged;
 mod stage;
+mod stalled;
 
 use loadbalancer::config::{BackendSpec, Config, Endpoint, Mode, Timeouts};
 use loadbalancer::health::Check;

@@ -201,7 +201,7 @@ impl Stage {
             addresses: vec![SocketAddr::from(([127, 0, 0, 1], spec.endpoint.port))],
         });
         let members = members.collect();
-        let limits = Limits { pairs_max, clients_max: 100, pipes_max: 0 };
+        let limits = Limits { pairs_max, clients_max: 1_000, pipes_max: 0 };
         let net = Wires(world.clone());
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
         let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode };
@@ -268,6 +268,12 @@ impl Stage {
     /// What a peer has received, as text.
     pub fn received(&self, link: Link) -> String {
         String::from_utf8_lossy(&self.world.borrow().lines[link].received).into_owned()
+    }
+
+    /// The same, since this was called last.
+    pub fn received_since(&mut self, link: Link) -> String {
+        let received = std::mem::take(&mut self.world.borrow_mut().lines[link].received);
+        String::from_utf8_lossy(&received).into_owned()
     }
 
     /// The access log's last line.

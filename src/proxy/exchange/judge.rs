@@ -80,7 +80,8 @@ impl<N: Net> Exchanges<N> {
                 return Next::Again;
             }
         }
-        let verdict = verdict::verdict(&self.exchange(client, pair_key).facts(), Fault::Expired);
+        let facts = self.exchange(client, pair_key).facts(Fault::Expired);
+        let verdict = verdict::verdict(&facts, Fault::Expired);
         self.carry_out(key, client, pair_key, verdict, Some(Fault::Expired))
     }
 
@@ -142,7 +143,7 @@ impl<N: Net> Exchanges<N> {
             Verdict::Park => Next::Park,
             Verdict::Finish => self.finish(client, pair),
             Verdict::FinishEarly => self.finish_early(client, pair),
-            Verdict::Retry => self.retry(key, client, pair),
+            Verdict::Retry => self.retry(key, client, pair, fault),
             Verdict::Reply(answer) => {
                 let ended = self.end_attempt(client, pair, false);
                 self.answer(client, ended.intent.message(), answer, ended.record)
@@ -160,7 +161,7 @@ impl<N: Net> Exchanges<N> {
     /// Counts an attempt's failure against its backend, if it is the server's, and remembers which
     /// backend failed this request.
     fn record_failure(&mut self, client: Client<'_, N>, key: PairKey, fault: Fault) {
-        let facts = self.exchange(client, key).facts();
+        let facts = self.exchange(client, key).facts(fault);
         let pair = self.pairs.get_mut(key).expect("a paired client's pair is there");
         let upstream = self.upstreams.get(pair.upstream).expect("a pair's upstream is there");
         let (backend, address, begun) = (pair.backend, upstream.address(), pair.record.begun);
@@ -196,10 +197,17 @@ impl<N: Net> Exchanges<N> {
     }
 
     /// Another connection gets the same request, from its first byte.
-    fn retry(&mut self, key: ClientKey, client: Client<'_, N>, pair: PairKey) -> Next {
+    fn retry(
+        &mut self,
+        key: ClientKey,
+        client: Client<'_, N>,
+        pair: PairKey,
+        fault: Option<Fault>,
+    ) -> Next {
         let current = self.pairs.get(pair).expect("a paired client's pair is there");
-        let upstream = self.upstreams.get(current.upstream);
-        if upstream.is_some_and(|upstream| upstream.has_sent() && !upstream.is_reused()) {
+        let upstream = self.upstreams.get(current.upstream).expect("a pair's upstream is there");
+        let is_usual = fault.is_some_and(|fault| fault.is_usual(upstream.origin()));
+        if upstream.has_sent() && !is_usual {
             self.budget.repeat();
         }
         let Pair { intent, tried, record, .. } = self.end_attempt(client, pair, false);

@@ -239,7 +239,7 @@ impl<S: Socket> Exchange<'_, S> {
         Round {
             verdict: match outcome {
                 Ok(_) => verdict::settled(request, response, self.rest()),
-                Err(fault) => verdict::verdict(&self.facts(), fault),
+                Err(fault) => verdict::verdict(&self.facts(fault), fault),
             },
             fault: outcome.err(),
             again,
@@ -289,8 +289,8 @@ impl<S: Socket> Exchange<'_, S> {
         }
     }
 
-    /// What a verdict is made from.
-    pub fn facts(&self) -> Facts {
+    /// What a verdict about `fault` is made from.
+    pub fn facts(&self, fault: Fault) -> Facts {
         let request = self.pair.request.phase();
         let client_inbox = &self.client.buffers.inbox;
         let request_outstanding = request == Phase::Body
@@ -309,10 +309,8 @@ impl<S: Socket> Exchange<'_, S> {
             held: request == Phase::Head || client_inbox.is_held(),
             idempotent: self.pair.intent.is_idempotent(),
             waiting_on_client: request_outstanding || is_not_reading,
-            // A pooled connection that closes is not a sign of trouble that repeating would add to;
-            // and there is at most one of them in the life of a request.
             attempts_left: self.pair.tried.seen.saturating_add(1) < self.config.attempts_max
-                && (self.upstream.is_reused() || self.budget.allows(self.in_flight)),
+                && (fault.is_usual(self.upstream.origin()) || self.budget.allows(self.in_flight)),
         }
     }
 
@@ -323,7 +321,7 @@ impl<S: Socket> Exchange<'_, S> {
         if self.pair.response.is(Phase::Head) {
             self.upstream.conn.fill(self.pool);
         }
-        verdict::verdict(&self.facts(), Fault::ServerHangs)
+        verdict::verdict(&self.facts(Fault::ServerHangs), Fault::ServerHangs)
     }
 }
 

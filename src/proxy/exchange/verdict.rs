@@ -7,6 +7,7 @@
 
 use crate::observe::{Outcome, ProxyError};
 use crate::proxy::client::answer::Answer;
+use crate::proxy::upstream::Origin;
 use std::io;
 
 /// How far one direction of an exchange is.
@@ -53,6 +54,12 @@ impl Fault {
             | Fault::ConnectFailed(_)
             | Fault::ServerHangs => Outcome::ClientGone,
         }
+    }
+
+    /// Whether healthy servers have it too: they close pooled connections. Sending a request again
+    /// because of that adds to no trouble, and there is at most one such connection in its life.
+    pub fn is_usual(self, origin: Origin) -> bool {
+        origin == Origin::Pooled && self == Fault::UpstreamClosed
     }
 
     /// What was wrong with a message, for the log; empty where none was.

@@ -19,6 +19,7 @@ mod starvation;
 pub use backend::Member;
 pub use cluster::Served;
 pub use connection::{Upstream, UpstreamState};
+pub use starvation::Origin;
 
 use crate::base::backend_id::BackendId;
 use crate::base::table::Table;
