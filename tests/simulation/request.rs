@@ -54,20 +54,34 @@ pub fn draw(
     } else {
         bytes.extend(content);
     }
+    let is_served = meant.fate == Fate::Served;
+    if is_served && sends_trailer && !has_room_for_trailer(&bytes[..head_bytes], &oracle.head) {
+        meant.fate = Fate::Broken;
+    }
     let expects = meant.expect;
     oracle.requests.push(meant);
     Item { request: id, bytes, head_bytes, expects }
 }
 
+/// The limit on field lines is for the head and the trailer section together.
+fn has_room_for_trailer(head: &[u8], limits: &HeadLimits) -> bool {
+    field_lines(head) < limits.fields as usize
+}
+
+fn field_lines(head: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(head);
+    let lines = text.trim_start_matches("\r\n").split("\r\n").skip(1);
+    lines.filter(|line| !line.is_empty()).count()
+}
+
 /// The status for a head that is larger than the limits allow.
 fn beyond_limits(head: &[u8], limits: &HeadLimits) -> Option<&'static [u16]> {
     let text = String::from_utf8_lossy(head);
-    let mut lines = text.trim_start_matches("\r\n").split("\r\n");
-    let target = lines.next().and_then(|line| line.split(' ').nth(1)).map_or(0, str::len);
-    let fields = lines.filter(|line| !line.is_empty()).count();
+    let first = text.trim_start_matches("\r\n").split("\r\n").next();
+    let target = first.and_then(|line| line.split(' ').nth(1)).map_or(0, str::len);
     match target > limits.target as usize {
         true => Some(&[414, 431]),
-        false if fields > limits.fields as usize => Some(&[431]),
+        false if field_lines(head) > limits.fields as usize => Some(&[431]),
         false => (head.len() > limits.bytes as usize).then_some(&[431][..]),
     }
 }
