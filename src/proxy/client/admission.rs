@@ -90,10 +90,12 @@ impl Admission {
         self.openings = 0;
     }
 
-    /// A waiting request left: time-out, or its client is gone.
+    /// A waiting request left: time-out, or its client is gone. If it was the first, what it lacked
+    /// the next may not.
     pub fn leave(&mut self) {
         assert!(self.waiting > 0, "left a queue in which no request waits");
         self.waiting -= 1;
+        self.open_one();
     }
 
     /// Gives a slot back.
@@ -255,6 +257,20 @@ mod tests {
         admission.enqueue(keys[1], Line::Open);
         admission.step_back(keys[0], Line::Open);
         assert_eq!(admission.next(open), Some(keys[0]));
+    }
+
+    #[test]
+    fn the_next_is_looked_at_when_the_first_that_found_no_room_leaves() {
+        let keys = keys(3);
+        let mut admission = Admission::new(2);
+        assert!(admission.admit() && admission.admit());
+        admission.enqueue(keys[1], Line::Open);
+        admission.step_back(keys[0], Line::Open);
+        assert!(!admission.take_opening(), "the first waits for the end of a pair");
+        admission.leave();
+        assert!(admission.take_opening());
+        let gone = keys[0];
+        assert_eq!(admission.next(|key| open(key).filter(|_| key != gone)), Some(keys[1]));
     }
 
     #[test]
