@@ -357,7 +357,10 @@ impl<N: Net> Proxy<N> {
         let timeouts = &self.exchanges.context.config.timeouts;
         let (idle_until, linger_until) = (now + timeouts.keep_alive, now + timeouts.linger);
         let is_silent = |client: &Connection<N::Socket>| match client.request.state {
-            RequestState::Idle => client.request.deadline + GRACE <= idle_until,
+            // One that is scheduled may have sent its request.
+            RequestState::Idle => {
+                !client.is_scheduled() && client.request.deadline + GRACE <= idle_until
+            }
             RequestState::Lingering { until } => until + GRACE <= linger_until,
             RequestState::Head
             | RequestState::WaitingForSlot(_)

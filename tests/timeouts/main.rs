@@ -97,6 +97,18 @@ fn a_client_between_two_requests_is_closed() {
 }
 
 #[test]
+fn a_client_that_sends_its_request_now_does_not_give_its_place_up() {
+    let mut stage = Stage::with_places(config(&[1], Mode::Redirect), 10, 1);
+    let client = stage.client();
+    stage.pass(Duration::from_secs(2));
+    let newcomer = stage.say_and_connect(client, GET);
+    assert!(is_answered(&stage, client, 301), "{}", stage.received(client));
+    stage.pass(limits().linger);
+    stage.say(newcomer, GET);
+    assert!(is_answered(&stage, newcomer, 301), "{}", stage.received(newcomer));
+}
+
+#[test]
 fn a_connect_ends_at_its_time_out() {
     let mut stage = stage_over(&[1], Mode::Http, 10);
     stage.is_unreachable(1);

@@ -195,13 +195,18 @@ pub struct Stage {
 impl Stage {
     /// A proxy over the backends of `config`, with so many slots.
     pub fn new(config: Config, pairs_max: usize) -> Stage {
+        Stage::with_places(config, pairs_max, 1_000)
+    }
+
+    /// The same, with so many places for clients.
+    pub fn with_places(config: Config, pairs_max: usize, clients_max: usize) -> Stage {
         let world = Shared::default();
         let members = config.backends.iter().map(|spec| Member {
             spec: spec.clone(),
             addresses: vec![SocketAddr::from(([127, 0, 0, 1], spec.endpoint.port))],
         });
         let members = members.collect();
-        let limits = Limits { pairs_max, clients_max: 1_000, pipes_max: 0 };
+        let limits = Limits { pairs_max, clients_max, pipes_max: 0 };
         let net = Wires(world.clone());
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
         let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode };
@@ -218,6 +223,13 @@ impl Stage {
             self.ended = self.proxy.turn().expect("waiting works") == Status::Ended;
             self.proxy.check_invariants();
         }
+    }
+
+    /// A client sends something at the moment another one connects, which is returned.
+    pub fn say_and_connect(&mut self, link: Link, bytes: impl AsRef<[u8]>) -> Link {
+        self.world.borrow_mut().lines[link].sent.extend(bytes.as_ref());
+        self.world.borrow_mut().report(link);
+        self.client()
     }
 
     /// A client connects.
