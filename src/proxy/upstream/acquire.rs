@@ -56,7 +56,9 @@ impl<N: Net> Upstreams<N> {
         let mut made_room = false;
         loop {
             let Some(backend) = self.choose(cx, tried, hash, notes) else {
-                let full = self.cluster.has_full();
+                let full = self.cluster.has_full()
+                    || (tried.last_resorts < cx.config.attempts_max
+                        && self.cluster.has_full_last_resort(&tried.backends));
                 return Err(if full { Unavailable::AllFull } else { Unavailable::NoBackend });
             };
             let upstream = match reuse {

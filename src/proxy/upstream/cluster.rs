@@ -249,6 +249,16 @@ impl Cluster {
         serving.map(|id| self.balancer.candidate(id)).any(|one| one.up && one.is_full())
     }
 
+    /// Whether one would be tried as the last resort were it not at its own limit.
+    pub fn has_full_last_resort(&self, tried: &[BackendId]) -> bool {
+        self.ids().any(|id| {
+            !tried.contains(&id)
+                && self.is_serving(id)
+                && self.is_full(id)
+                && self.health(id).last_resort().is_some()
+        })
+    }
+
     /// A suspect for a request that all others have failed.
     pub fn suspect(&self, tried: &[BackendId]) -> Option<BackendId> {
         let may = |id| self.is_serving(id) && !self.balancer.candidate(id).is_full();
