@@ -151,7 +151,8 @@ impl<N: Net> Upstreams<N> {
         let upstreams = &mut self.table;
         let upstream = upstreams.get_mut(key).expect("a pair's upstream stays as long as the pair");
         let clean = reusable && upstream.conn.is_reusable() && !cx.draining;
-        if clean && serving && upstream.is_authenticated {
+        let stays = serving && self.cluster.has_address(backend, upstream.address);
+        if clean && stays && upstream.is_authenticated {
             upstream.state = UpstreamState::Owned { client, backend };
             if upstream.conn.is_readable() {
                 cx.schedule.this_turn(key.into(), &mut upstream.scheduled);

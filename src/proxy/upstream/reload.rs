@@ -189,7 +189,8 @@ impl<N: Net> Upstreams<N> {
     }
 
     /// The backend's name no longer stands for some addresses: idle connections to them are closed,
-    /// those at work when they become idle, and a probe under way starts again.
+    /// those at work when they become idle, and a probe under way starts again. Not here: a connect
+    /// that fails at once would change what is believed while the list is being applied.
     fn leave_old_addresses(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         for key in self.cluster.idle(backend).take() {
             match self.table.get(key) {
@@ -200,13 +201,20 @@ impl<N: Net> Upstreams<N> {
                 None => {}
             }
         }
+        for key in self.owned(backend) {
+            let address = self.table.get(key).map(Upstream::address);
+            if address.is_some_and(|address| !self.cluster.has_address(backend, address)) {
+                self.close(cx, key);
+            }
+        }
         let probe = self.cluster.probe_of(backend);
         let address = probe.and_then(|key| self.probes.get(key)).map(Probe::address);
         if address.is_some_and(|address| !self.cluster.has_address(backend, address)) {
             if let Some(probe) = self.cluster.probe(backend).take() {
                 self.remove_probe(cx, probe);
             }
-            self.start_probe(cx, backend);
+            let due = self.cluster.bring_forward(backend, cx.now.instant);
+            self.arm_probe(cx, backend, due);
         }
     }
 
@@ -215,6 +223,13 @@ impl<N: Net> Upstreams<N> {
             self.remove_probe(cx, probe);
         }
         cx.wheel.cancel(self.cluster.timer(backend));
+        for upstream in self.cluster.retire(backend).into_iter().chain(self.owned(backend)) {
+            self.close(cx, upstream);
+        }
+    }
+
+    /// Connections to a backend that wait for the next request of the client they belong to.
+    fn owned(&self, backend: BackendId) -> Vec<UpstreamKey> {
         let is_owned = |upstream: &Upstream<N::Socket>| match upstream.state {
             UpstreamState::Owned { backend: of, .. } => of == backend,
             UpstreamState::Connecting(_)
@@ -222,10 +237,7 @@ impl<N: Net> Upstreams<N> {
             | UpstreamState::Idle { .. } => false,
         };
         let owned = self.table.iter().filter(|(_, upstream)| is_owned(upstream));
-        let owned: Vec<UpstreamKey> = owned.map(|(key, _)| key).collect();
-        for upstream in self.cluster.retire(backend).into_iter().chain(owned) {
-            self.close(cx, upstream);
-        }
+        owned.map(|(key, _)| key).collect()
     }
 }
 
