@@ -1,6 +1,7 @@
 //! `PORT`, `HOST:PORT` and `[IPv6]:PORT` as values, and why a text is not one of them.
 //! Resolves no name: that is for the code that connects or listens.
 
+use super::network::Network;
 use super::quote::quote;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -33,6 +34,8 @@ pub enum AddressError {
     Url(String, Option<String>),
     /// Neither a port nor a host with a port.
     Neither(String),
+    /// A network, such as those that `--trust-forwarded` takes.
+    IsNetwork(String),
     /// The address is followed by something else; the second is the address alone.
     Garbage(String, String),
     /// A host without a port; the second is the host.
@@ -70,6 +73,10 @@ impl fmt::Display for AddressError {
             Url(text, Some(hint)) => (text, format!("is a URL: write {}", quote(hint))),
             Url(text, None) => (text, fixed("is a URL: write HOST:PORT of a plain HTTP server")),
             Neither(text) => (text, format!("is not an address: write {FORMS}")),
+            IsNetwork(text) => {
+                let hint = "write HOST:PORT; proxies to trust follow a =, as in";
+                (text, format!("is a network and no server: {hint} --trust-forwarded={text}"))
+            }
             Garbage(text, hint) => (text, format!("goes on after the port: write {}", quote(hint))),
             NoPort(text, host) => {
                 (text, format!("has no port: write {}", quote(&format!("{host}:PORT"))))
@@ -156,6 +163,8 @@ fn refuse_other(text: &str) -> Result<(), AddressError> {
         Err(AddressError::Space(text.to_owned()))
     } else if text.contains(',') {
         Err(AddressError::Comma(text.to_owned()))
+    } else if text.contains('/') && Network::parse(text).is_ok() {
+        Err(AddressError::IsNetwork(text.to_owned()))
     } else {
         Ok(())
     }

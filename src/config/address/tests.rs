@@ -71,6 +71,11 @@ const BAD: &[(&str, &str)] = &[
     ("h:http", "`h:http` has no number for a port: write 1 to 65535"),
     ("h:-1", "`h:-1` has no number for a port: write 1 to 65535"),
     ("h:+1", "`h:+1` has no number for a port: write 1 to 65535"),
+    (
+        "10.0.0.0/8",
+        "`10.0.0.0/8` is a network and no server: write HOST:PORT; proxies to trust follow a =, \
+         as in --trust-forwarded=10.0.0.0/8",
+    ),
     ("8080x", "`8080x` goes on after the port: write `8080`"),
     ("1.5", "`1.5` goes on after the port: write `1`"),
     ("h:80/x", "`h:80/x` goes on after the port: write `h:80`"),
