@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -138,6 +139,39 @@ fn sighup_with_a_log_on_a_pipe_does_not_stop_the_balancer() {
     balancer.stderr.wait_for_count("reopened the access log", 1);
     balancer.signal("TERM");
     assert_eq!(balancer.wait().code(), Some(0));
+}
+
+#[test]
+fn an_access_log_is_opened_again_as_often_as_it_is_asked_for() {
+    let directory = TempDir::new();
+    let log = directory.file("log", "");
+    let balancer = Balancer::over(&[&Backend::named("a")], &["-l", &log]);
+    for count in 1..=6 {
+        balancer.signal("HUP");
+        balancer.stderr.wait_for_count("the access log", count);
+    }
+    assert_eq!(balancer.stderr.with("cannot reopen"), [""; 0]);
+    balancer.stop();
+}
+
+#[test]
+fn at_most_four_earlier_logs_wait_for_a_reader_that_stalls() {
+    let (directory, backend) = (TempDir::new(), Backend::named("a"));
+    let log = fifo(&directory, "log");
+    let mut both_ends = File::options();
+    both_ends.read(true).write(true).custom_flags(libc::O_NONBLOCK);
+    let mut pipe = both_ends.open(&log).expect("the pipe");
+    while pipe.write(&[b'x'; 4096]).is_ok() {}
+    let balancer = Balancer::over(&[&backend], &["-l", &log]);
+    for count in 1..=5 {
+        assert_eq!(balancer.get("/unwritten").status(), 200);
+        balancer.signal("HUP");
+        let reports = balancer.stderr.wait_for_count("the access log", count);
+        let is_reopened = reports[count - 1].contains("reopened");
+        assert_eq!(is_reopened, count <= 4, "{reports:?}");
+    }
+    balancer.stderr.wait_for("the previous ones are not being read; still using the previous log");
+    assert_eq!(balancer.get("/still").status(), 200);
 }
 
 /// A process under which no DNS server ever answers, or none where that cannot be arranged: it
