@@ -21,7 +21,9 @@ fn an_uploaded_file_reads_back_with_any_framing() {
     let big = "0123456789abcdef".repeat(20_000);
     assert_eq!(client.put("/big%20one.txt", &big).0, 201);
     assert_eq!(client.get("/big%20one.txt"), (200, big));
-    assert_eq!(client.put("/big%20one.txt", "").0, 200);
+    let (status, text) = client.put("/big%20one.txt", "");
+    assert_eq!(status, 200);
+    assert!(text.starts_with("replaced /big%20one.txt, 0 bytes, by httpserver"), "{text}");
     assert_eq!(client.get("/big%20one.txt"), (200, String::new()));
     let (status, text) = client.ask(
         "PUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -30,6 +32,8 @@ fn an_uploaded_file_reads_back_with_any_framing() {
     assert_eq!(status, 201);
     assert!(text.starts_with("created /c, 5 bytes, by httpserver on port "), "{text}");
     assert_eq!(client.get("/c"), (200, "abcde".to_owned()));
+    let (_, text) = client.put("/c", "x");
+    assert!(text.starts_with("replaced /c, 1 byte, by httpserver on port "), "{text}");
     assert_eq!(names(&scratch.root()), ["big one.txt", "c"]);
 }
 

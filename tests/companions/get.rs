@@ -180,3 +180,41 @@ fn get_is_quiet_but_for_errors_when_asked() {
     }
     assert_eq!(names_in(&directory), ["file"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_shows_the_progress_and_then_the_result_in_its_place() {
+    use super::common::{DEADLINE, terminal};
+    use std::io::Read;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::time::{Duration, Instant};
+    let is_shown = Arc::new(AtomicBool::new(false));
+    let is_enough = Arc::clone(&is_shown);
+    let backend = Backend::raw(move |peer| {
+        peer.head();
+        peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        let start = Instant::now();
+        while !is_enough.load(SeqCst) && start.elapsed() < DEADLINE && peer.try_send("x").is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let (mut user, programs) = terminal();
+    let mut command = binary();
+    command.args(["get", &format!("http://{}/", backend.argument()), "-o", "/dev/null"]);
+    let mut child = command.stderr(programs).spawn().expect("starting a process");
+    // The terminal ends for its user once no program has it open.
+    drop(command);
+    let (mut shown, mut bytes) = (Vec::new(), [0; 4096]);
+    while let Ok(count @ 1..) = user.read(&mut bytes) {
+        shown.extend_from_slice(&bytes[..count]);
+        is_shown.store(true, SeqCst);
+    }
+    assert!(child.wait().expect("its end").success());
+    let shown = String::from_utf8_lossy(&shown);
+    let lines: Vec<&str> = shown.split("\x1b[K").collect();
+    assert!(lines[0].starts_with('\r') && lines[0].ends_with(" B/s"), "{shown:?}");
+    let [.., cleared, result] = &lines[..] else { panic!("{shown:?}") };
+    assert_eq!(*cleared, "\r", "{shown:?}");
+    assert!(result.starts_with("get: http://"), "{shown:?}");
+}
