@@ -15,6 +15,9 @@ const MOMENT: Duration = Duration::from_millis(1);
 /// The timers' resolution, and the moment before the limit.
 const LATE: Duration = Duration::from_millis(4);
 
+/// A probe is late after this, to a server whose probes were quick.
+const PROBE_LATE: Duration = Duration::from_millis(100);
+
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// A proxy over servers on ports 1 and 2 that are chosen in this order, with the default limits.
@@ -277,6 +280,33 @@ fn an_unused_server_connection_is_closed() {
     assert!(is_answered(&stage, client, 204));
     is_over_after(limits().pool, &mut stage, |stage| stage.is_closed(server));
     assert!(!stage.is_closed(client), "its client is none the worse");
+}
+
+#[test]
+fn a_server_counts_as_silent_when_its_probe_is_late_and_not_before() {
+    let mut config = config(&[1], Mode::Http);
+    config.health.check = Check::Http;
+    let mut stage = Stage::new(config, 10);
+    let connected = |stage: &mut Stage, count: usize| {
+        let limit = Duration::from_secs(3).as_millis();
+        let since = (0..limit).find(|_| {
+            stage.pass(MOMENT);
+            stage.connections(1).len() == count
+        });
+        assert!(since.is_some(), "{count} connections to the server");
+        stage.connections(1)[count - 1]
+    };
+    let probe = connected(&mut stage, 1);
+    stage.say(probe, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let client = stage.client();
+    stage.say(client, GET);
+    let idle = stage.connections(1)[1];
+    stage.say(idle, "HTTP/1.1 204 No Content\r\n\r\n");
+    assert!(is_answered(&stage, client, 204));
+    // Its idle connections are closed then, as new requests go elsewhere.
+    let unanswered = connected(&mut stage, 3);
+    is_over_after(PROBE_LATE - MOMENT, &mut stage, |stage| stage.is_closed(idle));
+    assert!(!stage.is_closed(unanswered), "the probe goes on to its time-out");
 }
 
 #[test]
