@@ -4,6 +4,7 @@ use super::check::jitter;
 use super::*;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
+use std::cell::Cell;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -429,4 +430,26 @@ fn a_longer_time_out_is_waited_for_once() {
 fn by_default_two_hung_probes_are_needed() {
     let took = down_after(&Settings::default(), &mut Rng::new(1), |_| ProbeFault::TimedOut);
     assert!(took > Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn only_probes_that_hang_take_a_server_down_before_the_last_failure() {
+    let settings = Settings { fall: 100, ..Settings::default() };
+    for (fault, is_hang) in [
+        (ProbeFault::TimedOut, true),
+        // The system's own limit for a connect.
+        (ProbeFault::Connect(ErrorKind::TimedOut), true),
+        (ProbeFault::Connect(REFUSED), false),
+        (ProbeFault::Status(500), false),
+        (ProbeFault::Broken, false),
+        (ProbeFault::TooLong, false),
+    ] {
+        let probes = Cell::new(0);
+        let took = down_after(&settings, &mut Rng::new(1), |nth| {
+            probes.set(nth + 1);
+            fault
+        });
+        assert_eq!(took <= HUNG_WITHIN, is_hang, "{fault:?}: {took:?}");
+        assert_eq!(probes.get() < 100, is_hang, "{fault:?}: {} probes", probes.get());
+    }
 }
