@@ -2,7 +2,7 @@
 //! with a server from then on.
 
 use super::beliefs::Beliefs;
-use super::kernel::{Dice, Kernel, LinkId};
+use super::kernel::{Dice, Kernel, LinkId, Port};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{BackendSpec, Endpoint};
 use loadbalancer::proxy::Member;
@@ -31,6 +31,8 @@ struct Line {
 /// What the proxy was given for a name that it uses.
 #[derive(Clone, Debug)]
 struct Given {
+    /// Since when it has these addresses.
+    since: u64,
     sites: Vec<usize>,
     /// The limits of requests in flight, each with the turn from which on it held.
     limits: Vec<(u64, Option<u32>)>,
@@ -57,6 +59,8 @@ pub struct Listing {
     pub several_addresses: bool,
     /// A list without any server was applied.
     pub was_empty: bool,
+    /// When the port of each site changed last.
+    port_since: Vec<u64>,
     /// Edits that were applied, for the report.
     pub applied: u64,
 }
@@ -85,10 +89,11 @@ impl Listing {
             before: Vec::new(),
             several_addresses,
             was_empty: false,
+            port_since: vec![0; names * SITES_PER_NAME],
             applied: 0,
         };
         let reading = listing.read();
-        listing.give(&reading, 0);
+        listing.give(&reading, 0, 0);
         listing
     }
 
@@ -156,7 +161,7 @@ impl Listing {
     pub fn apply(
         &mut self,
         reading: &Reading,
-        turn: u64,
+        (turn, now): (u64, u64),
         before: Vec<BackendCensus>,
         beliefs: &mut Beliefs,
     ) {
@@ -169,21 +174,24 @@ impl Listing {
         }
         self.before = before;
         self.applied += 1;
-        self.give(reading, turn);
+        self.give(reading, turn, now);
     }
 
-    fn give(&mut self, reading: &Reading, turn: u64) {
+    fn give(&mut self, reading: &Reading, turn: u64, now: u64) {
         for (name, line) in reading.lines.iter().enumerate() {
             let given = &mut self.given[name];
             match (line.listed, line.known, &mut *given) {
                 (false, _, _) => *given = None,
                 (true, true, Some(given)) => {
+                    if given.sites != line.sites {
+                        given.since = now;
+                    }
                     given.sites.clone_from(&line.sites);
                     given.limits.push((turn, line.pairs_max));
                 }
                 (true, true, None) => {
                     let limits = vec![(turn, line.pairs_max)];
-                    *given = Some(Given { sites: line.sites.clone(), limits });
+                    *given = Some(Given { since: now, sites: line.sites.clone(), limits });
                 }
                 // A name that cannot be resolved keeps the addresses it had. Its other settings
                 // may be taken over with this list or once it can be resolved again.
@@ -220,6 +228,30 @@ impl Listing {
         let used = after.iter().filter(|one| one.serving).count();
         let given = self.given.iter().flatten().count();
         assert_eq!(used, given, "servers that are used and listed ones");
+    }
+
+    /// The port of this site changes.
+    pub fn note_port(&mut self, site: usize, now: u64) {
+        self.port_since[site] = now;
+    }
+
+    /// A server that has refused every connection at all its addresses for so long is down.
+    pub fn check_absent(&self, kernel: &Kernel, backends: &[BackendCensus], patience: u64) {
+        for backend in backends.iter().filter(|backend| backend.serving && backend.up) {
+            let Some(Given { sites, since, .. }) = &self.given[name_of(&backend.name)] else {
+                continue;
+            };
+            let refuses = sites.iter().all(|&site| kernel.ports[site] == Port::Refuses);
+            let since = sites.iter().map(|&site| self.port_since[site]).max().max(Some(*since));
+            let is_long = since.is_some_and(|since| since + patience < kernel.now);
+            assert!(!(refuses && is_long), "{} refuses all and is up", backend.name);
+        }
+    }
+
+    /// A server that is listed refuses every connection.
+    pub fn has_absent(&self, kernel: &Kernel) -> bool {
+        let refuses = |site: &usize| kernel.ports[*site] == Port::Refuses;
+        self.given.iter().flatten().any(|given| given.sites.iter().all(refuses))
     }
 
     /// A connection to this site is begun, for a request or a probe.

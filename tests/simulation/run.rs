@@ -25,13 +25,18 @@ struct Run {
     proxy: Proxy<SimNet>,
     pairs_max: usize,
     settle_micros: u64,
+    absence_micros: Option<u64>,
 }
 
 /// Runs one seed, and counts what happened.
 pub fn run(seed: u64, verbose: bool, tally: &mut Tally) {
-    let Script { world, proxy, pairs_max, settle_micros, epilogue } = script::draw(seed, verbose);
-    let mut run = Run { world, proxy, pairs_max, settle_micros };
-    let phase = run.until_empty();
+    let Script { world, proxy, pairs_max, settle_micros, absence_micros, epilogue } =
+        script::draw(seed, verbose);
+    let mut run = Run { world, proxy, pairs_max, settle_micros, absence_micros };
+    let mut phase = run.until_empty();
+    if phase == Phase::Running {
+        phase = run.until_absent_are_down();
+    }
     if let (Phase::Running, Some(epilogue)) = (phase, &epilogue) {
         epilogue.begin(&mut run.world.borrow_mut());
         if run.until_empty() == Phase::Running {
@@ -70,6 +75,21 @@ impl Run {
         }
     }
 
+    /// Where a server refuses every connection, turns until its health checks must have shown that.
+    fn until_absent_are_down(&mut self) -> Phase {
+        let Some(patience) = self.absence_micros else { return Phase::Running };
+        let state = self.world.borrow();
+        let until = state.kernel.now + patience;
+        let is_fit = state.listing.has_absent(&state.kernel) && !state.kernel.jumped;
+        drop(state);
+        while is_fit && self.world.borrow().kernel.now < until {
+            if self.turn() == Phase::Ended {
+                return Phase::Ended;
+            }
+        }
+        Phase::Running
+    }
+
     fn turn(&mut self) -> Phase {
         let status = self.proxy.turn().expect("the simulated wait never fails");
         self.proxy.check_invariants();
@@ -87,6 +107,10 @@ impl Run {
         }
         let backends = self.proxy.backend_census();
         state.oracle.beliefs.check(&backends);
+        let is_troubled = state.kernel.jumped || state.kernel.has_lacked();
+        if let Some(patience) = self.absence_micros.filter(|_| !is_troubled) {
+            state.listing.check_absent(&state.kernel, &backends, patience);
+        }
         if state.listing.has_changed() {
             state.listing.check_removed(&state.kernel, &backends);
         }

@@ -51,6 +51,11 @@ impl Scene {
             mischief: [0, 20, 150][rng.below(3) as usize],
             interleave: [0, 100, 500][rng.below(3) as usize],
             shortages: if self.troubled && rng.chance(200) { rng.between(1, 5) as u32 } else { 0 },
+            descriptors: match rng.chance(100) {
+                true => rng.between(2, 10) as usize,
+                false => usize::MAX,
+            },
+            refuses_at_once: [300, 1_000][rng.below(2) as usize],
             jumps: u32::from(self.troubled && rng.chance(60)),
             buffer_min,
             buffer_max,
@@ -136,6 +141,16 @@ impl Scene {
             clients_max: if self.steady { CLIENTS_MOST } else { rng.between(1, 10) as usize },
             pipes_max: rng.below(4) as usize,
         }
+    }
+
+    /// How long a server may refuse every connection before it is down: the rest of a check that
+    /// hangs, the pause before the next one, `fall` checks, and what is late.
+    pub fn absence(&self, config: &Config) -> Option<Duration> {
+        let health = &config.health;
+        let is_checked = health.check != Check::Off;
+        let checks = Duration::from_millis(500) * u32::from(health.fall);
+        let late = Duration::from_secs(1);
+        is_checked.then(|| health.timeout + health.interval * 2 + checks + late)
     }
 
     /// After the last client: how long until nothing may be left.

@@ -26,6 +26,8 @@ pub struct Script {
     pub pairs_max: usize,
     /// After the last client: how long until nothing may be left.
     pub settle_micros: u64,
+    /// How long a server may refuse every connection before it is down, if it is checked.
+    pub absence_micros: Option<u64>,
     pub epilogue: Option<Epilogue>,
 }
 
@@ -53,12 +55,13 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let world = Rc::new(RefCell::new(world));
     let net = SimNet { world: Rc::clone(&world) };
     let listener = SimListener::new(&world);
+    let absence_micros = scene.absence(&config).map(|span| span.as_micros() as u64);
     let settle_micros = scene.settle(&config).as_micros() as u64;
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode };
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), proxy_seed);
     proxy.listen(listener, settings).expect("listening");
-    Script { world, proxy, pairs_max: limits.pairs_max, settle_micros, epilogue }
+    Script { world, proxy, pairs_max: limits.pairs_max, settle_micros, absence_micros, epilogue }
 }
 
 fn plan_trouble(scene: &Scene, listing: &Listing, kernel: &mut Kernel) {

@@ -70,6 +70,14 @@ impl World {
     pub fn connect(&mut self, site: usize) -> io::Result<LinkId> {
         self.interleave();
         self.listing.check_connect(site);
+        if self.kernel.is_out_of_descriptors() {
+            let has_idle = self.conns.iter().any(|conn| conn.is_unused(&self.kernel));
+            self.kernel.trace(format_args!("no descriptor is left, idle ones: {has_idle}"));
+            if !has_idle {
+                self.kernel.shortage_at = Some(self.kernel.now);
+            }
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
         self.kernel.connect(site)
     }
 
@@ -131,7 +139,12 @@ impl World {
             "the proxy is given {:?} and {:?}",
             reading.members, reading.unknown
         ));
-        self.listing.apply(reading, self.kernel.turn, before, &mut self.oracle.beliefs);
+        self.listing.apply(
+            reading,
+            (self.kernel.turn, self.kernel.now),
+            before,
+            &mut self.oracle.beliefs,
+        );
         if reading.members.is_empty() {
             self.oracle.fault_at = Some(self.kernel.now);
         }
@@ -235,6 +248,7 @@ impl World {
         }
         self.kernel.trace(format_args!("site {site}: {port:?}"));
         self.kernel.ports[site] = port;
+        self.listing.note_port(site, now);
         self.oracle.beliefs.of_site(site).absent += 1;
         self.oracle.fault_at = Some(now);
     }
@@ -269,7 +283,7 @@ impl World {
         let links = || self.kernel.links.iter();
         let swallowed = links().any(|link| link.stage == Stage::BlackHole && link.proxy_open);
         let hung = self.conns.iter().any(|conn| conn.is_silent());
-        let short = self.kernel.shortage_at;
+        let short = self.kernel.shortage_at.max(self.kernel.unaccepted_at);
         let jumped = self.kernel.jumped;
         let short = short.is_some_and(|at| jumped || self.kernel.now < at + SHORTAGE_MICROS);
         let silent = self.clients.iter().any(|client| client.is_silent() && !client.over);

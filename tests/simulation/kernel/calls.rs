@@ -10,6 +10,10 @@ impl Kernel {
     pub fn accept(&mut self) -> io::Result<LinkId> {
         if !self.backlog.is_empty() {
             self.shortage()?;
+            if self.is_out_of_descriptors() {
+                self.unaccepted_at = Some(self.now);
+                return Err(io::Error::from_raw_os_error(libc::EMFILE));
+            }
         }
         if self.mischief() {
             return Err(ErrorKind::Interrupted.into());
@@ -34,10 +38,20 @@ impl Kernel {
         Err(io::Error::from_raw_os_error(codes[self.rng.below(4) as usize]))
     }
 
+    /// A descriptor was lacking at some time.
+    pub fn has_lacked(&self) -> bool {
+        self.shortage_at.is_some() || self.style.descriptors != usize::MAX
+    }
+
+    /// All connections that the proxy may have are open.
+    pub fn is_out_of_descriptors(&self) -> bool {
+        self.links.iter().filter(|link| link.proxy_open).count() >= self.style.descriptors
+    }
+
     pub fn connect(&mut self, site: usize) -> io::Result<LinkId> {
         self.shortage()?;
         let port = self.ports[site];
-        if port == Port::Refuses && self.rng.chance(300) {
+        if port == Port::Refuses && self.rng.chance(self.style.refuses_at_once) {
             self.trace(format_args!("connect to site {site} refused at once"));
             return Err(ErrorKind::ConnectionRefused.into());
         }

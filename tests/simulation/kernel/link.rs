@@ -137,6 +137,11 @@ impl Link {
         self.to_proxy.fin || self.dead
     }
 
+    /// The proxy has it open and has read all that came.
+    pub fn is_drained(&self) -> bool {
+        self.proxy_open && self.to_proxy.data.is_empty() && !self.fin_sent()
+    }
+
     /// Nothing from the proxy is on its way to the peer, nor an end.
     pub fn is_untouched(&self) -> bool {
         self.to_peer.data.is_empty() && self.proxy_open && !self.proxy_shut

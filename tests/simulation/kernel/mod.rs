@@ -71,6 +71,10 @@ pub struct Style {
     pub interleave: u64,
     /// How often accept or connect may fail for want of descriptors.
     pub shortages: u32,
+    /// Connections that the proxy may have open at once.
+    pub descriptors: usize,
+    /// A port that refuses does so within the call, in permille of calls.
+    pub refuses_at_once: u64,
     /// Clock jumps left.
     pub jumps: u32,
     pub buffer_min: u64,
@@ -95,6 +99,8 @@ pub struct Kernel {
     pub ports: Vec<Port>,
     pub jumped: bool,
     pub shortage_at: Option<u64>,
+    /// When a client could not be accepted for want of a descriptor.
+    pub unaccepted_at: Option<u64>,
     /// When a connection to a server was closed last on which no request had been begun.
     pub unused_closed_at: u64,
     /// Waits of the proxy so far.
@@ -129,6 +135,7 @@ impl Kernel {
             ports: vec![Port::Listens; sites],
             jumped: false,
             shortage_at: None,
+            unaccepted_at: None,
             unused_closed_at: 0,
             turn: 0,
             signals: Vec::new(),

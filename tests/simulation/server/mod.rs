@@ -195,8 +195,10 @@ impl ServerConn {
             talker.step(self.link, kernel, oracle);
             if talker.over {
                 if talker.has_reset(oracle) {
-                    // The proxy may not even see that the connection was made.
+                    // The proxy may not even see that the connection was made, or that the protocol
+                    // was switched.
                     oracle.beliefs.of_site(self.site).absent += 1;
+                    self.leave_unanswered(oracle);
                 }
                 self.phase = Phase::Over;
             }
@@ -247,6 +249,13 @@ impl ServerConn {
     pub fn is_idle(&self, kernel: &Kernel) -> bool {
         let is_idle = self.phase == Phase::Head && self.served > 0 && self.input.is_empty();
         is_idle && self.talker.is_none() && !kernel.peer_hears(self.link)
+    }
+
+    /// Nothing is going on, and the proxy has read all that it said: the proxy could do without this
+    /// connection.
+    pub fn is_unused(&self, kernel: &Kernel) -> bool {
+        let link = &kernel.links[self.link];
+        link.requests > 0 && link.is_drained() && self.is_idle(kernel)
     }
 
     /// A request that could not know is read, perhaps, and left without an answer.
