@@ -22,13 +22,19 @@ const PREFIX: &str = "loadbalancer: backend localhost:";
 
 #[derive(Debug, Default)]
 pub struct Beliefs {
+    /// A server went down.
+    pub has_fallen: bool,
     up: Vec<bool>,
     pub evidence: Vec<Evidence>,
 }
 
 impl Beliefs {
     pub fn new(names: usize) -> Beliefs {
-        Beliefs { up: vec![true; names], evidence: vec![Evidence::default(); names] }
+        Beliefs {
+            has_fallen: false,
+            up: vec![true; names],
+            evidence: vec![Evidence::default(); names],
+        }
     }
 
     /// The server of a site has done something that may take it down.
@@ -56,6 +62,7 @@ impl Beliefs {
         };
         assert!(self.up[name] != is_up, "no change: {line}");
         self.up[name] = is_up;
+        self.has_fallen |= !is_up;
         if !is_up && !jumped {
             let one_is_left = self.up.contains(&true);
             let is_just = is_justified(&self.evidence[name], cause, one_is_left);

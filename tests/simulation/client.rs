@@ -154,7 +154,11 @@ impl Client {
 
     /// The request whose response is next, if nothing of that has come.
     pub fn waiting_request(&self) -> Option<usize> {
-        let waits = !self.over && !self.closing && self.talker.is_none() && self.reading.is_none();
+        let waits = !self.over
+            && !self.closing
+            && !self.may_close
+            && self.talker.is_none()
+            && self.reading.is_none();
         let item = self.items.get(self.answered).filter(|_| waits && self.input.is_empty())?;
         Some(item.request)
     }
@@ -434,6 +438,7 @@ impl Client {
             // A client that gets a response instead of the leave to send content may give it up.
             let may_give_up = item.expects && !self.continued;
             let may = oracle.stopping_at.is_some() || oracle.crowded || is_last || may_give_up;
+            let may = may || kernel.unaccepted_at.is_some();
             assert!(may, "request {request} did not ask for the end: {head:?}");
         }
         self.closing |= closes;

@@ -51,6 +51,7 @@ impl Epilogue {
         (world.is_epilogue, world.sleeps_for_ever) = (true, false);
         world.manner = Manner { faults: 0, closes_idle: 0, ..world.manner };
         (kernel.style.shortages, kernel.style.jumps) = (0, 0);
+        kernel.style.descriptors = usize::MAX;
         kernel.ports.fill(Port::Listens);
         for link in std::mem::take(&mut world.frozen) {
             kernel.wake_at(link, kernel.now);

@@ -297,7 +297,12 @@ impl Oracle {
                     let tunnel = it.upgrade && self.fault_at.is_some();
                     it.cut || tunnel || happened(self.nameless_cut_at)
                 }
-                503 => self.fault_at.is_some() || kernel.shortage_at.is_some() || waited,
+                503 => {
+                    self.beliefs.has_fallen
+                        || self.fault_at.is_some()
+                        || kernel.shortage_at.is_some()
+                        || waited
+                }
                 504 => {
                     let is_read = |at| kernel.now - at < SLOW_MICROS;
                     it.hung || happened(self.nameless_hang_at) || it.read_at.is_some_and(is_read)
@@ -310,7 +315,7 @@ impl Oracle {
         } else {
             let is_late = self.epilogue_from.is_some_and(|from| request >= from);
             assert!(
-                !is_late || refused,
+                !is_late || waited || refused,
                 "request {request} got a {status} after all trouble: {head:?}"
             );
             self.local += 1;
