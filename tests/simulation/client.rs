@@ -438,7 +438,7 @@ impl Client {
             // A client that gets a response instead of the leave to send content may give it up.
             let may_give_up = item.expects && !self.continued;
             let may = oracle.stopping_at.is_some() || oracle.crowded || is_last || may_give_up;
-            let may = may || kernel.unaccepted_at.is_some();
+            let may = may || kernel.unaccepted_at.or(kernel.shortage_at).is_some();
             assert!(may, "request {request} did not ask for the end: {head:?}");
         }
         self.closing |= closes;

@@ -39,7 +39,8 @@ impl Epilogue {
         Epilogue {
             mode: scene.mode,
             name: kernel.rng.below(scene.names as u64) as usize,
-            clients: kernel.rng.between(1, 3) as usize,
+            // A session lasts as long as it likes: others could wait for it in vain.
+            clients: if scene.mode == Mode::Tcp { 1 } else { kernel.rng.between(1, 3) as usize },
             recovery,
         }
     }

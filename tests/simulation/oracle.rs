@@ -315,7 +315,7 @@ impl Oracle {
         } else {
             let is_late = self.epilogue_from.is_some_and(|from| request >= from);
             assert!(
-                !is_late || waited || refused,
+                !is_late || waited || refused || it.fate == Fate::Broken,
                 "request {request} got a {status} after all trouble: {head:?}"
             );
             self.local += 1;
