@@ -436,7 +436,7 @@ impl Client {
         assert!(body != Body::UntilClose || is_old, "an end that 1.1 cannot tell: {head:?}");
         if closes && keeps_alive && answer.is_some() && !is_old {
             // A client that gets a response instead of the leave to send content may give it up.
-            let may_give_up = item.expects && !self.continued;
+            let may_give_up = item.expects;
             let may = oracle.stopping_at.is_some() || oracle.crowded || is_last || may_give_up;
             let may = may || kernel.unaccepted_at.or(kernel.shortage_at).is_some();
             assert!(may, "request {request} did not ask for the end: {head:?}");
