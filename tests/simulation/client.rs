@@ -565,11 +565,14 @@ impl Client {
         let lost = reset && discards && pipelined && may_end;
         let upgrades = |item: &Item| oracle.requests[item.request].upgrade;
         let upgrading = self.items.iter().any(upgrades) && oracle.fault_at.is_some();
+        // What it sends after the end of an idle connection takes away the response before it.
+        let is_lost = reset && kernel.style.reset_discards && pipelined;
+        let is_promised = self.promised == Some(self.answered) && !is_lost;
         let excused = kernel.jumped
             || kernel.shortage_at.is_some()
             || self.silent
             || self.napped
-            || (oracle.stopping_at.is_some() && self.promised != Some(self.answered))
+            || (oracle.stopping_at.is_some() && !is_promised)
             || request.fate == Fate::Broken
             || upgrading;
         let between = self.reading.is_none() && (self.closing || self.may_close || idle);
