@@ -80,14 +80,18 @@ impl Run {
         let Some(patience) = self.absence_micros else { return Phase::Running };
         let state = self.world.borrow();
         let until = state.kernel.now + patience;
-        let is_fit = state.listing.has_absent(&state.kernel) && !state.kernel.jumped;
         drop(state);
-        while is_fit && self.world.borrow().kernel.now < until {
+        loop {
+            let state = self.world.borrow();
+            let is_fit = state.listing.has_absent(&state.kernel) && !state.kernel.jumped;
+            if !is_fit || state.sleeps_for_ever || state.kernel.now >= until {
+                return Phase::Running;
+            }
+            drop(state);
             if self.turn() == Phase::Ended {
                 return Phase::Ended;
             }
         }
-        Phase::Running
     }
 
     fn turn(&mut self) -> Phase {
