@@ -90,6 +90,7 @@ impl<N: Net> Upstreams<N> {
         if self.cluster.sets_timer_back(backend, now) && self.cluster.is_serving(backend) {
             cx.wheel.cancel(self.cluster.timer(backend));
             self.arm_probe(cx, backend, self.cluster.probe_due(backend));
+            // A suspect may have to be looked at before that.
             self.watch_silence(cx, backend);
         }
     }
