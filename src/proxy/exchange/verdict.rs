@@ -136,9 +136,10 @@ pub enum Verdict {
 /// The decision when something went wrong.
 pub fn verdict(facts: &Facts, fault: Fault) -> Verdict {
     match fault {
-        Fault::ClientGone => Verdict::Abort,
-        // What is left is an upload that one side does not want any more: the response stands.
+        // What is left is an upload that one side does not want any more: the response stands, also
+        // for a client that has ended its side and reads.
         _ if facts.response == Phase::Done && facts.request == Phase::Body => Verdict::FinishEarly,
+        Fault::ClientGone => Verdict::Abort,
         Fault::ClientMalformed => {
             answer_or_abort(facts, Answer::local(400, CLIENT_MALFORMED, ProxyError::Request))
         }
@@ -293,10 +294,10 @@ mod tests {
             Fault::UpstreamMalformed("x"),
             Fault::Expired,
             Fault::ClientMalformed,
+            Fault::ClientGone,
         ] {
             assert_eq!(verdict(&answered, fault), Verdict::FinishEarly, "{fault:?}");
         }
-        assert_eq!(verdict(&answered, Fault::ClientGone), Verdict::Abort);
         assert!(!answered.is_waiting_for_server(), "it has answered");
     }
 
