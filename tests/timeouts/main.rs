@@ -310,6 +310,17 @@ fn a_server_counts_as_silent_when_its_probe_is_late_and_not_before() {
 }
 
 #[test]
+fn draining_waits_once_for_half_a_head() {
+    const SLOW_MAX: Duration = Duration::from_secs(2);
+    let mut stage = stage(Mode::Http, 10);
+    let client = stage.client();
+    stage.say(client, "GET / HT");
+    stage.stop();
+    is_over_after(SLOW_MAX, &mut stage, |stage| stage.ended);
+    assert!(is_answered(&stage, client, 408));
+}
+
+#[test]
 fn draining_ends_at_its_time_out() {
     let mut stage = stage(Mode::Http, 10);
     let (client, server) = asked(&mut stage, GET);

@@ -75,9 +75,8 @@ impl<S: Socket> Connection<S> {
         }
         let after = match answer.status {
             _ if stays => After::NextRequest,
-            // A client that has sent nothing for so long has nothing under way that could reset
-            // the connection before it has read this; what it sent before is read.
-            408 => {
+            // A slow client has had its time: the end of the program does not wait for it twice.
+            408 if cx.draining => {
                 buffers.inbox.clear(&mut cx.pool);
                 After::Close
             }
