@@ -567,7 +567,7 @@ impl Client {
         let upgrading = self.items.iter().any(upgrades) && oracle.fault_at.is_some();
         // What it sends after the end of an idle connection takes away the response before it.
         let is_lost = reset && kernel.style.reset_discards && pipelined;
-        let is_promised = self.promised == Some(self.answered) && !is_lost;
+        let is_promised = self.promised == Some(self.answered) && !is_lost && !request.silent;
         let excused = kernel.jumped
             || kernel.shortage_at.is_some()
             || self.silent
