@@ -2,6 +2,7 @@
 
 use super::Proxy;
 use super::client::connection::Connection;
+use super::client::listener::Service;
 use super::client::request::RequestState;
 use super::exchange::verdict::Phase;
 use super::exchange::{Direction, Pair};
@@ -10,7 +11,6 @@ use super::upstream::{Upstream, UpstreamState};
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
-use crate::config::Mode;
 use crate::health::Check;
 use crate::net::Net;
 use std::time::Duration;
@@ -159,7 +159,7 @@ impl<N: Net> Proxy<N> {
         let waits = matches!(request.state, RequestState::WaitingForSlot(_));
         assert!(request.retry.is_none() || waits, "an attempt's state is with its pair");
         assert!(conn.is_registered(), "a client that waits hears of its socket");
-        let is_session = client.settings().service == Mode::Tcp;
+        let is_session = client.settings().service == Service::Tcp;
         match request.state {
             RequestState::Admitted => panic!("an admitted request has its pair by now"),
             RequestState::Idle => {

@@ -27,7 +27,7 @@ mod schedule;
 mod turn;
 mod upstream;
 
-pub use client::listener::{ListenerSettings, Scheme};
+pub use client::listener::{ListenerSettings, Scheme, Service};
 pub use client::plan;
 pub use context::Limits;
 pub use exchange::pump;

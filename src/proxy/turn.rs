@@ -7,6 +7,7 @@
 use super::client::acceptor::{Accept, Accepted};
 use super::client::admission::Line;
 use super::client::connection::Connection;
+use super::client::listener::Service;
 use super::client::request::RequestState;
 use super::exchange::Exchanges;
 use super::exchange::judge::Reroute;
@@ -341,7 +342,7 @@ impl<N: Net> Proxy<N> {
         let client = self.clients.get_mut(key).expect("it was inserted just now");
         client.wake(cx, key);
         // A session has no head to wait for.
-        if service == Mode::Tcp {
+        if service == Service::Tcp {
             self.exchanges.seek_slot(key, client);
         }
     }

@@ -65,7 +65,7 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
     }
     listening(address);
     let seed = listen::seed();
-    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode };
+    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
     let mut proxy = Proxy::new(kernel, config, members, limits, error_pages, seed);
     proxy.listen(listener, settings).map_err(system)?;
     backends.begin(&mut proxy);

@@ -58,7 +58,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let absence_micros = scene.absence(&config).map(|span| span.as_micros() as u64);
     let settle_micros = scene.settle(&config).as_micros() as u64;
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
-    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode };
+    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), proxy_seed);
     proxy.listen(listener, settings).expect("listening");
     Script { world, proxy, pairs_max: limits.pairs_max, settle_micros, absence_micros, epilogue }

@@ -209,7 +209,8 @@ impl Stage {
         let limits = Limits { pairs_max, clients_max, pipes_max: 0 };
         let net = Wires(world.clone());
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode };
+        let settings =
+            ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
         let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), 1);
         proxy.listen((), settings).expect("listening");
         Stage { world, proxy, ended: false }

@@ -4,13 +4,12 @@
 use super::acceptor::Accepted;
 use super::admission::Line;
 use super::heads::Heads;
-use super::listener::ListenerSettings;
+use super::listener::{ListenerSettings, Service};
 use super::plan::{self, HashBy, Intent, PlanContext};
 use super::request::{After, Request, RequestState};
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
-use crate::config::Mode;
 use crate::http::head::{self, Parse, Refusal};
 use crate::net::{Net, Ready, Socket};
 use crate::observe::Record;
@@ -228,7 +227,7 @@ impl<S: Socket> Connection<S> {
         heads: &mut Heads,
         key: ClientKey,
     ) -> Result<Intent, Refusal> {
-        if self.settings.service == Mode::Tcp {
+        if self.settings.service == Service::Tcp {
             return Ok(Intent::Session { hash: plan::hash_of_address(self.ip()) });
         }
         let bytes = self.conn.buffers.inbox.data();
@@ -260,7 +259,7 @@ impl<S: Socket> Connection<S> {
     }
 
     fn notes(&self, heads: &mut Heads, key: ClientKey, id: u64) -> RequestNotes {
-        if self.settings.service == Mode::Tcp {
+        if self.settings.service == Service::Tcp {
             return RequestNotes::without_head(id, b"TCP");
         }
         let bytes = self.conn.buffers.inbox.data();

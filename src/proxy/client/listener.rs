@@ -21,6 +21,29 @@ impl Scheme {
     }
 }
 
+/// What is done with the connections of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// [`Mode::Http`].
+    Http,
+    /// [`Mode::Tcp`].
+    Tcp,
+    /// [`Mode::Redirect`].
+    Redirect,
+    /// Questions about this program, answered from memory (`--admin`).
+    Admin,
+}
+
+impl From<Mode> for Service {
+    fn from(mode: Mode) -> Service {
+        match mode {
+            Mode::Http => Service::Http,
+            Mode::Tcp => Service::Tcp,
+            Mode::Redirect => Service::Redirect,
+        }
+    }
+}
+
 /// What a listener does with its connections. A copy goes with every connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerSettings {
@@ -28,7 +51,7 @@ pub struct ListenerSettings {
     pub address: SocketAddr,
     pub scheme: Scheme,
     /// What the connections carry and what is done with it.
-    pub service: Mode,
+    pub service: Service,
 }
 
 /// A listening socket.

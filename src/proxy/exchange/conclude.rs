@@ -6,13 +6,13 @@ use super::pair::{Direction, Pair};
 use super::verdict::Fault;
 use super::{Client, Exchanges};
 use crate::base::backend_id::BackendId;
-use crate::config::Mode;
 use crate::http::body::Body;
 use crate::http::forward::BodyTransform;
 use crate::net::Net;
 use crate::observe::{Outcome, ProxyError, Record};
 use crate::proxy::client::LocalAnswer;
 use crate::proxy::client::answer::Answer;
+use crate::proxy::client::listener::Service;
 use crate::proxy::client::plan::Plan;
 use crate::proxy::client::request::{After, RequestState};
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
@@ -227,8 +227,8 @@ impl<N: Net> Exchanges<N> {
         let cx = &mut self.context;
         let written = match client.settings().service {
             // A session that is not HTTP has no place for an answer.
-            Mode::Tcp => None,
-            Mode::Http | Mode::Redirect => {
+            Service::Tcp => None,
+            Service::Http | Service::Redirect | Service::Admin => {
                 let id = record.notes.as_ref().map(|notes| notes.id);
                 let local = LocalAnswer {
                     answer,

@@ -14,7 +14,6 @@ pub mod verdict;
 pub use pair::{Direction, Pair};
 
 use crate::base::table::Table;
-use crate::config::Mode;
 use crate::http::head::{Method, Refusal, ResponseHead, TLS_HELLO};
 use crate::net::Net;
 use crate::observe::{ProxyError, Record};
@@ -22,6 +21,7 @@ use crate::proxy::client::admission::{Admission, Line};
 use crate::proxy::client::answer::Answer;
 use crate::proxy::client::connection::{Connection, HeadRead};
 use crate::proxy::client::heads::Heads;
+use crate::proxy::client::listener::Service;
 use crate::proxy::client::plan::{Intent, Plan};
 use crate::proxy::client::request::RequestState;
 use crate::proxy::context::LoopContext;
@@ -162,7 +162,7 @@ impl<N: Net> Exchanges<N> {
 
     /// A request's head is complete, or a TCP session begins: on to a slot, or into the queue.
     pub fn seek_slot(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
-        if client.settings().service == Mode::Redirect {
+        if client.settings().service == Service::Redirect {
             return self.serve(key, client);
         }
         self.budget.request();
@@ -197,7 +197,7 @@ impl<N: Net> Exchanges<N> {
             Ok(Intent::Message(plan)) if plan.max_forwards_exhausted() => {
                 self.answer_max_forwards(key, client, &plan)
             }
-            Ok(Intent::Message(plan)) if client.settings().service == Mode::Redirect => {
+            Ok(Intent::Message(plan)) if client.settings().service == Service::Redirect => {
                 self.redirect(key, client, &plan)
             }
             Ok(intent) => self.begin(key, client, intent),
