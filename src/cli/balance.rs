@@ -9,7 +9,6 @@ use super::scan::{Argument, Scan, scan};
 use super::suggest::nearest;
 use crate::config::{AddressError, BACKENDS_MAX, BackendSpec, Config, Endpoint};
 use std::ffi::OsString;
-use std::net::IpAddr;
 
 /// Reads the words of `loadbalancer` itself.
 pub fn balance(words: Vec<OsString>) -> Result<Command, UsageError> {
@@ -95,7 +94,7 @@ fn add(config: &mut Config, backend: Endpoint) -> Result<(), UsageError> {
     if config.backends.iter().any(|spec| spec.endpoint.is_same_backend(&backend)) {
         return Err(UsageError::RepeatedBackend(backend));
     }
-    if is_loop(&config.listen, &backend) {
+    if backend.reaches(&config.listen) {
         return Err(UsageError::Loop(backend));
     }
     if config.backends.len() == BACKENDS_MAX {
@@ -103,17 +102,4 @@ fn add(config: &mut Config, backend: Endpoint) -> Result<(), UsageError> {
     }
     config.backends.push(BackendSpec::new(backend));
     Ok(())
-}
-
-/// Whether a backend is certainly the balancer itself. Names other than `localhost` are not
-/// resolved here; what is not certain is allowed.
-fn is_loop(listen: &Endpoint, backend: &Endpoint) -> bool {
-    let ip = |host: &str| host.parse::<IpAddr>().ok();
-    let listens_everywhere =
-        listen.host.as_deref().is_none_or(|host| ip(host).is_some_and(|ip| ip.is_unspecified()));
-    let is_local = backend.host.as_deref().is_none_or(|host| {
-        host.eq_ignore_ascii_case("localhost") || ip(host).is_some_and(|ip| ip.is_loopback())
-    });
-    let is_same = listen.host.is_some() && listen.is_same_backend(backend);
-    listen.port == backend.port && (is_same || (listens_everywhere && is_local))
 }

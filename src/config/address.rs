@@ -4,7 +4,7 @@
 use super::network::Network;
 use super::quote::quote;
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Longest host name (RFC 1035 §2.3.4).
 const HOST_BYTES_MAX: usize = 253;
@@ -136,6 +136,21 @@ impl Endpoint {
         self.backend_key() == other.backend_key()
     }
 
+    /// Whether a backend at this address is certainly what listens at `listener`: this program
+    /// itself. Names other than `localhost`, which is tried as 127.0.0.1 first, are not resolved
+    /// here; what is not certain is false.
+    pub fn reaches(&self, listener: &Endpoint) -> bool {
+        let to = self.host.as_deref().unwrap_or("localhost");
+        let to_ip = local_ip(to);
+        let is_local = to_ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified());
+        let is_same = match listener.host.as_deref().map(|at| (at, local_ip(at))) {
+            None => is_local,
+            Some((_, Some(at))) if at.is_unspecified() => is_local,
+            Some((at, at_ip)) => at.eq_ignore_ascii_case(to) || (at_ip.is_some() && at_ip == to_ip),
+        };
+        listener.port == self.port && is_same
+    }
+
     /// What [`Endpoint::is_same_backend`] compares.
     pub(super) fn backend_key(&self) -> (String, u16) {
         (self.host.as_deref().unwrap_or("localhost").to_ascii_lowercase(), self.port)
@@ -150,6 +165,14 @@ impl fmt::Display for Endpoint {
             Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
             Some(host) => write!(f, "{host}:{}", self.port),
         }
+    }
+}
+
+/// The address that `host` is, or `localhost` stands for first.
+fn local_ip(host: &str) -> Option<IpAddr> {
+    match host.eq_ignore_ascii_case("localhost") {
+        true => Some(Ipv4Addr::LOCALHOST.into()),
+        false => host.parse().ok(),
     }
 }
 

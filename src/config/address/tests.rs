@@ -138,6 +138,31 @@ fn a_bare_port_is_localhost_and_case_does_not_count() {
 }
 
 #[test]
+fn a_backend_that_is_certainly_a_listener_of_this_program_is_known() {
+    for (listener, backend, expected) in [
+        ("8080", "8080", true),
+        ("8080", "8081", false),
+        ("8080", "127.0.0.2:8080", true),
+        ("8080", "[::1]:8080", true),
+        ("8080", "0.0.0.0:8080", true),
+        ("8080", "10.0.0.1:8080", false),
+        ("0.0.0.0:8080", "localhost:8080", true),
+        ("127.0.0.1:8080", "8080", true),
+        ("127.0.0.1:8080", "LocalHost:8080", true),
+        ("localhost:8080", "127.0.0.1:8080", true),
+        ("127.0.0.1:8080", "127.0.0.2:8080", false),
+        ("[::1]:8080", "[0:0::1]:8080", true),
+        ("[::1]:8080", "127.0.0.1:8080", false),
+        ("lb.example:8080", "LB.example:8080", true),
+        ("lb.example:8080", "10.0.0.1:8080", false),
+    ] {
+        let at = Endpoint::listener(listener).expect("good address");
+        let to = Endpoint::backend(backend).expect("good address");
+        assert_eq!(to.reaches(&at), expected, "{backend} at {listener}");
+    }
+}
+
+#[test]
 fn random_text_never_panics_and_good_ones_round_trip() {
     let alphabet: Vec<char> = "0189:.[]%ahx-_ /,*é\u{1b}".chars().collect();
     let mut rng = Rng::new(11);
