@@ -1,7 +1,7 @@
 //! argv → command → run → exit code.
 
 use loadbalancer::cli::{self, Command, Config, Demo};
-use loadbalancer::config::{BackendSpec, Endpoint};
+use loadbalancer::config::{BackendSpec, Endpoint, Purpose};
 use loadbalancer::net::terminal;
 use loadbalancer::{demo, get, httpserver, serve};
 use std::ffi::OsString;
@@ -42,8 +42,13 @@ fn run(command: Command) -> ExitCode {
 }
 
 fn balance(config: Config) -> ExitCode {
-    match serve::run(config, |_| {}) {
-        Ok(()) => ExitCode::SUCCESS,
+    let outcome = match config.purpose {
+        Purpose::Serve => serve::run(config, |_| {}).map(|()| true),
+        Purpose::Check(reach) => serve::check(config, reach, &mut std::io::stdout()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(failure) => fail("loadbalancer", &failure, 1),
     }
 }

@@ -29,7 +29,7 @@ const IMPORTS: &[(&str, &str)] = &[
     // net: a listening socket is opened in one place.
     ("httpserver", "base http cli config net libc"),
     ("demo", "base http cli config"),
-    ("serve", "base config net proxy observe"),
+    ("serve", "base config health net proxy observe"),
 ];
 
 /// Crates from elsewhere, as they are written in paths.

@@ -9,6 +9,7 @@ mod get;
 mod health_options;
 mod help;
 mod httpserver;
+mod inspect_options;
 mod modes;
 mod option;
 mod options;

@@ -2,6 +2,7 @@
 //! part of [`Config`] it sets; the defaults are those of [`Config::default`].
 
 use super::health_options;
+use super::inspect_options;
 use super::modes::{self, EVERY, HEADS, HTTP, PAIRS, REDIRECT, TCP};
 use super::option::{Group, Opt, Take};
 use super::rows::{FORMATS, ON_DOWN, REDIRECTS, limit, timeout};
@@ -10,7 +11,7 @@ use super::value::{add_page, choice, field_name, list_file, named, or, small, us
 use crate::config::{Config, HeadLimits, TrustedProxies};
 
 /// Every option of the balancer, in the order of help within its group.
-pub static OPTIONS: [Opt<Config>; 45] = [
+pub static OPTIONS: [Opt<Config>; 46] = [
     Opt::listen("Address to listen on (or give it first, without -p)", |c| &mut c.listen),
     Opt {
         long: "backend",
@@ -283,6 +284,7 @@ pub static OPTIONS: [Opt<Config>; 45] = [
         modes: EVERY,
         take: Take::Flag(|c| c.verbose = true),
     },
+    inspect_options::CHECK,
     Opt::help(),
     Opt::version(),
 ];

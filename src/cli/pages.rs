@@ -24,6 +24,7 @@ const PAGE: Page = Page {
             "loadbalancer 8080 5000 5001 5002 5003 -s least-time",
             "over four servers, the fastest first",
         ),
+        ("loadbalancer 8080 1234 5678 --check", "would it work? asks both servers, then ends"),
         ("loadbalancer demo", "no server yet? it starts three of its own, on port 8080"),
         ("loadbalancer httpserver 1234 -l /tmp/log1234", "a small server to balance over"),
         ("loadbalancer get http://localhost:8080/file", "download a file through it"),
@@ -103,9 +104,9 @@ pub fn balance_options() -> Vec<&'static Opt<Config>> {
     OPTIONS.iter().collect()
 }
 
-/// The options of the demo: it brings its own backends.
+/// The options of the demo: it brings its own backends, so that there is nothing to check.
 pub fn demo_options() -> Vec<&'static Opt<Config>> {
-    OPTIONS.iter().filter(|row| !matches!(row.long, "backend" | "file")).collect()
+    OPTIONS.iter().filter(|row| !matches!(row.long, "backend" | "file" | "check")).collect()
 }
 
 /// `loadbalancer -h`.

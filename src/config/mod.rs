@@ -121,6 +121,24 @@ pub enum OnDown {
     Close,
 }
 
+/// What is done with a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is served by.
+    Serve,
+    /// It is checked, and the program ends (`--check`).
+    Check(Reach),
+}
+
+/// How far a check goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Options and files; the network is not used.
+    Files,
+    /// Also names, the address to listen on, and every backend.
+    Backends,
+}
+
 /// The whole configuration of a balancer.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -168,6 +186,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// One line per request, with the reason for the choice (`-v`).
     pub verbose: bool,
+    /// Whether it is served by or only looked at.
+    pub purpose: Purpose,
 }
 
 impl Config {
@@ -203,6 +223,7 @@ impl Default for Config {
             access_log: None,
             log_format: LogFormat::Combined,
             verbose: false,
+            purpose: Purpose::Serve,
         }
     }
 }

@@ -19,7 +19,7 @@ macro_rules! topic {
 }
 
 /// Every chapter, in the order of the list; README has the same one.
-pub const TOPICS: [Topic; 11] = [
+pub const TOPICS: [Topic; 12] = [
     topic!("migrating", "coming from another balancer: what to type now"),
     topic!("strategies", "how a server is chosen"),
     topic!("lists", "servers in a file, and how it is reloaded"),
@@ -29,6 +29,7 @@ pub const TOPICS: [Topic; 11] = [
     topic!("limits", "limits and time-outs, with defaults"),
     topic!("headers", "what is changed in messages, and what is refused"),
     topic!("logs", "event lines, `-v`, access log formats and their fields"),
+    topic!("check", "finding what is wrong before the start"),
     topic!("signals", "signals, stopping and exit status"),
     topic!("strace", "one request as system calls"),
 ];

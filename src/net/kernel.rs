@@ -44,6 +44,8 @@ pub struct Kernel {
     times_events: bool,
     /// Standard error must not be written directly.
     stderr_may_block: bool,
+    /// Event lines are for nobody.
+    discards_events: bool,
     waker: Waker,
     start: std::time::Instant,
     /// The last reading of the calendar clock: when, since `start`, and the time since 1970.
@@ -74,6 +76,7 @@ impl Kernel {
             stderr: None,
             times_events: event_ms().is_some(),
             stderr_may_block: stderr_may_block(),
+            discards_events: false,
             waker,
             start,
             calendar,
@@ -83,6 +86,11 @@ impl Kernel {
     /// Ends a wait from another thread.
     pub fn waker(&self) -> Waker {
         Arc::clone(&self.waker)
+    }
+
+    /// Event lines are taken and not written from here on.
+    pub fn discard_events(&mut self) {
+        self.discards_events = true;
     }
 
     /// Access log lines go to `file` from here on. What the previous log has taken is still written
@@ -231,6 +239,9 @@ impl Net for Kernel {
     }
 
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {
+        if sink == Sink::Events && self.discards_events {
+            return Ok(lines.len());
+        }
         // Not before there is a line: with a second thread the C library's calls cost more, 200
         // instructions per request.
         if sink == Sink::Events && self.stderr.is_none() && self.stderr_may_block {

@@ -38,6 +38,22 @@ impl LogFile {
         }
     }
 
+    /// Opens the log at `path` as [`LogFile::open`] does, and leaves no trace: a file that was not
+    /// there is removed again.
+    ///
+    /// Errors: as of [`LogFile::open`].
+    pub fn check(path: &Path) -> io::Result<()> {
+        let was_there = path.exists();
+        let log = LogFile::open(path)?;
+        // Another program may have begun to write to it.
+        let is_ours = matches!(&log, LogFile::Regular(file) if file.metadata()?.len() == 0);
+        if is_ours && !was_there {
+            // Not a link that leads to it.
+            std::fs::remove_file(std::fs::canonicalize(path)?)?;
+        }
+        Ok(())
+    }
+
     /// Standard output.
     pub fn stdout() -> io::Result<LogFile> {
         LogFile::of(copy_of(&io::stdout())?)

@@ -31,8 +31,8 @@ pub use client::listener::{ListenerSettings, Scheme, Service};
 pub use client::plan;
 pub use context::Limits;
 pub use exchange::pump;
-pub use upstream::Member;
 pub use upstream::reload::Reload;
+pub use upstream::{Member, ProbeResult};
 
 use crate::base::table::Table;
 use crate::base::time::Instant;
@@ -145,6 +145,17 @@ impl<N: Net> Proxy<N> {
     /// Plans another look for when a list file that was just written to may be settled.
     pub fn look_at_list_soon(&mut self) {
         self.list.look_soon(&mut self.exchanges.context);
+    }
+
+    /// The last probe of each backend that takes part, by the backend's place in the list.
+    pub fn last_probes(&self) -> impl Iterator<Item = Option<ProbeResult>> {
+        let cluster = self.exchanges.upstreams.cluster();
+        cluster.serving().map(|(backend, _)| cluster.last_probe(backend))
+    }
+
+    /// When the turn that runs, or the last one, began.
+    pub fn now(&self) -> Instant {
+        self.exchanges.context.now.instant
     }
 
     /// The kernel below, to give it another access log.

@@ -29,6 +29,8 @@ pub struct Lists {
     given: Vec<BackendSpec>,
     file: Option<ListFile>,
     listed: Vec<Listed>,
+    /// Lines of the file that were reported and skipped.
+    pub skipped: usize,
 }
 
 /// Reads the list file, if there is one. Bad lines are reported and skipped.
@@ -37,13 +39,13 @@ pub struct Lists {
 pub fn read_lists(config: &Config) -> Result<Lists, Failure> {
     let given = config.backends.clone();
     let Some(path) = &config.list_file else {
-        return Ok(Lists { given, file: None, listed: Vec::new() });
+        return Ok(Lists { given, file: None, listed: Vec::new(), skipped: 0 });
     };
     let (file, listed, warnings) = ListFile::open(path, &given).map_err(Failure)?;
     for warning in &warnings {
         say(format_args!("loadbalancer: {warning}"));
     }
-    Ok(Lists { given, file: Some(file), listed })
+    Ok(Lists { given, file: Some(file), listed, skipped: warnings.len() })
 }
 
 /// The backends that are configured now.
@@ -60,7 +62,17 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// Resolves every name, waiting for [`START_WAIT`] at most; the members to start with.
+    /// Looks every name up, waiting for [`START_WAIT`] at most.
+    pub fn look_up(lists: Lists, waker: Waker) -> Backends {
+        let mut backends = Backends::new(lists, Resolver::new(waker));
+        backends.look_up_names();
+        for answer in backends.resolver.wait_for_answers(START_WAIT) {
+            backends.names.record(answer);
+        }
+        backends
+    }
+
+    /// Resolves every name; the members to start with.
     ///
     /// Errors: a name of the command line is not known.
     pub fn resolve(
@@ -68,11 +80,7 @@ impl Backends {
         waker: Waker,
         config: &Config,
     ) -> Result<(Backends, Vec<Member>), Failure> {
-        let mut backends = Backends::new(lists, Resolver::new(waker));
-        backends.look_up_names();
-        for answer in backends.resolver.wait_for_answers(START_WAIT) {
-            backends.names.record(answer);
-        }
+        let mut backends = Backends::look_up(lists, waker);
         for spec in &backends.lists.given {
             if let Some(failure) =
                 name_of(&spec.endpoint).and_then(|host| backends.names.failure(host))
@@ -229,6 +237,21 @@ impl Backends {
     fn specs(&self) -> impl Iterator<Item = (&BackendSpec, Option<usize>)> {
         let given = self.lists.given.iter().map(|spec| (spec, None));
         given.chain(self.lists.listed.iter().map(|listed| (&listed.spec, Some(listed.line))))
+    }
+
+    /// Every backend in its order, as a member, or why its name has no address yet.
+    pub fn resolved(&self) -> Vec<(String, Result<Member, String>)> {
+        let resolved = |(spec, _): (&BackendSpec, Option<usize>)| {
+            let member = match self.names.addresses(&spec.endpoint) {
+                Some(addresses) => Ok(Member { spec: spec.clone(), addresses }),
+                None => Err(match name_of(&spec.endpoint).and_then(|it| self.names.failure(it)) {
+                    Some(failure) => format!("unknown name: {failure}"),
+                    None => format!("unknown name: no answer from DNS in {START_WAIT:?}"),
+                }),
+            };
+            (spec.endpoint.to_string(), member)
+        };
+        self.specs().map(resolved).collect()
     }
 
     /// Those whose addresses are known.

@@ -76,7 +76,7 @@ fn the_short_help_is_one_screen() {
 #[test]
 fn help_shows_every_option() {
     check_help("loadbalancer --help", &options::OPTIONS, &[]);
-    check_help("loadbalancer demo --help", &options::OPTIONS, &["backend", "file"]);
+    check_help("loadbalancer demo --help", &options::OPTIONS, &["backend", "file", "check"]);
     check_help("httpserver -h", &httpserver::OPTIONS, &[]);
     check_help("loadbalancer get -h", &get::OPTIONS, &[]);
     assert!(!help("loadbalancer demo --help").contains("--backend"));
@@ -112,7 +112,7 @@ fn every_example_of_help_is_a_good_call() {
 
 /// A value unlike the default for each option, with the options it needs beside it, and the modes
 /// where it has an effect.
-const SAMPLES: [(&str, &str, &str, &str); 43] = [
+const SAMPLES: [(&str, &str, &str, &str); 44] = [
     ("listen", "9", "", "http tcp redirect"),
     ("backend", "h:9", "", "http tcp redirect"),
     ("file", "list", "", "http tcp redirect"),
@@ -156,6 +156,7 @@ const SAMPLES: [(&str, &str, &str, &str); 43] = [
     ("log", "x", "", "http tcp redirect"),
     ("log-format", "json", "-l x", "http tcp redirect"),
     ("verbose", "", "", "http tcp redirect"),
+    ("check", "", "", "http tcp redirect"),
 ];
 
 const MODES: [&str; 3] = ["http", "tcp", "redirect"];

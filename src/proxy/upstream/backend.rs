@@ -5,9 +5,10 @@ use super::pool::Idle;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::BackendSpec;
-use crate::health::Health;
+use crate::health::{Health, Page, ProbeFault};
 use crate::proxy::kinds::ProbeKey;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// A configured backend with the addresses its name stands for.
 #[derive(Clone, Debug)]
@@ -15,6 +16,14 @@ pub struct Member {
     pub spec: BackendSpec,
     /// In the order they are tried; at least one.
     pub addresses: Vec<SocketAddr>,
+}
+
+/// What the last probe of a backend came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeResult {
+    /// From the start of the connect to the end of the answer, or to the failure.
+    pub took: Duration,
+    pub outcome: Result<Page, ProbeFault>,
 }
 
 /// One backend.
@@ -28,6 +37,8 @@ pub struct Backend {
     pub idle: Idle,
     /// The probe under way.
     pub probe: Option<ProbeKey>,
+    /// None before the first one has ended.
+    pub last_probe: Option<ProbeResult>,
     /// When the next probe is due.
     pub probe_due: Instant,
     /// Of the next probe, and of the next look at its silence.
@@ -46,6 +57,7 @@ impl Backend {
             health: Health::new(),
             idle: Idle::default(),
             probe: None,
+            last_probe: None,
             probe_due: Instant::START,
             timer: Timer::new(),
             set_back_at: Instant::START,

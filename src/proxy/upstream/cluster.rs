@@ -1,7 +1,7 @@
 //! The backends of the service: addresses, health, counters, idle connections, and the policy.
 
 use super::addresses::ConnectFailure;
-use super::backend::{Backend, Member, authority};
+use super::backend::{Backend, Member, ProbeResult, authority};
 use super::pool::Idle;
 use super::starvation::Origin;
 use crate::balance::{self, AdminState, Balancer, Hint, Spec};
@@ -482,6 +482,11 @@ impl Cluster {
     /// The probe under way.
     pub fn probe_of(&self, backend: BackendId) -> Option<ProbeKey> {
         self.backends[backend.index()].probe
+    }
+
+    /// What its last probe came to; none before the first one has ended.
+    pub fn last_probe(&self, backend: BackendId) -> Option<ProbeResult> {
+        self.backends[backend.index()].last_probe
     }
 
     /// The keys of its idle connections; those that were closed find nothing.

@@ -16,7 +16,7 @@ pub mod reload;
 mod silence;
 mod starvation;
 
-pub use backend::Member;
+pub use backend::{Member, ProbeResult};
 pub use cluster::Served;
 pub use connection::{Upstream, UpstreamState};
 pub use starvation::Origin;

@@ -2,6 +2,7 @@
 
 use super::Upstreams;
 use super::addresses::ConnectFailure;
+use super::backend::ProbeResult;
 use super::probe::Probe;
 use crate::base::backend_id::BackendId;
 use crate::base::table::Id;
@@ -214,11 +215,13 @@ impl<N: Net> Upstreams<N> {
         outcome: Result<Page, ProbeFault>,
         body: &[u8],
     ) {
+        let took = cx.now.instant.since(started);
+        self.cluster.at(backend).last_probe = Some(ProbeResult { took, outcome });
         let observation = match outcome {
             Ok(page) => {
                 self.cluster.address_works(backend);
                 self.note_concurrency(backend);
-                self.cluster.probed(backend, cx.now.instant.since(started), body);
+                self.cluster.probed(backend, took, body);
                 self.report_missing_page(cx, backend, page);
                 Observation::ProbePassed { started, page }
             }

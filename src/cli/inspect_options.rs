@@ -1,0 +1,22 @@
+//! The rows of the option table with which the program looks at a configuration and ends.
+
+use super::modes::EVERY;
+use super::option::{Group, Opt, Take};
+use super::value::choice;
+use crate::config::{Config, Purpose, Reach};
+
+const REACHES: [(&str, Reach); 1] = [("config", Reach::Files)];
+
+pub const CHECK: Opt<Config> = Opt {
+    long: "check",
+    short: None,
+    value: "config",
+    group: Group::About,
+    help: "Check options, files, the address and every backend, then end: 0 if all is well, \
+           else 1; =config uses no network",
+    modes: EVERY,
+    take: Take::Optional {
+        alone: |c| c.purpose = Purpose::Check(Reach::Backends),
+        set: |c, v| choice(v, &REACHES).map(|reach| c.purpose = Purpose::Check(reach)),
+    },
+};

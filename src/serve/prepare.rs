@@ -1,0 +1,108 @@
+//! What is done before anything is served: files are opened and read, privileges given up. Each
+//! failure is one sentence with the offending value and a hint.
+
+use super::failure::Failure;
+use crate::base::reason::reason;
+use crate::config::{Config, LogTarget, quote};
+use crate::net::files::read_regular;
+use crate::net::log_file::LogFile;
+use crate::net::privileges::Identity;
+use std::collections::HashMap;
+use std::io;
+
+/// Largest page for `--error-page`, in bytes: with its head it must fit into one buffer.
+const PAGE_BYTES_MAX: u64 = 8 * 1024;
+
+const _: () = assert!(PAGE_BYTES_MAX as usize + 2048 <= crate::base::buffer::LARGE_BYTES);
+
+/// What the loop cannot do without was refused.
+pub fn system(error: io::Error) -> Failure {
+    Failure(format!("the system refused what the loop needs: {}", reason(&error)))
+}
+
+/// Becomes the user of `--user`; a log that is a file becomes that user's, to be reopened.
+pub fn drop_privileges(user: Option<&str>, log: Option<&LogFile>) -> Result<(), Failure> {
+    let Some(user) = user else { return Ok(()) };
+    let identity = Identity::find(user).map_err(|problem| {
+        Failure(format!("--user: {problem}; name a user of this machine, such as nobody"))
+    })?;
+    if identity.is_root() {
+        return Err(Failure(String::from("--user root gives nothing up; name another user")));
+    }
+    let outcome = log.map_or(Ok(()), |log| identity.own(log)).and_then(|()| identity.assume());
+    outcome.map_err(|error| {
+        let reason = reason(&error);
+        Failure(format!(
+            "cannot become the user {user}: {reason}; start as root, or without --user"
+        ))
+    })
+}
+
+/// Reads the files of `--error-page`, by status.
+pub fn error_pages(config: &Config) -> Result<HashMap<u16, Vec<u8>>, Failure> {
+    let mut pages = HashMap::new();
+    for (status, file) in &config.error_pages {
+        let name = quote(&file.display().to_string());
+        let bytes = read_regular(file, PAGE_BYTES_MAX + 1).map_err(|error| {
+            Failure(format!("cannot read the error page {name}: {}", reason(&error)))
+        })?;
+        if bytes.len() as u64 > PAGE_BYTES_MAX {
+            let message =
+                format!("the error page {name} is larger than {PAGE_BYTES_MAX} bytes; shorten it");
+            return Err(Failure(message));
+        }
+        pages.insert(*status, bytes);
+    }
+    Ok(pages)
+}
+
+/// Opens the access log to append to it.
+pub fn open_log(log: &LogTarget) -> Result<LogFile, Failure> {
+    let file = match log {
+        LogTarget::Stdout => LogFile::stdout(),
+        LogTarget::File(path) => LogFile::open(path),
+    };
+    file.map_err(|error| cannot_open(log, &error))
+}
+
+/// The access log cannot be opened.
+pub fn cannot_open(log: &LogTarget, error: &io::Error) -> Failure {
+    Failure(format!("cannot open {}: {}; choose another file", log_name(log), reason(error)))
+}
+
+/// The access log as messages name it.
+pub fn log_name(log: &LogTarget) -> String {
+    match log {
+        LogTarget::Stdout => "the access log on standard output".to_owned(),
+        LogTarget::File(path) => format!("the access log {}", quote(&path.display().to_string())),
+    }
+}
+
+/// The address of clients cannot be listened on.
+pub fn cannot_listen(config: &Config, error: &io::Error) -> Failure {
+    let address = &config.listen;
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
+        io::ErrorKind::PermissionDenied => {
+            "for a port below 1024 run `setcap cap_net_bind_service=+ep` on the program, set \
+             AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit, or choose a higher port"
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+        _ => "choose another address",
+    };
+    Failure(format!("cannot listen on {address}: {}: {hint}", reason(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denied_port_names_the_ways_to_get_it() {
+        let Failure(text) =
+            cannot_listen(&Config::default(), &io::ErrorKind::PermissionDenied.into());
+        for part in ["cannot listen on 80: permission denied", "setcap", "AmbientCapabilities"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}
