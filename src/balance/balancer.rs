@@ -1,7 +1,7 @@
 //! Which backends are eligible: keeps the state and counters of each, and passes changes to the
 //! policy.
 
-use super::candidate::{AdminState, Candidate, Spec};
+use super::candidate::{Candidate, Membership, Spec};
 use super::explain::{Explanation, Skip};
 use super::first::First;
 use super::hashed::Hashed;
@@ -71,7 +71,7 @@ impl Balancer {
 
     /// Adds a backend, up and idle, at the lowest vacant index.
     pub fn add(&mut self, spec: Spec) -> BackendId {
-        let vacant = |candidate: &Candidate| candidate.admin == AdminState::Vacant;
+        let vacant = |candidate: &Candidate| candidate.membership == Membership::Vacant;
         let index = self.candidates.iter().position(vacant).unwrap_or(self.candidates.len());
         let candidate = Candidate::new(spec);
         self.tiers[candidate.tier()].policy.add(index, &candidate);
@@ -88,9 +88,9 @@ impl Balancer {
     pub fn remove(&mut self, id: BackendId) {
         let index = id.index();
         let candidate = &mut self.candidates[index];
-        assert!(candidate.admin != AdminState::Vacant, "removed twice");
+        assert!(candidate.membership != Membership::Vacant, "removed twice");
         assert!(candidate.in_flight == 0, "removed with pairs in flight");
-        candidate.admin = AdminState::Vacant;
+        candidate.membership = Membership::Vacant;
         self.holds.remove(index);
         self.refresh(index);
         let tier = self.candidates[index].tier();
@@ -102,7 +102,10 @@ impl Balancer {
     pub fn reconfigure(&mut self, id: BackendId, spec: Spec) {
         assert!(spec.weight > 0, "a weight is at least 1");
         let index = id.index();
-        assert!(self.candidates[index].admin != AdminState::Vacant, "no backend at this index");
+        assert!(
+            self.candidates[index].membership != Membership::Vacant,
+            "no backend at this index"
+        );
         self.hide(index);
         let old_tier = self.candidates[index].tier();
         self.candidates[index].spec = spec;
@@ -123,12 +126,12 @@ impl Balancer {
         self.refresh(index);
     }
 
-    /// The operator takes this backend out of rotation or puts it back.
-    pub fn set_draining(&mut self, id: BackendId, draining: bool) {
+    /// This backend was removed from the service, or is in it again.
+    pub fn set_leaving(&mut self, id: BackendId, leaving: bool) {
         let index = id.index();
         let candidate = &mut self.candidates[index];
-        assert!(candidate.admin != AdminState::Vacant, "no backend at this index");
-        candidate.admin = if draining { AdminState::Draining } else { AdminState::Ready };
+        assert!(candidate.membership != Membership::Vacant, "no backend at this index");
+        candidate.membership = if leaving { Membership::Leaving } else { Membership::Serving };
         self.refresh(index);
     }
 
@@ -191,7 +194,7 @@ impl Balancer {
     fn slowest_usual(&self, index: usize) -> Usual {
         let answers = |(other, candidate): &(usize, &Candidate)| {
             *other != index
-                && candidate.admin != AdminState::Vacant
+                && candidate.membership != Membership::Vacant
                 && candidate.up
                 && !candidate.failing
         };
@@ -245,7 +248,7 @@ impl Balancer {
         for (index, candidate) in self.candidates.iter().enumerate() {
             match skip(candidate, hint.tried.contains(&BackendId::new(index))) {
                 Some(skip) => skipped.push((index, skip)),
-                None if candidate.admin == AdminState::Vacant => {}
+                None if candidate.membership == Membership::Vacant => {}
                 None if candidate.tier() == tier => among.push(index),
                 None => skipped.push((index, Skip::Backup)),
             }
@@ -260,7 +263,7 @@ impl Balancer {
         if others.visible > 0 { others.visible } else { backups.visible }
     }
 
-    /// The backend; check [`Candidate::admin`] for a removed one.
+    /// The backend; check [`Candidate::membership`] for a removed one.
     pub fn candidate(&self, id: BackendId) -> &Candidate {
         &self.candidates[id.index()]
     }
@@ -272,7 +275,7 @@ impl Balancer {
 
     fn notify(&mut self, index: usize, change: Change) {
         let candidate = &self.candidates[index];
-        assert!(candidate.admin != AdminState::Vacant, "no backend at this index");
+        assert!(candidate.membership != Membership::Vacant, "no backend at this index");
         self.tiers[candidate.tier()].policy.change(index, candidate, change);
     }
 
@@ -319,12 +322,12 @@ fn policy(strategy: Strategy, seed: u64) -> Box<dyn Policy> {
 
 /// Why a backend could not be picked; none for one that could (and for a vacant index).
 fn skip(candidate: &Candidate, tried: bool) -> Option<Skip> {
-    match candidate.admin {
-        AdminState::Vacant => None,
-        AdminState::Draining => Some(Skip::Draining),
-        AdminState::Ready if !candidate.up => Some(Skip::Down),
-        AdminState::Ready if candidate.is_full() => Some(Skip::Full),
-        AdminState::Ready if tried => Some(Skip::Tried),
-        AdminState::Ready => None,
+    match candidate.membership {
+        Membership::Vacant => None,
+        Membership::Leaving => Some(Skip::Leaving),
+        Membership::Serving if !candidate.up => Some(Skip::Down),
+        Membership::Serving if candidate.is_full() => Some(Skip::Full),
+        Membership::Serving if tried => Some(Skip::Tried),
+        Membership::Serving => None,
     }
 }

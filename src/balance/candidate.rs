@@ -14,15 +14,15 @@ pub struct Spec {
     pub id: u64,
 }
 
-/// What the operator wants of a backend, apart from its health.
+/// Whether a backend is one of the service, apart from its health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdminState {
-    /// Removed: its entry is free for the next addition.
+pub enum Membership {
+    /// Its entry is free for the next addition.
     Vacant,
     /// Takes part.
-    Ready,
-    /// Gets no new pair.
-    Draining,
+    Serving,
+    /// Removed, and gone once its last pair has ended. Gets no new pair.
+    Leaving,
 }
 
 /// One backend as the policies see it.
@@ -30,9 +30,8 @@ pub enum AdminState {
 pub struct Candidate {
     /// As configured.
     pub spec: Spec,
-    /// What the operator wants of it.
-    pub admin: AdminState,
-    /// Believed healthy. Independent of `admin`: a draining backend goes down and up as well.
+    pub membership: Membership,
+    /// Believed healthy. Independent of `membership`: a leaving backend goes down and up as well.
     pub up: bool,
     /// Pairs in flight.
     pub in_flight: u32,
@@ -51,7 +50,7 @@ impl Candidate {
         assert!(spec.weight > 0, "a weight is at least 1");
         Candidate {
             spec,
-            admin: AdminState::Ready,
+            membership: Membership::Serving,
             up: true,
             in_flight: 0,
             held: 0,
@@ -61,9 +60,9 @@ impl Candidate {
         }
     }
 
-    /// Up, not draining and below its own limit. (A backup must also wait for the others.)
+    /// Up, not leaving and below its own limit. (A backup must also wait for the others.)
     pub fn is_eligible(&self) -> bool {
-        self.admin == AdminState::Ready && self.up && !self.is_full()
+        self.membership == Membership::Serving && self.up && !self.is_full()
     }
 
     /// As many pairs in flight as its own limit allows.

@@ -14,8 +14,8 @@ const NAMED_MAX: usize = 4;
 pub enum Skip {
     /// Believed down.
     Down,
-    /// Draining.
-    Draining,
+    /// Removed, with pairs in flight.
+    Leaving,
     /// At its own limit of pairs.
     Full,
     /// It already failed this request.
@@ -209,7 +209,7 @@ impl fmt::Display for Skip {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Skip::Down => "down",
-            Skip::Draining => "draining",
+            Skip::Leaving => "removed",
             Skip::Full => "at its max",
             Skip::Tried => "already tried",
             Skip::Backup => "a backup",

@@ -137,11 +137,11 @@ impl Walk {
     fn disturb(&mut self) {
         self.now = self.now + Duration::from_millis(self.rng.below(400));
         let index = self.rng.below(self.size as u64) as usize;
-        let admin = self.balancer.candidate(id(index)).admin;
-        if admin == AdminState::Vacant {
+        let membership = self.balancer.candidate(id(index)).membership;
+        if membership == Membership::Vacant {
             if self.rng.below(4) == 0 {
                 let vacant =
-                    |i: &usize| self.balancer.candidate(id(*i)).admin == AdminState::Vacant;
+                    |i: &usize| self.balancer.candidate(id(*i)).membership == Membership::Vacant;
                 let lowest = (0..self.size).find(vacant);
                 let spec = Walk::spec(&mut self.rng, index);
                 assert_eq!(Some(self.balancer.add(spec)), lowest.map(id));
@@ -151,7 +151,7 @@ impl Walk {
         let (one, other) = (self.rng.below(2_000), self.rng.below(30));
         match self.rng.below(13) {
             0 => self.balancer.set_up(id(index), one % 3 > 0),
-            1 => self.balancer.set_draining(id(index), one % 3 == 0),
+            1 => self.balancer.set_leaving(id(index), one % 3 == 0),
             2 => self.balancer.served(id(index), one * 100, self.now),
             3 => self.balancer.probed(id(index), one),
             4 => self.balancer.report(id(index), other, one % 3),
@@ -175,7 +175,7 @@ impl Walk {
             let fits = move |index: &usize| {
                 let candidate = self.balancer.candidate(id(*index));
                 let full = candidate.spec.pairs_max.is_some_and(|max| candidate.in_flight >= max);
-                let serving = candidate.admin == AdminState::Ready && candidate.up && !full;
+                let serving = candidate.membership == Membership::Serving && candidate.up && !full;
                 serving && candidate.spec.backup == backup && !tried.contains(index)
             };
             (0..self.size).filter(fits).collect::<Vec<_>>()
@@ -206,8 +206,8 @@ impl Walk {
     }
 
     fn present(&self) -> usize {
-        let admin = |index: &usize| self.balancer.candidate(id(*index)).admin;
-        (0..self.size).filter(|index| admin(index) != AdminState::Vacant).count()
+        let of = |index: &usize| self.balancer.candidate(id(*index)).membership;
+        (0..self.size).filter(|index| of(index) != Membership::Vacant).count()
     }
 }
 

@@ -4,7 +4,7 @@ use super::addresses::ConnectFailure;
 use super::backend::{Backend, Member, ProbeResult, authority};
 use super::pool::Idle;
 use super::starvation::Origin;
-use crate::balance::{self, AdminState, Balancer, Hint, Spec};
+use crate::balance::{self, Balancer, Hint, Membership, Spec};
 use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -64,7 +64,7 @@ impl Cluster {
     /// Whether this backend exists and takes part.
     pub fn is_serving(&self, backend: BackendId) -> bool {
         backend.index() < self.backends.len()
-            && self.balancer.candidate(backend).admin == AdminState::Ready
+            && self.balancer.candidate(backend).membership == Membership::Serving
     }
 
     /// Adds a backend; its id may be that of one that was removed.
@@ -128,7 +128,7 @@ impl Cluster {
     /// idle connections, to be closed.
     pub fn retire(&mut self, backend: BackendId) -> Vec<UpstreamKey> {
         let before = self.health(backend).state();
-        self.balancer.set_draining(backend, true);
+        self.balancer.set_leaving(backend, true);
         self.count_up(backend, before, State::Down);
         self.leave_if_idle(backend);
         self.at(backend).idle.take()
@@ -137,7 +137,7 @@ impl Cluster {
     /// The backend of this endpoint that was removed and has requests in flight.
     pub fn leaving(&self, endpoint: &Endpoint) -> Option<BackendId> {
         let is_leaving = |&backend: &BackendId| {
-            self.balancer.candidate(backend).admin == AdminState::Draining
+            self.balancer.candidate(backend).membership == Membership::Leaving
                 && self.backends[backend.index()].spec.endpoint == *endpoint
         };
         self.ids().find(is_leaving)
@@ -146,14 +146,14 @@ impl Cluster {
     /// A backend that was removed and has not left takes part again: its limit goes on to count
     /// what is in flight, and it is as healthy as it was.
     pub fn readmit(&mut self, backend: BackendId) {
-        self.balancer.set_draining(backend, false);
+        self.balancer.set_leaving(backend, false);
         self.count_up(backend, State::Down, self.health(backend).state());
     }
 
     /// Whether a backend that was removed has left by this.
     fn leave_if_idle(&mut self, backend: BackendId) -> bool {
         let candidate = self.balancer.candidate(backend);
-        let leaves = candidate.admin == AdminState::Draining && candidate.in_flight == 0;
+        let leaves = candidate.membership == Membership::Leaving && candidate.in_flight == 0;
         if leaves {
             self.balancer.remove(backend);
         }
