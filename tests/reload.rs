@@ -241,3 +241,46 @@ fn an_edit_brings_no_server_up() {
         assert_eq!(balancer.get("/").text(), "b");
     }
 }
+
+#[test]
+fn a_server_that_drains_finishes_what_it_has_and_gets_nothing_new() {
+    let gate = Gate::new();
+    let (held, other) = (Backend::held(&gate), Backend::named("b"));
+    let (balancer, directory, _list) = over(&[&held]);
+    let mut first = balancer.ask("/first");
+    held.wait_for_requests(1);
+    let drained = format!("{} drain\n{}", held.argument(), lines(&[&other]));
+    directory.file("servers", drained);
+    balancer.stderr.wait_for(&format!("{} is draining (1 request left)", held.argument()));
+    for _ in 0..4 {
+        assert_eq!(balancer.get("/").text(), "b");
+    }
+    held.wait_for_probes(held.probes().len() + 1);
+    gate.open();
+    assert_eq!(first.response().text(), "/first");
+    balancer.stderr.wait_for(&format!("{} is idle, it may be stopped", held.argument()));
+    assert_eq!(held.targets(), ["/first"]);
+    directory.file("servers", lines(&[&held, &other]));
+    balancer.stderr.wait_for(&format!("{} is in rotation again", held.argument()));
+    ask_until(&balancer, "/");
+}
+
+#[test]
+fn a_server_that_is_set_to_down_is_not_probed_until_it_is_back() {
+    let (down, other) = (Backend::named("a"), Backend::named("b"));
+    let directory = TempDir::new();
+    let text = format!("{} down\n{}", down.argument(), lines(&[&other]));
+    let list = directory.file("servers", text);
+    let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "-c", "20ms"]);
+    other.wait_for_probes(10);
+    assert_eq!(balancer.get("/").text(), "b");
+    assert_eq!((down.probes().len(), down.targets().len()), (0, 0));
+    directory.file("servers", lines(&[&down, &other]));
+    ask_until(&balancer, "a");
+    down.wait_for_probes(1);
+    directory.file("servers", format!("{} down\n{} drain\n", down.argument(), other.argument()));
+    balancer
+        .stderr
+        .wait_for("none is up, 1 draining, 1 set to down, every request is answered 503");
+    assert_eq!(balancer.get("/").status(), 503);
+}

@@ -1,7 +1,7 @@
 //! Which backends are eligible: keeps the state and counters of each, and passes changes to the
 //! policy.
 
-use super::candidate::{Candidate, Membership, Spec};
+use super::candidate::{AdminState, Candidate, Membership, Spec};
 use super::explain::{Explanation, Skip};
 use super::first::First;
 use super::hashed::Hashed;
@@ -97,7 +97,7 @@ impl Balancer {
         self.tiers[tier].policy.remove(index);
     }
 
-    /// Applies another weight, limit or role to a backend. What is known of it stays, except for
+    /// Applies another weight, limit, role or wish of the operator to a backend. What is known of it stays, except for
     /// what its policy knows when it becomes a backup or stops being one.
     pub fn reconfigure(&mut self, id: BackendId, spec: Spec) {
         assert!(spec.weight > 0, "a weight is at least 1");
@@ -322,12 +322,14 @@ fn policy(strategy: Strategy, seed: u64) -> Box<dyn Policy> {
 
 /// Why a backend could not be picked; none for one that could (and for a vacant index).
 fn skip(candidate: &Candidate, tried: bool) -> Option<Skip> {
-    match candidate.membership {
-        Membership::Vacant => None,
-        Membership::Leaving => Some(Skip::Leaving),
-        Membership::Serving if !candidate.up => Some(Skip::Down),
-        Membership::Serving if candidate.is_full() => Some(Skip::Full),
-        Membership::Serving if tried => Some(Skip::Tried),
-        Membership::Serving => None,
+    match (candidate.membership, candidate.spec.admin) {
+        (Membership::Vacant, _) => None,
+        (Membership::Leaving, _) => Some(Skip::Leaving),
+        (Membership::Serving, AdminState::Drain) => Some(Skip::Draining),
+        (Membership::Serving, AdminState::Down) => Some(Skip::Disabled),
+        (Membership::Serving, AdminState::Ready) if !candidate.up => Some(Skip::Down),
+        (Membership::Serving, AdminState::Ready) if candidate.is_full() => Some(Skip::Full),
+        (Membership::Serving, AdminState::Ready) if tried => Some(Skip::Tried),
+        (Membership::Serving, AdminState::Ready) => None,
     }
 }

@@ -9,9 +9,34 @@ pub struct Spec {
     pub backup: bool,
     /// Most pairs in flight; none: no limit of its own.
     pub pairs_max: Option<u32>,
+    /// What the operator wants of it.
+    pub admin: AdminState,
     /// `hash` of its address as written: its place on the hash ring, so that a key keeps
     /// its backend when the list is reordered or another balancer has it in another order.
     pub id: u64,
+}
+
+/// What the operator wants of a backend, apart from its health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AdminState {
+    /// Takes requests.
+    #[default]
+    Ready,
+    /// Gets no new pair; those in flight finish. It is probed as before.
+    Drain,
+    /// As `Drain`, and it is not probed.
+    Down,
+}
+
+impl AdminState {
+    /// As a list file says it; empty for `Ready`.
+    pub fn word(self) -> &'static str {
+        match self {
+            AdminState::Ready => "",
+            AdminState::Drain => "drain",
+            AdminState::Down => "down",
+        }
+    }
 }
 
 /// Whether a backend is one of the service, apart from its health.
@@ -60,9 +85,14 @@ impl Candidate {
         }
     }
 
-    /// Up, not leaving and below its own limit. (A backup must also wait for the others.)
+    /// It may get pairs if it is up and has room.
+    pub fn is_in_rotation(&self) -> bool {
+        self.membership == Membership::Serving && self.spec.admin == AdminState::Ready
+    }
+
+    /// In rotation, up and below its own limit. (A backup must also wait for the others.)
     pub fn is_eligible(&self) -> bool {
-        self.membership == Membership::Serving && self.up && !self.is_full()
+        self.is_in_rotation() && self.up && !self.is_full()
     }
 
     /// As many pairs in flight as its own limit allows.

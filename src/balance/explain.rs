@@ -16,6 +16,10 @@ pub enum Skip {
     Down,
     /// Removed, with pairs in flight.
     Leaving,
+    /// Draining, as the operator wants.
+    Draining,
+    /// Out of service, as the operator wants.
+    Disabled,
     /// At its own limit of pairs.
     Full,
     /// It already failed this request.
@@ -210,6 +214,8 @@ impl fmt::Display for Skip {
         out.write_str(match self {
             Skip::Down => "down",
             Skip::Leaving => "removed",
+            Skip::Draining => "draining",
+            Skip::Disabled => "set to down",
             Skip::Full => "at its max",
             Skip::Tried => "already tried",
             Skip::Backup => "a backup",

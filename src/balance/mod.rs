@@ -32,7 +32,7 @@ mod turns;
 mod weights;
 
 pub use balancer::Balancer;
-pub use candidate::{Candidate, Membership, Spec};
+pub use candidate::{AdminState, Candidate, Membership, Spec};
 pub use explain::{Explanation, Named, Passed, Reason, Skip};
 pub use figures::{Level, Load, ResponseTime, Score};
 pub use policy::Hint;

@@ -15,7 +15,7 @@ fn id(index: usize) -> BackendId {
 
 fn spec(weight: u32, host: usize) -> Spec {
     let id = hash(format!("10.0.0.{host}:80").as_bytes());
-    Spec { weight, backup: false, pairs_max: None, id }
+    Spec { weight, backup: false, pairs_max: None, admin: AdminState::Ready, id }
 }
 
 fn specs(weights: &[u32]) -> Vec<Spec> {
@@ -129,6 +129,11 @@ impl Walk {
         Spec {
             backup: rng.below(4) == 0,
             pairs_max: (rng.below(3) == 0).then_some(limit),
+            admin: match rng.below(10) {
+                0 => AdminState::Drain,
+                1 => AdminState::Down,
+                _ => AdminState::Ready,
+            },
             ..spec(1 + rng.below(4) as u32, id)
         }
     }
@@ -175,7 +180,7 @@ impl Walk {
             let fits = move |index: &usize| {
                 let candidate = self.balancer.candidate(id(*index));
                 let full = candidate.spec.pairs_max.is_some_and(|max| candidate.in_flight >= max);
-                let serving = candidate.membership == Membership::Serving && candidate.up && !full;
+                let serving = candidate.is_in_rotation() && candidate.up && !full;
                 serving && candidate.spec.backup == backup && !tried.contains(index)
             };
             (0..self.size).filter(fits).collect::<Vec<_>>()

@@ -27,7 +27,7 @@ pub static OPTIONS: [Opt<Config>; 46] = [
         short: Some('f'),
         value: "FILE",
         group: Group::Where,
-        help: "File of backends, one per line: host:port [weight=N] [backup] [max=N]; # starts a \
+        help: "File of backends, one per line: host:port [weight=N] [max=N] [backup] [drain|down]; # starts a \
                comment",
         modes: EVERY,
         take: Take::Path {

@@ -1,6 +1,7 @@
 //! One backend as configured, and how many there may be.
 
 use super::address::Endpoint;
+use crate::balance::AdminState;
 
 /// Most backends of one balancer, from the command line and the list file together.
 pub const BACKENDS_MAX: usize = 1_000;
@@ -16,11 +17,19 @@ pub struct BackendSpec {
     pub backup: bool,
     /// Most pairs in flight; none: no limit of its own.
     pub pairs_max: Option<u32>,
+    /// What the operator wants of it.
+    pub admin: AdminState,
 }
 
 impl BackendSpec {
-    /// A backend with the weight 1, in use from the start, without a limit of its own.
+    /// A backend with the weight 1, in rotation from the start, without a limit of its own.
     pub fn new(endpoint: Endpoint) -> BackendSpec {
-        BackendSpec { endpoint, weight: 1, backup: false, pairs_max: None }
+        BackendSpec {
+            endpoint,
+            weight: 1,
+            backup: false,
+            pairs_max: None,
+            admin: AdminState::Ready,
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::address::Endpoint;
 use super::backend::{BACKENDS_MAX, BackendSpec};
 use super::number;
 use super::quote::quote;
+use crate::balance::AdminState;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -170,10 +171,23 @@ fn setting(spec: &mut BackendSpec, word: &str) -> Result<(), String> {
         Some(("weight", value)) => spec.weight = whole("weight", value, WEIGHT_MAX)?,
         Some(("max", value)) => spec.pairs_max = Some(whole("max", value, PAIRS_MAX)?),
         None if word == "backup" => spec.backup = true,
+        None if word == "drain" => set_admin(spec, AdminState::Drain)?,
+        None if word == "down" => set_admin(spec, AdminState::Down)?,
         Some(_) | None => {
-            return Err(format!("expected weight=N, backup or max=N, got {}", quote(word)));
+            return Err(format!(
+                "expected weight=N, max=N, backup, drain or down, got {}",
+                quote(word)
+            ));
         }
     }
+    Ok(())
+}
+
+fn set_admin(spec: &mut BackendSpec, admin: AdminState) -> Result<(), String> {
+    if spec.admin != AdminState::Ready {
+        return Err(String::from("expected either drain or down"));
+    }
+    spec.admin = admin;
     Ok(())
 }
 

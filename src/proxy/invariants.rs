@@ -246,13 +246,15 @@ impl<N: Net> Proxy<N> {
         assert_eq!(in_flight, pairs.count(), "pairs of backend {backend}");
         if let Some(probe) = cluster.probe_of(backend) {
             assert!(upstreams.has_probe(probe), "a backend's probe is there");
-        } else if !cluster.is_serving(backend) {
+        } else if !cluster.is_probed(backend) {
             let timer = cluster.timer_of(backend);
-            assert!(!timer.is_armed(), "a removed backend is not probed");
-            assert!(cluster.pooled(backend).is_empty(), "a removed backend has no pool");
+            assert!(!timer.is_armed(), "a backend that is removed or set to down is not probed");
         } else if cluster.check() != Check::Off || !cluster.is_up(backend) {
             let timer = cluster.timer_of(backend);
             self.check_timer(timer, cluster.probe_due(backend), "a backend");
+        }
+        if !cluster.is_in_rotation(backend) {
+            assert!(cluster.pooled(backend).is_empty(), "a backend out of rotation has no pool");
         }
         if let Some((due, _)) = upstreams.silence_next(backend) {
             let timer = cluster.timer_of(backend);

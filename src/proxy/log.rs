@@ -207,11 +207,23 @@ fn write_to(net: &mut impl Net, sink: Sink, lines: &mut LogBuffer) {
     lines.written(written);
 }
 
+/// How many backends there are, by what requests can expect of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// In rotation and believed up.
+    pub up: usize,
+    /// Taken out of rotation by the operator, and probed.
+    pub draining: usize,
+    /// Taken out of service by the operator.
+    pub disabled: usize,
+    /// All of them.
+    pub total: usize,
+}
+
 /// How many backends can take requests, and what happens if there are none, as a clause.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
-    pub up: usize,
-    pub total: usize,
+    pub counts: Counts,
     pub mode: Mode,
     /// The status of [`Config::all_down_status`].
     pub all_down_status: u16,
@@ -219,11 +231,21 @@ pub struct Standing {
 
 impl fmt::Display for Standing {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Standing { up, total, mode, all_down_status } = self;
-        if *up > 0 {
-            return write!(out, "{up} of {total} up");
+        let Standing { counts, mode, all_down_status } = self;
+        match *counts {
+            Counts { total: 0, .. } => out.write_str("no backend is left")?,
+            Counts { up: 0, .. } => out.write_str("none is up")?,
+            Counts { up, total, .. } => write!(out, "{up} of {total} up")?,
         }
-        out.write_str(if *total == 0 { "no backend is left, " } else { "none is up, " })?;
+        for (count, word) in [(counts.draining, "draining"), (counts.disabled, "set to down")] {
+            if count > 0 {
+                write!(out, ", {count} {word}")?;
+            }
+        }
+        if counts.up > 0 {
+            return Ok(());
+        }
+        out.write_str(", ")?;
         match mode {
             Mode::Http | Mode::Redirect => {
                 write!(out, "every request is answered {all_down_status}")

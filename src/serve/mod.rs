@@ -10,7 +10,7 @@ mod names;
 mod prepare;
 
 use crate::base::reason::reason;
-use crate::config::{Config, LogTarget, Mode};
+use crate::config::{BackendSpec, Config, LogTarget, Mode};
 use crate::net::kernel::Kernel;
 use crate::net::listen;
 use crate::net::privileges;
@@ -110,8 +110,14 @@ fn start_line(config: &Config, address: SocketAddr, members: &[Member]) -> Strin
     } else {
         format!("{scheme}://{address}")
     };
-    let names: Vec<String> =
-        members.iter().map(|member| member.spec.endpoint.to_string()).collect();
+    let name = |member: &Member| {
+        let BackendSpec { endpoint, admin, .. } = &member.spec;
+        match admin.word() {
+            "" => endpoint.to_string(),
+            word => format!("{endpoint} ({word})"),
+        }
+    };
+    let names: Vec<String> = members.iter().map(name).collect();
     let (strategy, count) = (config.strategy.name(), names.len());
     let plural = if count == 1 { "" } else { "s" };
     let colon = if count == 0 { "" } else { ": " };

@@ -3,6 +3,7 @@
 
 use super::beliefs::Beliefs;
 use super::kernel::{Dice, Kernel, LinkId, Port};
+use loadbalancer::balance::AdminState;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{BackendSpec, Endpoint};
 use loadbalancer::proxy::Member;
@@ -25,14 +26,26 @@ struct Line {
     weight: u32,
     backup: bool,
     pairs_max: Option<u32>,
+    admin: AdminState,
     sites: Vec<usize>,
+}
+
+impl Line {
+    /// How many requests the server may have in flight; none: without limit.
+    fn limit(&self) -> Option<u32> {
+        match self.admin {
+            AdminState::Ready => self.pairs_max,
+            AdminState::Drain | AdminState::Down => Some(0),
+        }
+    }
 }
 
 /// What the proxy was given for a name that it uses.
 #[derive(Clone, Debug)]
 struct Given {
-    /// Since when it has these addresses.
+    /// Since when it has these addresses and this state.
     since: u64,
+    admin: AdminState,
     sites: Vec<usize>,
     /// The limits of requests in flight, each with the turn from which on it held.
     limits: Vec<(u64, Option<u32>)>,
@@ -57,7 +70,7 @@ pub struct Listing {
     before: Vec<BackendCensus>,
     /// The addresses of names change, and more than one may be listed for a name.
     pub several_addresses: bool,
-    /// A list without any server was applied.
+    /// A list without any server in rotation was applied.
     pub was_empty: bool,
     /// When the port of each site changed last.
     port_since: Vec<u64>,
@@ -75,6 +88,7 @@ impl Listing {
                 weight: rng.between(1, 3) as u32,
                 backup: rng.chance(100),
                 pairs_max: rng.chance(200).then(|| rng.between(1, 2) as u32),
+                admin: AdminState::Ready,
                 sites: vec![name * SITES_PER_NAME],
             };
             if several_addresses {
@@ -122,13 +136,16 @@ impl Listing {
             let several_addresses = self.several_addresses;
             let rng = &mut kernel.rng;
             let line = &mut self.lines[name];
-            match rng.below(7) {
+            match rng.below(9) {
                 _ if !line.listed => line.listed = true,
                 // An empty list is a fault of the operator.
                 0 | 1 if listed > 1 || rng.chance(50) => line.listed = false,
                 2 => line.weight = rng.between(1, 3) as u32,
                 3 => line.pairs_max = rng.chance(600).then(|| rng.between(1, 3) as u32),
                 4 => line.backup = !line.backup,
+                7 | 8 if line.admin != AdminState::Ready => line.admin = AdminState::Ready,
+                7 => line.admin = AdminState::Drain,
+                8 => line.admin = AdminState::Down,
                 5 if several_addresses => line.known = !line.known,
                 5 | 6 if several_addresses => line.sites = draw_sites(name, rng),
                 _ => line.weight = rng.between(1, 3) as u32,
@@ -149,12 +166,18 @@ impl Listing {
         for (other, line) in self.lines.iter_mut().enumerate() {
             line.listed = other == name;
             line.known = true;
+            line.admin = AdminState::Ready;
         }
     }
 
     /// The proxy was given another list than its first.
     pub fn has_changed(&self) -> bool {
         self.applied > 0
+    }
+
+    /// A server is in rotation.
+    pub fn has_ready(&self) -> bool {
+        self.given.iter().flatten().any(|given| given.admin == AdminState::Ready)
     }
 
     /// The proxy is about to be given this list in this turn.
@@ -183,20 +206,24 @@ impl Listing {
             match (line.listed, line.known, &mut *given) {
                 (false, _, _) => *given = None,
                 (true, true, Some(given)) => {
-                    if given.sites != line.sites {
+                    if given.sites != line.sites || given.admin != line.admin {
                         given.since = now;
                     }
+                    given.admin = line.admin;
                     given.sites.clone_from(&line.sites);
-                    given.limits.push((turn, line.pairs_max));
+                    given.limits.push((turn, line.limit()));
                 }
                 (true, true, None) => {
-                    let limits = vec![(turn, line.pairs_max)];
-                    *given = Some(Given { since: now, sites: line.sites.clone(), limits });
+                    let (sites, limits) = (line.sites.clone(), vec![(turn, line.limit())]);
+                    *given = Some(Given { since: now, admin: line.admin, sites, limits });
                 }
                 // A name that cannot be resolved keeps the addresses it had. Its other settings
                 // may be taken over with this list or once it can be resolved again.
                 (true, false, Some(given)) => {
-                    given.limits.push((turn, line.pairs_max));
+                    if given.admin != line.admin {
+                        (given.since, given.admin) = (now, line.admin);
+                    }
+                    given.limits.push((turn, line.limit()));
                 }
                 (true, false, None) => {}
             }
@@ -206,7 +233,7 @@ impl Listing {
             let is_used = given.is_some_and(|given| given.sites.contains(&site));
             *gone = if is_used { None } else { gone.or(Some(turn)) };
         }
-        self.was_empty |= self.given.iter().all(Option::is_none);
+        self.was_empty |= !self.has_ready();
     }
 
     /// The proxy has been given the list: servers that stay keep their health and what is in
@@ -238,9 +265,13 @@ impl Listing {
     /// A server that has refused every connection at all its addresses for so long is down.
     pub fn check_absent(&self, kernel: &Kernel, backends: &[BackendCensus], patience: u64) {
         for backend in backends.iter().filter(|backend| backend.serving && backend.up) {
-            let Some(Given { sites, since, .. }) = &self.given[name_of(&backend.name)] else {
+            let Some(Given { sites, since, admin, .. }) = &self.given[name_of(&backend.name)]
+            else {
                 continue;
             };
+            if *admin == AdminState::Down {
+                continue;
+            }
             let refuses = sites.iter().all(|&site| kernel.ports[site] == Port::Refuses);
             let since = sites.iter().map(|&site| self.port_since[site]).max().max(Some(*since));
             let is_long = since.is_some_and(|since| since + patience < kernel.now);
@@ -323,6 +354,7 @@ fn spec(name: usize, line: &Line) -> BackendSpec {
     spec.weight = line.weight;
     spec.backup = line.backup;
     spec.pairs_max = line.pairs_max;
+    spec.admin = line.admin;
     spec
 }
 

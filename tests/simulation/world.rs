@@ -146,7 +146,7 @@ impl World {
             before,
             &mut self.oracle.beliefs,
         );
-        if reading.members.is_empty() {
+        if !self.listing.has_ready() {
             self.oracle.fault_at = Some(self.kernel.now);
         }
     }

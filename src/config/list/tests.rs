@@ -10,10 +10,11 @@ fn parse(bytes: &[u8]) -> List {
 /// `line: address weight backup max` of each backend.
 fn shown(list: &List) -> Vec<String> {
     let line = |listed: &Listed| {
-        let BackendSpec { endpoint, weight, backup, pairs_max } = &listed.spec;
+        let BackendSpec { endpoint, weight, backup, pairs_max, admin } = &listed.spec;
         let backup = if *backup { " backup" } else { "" };
         let max = pairs_max.map_or(String::new(), |max| format!(" max={max}"));
-        format!("{}: {endpoint} {weight}{backup}{max}", listed.line)
+        let admin = if admin.word().is_empty() { "" } else { &format!(" {}", admin.word()) };
+        format!("{}: {endpoint} {weight}{backup}{max}{admin}", listed.line)
     };
     list.backends.iter().map(line).collect()
 }
@@ -24,7 +25,7 @@ fn warned(list: &List) -> Vec<String> {
 
 #[test]
 fn good_files_are_read_whole() {
-    let table: [(&str, &[u8], &[&str]); 13] = [
+    let table: [(&str, &[u8], &[&str]); 14] = [
         ("empty", b"", &[]),
         ("newlines only", b"\n\n\r\n", &[]),
         ("comment only", b"# nothing yet", &[]),
@@ -36,6 +37,7 @@ fn good_files_are_read_whole() {
         ("trailing comments", b"h:1#x\nh:2 # weight=3\n", &["1: h:1 1", "2: h:2 1"]),
         ("settings", b"h:1 weight=3 backup max=100\n", &["1: h:1 3 backup max=100"]),
         ("any order, tabs, indented", b"\th:1\tmax=5 \tweight=1000\n", &["1: h:1 1000 max=5"]),
+        ("states", b"h:1 drain max=5\nh:2 down\n", &["1: h:1 1 max=5 drain", "2: h:2 1 down"]),
         ("bare port, IPv6", b"5000\n[::1]:5000\n", &["1: 5000 1", "2: [::1]:5000 1"]),
         ("byte order mark", b"\xEF\xBB\xBFh:1\n", &["1: h:1 1"]),
     ];
@@ -49,7 +51,7 @@ fn good_files_are_read_whole() {
 #[test]
 fn a_bad_line_is_located_and_skipped() {
     let weight = "expected weight= a whole number from 1 to 1000";
-    let table: [(&[u8], String); 16] = [
+    let table: [(&[u8], String); 18] = [
         (b"abc", "expected host:port, `abc` has no port: write `abc:PORT`".into()),
         (
             b"h:0",
@@ -59,10 +61,13 @@ fn a_bad_line_is_located_and_skipped() {
         (b"h:65536", "expected host:port, `h:65536` has too big a port: write 1 to 65535".into()),
         (b"http://h:1/", "expected host:port, `http://h:1/` is a URL: write `h:1`".into()),
         (b"h:\xFF1", "expected UTF-8 text, byte 3 of the line is not".into()),
-        (b"h:1 fast", "expected weight=N, backup or max=N, got `fast`".into()),
-        (b"h:1 wieght=3", "expected weight=N, backup or max=N, got `wieght=3`".into()),
-        (b"h:1 backup=yes", "expected weight=N, backup or max=N, got `backup=yes`".into()),
-        (b"h:1 weight", "expected weight=N, backup or max=N, got `weight`".into()),
+        (b"h:1 fast", "expected weight=N, max=N, backup, drain or down, got `fast`".into()),
+        (b"h:1 wieght=3", "expected weight=N, max=N, backup, drain or down, got `wieght=3`".into()),
+        (
+            b"h:1 backup=yes",
+            "expected weight=N, max=N, backup, drain or down, got `backup=yes`".into(),
+        ),
+        (b"h:1 weight", "expected weight=N, max=N, backup, drain or down, got `weight`".into()),
         (b"h:1 weight=", format!("{weight}, got ``")),
         (b"h:1 weight=0", format!("{weight}, got `0`")),
         (b"h:1 weight=1001", format!("{weight}, got `1001`")),
@@ -70,6 +75,8 @@ fn a_bad_line_is_located_and_skipped() {
         (b"h:1 max=0", "expected max= a whole number from 1 to 1000000, got `0`".into()),
         (b"h:1 weight=1 weight=2", "expected weight once".into()),
         (b"h:1 backup backup", "expected backup once".into()),
+        (b"h:1 drain down", "expected either drain or down".into()),
+        (b"h:1 down=yes", "expected weight=N, max=N, backup, drain or down, got `down=yes`".into()),
     ];
     for (line, expected) in table {
         let list = parse(&[b"a:1\n", line, b"\r\nb:2"].concat());

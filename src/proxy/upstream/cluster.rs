@@ -4,7 +4,7 @@ use super::addresses::ConnectFailure;
 use super::backend::{Backend, Member, ProbeResult, authority};
 use super::pool::Idle;
 use super::starvation::Origin;
-use crate::balance::{self, Balancer, Hint, Membership, Spec};
+use crate::balance::{self, AdminState, Balancer, Hint, Membership, Spec};
 use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -14,6 +14,7 @@ use crate::health::{
     self, Action, Check, Health, Observation, Others, Settings, State, Transition, outlier,
 };
 use crate::proxy::kinds::{ProbeKey, UpstreamKey};
+use crate::proxy::log::Counts;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -55,7 +56,7 @@ impl Cluster {
             balancer: Balancer::new(config.strategy, &specs, seed),
             backends: members.iter().map(Backend::new).collect(),
             settings: config.health.clone(),
-            up: members.len(),
+            up: members.iter().filter(|it| it.spec.admin == AdminState::Ready).count(),
             since_probes: 0,
             rng: Rng::new(seed),
         }
@@ -67,6 +68,16 @@ impl Cluster {
             && self.balancer.candidate(backend).membership == Membership::Serving
     }
 
+    /// Whether requests may go to this backend when it is up.
+    pub fn is_in_rotation(&self, backend: BackendId) -> bool {
+        backend.index() < self.backends.len() && self.balancer.candidate(backend).is_in_rotation()
+    }
+
+    /// Whether this backend takes part and is to be probed.
+    pub fn is_probed(&self, backend: BackendId) -> bool {
+        self.is_serving(backend) && self.backends[backend.index()].spec.admin != AdminState::Down
+    }
+
     /// Adds a backend; its id may be that of one that was removed.
     pub fn add(&mut self, member: &Member) -> BackendId {
         let backend = self.balancer.add(balance_spec(&member.spec));
@@ -74,7 +85,7 @@ impl Cluster {
             Some(vacant) => *vacant = Backend::new(member),
             None => self.backends.push(Backend::new(member)),
         }
-        self.count_up(backend, State::Down, State::Up);
+        self.count_up(backend, State::Down, self.usable_state(backend));
         backend
     }
 
@@ -86,17 +97,26 @@ impl Cluster {
         &self.backends[backend.index()].health
     }
 
-    /// Applies weight, limit and role as they are in the list now; whether one has changed.
-    pub fn reconfigure(&mut self, backend: BackendId, spec: &BackendSpec) -> bool {
-        let has_changed = self.backends[backend.index()].spec != *spec;
-        if has_changed {
-            self.at(backend).spec = spec.clone();
+    /// Applies what the list says of a backend now; returns what it said before.
+    pub fn reconfigure(&mut self, backend: BackendId, spec: &BackendSpec) -> BackendSpec {
+        let before = self.usable_state(backend);
+        let old = std::mem::replace(&mut self.at(backend).spec, spec.clone());
+        if old != *spec {
             self.balancer.reconfigure(backend, balance_spec(spec));
+            self.count_up(backend, before, self.usable_state(backend));
         }
-        has_changed
+        old
     }
 
-    /// A serving backend is in another state. The policy sees the suspects only while no other
+    /// What is believed of a backend, as far as requests may go to it.
+    fn usable_state(&self, backend: BackendId) -> State {
+        match self.is_in_rotation(backend) {
+            true => self.health(backend).state(),
+            false => State::Down,
+        }
+    }
+
+    /// A backend in rotation is in another state. The policy sees the suspects only while no other
     /// backend is up.
     fn count_up(&mut self, backend: BackendId, before: State, after: State) {
         let had_some = self.up > 0;
@@ -120,18 +140,16 @@ impl Cluster {
 
     /// Whether requests could go to another backend than this one.
     fn others(&self, backend: BackendId) -> Others {
-        let itself = self.is_serving(backend) && self.health(backend).state() == State::Up;
+        let itself = self.usable_state(backend) == State::Up;
         if self.up > usize::from(itself) { Others::SomeUp } else { Others::NoneUp }
     }
 
-    /// A backend gets no new request from here on, and leaves with its last pair. Returns its
-    /// idle connections, to be closed.
-    pub fn retire(&mut self, backend: BackendId) -> Vec<UpstreamKey> {
-        let before = self.health(backend).state();
+    /// A backend gets no new request from here on, and leaves with its last pair.
+    pub fn retire(&mut self, backend: BackendId) {
+        let before = self.usable_state(backend);
         self.balancer.set_leaving(backend, true);
         self.count_up(backend, before, State::Down);
         self.leave_if_idle(backend);
-        self.at(backend).idle.take()
     }
 
     /// The backend of this endpoint that was removed and has requests in flight.
@@ -147,23 +165,26 @@ impl Cluster {
     /// what is in flight, and it is as healthy as it was.
     pub fn readmit(&mut self, backend: BackendId) {
         self.balancer.set_leaving(backend, false);
-        self.count_up(backend, State::Down, self.health(backend).state());
+        self.count_up(backend, State::Down, self.usable_state(backend));
     }
 
-    /// Whether a backend that was removed has left by this.
-    fn leave_if_idle(&mut self, backend: BackendId) -> bool {
+    /// A backend that was removed leaves with its last pair.
+    fn leave_if_idle(&mut self, backend: BackendId) {
         let candidate = self.balancer.candidate(backend);
-        let leaves = candidate.membership == Membership::Leaving && candidate.in_flight == 0;
-        if leaves {
+        if candidate.membership == Membership::Leaving && candidate.in_flight == 0 {
             self.balancer.remove(backend);
         }
-        leaves
     }
 
     /// The backends that take part, each with what it was made from.
     pub fn serving(&self) -> impl Iterator<Item = (BackendId, &BackendSpec)> {
         let serving = self.ids().filter(|&backend| self.is_serving(backend));
         serving.map(|backend| (backend, &self.backends[backend.index()].spec))
+    }
+
+    /// What the list says of it.
+    pub fn spec(&self, backend: BackendId) -> &BackendSpec {
+        &self.backends[backend.index()].spec
     }
 
     /// The name of a backend stands for these addresses now; whether an address is gone.
@@ -230,7 +251,7 @@ impl Cluster {
 
     /// The least suspicious of those believed down, to be tried before giving up.
     pub fn last_resort(&self, tried: &[BackendId]) -> Option<BackendId> {
-        let may = |id| self.is_serving(id) && !self.balancer.candidate(id).is_full();
+        let may = |id| self.is_in_rotation(id) && !self.balancer.candidate(id).is_full();
         let untried = self.ids().filter(|id| !tried.contains(id) && may(*id));
         untried
             .filter_map(|id| Some((self.backends[id.index()].health.last_resort()?, id)))
@@ -245,15 +266,15 @@ impl Cluster {
 
     /// Whether a backend would take the request were it not at its own limit.
     pub fn has_full(&self) -> bool {
-        let serving = self.ids().filter(|&id| self.is_serving(id));
-        serving.map(|id| self.balancer.candidate(id)).any(|one| one.up && one.is_full())
+        let in_rotation = self.ids().filter(|&id| self.is_in_rotation(id));
+        in_rotation.map(|id| self.balancer.candidate(id)).any(|one| one.up && one.is_full())
     }
 
     /// Whether one would be tried as the last resort were it not at its own limit.
     pub fn has_full_last_resort(&self, tried: &[BackendId]) -> bool {
         self.ids().any(|id| {
             !tried.contains(&id)
-                && self.is_serving(id)
+                && self.is_in_rotation(id)
                 && self.is_full(id)
                 && self.health(id).last_resort().is_some()
         })
@@ -261,7 +282,7 @@ impl Cluster {
 
     /// A suspect for a request that all others have failed.
     pub fn suspect(&self, tried: &[BackendId]) -> Option<BackendId> {
-        let may = |id| self.is_serving(id) && !self.balancer.candidate(id).is_full();
+        let may = |id| self.is_in_rotation(id) && !self.balancer.candidate(id).is_full();
         let suspects = self.ids().filter(|&id| self.health(id).state() == State::Suspect);
         let untried = suspects.filter(|id| !tried.contains(id) && may(*id));
         untried.min_by_key(|&id| self.health(id).silence().since())
@@ -324,17 +345,26 @@ impl Cluster {
         backend.idle.starvation.abandoned(origin);
     }
 
-    /// A pair ended; true if it was the last one of a backend that was removed.
+    /// A pair ended; true if it was the last one of a backend that gets no other.
     pub fn ended(&mut self, backend: BackendId) -> bool {
         self.balancer.ended(backend);
-        self.leave_if_idle(backend)
+        let is_last = self.in_flight(backend) == 0 && !self.is_in_rotation(backend);
+        self.leave_if_idle(backend);
+        is_last
     }
 
-    /// The backends that are believed up, and all that take part.
-    pub fn up_and_total(&self) -> (usize, usize) {
-        let serving = self.ids().filter(|&backend| self.is_serving(backend));
-        serving
-            .fold((0, 0), |(up, total), backend| (up + usize::from(self.is_up(backend)), total + 1))
+    /// How many backends there are, by what requests can expect of them.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for (backend, spec) in self.serving() {
+            counts.total += 1;
+            match spec.admin {
+                AdminState::Ready => counts.up += usize::from(self.is_up(backend)),
+                AdminState::Drain => counts.draining += 1,
+                AdminState::Down => counts.disabled += 1,
+            }
+        }
+        counts
     }
 
     /// A request failed on it without a response.
@@ -402,7 +432,7 @@ impl Cluster {
         backend: BackendId,
         probe: Option<Instant>,
     ) -> Option<(Instant, Action)> {
-        let watched = self.settings.check != Check::Off && self.is_serving(backend);
+        let watched = self.settings.check != Check::Off && self.is_probed(backend);
         watched.then(|| self.health(backend).silence_next(probe)).flatten()
     }
 
@@ -434,7 +464,7 @@ impl Cluster {
         let before = health.state();
         let transition = health.observe(observation, others, &self.settings, now)?;
         let after = health.state();
-        if self.is_serving(backend) {
+        if self.is_in_rotation(backend) {
             self.count_up(backend, before, after);
         }
         Some(transition)
@@ -467,7 +497,7 @@ impl Cluster {
         is_open: impl Fn(UpstreamKey) -> bool,
     ) -> bool {
         let in_use = self.balancer.in_flight(backend) as usize;
-        self.is_serving(backend)
+        self.is_in_rotation(backend)
             // It may have a thread for each connection, and answer once they are closed.
             && self.health(backend).state() != State::Suspect
             && self.has_address(backend, address)
@@ -520,6 +550,7 @@ fn balance_spec(spec: &BackendSpec) -> Spec {
         weight: spec.weight,
         backup: spec.backup,
         pairs_max: spec.pairs_max,
+        admin: spec.admin,
         id: balance::hash(authority(spec).as_bytes()),
     }
 }

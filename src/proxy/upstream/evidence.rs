@@ -87,7 +87,7 @@ impl<N: Net> Upstreams<N> {
         } else if may_be_due_sooner {
             self.watch_silence(cx, backend);
         }
-        if self.cluster.sets_timer_back(backend, now) && self.cluster.is_serving(backend) {
+        if self.cluster.sets_timer_back(backend, now) && self.cluster.is_probed(backend) {
             cx.wheel.cancel(self.cluster.timer(backend));
             self.arm_probe(cx, backend, self.cluster.probe_due(backend));
             // A suspect may have to be looked at before that.

@@ -147,11 +147,11 @@ impl<N: Net> Upstreams<N> {
             let name = self.cluster.name(backend);
             cx.logs.event(format_args!("{name} is idle, it may be stopped"));
         }
-        let serving = self.cluster.is_serving(backend);
+        let in_rotation = self.cluster.is_in_rotation(backend);
         let upstreams = &mut self.table;
         let upstream = upstreams.get_mut(key).expect("a pair's upstream stays as long as the pair");
         let clean = reusable && upstream.conn.is_reusable() && !cx.draining;
-        let stays = serving && self.cluster.has_address(backend, upstream.address);
+        let stays = in_rotation && self.cluster.has_address(backend, upstream.address);
         if clean && stays && upstream.is_authenticated {
             upstream.state = UpstreamState::Owned { client, backend };
             if upstream.conn.is_readable() {
@@ -289,8 +289,7 @@ impl<N: Net> Upstreams<N> {
     /// What is left of the backends.
     fn standing(&self, cx: &LoopContext<N>) -> Standing {
         let Config { mode, all_down_status, .. } = cx.config;
-        let (up, total) = self.cluster.up_and_total();
-        Standing { up, total, mode, all_down_status }
+        Standing { counts: self.cluster.counts(), mode, all_down_status }
     }
 
     /// Plans the next probe and the next look at the silence after evidence.

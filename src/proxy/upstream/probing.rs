@@ -53,7 +53,7 @@ impl<N: Net> Upstreams<N> {
 
     /// Plans the first probe of a backend.
     pub(super) fn schedule_first_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
-        if self.cluster.check() != Check::Off {
+        if self.cluster.check() != Check::Off && self.cluster.is_probed(backend) {
             let due = self.cluster.schedule_first(backend, cx.now.instant);
             self.arm_probe(cx, backend, due);
         }
@@ -63,7 +63,7 @@ impl<N: Net> Upstreams<N> {
     /// others soon, so that a long list is not connected to in one turn. Those that are down keep
     /// to their schedule.
     pub(super) fn probe_all(&mut self, cx: &mut LoopContext<N>) {
-        let is_due = |id: &BackendId| self.cluster.is_serving(*id) && self.cluster.is_up(*id);
+        let is_due = |id: &BackendId| self.cluster.is_probed(*id) && self.cluster.is_up(*id);
         let up: Vec<_> = self.cluster.ids().filter(is_due).collect();
         for (step, group) in (0..).zip(up.chunks(PROBES_PER_STEP)) {
             for &backend in group {
@@ -102,7 +102,7 @@ impl<N: Net> Upstreams<N> {
     }
 
     pub(super) fn start_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
-        if self.cluster.probe(backend).is_some() || !self.cluster.is_serving(backend) {
+        if self.cluster.probe(backend).is_some() || !self.cluster.is_probed(backend) {
             return;
         }
         if self.cluster.check() == Check::Off {
@@ -252,7 +252,7 @@ impl<N: Net> Upstreams<N> {
     /// With checks off there is something to do only for a backend that is down: trusting it again.
     pub(super) fn plan_next_probe(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         let idle = self.cluster.check() == Check::Off && self.cluster.is_up(backend);
-        if idle || !self.cluster.is_serving(backend) {
+        if idle || !self.cluster.is_probed(backend) {
             return;
         }
         let due = self.cluster.schedule(backend, cx.now.instant);
@@ -267,7 +267,7 @@ impl<N: Net> Upstreams<N> {
         changed: bool,
     ) {
         let idle = self.cluster.probe(backend).is_none();
-        if !idle || !self.cluster.is_serving(backend) {
+        if !idle || !self.cluster.is_probed(backend) {
             return;
         }
         if self.cluster.check() != Check::Off {

@@ -7,6 +7,7 @@
 
 use super::probe::Probe;
 use super::{Member, Upstream, UpstreamState, Upstreams};
+use crate::balance::AdminState;
 use crate::base::backend_id::BackendId;
 use crate::base::table::Id;
 use crate::base::wheel::Timer;
@@ -139,10 +140,11 @@ impl<N: Net> Upstreams<N> {
     /// Makes `members` the backends from here on. Those of `unknown`, whose names are not known for
     /// the moment, stay if they take part: what the names stood for may still be there.
     pub fn apply(&mut self, cx: &mut LoopContext<N>, members: &[Member], unknown: &[BackendSpec]) {
+        let before = self.cluster.counts();
         let changes = Changes::between(self.cluster.serving(), members, unknown);
         let mut changed = 0;
         for &(backend, spec, addresses) in &changes.kept {
-            changed += usize::from(self.cluster.reconfigure(backend, spec));
+            changed += usize::from(self.reconfigure(cx, backend, spec));
             if addresses.is_some_and(|now| self.cluster.set_addresses(backend, now)) {
                 self.leave_old_addresses(cx, backend);
             }
@@ -167,7 +169,9 @@ impl<N: Net> Upstreams<N> {
             cx.logs.event(format_args!("added {}", self.cluster.name(backend)));
         }
         let standing = self.standing(cx);
-        if gone > 0 && standing.total == 0 {
+        if (before.total > 0 && standing.counts.total == 0)
+            || (before.up > 0 && standing.counts.up == 0)
+        {
             cx.logs.event(format_args!("{standing}"));
         }
     }
@@ -180,12 +184,56 @@ impl<N: Net> Upstreams<N> {
             return backend;
         };
         self.cluster.readmit(backend);
-        self.cluster.reconfigure(backend, &member.spec);
+        self.reconfigure(cx, backend, &member.spec);
         self.cluster.set_addresses(backend, &member.addresses);
         self.plan_next_probe(cx, backend);
         self.schedule_first_probe(cx, backend);
         self.watch_silence(cx, backend);
         backend
+    }
+
+    /// Makes a backend what the list says of it now; whether that is something else than before.
+    fn reconfigure(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        spec: &BackendSpec,
+    ) -> bool {
+        let old = self.cluster.reconfigure(backend, spec);
+        if old.admin != spec.admin {
+            self.admin_state_changed(cx, backend, old.admin);
+        }
+        old != *spec
+    }
+
+    /// The operator has taken a backend out of rotation or put it back: connections that would wait
+    /// for a next request are closed, and probes stop or begin again.
+    fn admin_state_changed(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        before: AdminState,
+    ) {
+        let now = self.cluster.spec(backend).admin;
+        let name = self.cluster.name(backend);
+        let left = Left(self.cluster.in_flight(backend));
+        match now {
+            AdminState::Ready => cx.logs.event(format_args!("{name} is in rotation again")),
+            AdminState::Drain => cx.logs.event(format_args!("{name} is draining ({left})")),
+            AdminState::Down => cx.logs.event(format_args!("{name} is set to down ({left})")),
+        }
+        if now != AdminState::Ready {
+            self.close_waiting(cx, backend);
+        }
+        match (before, now) {
+            (_, AdminState::Down) => self.stop_probing(cx, backend),
+            (AdminState::Down, AdminState::Ready | AdminState::Drain) => {
+                self.plan_next_probe(cx, backend);
+                self.schedule_first_probe(cx, backend);
+                self.watch_silence(cx, backend);
+            }
+            (AdminState::Ready | AdminState::Drain, AdminState::Ready | AdminState::Drain) => {}
+        }
     }
 
     /// The backend's name no longer stands for some addresses: idle connections to them are closed,
@@ -219,11 +267,21 @@ impl<N: Net> Upstreams<N> {
     }
 
     fn retire(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
+        self.stop_probing(cx, backend);
+        self.cluster.retire(backend);
+        self.close_waiting(cx, backend);
+    }
+
+    fn stop_probing(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         if let Some(probe) = self.cluster.probe(backend).take() {
             self.remove_probe(cx, probe);
         }
         cx.wheel.cancel(self.cluster.timer(backend));
-        for upstream in self.cluster.retire(backend).into_iter().chain(self.owned(backend)) {
+    }
+
+    /// Closes the connections to a backend that wait for a next request.
+    fn close_waiting(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
+        for upstream in self.cluster.idle(backend).take().into_iter().chain(self.owned(backend)) {
             self.close(cx, upstream);
         }
     }

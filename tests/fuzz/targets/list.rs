@@ -16,10 +16,10 @@ fn specs(list: &List) -> Vec<BackendSpec> {
 
 /// The line that means `spec`.
 fn written(spec: &BackendSpec) -> String {
-    let BackendSpec { endpoint, weight, backup, pairs_max } = spec;
+    let BackendSpec { endpoint, weight, backup, pairs_max, admin } = spec;
     let backup = if *backup { " backup" } else { "" };
     let max = pairs_max.map_or(String::new(), |max| format!(" max={max}"));
-    format!("{endpoint} weight={weight}{backup}{max}\n")
+    format!("{endpoint} weight={weight}{backup}{max} {}\n", admin.word())
 }
 
 pub fn run(data: &[u8]) {
