@@ -13,6 +13,7 @@ mod pool;
 mod probe;
 mod probing;
 pub mod reload;
+mod rotation;
 mod silence;
 mod starvation;
 
