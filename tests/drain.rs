@@ -186,3 +186,31 @@ fn half_a_head_does_not_delay_the_end_for_the_whole_head_time_out() {
     assert_eq!(balancer.wait().code(), Some(0));
     drop(slow);
 }
+
+#[test]
+fn a_lame_duck_serves_on_and_ends_connections() {
+    let backend = Backend::named("a");
+    let mut balancer = Balancer::over(&[&backend], &["--lame-duck", "1h"]);
+    let mut kept = balancer.ask("/");
+    assert!(!kept.response().closes());
+    balancer.signal("TERM");
+    balancer.stderr.wait_for("stopping in 3600 s");
+    kept.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let (old, new) = (kept.response(), balancer.get("/new"));
+    for response in [old, new] {
+        assert_eq!(response.status(), 200);
+        assert!(response.closes(), "{}", response.head);
+    }
+    assert!(balancer.is_running());
+    balancer.signal("TERM");
+    assert_eq!(balancer.wait().code(), Some(0));
+}
+
+#[test]
+fn a_lame_duck_drains_when_its_time_is_over() {
+    let mut held = InFlight::new(&["--lame-duck", "50ms"]);
+    held.balancer.signal("TERM");
+    held.balancer.stderr.wait_for("stopping: 1 in flight");
+    assert_eq!(held.finish().status(), 200);
+    assert_eq!(held.balancer.wait().code(), Some(0));
+}

@@ -1,6 +1,7 @@
 //! The option table of the balancer: from it come parsing, help and messages. Each row names the
 //! part of [`Config`] it sets; the defaults are those of [`Config::default`].
 
+use super::duration::LONGEST;
 use super::health_options;
 use super::inspect_options;
 use super::modes::{self, EVERY, HEADS, HTTP, PAIRS, REDIRECT, TCP};
@@ -9,9 +10,10 @@ use super::rows::{FORMATS, ON_DOWN, REDIRECTS, limit, timeout};
 use super::strategy;
 use super::value::{add_page, choice, field_name, list_file, named, or, small, user, whole};
 use crate::config::{Config, HeadLimits, TrustedProxies};
+use std::time::Duration;
 
 /// Every option of the balancer, in the order of help within its group.
-pub static OPTIONS: [Opt<Config>; 46] = [
+pub static OPTIONS: [Opt<Config>; 47] = [
     Opt::listen("Address to listen on (or give it first, without -p)", |c| &mut c.listen),
     Opt {
         long: "backend",
@@ -27,8 +29,8 @@ pub static OPTIONS: [Opt<Config>; 46] = [
         short: Some('f'),
         value: "FILE",
         group: Group::Where,
-        help: "File of backends, one per line: host:port [weight=N] [max=N] [backup] [drain|down]; # starts a \
-               comment",
+        help: "File of backends, one per line: host:port [weight=N] [max=N] [backup] \
+               [drain|down]; # starts a comment; read again when it changes",
         modes: EVERY,
         take: Take::Path {
             set: |c, v| list_file(v).map(|file| c.list_file = Some(file)),
@@ -210,6 +212,19 @@ pub static OPTIONS: [Opt<Config>; 46] = [
     timeout("pool-timeout", HTTP, "Longest idle time of a pooled connection to a backend", |c| {
         &mut c.timeouts.pool
     }),
+    Opt {
+        long: "lame-duck",
+        short: None,
+        value: "TIME",
+        group: Group::Timeouts,
+        help: "When it stops, first serve on for so long, not ready, ending connections",
+        modes: EVERY,
+        take: Take::Duration {
+            at: |c| &mut c.timeouts.lame_duck,
+            least: Duration::ZERO,
+            most: LONGEST,
+        },
+    },
     timeout("drain-timeout", EVERY, "Longest wait for requests in flight when it stops", |c| {
         &mut c.timeouts.drain
     }),

@@ -51,7 +51,9 @@ pub struct Timeouts {
     pub linger: Duration,
     /// A pooled connection to a backend without use.
     pub pool: Duration,
-    /// Finishing the requests in flight after a stop was requested.
+    /// Serving on after a stop was requested, not ready; 0: not at all.
+    pub lame_duck: Duration,
+    /// Finishing the requests in flight after that.
     pub drain: Duration,
 }
 
@@ -67,6 +69,7 @@ impl Default for Timeouts {
             queue: Duration::from_secs(30),
             linger: Duration::from_secs(30),
             pool: Duration::from_secs(30),
+            lame_duck: Duration::ZERO,
             drain: Duration::from_secs(30),
         }
     }

@@ -9,6 +9,17 @@ use crate::config::Config;
 use crate::http::date::{self, DATE_BYTES};
 use crate::net::{Net, Now};
 
+/// How far the program is on the way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Serving,
+    /// Serves on, so that balancers in front of it can notice that it is about to end: it is not
+    /// ready, and every response ends its connection.
+    LameDuck,
+    /// Finishes what is in flight.
+    Draining,
+}
+
 /// Limits that depend on the machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -30,8 +41,7 @@ pub struct LoopContext<N: Net> {
     pub now: Now,
     /// `Date` for responses that have none; renewed with each second of `now`.
     pub date: [u8; DATE_BYTES],
-    /// The program is about to end: connections close after their response.
-    pub draining: bool,
+    pub phase: Phase,
     /// A connection waits to be accepted while every place is taken.
     pub at_capacity: bool,
     pub wheel: Wheel,
@@ -54,7 +64,7 @@ impl<N: Net> LoopContext<N> {
             limits,
             now,
             date: date::imf_fixdate(now.unix_seconds()),
-            draining: false,
+            phase: Phase::Serving,
             at_capacity: false,
             wheel: Wheel::new(),
             pool: Pool::new(),
@@ -77,6 +87,11 @@ impl<N: Net> LoopContext<N> {
 
     /// Clients' connections close after their next response, whatever the clients ask for.
     pub fn ends_connections(&self) -> bool {
-        self.draining || self.at_capacity
+        self.phase != Phase::Serving || self.at_capacity
+    }
+
+    /// Nothing is accepted any more: what is not in flight ends now.
+    pub fn is_draining(&self) -> bool {
+        self.phase == Phase::Draining
     }
 }

@@ -62,6 +62,8 @@ pub enum Status {
 enum Stop {
     /// Not asked for.
     No,
+    /// Serves on until this time.
+    DrainAt(Instant),
     /// Once nothing is in flight, at this time at the latest.
     By(Instant),
     /// Asked for twice.

@@ -9,6 +9,7 @@ use super::client::admission::Line;
 use super::client::connection::Connection;
 use super::client::listener::Service;
 use super::client::request::RequestState;
+use super::context::Phase;
 use super::exchange::Exchanges;
 use super::exchange::judge::Reroute;
 use super::kinds::{BackendKind, ClientKey, ClientKind, ListKind, Next};
@@ -53,6 +54,11 @@ impl<N: Net> Proxy<N> {
         if std::mem::take(&mut self.signalled) {
             self.take_signals();
         }
+        if let Stop::DrainAt(due) = self.stop
+            && due <= self.exchanges.context.now.instant
+        {
+            self.drain();
+        }
         self.accept();
         self.exchanges.context.schedule.begin_turn();
         while let Some(id) = self.exchanges.context.schedule.pop() {
@@ -69,6 +75,7 @@ impl<N: Net> Proxy<N> {
             return Some(Duration::ZERO);
         }
         let drain = match self.stop {
+            Stop::DrainAt(due) => Some(due),
             Stop::By(deadline) => Some(deadline),
             Stop::No | Stop::Now => None,
         };
@@ -234,10 +241,28 @@ impl<N: Net> Proxy<N> {
                 (Signal::HangUp, _) if rereads => self.list.ask(Reload::Now),
                 (Signal::Reload, _) => self.list.ask(Reload::Now),
                 (Signal::ReopenLogs, _) => self.list.ask(Reload::Logs),
-                (Signal::Stop | Signal::HangUp, Stop::No) => self.drain(),
-                (Signal::Stop | Signal::HangUp, Stop::By(_) | Stop::Now) => self.stop = Stop::Now,
+                (Signal::Stop | Signal::HangUp, Stop::No) => self.begin_stop(),
+                (Signal::Stop | Signal::HangUp, Stop::DrainAt(_) | Stop::By(_) | Stop::Now) => {
+                    self.stop = Stop::Now;
+                }
             }
         }
+    }
+
+    /// A stop was asked for: drains, after serving on for `--lame-duck`.
+    fn begin_stop(&mut self) {
+        let context = &mut self.exchanges.context;
+        let span = context.config.timeouts.lame_duck;
+        if span.is_zero() {
+            return self.drain();
+        }
+        self.stop = Stop::DrainAt(context.now.instant + span);
+        context.phase = Phase::LameDuck;
+        context.logs.event(format_args!(
+            "stopping in {} s: not ready, and every response ends its connection; a second signal \
+             stops at once",
+            span.as_secs_f32()
+        ));
     }
 
     /// Stops accepting, and lets what is in flight end.
@@ -254,7 +279,7 @@ impl<N: Net> Proxy<N> {
         let Exchanges { context, admission, .. } = &mut self.exchanges;
         let limit = context.config.timeouts.drain;
         self.stop = Stop::By(context.now.instant + limit);
-        context.draining = true;
+        context.phase = Phase::Draining;
         context.logs.event(format_args!(
             "stopping: {in_flight} in flight, {} waiting, {} s at most; \
              a second signal stops at once",
@@ -272,7 +297,7 @@ impl<N: Net> Proxy<N> {
 
     fn status(&self) -> Status {
         let over = match self.stop {
-            Stop::No => false,
+            Stop::No | Stop::DrainAt(_) => false,
             Stop::By(deadline) => {
                 let empty = self.clients.is_empty() && !self.acceptor.has_pending_accept();
                 empty || deadline <= self.exchanges.context.now.instant

@@ -123,6 +123,7 @@ impl Scene {
         }
         timeouts.linger = Duration::from_millis([2_000, 5_000][rng.below(2) as usize]);
         timeouts.tunnel = Duration::from_secs(20);
+        timeouts.lame_duck = Duration::from_millis([0, 0, 5, 2_000][rng.below(4) as usize]);
         if troubled {
             timeouts.response = Duration::from_secs(5);
             timeouts.idle = Duration::from_secs(5);

@@ -112,7 +112,7 @@ fn every_example_of_help_is_a_good_call() {
 
 /// A value unlike the default for each option, with the options it needs beside it, and the modes
 /// where it has an effect.
-const SAMPLES: [(&str, &str, &str, &str); 44] = [
+const SAMPLES: [(&str, &str, &str, &str); 45] = [
     ("listen", "9", "", "http tcp redirect"),
     ("backend", "h:9", "", "http tcp redirect"),
     ("file", "list", "", "http tcp redirect"),
@@ -148,6 +148,7 @@ const SAMPLES: [(&str, &str, &str, &str); 44] = [
     ("linger-timeout", "77s", "", "http redirect"),
     ("pool-timeout", "77s", "", "http"),
     ("drain-timeout", "77s", "", "http tcp redirect"),
+    ("lame-duck", "77s", "", "http tcp redirect"),
     ("max-pairs", "77", "", "http tcp"),
     ("keep-alive-requests", "77", "", "http redirect"),
     ("max-head", "777", "", "http redirect"),

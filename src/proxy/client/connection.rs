@@ -184,7 +184,7 @@ impl<S: Socket> Connection<S> {
             return HeadRead::Incomplete(Next::Gone);
         }
         if data.is_empty() {
-            let leaves = cx.draining && is_idle;
+            let leaves = cx.is_draining() && is_idle;
             return HeadRead::Incomplete(match (leaves, self.conn.is_readable()) {
                 (true, _) => Next::Gone,
                 (false, true) => Next::Again,
@@ -292,7 +292,7 @@ impl<S: Socket> Connection<S> {
             return Next::Park;
         }
         match after {
-            After::NextRequest if !cx.draining => {
+            After::NextRequest if !cx.is_draining() => {
                 self.request.wait(RequestState::Idle, now + cx.config.timeouts.keep_alive);
                 Next::Again
             }
@@ -348,5 +348,5 @@ impl<S: Socket> Connection<S> {
 
 /// The time a slow client has for what takes `span` at most, as long as the program is not to end.
 fn span_of_slow<N: Net>(cx: &LoopContext<N>, span: Duration) -> Duration {
-    if cx.draining { span.min(DRAIN_SLOW_MAX) } else { span }
+    if cx.is_draining() { span.min(DRAIN_SLOW_MAX) } else { span }
 }

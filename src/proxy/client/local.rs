@@ -76,7 +76,7 @@ impl<S: Socket> Connection<S> {
         let after = match answer.status {
             _ if stays => After::NextRequest,
             // A slow client has had its time: the end of the program does not wait for it twice.
-            408 if cx.draining => {
+            408 if cx.is_draining() => {
                 buffers.inbox.clear(&mut cx.pool);
                 After::Close
             }

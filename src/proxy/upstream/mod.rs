@@ -151,7 +151,7 @@ impl<N: Net> Upstreams<N> {
         let in_rotation = self.cluster.is_in_rotation(backend);
         let upstreams = &mut self.table;
         let upstream = upstreams.get_mut(key).expect("a pair's upstream stays as long as the pair");
-        let clean = reusable && upstream.conn.is_reusable() && !cx.draining;
+        let clean = reusable && upstream.conn.is_reusable() && !cx.is_draining();
         let stays = in_rotation && self.cluster.has_address(backend, upstream.address);
         if clean && stays && upstream.is_authenticated {
             upstream.state = UpstreamState::Owned { client, backend };
