@@ -13,7 +13,7 @@
 //! - [`proxy`] is the machine. It owns every table and turns them: wait, mark, expire, accept, run,
 //!   write. One [`proxy::Proxy`] holds all state; there are no globals and no shared ownership.
 //! - [`serve`] starts it; [`cli`] reads the command line, [`manual`] has the chapters it prints;
-//!   [`httpserver`], [`get`] and [`demo`] are small blocking commands beside the balancer.
+//!   [`httpserver`], [`get`], [`top`] and [`demo`] are small blocking commands beside the balancer.
 //!
 //! # What holds everywhere
 //!
@@ -48,3 +48,5 @@ pub mod net;
 pub mod observe;
 pub mod proxy;
 pub mod serve;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod top;

@@ -3,7 +3,7 @@
 use loadbalancer::cli::{self, Command, Config, Demo};
 use loadbalancer::config::{BackendSpec, Endpoint, Purpose};
 use loadbalancer::net::terminal;
-use loadbalancer::{demo, get, httpserver, serve};
+use loadbalancer::{demo, get, httpserver, serve, top};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -37,6 +37,10 @@ fn run(command: Command) -> ExitCode {
         Command::Get(options) => match get::run(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => fail("get", &failure, failure.exit_code()),
+        },
+        Command::Top(options) => match top::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => fail("top", &failure, 1),
         },
     }
 }
@@ -102,7 +106,7 @@ fn page(text: &str) -> ExitCode {
 
 /// Columns of the terminal that standard output is; a usual number where it is none.
 fn columns() -> usize {
-    terminal::columns(&std::io::stdout()).unwrap_or(cli::COLUMNS)
+    terminal::size(&std::io::stdout()).map_or(cli::COLUMNS, |size| size.columns)
 }
 
 /// To standard output; a reader that closes it early (`| head`) is not an error.

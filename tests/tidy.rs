@@ -28,6 +28,8 @@ const IMPORTS: &[(&str, &str)] = &[
     ("get", "base http cli config httpserver net"),
     // net: a listening socket is opened in one place.
     ("httpserver", "base http cli config net libc"),
+    // get: one client requests URLs.
+    ("top", "base http cli config get net"),
     ("demo", "base http cli config"),
     ("serve", "base config health net proxy observe"),
 ];

@@ -1,7 +1,9 @@
-//! The lowest layer: time, keys, buffers, timers, random numbers, tokens, error texts. Does no I/O.
+//! The lowest layer: time, keys, buffers, timers, random numbers, tokens, texts of
+//! numbers and errors. Does no I/O.
 
 pub mod backend_id;
 pub mod buffer;
+pub mod figures;
 pub mod reason;
 pub mod rng;
 pub mod table;

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const VERSION: &str = concat!("loadbalancer ", env!("CARGO_PKG_VERSION"));
 
 /// The commands by name.
-pub(super) const COMMANDS: [&str; 5] = ["demo", "httpserver", "get", "help", "version"];
+pub(super) const COMMANDS: [&str; 6] = ["demo", "httpserver", "get", "top", "help", "version"];
 
 /// A help text for a terminal of so many columns, ending in a newline.
 pub type HelpText = fn(usize) -> String;
@@ -24,6 +24,8 @@ pub enum Command {
     HttpServer(HttpServer),
     /// To download a file.
     Get(Get),
+    /// To show the servers of a running balancer.
+    Top(Top),
     /// To print this help text.
     Help(HelpText),
     /// To print this chapter of the manual, through a pager on a terminal.
@@ -93,4 +95,18 @@ pub struct Get {
     pub output: Option<PathBuf>,
     /// Only errors are reported.
     pub quiet: bool,
+}
+
+/// `loadbalancer top`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Top {
+    /// The admin address of the balancer; always has a host.
+    pub admin: Endpoint,
+}
+
+impl Default for Top {
+    /// Where the demo has it: 127.0.0.1:8081.
+    fn default() -> Top {
+        Top { admin: Endpoint { host: Some("127.0.0.1".to_owned()), port: 8081 } }
+    }
 }

@@ -19,6 +19,7 @@ mod rules;
 mod scan;
 mod strategy;
 mod suggest;
+mod top;
 mod topic;
 mod value;
 
@@ -26,7 +27,7 @@ mod value;
 mod tests;
 
 pub use crate::config::{Config, Endpoint, LogTarget};
-pub use command::{Command, Demo, Get, HelpText, HttpServer, VERSION};
+pub use command::{Command, Demo, Get, HelpText, HttpServer, Top, VERSION};
 pub use error::UsageError;
 pub use help::COLUMNS;
 
@@ -41,6 +42,7 @@ pub fn program(argv: &[OsString]) -> &'static str {
     match words {
         [Some("httpserver"), _] | [_, Some("httpserver")] => "httpserver",
         [_, Some("get")] => "get",
+        [_, Some("top")] => "top",
         [_, Some("demo")] => "demo",
         [_, Some(_) | None] => "loadbalancer",
     }
@@ -61,6 +63,7 @@ pub fn parse(argv: Vec<OsString>) -> Result<Command, UsageError> {
         Some("demo") => balance::demo(after_command.finish()),
         Some("httpserver") => httpserver::httpserver(after_command.finish()),
         Some("get") => get::get(after_command.finish()),
+        Some("top") => top::top(after_command.finish()),
         Some("help") => topic::help(after_command.finish()),
         Some("version") => topic::version(after_command.finish()),
         Some(_) | None => balance::balance(words),

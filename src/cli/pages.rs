@@ -32,8 +32,8 @@ const PAGE: Page = Page {
     usage: &[
         "loadbalancer [OPTIONS] ADDR BACKEND...",
         "loadbalancer [OPTIONS] [-p ADDR] -b BACKEND... | -f FILE",
-        "loadbalancer demo | httpserver | get    (each has its own --help)",
-        "loadbalancer help [TOPIC]               (the manual, chapter by chapter)",
+        "loadbalancer demo | httpserver | get | top  (each has its own --help)",
+        "loadbalancer help [TOPIC]                   (the manual, chapter by chapter)",
         "loadbalancer version",
     ],
     notes: &[
@@ -61,7 +61,7 @@ const DEMO_PAGE: Page = Page {
 const SUMMARY: Summary = Summary {
     usage: &[
         "loadbalancer [OPTIONS] ADDR BACKEND...",
-        "loadbalancer demo | httpserver | get | help [TOPIC] | version",
+        "loadbalancer demo | httpserver | get | top | help [TOPIC] | version",
     ],
     examples: &[
         ("loadbalancer 8080 1234 5678", "two servers on this machine"),

@@ -200,6 +200,7 @@ fn messages_begin_with_the_name_of_the_command() {
         ("httpserver", "httpserver"),
         ("/usr/bin/httpserver demo", "httpserver"),
         ("loadbalancer get -x", "get"),
+        ("loadbalancer top 1 2", "top"),
         ("loadbalancer demo 0 -x", "demo"),
         ("loadbalancer 8080 get", "loadbalancer"),
         ("loadbalancer", "loadbalancer"),
@@ -225,6 +226,21 @@ fn get_takes_a_url_and_a_file() {
             Ok(Command::Get(get)) => {
                 assert_eq!(get, Get { url: url.clone(), output, quiet })
             }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn top_takes_the_admin_address() {
+    for (text, expected) in [
+        ("", "127.0.0.1:8081"),
+        (" 9000", "127.0.0.1:9000"),
+        (" lb1:9000", "lb1:9000"),
+        (" [::1]:9000", "[::1]:9000"),
+    ] {
+        match line(&format!("loadbalancer top{text}")) {
+            Ok(Command::Top(top)) => assert_eq!(top.admin.to_string(), expected, "{text}"),
             other => panic!("{text}: {other:?}"),
         }
     }

@@ -52,9 +52,10 @@ impl Response {
 }
 
 /// Requests `url` and reads the head of the final response. `timeout` is the longest wait for a
-/// byte.
+/// byte, and for a connection if it is shorter than usual.
 pub fn open(url: &Url, timeout: Duration) -> Result<Response, Failure> {
-    let mut stream = connect(url).map_err(|error| Failure::Connect(url.clone(), error))?;
+    let connected = connect(url, timeout.min(CONNECT));
+    let mut stream = connected.map_err(|error| Failure::Connect(url.clone(), error))?;
     let lost = |error: io::Error| Failure::lost(url, timeout, error);
     stream.set_read_timeout(Some(timeout)).map_err(lost)?;
     stream.set_write_timeout(Some(timeout)).map_err(lost)?;
@@ -78,10 +79,10 @@ pub fn open(url: &Url, timeout: Duration) -> Result<Response, Failure> {
 }
 
 /// Tries the addresses of the host one after the other.
-fn connect(url: &Url) -> io::Result<TcpStream> {
+fn connect(url: &Url, timeout: Duration) -> io::Result<TcpStream> {
     let mut outcome = Err(io::Error::new(ErrorKind::NotFound, "the host has no address"));
     for address in (url.host(), url.port()).to_socket_addrs()? {
-        outcome = TcpStream::connect_timeout(&address, CONNECT);
+        outcome = TcpStream::connect_timeout(&address, timeout);
         if outcome.is_ok() {
             break;
         }

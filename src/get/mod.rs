@@ -2,7 +2,7 @@
 //! sent it.
 
 mod failure;
-mod fetch;
+pub mod fetch;
 mod progress;
 mod save;
 mod url;
@@ -11,7 +11,7 @@ use crate::cli::Get;
 use crate::httpserver::reader::BodyError;
 use crate::net::part::Parts;
 use crate::net::stop::clean_up_on_stop;
-pub use failure::Failure;
+pub use failure::{Failure, is_printable};
 use fetch::Response;
 use progress::{Progress, amount, rate};
 use save::Sink;

@@ -23,7 +23,7 @@ pub use once::{got, refused, refused_by, seen};
 pub use peer::Peer;
 pub use process::{Finished, Running, TempDir, binary, run};
 #[cfg(target_os = "linux")]
-pub use terminal::terminal;
+pub use terminal::{set_size, settings, terminal};
 
 use std::time::{Duration, Instant};
 

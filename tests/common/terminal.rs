@@ -26,3 +26,24 @@ pub fn terminal() -> (File, File) {
     let programs = options.read(true).write(true).custom_flags(libc::O_NOCTTY).open(name);
     (user, programs.expect("a terminal"))
 }
+
+/// Gives a terminal this size.
+#[allow(unsafe_code)]
+pub fn set_size(terminal: &File, columns: u16, rows: u16) {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the call reads one `winsize`, which is alive.
+    let done = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    assert_eq!(done, 0, "{}", io::Error::last_os_error());
+}
+
+/// How a terminal treats keys: local flags, the byte that suspends, and the fewest bytes of a read.
+#[allow(unsafe_code)]
+pub fn settings(terminal: &File) -> (libc::tcflag_t, u8, u8) {
+    let mut settings = std::mem::MaybeUninit::<libc::termios>::uninit();
+    // SAFETY: the call writes one `termios` to the pointer it is given.
+    let done = unsafe { libc::tcgetattr(terminal.as_raw_fd(), settings.as_mut_ptr()) };
+    assert_eq!(done, 0, "{}", io::Error::last_os_error());
+    // SAFETY: the call has written it.
+    let settings = unsafe { settings.assume_init() };
+    (settings.c_lflag, settings.c_cc[libc::VSUSP], settings.c_cc[libc::VMIN])
+}

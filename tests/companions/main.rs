@@ -1,4 +1,4 @@
-//! The commands beside the balancer: `httpserver`, `get` and `demo`.
+//! The commands beside the balancer: `httpserver`, `get`, `top` and `demo`.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -6,6 +6,7 @@ mod common;
 mod demo;
 mod get;
 mod httpserver;
+mod top;
 
 use common::TempDir;
 

@@ -79,6 +79,7 @@ fn help_shows_every_option() {
     check_help("loadbalancer demo --help", &options::OPTIONS, &["backend", "file", "check"]);
     check_help("httpserver -h", &httpserver::OPTIONS, &[]);
     check_help("loadbalancer get -h", &get::OPTIONS, &[]);
+    check_help("loadbalancer top -h", &top::OPTIONS, &[]);
     assert!(!help("loadbalancer demo --help").contains("--backend"));
 }
 
@@ -96,9 +97,13 @@ fn help_shows_the_defaults_of_the_configuration() {
 
 #[test]
 fn every_example_of_help_is_a_good_call() {
-    for topic in
-        ["loadbalancer", "loadbalancer demo", "loadbalancer httpserver", "loadbalancer get"]
-    {
+    for topic in [
+        "loadbalancer",
+        "loadbalancer demo",
+        "loadbalancer httpserver",
+        "loadbalancer get",
+        "loadbalancer top",
+    ] {
         let help = help(&format!("{topic} --help"));
         let calls = help.lines().filter_map(|line| line.strip_prefix("  loadbalancer"));
         let examples: Vec<&str> = calls.filter(|call| !call.contains(['[', '|'])).collect();
@@ -258,4 +263,5 @@ fn names_are_unique_in_each_table() {
     check(&options::OPTIONS);
     check(&httpserver::OPTIONS);
     check(&get::OPTIONS);
+    check(&top::OPTIONS);
 }

@@ -95,6 +95,9 @@ const WRONG: &[(&str, &str)] = &[
         "get http://h/a http://h/b",
         "unexpected argument `http://h/b`: get takes one URL, run it again for the next",
     ),
+    ("top 1 2", "unexpected argument `2`: top takes one address"),
+    ("top http://h:1/", "`http://h:1/` is a URL: write `h:1`"),
+    ("top 0", "unexpected argument `0`: write the port that the balancer printed"),
 ];
 
 #[test]

@@ -37,6 +37,9 @@ fn outcome(called: &str, words: &[&[u8]]) -> String {
             assert!(get.url.get(..7).is_some_and(|lead| lead.eq_ignore_ascii_case("http://")));
             assert!(is_one_line(&get.url), "{:?}", get.url);
         }
+        Ok(Command::Top(top)) => {
+            assert!(top.admin.host.is_some() && top.admin.port != 0, "{top:?}");
+        }
         Ok(Command::Help(text)) => assert!(text(60).ends_with('\n'), "{}", text(60)),
         Ok(Command::Topic(text)) => assert!(text.ends_with('\n'), "{text:?}"),
         Ok(Command::Version) => {}

@@ -1,0 +1,164 @@
+//! The terminal while the table is shown: a screen of its own, which is left and restored however
+//! the program ends.
+
+use super::failure::Failure;
+use super::picture::{self, Line, Tone};
+use super::snapshot::Snapshot;
+use crate::base::figures::span;
+use crate::net::stop::clean_up_on_stop;
+use crate::net::terminal::{self, Keys, Size};
+use std::env;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// To the alternate screen, without a cursor and without breaking long lines.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
+
+/// And back.
+const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
+
+/// A frame begins in the top left corner.
+const HOME: &str = "\x1b[H";
+
+/// Before the text of a line: after it, the last character of a full line would be cleared.
+const CLEAR_LINE: &str = "\x1b[K";
+
+/// For a terminal that does not say how large it is.
+const USUAL: Size = Size { columns: 80, rows: 24 };
+
+/// A second size is looked at after this time, so that a window may be resized.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// The screen; a signal that ends the program restores the terminal first.
+#[derive(Debug)]
+pub struct Screen {
+    /// None where standard input is no terminal: then only a signal ends the program.
+    keys: Option<Keys>,
+    has_colors: bool,
+    /// Held while something is written, so that nothing is written after the end.
+    writing: Arc<Mutex<()>>,
+}
+
+impl Screen {
+    /// Takes over the terminal that standard output is.
+    pub fn open() -> io::Result<Screen> {
+        let keys = Keys::new(&io::stdin()).ok();
+        let writing = Arc::new(Mutex::new(()));
+        let screen = Screen { keys, has_colors: has_colors(), writing };
+        let (keys, writing) = (screen.keys.clone(), Arc::clone(&screen.writing));
+        let outcome = clean_up_on_stop(move || {
+            // Never given back: a frame in the making must not follow.
+            std::mem::forget(lock(&writing));
+            let _ = leave(keys.as_ref());
+        });
+        match outcome.and_then(|()| write(ENTER)) {
+            Ok(()) => Ok(screen),
+            Err(error) => {
+                let _ = leave(screen.keys.as_ref());
+                Err(error)
+            }
+        }
+    }
+
+    /// Shows `snapshot`; `missing` is for how long the balancer has not answered, and why.
+    pub fn draw(
+        &self,
+        snapshot: &Snapshot,
+        missing: Option<(Duration, &Failure)>,
+    ) -> io::Result<()> {
+        let size = terminal::size(&io::stdout()).unwrap_or(USUAL);
+        let mut frame = frame(snapshot, missing, size, self.has_colors);
+        frame.insert_str(0, HOME);
+        let _writing = lock(&self.writing);
+        write(&frame)
+    }
+
+    /// Waits for a key; whether it ends the program. A window of another size ends the wait.
+    pub fn quits_within(&self, time: Duration) -> bool {
+        let size = terminal::size(&io::stdout());
+        let due = Instant::now() + time;
+        while let Some(left) = due.checked_duration_since(Instant::now()) {
+            let pause = left.min(LOOK_AGAIN);
+            match self.keys.as_ref().map(|keys| keys.wait(pause)) {
+                // The terminal is gone, or nobody can press a key any more.
+                Some(Ok(Some(b'q' | b'Q')) | Err(_)) => return true,
+                Some(Ok(_)) => {}
+                None => thread::sleep(pause),
+            }
+            if terminal::size(&io::stdout()) != size {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Gives the terminal back.
+    pub fn close(self) -> io::Result<()> {
+        let _writing = lock(&self.writing);
+        leave(self.keys.as_ref())
+    }
+}
+
+/// The lines of a frame, without what comes before and after.
+fn frame(
+    snapshot: &Snapshot,
+    missing: Option<(Duration, &Failure)>,
+    size: Size,
+    has_colors: bool,
+) -> String {
+    let last = match missing {
+        None => Line { tone: Tone::Note, text: "q ends".to_owned() },
+        Some((since, failure)) => {
+            let since = span(Some(since.as_secs_f64()));
+            Line { tone: Tone::Down, text: format!("no answer for {since}: {failure}") }
+        }
+    };
+    let last = Line { text: last.text.chars().take(size.columns).collect(), ..last };
+    let mut lines = picture::draw(snapshot, size.columns, Some(size.rows.saturating_sub(1)));
+    lines.resize(size.rows.saturating_sub(1), Line { tone: Tone::Plain, text: String::new() });
+    lines.push(last);
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|Line { tone, text }| match color(*tone).filter(|_| has_colors) {
+            Some(color) => format!("{CLEAR_LINE}\x1b[{color}m{text}\x1b[0m"),
+            None => format!("{CLEAR_LINE}{text}"),
+        })
+        .collect();
+    lines.join("\r\n")
+}
+
+/// The parameter of the escape sequence SGR (ECMA-48 §8.3.117).
+fn color(tone: Tone) -> Option<&'static str> {
+    match tone {
+        Tone::Plain => None,
+        Tone::Head => Some("1"),
+        Tone::Down => Some("31"),
+        Tone::Trouble => Some("33"),
+        Tone::Note => Some("2"),
+    }
+}
+
+/// Whether colours are wanted (no-color.org).
+fn has_colors() -> bool {
+    env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn lock(writing: &Mutex<()>) -> MutexGuard<'_, ()> {
+    writing.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn leave(keys: Option<&Keys>) -> io::Result<()> {
+    let outcome = write(LEAVE);
+    if let Some(keys) = keys {
+        keys.restore();
+    }
+    outcome
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut output = io::stdout();
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}
