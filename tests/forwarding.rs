@@ -264,7 +264,7 @@ fn a_body_is_forwarded_before_it_is_complete() {
         assert_eq!(peer.exactly(3), b"two");
         peer.send("TWO");
     });
-    let balancer = Balancer::over(&[&backend], &[]);
+    let balancer = Balancer::over(&[&backend], &["--stream-requests"]);
     let mut client = balancer.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\none");
     let head = client.head().expect("a head before the body is complete");
@@ -426,7 +426,7 @@ fn a_client_that_waits_for_100_gets_it() {
         let body = peer.exactly(4);
         peer.send(ok(body));
     });
-    let balancer = Balancer::over(&[&backend], &[]);
+    let balancer = Balancer::over(&[&backend], &["--stream-requests"]);
     let mut client = balancer.connect();
     client.send(EXPECT);
     assert_eq!(client.response().status(), 100);
@@ -440,7 +440,7 @@ fn a_server_may_refuse_a_body_before_it_is_sent() {
         let Some(_) = peer.head() else { return };
         peer.send(reply("413 Content Too Large", "Connection: close\r\n", "too large"));
     });
-    let balancer = Balancer::over(&[&backend], &[]);
+    let balancer = Balancer::over(&[&backend], &["--stream-requests"]);
     let mut client = balancer.connect();
     client.send(EXPECT);
     let answer = client.response();
@@ -469,7 +469,7 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
     let balancer = Balancer::over(&[&backend], &[]);
     let mut client = balancer.connect();
     client.send("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n");
-    client.send(pattern(10_000));
+    client.send(pattern(40_000));
     let answer = client.response();
     assert_eq!((answer.status(), answer.text().as_str()), (401, "who are you?"));
     gate.open();

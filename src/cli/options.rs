@@ -13,7 +13,7 @@ use crate::config::{Config, HeadLimits, TrustedProxies};
 use std::time::Duration;
 
 /// Every option of the balancer, in the order of help within its group.
-pub static OPTIONS: [Opt<Config>; 47] = [
+pub static OPTIONS: [Opt<Config>; 48] = [
     Opt::listen("Address to listen on (or give it first, without -p)", |c| &mut c.listen),
     Opt {
         long: "backend",
@@ -107,6 +107,16 @@ pub static OPTIONS: [Opt<Config>; 47] = [
                flight), plus 100; 0 to 900",
         modes: HTTP,
         take: Take::Count { at: |c| &mut c.retry_budget, least: 0, most: 900 },
+    },
+    Opt {
+        long: "stream-requests",
+        short: None,
+        value: "",
+        group: Group::How,
+        help: "Forward a request before its body has come; else a body of up to 32 KiB is \
+               collected first",
+        modes: HTTP,
+        take: Take::Flag(|c| c.stream_requests = true),
     },
     Opt {
         long: "all-down-status",

@@ -163,6 +163,8 @@ pub struct Config {
     pub health: health::Settings,
     /// Time-outs.
     pub timeouts: Timeouts,
+    /// Requests are forwarded as they come; otherwise a body is collected first, as far as it is held.
+    pub stream_requests: bool,
     /// Limits of request heads.
     pub head: HeadLimits,
     /// Requests on one client connection, which is then closed; none: no limit.
@@ -213,6 +215,7 @@ impl Default for Config {
             pairs_max: None,
             health: health::Settings::default(),
             timeouts: Timeouts::default(),
+            stream_requests: false,
             head: HeadLimits::default(),
             keep_alive_requests: None,
             attempts_max: 3,

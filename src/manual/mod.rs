@@ -19,13 +19,14 @@ macro_rules! topic {
 }
 
 /// Every chapter, in the order of the list; README has the same one.
-pub const TOPICS: [Topic; 12] = [
+pub const TOPICS: [Topic; 13] = [
     topic!("migrating", "coming from another balancer: what to type now"),
     topic!("strategies", "how a server is chosen"),
     topic!("lists", "servers in a file, and how it is reloaded"),
     topic!("health", "when a server is up or down"),
     topic!("silence", "when a server falls silent"),
     topic!("retries", "when a request is sent again"),
+    topic!("bodies", "when the body of a request is forwarded"),
     topic!("limits", "limits and time-outs, with defaults"),
     topic!("headers", "what is changed in messages, and what is refused"),
     topic!("logs", "event lines, `-v`, access log formats and their fields"),

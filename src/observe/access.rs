@@ -111,9 +111,10 @@ impl fmt::Display for Json<'_> {
         write!(out, ",\"agent\":\"{}\"", Escaped(&notes.agent))?;
         write!(out, ",\"backend\":\"{}\"", Escaped(notes.backend.as_bytes()))?;
         let span = |from: Instant, to: Instant| Micros(Some(to.since(from)));
+        let body = span(record.arrived, record.ready);
         let connect = Micros(record.connected.map(|at| at.since(record.begun)));
         let first_byte = Micros(record.answered.map(|at| at.since(record.begun)));
-        write!(out, ",\"queue_us\":{}", span(record.arrived, record.admitted))?;
+        write!(out, ",\"body_us\":{body},\"queue_us\":{}", span(record.ready, record.admitted))?;
         write!(out, ",\"connect_us\":{connect},\"first_byte_us\":{first_byte}")?;
         write!(out, ",\"total_us\":{}", span(record.arrived, self.now))?;
         write!(out, ",\"retries\":{},\"end\":\"{}\"", record.retries, record.outcome.name())?;
@@ -162,7 +163,7 @@ impl fmt::Display for Verbose<'_> {
         write!(out, "\"{}\" {} ", Quoted(&notes.request_line), record.status)?;
         write!(out, "{} bytes ", record.response_bytes)?;
         write!(out, "{} ms", Millis(self.now.since(record.arrived)))?;
-        let queued = record.admitted.since(record.arrived);
+        let queued = record.admitted.since(record.ready);
         if queued >= Duration::from_millis(1) {
             write!(out, " ({} queued)", Millis(queued))?;
         }
@@ -271,6 +272,7 @@ mod tests {
             retries: 1,
             response_bytes: 12,
             arrived: at(1_000),
+            ready: at(1_000),
             admitted: at(1_500),
             begun: at(1_600),
             answered: Some(at(2_000)),
@@ -298,8 +300,8 @@ mod tests {
             concat!(
                 r#"{"time":784111777.604,"id":"00000000000000ab","client":"10.0.0.1","#,
                 r#""request":"GET /\"x HTTP/1.1","status":200,"bytes":12,"referer":"","#,
-                r#""agent":"a\\b\u00ff","backend":"b:81","queue_us":500,"connect_us":null,"#,
-                r#""first_byte_us":400,"total_us":2500,"retries":1,"end":"complete","#,
+                r#""agent":"a\\b\u00ff","backend":"b:81","body_us":0,"queue_us":500,"#,
+                r#""connect_us":null,"first_byte_us":400,"total_us":2500,"retries":1,"end":"complete","#,
                 r#""reason":""}"#
             )
         );

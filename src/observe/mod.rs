@@ -94,6 +94,8 @@ pub struct Record {
     pub response_bytes: u64,
     /// When the request head was complete; if it never was, when its first byte arrived.
     pub arrived: Instant,
+    /// When it sought a slot: the head, and as much of the body as is collected, were there.
+    pub ready: Instant,
     /// When it got a slot, or was answered without one.
     pub admitted: Instant,
     /// When the last attempt started.

@@ -171,6 +171,11 @@ impl<N: Net> Proxy<N> {
                 assert!(!conn.could_read(), "a head is read as it comes");
                 assert!(!is_session, "a TCP session needs no head");
             }
+            RequestState::CollectingBody(_) => {
+                assert!(!conn.could_read(), "a body is collected as it comes");
+                assert!(!conn.could_write(), "leave to send is written as it can");
+                assert!(!is_session, "a TCP session has no body");
+            }
             RequestState::FlushingResponse(_) => {
                 assert!(!conn.could_write(), "a response is written as it can");
                 assert!(!conn.buffers.outbox.is_empty(), "a response that is out is over");

@@ -389,6 +389,7 @@ impl<N: Net> Proxy<N> {
             }
             RequestState::Lingering { until } => until + GRACE <= linger_until,
             RequestState::Head
+            | RequestState::CollectingBody(_)
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_)
@@ -414,6 +415,7 @@ fn line_of<S>(clients: &Table<ClientKind, Connection<S>>, key: ClientKey) -> Opt
         RequestState::WaitingForSlot(line) => Some(line),
         RequestState::Idle
         | RequestState::Head
+        | RequestState::CollectingBody(_)
         | RequestState::Admitted
         | RequestState::Paired(_)
         | RequestState::FlushingResponse(_)

@@ -38,7 +38,7 @@ fn a_client_that_does_not_wait_for_100_is_served_too() {
 #[test]
 fn a_client_that_gives_up_waiting_for_100_sends_its_content() {
     let backend = says_first("");
-    let balancer = Balancer::over(&[&backend], &[]);
+    let balancer = Balancer::over(&[&backend], &["--stream-requests"]);
     let mut client = balancer.connect();
     client.send(EXPECT);
     // The head was forwarded without its content.
@@ -52,7 +52,7 @@ fn every_interim_response_is_forwarded() {
     let first = "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\nX-A: b\r\n\r\n\
         HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 199 Odd\r\n\r\n";
     let backend = says_first(first);
-    let balancer = Balancer::over(&[&backend], &[]);
+    let balancer = Balancer::over(&[&backend], &["--stream-requests"]);
     let mut client = balancer.connect();
     for head in [EXPECT.to_owned(), EXPECT.replace("Expect: 100-continue\r\n", "")] {
         client.send(head);
@@ -71,7 +71,7 @@ fn a_final_response_instead_of_100_ends_the_connection() {
             assert!(peer.rest().is_empty(), "content after a refusal");
         }
     });
-    let balancer = Balancer::over(&[&backend], &[]);
+    let balancer = Balancer::over(&[&backend], &["--stream-requests"]);
     let mut client = balancer.connect();
     client.send(EXPECT);
     let answer = client.response();
@@ -88,7 +88,7 @@ fn a_final_response_instead_of_100_ends_the_connection() {
 fn an_expectation_is_retried_with_its_request() {
     let dropping = Backend::raw(|peer| drop(peer.head()));
     let good = says_first("HTTP/1.1 100 Continue\r\n\r\n");
-    let balancer = Balancer::over(&[&dropping, &good], &["-s", "first"]);
+    let balancer = Balancer::over(&[&dropping, &good], &["-s", "first", "--stream-requests"]);
     let mut client = balancer.connect();
     client.send(EXPECT);
     assert_eq!(client.response().status(), 100);
@@ -99,7 +99,7 @@ fn an_expectation_is_retried_with_its_request() {
 #[test]
 fn a_request_with_an_expectation_is_refused_at_once() {
     let backend = Backend::refusing();
-    let balancer = Balancer::over(&[&backend], &[]);
+    let balancer = Balancer::over(&[&backend], &["--stream-requests"]);
     let mut client = balancer.connect();
     client.send(EXPECT);
     let answer = client.response();
@@ -133,7 +133,7 @@ fn an_early_response_to_an_incomplete_request_ends_the_connection() {
             passed.pass();
         }
     });
-    let balancer = Balancer::over(&[&backend], &[]);
+    let balancer = Balancer::over(&[&backend], &["--stream-requests"]);
     let mut client = balancer.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n");
     assert_eq!(client.response().text(), "early");

@@ -40,6 +40,8 @@ pub struct Item {
     pub request: usize,
     pub bytes: Vec<u8>,
     pub head_bytes: usize,
+    /// So much is collected before a server gets any of it.
+    pub collected: usize,
     pub expects: bool,
 }
 
@@ -74,6 +76,8 @@ pub struct Client {
     read_total: u64,
     answered: usize,
     continued: bool,
+    /// This program has given leave to send the request whose response is next.
+    leave_given: bool,
     input: Vec<u8>,
     /// How much of it was searched for the end of a head.
     seen: usize,
@@ -85,8 +89,8 @@ pub struct Client {
     shut: bool,
     active_at: u64,
     silent: bool,
-    /// Requests whose heads the proxy has read.
-    pub heads_read: usize,
+    /// Requests of which the proxy has read what is collected.
+    pub collected: usize,
     /// When the last response was complete.
     answered_read: Option<Read>,
     /// Whose interim response came last.
@@ -121,6 +125,7 @@ impl Client {
             read_total: 0,
             answered: 0,
             continued: false,
+            leave_given: false,
             input: Vec::new(),
             seen: 0,
             reading: None,
@@ -129,7 +134,7 @@ impl Client {
             shut: false,
             active_at: 0,
             silent: false,
-            heads_read: 0,
+            collected: 0,
             answered_read: None,
             hinted: None,
             napped: false,
@@ -145,11 +150,12 @@ impl Client {
         self.silent
     }
 
-    /// The next request whose head the proxy has not read, and where that ends in all it sends.
-    pub fn next_head(&self) -> Option<(usize, u64)> {
-        let item = self.items.get(self.heads_read)?;
-        let before: usize = self.items[..self.heads_read].iter().map(|item| item.bytes.len()).sum();
-        Some((item.request, (before + item.head_bytes) as u64))
+    /// The next request that is not collected, and where what is collected of it ends in all that
+    /// is sent.
+    pub fn next_to_collect(&self) -> Option<(usize, u64)> {
+        let item = self.items.get(self.collected)?;
+        let before: usize = self.items[..self.collected].iter().map(|item| item.bytes.len()).sum();
+        Some((item.request, (before + item.collected) as u64))
     }
 
     /// The request whose response is next, if nothing of that has come.
@@ -166,7 +172,7 @@ impl Client {
     /// Since when that request waits, at the latest; none for another one.
     pub fn waiting_since(&self, request: usize, oracle: &Oracle) -> Option<Read> {
         self.waiting_request().filter(|&waits| waits == request)?;
-        let read = oracle.requests[request].head_read?;
+        let read = oracle.requests[request].ready?;
         Some(match self.answered_read {
             Some(answered) if answered.turn > read.turn => answered,
             Some(_) | None => read,
@@ -436,7 +442,7 @@ impl Client {
         assert!(body != Body::UntilClose || is_old, "an end that 1.1 cannot tell: {head:?}");
         if closes && keeps_alive && answer.is_some() && !is_old {
             // A client that gets a response instead of the leave to send content may give it up.
-            let may_give_up = item.expects;
+            let may_give_up = meant.expect_is_seen;
             let may = oracle.stopping_at.is_some() || oracle.crowded || is_last || may_give_up;
             let may = may || kernel.unaccepted_at.or(kernel.shortage_at).is_some();
             assert!(may, "request {request} did not ask for the end: {head:?}");
@@ -473,6 +479,12 @@ impl Client {
         match head.first[1].as_str() {
             "100" => {
                 assert!(meant.expect || hints.is_some(), "a 100 nobody expects");
+                let is_here = oracle.collects && hints.is_none();
+                assert!(
+                    !(is_here && self.leave_given),
+                    "leave to send request {request} is given twice"
+                );
+                self.leave_given |= is_here;
                 self.hinted = hints.or(self.hinted);
                 self.continued = true;
                 self.write_at = kernel.now;
@@ -515,6 +527,7 @@ impl Client {
             assert_eq!(reading.trailers, kept, "trailers of answer {answer}");
         }
         self.answered += 1;
+        self.leave_given = false;
         self.answered_read = Some(Read { turn: kernel.turn, at: kernel.now });
     }
 

@@ -50,7 +50,9 @@ pub struct Request {
     pub chunked: bool,
     /// Its trailer section is forwarded.
     pub trailer: bool,
+    /// Its client waits for leave to send its body, and a server hears of that.
     pub expect: bool,
+    pub expect_is_seen: bool,
     pub upgrade: bool,
     /// Its authority, if it has one, and whether that is in its target.
     pub authority: Option<String>,
@@ -67,8 +69,11 @@ pub struct Request {
     pub sent_at: Option<u64>,
     /// The connection of its client.
     pub link: Option<LinkId>,
-    /// When the proxy had read its head.
-    pub head_read: Option<Read>,
+    /// When the proxy had read of it what is collected before a server gets it: its head, and its
+    /// body as far as both are held.
+    pub ready: Option<Read>,
+    /// So many bytes that is.
+    pub collected: usize,
     /// Connections to servers on which it was begun.
     pub links: Vec<LinkId>,
     /// How often it was taken from a server that had not failed.
@@ -152,6 +157,8 @@ pub struct Oracle {
     /// Requests that were taken from a server that had not failed.
     pub taken: u64,
     pub in_redirect_mode: bool,
+    /// Bodies are collected before a server gets them.
+    pub collects: bool,
     /// `X-Forwarded-*` of clients are trusted.
     pub trusts_clients: bool,
 }
@@ -170,6 +177,7 @@ impl Oracle {
             attempts_max: config.attempts_max.into(),
             keep_alive_micros: config.timeouts.keep_alive.as_micros() as u64,
             in_redirect_mode: config.mode == Mode::Redirect,
+            collects: config.mode == Mode::Http && !config.stream_requests,
             trusts_clients: config.trust_forwarded == TrustedProxies::All,
             clients_max: limits.clients_max,
             keep_alive_requests: config.keep_alive_requests,

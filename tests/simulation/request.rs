@@ -9,6 +9,12 @@ use super::wire;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::HeadLimits;
 
+/// What is held of a request.
+pub const HELD_BYTES: usize = 32 * 1024;
+
+/// Most content of a request with an empty line before it: that line is not held.
+const LED_BODY_MAX: u64 = 1_000;
+
 /// The properties of its client.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender {
@@ -34,9 +40,11 @@ pub fn draw(
         let fate = Fate::Refused(statuses);
         let method = "POST";
         oracle.requests.push(Request { method, fate, behind: sender.spoilt, ..Request::default() });
-        return Item { request: id, head_bytes: bytes.len(), bytes, expects: false };
+        let head_bytes = bytes.len();
+        return Item { request: id, head_bytes, collected: head_bytes, bytes, expects: false };
     }
     let mut meant = draw_intent(is_last, sender, manner, oracle.in_redirect_mode, &mut kernel.rng);
+    meant.expect_is_seen = meant.expect && !oracle.collects;
     meant.target = format!("/r/{id}/{}?q={}", kernel.rng.below(9), kernel.rng.below(9));
     let sends_trailer = meant.trailer;
     let mut bytes = head(&mut meant, id, &mut kernel.rng).into_bytes();
@@ -59,8 +67,10 @@ pub fn draw(
         meant.fate = Fate::Broken;
     }
     let expects = meant.expect;
+    meant.collected = if oracle.collects { bytes.len().min(HELD_BYTES) } else { head_bytes };
+    let collected = meant.collected;
     oracle.requests.push(meant);
-    Item { request: id, bytes, head_bytes, expects }
+    Item { request: id, bytes, head_bytes, collected, expects }
 }
 
 /// The limit on field lines is for the head and the trailer section together.
@@ -157,7 +167,7 @@ fn head(meant: &mut Request, id: usize, rng: &mut Rng) -> String {
     let version = if meant.is_old { "1.0" } else { "1.1" };
     let origin = if meant.is_absolute { "http://there:80" } else { "" };
     // Empty lines before a request are to be ignored (RFC 9112 §2.2).
-    let lead = if rng.chance(50) { "\r\n" } else { "" };
+    let lead = if meant.body_bytes < LED_BODY_MAX && rng.chance(50) { "\r\n" } else { "" };
     let first = format!("{lead}{} {origin}{} HTTP/{version}\r\n", meant.method, meant.target);
     let mut lines = Lines { text: Vec::new(), seen: Vec::new(), rng };
     if let Some(host) = &meant.authority {
@@ -171,7 +181,7 @@ fn head(meant: &mut Request, id: usize, rng: &mut Rng) -> String {
     add_connection(meant, &mut lines);
     add_others(meant, id, &mut lines);
     if meant.expect {
-        lines.add("Expect", "100-continue", true);
+        lines.add("Expect", "100-continue", meant.expect_is_seen);
     }
     let names_length = meant.body_bytes > 0 || meant.method == "POST";
     if meant.chunked {

@@ -98,6 +98,7 @@ impl Scene {
             };
         }
         config.mode = mode;
+        config.stream_requests = mode == Mode::Http && rng.chance(250);
         config.strategy = balance::NAMES[rng.below(balance::NAMES.len() as u64) as usize].strategy;
         config.verbose = rng.chance(300);
         config.access_log = rng.chance(200).then_some(LogTarget::Stdout);

@@ -4,12 +4,16 @@
 use super::client::Client;
 use super::kernel::{Kernel, LinkId, Peer};
 use super::oracle::{Fate, Oracle};
+use super::request::HELD_BYTES;
 
 /// What a turn may take to reach a client that waits.
 const TURNS_TO_ACT: u64 = 2;
 
 /// Lateness of a deadline beyond the longest turn: ticks of the timer wheel, and late reports.
 const LATE_MICROS: u64 = 60_000;
+
+/// How long the end of a body of unknown length is waited for.
+const END_WAIT_MICROS: u64 = 1_000_000;
 
 /// Where a client's requests are, as far as can be seen from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,15 +22,15 @@ pub struct Read {
     pub at: u64,
 }
 
-/// The proxy has read from a client: which heads it has by now.
+/// The proxy has read from a client: which requests it has collected by now.
 pub fn note_read(client: &mut Client, read_bytes: u64, kernel: &Kernel, oracle: &mut Oracle) {
-    while let Some((request, end)) = client.next_head() {
+    while let Some((request, end)) = client.next_to_collect() {
         if read_bytes < end {
             return;
         }
-        client.heads_read += 1;
+        client.collected += 1;
         let read = Read { turn: kernel.turn, at: kernel.now };
-        oracle.requests[request].head_read.get_or_insert(read);
+        oracle.requests[request].ready.get_or_insert(read);
     }
 }
 
@@ -38,10 +42,28 @@ pub fn check_forward(
     kernel: &Kernel,
     oracle: &mut Oracle,
 ) {
+    check_collected(request, kernel, oracle);
     check_order(request, link, clients, kernel, oracle);
     check_taken(request, kernel, oracle);
     oracle.requests[request].links.push(link);
     kernel.trace(format_args!("request {request} begins on link {link}"));
+}
+
+/// No server gets a request before what is held of it has come. The end of a body of unknown length
+/// is waited for as long as a conversation can wait.
+fn check_collected(request: usize, kernel: &Kernel, oracle: &Oracle) {
+    let it = &oracle.requests[request];
+    let waited = kernel.now - it.begun_at.expect("a request that is forwarded was sent");
+    let may_be_conversation = it.chunked && oracle.collects && waited >= END_WAIT_MICROS;
+    assert!(
+        it.ready.is_some() || may_be_conversation,
+        "a server gets request {request} after {waited} µs, and its client has not sent it: {it:?}"
+    );
+    let whole = it.fate == Fate::Broken && it.collected < HELD_BYTES;
+    assert!(
+        !(oracle.collects && whole) || may_be_conversation,
+        "a server gets request {request}, whose broken framing is collected"
+    );
 }
 
 /// When the proxy chose the server at the latest: a connection is opened for a request, or used
@@ -61,7 +83,7 @@ fn check_order(request: usize, link: LinkId, clients: &[Client], kernel: &Kernel
     if let Some(turn) = client.reset_reported {
         assert!(turn >= kernel.turn, "request {request} is forwarded, but its client was reset");
     }
-    let (Some(arrival), true) = (it.head_read, it.links.is_empty()) else { return };
+    let (Some(arrival), true) = (it.ready, it.links.is_empty()) else { return };
     let chosen = chosen(link, kernel);
     if let Peer::Client(number) = client.peer
         && let Some(since) = clients[number].waiting_since(request, oracle)

@@ -102,3 +102,33 @@ fn the_wait_for_a_slot_is_logged_whether_or_not_one_came() {
     assert!(stage.logged().contains("\"status\":503,"), "{}", stage.logged());
     assert!(queue >= limits().queue && queue == total, "{queue:?} {total:?}");
 }
+
+#[test]
+fn the_time_of_an_upload_is_no_wait_for_a_slot() {
+    let post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n";
+    let mut stage = logging(Mode::Http, 1);
+    let uploading = stage.client();
+    stage.say(uploading, post);
+    stage.pass(PAUSE);
+    stage.say(uploading, "x");
+    let (_, server) = asked(&mut stage, GET);
+    stage.say(uploading, "x");
+    stage.pass(PAUSE / 2);
+    stage.say(server, "HTTP/1.1 204 No Content\r\n\r\n");
+    let servers = stage.connections(1);
+    stage.say(servers[servers.len() - 1], "HTTP/1.1 204 No Content\r\n\r\n");
+    assert!(stage.logged().contains("\"POST / HTTP/1.1\""), "{}", stage.logged());
+    assert_eq!(span(&stage, "body_us"), PAUSE);
+    assert_eq!(spans(&stage), (PAUSE / 2, PAUSE + PAUSE / 2));
+}
+
+#[test]
+fn an_upload_that_times_out_was_no_wait_for_a_slot() {
+    let mut stage = logging(Mode::Http, 1);
+    let client = stage.client();
+    stage.say(client, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nx");
+    stage.pass(limits().idle + LATE);
+    assert!(stage.logged().contains("\"status\":408,"), "{}", stage.logged());
+    let (queue, total) = spans(&stage);
+    assert_eq!((queue, span(&stage, "body_us")), (Duration::ZERO, total));
+}

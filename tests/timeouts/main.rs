@@ -1,6 +1,7 @@
 //! Every time-out at its limit: nothing a moment before, what the manual says a moment after; and
 //! while something moves within each time-out, a transfer may take any time.
 
+mod collected;
 mod logged;
 mod stage;
 mod stalled;
@@ -27,6 +28,13 @@ fn stage(mode: Mode, pairs_max: usize) -> Stage {
 
 fn stage_over(ports: &[u16], mode: Mode, pairs_max: usize) -> Stage {
     Stage::new(config(ports, mode), pairs_max)
+}
+
+/// A proxy that forwards request bodies as they come.
+fn streaming() -> Stage {
+    let mut config = config(&[1, 2], Mode::Http);
+    config.stream_requests = true;
+    Stage::new(config, 10)
 }
 
 fn config(ports: &[u16], mode: Mode) -> Config {
@@ -156,7 +164,7 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n
 
 #[test]
 fn a_request_body_may_be_slow_but_not_stop() {
-    let mut stage = stage(Mode::Http, 10);
+    let mut stage = streaming();
     let (client, server) = asked(&mut stage, POST);
     goes_on(limits().idle, &mut stage, |stage| stage.say(client, "x"));
     assert!(stage.received(server).ends_with("\r\n\r\nxxxxxxxxxx"));
@@ -165,7 +173,7 @@ fn a_request_body_may_be_slow_but_not_stop() {
 
 #[test]
 fn a_server_may_take_a_request_body_slowly_but_not_stop() {
-    let mut stage = stage(Mode::Http, 10);
+    let mut stage = streaming();
     let (client, server) = asked(&mut stage, POST);
     stage.take(server, 0);
     stage.say(client, [b'x'; 100_000]);

@@ -117,7 +117,7 @@ fn every_example_of_help_is_a_good_call() {
 
 /// A value unlike the default for each option, with the options it needs beside it, and the modes
 /// where it has an effect.
-const SAMPLES: [(&str, &str, &str, &str); 45] = [
+const SAMPLES: [(&str, &str, &str, &str); 46] = [
     ("listen", "9", "", "http tcp redirect"),
     ("backend", "h:9", "", "http tcp redirect"),
     ("file", "list", "", "http tcp redirect"),
@@ -127,6 +127,7 @@ const SAMPLES: [(&str, &str, &str, &str); 45] = [
     ("user", "nobody:nogroup", "", "http tcp redirect"),
     ("retries", "5", "", "http tcp"),
     ("retry-budget", "77", "", "http"),
+    ("stream-requests", "", "", "http"),
     ("all-down-status", "500", "", "http redirect"),
     ("on-down", "close", "", "tcp"),
     ("redirect-status", "302", "", "redirect"),

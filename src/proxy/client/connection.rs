@@ -26,7 +26,7 @@ use std::time::Duration;
 /// closing before its end could take the response away from the client (RFC 9112 §9.6).
 const LINGER_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// How long the rest of a head, or a client that still sends after its final response, may take once
+/// How long the rest of a head or a body, or a client that still sends after its final response, may take once
 /// the program is to end: a request that has begun may be answered, but a slow client must not hold
 /// the end up.
 const DRAIN_SLOW_MAX: Duration = Duration::from_secs(2);
@@ -149,11 +149,13 @@ impl<S: Socket> Connection<S> {
         self.conn.register(&mut cx.net, Id::from(key))
     }
 
-    /// The program is to end: a head that is not complete, and lingering, have less time left.
+    /// The program is to end: a request that is not complete, and lingering, have less time left.
     pub fn begin_drain<N: Net>(&mut self, cx: &LoopContext<N>) {
         let latest = cx.now.instant + DRAIN_SLOW_MAX;
         match self.request.state {
-            RequestState::Head => self.request.deadline = self.request.deadline.min(latest),
+            RequestState::Head | RequestState::CollectingBody(_) => {
+                self.request.deadline = self.request.deadline.min(latest);
+            }
             RequestState::Lingering { until } => {
                 self.linger_until(cx.now.instant, until.min(latest));
             }
@@ -237,6 +239,7 @@ impl<S: Socket> Connection<S> {
             hash_by: HashBy { strategy: cx.config.strategy, field, client: self.ip() },
             is_trusted: cx.config.trust_forwarded.contains(self.ip()),
             fields_max: cx.config.head.fields,
+            streams: cx.config.stream_requests,
         };
         plan::plan(bytes, head, &context).map(Intent::Message)
     }
@@ -254,8 +257,8 @@ impl<S: Socket> Connection<S> {
             let id = cx.logs.request_id();
             Box::new(self.notes(heads, key, id))
         });
-        let arrived = self.request.arrived;
-        Record { arrived, admitted: now, begun: now, notes, ..Record::default() }
+        let Request { arrived, ready, .. } = self.request;
+        Record { arrived, ready, admitted: now, begun: now, notes, ..Record::default() }
     }
 
     fn notes(&self, heads: &mut Heads, key: ClientKey, id: u64) -> RequestNotes {
@@ -347,6 +350,6 @@ impl<S: Socket> Connection<S> {
 }
 
 /// The time a slow client has for what takes `span` at most, as long as the program is not to end.
-fn span_of_slow<N: Net>(cx: &LoopContext<N>, span: Duration) -> Duration {
+pub(super) fn span_of_slow<N: Net>(cx: &LoopContext<N>, span: Duration) -> Duration {
     if cx.is_draining() { span.min(DRAIN_SLOW_MAX) } else { span }
 }

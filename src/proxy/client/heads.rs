@@ -4,6 +4,7 @@
 
 use super::plan;
 use crate::config::HeadLimits;
+use crate::http::field::{Coding, Length};
 use crate::http::head::{self, Parse, RequestHead};
 use crate::proxy::kinds::ClientKey;
 
@@ -28,6 +29,13 @@ impl Heads {
         let parse = plan::within(&self.limits, parse, bytes, &self.head);
         self.client = (parse == Parse::Complete).then_some(client);
         parse
+    }
+
+    /// Whether the head that was parsed last says anything about a body.
+    #[inline]
+    pub fn last_frames_body(&self) -> bool {
+        let fields = &self.head.fields;
+        fields.length != Length::Absent || fields.coding != Coding::Absent
     }
 
     /// The head at the start of `bytes`, if it is complete: as parsed last, or parsed again.

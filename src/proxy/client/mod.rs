@@ -4,6 +4,8 @@
 pub mod acceptor;
 pub mod admission;
 pub mod answer;
+pub mod awaited;
+pub mod collect;
 pub mod connection;
 pub mod heads;
 pub mod listener;

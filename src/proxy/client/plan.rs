@@ -29,8 +29,8 @@ pub struct Plan {
     pub upgrade: bool,
     /// Its credentials authenticate the connection to the server, and all requests after it.
     pub authenticates_connection: bool,
-    /// The client may wait for leave to send its content. HTTP/1.0 does not know that, and without
-    /// content there is nothing to wait with (RFC 9110 §10.1.1).
+    /// The client may wait for leave to send its content, which the server gives. HTTP/1.0 does not
+    /// know that, and without content there is nothing to wait with (RFC 9110 §10.1.1).
     pub expects_continue: bool,
     /// What becomes of the body's framing on its way to the server.
     pub transform: BodyTransform,
@@ -57,6 +57,9 @@ pub struct PlanContext<'a> {
     pub is_trusted: bool,
     /// Most field lines of head and trailer section together.
     pub fields_max: u32,
+    /// A body is forwarded as it comes. Otherwise this program gives leave to send it, and the
+    /// server has no part in that.
+    pub streams: bool,
 }
 
 /// What the `bytes` of a request amount to under `limits`, given what they are to the parser, whose
@@ -111,9 +114,7 @@ pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Resu
         target,
         body,
         keep_alive: head.keeps_alive(),
-        expects_continue: head.fields.expect == Expect::Continue
-            && head.version == Version::Http11
-            && !body.is_ended(),
+        expects_continue: context.streams && expects_continue(head) && !body.is_ended(),
         upgrade: false,
         authenticates_connection: head.fields.authenticates_connection,
         transform: BodyTransform::of_request(head),
@@ -123,6 +124,11 @@ pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Resu
     // The offer is looked up when the server accepts it, so it must still be held by then.
     plan.upgrade = plan.can_be_held() && forward::offers_upgrade(bytes, head);
     Ok(plan)
+}
+
+/// The client may wait for leave to send content, if it has any.
+pub fn expects_continue(head: &RequestHead) -> bool {
+    head.fields.expect == Expect::Continue && head.version == Version::Http11
 }
 
 /// What `Max-Forwards` says, which is for OPTIONS and TRACE only (RFC 9110 §7.6.2).

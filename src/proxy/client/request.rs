@@ -2,6 +2,7 @@
 //! time on a connection.
 
 use super::admission::Line;
+use super::awaited::Awaited;
 use crate::base::time::Instant;
 use crate::proxy::kinds::PairKey;
 use crate::proxy::retry::RetryState;
@@ -23,6 +24,9 @@ pub enum RequestState {
     Idle,
     /// The head is not complete. Deadline, fixed: head → 408.
     Head,
+    /// Not enough of the body has come: it holds neither a slot nor a server. Deadline: idle → 408;
+    /// with a body of unknown length, fixed: it goes on.
+    CollectingBody(Awaited),
     /// Waits for one of the N slots. Deadline, fixed: queue → 503.
     WaitingForSlot(Line),
     /// Was just given a slot; the next step makes its pair.
@@ -47,6 +51,8 @@ pub struct Request {
     pub deadline: Instant,
     /// When its head was complete; until it is, when its first byte came.
     pub arrived: Instant,
+    /// When it sought a slot: its head was complete, and as much of its body as is collected.
+    pub ready: Instant,
     /// What it has been through, while it waits for room between two attempts.
     pub retry: Option<Box<RetryState>>,
 }
@@ -54,7 +60,7 @@ pub struct Request {
 impl Request {
     /// The wait for the next one, until `deadline`.
     pub fn awaited(now: Instant, deadline: Instant) -> Request {
-        Request { state: RequestState::Idle, deadline, arrived: now, retry: None }
+        Request { state: RequestState::Idle, deadline, arrived: now, ready: now, retry: None }
     }
 
     /// It begins to wait: in this state until `deadline`.

@@ -57,6 +57,7 @@ impl<N: Net> Exchanges<N> {
             RequestState::Paired(_) => panic!("the attempt ends before its request"),
             RequestState::Idle
             | RequestState::Head
+            | RequestState::CollectingBody(_)
             | RequestState::FlushingResponse(_)
             | RequestState::Lingering { .. } => {}
         }
@@ -140,6 +141,7 @@ impl<N: Net> Exchanges<N> {
         let is_cut = match client.request.state {
             RequestState::Idle | RequestState::Lingering { .. } => false,
             RequestState::Head
+            | RequestState::CollectingBody(_)
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_)
@@ -156,6 +158,7 @@ impl<N: Net> Exchanges<N> {
         let mut record = match client.request.state {
             RequestState::Idle | RequestState::Head => return,
             RequestState::FlushingResponse(_) | RequestState::Lingering { .. } => return,
+            RequestState::CollectingBody(_) => self.record_of_body(key, client),
             RequestState::WaitingForSlot(_) | RequestState::Admitted => {
                 self.retry_state(key, client).record
             }

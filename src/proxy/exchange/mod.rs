@@ -2,6 +2,7 @@
 //! here works on one client's connection at a time, which the caller holds.
 
 pub mod budget;
+mod collect;
 mod conclude;
 pub mod judge;
 mod pair;
@@ -91,6 +92,7 @@ impl<N: Net> Exchanges<N> {
         for _ in 0..STEPS_MAX {
             let next = match client.request.state {
                 RequestState::Idle | RequestState::Head => self.read_head(key, client),
+                RequestState::CollectingBody(awaited) => self.read_body(key, client, awaited),
                 RequestState::WaitingForSlot(line) => self.wait_in_queue(key, client, line),
                 RequestState::Admitted => {
                     self.admission.begins(key);
@@ -131,6 +133,7 @@ impl<N: Net> Exchanges<N> {
                 let reason = "the request did not come in time";
                 self.refuse_head(key, client, Answer::local(408, reason, ProxyError::Request))
             }
+            RequestState::CollectingBody(awaited) => self.expire_body(key, client, awaited),
             RequestState::WaitingForSlot(_) => {
                 let RetryState { record, .. } = self.retry_state(key, client);
                 let reason = "all servers are busy; the wait for one was too long";
@@ -150,6 +153,7 @@ impl<N: Net> Exchanges<N> {
     fn read_head(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         match client.read_head(&mut self.context, &mut self.heads, key) {
             HeadRead::Incomplete(next) => next,
+            HeadRead::Complete if self.collects(client) => self.begin_collecting(key, client),
             HeadRead::Complete => self.seek_slot(key, client),
             HeadRead::Refused(refusal) => {
                 if refusal == TLS_HELLO {
@@ -160,8 +164,9 @@ impl<N: Net> Exchanges<N> {
         }
     }
 
-    /// A request's head is complete, or a TCP session begins: on to a slot, or into the queue.
+    /// A request is ready to be served, or a TCP session begins: on to a slot, or into the queue.
     pub fn seek_slot(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        client.request.ready = self.context.now.instant;
         if client.settings().service == Service::Redirect {
             return self.serve(key, client);
         }
@@ -213,7 +218,8 @@ impl<N: Net> Exchanges<N> {
     /// The same for what never became a request, so that it has not waited for a slot.
     fn refuse_head(&mut self, key: ClientKey, client: Client<'_, N>, answer: Answer) -> Next {
         let record = client.record(&mut self.context, &mut self.heads, key);
-        let record = Record { admitted: record.arrived, ..record };
+        let Record { arrived, .. } = record;
+        let record = Record { ready: arrived, admitted: arrived, ..record };
         self.answer(client, None, answer, record)
     }
 
@@ -326,7 +332,7 @@ impl<N: Net> Exchanges<N> {
     fn wait_for_room(&mut self, key: ClientKey, client: Client<'_, N>, state: RetryState) -> Next {
         client.request.retry = Some(Box::new(state));
         let line = client.line();
-        let deadline = client.request.arrived + self.context.config.timeouts.queue;
+        let deadline = client.request.ready + self.context.config.timeouts.queue;
         client.request.wait(RequestState::WaitingForSlot(line), deadline);
         self.admission.step_back(key, line);
         // Not parked yet: what brought it here may have been the end of another wait, whose timer

@@ -40,7 +40,11 @@ pub enum Fault {
     ServerHangs,
 }
 
-const CLIENT_MALFORMED: &str = "the request body's chunked framing is malformed";
+/// The reason of a 400.
+pub const CLIENT_MALFORMED: &str = "the request body's chunked framing is malformed";
+
+/// The reason of a 408.
+pub const BODY_LATE: &str = "the rest of the request did not come in time";
 
 impl Fault {
     /// How an exchange that it cut off ended, for the log.
@@ -194,7 +198,7 @@ fn expired(facts: &Facts) -> Verdict {
         return Verdict::Retry;
     }
     let answer = if facts.waiting_on_client {
-        Answer::local(408, "the rest of the request did not come in time", ProxyError::Request)
+        Answer::local(408, BODY_LATE, ProxyError::Request)
     } else {
         Answer::local(504, "the server did not answer in time", ProxyError::Timeout)
     };

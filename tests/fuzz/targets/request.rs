@@ -68,6 +68,7 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
         hash_by: HashBy { strategy: Strategy::Uri, field: "", client },
         is_trusted: trust_forwarded,
         fields_max: 100,
+        streams: true,
     };
     let plan = plan::plan(data, &head, &context);
     let plan = plan.ok().filter(|plan| plan.forwards != Some(0))?;

@@ -360,7 +360,7 @@ impl ServerConn {
             let leaves = self.body != Body::Done && kernel.rng.chance(faults / 2);
             self.leaves_at = leaves.then(|| kernel.rng.below(bytes));
             let early = !leaves && kernel.rng.chance(self.manner.early);
-            let expects = oracle.requests[request].expect;
+            let expects = oracle.requests[request].expect_is_seen;
             if expects && !early {
                 self.out = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
                 self.out_at = 0;
