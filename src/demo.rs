@@ -185,16 +185,19 @@ fn fresh_dir() -> io::Result<PathBuf> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Commands to try with a balancer that listens on `listen`, a few lines.
-pub fn advice(listen: SocketAddr, backends: &Backends) -> String {
-    let mut rows = vec![
+/// Commands to try with a balancer that listens on `listen` and `admin`, a few lines.
+pub fn advice(listen: SocketAddr, admin: Option<SocketAddr>, backends: &Backends) -> String {
+    let page = admin
+        .map(|admin| (format!("http://{admin}/"), "in a browser: the servers, live".to_owned()));
+    let mut rows: Vec<_> = page.into_iter().collect();
+    rows.extend([
         (
             format!("curl http://{listen}/"),
             "several times: each response names its server".to_owned(),
         ),
         (format!("curl http://{listen}/200"), "pi to 200 terms, 200 ms of work".to_owned()),
         (format!("curl -T FILE http://{listen}/"), "an upload; any server has it then".to_owned()),
-    ];
+    ]);
     if let Some(server) = backends.servers.first() {
         let port = server.address.port();
         rows.push((

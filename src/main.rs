@@ -47,7 +47,7 @@ fn run(command: Command) -> ExitCode {
 
 fn balance(config: Config) -> ExitCode {
     let outcome = match config.purpose {
-        Purpose::Serve => serve::run(config, |_| {}).map(|()| true),
+        Purpose::Serve => serve::run(config, |_, _| {}).map(|()| true),
         Purpose::Check(reach) => serve::check(config, reach, &mut std::io::stdout()),
     };
     match outcome {
@@ -70,8 +70,8 @@ fn demonstrate(Demo { mut config }: Demo) -> ExitCode {
     };
     config.backends = backends.addresses().iter().map(spec).collect();
     // Like `fail` without `eprintln`, which panics when standard error is closed.
-    let advise = |listen| {
-        let _ = std::io::stderr().write_all(demo::advice(listen, &backends).as_bytes());
+    let advise = |listen, admin| {
+        let _ = std::io::stderr().write_all(demo::advice(listen, admin, &backends).as_bytes());
     };
     match serve::run(config, advise) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! What a command line asks for, as values.
 
-use crate::config::{Config, Endpoint, LogTarget};
+use crate::config::{AdminAddress, Config, Endpoint, LogTarget};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,10 +42,12 @@ pub struct Demo {
 }
 
 impl Default for Demo {
-    /// On 127.0.0.1:8080.
+    /// On 127.0.0.1:8080, with the admin listener on the next port.
     fn default() -> Demo {
-        let listen = Endpoint { host: Some("127.0.0.1".to_owned()), port: 8080 };
-        Demo { config: Config::new(listen, Vec::new()) }
+        let at = |port| Endpoint { host: Some("127.0.0.1".to_owned()), port };
+        let mut config = Config::new(at(8080), Vec::new());
+        config.admin = Some(AdminAddress::Preferred(at(8081)));
+        Demo { config }
     }
 }
 

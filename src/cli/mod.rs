@@ -1,6 +1,7 @@
 //! The command line: argv in, a typed command out, or one line that says what is wrong. Does no
 //! I/O: files are named here and read elsewhere.
 
+mod admin_options;
 mod balance;
 mod command;
 mod duration;

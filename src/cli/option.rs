@@ -68,6 +68,8 @@ pub enum Group {
     Limits,
     /// Access log and verbosity.
     Logging,
+    /// What other programs and browsers can ask for.
+    Admin,
     /// Faults on purpose.
     Experiments,
     /// Help and version.
@@ -76,13 +78,14 @@ pub enum Group {
 
 impl Group {
     /// Every group in the order of help.
-    pub const ALL: [Group; 8] = [
+    pub const ALL: [Group; 9] = [
         Group::Where,
         Group::How,
         Group::Health,
         Group::Timeouts,
         Group::Limits,
         Group::Logging,
+        Group::Admin,
         Group::Experiments,
         Group::About,
     ];
@@ -96,6 +99,7 @@ impl Group {
             Group::Timeouts => "Time-outs",
             Group::Limits => "Limits",
             Group::Logging => "Logging",
+            Group::Admin => "Metrics and status",
             Group::Experiments => "Experiments",
             Group::About => "About",
         }

@@ -1,6 +1,7 @@
 //! The option table of the balancer: from it come parsing, help and messages. Each row names the
 //! part of [`Config`] it sets; the defaults are those of [`Config::default`].
 
+use super::admin_options;
 use super::duration::LONGEST;
 use super::health_options;
 use super::inspect_options;
@@ -13,7 +14,7 @@ use crate::config::{Config, HeadLimits, TrustedProxies};
 use std::time::Duration;
 
 /// Every option of the balancer, in the order of help within its group.
-pub static OPTIONS: [Opt<Config>; 48] = [
+pub static OPTIONS: [Opt<Config>; 52] = [
     Opt::listen("Address to listen on (or give it first, without -p)", |c| &mut c.listen),
     Opt {
         long: "backend",
@@ -310,6 +311,10 @@ pub static OPTIONS: [Opt<Config>; 48] = [
         take: Take::Flag(|c| c.verbose = true),
     },
     inspect_options::CHECK,
+    admin_options::ADMIN,
+    admin_options::ADMIN_HOST,
+    admin_options::ADMIN_PUBLIC,
+    admin_options::LIVE_PATH,
     Opt::help(),
     Opt::version(),
 ];

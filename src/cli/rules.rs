@@ -6,7 +6,7 @@ use super::option::Opt;
 use super::scan::Given;
 use super::value::named;
 use crate::balance::Strategy;
-use crate::config::{Config, Mode};
+use crate::config::{AdminAddress, Config, Mode};
 use crate::health::{Check, Pace};
 
 /// Sets what depends on several options, and refuses options that would have no effect.
@@ -16,6 +16,7 @@ pub fn settle(
     given: &Given,
 ) -> Result<(), UsageError> {
     check_modes(rows, given, config)?;
+    check_admin(config)?;
     if config.mode == Mode::Tcp && !given.has("health") {
         // A server in TCP mode need not speak HTTP.
         config.health.check = Check::Tcp;
@@ -29,6 +30,11 @@ pub fn settle(
     }
     let is_header = config.strategy == Strategy::Header;
     let rules = [
+        (
+            config.admin.is_none() && (given.has("admin-host") || given.has("admin-public")),
+            "--admin-host and --admin-public are for the admin listener only: add --admin 9000 or \
+             leave them out",
+        ),
         (
             is_header && config.hash_field.is_none(),
             "-s header needs a field to hash: add --hash-field x-user-id",
@@ -59,6 +65,28 @@ pub fn settle(
     ];
     match rules.into_iter().find(|(is_broken, _)| *is_broken) {
         Some((_, reason)) => Err(UsageError::Conflict(reason)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses an admin listener that others could reach unasked, or that is a backend.
+fn check_admin(config: &Config) -> Result<(), UsageError> {
+    let Some(at) = config.admin.as_ref().map(AdminAddress::at) else {
+        return Ok(());
+    };
+    if !at.is_loopback() && !config.admin_public {
+        return Err(UsageError::BadValue {
+            spelled: "--admin".to_owned(),
+            reason: format!(
+                "other machines could reach `{at}` and see every server's address and traffic: \
+                 write 127.0.0.1:{}, or add --admin-public",
+                at.port
+            ),
+        });
+    }
+    let backends = config.backends.iter().map(|spec| &spec.endpoint);
+    match backends.into_iter().find(|backend| backend.reaches(at)) {
+        Some(backend) => Err(UsageError::Loop(backend.clone())),
         None => Ok(()),
     }
 }

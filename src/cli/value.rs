@@ -138,6 +138,16 @@ pub fn field_name(text: &str) -> Result<String, String> {
     Ok(text.to_ascii_lowercase())
 }
 
+/// A host name or an address, without a port.
+pub fn host_name(text: &str) -> Result<String, String> {
+    match Endpoint::backend(&format!("{text}:80")) {
+        Ok(Endpoint { host: Some(host), port: _ }) => Ok(host),
+        Ok(Endpoint { host: None, port: _ }) | Err(_) => {
+            Err(format!("{} is not a host name: write one like lb.example.org", quote(text)))
+        }
+    }
+}
+
 /// The value of a `Host` field: a name or an address, with or without a port.
 pub fn host_field(text: &str) -> Result<String, String> {
     let is_host = [text.to_owned(), format!("{text}:80")].iter().any(|authority| {

@@ -151,6 +151,13 @@ impl Endpoint {
         listener.port == self.port && is_same
     }
 
+    /// Whether only this machine can connect to what listens here. Names other than `localhost` are
+    /// not resolved: what is not certain is false.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host.as_deref();
+        host.and_then(local_ip).is_some_and(|ip| ip.is_loopback())
+    }
+
     /// What [`Endpoint::is_same_backend`] compares.
     pub(super) fn backend_key(&self) -> (String, u16) {
         (self.host.as_deref().unwrap_or("localhost").to_ascii_lowercase(), self.port)

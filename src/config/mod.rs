@@ -142,6 +142,24 @@ pub enum Reach {
     Backends,
 }
 
+/// Where the admin listener is (`--admin`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// There or nowhere.
+    Given(Endpoint),
+    /// There, or on a free port if that one is taken.
+    Preferred(Endpoint),
+}
+
+impl AdminAddress {
+    /// The address.
+    pub fn at(&self) -> &Endpoint {
+        match self {
+            AdminAddress::Given(at) | AdminAddress::Preferred(at) => at,
+        }
+    }
+}
+
 /// The whole configuration of a balancer.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -157,6 +175,14 @@ pub struct Config {
     pub strategy: Strategy,
     /// Field name for [`Strategy::Header`], lower case.
     pub hash_field: Option<String>,
+    /// Where `/metrics`, `/status` and the live page are (`--admin`); none: nowhere.
+    pub admin: Option<AdminAddress>,
+    /// Names that `Host` may have there, besides addresses and localhost.
+    pub admin_hosts: Vec<String>,
+    /// The admin listener may be reached from other machines.
+    pub admin_public: bool,
+    /// A path that is answered 200 on the clients' port; none: all are forwarded.
+    pub live_path: Option<String>,
     /// Pairs in flight at most; none: what the open-file limit allows.
     pub pairs_max: Option<u32>,
     /// Probes and thresholds.
@@ -212,6 +238,10 @@ impl Default for Config {
             mode: Mode::Http,
             strategy: Strategy::RoundRobin,
             hash_field: None,
+            admin: None,
+            admin_hosts: Vec::new(),
+            admin_public: false,
+            live_path: None,
             pairs_max: None,
             health: health::Settings::default(),
             timeouts: Timeouts::default(),

@@ -1,6 +1,7 @@
 //! Appends text to a fixed buffer and remembers if it did not fit, so that a head is written
 //! without allocation and without a check after every piece.
 
+use std::fmt;
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -102,11 +103,48 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Goes over `count` bytes that were written before.
+    pub fn skip(&mut self, count: usize) {
+        match self.out.len().checked_sub(self.at) {
+            Some(room) if room >= count => self.at += count,
+            Some(_) | None => self.overflowed = true,
+        }
+    }
+
+    /// Bytes written so far.
+    pub fn len(&self) -> usize {
+        self.at
+    }
+
+    /// Whether nothing was written so far.
+    pub fn is_empty(&self) -> bool {
+        self.at == 0
+    }
+
+    /// Whether something did not fit.
+    pub fn has_overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// Goes back to where `len` bytes were written, as if what followed had not been.
+    pub fn truncate(&mut self, len: usize) {
+        self.at = self.at.min(len);
+        self.overflowed = false;
+    }
+
     /// Number of bytes written.
     ///
     /// Errors: something did not fit.
     pub fn finish(self) -> Result<usize, Overflow> {
         if self.overflowed { Err(Overflow) } else { Ok(self.at) }
+    }
+}
+
+impl fmt::Write for Writer<'_> {
+    /// Never fails: [`Writer::finish`] says whether everything fitted.
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.append(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -136,6 +174,12 @@ mod tests {
         let mut writer = Writer::new(&mut out);
         writer.append(b"abcd");
         writer.append(b"a");
+        assert!(writer.has_overflowed());
+        writer.append(b"bc");
+        writer.truncate(2);
+        assert_eq!(writer.finish(), Ok(2));
+        let mut writer = Writer::new(&mut out);
+        writer.append(b"abcd");
         assert_eq!(writer.finish(), Err(Overflow));
     }
 }

@@ -4,6 +4,7 @@ use super::listen;
 use super::log_file::LogFile;
 use super::log_writer::LogWriter;
 use super::pipe::Pipe;
+use super::process::ProcessFigures;
 use super::signals::Signals;
 use super::{
     LogFailure, Net, Now, RELOAD, REOPEN, Ready, STOP, Signal, Sink, Socket, WAKER, Waker,
@@ -256,6 +257,10 @@ impl Net for Kernel {
             (None, Sink::Events) => write_if_room(lines),
             (None, Sink::Access) => Ok(lines.len()),
         }
+    }
+
+    fn process(&mut self) -> ProcessFigures {
+        ProcessFigures::now()
     }
 
     fn unwritten_lines(&mut self, sink: Sink) -> u64 {

@@ -14,11 +14,14 @@ pub const BACKLOG: i32 = 4096;
 pub const KEEP_ALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(120)).with_interval(Duration::from_secs(15));
 
+/// A listening socket of the loop.
+pub type Listener = mio::net::TcpListener;
+
 /// As [`blocking`], for the loop.
-pub fn listen(host: Option<&str>, port: u16) -> io::Result<mio::net::TcpListener> {
+pub fn listen(host: Option<&str>, port: u16) -> io::Result<Listener> {
     let listener = blocking(host, port)?;
     listener.set_nonblocking(true)?;
-    Ok(mio::net::TcpListener::from_std(listener))
+    Ok(Listener::from_std(listener))
 }
 
 /// Opens a listening socket on `host`; without one on all interfaces, IPv4 and IPv6.
@@ -79,14 +82,25 @@ pub fn has_route(to: SocketAddr) -> bool {
     UdpSocket::bind((any, 0)).is_ok_and(|socket| socket.connect(to).is_ok())
 }
 
-/// Raises the soft limit of open files to the hard one; returns the limit now in force.
 #[allow(unsafe_code)]
-pub fn raise_file_limit() -> io::Result<u64> {
+fn file_limits() -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a live `rlimit`, which the call writes.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
+    Ok(limit)
+}
+
+/// The limit of open files that is in force.
+pub fn file_limit() -> io::Result<u64> {
+    file_limits().map(|limit| limit.rlim_cur)
+}
+
+/// Raises the soft limit of open files to the hard one; returns the limit now in force.
+#[allow(unsafe_code)]
+pub fn raise_file_limit() -> io::Result<u64> {
+    let mut limit = file_limits()?;
     let wanted = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
     // SAFETY: the pointer is to a live `rlimit`, which the call only reads.
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) } == 0 {

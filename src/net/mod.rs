@@ -15,6 +15,7 @@ pub mod log_writer;
 pub mod part;
 pub mod pipe;
 pub mod privileges;
+pub mod process;
 pub mod resolver;
 pub mod signals;
 pub mod stop;
@@ -22,6 +23,7 @@ pub mod terminal;
 
 use crate::base::table::{Id, Kind};
 use crate::base::time::Instant;
+use process::ProcessFigures;
 use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
@@ -178,6 +180,10 @@ pub trait Net: Debug {
     /// ends after the next write. 0 where lines are written at once.
     fn unwritten_lines(&mut self, _: Sink) -> u64 {
         0
+    }
+    /// What the system says of this process.
+    fn process(&mut self) -> ProcessFigures {
+        ProcessFigures::default()
     }
     /// What became of lines that [`Net::log`] had taken and that could not be written, since the
     /// last call; `wait` ends when there is something.

@@ -11,6 +11,8 @@ pub const PENDING_BYTES_MAX: usize = 1024 * 1024;
 pub struct LogBuffer {
     pending: Vec<u8>,
     dropped: u64,
+    /// Those that were reported.
+    reported: u64,
 }
 
 /// Refuses what exceeds the limit.
@@ -71,8 +73,14 @@ impl LogBuffer {
         self.dropped
     }
 
+    /// How many lines were dropped since the start.
+    pub fn dropped_in_all(&self) -> u64 {
+        self.reported + self.dropped
+    }
+
     /// As [`LogBuffer::dropped`], for a report: counts from 0 again.
     pub fn take_dropped(&mut self) -> u64 {
+        self.reported += self.dropped;
         std::mem::take(&mut self.dropped)
     }
 }

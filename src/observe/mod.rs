@@ -2,8 +2,17 @@
 //! the `net` modules write it out.
 
 pub mod access;
+pub mod counters;
 pub mod event_time;
+pub mod families;
+pub mod histogram;
+pub mod json;
 pub mod log_buffer;
+pub mod prometheus;
+pub mod seconds;
+pub mod snapshot;
+pub mod status;
+pub mod table;
 
 use crate::base::time::Instant;
 
@@ -31,6 +40,19 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
+    /// All of them, in the order of their counters.
+    pub const ALL: [ProxyError; 9] = [
+        ProxyError::Request,
+        ProxyError::Limit,
+        ProxyError::Unavailable,
+        ProxyError::Terminated,
+        ProxyError::Protocol,
+        ProxyError::Timeout,
+        ProxyError::Internal,
+        ProxyError::Loop,
+        ProxyError::InternalResponse,
+    ];
+
     /// The registered name, as `Proxy-Status` and the logs have it.
     pub fn name(self) -> &'static str {
         match self {
@@ -92,6 +114,8 @@ pub struct Record {
     pub outcome: Outcome,
     /// Body bytes sent to the client: of the server, including chunked framing, or of our page.
     pub response_bytes: u64,
+    /// Bytes of the request's body, or of the tunnel, that went to the server in the last attempt.
+    pub request_bytes: u64,
     /// When the request head was complete; if it never was, when its first byte arrived.
     pub arrived: Instant,
     /// When it sought a slot: the head, and as much of the body as is collected, were there.

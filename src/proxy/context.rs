@@ -8,6 +8,7 @@ use crate::base::wheel::Wheel;
 use crate::config::Config;
 use crate::http::date::{self, DATE_BYTES};
 use crate::net::{Net, Now};
+use crate::observe::counters::Counters;
 
 /// How far the program is on the way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,10 @@ pub struct LoopContext<N: Net> {
     pub pool: Pool,
     pub schedule: Schedule,
     pub logs: Logs,
+    /// What was counted, for `/metrics` and `/status`.
+    counters: Counters,
+    /// Milliseconds since 1970.
+    pub started_unix_ms: u64,
 }
 
 impl<N: Net> LoopContext<N> {
@@ -70,7 +75,20 @@ impl<N: Net> LoopContext<N> {
             pool: Pool::new(),
             schedule: Schedule::default(),
             logs,
+            counters: Counters::default(),
+            started_unix_ms: now.unix_ms,
         }
+    }
+
+    /// The counters of the program, to add to; none where nothing asks for them (no `--admin`).
+    #[inline]
+    pub fn counters(&mut self) -> Option<&mut Counters> {
+        self.config.admin.is_some().then_some(&mut self.counters)
+    }
+
+    /// What was counted.
+    pub fn counted(&self) -> &Counters {
+        &self.counters
     }
 
     /// The turn's only reading of the clock.

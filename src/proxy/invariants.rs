@@ -25,6 +25,8 @@ pub struct Census {
     pub upstreams: usize,
     pub pairs: usize,
     pub probes: usize,
+    /// Connections to the admin listener.
+    pub admin_clients: usize,
     /// Requests in the queue.
     pub waiting: usize,
     pub slots_used: usize,
@@ -67,6 +69,7 @@ impl<N: Net> Proxy<N> {
             upstreams: exchanges.upstreams.iter().count(),
             pairs: exchanges.pairs().len(),
             probes: exchanges.upstreams.probes().count(),
+            admin_clients: self.admin_clients().count(),
             waiting: exchanges.admission.waiting(),
             slots_used: exchanges.admission.used(),
             storages_lent: context.pool.in_use(),
@@ -86,6 +89,7 @@ impl<N: Net> Proxy<N> {
         for (key, client) in self.clients.iter() {
             self.check_client(key, client);
         }
+        self.admin_clients().for_each(|client| self.check_admin(client));
         for (_, pair) in exchanges.pairs().iter() {
             self.check_pair(pair);
         }
@@ -121,7 +125,9 @@ impl<N: Net> Proxy<N> {
         assert!(admission.waits_with_reason(), "no request waits for a free slot");
         let clients_max = exchanges.context.limits.clients_max;
         assert!(self.clients.len() <= clients_max, "no more clients than allowed");
-        let armed = self.clients.iter().filter(|(_, it)| it.timer().is_armed()).count()
+        let admin = self.admin_clients().filter(|it| it.timer().is_armed()).count();
+        let armed = admin
+            + self.clients.iter().filter(|(_, it)| it.timer().is_armed()).count()
             + upstreams.iter().filter(|(_, it)| it.timer().is_armed()).count()
             + upstreams.probes().filter(|(_, it)| it.timer().is_armed()).count()
             + cluster.ids().filter(|&it| cluster.timer_of(it).is_armed()).count()
@@ -136,7 +142,8 @@ impl<N: Net> Proxy<N> {
 
     fn check_storages(&self) {
         let upstreams = &self.exchanges.upstreams;
-        let held = self.clients.iter().map(|(_, it)| it.conn.storages()).sum::<usize>()
+        let held = self.admin_clients().map(|it| it.conn.storages()).sum::<usize>()
+            + self.clients.iter().map(|(_, it)| it.conn.storages()).sum::<usize>()
             + upstreams.iter().map(|(_, it)| it.conn.storages()).sum::<usize>()
             + upstreams.probes().map(|(_, it)| it.conn().storages()).sum::<usize>();
         assert_eq!(self.exchanges.context.pool.in_use(), held, "every storage has its buffer");
@@ -182,6 +189,39 @@ impl<N: Net> Proxy<N> {
             }
             RequestState::Lingering { .. } => assert!(!conn.could_read(), "lingering reads on"),
             RequestState::WaitingForSlot(_) | RequestState::Paired(_) => {}
+        }
+    }
+
+    /// Connections to the admin listener.
+    fn admin_clients(&self) -> impl Iterator<Item = &Connection<N::Socket>> {
+        self.admin.iter().flat_map(|admin| admin.connections())
+    }
+
+    fn check_admin(&self, client: &Connection<N::Socket>) {
+        if client.is_scheduled() {
+            return;
+        }
+        let (conn, request) = (&client.conn, &client.request);
+        self.check_timer(client.timer(), request.deadline, "an admin connection");
+        assert!(conn.is_registered(), "an admin connection that waits hears of its socket");
+        assert!(!conn.could_write(), "a response is written as it can");
+        match request.state {
+            RequestState::Idle => {
+                assert!(!conn.has_storage(), "an idle admin connection holds no storage");
+                assert!(!conn.could_read(), "an idle admin connection has nothing to read");
+            }
+            RequestState::Head | RequestState::Lingering { .. } => {
+                assert!(!conn.could_read(), "what comes is read");
+            }
+            RequestState::FlushingResponse(_) => {
+                assert!(!conn.buffers.outbox.is_empty(), "a response that is out is over");
+            }
+            RequestState::CollectingBody(_)
+            | RequestState::WaitingForSlot(_)
+            | RequestState::Admitted
+            | RequestState::Paired(_) => {
+                panic!("an admin request needs no slot")
+            }
         }
     }
 

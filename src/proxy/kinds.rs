@@ -25,8 +25,8 @@ kinds! {
     PairKind, PairKey = 3;
     /// Health checks under way.
     ProbeKind, ProbeKey = 4;
-    /// Listening sockets.
-    ListenerKind, ListenerKey = 7;
+    /// Connections to the admin listener.
+    AdminKind, AdminKey = 8;
 }
 
 /// The timer of a backend: its next probe, or the end of its silence threshold. Backends are
@@ -44,6 +44,22 @@ pub struct ListKind;
 
 impl Kind for ListKind {
     const NUMBER: u8 = 6;
+}
+
+/// Listening sockets for clients.
+#[derive(Debug)]
+pub struct ListenerKind;
+
+impl Kind for ListenerKind {
+    const NUMBER: u8 = 7;
+}
+
+/// The admin listener.
+#[derive(Debug)]
+pub struct AdminListenerKind;
+
+impl Kind for AdminListenerKind {
+    const NUMBER: u8 = 9;
 }
 
 /// An idle upstream that belongs to one client's connection.

@@ -123,6 +123,11 @@ impl Logs {
         }
     }
 
+    /// Lines that were lost since the start, of both logs.
+    pub fn lost(&self) -> u64 {
+        self.events.dropped_in_all() + self.access.dropped_in_all()
+    }
+
     /// Whether lines wait to be taken, or were taken and are not written yet.
     pub fn has_unwritten<N: Net>(&self, net: &mut N, sink: Sink) -> bool {
         net.unwritten_lines(sink) > 0 || self.has_pending(sink)

@@ -1,11 +1,12 @@
 //! The load balancer over some [`Net`]: one [`Proxy`] owns the clients, everything else they meet,
 //! and the turn that moves whatever can move.
 //!
-//! Four state machines, a folder each, and one direction of imports between them:
+//! Five state machines, a folder each, and one direction of imports between them:
 //!
 //! - `conn`: one socket with its buffers and readiness. Imports none of the others.
 //! - `upstream`: connections to backends, their pool, health checks and what is believed.
 //! - `client`: listeners, accepted connections, the request on each, the queue for the N slots.
+//! - `admin`: requests about this program, answered from memory. Imports the others.
 //! - `exchange`: requests joined to upstreams, their bytes, and how they end. Imports the others.
 //!
 //! Beside them, below all four: `kinds` (keys), `context` (what every step works with), `schedule`
@@ -14,6 +15,8 @@
 //! A lower machine never calls a higher one. What concerns a higher one is a value that is returned
 //! ([`kinds::Next`]) or picked up after the step ([`upstream::Upstreams::take_effect`]).
 
+mod admin;
+mod admin_turn;
 mod client;
 mod conn;
 mod context;
@@ -27,6 +30,7 @@ mod schedule;
 mod turn;
 mod upstream;
 
+pub use admin::PLACES as ADMIN_PLACES;
 pub use client::listener::{ListenerSettings, Scheme, Service};
 pub use client::plan;
 pub use context::Limits;
@@ -38,6 +42,7 @@ use crate::base::table::Table;
 use crate::base::time::Instant;
 use crate::config::{BackendSpec, Config};
 use crate::net::{Net, Ready};
+use admin::Admin;
 use client::acceptor::Acceptor;
 use client::connection::Connection;
 use context::LoopContext;
@@ -78,6 +83,8 @@ pub struct Proxy<N: Net> {
     clients: Table<ClientKind, Connection<N::Socket>>,
     exchanges: Exchanges<N>,
     acceptor: Acceptor<N>,
+    /// None without an admin listener.
+    admin: Option<Box<Admin<N>>>,
     /// Where the search for an idle client to close goes on.
     sweep_from: usize,
     list: ListWatch,
@@ -105,6 +112,7 @@ impl<N: Net> Proxy<N> {
             clients: Table::new(),
             exchanges: Exchanges::new(context, upstreams, error_pages),
             acceptor: Acceptor::new(),
+            admin: None,
             sweep_from: 0,
             list: ListWatch::default(),
             stop: Stop::No,
@@ -121,7 +129,12 @@ impl<N: Net> Proxy<N> {
     ///
     /// Errors: the system's, such as no room for another watch.
     pub fn listen(&mut self, listener: N::Listener, settings: ListenerSettings) -> io::Result<()> {
-        self.acceptor.listen(&mut self.exchanges.context.net, listener, settings)
+        match settings.service {
+            Service::Http | Service::Tcp | Service::Redirect => {
+                self.acceptor.listen(&mut self.exchanges.context.net, listener, settings)
+            }
+            Service::Admin => self.listen_admin(listener, settings),
+        }
     }
 
     /// Makes `members` the backends from here on. Those of `unknown`, whose names are not known for

@@ -60,6 +60,7 @@ impl<N: Net> Proxy<N> {
             self.drain();
         }
         self.accept();
+        self.accept_admin();
         self.exchanges.context.schedule.begin_turn();
         while let Some(id) = self.exchanges.context.schedule.pop() {
             self.step(id);
@@ -79,7 +80,8 @@ impl<N: Net> Proxy<N> {
             Stop::By(deadline) => Some(deadline),
             Stop::No | Stop::Now => None,
         };
-        let deadlines = [cx.wheel.next_deadline(), self.acceptor.paused_until(), drain];
+        let accept = self.acceptor.paused_until();
+        let deadlines = [cx.wheel.next_deadline(), accept, self.admin_due(), drain];
         let earliest = deadlines.into_iter().flatten().min()?;
         Some(earliest.since(cx.now.instant))
     }
@@ -99,6 +101,10 @@ impl<N: Net> Proxy<N> {
             upstreams.mark_probe(context, key, ready);
         } else if let Some(key) = id.key() {
             self.acceptor.mark(key);
+        } else if let (Some(admin), Some(key)) = (&mut self.admin, id.key()) {
+            admin.mark(context, key, ready);
+        } else if let (Some(admin), Some(key)) = (&mut self.admin, id.key()) {
+            admin.mark_listener(key);
         } else if id == net::STOP || id == net::RELOAD || id == net::REOPEN {
             self.signalled = true;
         }
@@ -120,6 +126,8 @@ impl<N: Net> Proxy<N> {
                 upstreams.backend_timer_fired(context, backend);
             } else if id.number::<ListKind>().is_some() {
                 self.list.timer_fired(context);
+            } else if let (Some(admin), Some(key)) = (&mut self.admin, id.key()) {
+                admin.timer_fired(context, key);
             }
         }
     }
@@ -140,6 +148,8 @@ impl<N: Net> Proxy<N> {
             upstreams.step_probe(context, key);
         } else if let Some(backend) = id.number::<BackendKind>().map(BackendId::new) {
             upstreams.step_backend(context, backend);
+        } else if let Some(key) = id.key() {
+            self.step_admin(key);
         }
         self.after_step();
     }
@@ -363,6 +373,9 @@ impl<N: Net> Proxy<N> {
     fn admit_client(&mut self, accepted: Accepted<N::Socket>) {
         let service = accepted.settings.service;
         let cx = &mut self.exchanges.context;
+        if let Some(counters) = cx.counters() {
+            counters.accepted += 1;
+        }
         let key = self.clients.insert(Connection::accepted(cx, accepted));
         let client = self.clients.get_mut(key).expect("it was inserted just now");
         client.wake(cx, key);

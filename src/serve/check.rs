@@ -4,7 +4,9 @@
 use super::backends::{self, Backends, Lists};
 use super::failure::{Failure, say};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
-use super::prepare::{cannot_listen, cannot_open, drop_privileges, error_pages, system};
+use super::prepare::{
+    cannot_listen, cannot_open, drop_privileges, error_pages, listen_admin, system,
+};
 use crate::config::{Config, LogTarget, Reach};
 use crate::health::{Check, Page, ProbeFault, Settings};
 use crate::net::kernel::Kernel;
@@ -34,12 +36,13 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     problems.note(error_pages(&config));
     problems.note(check_log(&config));
     let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
-    let limits = limits(files, config.pairs_max);
+    let limits = limits(files, &config);
     report_limits(files, &limits);
     if reach == Reach::Backends {
         let host = config.listen.host.as_deref();
         let listener = listen::listen(host, config.listen.port);
-        problems.note(listener.map_err(|error| cannot_listen(&config, &error)));
+        problems.note(listener.map_err(|error| cannot_listen(&config.listen, &error)));
+        problems.note(listen_admin(&config));
     }
     problems.note(drop_privileges(config.user.as_deref(), None));
     if let Some(lists) = lists.filter(|_| reach == Reach::Backends) {

@@ -1,7 +1,8 @@
 //! How many connections the open-file limit allows.
 
 use super::failure::say;
-use crate::proxy::Limits;
+use crate::config::Config;
+use crate::proxy::{ADMIN_PLACES, Limits};
 
 /// Most descriptors kept for what is neither client nor upstream, mainly for probes.
 const RESERVED_MAX: u64 = 64;
@@ -10,6 +11,9 @@ const RESERVED_MAX: u64 = 64;
 /// waker and the pipes of the signals are 12, open all the time; 8 more are for a pending accept, a
 /// new log, the list file, the sockets of name lookups, and a few probes.
 const RESERVED_MIN: u64 = 20;
+
+/// Descriptors kept for the admin listener, its connections, and one that waits for a place.
+pub const ADMIN_DESCRIPTORS: u64 = ADMIN_PLACES as u64 + 2;
 
 /// The open-file limit where it cannot be read.
 pub const FILES_UNKNOWN: u64 = 1024;
@@ -23,12 +27,13 @@ const PIPES_MAX: u64 = 32;
 
 /// The limits that `files` descriptors allow: each pair in flight has two. If there are few, a
 /// quarter is kept for the rest.
-pub fn limits(files: u64, pairs_wanted: Option<u32>) -> Limits {
+pub fn limits(files: u64, config: &Config) -> Limits {
+    let admin = config.admin.as_ref().map_or(0, |_| ADMIN_DESCRIPTORS);
     let pipes_max = (files / 32).min(PIPES_MAX);
     let reserved = (files / 4).clamp(RESERVED_MIN, RESERVED_MAX);
-    let free = files.saturating_sub(reserved + 2 * pipes_max);
+    let free = files.saturating_sub(reserved + admin + 2 * pipes_max);
     let places = (free / 2).clamp(1, 1_000_000) as usize;
-    let pairs_max = pairs_wanted.map_or(places, |pairs| pairs as usize);
+    let pairs_max = config.pairs_max.map_or(places, |pairs| pairs as usize);
     let clients_max = 2 * places - pairs_max.min(places);
     Limits { pairs_max, clients_max, pipes_max: pipes_max as usize }
 }
@@ -53,6 +58,7 @@ pub fn report_limits(files: u64, limits: &Limits) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{AdminAddress, Endpoint};
 
     #[test]
     fn the_open_file_limit_is_divided_among_pairs_clients_pipes_and_the_rest() {
@@ -68,8 +74,9 @@ mod tests {
             (1024, Some(1000), 1000, 448, 32),
             (u64::MAX, None, 1_000_000, 1_000_000, 32),
         ] {
+            let config = Config { pairs_max: pairs_wanted, ..Config::default() };
             let Limits { pairs_max: pairs, clients_max: clients, pipes_max: pipes } =
-                limits(files, pairs_wanted);
+                limits(files, &config);
             let expected = (pairs_max, clients_max, pipes_max);
             assert_eq!((pairs, clients, pipes), expected, "{files} files, -N {pairs_wanted:?}");
         }
@@ -78,11 +85,26 @@ mod tests {
     #[test]
     fn what_is_kept_for_the_rest_is_enough_and_no_more() {
         for files in RESERVED_MIN + 2..10_000 {
-            let Limits { pairs_max, clients_max, pipes_max } = limits(files, None);
+            let Limits { pairs_max, clients_max, pipes_max } = limits(files, &Config::default());
             let rest = files - (pairs_max + clients_max + 2 * pipes_max) as u64;
             // An odd one is left over.
             let enough = RESERVED_MIN..=RESERVED_MAX + 1;
             assert!(enough.contains(&rest), "{rest} of {files}");
+        }
+    }
+
+    #[test]
+    fn the_admin_listener_has_descriptors_of_its_own() {
+        let mut config = Config::default();
+        for files in [64, 256, 1024, 10_000] {
+            config.admin = None;
+            let without = limits(files, &config);
+            let at = Endpoint { host: None, port: 0 };
+            config.admin = Some(AdminAddress::Given(at));
+            let with = limits(files, &config);
+            let sockets = |limits: &Limits| (limits.pairs_max + limits.clients_max) as u64;
+            let kept = sockets(&without) - sockets(&with);
+            assert!(kept >= ADMIN_DESCRIPTORS, "{kept} of {files}");
         }
     }
 }

@@ -14,32 +14,38 @@ use crate::config::{BackendSpec, Config, LogTarget, Mode};
 use crate::net::kernel::Kernel;
 use crate::net::listen;
 use crate::net::privileges;
-use crate::proxy::{ListenerSettings, Member, Proxy, Reload, Scheme, Status};
+use crate::proxy::{ListenerSettings, Member, Proxy, Reload, Scheme, Service, Status};
 use backends::Backends;
 pub use check::check;
 pub use failure::Failure;
 use failure::say;
 use limits::{FILES_UNKNOWN, limits, report_limits};
-use prepare::{cannot_listen, drop_privileges, error_pages, log_name, open_log, system};
+use prepare::{
+    cannot_listen, drop_privileges, error_pages, listen_admin, log_name, open_log, system,
+};
 use std::net::SocketAddr;
 
-/// Balances until a signal ends it. `listening` is called with the address once clients can
-/// connect.
+/// Balances until a signal ends it. `listening` is called with the address, and that of the admin
+/// listener, once clients can connect.
 ///
 /// Errors: what the system refused, before the first client or while running.
-pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Failure> {
+pub fn run(
+    config: Config,
+    listening: impl FnOnce(SocketAddr, Option<SocketAddr>),
+) -> Result<(), Failure> {
     // First what may wait for others, as signals end the program until the kernel is opened.
     let lists = backends::read_lists(&config)?;
     let error_pages = error_pages(&config)?;
     let log = config.access_log.clone();
     let access = log.as_ref().map(open_log).transpose()?;
     let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
-    let limits = limits(files, config.pairs_max);
+    let limits = limits(files, &config);
     report_limits(files, &limits);
     let host = config.listen.host.as_deref();
-    let listener =
-        listen::listen(host, config.listen.port).map_err(|error| cannot_listen(&config, &error))?;
+    let listener = listen::listen(host, config.listen.port)
+        .map_err(|error| cannot_listen(&config.listen, &error))?;
     let address = listener.local_addr().map_err(system)?;
+    let admin = listen_admin(&config)?;
     drop_privileges(config.user.as_deref(), access.as_ref())?;
     let mut kernel = Kernel::new().map_err(system)?;
     let (mut backends, members) = Backends::resolve(lists, kernel.waker(), &config)?;
@@ -55,11 +61,18 @@ pub fn run(config: Config, listening: impl FnOnce(SocketAddr)) -> Result<(), Fai
             "loadbalancer: running as root; --user NAME gives that up once the port is bound"
         ));
     }
-    listening(address);
+    if let Some((_, at)) = &admin {
+        say(format_args!("loadbalancer: admin on http://{at}/"));
+    }
+    listening(address, admin.as_ref().map(|(_, at)| *at));
     let seed = listen::seed();
     let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
     let mut proxy = Proxy::new(kernel, config, members, limits, error_pages, seed);
     proxy.listen(listener, settings).map_err(system)?;
+    if let Some((listener, address)) = admin {
+        let settings = ListenerSettings { address, scheme: Scheme::Http, service: Service::Admin };
+        proxy.listen(listener, settings).map_err(system)?;
+    }
     backends.begin(&mut proxy);
     while proxy.turn().map_err(system)? == Status::Running {
         match proxy.take_reload() {

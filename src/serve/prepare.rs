@@ -3,12 +3,14 @@
 
 use super::failure::Failure;
 use crate::base::reason::reason;
-use crate::config::{Config, LogTarget, quote};
+use crate::config::{AdminAddress, Config, Endpoint, LogTarget, quote};
 use crate::net::files::read_regular;
+use crate::net::listen::{self, Listener};
 use crate::net::log_file::LogFile;
 use crate::net::privileges::Identity;
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 
 /// Largest page for `--error-page`, in bytes: with its head it must fit into one buffer.
 const PAGE_BYTES_MAX: u64 = 8 * 1024;
@@ -78,9 +80,26 @@ pub fn log_name(log: &LogTarget) -> String {
     }
 }
 
-/// The address of clients cannot be listened on.
-pub fn cannot_listen(config: &Config, error: &io::Error) -> Failure {
-    let address = &config.listen;
+/// Opens the admin listener, if there is to be one; where it is.
+pub fn listen_admin(config: &Config) -> Result<Option<(Listener, SocketAddr)>, Failure> {
+    let Some(admin) = &config.admin else { return Ok(None) };
+    let at = admin.at();
+    let open = |port| -> io::Result<(Listener, SocketAddr)> {
+        let listener = listen::listen(at.host.as_deref(), port)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    let opened = match (open(at.port), admin) {
+        (Err(error), AdminAddress::Preferred(_)) if error.kind() == io::ErrorKind::AddrInUse => {
+            open(0)
+        }
+        (opened, AdminAddress::Given(_) | AdminAddress::Preferred(_)) => opened,
+    };
+    opened.map(Some).map_err(|error| cannot_listen(at, &error))
+}
+
+/// An address cannot be listened on.
+pub fn cannot_listen(address: &Endpoint, error: &io::Error) -> Failure {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
         io::ErrorKind::PermissionDenied => {
@@ -100,7 +119,7 @@ mod tests {
     #[test]
     fn a_denied_port_names_the_ways_to_get_it() {
         let Failure(text) =
-            cannot_listen(&Config::default(), &io::ErrorKind::PermissionDenied.into());
+            cannot_listen(&Config::default().listen, &io::ErrorKind::PermissionDenied.into());
         for part in ["cannot listen on 80: permission denied", "setcap", "AmbientCapabilities"] {
             assert!(text.contains(part), "{part} in {text}");
         }

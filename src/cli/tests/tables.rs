@@ -117,7 +117,7 @@ fn every_example_of_help_is_a_good_call() {
 
 /// A value unlike the default for each option, with the options it needs beside it, and the modes
 /// where it has an effect.
-const SAMPLES: [(&str, &str, &str, &str); 46] = [
+const SAMPLES: [(&str, &str, &str, &str); 50] = [
     ("listen", "9", "", "http tcp redirect"),
     ("backend", "h:9", "", "http tcp redirect"),
     ("file", "list", "", "http tcp redirect"),
@@ -164,6 +164,10 @@ const SAMPLES: [(&str, &str, &str, &str); 46] = [
     ("log-format", "json", "-l x", "http tcp redirect"),
     ("verbose", "", "", "http tcp redirect"),
     ("check", "", "", "http tcp redirect"),
+    ("admin", "77", "", "http tcp redirect"),
+    ("admin-host", "lb.example", "--admin 77", "http tcp redirect"),
+    ("admin-public", "", "--admin 77", "http tcp redirect"),
+    ("live-path", "/x", "", "http redirect"),
 ];
 
 const MODES: [&str; 3] = ["http", "tcp", "redirect"];

@@ -2,11 +2,11 @@
 
 use super::listener::{Listener, ListenerSettings};
 use crate::base::reason::reason;
-use crate::base::table::Table;
+use crate::base::table::{Key, Kind, Table};
 use crate::base::time::Instant;
 use crate::net::{self, Net};
 use crate::proxy::context::LoopContext;
-use crate::proxy::kinds::{ListenerKey, ListenerKind};
+use crate::proxy::kinds::ListenerKind;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,11 +39,11 @@ pub enum Accept<S> {
     Failed(io::Error),
 }
 
-/// The accepting side.
+/// The accepting side of the listeners of one kind.
 #[derive(Debug)]
-pub struct Acceptor<N: Net> {
+pub struct Acceptor<N: Net, K: Kind = ListenerKind> {
     /// Empty once the program is ending.
-    listeners: Table<ListenerKind, Listener<N::Listener>>,
+    listeners: Table<K, Listener<N::Listener>>,
     /// Not before this: no descriptor was left, or no client could make room.
     paused_until: Option<Instant>,
     reported_at: Option<Instant>,
@@ -52,9 +52,9 @@ pub struct Acceptor<N: Net> {
     pending: Option<Accepted<N::Socket>>,
 }
 
-impl<N: Net> Acceptor<N> {
+impl<N: Net, K: Kind> Acceptor<N, K> {
     /// Accepts from nowhere yet.
-    pub fn new() -> Acceptor<N> {
+    pub fn new() -> Acceptor<N, K> {
         Acceptor { listeners: Table::new(), paused_until: None, reported_at: None, pending: None }
     }
 
@@ -73,7 +73,7 @@ impl<N: Net> Acceptor<N> {
     }
 
     /// Connections may be waiting at this listener.
-    pub fn mark(&mut self, key: ListenerKey) {
+    pub fn mark(&mut self, key: Key<K>) {
         if let Some(listener) = self.listeners.get_mut(key) {
             listener.readable = true;
         }
@@ -118,6 +118,11 @@ impl<N: Net> Acceptor<N> {
     /// Whether a connection may be waiting in the kernel.
     pub fn is_readable(&self) -> bool {
         self.listeners.iter().any(|(_, listener)| listener.readable)
+    }
+
+    /// Where it accepts from.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listeners.iter().map(|(_, listener)| listener.settings.address)
     }
 
     /// Closes every listener: connections from here on are refused by the kernel.

@@ -110,24 +110,24 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Remembers what the kernel reported, and has it stepped in this turn.
-    pub fn mark<N: Net>(&mut self, cx: &mut LoopContext<N>, key: ClientKey, ready: &Ready) {
+    pub fn mark<N: Net>(&mut self, cx: &mut LoopContext<N>, key: impl Into<Id>, ready: &Ready) {
         self.conn.mark(ready);
         self.wake(cx, key);
     }
 
     /// The timer's node has fired.
-    pub fn timer_fired<N: Net>(&mut self, cx: &mut LoopContext<N>, key: ClientKey) {
+    pub fn timer_fired<N: Net>(&mut self, cx: &mut LoopContext<N>, key: impl Into<Id>) {
         self.timer.fired();
         self.wake(cx, key);
     }
 
     /// Has it stepped in this turn.
-    pub fn wake<N: Net>(&mut self, cx: &mut LoopContext<N>, key: ClientKey) {
+    pub fn wake<N: Net>(&mut self, cx: &mut LoopContext<N>, key: impl Into<Id>) {
         cx.schedule.this_turn(key.into(), &mut self.scheduled);
     }
 
     /// Has it stepped in the next turn.
-    pub fn wake_later<N: Net>(&mut self, cx: &mut LoopContext<N>, key: ClientKey) {
+    pub fn wake_later<N: Net>(&mut self, cx: &mut LoopContext<N>, key: impl Into<Id>) {
         cx.schedule.next_turn(key.into(), &mut self.scheduled);
     }
 
@@ -142,11 +142,12 @@ impl<S: Socket> Connection<S> {
     pub fn park<N: Net<Socket = S>>(
         &mut self,
         cx: &mut LoopContext<N>,
-        key: ClientKey,
+        key: impl Into<Id>,
     ) -> io::Result<()> {
+        let id = key.into();
         self.conn.settle(&mut cx.pool);
-        cx.wheel.arm(&mut self.timer, self.request.deadline, key.into());
-        self.conn.register(&mut cx.net, Id::from(key))
+        cx.wheel.arm(&mut self.timer, self.request.deadline, id);
+        self.conn.register(&mut cx.net, id)
     }
 
     /// The program is to end: a request that is not complete, and lingering, have less time left.
@@ -172,7 +173,7 @@ impl<S: Socket> Connection<S> {
         &mut self,
         cx: &mut LoopContext<N>,
         heads: &mut Heads,
-        key: ClientKey,
+        key: impl Into<Id>,
     ) -> HeadRead {
         let filled = self.conn.fill(&mut cx.pool);
         let is_idle = self.request.state == RequestState::Idle;
@@ -186,7 +187,8 @@ impl<S: Socket> Connection<S> {
             return HeadRead::Incomplete(Next::Gone);
         }
         if data.is_empty() {
-            let leaves = cx.is_draining() && is_idle;
+            // The admin listener is there until the end.
+            let leaves = cx.is_draining() && is_idle && self.settings.service != Service::Admin;
             return HeadRead::Incomplete(match (leaves, self.conn.is_readable()) {
                 (true, _) => Next::Gone,
                 (false, true) => Next::Again,

@@ -3,17 +3,17 @@
 //! places of its fields.
 
 use super::plan;
+use crate::base::table::Id;
 use crate::config::HeadLimits;
 use crate::http::field::{Coding, Length};
 use crate::http::head::{self, Parse, RequestHead};
-use crate::proxy::kinds::ClientKey;
 
 /// The last request head that was parsed.
 #[derive(Debug, Default)]
 pub struct Heads {
     head: RequestHead,
     /// Whose head it is.
-    client: Option<ClientKey>,
+    client: Option<Id>,
     limits: HeadLimits,
 }
 
@@ -24,10 +24,10 @@ impl Heads {
     }
 
     /// Parses the head at the start of `bytes`, what `client` has sent.
-    pub fn parse(&mut self, client: ClientKey, bytes: &[u8]) -> Parse {
+    pub fn parse(&mut self, client: impl Into<Id>, bytes: &[u8]) -> Parse {
         let parse = head::request(bytes, &mut self.head);
         let parse = plan::within(&self.limits, parse, bytes, &self.head);
-        self.client = (parse == Parse::Complete).then_some(client);
+        self.client = (parse == Parse::Complete).then(|| client.into());
         parse
     }
 
@@ -39,13 +39,14 @@ impl Heads {
     }
 
     /// The head at the start of `bytes`, if it is complete: as parsed last, or parsed again.
-    pub fn find(&mut self, client: ClientKey, bytes: &[u8]) -> Option<&RequestHead> {
+    pub fn find(&mut self, client: impl Into<Id>, bytes: &[u8]) -> Option<&RequestHead> {
+        let client = client.into();
         let complete = self.client == Some(client) || self.parse(client, bytes) == Parse::Complete;
         complete.then_some(&self.head)
     }
 
     /// The head at the start of `bytes`, which was accepted before.
-    pub fn recall(&mut self, client: ClientKey, bytes: &[u8]) -> &RequestHead {
+    pub fn recall(&mut self, client: impl Into<Id>, bytes: &[u8]) -> &RequestHead {
         self.find(client, bytes).expect("a head that was accepted is complete")
     }
 }

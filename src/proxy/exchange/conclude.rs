@@ -9,6 +9,7 @@ use crate::base::backend_id::BackendId;
 use crate::http::body::Body;
 use crate::http::forward::BodyTransform;
 use crate::net::Net;
+use crate::observe::counters::Ended;
 use crate::observe::{Outcome, ProxyError, Record};
 use crate::proxy::client::LocalAnswer;
 use crate::proxy::client::answer::Answer;
@@ -42,6 +43,9 @@ impl<N: Net> Exchanges<N> {
             let served = Served { status, client: client.ip(), sent, answered };
             self.upstreams.attempt_answered(cx, pair.backend, &served);
         }
+        if let Some(counters) = self.upstreams.counters(pair.backend) {
+            counters.attempt_ended(&Ended::of(&pair.record, cx.now.instant));
+        }
         let upstream = (pair.upstream, pair.backend);
         client.keep_upstream(self.upstreams.release(cx, upstream, pair.client, reusable));
         client.request.state = RequestState::Admitted;
@@ -63,6 +67,10 @@ impl<N: Net> Exchanges<N> {
         }
         client.request.state = then;
         let cx = &mut self.context;
+        let now = cx.now.instant;
+        if let Some(counters) = cx.counters() {
+            counters.request_ended(now, record.admitted.since(record.arrived));
+        }
         cx.logs.request(&cx.config, cx.now, client.ip(), record);
     }
 
@@ -96,6 +104,22 @@ impl<N: Net> Exchanges<N> {
             // Without framing only a reset shows the server that its client did not end.
             let lease = self.upstreams.lease(aborted.upstream, aborted.backend);
             lease.upstream.conn.reset_on_drop();
+        }
+        if let Some(counters) = self.upstreams.counters(aborted.backend) {
+            let count = match fault {
+                Some(Fault::ClientGone | Fault::ClientMalformed) | None => {
+                    &mut counters.client_aborts
+                }
+                Some(
+                    Fault::UpstreamClosed
+                    | Fault::UpstreamMalformed(_)
+                    | Fault::NotHttp(_)
+                    | Fault::ConnectFailed(_)
+                    | Fault::ServerHangs
+                    | Fault::Expired,
+                ) => &mut counters.server_aborts,
+            };
+            *count += 1;
         }
         let mut ended = self.end_attempt(client, key, false);
         let by_server = matches!(
@@ -221,6 +245,10 @@ impl<N: Net> Exchanges<N> {
     ) -> Next {
         record.status = answer.status;
         record.outcome = Outcome::Local(answer.cause);
+        let now = self.context.now.instant;
+        if let Some(counters) = self.context.counters() {
+            counters.answered(answer.cause, now);
+        }
         // A redirect is no error and needs no reason: each would give the same.
         if let Some(notes) =
             record.notes.as_mut().filter(|_| answer.cause != ProxyError::InternalResponse)

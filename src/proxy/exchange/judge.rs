@@ -194,6 +194,14 @@ impl<N: Net> Exchanges<N> {
         if failed {
             pair.tried.backends.push(backend);
         }
+        let is_race = fault == Fault::UpstreamClosed && reused && !facts.answered;
+        let now = self.context.now.instant;
+        if let Some(counters) = self.upstreams.counters(backend) {
+            counters.races_lost += u64::from(is_race);
+            if failed && !is_race && fault != Fault::ServerHangs {
+                counters.attempt_failed(now);
+            }
+        }
     }
 
     /// Another connection gets the same request, from its first byte.
@@ -210,6 +218,11 @@ impl<N: Net> Exchanges<N> {
         if upstream.has_sent() && !is_usual {
             self.budget.repeat();
         }
+        let (backend, now) = (current.backend, self.context.now.instant);
+        let connecting = upstream.is_connecting();
+        if let (Some(counters), Some(fault)) = (self.upstreams.counters(backend), fault) {
+            counters.retried(fault.retry_reason(connecting), now);
+        }
         let Pair { intent, tried, record, .. } = self.end_attempt(client, pair, false);
         let mut state = RetryState { tried, record };
         let inbox = &mut client.conn.buffers.inbox;
@@ -218,6 +231,7 @@ impl<N: Net> Exchanges<N> {
         }
         state.record.begun = self.context.now.instant;
         state.record.connected = None;
+        state.record.request_bytes = 0;
         let retries = state.record.retries.saturating_add(1);
         let acquired = self.upstreams.acquire(
             &mut self.context,

@@ -25,7 +25,7 @@ use crate::proxy::client::heads::Heads;
 use crate::proxy::client::listener::Service;
 use crate::proxy::client::plan::{Intent, Plan};
 use crate::proxy::client::request::RequestState;
-use crate::proxy::context::LoopContext;
+use crate::proxy::context::{LoopContext, Phase};
 use crate::proxy::kinds::{ClientKey, Next, PairKey, PairKind};
 use crate::proxy::retry::{RetryState, Tried};
 use crate::proxy::upstream::Upstreams;
@@ -153,6 +153,9 @@ impl<N: Net> Exchanges<N> {
     fn read_head(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         match client.read_head(&mut self.context, &mut self.heads, key) {
             HeadRead::Incomplete(next) => next,
+            HeadRead::Complete if self.asks_for_life(key, client) => {
+                self.answer_live_path(key, client)
+            }
             HeadRead::Complete if self.collects(client) => self.begin_collecting(key, client),
             HeadRead::Complete => self.seek_slot(key, client),
             HeadRead::Refused(refusal) => {
@@ -162,6 +165,32 @@ impl<N: Net> Exchanges<N> {
                 self.refuse_head(key, client, refusal.into())
             }
         }
+    }
+
+    /// Whether a request is for `--live-path`.
+    #[inline]
+    fn asks_for_life(&mut self, key: ClientKey, client: Client<'_, N>) -> bool {
+        let Some(path) = &self.context.config.live_path else { return false };
+        let bytes = client.conn.buffers.inbox.data();
+        let head = self.heads.recall(key, bytes);
+        let target = head.target.of(bytes);
+        let asked = target.split(|&byte| byte == b'?').next().unwrap_or_default();
+        asked == path.as_bytes() && matches!(head.method, Method::Get | Method::Head)
+    }
+
+    /// Answers for this program, in every state of the queue and of the servers: 200 until it is to
+    /// stop, then 503, so that a balancer in front sends new clients elsewhere.
+    fn answer_live_path(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        let intent = client.intent(&self.context, &mut self.heads, key);
+        let Ok(Intent::Message(plan)) = intent else { return self.serve(key, client) };
+        let record = client.record(&mut self.context, &mut self.heads, key);
+        let record = Record { admitted: record.arrived, ..record };
+        let (status, reason) = match self.context.phase {
+            Phase::Serving => (200, "the load balancer works"),
+            Phase::LameDuck | Phase::Draining => (503, "the load balancer is about to stop"),
+        };
+        let answer = Answer::local(status, reason, ProxyError::InternalResponse);
+        self.answer(client, Some(&plan), answer, record)
     }
 
     /// A request is ready to be served, or a TCP session begins: on to a slot, or into the queue.

@@ -93,13 +93,16 @@ impl<S: Socket> Exchange<'_, S> {
                 if body.is_ended() {
                     self.pair.request = Direction::Done;
                 }
+                self.pair.record.request_bytes += count as u64;
                 count > 0
             }
             Direction::Tunnel => {
                 if self.client.buffers.input == Input::Failed {
                     return Err(Fault::ClientGone);
                 }
-                tunnel(self.client, upstream, self.pool) > 0
+                let count = tunnel(self.client, upstream, self.pool);
+                self.pair.record.request_bytes += count as u64;
+                count > 0
             }
             Direction::Done => false,
         };
@@ -144,8 +147,9 @@ impl<S: Socket> Exchange<'_, S> {
         let transform = plan.transform;
         self.pair.request = Direction::after_head(plan.body);
         if let Direction::Body(body) = &mut self.pair.request {
-            pump::pump(body, transform, inbox, outbox, self.pool)
+            let count = pump::pump(body, transform, inbox, outbox, self.pool)
                 .map_err(|_| Fault::ClientMalformed)?;
+            self.pair.record.request_bytes += count as u64;
             if body.is_ended() {
                 self.pair.request = Direction::Done;
             }

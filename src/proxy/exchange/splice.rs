@@ -92,6 +92,7 @@ impl<S: Socket> Exchange<'_, S> {
         let relayed = relay(self.client, &mut upstream.conn, piped, max);
         let is_empty = piped.bytes == 0;
         advance(&mut self.pair.request, relayed.bytes);
+        self.pair.record.request_bytes += relayed.bytes as u64;
         if relayed.bytes > 0 {
             upstream.mark_sent();
         }

@@ -5,6 +5,7 @@
 //! come (RFC 9110 §9.2.2, RFC 9112 §9.3.1). A response that stops short is cut short for the
 //! client too, so that it shows (RFC 9112 §8).
 
+use crate::observe::counters::RetryReason;
 use crate::observe::{Outcome, ProxyError};
 use crate::proxy::client::answer::Answer;
 use crate::proxy::upstream::Origin;
@@ -64,6 +65,22 @@ impl Fault {
     /// because of that adds to no trouble, and there is at most one such connection in its life.
     pub fn is_usual(self, origin: Origin) -> bool {
         origin == Origin::Pooled && self == Fault::UpstreamClosed
+    }
+
+    /// Why a request is sent again because of it, for the counters. `connecting`: the connection was
+    /// not established.
+    pub fn retry_reason(self, connecting: bool) -> RetryReason {
+        match self {
+            Fault::ConnectFailed(io::ErrorKind::TimedOut) => RetryReason::ConnectTimeout,
+            Fault::ConnectFailed(_) => RetryReason::Connect,
+            Fault::Expired if connecting => RetryReason::ConnectTimeout,
+            Fault::Expired => RetryReason::Timeout,
+            Fault::UpstreamClosed | Fault::ClientGone => RetryReason::Closed,
+            Fault::UpstreamMalformed(_) | Fault::NotHttp(_) | Fault::ClientMalformed => {
+                RetryReason::Malformed
+            }
+            Fault::ServerHangs => RetryReason::Silent,
+        }
     }
 
     /// What was wrong with a message, for the log; empty where none was.

@@ -116,6 +116,7 @@ impl<N: Net> Upstreams<N> {
             return Ok(None);
         }
         upstream.state = UpstreamState::Busy { pair, reused: true, request_sent: false };
+        self.count_reused(backend);
         if let Some(notes) = notes.as_deref_mut() {
             notes.backend = self.cluster.name(backend).to_string();
             if cx.config.verbose {
@@ -140,6 +141,9 @@ impl<N: Net> Upstreams<N> {
         };
         if let Some(notes) = notes.as_deref_mut() {
             self.note_choice(cx, notes, backend, &[], hash);
+        }
+        if let Some(counters) = self.cluster.account(backend).counters() {
+            counters.redirected(cx.now.instant);
         }
         let probes_are_due = self.cluster.began(backend);
         self.cluster.ended(backend);
@@ -220,12 +224,20 @@ impl<N: Net> Upstreams<N> {
             let Some(upstream) = self.table.get_mut(key) else { continue };
             if upstream.conn.is_idle() {
                 upstream.state = UpstreamState::Busy { pair, reused: true, request_sent: false };
+                self.count_reused(backend);
                 return Some(key);
             }
             // Unexpected bytes or an end: it is not fit for a request any more.
             self.close(cx, key);
         }
         None
+    }
+
+    #[inline]
+    fn count_reused(&mut self, backend: BackendId) {
+        if let Some(counters) = self.cluster.account(backend).counters() {
+            counters.reused += 1;
+        }
     }
 
     fn connect(
@@ -235,7 +247,11 @@ impl<N: Net> Upstreams<N> {
         pair: PairKey,
     ) -> io::Result<UpstreamKey> {
         let address = self.cluster.address(backend);
-        let mut conn = Conn::connecting(cx.net.connect(address)?);
+        let connected = cx.net.connect(address);
+        if let Some(counters) = self.cluster.account(backend).counters() {
+            counters.opened += u64::from(!connected.as_ref().is_err_and(net::is_shortage));
+        }
+        let mut conn = Conn::connecting(connected?);
         if cx.config.mode == Mode::Tcp {
             conn.enable_keep_alive();
         }

@@ -1,5 +1,6 @@
 //! One backend: what it was made from, its health, its connections, and when it is probed.
 
+use super::account::Account;
 use super::addresses::Addresses;
 use super::pool::Idle;
 use crate::base::time::Instant;
@@ -34,6 +35,7 @@ pub struct Backend {
     pub name: String,
     pub addresses: Addresses,
     pub health: Health,
+    pub account: Account,
     pub idle: Idle,
     /// The probe under way.
     pub probe: Option<ProbeKey>,
@@ -49,12 +51,13 @@ pub struct Backend {
 
 impl Backend {
     /// One that has just been configured.
-    pub fn new(member: &Member) -> Backend {
+    pub fn new(member: &Member, account: Account) -> Backend {
         Backend {
             spec: member.spec.clone(),
             name: authority(&member.spec),
             addresses: Addresses::new(&member.addresses),
             health: Health::new(),
+            account,
             idle: Idle::default(),
             probe: None,
             last_probe: None,

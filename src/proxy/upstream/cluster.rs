@@ -1,10 +1,11 @@
 //! The backends of the service: addresses, health, counters, idle connections, and the policy.
 
+use super::account::{Account, Counting};
 use super::addresses::ConnectFailure;
 use super::backend::{Backend, Member, ProbeResult, authority};
 use super::pool::Idle;
 use super::starvation::Origin;
-use crate::balance::{self, AdminState, Balancer, Hint, Spec};
+use crate::balance::{self, AdminState, Balancer, Candidate, Hint, Spec};
 use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -23,6 +24,7 @@ pub struct Cluster {
     pub(super) backends: Vec<Backend>,
     pub(super) balancer: Balancer,
     pub(super) settings: Settings,
+    pub(super) counting: Counting,
     /// How many serve and are no suspects. While there is none, suspects are used as well.
     pub(super) up: usize,
     /// Requests since all backends were probed because of their number.
@@ -51,10 +53,13 @@ impl Cluster {
     /// A cluster of `members`, all believed up; same seed, same choices.
     pub fn new(config: &Config, members: &[Member], seed: u64) -> Cluster {
         let specs: Vec<Spec> = members.iter().map(|member| balance_spec(&member.spec)).collect();
+        let counting = if config.admin.is_some() { Counting::On } else { Counting::Off };
+        let account = || Account::new(counting, Instant::START);
         Cluster {
             balancer: Balancer::new(config.strategy, &specs, seed),
-            backends: members.iter().map(Backend::new).collect(),
+            backends: members.iter().map(|member| Backend::new(member, account())).collect(),
             settings: config.health.clone(),
+            counting,
             up: members.iter().filter(|it| it.spec.admin == AdminState::Ready).count(),
             since_probes: 0,
             rng: Rng::new(seed),
@@ -63,6 +68,16 @@ impl Cluster {
 
     pub(super) fn at(&mut self, backend: BackendId) -> &mut Backend {
         &mut self.backends[backend.index()]
+    }
+
+    /// What is kept of it for people.
+    #[inline]
+    pub fn account(&mut self, backend: BackendId) -> &mut Account {
+        &mut self.at(backend).account
+    }
+
+    pub(super) fn candidate(&self, backend: BackendId) -> &Candidate {
+        self.balancer.candidate(backend)
     }
 
     pub(super) fn health(&self, backend: BackendId) -> &Health {

@@ -22,6 +22,9 @@ impl<N: Net> Upstreams<N> {
         address: SocketAddr,
         kind: io::ErrorKind,
     ) -> ConnectFailure {
+        if let Some(counters) = self.cluster.account(backend).counters() {
+            counters.connect_failed(kind.into());
+        }
         let failure = self.cluster.address_failed(backend, address, kind);
         if let ConnectFailure::AllAddressesFailed(kind) = failure {
             self.cluster.failed(backend, cx.now.instant);

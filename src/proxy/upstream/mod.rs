@@ -2,6 +2,7 @@
 //! anything moves on an idle one. The state of a backend changes here, and nowhere else;
 //! what follows for requests is decided above, from [`Upstreams::take_effect`].
 
+mod account;
 pub mod acquire;
 mod addresses;
 mod backend;
@@ -15,6 +16,7 @@ mod probing;
 pub mod reload;
 mod rotation;
 mod silence;
+mod snapshot;
 mod starvation;
 
 pub use backend::{Member, ProbeResult};
@@ -28,6 +30,7 @@ use crate::config::Config;
 use crate::health::{Observation, Transition};
 use crate::http::head::ResponseHead;
 use crate::net::{Net, Ready, Socket};
+use crate::observe::counters::BackendCounters;
 use crate::proxy::conn::pipes::Pipes;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{
@@ -98,6 +101,12 @@ impl<N: Net> Upstreams<N> {
         let upstream =
             self.table.get_mut(key).expect("a pair's upstream stays as long as the pair");
         Lease { upstream, pipes: &mut self.pipes, authority: self.cluster.name(backend) }
+    }
+
+    /// The counters of a backend; none where nothing asks for them.
+    #[inline]
+    pub fn counters(&mut self, backend: BackendId) -> Option<&mut BackendCounters> {
+        self.cluster.account(backend).counters()
     }
 
     /// All of them with their keys.
@@ -275,6 +284,7 @@ impl<N: Net> Upstreams<N> {
         backend: BackendId,
         transition: Transition,
     ) {
+        self.cluster.account(backend).changed(&transition, cx.now.instant);
         if transition == Transition::Suspected {
             self.suspicions += 1;
             self.cluster.idle(backend).starvation.refuted();

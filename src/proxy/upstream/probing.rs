@@ -217,6 +217,13 @@ impl<N: Net> Upstreams<N> {
     ) {
         let took = cx.now.instant.since(started);
         self.cluster.at(backend).last_probe = Some(ProbeResult { took, outcome });
+        if let Some(counters) = self.cluster.account(backend).counters() {
+            let count = match outcome {
+                Ok(_) => &mut counters.probes_ok,
+                Err(_) => &mut counters.probes_failed,
+            };
+            *count += 1;
+        }
         let observation = match outcome {
             Ok(page) => {
                 self.cluster.address_works(backend);

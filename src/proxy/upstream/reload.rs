@@ -163,6 +163,7 @@ impl<N: Net> Upstreams<N> {
             let left = Left(self.cluster.in_flight(backend));
             cx.logs.event(format_args!("removed {} ({left})", self.cluster.name(backend)));
             self.retire(cx, backend);
+            self.cluster.account(backend).moved(cx.now.instant);
         }
         for member in &changes.added {
             let backend = self.add(cx, member);
@@ -179,11 +180,12 @@ impl<N: Net> Upstreams<N> {
     /// Adds a backend, or readmits it if it was removed and has requests in flight.
     fn add(&mut self, cx: &mut LoopContext<N>, member: &Member) -> BackendId {
         let Some(backend) = self.cluster.leaving(&member.spec.endpoint) else {
-            let backend = self.cluster.add(member);
+            let backend = self.cluster.add(member, cx.now.instant);
             self.schedule_first_probe(cx, backend);
             return backend;
         };
         self.cluster.readmit(backend);
+        self.cluster.account(backend).moved(cx.now.instant);
         self.reconfigure(cx, backend, &member.spec);
         self.cluster.set_addresses(backend, &member.addresses);
         self.plan_next_probe(cx, backend);
@@ -222,6 +224,7 @@ impl<N: Net> Upstreams<N> {
             AdminState::Drain => cx.logs.event(format_args!("{name} is draining ({left})")),
             AdminState::Down => cx.logs.event(format_args!("{name} is set to down ({left})")),
         }
+        self.cluster.account(backend).moved(cx.now.instant);
         if now != AdminState::Ready {
             self.close_waiting(cx, backend);
         }

@@ -1,9 +1,11 @@
 //! Which backends take part, and which of them take requests.
 
+use super::account::Account;
 use super::backend::{Backend, Member};
 use super::cluster::{Cluster, balance_spec};
 use crate::balance::{AdminState, Membership};
 use crate::base::backend_id::BackendId;
+use crate::base::time::Instant;
 use crate::config::{BackendSpec, Endpoint};
 use crate::health::State;
 use crate::proxy::log::Counts;
@@ -26,11 +28,12 @@ impl Cluster {
     }
 
     /// Adds a backend; its id may be that of one that was removed.
-    pub fn add(&mut self, member: &Member) -> BackendId {
+    pub fn add(&mut self, member: &Member, now: Instant) -> BackendId {
+        let added = Backend::new(member, Account::new(self.counting, now));
         let backend = self.balancer.add(balance_spec(&member.spec));
         match self.backends.get_mut(backend.index()) {
-            Some(vacant) => *vacant = Backend::new(member),
-            None => self.backends.push(Backend::new(member)),
+            Some(vacant) => *vacant = added,
+            None => self.backends.push(added),
         }
         self.count_up(backend, State::Down, self.usable_state(backend));
         backend

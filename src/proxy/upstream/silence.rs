@@ -8,6 +8,7 @@ use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::health::{Action, Check, Observation};
 use crate::net::Net;
+use crate::observe::counters::ConnectKind;
 use crate::proxy::context::LoopContext;
 use crate::proxy::retry::Tried;
 use std::io;
@@ -128,6 +129,9 @@ impl<N: Net> Upstreams<N> {
         let whole = begun + cx.config.timeouts.connect <= cx.now.instant;
         if whole || self.cluster.check() == Check::Off {
             return self.attempt_not_connected(cx, backend, address, io::ErrorKind::TimedOut);
+        }
+        if let Some(counters) = self.cluster.account(backend).counters() {
+            counters.connect_failed(ConnectKind::Timeout);
         }
         let failure = self.cluster.address_failed(backend, address, io::ErrorKind::TimedOut);
         let counts = failure != ConnectFailure::TryNextAddress;

@@ -1,0 +1,67 @@
+//! The backends as `/status` and `/metrics` show them.
+
+use super::cluster::Cluster;
+use crate::balance::{AdminState, Membership};
+use crate::base::backend_id::BackendId;
+use crate::health::{DownReason, ProbeFault, State};
+use crate::net::Now;
+use crate::observe::snapshot::{Backend, BackendState, DownKind};
+use std::time::Duration;
+
+impl Cluster {
+    /// The state of a backend for people; none of a removed one that has left.
+    pub fn state_of(&self, backend: BackendId) -> Option<BackendState> {
+        let candidate = self.candidate(backend);
+        Some(match (candidate.membership, candidate.spec.admin) {
+            (Membership::Vacant, _) => return None,
+            (Membership::Leaving, _) | (Membership::Serving, AdminState::Drain) => {
+                BackendState::Drain
+            }
+            (Membership::Serving, AdminState::Down) => BackendState::Disabled,
+            (Membership::Serving, AdminState::Ready) => match self.health(backend).state() {
+                State::Up => BackendState::Up,
+                State::Suspect => BackendState::Slow,
+                State::Down => BackendState::Down,
+            },
+        })
+    }
+
+    /// A backend as `/status` and `/metrics` show it; none past the last, of a removed one, or where
+    /// nothing is counted.
+    pub fn snapshot(&self, backend: BackendId, now: Now) -> Option<Backend<'_>> {
+        let entry = self.backends.get(backend.index())?;
+        let state = self.state_of(backend)?;
+        let account = &entry.account;
+        let counters = account.counted()?;
+        let since = now.instant.since(account.changed_at());
+        let down = Duration::from_micros(counters.down_us);
+        let since_down = account.down().map(|(since, _)| now.instant.since(*since));
+        Some(Backend {
+            name: &entry.name,
+            state,
+            since,
+            changed_unix_ms: now.unix_ms.saturating_sub(since.as_millis() as u64),
+            down: account.down().map(|(_, reason)| (kind(reason), reason as _)),
+            in_flight: self.in_flight(backend),
+            max: entry.spec.pairs_max,
+            weight: entry.spec.weight,
+            backup: entry.spec.backup,
+            down_time: down + since_down.unwrap_or_default(),
+            counters,
+        })
+    }
+}
+
+fn kind(reason: &DownReason) -> DownKind {
+    match reason {
+        DownReason::ConnectFailed(_) => DownKind::Connect,
+        DownReason::Unanswered(_) => DownKind::Unanswered,
+        DownReason::Erred { .. } => DownKind::Errors,
+        DownReason::Probe { fault, timeout: _ } => match fault {
+            ProbeFault::Connect(_) => DownKind::ProbeConnect,
+            ProbeFault::TimedOut => DownKind::ProbeTimeout,
+            ProbeFault::Status(_) => DownKind::ProbeStatus,
+            ProbeFault::Broken | ProbeFault::TooLong => DownKind::ProbeBroken,
+        },
+    }
+}
