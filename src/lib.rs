@@ -47,6 +47,7 @@ pub mod manual;
 pub mod net;
 pub mod observe;
 pub mod proxy;
+pub mod replay;
 pub mod serve;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod top;

@@ -3,7 +3,7 @@
 use loadbalancer::cli::{self, Command, Config, Demo};
 use loadbalancer::config::{BackendSpec, Endpoint, Purpose};
 use loadbalancer::net::terminal;
-use loadbalancer::{demo, get, httpserver, serve, top};
+use loadbalancer::{demo, get, httpserver, replay, serve, top};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -33,6 +33,10 @@ fn run(command: Command) -> ExitCode {
         Command::Demo(demo) => demonstrate(demo),
         Command::HttpServer(options) => match httpserver::run(&options) {
             Err(error) => fail("httpserver", &error, 1),
+        },
+        Command::Replay(options) => match replay::run(&options, std::io::stdout()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => fail("replay", &failure, 1),
         },
         Command::Get(options) => match get::run(&options) {
             Ok(()) => ExitCode::SUCCESS,

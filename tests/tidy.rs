@@ -31,6 +31,7 @@ const IMPORTS: &[(&str, &str)] = &[
     // get: one client requests URLs.
     ("top", "base http cli config get net"),
     ("demo", "base http cli config"),
+    ("replay", "base balance cli config"),
     ("serve", "base config health net proxy observe"),
 ];
 

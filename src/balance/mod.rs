@@ -23,6 +23,7 @@ mod least_time;
 mod policy;
 mod random;
 mod rank;
+pub mod record;
 mod round_robin;
 mod slot;
 mod strategy;

@@ -1,5 +1,6 @@
 //! What a command line asks for, as values.
 
+use crate::balance::Strategy;
 use crate::config::{AdminAddress, Config, Endpoint, LogTarget};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 pub const VERSION: &str = concat!("loadbalancer ", env!("CARGO_PKG_VERSION"));
 
 /// The commands by name.
-pub(super) const COMMANDS: [&str; 6] = ["demo", "httpserver", "get", "top", "help", "version"];
+pub(super) const COMMANDS: [&str; 7] =
+    ["demo", "httpserver", "get", "top", "replay", "help", "version"];
 
 /// A help text for a terminal of so many columns, ending in a newline.
 pub type HelpText = fn(usize) -> String;
@@ -26,6 +28,8 @@ pub enum Command {
     Get(Get),
     /// To show the servers of a running balancer.
     Top(Top),
+    /// To make recorded choices again.
+    Replay(Replay),
     /// To print this help text.
     Help(HelpText),
     /// To print this chapter of the manual, through a pager on a terminal.
@@ -111,4 +115,13 @@ impl Default for Top {
     fn default() -> Top {
         Top { admin: Endpoint { host: Some("127.0.0.1".to_owned()), port: 8081 } }
     }
+}
+
+/// `loadbalancer replay`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// The record.
+    pub file: PathBuf,
+    /// The strategy to compare with; none: the recorded choices are printed.
+    pub strategy: Option<Strategy>,
 }

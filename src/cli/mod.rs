@@ -15,6 +15,7 @@ mod modes;
 mod option;
 mod options;
 mod pages;
+mod replay;
 mod rows;
 mod rules;
 mod scan;
@@ -28,7 +29,7 @@ mod value;
 mod tests;
 
 pub use crate::config::{Config, Endpoint, LogTarget};
-pub use command::{Command, Demo, Get, HelpText, HttpServer, Top, VERSION};
+pub use command::{Command, Demo, Get, HelpText, HttpServer, Replay, Top, VERSION};
 pub use error::UsageError;
 pub use help::COLUMNS;
 
@@ -45,6 +46,7 @@ pub fn program(argv: &[OsString]) -> &'static str {
         [_, Some("get")] => "get",
         [_, Some("top")] => "top",
         [_, Some("demo")] => "demo",
+        [_, Some("replay")] => "replay",
         [_, Some(_) | None] => "loadbalancer",
     }
 }
@@ -65,6 +67,7 @@ pub fn parse(argv: Vec<OsString>) -> Result<Command, UsageError> {
         Some("httpserver") => httpserver::httpserver(after_command.finish()),
         Some("get") => get::get(after_command.finish()),
         Some("top") => top::top(after_command.finish()),
+        Some("replay") => replay::replay(after_command.finish()),
         Some("help") => topic::help(after_command.finish()),
         Some("version") => topic::version(after_command.finish()),
         Some(_) | None => balance::balance(words),

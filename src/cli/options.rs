@@ -14,7 +14,7 @@ use crate::config::{Config, HeadLimits, TrustedProxies};
 use std::time::Duration;
 
 /// Every option of the balancer, in the order of help within its group.
-pub static OPTIONS: [Opt<Config>; 52] = [
+pub static OPTIONS: [Opt<Config>; 53] = [
     Opt::listen("Address to listen on (or give it first, without -p)", |c| &mut c.listen),
     Opt {
         long: "backend",
@@ -310,6 +310,7 @@ pub static OPTIONS: [Opt<Config>; 52] = [
         modes: EVERY,
         take: Take::Flag(|c| c.verbose = true),
     },
+    inspect_options::RECORD,
     inspect_options::CHECK,
     admin_options::ADMIN,
     admin_options::ADMIN_HOST,

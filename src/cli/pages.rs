@@ -32,8 +32,8 @@ const PAGE: Page = Page {
     usage: &[
         "loadbalancer [OPTIONS] ADDR BACKEND...",
         "loadbalancer [OPTIONS] [-p ADDR] -b BACKEND... | -f FILE",
-        "loadbalancer demo | httpserver | get | top  (each has its own --help)",
-        "loadbalancer help [TOPIC]                   (the manual, chapter by chapter)",
+        "loadbalancer demo | httpserver | get | top | replay  (each has its --help)",
+        "loadbalancer help [TOPIC]                            (the manual)",
         "loadbalancer version",
     ],
     notes: &[

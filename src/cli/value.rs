@@ -130,6 +130,14 @@ pub fn list_file(path: PathBuf) -> Result<PathBuf, String> {
     }
 }
 
+/// A file to be written.
+pub fn new_file(path: PathBuf) -> Result<PathBuf, String> {
+    match path.as_os_str() == "-" {
+        true => Err("`-` is not a file: write the name of one".to_owned()),
+        false => Ok(path),
+    }
+}
+
 /// A field name in lower case (RFC 9110 §5.1).
 pub fn field_name(text: &str) -> Result<String, String> {
     if text.is_empty() || !text.bytes().all(is_token_byte) {

@@ -217,6 +217,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// One line per request, with the reason for the choice (`-v`).
     pub verbose: bool,
+    /// Where the record of choices is written.
+    pub record: Option<PathBuf>,
     /// Whether it is served by or only looked at.
     pub purpose: Purpose,
 }
@@ -259,6 +261,7 @@ impl Default for Config {
             access_log: None,
             log_format: LogFormat::Combined,
             verbose: false,
+            record: None,
             purpose: Purpose::Serve,
         }
     }

@@ -39,6 +39,8 @@ pub struct Kernel {
     access: Option<LogWriter>,
     /// Earlier access logs with lines left to write.
     retired: Vec<LogWriter>,
+    /// The record of choices.
+    record: Option<LogWriter>,
     /// Standard error; none while it is written directly.
     stderr: Option<LogWriter>,
     /// Standard error is no terminal.
@@ -74,6 +76,7 @@ impl Kernel {
             signals,
             access: None,
             retired: Vec::new(),
+            record: None,
             stderr: None,
             times_events: event_ms().is_some(),
             stderr_may_block: stderr_may_block(),
@@ -108,6 +111,14 @@ impl Kernel {
         Ok(())
     }
 
+    /// The record of choices goes to `file` from here on.
+    ///
+    /// Errors: the system has no thread left.
+    pub fn record_to(&mut self, file: LogFile) -> io::Result<()> {
+        self.record = Some(LogWriter::start("record", file, self.waker())?);
+        Ok(())
+    }
+
     fn drop_finished_logs(&mut self) {
         self.retired.retain_mut(|log_writer| log_writer.unwritten_lines() > 0);
     }
@@ -125,6 +136,7 @@ impl Kernel {
         let (current, retired) = match sink {
             Sink::Events => (&mut self.stderr, &mut [][..]),
             Sink::Access => (&mut self.access, &mut self.retired[..]),
+            Sink::Record => (&mut self.record, &mut [][..]),
         };
         current.iter_mut().chain(retired)
     }
@@ -251,11 +263,12 @@ impl Net for Kernel {
         let log_writer = match sink {
             Sink::Events => &mut self.stderr,
             Sink::Access => &mut self.access,
+            Sink::Record => &mut self.record,
         };
         match (log_writer, sink) {
             (Some(log_writer), _) => Ok(log_writer.offer(lines)),
             (None, Sink::Events) => write_if_room(lines),
-            (None, Sink::Access) => Ok(lines.len()),
+            (None, Sink::Access | Sink::Record) => Ok(lines.len()),
         }
     }
 

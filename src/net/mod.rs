@@ -90,6 +90,8 @@ pub enum Sink {
     Events,
     /// The access log (`-l`).
     Access,
+    /// The record of choices (`--record`).
+    Record,
 }
 
 /// A write to a log that failed.

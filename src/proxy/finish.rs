@@ -1,6 +1,7 @@
 //! The last thing the program does: its logs are written, for as long as may be.
 
 use super::{Proxy, Stop};
+use crate::balance::record::Line;
 use crate::base::time::Instant;
 use crate::net::{Net, Signal, Sink};
 use std::time::Duration;
@@ -19,6 +20,7 @@ impl<N: Net> Proxy<N> {
         let cut_off = self.close_clients();
         self.report_stop(cut_off);
         self.exchanges.upstreams.close_all();
+        self.exchanges.upstreams.record().note(|| Line::Stopped);
         let least = self.exchanges.context.now.instant + FINISH_MIN;
         let drain = match self.stop {
             Stop::By(deadline) => deadline.max(least),
@@ -26,7 +28,9 @@ impl<N: Net> Proxy<N> {
         };
         self.flush_logs(drain, least);
         let context = &mut self.exchanges.context;
-        if context.logs.give_up_access(&mut context.net) {
+        let is_record_cut = self.record.give_up(&mut context.net, &mut context.logs);
+        let is_access_cut = context.logs.give_up_access(&mut context.net);
+        if is_record_cut || is_access_cut {
             let now = context.now.instant;
             self.flush_logs(now, now + FINISH_MIN);
         }
@@ -66,7 +70,9 @@ impl<N: Net> Proxy<N> {
             let access = context.logs.has_unwritten(&mut context.net, Sink::Access);
             let events = context.logs.has_unwritten(&mut context.net, Sink::Events);
             let now = context.now.instant;
-            let deadlines = [access.then_some(access_until), events.then_some(events_until)];
+            let record = self.record.has_unwritten(&mut context.net);
+            let files = access || record;
+            let deadlines = [files.then_some(access_until), events.then_some(events_until)];
             let latest = deadlines.into_iter().flatten().max();
             let Some(deadline) = latest.filter(|end| *end > now) else { return };
             // Nothing reports that standard error has room again where it is written directly.

@@ -138,6 +138,8 @@ impl Logs {
         let lines = match sink {
             Sink::Events => &self.events,
             Sink::Access => &self.access,
+            // Kept elsewhere, see `RecordLog`.
+            Sink::Record => return false,
         };
         !lines.pending().is_empty()
     }
@@ -200,7 +202,7 @@ impl Logs {
 }
 
 /// Gives the sink as many of the lines as it takes.
-fn write_to(net: &mut impl Net, sink: Sink, lines: &mut LogBuffer) {
+pub fn write_to(net: &mut impl Net, sink: Sink, lines: &mut LogBuffer) {
     let mut written = 0;
     while let Some(left @ [_, ..]) = lines.pending().get(written..) {
         match net.log(sink, left) {

@@ -25,6 +25,7 @@ mod finish;
 pub mod invariants;
 mod kinds;
 mod log;
+mod record;
 mod retry;
 mod schedule;
 mod turn;
@@ -48,6 +49,7 @@ use client::connection::Connection;
 use context::LoopContext;
 use exchange::Exchanges;
 use kinds::{ClientKey, ClientKind};
+use record::RecordLog;
 use std::collections::HashMap;
 use std::io;
 use upstream::Upstreams;
@@ -88,6 +90,8 @@ pub struct Proxy<N: Net> {
     /// Where the search for an idle client to close goes on.
     sweep_from: usize,
     list: ListWatch,
+    /// The record of choices, as far as it is not written.
+    record: RecordLog,
     stop: Stop,
     /// A signal has come and was not looked at yet.
     signalled: bool,
@@ -105,7 +109,7 @@ impl<N: Net> Proxy<N> {
         error_pages: HashMap<u16, Vec<u8>>,
         seed: u64,
     ) -> Proxy<N> {
-        let cluster = Cluster::new(&config, &members, seed);
+        let cluster = Cluster::new(&config, &members, limits.pairs_max, seed);
         let context = LoopContext::new(net, config, limits, seed);
         let upstreams = Upstreams::new(cluster, limits.pipes_max);
         let mut proxy = Proxy {
@@ -115,6 +119,7 @@ impl<N: Net> Proxy<N> {
             admin: None,
             sweep_from: 0,
             list: ListWatch::default(),
+            record: RecordLog::default(),
             stop: Stop::No,
             signalled: false,
             ready: Vec::new(),
@@ -122,6 +127,10 @@ impl<N: Net> Proxy<N> {
         let Exchanges { context, upstreams, .. } = &mut proxy.exchanges;
         upstreams.schedule_first_probes(context);
         proxy.list.watch(context);
+        if proxy.exchanges.upstreams.cluster().is_recording() {
+            // What comes later has a time.
+            proxy.write_record();
+        }
         proxy
     }
 
@@ -185,8 +194,18 @@ impl<N: Net> Proxy<N> {
     }
 
     fn write_logs(&mut self) {
+        if self.exchanges.upstreams.cluster().is_recording() {
+            self.write_record();
+        }
         let LoopContext { logs, net, now, .. } = &mut self.exchanges.context;
         logs.write(net, now.instant);
+    }
+
+    #[cold]
+    fn write_record(&mut self) {
+        let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+        let LoopContext { logs, net, now, .. } = context;
+        self.record.write(net, now.instant, upstreams.record(), logs);
     }
 
     /// The client of this key leaves its table; its request has ended.

@@ -5,7 +5,7 @@
 //! often costs nothing.
 
 use super::client::acceptor::{Accept, Accepted};
-use super::client::admission::Line;
+use super::client::admission;
 use super::client::connection::Connection;
 use super::client::listener::Service;
 use super::client::request::RequestState;
@@ -15,6 +15,7 @@ use super::exchange::judge::Reroute;
 use super::kinds::{BackendKind, ClientKey, ClientKind, ListKind, Next};
 use super::upstream::Effect;
 use super::{Proxy, Reload, Status, Stop};
+use crate::balance::record::Line;
 use crate::base::backend_id::BackendId;
 use crate::base::table::{Id, Table};
 use crate::base::time::Instant;
@@ -237,6 +238,8 @@ impl<N: Net> Proxy<N> {
             let Some(key) = first else { continue };
             let client = self.clients.get_mut(key).expect("a request that waits has its client");
             client.request.state = RequestState::Admitted;
+            let waited = self.exchanges.context.now.instant.since(client.request.arrived);
+            self.exchanges.upstreams.record().note(|| Line::Waited(waited));
             client.wake(&mut self.exchanges.context, key);
         }
         let clients = &self.clients;
@@ -423,7 +426,10 @@ impl<N: Net> Proxy<N> {
 }
 
 /// In which line the request of this client waits for a slot; none if it does not.
-fn line_of<S>(clients: &Table<ClientKind, Connection<S>>, key: ClientKey) -> Option<Line> {
+fn line_of<S>(
+    clients: &Table<ClientKind, Connection<S>>,
+    key: ClientKey,
+) -> Option<admission::Line> {
     match clients.get(key)?.request.state {
         RequestState::WaitingForSlot(line) => Some(line),
         RequestState::Idle

@@ -5,7 +5,7 @@ use super::backends::{self, Backends, Lists};
 use super::failure::{Failure, say};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
 use super::prepare::{
-    cannot_listen, cannot_open, drop_privileges, error_pages, listen_admin, system,
+    cannot_listen, cannot_open, check_record, drop_privileges, error_pages, listen_admin, system,
 };
 use crate::config::{Config, LogTarget, Reach};
 use crate::health::{Check, Page, ProbeFault, Settings};
@@ -35,6 +35,7 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     problems.0 += skipped;
     problems.note(error_pages(&config));
     problems.note(check_log(&config));
+    problems.note(config.record.as_deref().map(check_record).transpose());
     let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
     let limits = limits(files, &config);
     report_limits(files, &limits);

@@ -21,7 +21,8 @@ pub use failure::Failure;
 use failure::say;
 use limits::{FILES_UNKNOWN, limits, report_limits};
 use prepare::{
-    cannot_listen, drop_privileges, error_pages, listen_admin, log_name, open_log, system,
+    cannot_listen, drop_privileges, error_pages, listen_admin, log_name, open_log, open_record,
+    system,
 };
 use std::net::SocketAddr;
 
@@ -38,6 +39,7 @@ pub fn run(
     let error_pages = error_pages(&config)?;
     let log = config.access_log.clone();
     let access = log.as_ref().map(open_log).transpose()?;
+    let record = config.record.as_deref().map(open_record).transpose()?;
     let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
     let limits = limits(files, &config);
     report_limits(files, &limits);
@@ -51,6 +53,9 @@ pub fn run(
     let (mut backends, members) = Backends::resolve(lists, kernel.waker(), &config)?;
     if let Some(file) = access {
         kernel.log_access_to(file).map_err(system)?;
+    }
+    if let Some(file) = record {
+        kernel.record_to(file).map_err(system)?;
     }
     if config.verbose {
         kernel.write_stderr_by_thread().map_err(system)?;

@@ -11,6 +11,7 @@ use crate::net::privileges::Identity;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// Largest page for `--error-page`, in bytes: with its head it must fit into one buffer.
 const PAGE_BYTES_MAX: u64 = 8 * 1024;
@@ -65,6 +66,37 @@ pub fn open_log(log: &LogTarget) -> Result<LogFile, Failure> {
         LogTarget::File(path) => LogFile::open(path),
     };
     file.map_err(|error| cannot_open(log, &error))
+}
+
+/// Opens the file of `--record`.
+///
+/// Errors: it has content already, as a record begins with its first line; or it cannot be opened.
+pub fn open_record(path: &Path) -> Result<LogFile, Failure> {
+    is_new_record(path)?;
+    LogFile::open(path).map_err(|error| cannot_record(path, &error))
+}
+
+/// As [`open_record`], leaving no trace.
+pub fn check_record(path: &Path) -> Result<(), Failure> {
+    is_new_record(path)?;
+    LogFile::check(path).map_err(|error| cannot_record(path, &error))
+}
+
+fn is_new_record(path: &Path) -> Result<(), Failure> {
+    let name = quote(&path.display().to_string());
+    match path.metadata() {
+        Ok(data) if data.is_file() && data.len() > 0 => {
+            let text =
+                format!("--record: {name} is there already; remove it, or name another file");
+            Err(Failure(text))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn cannot_record(path: &Path, error: &io::Error) -> Failure {
+    let name = quote(&path.display().to_string());
+    Failure(format!("cannot open the record {name}: {}; choose another file", reason(error)))
 }
 
 /// The access log cannot be opened.

@@ -14,6 +14,7 @@ mod kernel;
 mod listing;
 mod net;
 mod oracle;
+mod record;
 mod request;
 mod run;
 mod scene;
@@ -50,6 +51,8 @@ struct Tally {
     taken: u64,
     /// Lists of servers that were applied.
     reloads: u64,
+    /// Choices that were recorded and made again.
+    replayed: u64,
 }
 
 #[test]
@@ -80,6 +83,7 @@ fn every_seed_ends_well() {
         let kinds = [tally.local, tally.retried, tally.tunnelled, tally.redirected, tally.piped];
         assert!(tally.served > count, "hardly anything was served: {tally:?}");
         assert!(kinds.iter().all(|&kind| kind > count / 100), "a kind is missing: {tally:?}");
+        assert!(tally.replayed > count, "hardly any choice was recorded: {tally:?}");
         assert!(tally.suspicions > count / 100, "no server was silent: {tally:?}");
         assert!(tally.reloads > count / 4, "the list of servers hardly changed: {tally:?}");
     }

@@ -178,8 +178,12 @@ impl Net for SimNet {
         self.world.borrow_mut().kernel.signals()
     }
 
-    fn log(&mut self, _: Sink, lines: &[u8]) -> io::Result<usize> {
+    fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {
         let mut world = self.world.borrow_mut();
+        if sink == Sink::Record {
+            world.record.extend_from_slice(lines);
+            return Ok(lines.len());
+        }
         let text = String::from_utf8_lossy(lines);
         for line in text.lines() {
             let jumped = world.kernel.jumped;

@@ -3,8 +3,10 @@
 
 use super::Tally;
 use super::net::SimNet;
+use super::record;
 use super::script::{self, Script};
 use super::world::World;
+use loadbalancer::base::rng::Rng;
 use loadbalancer::proxy::invariants::Census;
 use loadbalancer::proxy::{Proxy, Status};
 use std::cell::RefCell;
@@ -45,6 +47,10 @@ pub fn run(seed: u64, verbose: bool, tally: &mut Tally) {
     }
     let Run { world, proxy, .. } = run;
     tally.add(&world.borrow());
+    let record = std::mem::take(&mut world.borrow_mut().record);
+    if !record.is_empty() {
+        tally.replayed += record::check(&record, &mut Rng::new(seed));
+    }
     drop::<Proxy<SimNet>>(proxy);
 }
 

@@ -17,6 +17,7 @@ use loadbalancer::proxy::{ListenerSettings, Proxy, Scheme};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// One run, ready to be turned.
@@ -41,7 +42,8 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let members = listing.read().members;
     let style = scene.style(seed, verbose, &mut rng);
     let manner = scene.manner(&style, &mut rng);
-    let config = scene.config(&mut rng);
+    let mut config = scene.config(&mut rng);
+    config.record = seed.is_multiple_of(3).then(|| PathBuf::from("record"));
     let limits = scene.limits(&mut rng);
     let proxy_seed = rng.bits();
     let mut kernel = Kernel::new(rng, style, scene.names * SITES_PER_NAME);

@@ -32,6 +32,8 @@ pub struct World {
     /// Waits without a timeout in a row.
     pub busy: u32,
     pub sleeps_for_ever: bool,
+    /// The record of choices, if there is one.
+    pub record: Vec<u8>,
 }
 
 impl World {
@@ -54,6 +56,7 @@ impl World {
             frozen: Vec::new(),
             busy: 0,
             sleeps_for_ever: false,
+            record: Vec::new(),
         }
     }
 

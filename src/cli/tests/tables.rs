@@ -80,6 +80,7 @@ fn help_shows_every_option() {
     check_help("httpserver -h", &httpserver::OPTIONS, &[]);
     check_help("loadbalancer get -h", &get::OPTIONS, &[]);
     check_help("loadbalancer top -h", &top::OPTIONS, &[]);
+    check_help("loadbalancer replay -h", &replay::OPTIONS, &[]);
     assert!(!help("loadbalancer demo --help").contains("--backend"));
 }
 
@@ -103,6 +104,7 @@ fn every_example_of_help_is_a_good_call() {
         "loadbalancer httpserver",
         "loadbalancer get",
         "loadbalancer top",
+        "loadbalancer replay",
     ] {
         let help = help(&format!("{topic} --help"));
         let calls = help.lines().filter_map(|line| line.strip_prefix("  loadbalancer"));
@@ -117,7 +119,7 @@ fn every_example_of_help_is_a_good_call() {
 
 /// A value unlike the default for each option, with the options it needs beside it, and the modes
 /// where it has an effect.
-const SAMPLES: [(&str, &str, &str, &str); 50] = [
+const SAMPLES: [(&str, &str, &str, &str); 51] = [
     ("listen", "9", "", "http tcp redirect"),
     ("backend", "h:9", "", "http tcp redirect"),
     ("file", "list", "", "http tcp redirect"),
@@ -168,6 +170,7 @@ const SAMPLES: [(&str, &str, &str, &str); 50] = [
     ("admin-host", "lb.example", "--admin 77", "http tcp redirect"),
     ("admin-public", "", "--admin 77", "http tcp redirect"),
     ("live-path", "/x", "", "http redirect"),
+    ("record", "run.record", "", "http tcp redirect"),
 ];
 
 const MODES: [&str; 3] = ["http", "tcp", "redirect"];

@@ -2,19 +2,19 @@
 
 use super::account::{Account, Counting};
 use super::addresses::ConnectFailure;
-use super::backend::{Backend, Member, ProbeResult, authority};
+use super::backend::{Backend, Member, authority};
 use super::pool::Idle;
+use super::recorder::Recorder;
 use super::starvation::Origin;
-use crate::balance::{self, AdminState, Balancer, Candidate, Hint, Spec};
+use crate::balance::{self, AdminState, Candidate, Hint, Spec};
 use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
-use crate::base::wheel::Timer;
 use crate::config::{BackendSpec, Config};
 use crate::health::{
     self, Action, Check, Health, Observation, Others, Settings, State, Transition, outlier,
 };
-use crate::proxy::kinds::{ProbeKey, UpstreamKey};
+use crate::proxy::kinds::UpstreamKey;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// All backends.
 pub struct Cluster {
     pub(super) backends: Vec<Backend>,
-    pub(super) balancer: Balancer,
+    pub(super) balancer: Recorder,
     pub(super) settings: Settings,
     pub(super) counting: Counting,
     /// How many serve and are no suspects. While there is none, suspects are used as well.
@@ -50,14 +50,18 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// A cluster of `members`, all believed up; same seed, same choices.
-    pub fn new(config: &Config, members: &[Member], seed: u64) -> Cluster {
-        let specs: Vec<Spec> = members.iter().map(|member| balance_spec(&member.spec)).collect();
+    /// A cluster of `members`, all believed up, with `places` for requests in flight; same seed,
+    /// same choices.
+    pub fn new(config: &Config, members: &[Member], places: usize, seed: u64) -> Cluster {
         let counting = if config.admin.is_some() { Counting::On } else { Counting::Off };
         let account = || Account::new(counting, Instant::START);
+        let backends: Vec<Backend> =
+            members.iter().map(|member| Backend::new(member, account())).collect();
+        let named: Vec<(&str, Spec)> =
+            backends.iter().map(|it| (it.name.as_str(), balance_spec(&it.spec))).collect();
         Cluster {
-            balancer: Balancer::new(config.strategy, &specs, seed),
-            backends: members.iter().map(|member| Backend::new(member, account())).collect(),
+            balancer: Recorder::new(config, &named, places, seed),
+            backends,
             settings: config.health.clone(),
             counting,
             up: members.iter().filter(|it| it.spec.admin == AdminState::Ready).count(),
@@ -385,34 +389,19 @@ impl Cluster {
             && self.backends[backend.index()].idle.has_room(in_use, now, period, is_open)
     }
 
-    /// The probe under way, to set or to read.
-    pub fn probe(&mut self, backend: BackendId) -> &mut Option<ProbeKey> {
-        &mut self.backends[backend.index()].probe
-    }
-
-    /// The probe under way.
-    pub fn probe_of(&self, backend: BackendId) -> Option<ProbeKey> {
-        self.backends[backend.index()].probe
-    }
-
-    /// What its last probe came to; none before the first one has ended.
-    pub fn last_probe(&self, backend: BackendId) -> Option<ProbeResult> {
-        self.backends[backend.index()].last_probe
-    }
-
     /// The keys of its idle connections; those that were closed find nothing.
     pub fn pooled(&self, backend: BackendId) -> &[UpstreamKey] {
         self.backends[backend.index()].idle.keys()
     }
 
-    /// The timer of the next probe, to look at.
-    pub fn timer_of(&self, backend: BackendId) -> &Timer {
-        &self.backends[backend.index()].timer
+    /// The record of choices, to add to it or to take from it.
+    pub fn record(&mut self) -> &mut Recorder {
+        &mut self.balancer
     }
 
-    /// The timer of the next probe, to arm or to mark as fired.
-    pub fn timer(&mut self, backend: BackendId) -> &mut Timer {
-        &mut self.backends[backend.index()].timer
+    /// Whether there is one.
+    pub fn is_recording(&self) -> bool {
+        self.balancer.is_recording()
     }
 
     /// Whether there are probes at all; without, a backend is trusted again after its interval.

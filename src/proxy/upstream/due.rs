@@ -1,9 +1,12 @@
-//! When the next probe of each backend is due.
+//! The probes of each backend: the one under way, the last one, and when the next is due.
 
+use super::backend::ProbeResult;
 use super::cluster::Cluster;
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
+use crate::base::wheel::Timer;
 use crate::health::{self, Check};
+use crate::proxy::kinds::ProbeKey;
 use std::time::Duration;
 
 /// How often a backend's timer is set back at most.
@@ -69,5 +72,30 @@ impl Cluster {
         let due = now + health::check::first_probe_in(&self.settings, &mut self.rng);
         self.backends[backend.index()].probe_due = due;
         due
+    }
+
+    /// The probe under way, to set or to read.
+    pub fn probe(&mut self, backend: BackendId) -> &mut Option<ProbeKey> {
+        &mut self.backends[backend.index()].probe
+    }
+
+    /// The probe under way.
+    pub fn probe_of(&self, backend: BackendId) -> Option<ProbeKey> {
+        self.backends[backend.index()].probe
+    }
+
+    /// What its last probe came to; none before the first one has ended.
+    pub fn last_probe(&self, backend: BackendId) -> Option<ProbeResult> {
+        self.backends[backend.index()].last_probe
+    }
+
+    /// The timer of the next probe, to look at.
+    pub fn timer_of(&self, backend: BackendId) -> &Timer {
+        &self.backends[backend.index()].timer
+    }
+
+    /// The timer of the next probe, to arm or to mark as fired.
+    pub fn timer(&mut self, backend: BackendId) -> &mut Timer {
+        &mut self.backends[backend.index()].timer
     }
 }

@@ -13,6 +13,7 @@ mod evidence;
 mod pool;
 mod probe;
 mod probing;
+mod recorder;
 pub mod reload;
 mod rotation;
 mod silence;
@@ -39,6 +40,7 @@ use crate::proxy::kinds::{
 use crate::proxy::log::Standing;
 use cluster::Cluster;
 use probe::Probe;
+pub use recorder::Recorder;
 use std::collections::VecDeque;
 
 /// All connections to backends, and what is known about the backends.
@@ -94,6 +96,11 @@ impl<N: Net> Upstreams<N> {
     /// The backends, to look at.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// The record of choices, to add to it or to take from it.
+    pub fn record(&mut self) -> &mut Recorder {
+        self.cluster.record()
     }
 
     /// The upstream of `key`, with what an exchange needs beside it. `backend` is the pair's.

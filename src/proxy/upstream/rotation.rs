@@ -30,7 +30,7 @@ impl Cluster {
     /// Adds a backend; its id may be that of one that was removed.
     pub fn add(&mut self, member: &Member, now: Instant) -> BackendId {
         let added = Backend::new(member, Account::new(self.counting, now));
-        let backend = self.balancer.add(balance_spec(&member.spec));
+        let backend = self.balancer.add(&added.name, balance_spec(&added.spec));
         match self.backends.get_mut(backend.index()) {
             Some(vacant) => *vacant = added,
             None => self.backends.push(added),

@@ -1,0 +1,169 @@
+//! The balancer with a record of its inputs (`--record`): each call is noted as a line, and done.
+//! Where nothing is recorded a call costs one comparison more.
+
+use crate::balance::record::{Line, Setting, Settings, VERSION_LINE};
+use crate::balance::{Balancer, Candidate, Explanation, Hint, Spec};
+use crate::base::backend_id::BackendId;
+use crate::base::time::Instant;
+use crate::config::Config;
+use std::fmt::{self, Write};
+
+/// A balancer, and the lines about what it was given since they were taken last.
+pub struct Recorder {
+    balancer: Balancer,
+    tape: Option<Box<Tape>>,
+}
+
+/// Lines of a turn. They have one time, as the clock is read once per turn.
+#[derive(Debug)]
+struct Tape {
+    lines: String,
+}
+
+impl Tape {
+    /// The lines about the start.
+    fn begin(setting: Setting, backends: &[(&str, Spec)]) -> Tape {
+        let mut tape = Tape { lines: format!("{VERSION_LINE}\n") };
+        setting.lines().iter().for_each(|line| tape.note(line));
+        for (index, &(name, spec)) in backends.iter().enumerate() {
+            let spec = Settings::of(spec);
+            tape.note(&Line::Added { id: BackendId::new(index), name, spec });
+        }
+        tape.note(&Line::Run);
+        tape
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note(&mut self, line: &Line<'_>) {
+        writeln!(self.lines, "{line}").expect("a string takes any line");
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Recorder").field("tape", &self.tape).finish_non_exhaustive()
+    }
+}
+
+impl Recorder {
+    /// The balancer over `backends`, with a record of its inputs if one is wanted.
+    pub fn new(config: &Config, backends: &[(&str, Spec)], places: usize, seed: u64) -> Recorder {
+        let strategy = config.strategy;
+        let specs: Vec<Spec> = backends.iter().map(|(_, spec)| *spec).collect();
+        let balancer = Balancer::new(strategy, &specs, seed);
+        let setting = Setting { strategy, seed, places, queue: config.timeouts.queue };
+        let tape = config.record.is_some().then(|| Tape::begin(setting, backends));
+        Recorder { balancer, tape: tape.map(Box::new) }
+    }
+
+    /// Whether there is a record.
+    pub fn is_recording(&self) -> bool {
+        self.tape.is_some()
+    }
+
+    /// Records no more.
+    pub fn stop(&mut self) {
+        self.tape = None;
+    }
+
+    /// Moves the lines noted since the last call into `into`, with their time before them; how many
+    /// there are.
+    pub fn take_lines(&mut self, now: Instant, into: &mut String) -> u64 {
+        let Some(tape) = &mut self.tape else { return 0 };
+        if tape.lines.is_empty() {
+            return 0;
+        }
+        // The first line of all stays the first.
+        let has_begun = !tape.lines.starts_with(VERSION_LINE);
+        if has_begun {
+            writeln!(into, "{}", Line::At(now)).expect("a string takes any line");
+        }
+        into.push_str(&tape.lines);
+        let count = tape.lines.bytes().filter(|&byte| byte == b'\n').count();
+        tape.lines.clear();
+        count as u64 + u64::from(has_begun)
+    }
+
+    /// Adds a line, if there is a record.
+    #[inline]
+    pub fn note<'a>(&mut self, line: impl FnOnce() -> Line<'a>) {
+        if let Some(tape) = &mut self.tape {
+            tape.note(&line());
+        }
+    }
+
+    pub fn add(&mut self, name: &str, spec: Spec) -> BackendId {
+        let id = self.balancer.add(spec);
+        self.note(|| Line::Added { id, name, spec: Settings::of(spec) });
+        id
+    }
+
+    pub fn remove(&mut self, id: BackendId) {
+        self.note(|| Line::Removed(id));
+        self.balancer.remove(id);
+    }
+
+    pub fn reconfigure(&mut self, id: BackendId, spec: Spec) {
+        self.note(|| Line::Changed { id, spec: Settings::of(spec) });
+        self.balancer.reconfigure(id, spec);
+    }
+
+    pub fn set_up(&mut self, id: BackendId, up: bool) {
+        self.note(|| if up { Line::Up(id) } else { Line::Down(id) });
+        self.balancer.set_up(id, up);
+    }
+
+    pub fn set_leaving(&mut self, id: BackendId, leaving: bool) {
+        self.note(|| if leaving { Line::Leaving(id) } else { Line::Readmitted(id) });
+        self.balancer.set_leaving(id, leaving);
+    }
+
+    pub fn began(&mut self, id: BackendId) {
+        self.note(|| Line::Began(id));
+        self.balancer.began(id);
+    }
+
+    pub fn ended(&mut self, id: BackendId) {
+        self.note(|| Line::Ended(id));
+        self.balancer.ended(id);
+    }
+
+    pub fn served(&mut self, id: BackendId, response_us: u64, at: Instant) {
+        self.note(|| Line::Served { id, response_us, at });
+        self.balancer.served(id, response_us, at);
+    }
+
+    pub fn failed(&mut self, id: BackendId, response_us: Option<u64>, at: Instant) {
+        self.note(|| Line::Failed { id, response_us, at });
+        self.balancer.failed(id, response_us, at);
+    }
+
+    pub fn probed(&mut self, id: BackendId, duration_us: u64) {
+        self.note(|| Line::Probed { id, duration_us });
+        self.balancer.probed(id, duration_us);
+    }
+
+    pub fn report(&mut self, id: BackendId, requests: u64, errors: u64) {
+        self.note(|| Line::Reported { id, requests, errors });
+        self.balancer.report(id, requests, errors);
+    }
+
+    pub fn pick(&mut self, hint: &Hint<'_>) -> Option<BackendId> {
+        let picked = self.balancer.pick(hint);
+        self.note(|| Line::Picked { picked, hash: hint.hash, tried: hint.tried });
+        picked
+    }
+
+    pub fn explain(&self, picked: BackendId, hint: &Hint<'_>) -> Explanation {
+        self.balancer.explain(picked, hint)
+    }
+
+    pub fn candidate(&self, id: BackendId) -> &Candidate {
+        self.balancer.candidate(id)
+    }
+
+    pub fn in_flight(&self, id: BackendId) -> u32 {
+        self.balancer.in_flight(id)
+    }
+}
