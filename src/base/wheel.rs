@@ -45,6 +45,9 @@ pub struct Wheel {
     occupied: [u64; LEVELS],
     /// The tick up to which everything has fired.
     now: u64,
+    /// The least `earliest` of all slots, `u64::MAX` for none: most turns of the loop have no
+    /// timer to fire, and need not search for it.
+    due: u64,
     /// Nodes inserted into a slot or inspected in one, for the test of the cost.
     #[cfg(test)]
     steps: u64,
@@ -65,6 +68,7 @@ impl Wheel {
             slots: Box::new([[slot; SLOTS]; LEVELS]),
             occupied: [0; LEVELS],
             now: 0,
+            due: u64::MAX,
             #[cfg(test)]
             steps: 0,
         }
@@ -72,12 +76,19 @@ impl Wheel {
 
     /// Makes `id` fire at `deadline` or earlier; an owner that finds its deadline not reached arms
     /// again. Extending a deadline is therefore free.
+    #[inline]
     pub fn arm(&mut self, timer: &mut Timer, deadline: Instant, id: Id) {
         // Rounded up, so that the deadline has passed when the node fires.
         let wanted = deadline.as_micros().saturating_add((1 << TICK_SHIFT) - 1) >> TICK_SHIFT;
+        let fires_by_then = |index: u32| self.nodes[index as usize].tick <= wanted;
+        if !timer.0.is_some_and(fires_by_then) {
+            self.move_to(wanted, timer, id);
+        }
+    }
+
+    fn move_to(&mut self, wanted: u64, timer: &mut Timer, id: Id) {
         let tick = wanted.clamp(self.now, self.now.saturating_add(TICKS_MAX / 2));
         match timer.0 {
-            Some(index) if self.nodes[index as usize].tick <= tick => {}
             Some(index) => {
                 self.unlink(index);
                 self.nodes[index as usize].tick = tick;
@@ -104,15 +115,14 @@ impl Wheel {
     /// [`Timer::fired`]. None when nothing is due.
     pub fn pop_expired(&mut self, now: Instant) -> Option<Id> {
         let now = now.as_micros() >> TICK_SHIFT;
-        while let Some((level, slot)) = self.earliest() {
-            let earliest = self.slots[level][slot].earliest;
-            if earliest > now {
-                break;
-            }
+        while self.due <= now {
+            let Some((level, slot)) = self.earliest() else { break };
             // Every node due before this slot has fired, so the wheel may advance to it.
-            self.now = self.now.max(earliest);
-            if let Some(id) = self.sift(level, slot) {
-                return Some(id);
+            self.now = self.now.max(self.slots[level][slot].earliest);
+            let fired = self.sift(level, slot);
+            self.find_due();
+            if fired.is_some() {
+                return fired;
             }
         }
         self.now = self.now.max(now);
@@ -122,8 +132,7 @@ impl Wheel {
     /// When to call [`Wheel::pop_expired`] next: never later than the earliest deadline, and
     /// earlier only if the timer due at that time was cancelled.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let (level, slot) = self.earliest()?;
-        Some(Instant::from_micros(self.slots[level][slot].earliest << TICK_SHIFT))
+        (self.due < u64::MAX).then(|| Instant::from_micros(self.due << TICK_SHIFT))
     }
 
     /// The latest time at which a timer fires; none while it is not armed.
@@ -140,6 +149,10 @@ impl Wheel {
     /// Whether no timer is armed.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    fn find_due(&mut self) {
+        self.due = self.earliest().map_or(u64::MAX, |(level, at)| self.slots[level][at].earliest);
     }
 
     /// The slot with the smallest `earliest`. From the current position on, the slots of a level
@@ -221,6 +234,7 @@ impl Wheel {
         let next = slot.head;
         slot.head = index;
         slot.earliest = slot.earliest.min(tick);
+        self.due = self.due.min(tick);
         self.occupied[level] |= 1 << at;
         if next != NONE {
             self.nodes[next as usize].previous = index;
@@ -243,7 +257,10 @@ impl Wheel {
         self.slots[level][at].head = next;
         if next == NONE {
             self.occupied[level] &= !(1 << at);
-            self.slots[level][at].earliest = u64::MAX;
+            let earliest = std::mem::replace(&mut self.slots[level][at].earliest, u64::MAX);
+            if earliest == self.due {
+                self.find_due();
+            }
         }
     }
 }

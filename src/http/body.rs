@@ -59,7 +59,8 @@ impl Body {
         Ok(piece)
     }
 
-    /// Advances past `count` bytes of content that were forwarded without being read (splice).
+    /// Advances past `count` bytes of content whatever they are.
+    #[inline]
     pub fn pass(&mut self, count: u64) {
         if let Body::Length(left) = self {
             *left = left.saturating_sub(count);
@@ -75,7 +76,18 @@ impl Body {
     /// `input`.
     ///
     /// Errors: the chunked coding breaks the grammar or a limit.
+    #[inline]
     pub fn filter(&mut self, input: &[u8], trailers: bool) -> Result<Filtered, Malformed> {
+        // The usual body, of which nothing is ever dropped.
+        if let Body::Length(left) = *self {
+            let forwarded = input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.pass(forwarded as u64);
+            return Ok(Filtered { forwarded, dropped: 0 });
+        }
+        self.filter_pieces(input, trailers)
+    }
+
+    fn filter_pieces(&mut self, input: &[u8], trailers: bool) -> Result<Filtered, Malformed> {
         let mut forwarded = 0;
         while !self.is_ended() && !self.is_starved(&input[forwarded..]) {
             let (bytes, is_forwarded) = self.advance(&input[forwarded..], trailers)?;

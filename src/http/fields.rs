@@ -163,20 +163,22 @@ impl Fields {
     pub(super) fn load(&mut self, bytes: &[u8], headers: &[httparse::Header<'_>], end: usize) {
         self.clear();
         self.end = (end - 2) as u16;
-        let mut lines_end_in_crlf = ends_in_crlf(bytes, end - 2) && ends_in_crlf(bytes, end);
+        self.count = headers.len();
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
-        for (at, header) in headers.iter().enumerate() {
+        let mut lines_end_in_crlf = ends_in_crlf(bytes, end - 2) && ends_in_crlf(bytes, end);
+        for (at, header) in headers.iter().enumerate().take(FIELDS_MAX) {
+            let name = Name::of(header.name.as_bytes());
             let start = offset(header.name.as_bytes());
             lines_end_in_crlf &= ends_in_crlf(bytes, start);
-            let name_text = Span::new(start, start + header.name.len());
             // `httparse` may return an empty value that is no slice of `bytes`.
             let value_start = if header.value.is_empty() { 0 } else { offset(header.value) };
             let value = Span::new(value_start, value_start + header.value.len());
-            let name = Name::of(header.name.as_bytes());
+            let name_text = Span::new(start, start + header.name.len());
             self.lines[at] = FieldLine { name, name_text, value };
-            self.record(name, value, header.value);
+            if name != Name::Other {
+                self.record(name, value, header.value);
+            }
         }
-        self.count = headers.len();
         self.has_bare_lf = !lines_end_in_crlf;
     }
 
@@ -224,5 +226,5 @@ impl Fields {
 }
 
 fn ends_in_crlf(bytes: &[u8], end: usize) -> bool {
-    end >= 2 && bytes.get(end - 2..end) == Some(b"\r\n")
+    bytes.get(..end).and_then(<[u8]>::last_chunk) == Some(b"\r\n")
 }

@@ -96,8 +96,8 @@ fn absolute(bytes: &[u8], target: Span, method: Method) -> Result<Target, Refusa
     Ok(Target { path, path_prefix, authority: Some(authority), is_absolute: true, is_https })
 }
 
-/// Bytes of a host that is a name or an IPv4 address (RFC 3986 §3.2.2), as a table
-/// because each byte of each `Host` is looked up. `%` is missing: it takes the slow path.
+/// Bytes of a host that is a name or an IPv4 address (RFC 3986 §3.2.2), as a table because each
+/// byte of each `Host` is looked up. `%` is missing: it takes the slow path.
 const HOST_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let allowed = b"-._~!$&'()*+,;=0123456789\
@@ -112,8 +112,17 @@ const HOST_BYTES: [bool; 256] = {
 
 /// `uri-host [":" port]` without user information (RFC 9110 §4.2.4, §7.2); empty is allowed.
 fn is_authority(text: &[u8]) -> bool {
+    // A name without a port, as most are.
+    if text.len() <= AUTHORITY_BYTES_MAX && is_plain_name(text) {
+        return true;
+    }
     let host = if text.starts_with(b"[") { literal(text) } else { name(text) };
     text.len() <= AUTHORITY_BYTES_MAX && host.is_some_and(|bytes| is_port(&text[bytes..]))
+}
+
+/// Whether every byte is one of [`HOST_BYTES`]. All are looked up, as the usual answer is yes.
+fn is_plain_name(text: &[u8]) -> bool {
+    text.iter().fold(true, |plain, &byte| plain & HOST_BYTES[usize::from(byte)])
 }
 
 /// Length of the bracketed literal that `text` starts with.
@@ -144,10 +153,9 @@ fn is_port(text: &[u8]) -> bool {
 /// A name with percent-encoded bytes.
 fn is_escaped_name(host: &[u8]) -> bool {
     let mut parts = host.split(|&byte| byte == b'%');
-    let plain = |part: &[u8]| part.iter().all(|&byte| HOST_BYTES[usize::from(byte)]);
-    parts.next().is_some_and(plain)
+    parts.next().is_some_and(is_plain_name)
         && parts.all(|part| {
-            plain(part) && part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit)
+            is_plain_name(part) && part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit)
         })
 }
 

@@ -22,12 +22,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Events per wait; further ones come with the next wait.
 const EVENTS_MAX: usize = 1024;
 
-/// How often the calendar clock is read in addition to the monotonic one, so that `Date` follows
-/// when the clock is set.
-const CALENDAR_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the calendar clock is read in addition to the monotonic one, in microseconds, so that
+/// `Date` follows when the clock is set.
+const CALENDAR_INTERVAL_MICROS: u64 = 60_000_000;
 
 /// Most earlier access logs with lines left to write, as each has a thread that may be blocked.
 const RETIRED_MAX: usize = 4;
+
+/// The last reading of the calendar clock, in microseconds.
+#[derive(Debug)]
+struct Calendar {
+    /// When, since the start.
+    read_at: u64,
+    /// The time since 1970 at the start, going by that reading.
+    at_start: u64,
+}
 
 /// The operating system.
 #[derive(Debug)]
@@ -51,8 +60,7 @@ pub struct Kernel {
     discards_events: bool,
     waker: Waker,
     start: std::time::Instant,
-    /// The last reading of the calendar clock: when, since `start`, and the time since 1970.
-    calendar: (Duration, Duration),
+    calendar: Calendar,
 }
 
 impl Kernel {
@@ -69,7 +77,7 @@ impl Kernel {
         let waker = Arc::new(mio::Waker::new(poll.registry(), mio::Token(WAKER.token()))?);
         let events = mio::event::Events::with_capacity(EVENTS_MAX);
         let start = std::time::Instant::now();
-        let calendar = (Duration::ZERO, since_1970());
+        let calendar = Calendar { read_at: 0, at_start: micros(since_1970()) };
         Ok(Kernel {
             poll,
             events,
@@ -181,6 +189,11 @@ fn connect_error(error: io::Error, has_route: impl FnOnce() -> bool) -> io::Erro
     if is_unreachable { io::ErrorKind::NetworkUnreachable.into() } else { error }
 }
 
+/// Whole microseconds, enough for half a million years.
+fn micros(span: Duration) -> u64 {
+    span.as_secs() * 1_000_000 + u64::from(span.subsec_micros())
+}
+
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -209,15 +222,14 @@ impl Net for Kernel {
     }
 
     fn now(&mut self) -> Now {
-        let elapsed = self.start.elapsed();
-        if elapsed.saturating_sub(self.calendar.0) >= CALENDAR_INTERVAL {
-            self.calendar = (elapsed, since_1970());
+        let now = micros(self.start.elapsed());
+        if now - self.calendar.read_at >= CALENDAR_INTERVAL_MICROS {
+            let at_start = micros(since_1970()).saturating_sub(now);
+            self.calendar = Calendar { read_at: now, at_start };
         }
-        let (read_at, calendar) = self.calendar;
-        let calendar = calendar + elapsed.saturating_sub(read_at);
         Now {
-            instant: Instant::START + elapsed,
-            unix_ms: calendar.as_secs() * 1000 + u64::from(calendar.subsec_millis()),
+            instant: Instant::from_micros(now),
+            unix_ms: (self.calendar.at_start + now) / 1000,
         }
     }
 
@@ -278,6 +290,14 @@ impl Net for Kernel {
 
     fn unwritten_lines(&mut self, sink: Sink) -> u64 {
         self.log_writers(sink).map(LogWriter::unwritten_lines).sum()
+    }
+
+    fn may_have_log_failure(&self) -> bool {
+        let has_failed = |log_writer: &Option<LogWriter>| {
+            log_writer.as_ref().is_some_and(LogWriter::has_failed)
+        };
+        // Earlier logs are dropped when they are asked and have nothing left to write.
+        has_failed(&self.access) || has_failed(&self.stderr) || !self.retired.is_empty()
     }
 
     fn log_failure(&mut self, sink: Sink) -> Option<LogFailure> {

@@ -101,9 +101,14 @@ impl LogWriter {
         lines
     }
 
+    /// Whether a write has failed since the last [`LogWriter::take_failure`].
+    pub fn has_failed(&self) -> bool {
+        self.shared.has_failed.load(Ordering::Relaxed)
+    }
+
     /// What failed since the last call. The loop is woken when there is something.
     pub fn take_failure(&mut self) -> Option<LogFailure> {
-        if !self.shared.has_failed.load(Ordering::Relaxed) {
+        if !self.has_failed() {
             return None;
         }
         let mut queue = self.shared.lock();

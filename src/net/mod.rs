@@ -187,6 +187,10 @@ pub trait Net: Debug {
     fn process(&mut self) -> ProcessFigures {
         ProcessFigures::default()
     }
+    /// Whether [`Net::log_failure`] is worth a call, for either sink; asked in every turn.
+    fn may_have_log_failure(&self) -> bool {
+        true
+    }
     /// What became of lines that [`Net::log`] had taken and that could not be written, since the
     /// last call; `wait` ends when there is something.
     fn log_failure(&mut self, _: Sink) -> Option<LogFailure> {

@@ -53,6 +53,11 @@ impl LogBuffer {
         &self.pending
     }
 
+    /// Whether no line waits, and none was lost that is not yet reported.
+    pub fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.dropped == 0
+    }
+
     /// The first `count` bytes were written.
     pub fn written(&mut self, count: usize) {
         self.pending.drain(..count.min(self.pending.len()));

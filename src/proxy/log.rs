@@ -108,6 +108,9 @@ impl Logs {
     /// Writes out the turn's lines; what is not taken now is kept for the next turn. Event lines
     /// come last, as one of them may report what became of the others.
     pub fn write<N: Net>(&mut self, net: &mut N, now: Instant) {
+        if self.events.is_settled() && self.access.is_settled() && !net.may_have_log_failure() {
+            return;
+        }
         write_to(net, Sink::Access, &mut self.access);
         if let Some(failure) = net.log_failure(Sink::Access) {
             self.access.count_dropped(failure.lines);

@@ -36,6 +36,9 @@ impl Schedule {
 
     /// Those that yielded in the last turn come first in this one.
     pub fn begin_turn(&mut self) {
+        if self.later.is_empty() {
+            return;
+        }
         std::mem::swap(&mut self.run, &mut self.later);
         self.run.append(&mut self.later);
     }

@@ -81,10 +81,12 @@ impl<N: Net> Proxy<N> {
             Stop::By(deadline) => Some(deadline),
             Stop::No | Stop::Now => None,
         };
-        let accept = self.acceptor.paused_until();
-        let deadlines = [cx.wheel.next_deadline(), accept, self.admin_due(), drain];
-        let earliest = deadlines.into_iter().flatten().min()?;
-        Some(earliest.since(cx.now.instant))
+        let or_never = |deadline: Option<Instant>| deadline.unwrap_or(Instant::NEVER);
+        let earliest = or_never(cx.wheel.next_deadline())
+            .min(or_never(self.acceptor.paused_until()))
+            .min(or_never(self.admin_due()))
+            .min(or_never(drain));
+        (earliest != Instant::NEVER).then(|| earliest.since(cx.now.instant))
     }
 
     /// Remembers one report and whom it concerns; nothing else, so that no slot is freed or used
