@@ -152,6 +152,13 @@ impl<K: Kind, T> Table<K, T> {
         Some(self.slots.remove(key.index as usize).value)
     }
 
+    /// Removes the entry of `key`, if it was not removed before, without moving it.
+    pub fn discard(&mut self, key: Key<K>) {
+        if self.get(key).is_some() {
+            self.slots.remove(key.index as usize);
+        }
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.slots.len()

@@ -299,7 +299,11 @@ impl<S: Socket> Connection<S> {
         match after {
             After::NextRequest if !cx.is_draining() => {
                 self.request.wait(RequestState::Idle, now + cx.config.timeouts.keep_alive);
-                Next::Again
+                let buffers = &self.conn.buffers;
+                let has_more = self.conn.is_readable()
+                    || !buffers.inbox.is_empty()
+                    || buffers.input != Input::Open;
+                if has_more { Next::Again } else { Next::Park }
             }
             After::NextRequest | After::Close => {
                 // With unread bytes in the kernel, closing would reset the connection and could

@@ -107,7 +107,9 @@ pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Resu
     if head.fields.expect == Expect::Unknown {
         return Err(Refusal { status: 417, reason: "only 100-continue can be expected here" });
     }
-    let mut plan = Plan {
+    // The offer is looked up when the server accepts it, so it must still be held by then.
+    let upgrade = can_be_held(body, head.bytes) && forward::offers_upgrade(bytes, head);
+    Ok(Plan {
         head_bytes: head.bytes,
         method: head.method,
         version: head.version,
@@ -115,15 +117,21 @@ pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Resu
         body,
         keep_alive: head.keeps_alive(),
         expects_continue: context.streams && expects_continue(head) && !body.is_ended(),
-        upgrade: false,
+        upgrade,
         authenticates_connection: head.fields.authenticates_connection,
         transform: BodyTransform::of_request(head),
         forwards: forwards(bytes, head)?,
         hash: hash(bytes, head, &context.hash_by),
-    };
-    // The offer is looked up when the server accepts it, so it must still be held by then.
-    plan.upgrade = plan.can_be_held() && forward::offers_upgrade(bytes, head);
-    Ok(plan)
+    })
+}
+
+/// Whether a request with this `body` is sure to fit into one buffer.
+fn can_be_held(body: Body, head_bytes: usize) -> bool {
+    match body {
+        Body::Empty => true,
+        Body::Length(bytes) => bytes <= (LARGE_BYTES - head_bytes) as u64,
+        Body::Chunked(_) | Body::UntilClose => false,
+    }
 }
 
 /// The client may wait for leave to send content, if it has any.
@@ -155,11 +163,7 @@ impl Plan {
 
     /// Whether the whole request is sure to fit into one buffer, to be sent again if need be.
     pub fn can_be_held(&self) -> bool {
-        match self.body {
-            Body::Empty => true,
-            Body::Length(bytes) => bytes <= (LARGE_BYTES - self.head_bytes) as u64,
-            Body::Chunked(_) | Body::UntilClose => false,
-        }
+        can_be_held(self.body, self.head_bytes)
     }
 }
 

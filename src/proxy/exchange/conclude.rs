@@ -21,16 +21,20 @@ use crate::proxy::upstream::Served;
 use crate::proxy::upstream::acquire::Unavailable;
 
 impl<N: Net> Exchanges<N> {
-    /// The end of an attempt: what it says about the backend is taken in, its upstream is released,
-    /// and its client holds only the slot. Inlined, as a pair that is returned is copied twice.
-    #[inline(always)]
+    /// The end of an attempt, which leaves its client with only the slot.
     pub(super) fn end_attempt(
         &mut self,
         client: Client<'_, N>,
         key: PairKey,
         reusable: bool,
     ) -> Pair {
-        let pair = self.pairs.remove(key).expect("a paired client's pair is there");
+        self.settle_attempt(client, key, reusable);
+        self.pairs.remove(key).expect("it was settled just now")
+    }
+
+    /// What an attempt says about the backend is taken in, and its upstream is released.
+    fn settle_attempt(&mut self, client: Client<'_, N>, key: PairKey, reusable: bool) {
+        let pair = self.pairs.get(key).expect("a paired client's pair is there");
         let cx = &mut self.context;
         if pair.is_outstanding() {
             let upstream = self.upstreams.get(pair.upstream);
@@ -49,7 +53,6 @@ impl<N: Net> Exchanges<N> {
         let upstream = (pair.upstream, pair.backend);
         client.keep_upstream(self.upstreams.release(cx, upstream, pair.client, reusable));
         client.request.state = RequestState::Admitted;
-        pair
     }
 
     /// The one end of every request, answered here or by a server: its slot or its place in the
@@ -77,14 +80,18 @@ impl<N: Net> Exchanges<N> {
     /// The exchange is complete: the upstream to the pool, the client to what follows.
     pub(super) fn finish(&mut self, client: Client<'_, N>, key: PairKey) -> Next {
         let pair = self.pairs.get(key).expect("a paired client's pair is there");
-        let stays = pair.upstream_stays;
-        let ended = self.end_attempt(client, key, stays);
-        self.conclude(client, &ended.record, RequestState::FlushingResponse(ended.after));
+        self.settle_attempt(client, key, pair.upstream_stays);
+        let pair = self.pairs.get_mut(key).expect("it was settled just now");
+        // Not with the whole pair, which is three times as large.
+        let (record, after) = (std::mem::take(&mut pair.record), pair.after);
+        self.pairs.discard(key);
+        self.conclude(client, &record, RequestState::FlushingResponse(after));
         Next::Again
     }
 
     /// The response is complete and the request is not: the client gets the response, and neither
     /// connection is used again.
+    #[cold]
     pub(super) fn finish_early(&mut self, client: Client<'_, N>, key: PairKey) -> Next {
         let ended = self.end_attempt(client, key, false);
         self.conclude(client, &ended.record, RequestState::FlushingResponse(After::Linger));
@@ -93,6 +100,7 @@ impl<N: Net> Exchanges<N> {
 
     /// Cuts the exchange off. Where the framing shows the client that something is missing it gets
     /// what has come and an orderly end; where it does not, or the client is gone, a reset.
+    #[cold]
     pub(super) fn abort(
         &mut self,
         client: Client<'_, N>,
@@ -178,6 +186,7 @@ impl<N: Net> Exchanges<N> {
         is_cut
     }
 
+    #[cold]
     fn give_up(&mut self, key: ClientKey, client: Client<'_, N>, outcome: Outcome) {
         let mut record = match client.request.state {
             RequestState::Idle | RequestState::Head => return,
@@ -213,6 +222,7 @@ impl<N: Net> Exchanges<N> {
     }
 
     /// Answers in the server's stead.
+    #[cold]
     pub(super) fn answer(
         &mut self,
         client: Client<'_, N>,

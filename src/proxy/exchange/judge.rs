@@ -39,15 +39,14 @@ impl<N: Net> Exchanges<N> {
         pair: PairKey,
     ) -> Next {
         let mut exchange = self.exchange(client, pair);
-        let mut round = exchange.round();
-        let mut heard = round.heard;
-        for _ in 1..ROUNDS_MAX {
-            if round.verdict != Verdict::Park || !round.again {
-                break;
+        let (mut heard, mut rounds) = (Heard::Nothing, 0);
+        let round = loop {
+            let round = exchange.round();
+            (heard, rounds) = (heard.max(round.heard), rounds + 1);
+            if round.verdict != Verdict::Park || !round.again || rounds == ROUNDS_MAX {
+                break round;
             }
-            round = exchange.round();
-            heard = heard.max(round.heard);
-        }
+        };
         if heard != Heard::Nothing {
             let (backend, sent) = (exchange.pair.backend, exchange.pair.record.begun);
             let origin = exchange.upstream.origin();
@@ -63,6 +62,7 @@ impl<N: Net> Exchanges<N> {
     }
 
     /// The deadline of a pair's wait has passed.
+    #[cold]
     pub(super) fn expire_pair(
         &mut self,
         key: ClientKey,
@@ -160,6 +160,7 @@ impl<N: Net> Exchanges<N> {
 
     /// Counts an attempt's failure against its backend, if it is the server's, and remembers which
     /// backend failed this request.
+    #[cold]
     fn record_failure(&mut self, client: Client<'_, N>, key: PairKey, fault: Fault) {
         let facts = self.exchange(client, key).facts(fault);
         let pair = self.pairs.get_mut(key).expect("a paired client's pair is there");
@@ -205,6 +206,7 @@ impl<N: Net> Exchanges<N> {
     }
 
     /// Another connection gets the same request, from its first byte.
+    #[cold]
     fn retry(
         &mut self,
         key: ClientKey,

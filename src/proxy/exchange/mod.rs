@@ -126,6 +126,7 @@ impl<N: Net> Exchanges<N> {
     }
 
     /// The wait of the request's state has lasted too long.
+    #[cold]
     fn expire(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         match client.request.state {
             RequestState::Head if !client.has_begun_request() => Next::Gone,
@@ -239,12 +240,14 @@ impl<N: Net> Exchanges<N> {
         }
     }
 
+    #[cold]
     fn refuse(&mut self, key: ClientKey, client: Client<'_, N>, refusal: Refusal) -> Next {
         let record = client.record(&mut self.context, &mut self.heads, key);
         self.answer(client, None, refusal.into(), record)
     }
 
     /// The same for what never became a request, so that it has not waited for a slot.
+    #[cold]
     fn refuse_head(&mut self, key: ClientKey, client: Client<'_, N>, answer: Answer) -> Next {
         let record = client.record(&mut self.context, &mut self.heads, key);
         let Record { arrived, .. } = record;
@@ -254,6 +257,7 @@ impl<N: Net> Exchanges<N> {
 
     /// Answers an OPTIONS or TRACE request that has been forwarded as often as it may. A TRACE is
     /// not reflected: what it would show is what clients must not see, such as cookies.
+    #[cold]
     fn answer_max_forwards(&mut self, key: ClientKey, client: Client<'_, N>, plan: &Plan) -> Next {
         let record = client.record(&mut self.context, &mut self.heads, key);
         let answer = if plan.method == Method::Trace {
@@ -358,6 +362,7 @@ impl<N: Net> Exchanges<N> {
 
     /// Every backend is at its own limit, or this machine has no descriptor left: the request
     /// waits, first in the queue, for the next pair to end.
+    #[cold]
     fn wait_for_room(&mut self, key: ClientKey, client: Client<'_, N>, state: RetryState) -> Next {
         client.request.retry = Some(Box::new(state));
         let line = client.line();

@@ -290,6 +290,7 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// What a verdict about `fault` is made from.
+    #[cold]
     pub fn facts(&self, fault: Fault) -> Facts {
         let request = self.pair.request.phase();
         let client_inbox = &self.client.buffers.inbox;

@@ -17,7 +17,17 @@ use crate::proxy::conn::Input;
 
 impl<S: Socket> Exchange<'_, S> {
     /// Server → client, as far as it goes.
+    #[inline]
     pub(super) fn send_response(&mut self) -> Result<bool, Fault> {
+        let from = &self.upstream.conn.buffers;
+        match from.inbox.is_empty() && from.input == Input::Open {
+            true => Ok(false),
+            false => self.forward_received(),
+        }
+    }
+
+    #[inline(never)]
+    fn forward_received(&mut self) -> Result<bool, Fault> {
         let mut moved = false;
         while self.pair.response.is(Phase::Head) {
             if !self.forward_response()? {
@@ -107,6 +117,7 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// 101: from here on bytes go both ways as they come (RFC 9110 §7.8).
+    #[cold]
     fn switch_protocols(&mut self) -> Result<bool, Fault> {
         if !self.was_offered() {
             let reason = "the server switched to a protocol that was not offered";
@@ -136,6 +147,7 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// Other 1xx go on as they are, but HTTP/1.0 does not know them (RFC 9110 §15.2).
+    #[cold]
     fn forward_interim(&mut self) -> Result<bool, Fault> {
         self.pair.interim = true;
         self.pair.continued |= self.response_head.status == 100;
