@@ -227,10 +227,7 @@ impl Net for Kernel {
             let at_start = micros(since_1970()).saturating_sub(now);
             self.calendar = Calendar { read_at: now, at_start };
         }
-        Now {
-            instant: Instant::from_micros(now),
-            unix_ms: (self.calendar.at_start + now) / 1000,
-        }
+        Now { instant: Instant::from_micros(now), unix_ms: (self.calendar.at_start + now) / 1000 }
     }
 
     fn listen(&mut self, listener: &mut Self::Listener, id: Id) -> io::Result<()> {
@@ -293,9 +290,8 @@ impl Net for Kernel {
     }
 
     fn may_have_log_failure(&self) -> bool {
-        let has_failed = |log_writer: &Option<LogWriter>| {
-            log_writer.as_ref().is_some_and(LogWriter::has_failed)
-        };
+        let has_failed =
+            |log_writer: &Option<LogWriter>| log_writer.as_ref().is_some_and(LogWriter::has_failed);
         // Earlier logs are dropped when they are asked and have nothing left to write.
         has_failed(&self.access) || has_failed(&self.stderr) || !self.retired.is_empty()
     }
