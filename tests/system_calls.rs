@@ -9,6 +9,7 @@ use common::{Backend, Balancer, Running, TempDir, binary, wait_until};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const REQUESTS: usize = 200;
 
@@ -20,6 +21,16 @@ impl Trace {
     /// after the request for `/begin`, up to the one for `/end`, included. None, and a note, where
     /// no program can be traced.
     fn of(backend: &Backend, mark: &str, load: impl FnOnce(&Balancer)) -> Option<Trace> {
+        Trace::with(&[], backend, mark, load)
+    }
+
+    /// The same, of a balancer with these options.
+    fn with(
+        options: &[&str],
+        backend: &Backend,
+        mark: &str,
+        load: impl FnOnce(&Balancer),
+    ) -> Option<Trace> {
         let directory = TempDir::new();
         let file = directory.path().join("trace");
         // `-D`: strace runs as a grandchild, so that the balancer is our child, to be signalled and
@@ -37,7 +48,7 @@ impl Trace {
         }
         let mut command = strace();
         command.arg(binary().get_program());
-        command.args(["127.0.0.1:0", "--health", "off", &backend.argument()]);
+        command.args(["127.0.0.1:0", "--health", "off", &backend.argument()]).args(options);
         let balancer = Balancer::of(Running::start(&mut command));
         load(&balancer);
         balancer.stop();
@@ -121,6 +132,40 @@ fn a_kept_connection_costs_four_socket_calls_a_request_and_nothing_else() {
         client.get("/end");
     });
     let Some(trace) = trace else { return };
+    trace.costs(&[("recvfrom", 2), ("sendto", 2)], &[("epoll_wait", 2)]);
+}
+
+#[test]
+fn an_access_log_costs_no_call_per_request() {
+    let backend = Backend::named("a");
+    let mut took = Duration::ZERO;
+    let directory = TempDir::new();
+    let log = directory.path().join("log");
+    let options = ["-l", log.to_str().expect("UTF-8")];
+    let trace = Trace::with(&options, &backend, "recvfrom", |balancer| {
+        let mut client = balancer.connect();
+        client.get("/warms-up");
+        let start = Instant::now();
+        client.get("/begin");
+        for _ in 1..REQUESTS {
+            assert_eq!(client.get("/").text(), "a");
+        }
+        client.get("/end");
+        took = start.elapsed();
+    });
+    let Some(mut trace) = trace else { return };
+    let logged = std::fs::read_to_string(&log).expect("a log").lines().count();
+    assert_eq!(logged, REQUESTS + 2, "nothing is lost");
+    // Lines are handed over ten times a second: a call that wakes the writer, one with which it
+    // writes, and one with which it waits; and as the lock is held then, perhaps one for that.
+    let most = 4 * (took.as_millis() as usize / 100 + 2);
+    // Its buffers grow to their size once.
+    let is_of_log = |line: &String| {
+        [" futex(", " write(", " brk(", " mremap("].iter().any(|call| line.contains(call))
+    };
+    let of_log = trace.0.iter().filter(|line| is_of_log(line)).count();
+    assert!(of_log <= most, "{of_log} calls for the log in {took:?}");
+    trace.0.retain(|line| !is_of_log(line) && !line.contains("<... "));
     trace.costs(&[("recvfrom", 2), ("sendto", 2)], &[("epoll_wait", 2)]);
 }
 

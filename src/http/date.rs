@@ -66,6 +66,22 @@ pub fn imf_fixdate(seconds: u64) -> [u8; DATE_BYTES] {
     text
 }
 
+/// The time of an access log line, `06/Nov/1994:08:49:37 +0000`: always 26 bytes.
+pub const LOG_DATE_BYTES: usize = 26;
+
+/// The access log's form of `seconds` since 1970.
+pub fn log_date(seconds: u64) -> [u8; LOG_DATE_BYTES] {
+    let civil = Civil::of(seconds);
+    let mut text = *b"01/Jan/1970:00:00:00 +0000";
+    text[3..6].copy_from_slice(MONTHS[(civil.month as usize - 1) % 12]);
+    let parts = [civil.day, civil.year / 100, civil.year, civil.hour, civil.minute, civil.second];
+    for (at, value) in [0, 7, 9, 12, 15, 18].into_iter().zip(parts) {
+        text[at] = b'0' + (value / 10 % 10) as u8;
+        text[at + 1] = b'0' + (value % 10) as u8;
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

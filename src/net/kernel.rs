@@ -46,6 +46,8 @@ pub struct Kernel {
     signals: Signals,
     /// The access log.
     access: Option<LogWriter>,
+    /// The access log is a terminal.
+    access_is_watched: bool,
     /// Earlier access logs with lines left to write.
     retired: Vec<LogWriter>,
     /// The record of choices.
@@ -83,6 +85,7 @@ impl Kernel {
             events,
             signals,
             access: None,
+            access_is_watched: false,
             retired: Vec::new(),
             record: None,
             stderr: None,
@@ -114,6 +117,7 @@ impl Kernel {
         if self.retired.len() == RETIRED_MAX {
             return Err(io::Error::other("the previous ones are not being read"));
         }
+        self.access_is_watched = file.is_terminal();
         let log_writer = LogWriter::start("access-log", file, self.waker())?;
         self.retired.extend(self.access.replace(log_writer));
         Ok(())
@@ -258,6 +262,13 @@ impl Net for Kernel {
 
     fn times_events(&self) -> bool {
         self.times_events
+    }
+
+    fn is_watched(&self, sink: Sink) -> bool {
+        match sink {
+            Sink::Events => true,
+            Sink::Access => self.access_is_watched,
+        }
     }
 
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {

@@ -2,7 +2,7 @@
 
 use super::files::wait_until_writable;
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -57,6 +57,14 @@ impl LogFile {
     /// Standard output.
     pub fn stdout() -> io::Result<LogFile> {
         LogFile::of(copy_of(&io::stdout())?)
+    }
+
+    /// Whether a person sees the lines come.
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            LogFile::Stream(file) => file.is_terminal(),
+            LogFile::Regular(_) | LogFile::Unread(_) => false,
+        }
     }
 
     fn of(file: File) -> io::Result<LogFile> {

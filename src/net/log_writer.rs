@@ -139,7 +139,9 @@ fn whole_lines(lines: &[u8], room: usize) -> &[u8] {
 }
 
 fn count_lines(text: &[u8]) -> u64 {
-    text.iter().filter(|&&byte| byte == b'\n').count() as u64
+    // By parts whose sum fits into a byte, which lets the compiler count 16 bytes at a time.
+    let count = |part: &[u8]| part.iter().map(|&byte| u8::from(byte == b'\n')).sum::<u8>();
+    text.chunks(usize::from(u8::MAX)).map(|part| u64::from(count(part))).sum()
 }
 
 fn write_until_closed(out: &mut impl Write, shared: &Shared, waker: &mio::Waker) {

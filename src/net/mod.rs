@@ -174,6 +174,10 @@ pub trait Net: Debug {
     fn times_events(&self) -> bool {
         false
     }
+    /// Whether a person watches the lines of this log come, so that none is held back.
+    fn is_watched(&self, _: Sink) -> bool {
+        false
+    }
     /// Takes whole lines to be written; how many bytes of them. Never blocks.
     ///
     /// Errors: the sink refuses lines; they were not taken.

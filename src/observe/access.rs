@@ -1,9 +1,10 @@
 //! One log line per request: the combined format, JSON, and the format of `-v`.
 
 use super::event_time::EventTime;
+use super::line::{Escape, Line};
 use super::{Outcome, ProxyError, Record};
 use crate::base::time::Instant;
-use crate::http::date::Civil;
+use crate::http::date::{Civil, LOG_DATE_BYTES};
 use crate::http::field::Name;
 use crate::http::head::RequestHead;
 use std::fmt;
@@ -13,75 +14,101 @@ use std::time::Duration;
 /// Most bytes of a request line, referer or user agent in a log line; the rest is cut off.
 const QUOTED_BYTES_MAX: usize = 1024;
 
-/// The text of a request that the logs need after its head has left the buffer.
-#[derive(Debug)]
+/// The text of a request that the logs need after its head has left the buffer. Kept and used again
+/// for later requests.
+#[derive(Debug, Default)]
 pub struct RequestNotes {
     /// Unique in this process; also the `X-Request-Id` of responses generated here.
     pub id: u64,
-    request_line: Box<[u8]>,
-    referer: Box<[u8]>,
-    agent: Box<[u8]>,
+    request_line: Vec<u8>,
+    referer: Vec<u8>,
+    agent: Vec<u8>,
     /// Why this backend was chosen; empty without `-v`.
     pub why: String,
     /// What was wrong with the request or the response; empty if nothing was, or if the outcome
     /// says it already.
     pub reason: &'static str,
     /// The backend as configured; empty if none was chosen.
-    pub backend: String,
+    backend: String,
 }
 
 impl RequestNotes {
-    /// The notes of a request whose head has these `bytes`.
-    pub fn of(id: u64, bytes: &[u8], head: &RequestHead) -> RequestNotes {
+    /// Forgets all, for the request of this `id`.
+    pub fn begin(&mut self, id: u64) {
+        self.id = id;
+        for text in [&mut self.request_line, &mut self.referer, &mut self.agent] {
+            text.clear();
+        }
+        self.why.clear();
+        self.reason = "";
+        self.backend.clear();
+    }
+
+    /// Notes what the logs need of a request whose head has these `bytes`.
+    pub fn head(&mut self, bytes: &[u8], head: &RequestHead) {
         let line = bytes.get(head.method_text.start()..).unwrap_or_default();
         let line_end = line.iter().position(|&byte| byte == b'\r').unwrap_or(line.len());
-        let value = |name| head.fields.find(name).map_or(&b""[..], |line| line.value.of(bytes));
-        RequestNotes {
-            referer: truncated(value(Name::Referer)),
-            agent: truncated(value(Name::UserAgent)),
-            ..RequestNotes::without_head(id, &line[..line_end])
+        self.line(&line[..line_end]);
+        for line in head.fields.lines() {
+            match line.name {
+                Name::Referer if self.referer.is_empty() => {
+                    self.referer.extend_from_slice(truncated(line.value.of(bytes)));
+                }
+                Name::UserAgent if self.agent.is_empty() => {
+                    self.agent.extend_from_slice(truncated(line.value.of(bytes)));
+                }
+                _ => {}
+            }
         }
     }
 
-    /// The notes of a request whose head could not be parsed.
-    pub fn without_head(id: u64, request_line: &[u8]) -> RequestNotes {
-        RequestNotes {
-            id,
-            request_line: truncated(request_line),
-            referer: truncated(b""),
-            agent: truncated(b""),
-            why: String::new(),
-            reason: "",
-            backend: String::new(),
-        }
+    /// Notes the first line of a request whose head could not be parsed.
+    pub fn line(&mut self, line: &[u8]) {
+        self.request_line.extend_from_slice(truncated(line));
+    }
+
+    /// Notes the backend that was chosen, in place of an earlier one.
+    pub fn backend(&mut self, name: &str) {
+        self.backend.clear();
+        self.backend.push_str(name);
     }
 }
 
-fn truncated(text: &[u8]) -> Box<[u8]> {
-    Box::from(&text[..text.len().min(QUOTED_BYTES_MAX)])
+fn truncated(text: &[u8]) -> &[u8] {
+    &text[..text.len().min(QUOTED_BYTES_MAX)]
 }
 
 /// A line of the access log: the combined format, then the id of the request and the backend.
 #[derive(Debug)]
 pub struct Combined<'a> {
     pub client: IpAddr,
-    /// When the response was complete, in milliseconds since 1970.
-    pub unix_ms: u64,
+    /// When the response was complete.
+    pub date: &'a [u8; LOG_DATE_BYTES],
     pub record: &'a Record,
     pub notes: &'a RequestNotes,
 }
 
-impl fmt::Display for Combined<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = Civil::of(self.unix_ms / 1000);
-        let (client, notes) = (self.client.to_canonical(), self.notes);
-        write!(out, "{client} - - [{:02}/{}/{}", at.day, at.month_name(), at.year)?;
-        write!(out, ":{:02}:{:02}:{:02} +0000] ", at.hour, at.minute, at.second)?;
-        write!(out, "\"{}\" ", Quoted(&notes.request_line))?;
-        write!(out, "{} {} ", self.record.status, self.record.response_bytes)?;
-        let (referer, agent) = (OrDash(&notes.referer), OrDash(&notes.agent));
-        write!(out, "\"{referer}\" \"{agent}\" {:016x} ", notes.id)?;
-        write!(out, "{}", OrDash(notes.backend.as_bytes()))
+impl Combined<'_> {
+    /// Appends the line, without its end.
+    pub fn write(&self, line: &mut Line<'_>) {
+        let Combined { client, date, record, notes } = self;
+        line.ip(*client);
+        line.text(" - - [");
+        line.0.extend_from_slice(*date);
+        line.text("] \"");
+        line.quoted(&notes.request_line, Escape::Hex);
+        line.text("\" ");
+        line.decimal(u64::from(record.status));
+        line.text(" ");
+        line.decimal(record.response_bytes);
+        line.text(" \"");
+        line.quoted_or_dash(&notes.referer, Escape::Hex);
+        line.text("\" \"");
+        line.quoted_or_dash(&notes.agent, Escape::Hex);
+        line.text("\" ");
+        line.hex(notes.id);
+        line.text(" ");
+        line.quoted_or_dash(notes.backend.as_bytes(), Escape::Hex);
     }
 }
 
@@ -99,36 +126,62 @@ pub struct Json<'a> {
     pub notes: &'a RequestNotes,
 }
 
-impl fmt::Display for Json<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Json<'_> {
+    /// Appends the line, without its end.
+    pub fn write(&self, line: &mut Line<'_>) {
         let (record, notes) = (self.record, self.notes);
-        let (seconds, ms) = (self.unix_ms / 1000, self.unix_ms % 1000);
-        write!(out, "{{\"time\":{seconds}.{ms:03},\"id\":\"{:016x}\"", notes.id)?;
-        write!(out, ",\"client\":\"{}\"", self.client.to_canonical())?;
-        write!(out, ",\"request\":\"{}\"", Escaped(&notes.request_line))?;
-        write!(out, ",\"status\":{},\"bytes\":{}", record.status, record.response_bytes)?;
-        write!(out, ",\"referer\":\"{}\"", Escaped(&notes.referer))?;
-        write!(out, ",\"agent\":\"{}\"", Escaped(&notes.agent))?;
-        write!(out, ",\"backend\":\"{}\"", Escaped(notes.backend.as_bytes()))?;
-        let span = |from: Instant, to: Instant| Micros(Some(to.since(from)));
-        let body = span(record.arrived, record.ready);
-        let connect = Micros(record.connected.map(|at| at.since(record.begun)));
-        let first_byte = Micros(record.answered.map(|at| at.since(record.begun)));
-        write!(out, ",\"body_us\":{body},\"queue_us\":{}", span(record.ready, record.admitted))?;
-        write!(out, ",\"connect_us\":{connect},\"first_byte_us\":{first_byte}")?;
-        write!(out, ",\"total_us\":{}", span(record.arrived, self.now))?;
-        write!(out, ",\"retries\":{},\"end\":\"{}\"", record.retries, record.outcome.name())?;
-        write!(out, ",\"reason\":\"{}\"}}", Escaped(notes.reason.as_bytes()))
+        line.text("{\"time\":");
+        line.decimal(self.unix_ms / 1000);
+        line.text(".");
+        line.three_digits(self.unix_ms);
+        line.text(",\"id\":\"");
+        line.hex(notes.id);
+        line.text("\",\"client\":\"");
+        line.ip(self.client);
+        line.text("\"");
+        string(line, "request", &notes.request_line);
+        number(line, "status", u64::from(record.status));
+        number(line, "bytes", record.response_bytes);
+        string(line, "referer", &notes.referer);
+        string(line, "agent", &notes.agent);
+        string(line, "backend", notes.backend.as_bytes());
+        micros(line, "body_us", Some(record.ready.since(record.arrived)));
+        micros(line, "queue_us", Some(record.admitted.since(record.ready)));
+        micros(line, "connect_us", record.connected.map(|at| at.since(record.begun)));
+        micros(line, "first_byte_us", record.answered.map(|at| at.since(record.begun)));
+        micros(line, "total_us", Some(self.now.since(record.arrived)));
+        number(line, "retries", u64::from(record.retries));
+        string(line, "end", record.outcome.name().as_bytes());
+        string(line, "reason", notes.reason.as_bytes());
+        line.text("}");
     }
 }
 
-struct Micros(Option<Duration>);
+/// Begins the next member of a JSON object.
+fn name(line: &mut Line<'_>, name: &str) {
+    line.text(",\"");
+    line.text(name);
+    line.text("\":");
+}
 
-impl fmt::Display for Micros {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(span) => write!(out, "{}", span.as_micros()),
-            None => out.write_str("null"),
+fn string(line: &mut Line<'_>, key: &str, value: &[u8]) {
+    name(line, key);
+    line.text("\"");
+    line.quoted(value, Escape::Json);
+    line.text("\"");
+}
+
+fn number(line: &mut Line<'_>, key: &str, value: u64) {
+    name(line, key);
+    line.decimal(value);
+}
+
+fn micros(line: &mut Line<'_>, key: &str, span: Option<Duration>) {
+    match span {
+        Some(span) => number(line, key, span.as_micros() as u64),
+        None => {
+            name(line, key);
+            line.text("null");
         }
     }
 }
@@ -210,61 +263,39 @@ impl fmt::Display for Millis {
     }
 }
 
-/// Text from the network inside a JSON string.
-struct Escaped<'a>(&'a [u8]);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write;
-        for &byte in self.0 {
-            match byte {
-                b'"' | b'\\' => write!(out, "\\{}", char::from(byte))?,
-                b' '..=b'~' => out.write_char(char::from(byte))?,
-                _ => write!(out, "\\u{byte:04x}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
 /// Text from the network inside quotes: what could end the quote or the line, or control a
 /// terminal, is escaped.
 struct Quoted<'a>(&'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write;
-        for &byte in self.0 {
-            match byte {
-                b'"' | b'\\' => write!(out, "\\{}", char::from(byte))?,
-                b' '..=b'~' => out.write_char(char::from(byte))?,
-                _ => write!(out, "\\x{byte:02x}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-struct OrDash<'a>(&'a [u8]);
-
-impl fmt::Display for OrDash<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { out.write_str("-") } else { Quoted(self.0).fmt(out) }
+        let mut text = Vec::new();
+        Line(&mut text).quoted(self.0, Escape::Hex);
+        out.write_str(&String::from_utf8_lossy(&text))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::date::log_date;
     use crate::http::head;
+
+    fn written(write: impl FnOnce(&mut Line<'_>)) -> String {
+        let mut out = Vec::new();
+        write(&mut Line(&mut out));
+        String::from_utf8(out).expect("ASCII")
+    }
 
     #[test]
     fn one_request_is_one_line_for_any_bytes_of_the_client() {
         let text = b"GET /\"x HTTP/1.1\r\nHost: x\r\nUser-Agent: a\\b\xff\r\n\r\n";
         let mut parsed = RequestHead::default();
         assert_eq!(head::request(text, &mut parsed), head::Parse::Complete);
-        let mut notes = RequestNotes::of(0xab, text, &parsed);
-        notes.backend = "b:81".to_string();
+        let mut notes = RequestNotes::default();
+        notes.begin(0xab);
+        notes.head(text, &parsed);
+        notes.backend("b:81");
         notes.why = "rr: its turn".to_string();
         let at = Instant::from_micros;
         let record = Record {
@@ -282,7 +313,8 @@ mod tests {
         let (now, unix_ms) = (at(3_500), 784_111_777_604);
         let (record, notes) = (&record, &notes);
         assert_eq!(
-            Combined { client, unix_ms, record, notes }.to_string(),
+            written(|line| Combined { client, date: &log_date(unix_ms / 1000), record, notes }
+                .write(line)),
             concat!(
                 r#"10.0.0.1 - - [06/Nov/1994:08:49:37 +0000] "GET /\"x HTTP/1.1" 200 12 "-" "#,
                 r#""a\\b\xff" 00000000000000ab b:81"#
@@ -296,7 +328,7 @@ mod tests {
             )
         );
         assert_eq!(
-            Json { client, unix_ms, now, record, notes }.to_string(),
+            written(|line| Json { client, unix_ms, now, record, notes }.write(line)),
             concat!(
                 r#"{"time":784111777.604,"id":"00000000000000ab","client":"10.0.0.1","#,
                 r#""request":"GET /\"x HTTP/1.1","status":200,"bytes":12,"referer":"","#,
@@ -341,8 +373,10 @@ mod tests {
                 "200 7 bytes 604 ms (302 queued) by b, answered here",
             ),
         ] {
-            let mut notes = RequestNotes::without_head(1, b"GET /");
-            notes.backend = String::from("b");
+            let mut notes = RequestNotes::default();
+            notes.begin(1);
+            notes.line(b"GET /");
+            notes.backend("b");
             notes.reason = reason;
             let record = Record {
                 status,

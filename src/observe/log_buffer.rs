@@ -1,5 +1,6 @@
 //! Lines that wait to be written: bounded, whole lines only, losses counted.
 
+use super::line::Line;
 use std::fmt::{self, Write};
 
 /// Most bytes that wait per sink, without those that its thread has; a line that does not fit is
@@ -33,6 +34,18 @@ impl LogBuffer {
     pub fn add(&mut self, text: fmt::Arguments<'_>) {
         if !self.offer(text) {
             self.dropped += 1;
+        }
+    }
+
+    /// Adds the line that `write` appends, without its end, or counts it as dropped.
+    pub fn append(&mut self, write: impl FnOnce(&mut Line<'_>)) {
+        let before = self.pending.len();
+        write(&mut Line(&mut self.pending));
+        if self.pending.len() >= PENDING_BYTES_MAX {
+            self.pending.truncate(before);
+            self.dropped += 1;
+        } else {
+            self.pending.push(b'\n');
         }
     }
 
@@ -107,6 +120,18 @@ mod tests {
         lines.written(text.len() + 1);
         lines.add(format_args!("{}-{}", 1, 2));
         assert!(lines.pending().ends_with(b"\n1-2\n"));
+    }
+
+    #[test]
+    fn an_appended_line_past_the_limit_is_dropped_whole_and_counted() {
+        let mut lines = LogBuffer::default();
+        let text = "x".repeat(PENDING_BYTES_MAX - 6);
+        lines.append(|line| line.text(&text));
+        lines.append(|line| line.text("1-23"));
+        assert_eq!(lines.take_dropped(), 0);
+        lines.append(|line| line.text("4"));
+        assert_eq!(lines.take_dropped(), 1);
+        assert!(lines.pending().ends_with(b"x\n1-23\n"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod event_time;
 pub mod families;
 pub mod histogram;
 pub mod json;
+pub mod line;
 pub mod log_buffer;
 pub mod prometheus;
 pub mod seconds;

@@ -64,6 +64,7 @@ impl<N: Net> Proxy<N> {
 
     /// Writes what waits until these deadlines, or until a signal to stop.
     fn flush_logs(&mut self, access_until: Instant, events_until: Instant) {
+        self.exchanges.context.logs.hand_over_now();
         loop {
             self.write_logs();
             let context = &mut self.exchanges.context;

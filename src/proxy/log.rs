@@ -6,10 +6,11 @@ use crate::base::reason::reason;
 use crate::base::time::Instant;
 use crate::config::{Config, LogFormat, Mode};
 use crate::health::Transition;
+use crate::http::date::{LOG_DATE_BYTES, log_date};
 use crate::http::head::TLS_HELLO;
 use crate::net::{Net, Now, Sink};
 use crate::observe::Record;
-use crate::observe::access::{Combined, Json, Verbose};
+use crate::observe::access::{Combined, Json, RequestNotes, Verbose};
 use crate::observe::event_time::EventTime;
 use crate::observe::log_buffer::LogBuffer;
 use std::fmt;
@@ -20,11 +21,34 @@ use std::time::Duration;
 /// How often lost lines are reported while the log does not catch up.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Lines of the access log are handed over by so many bytes at least,
+const CHUNK_BYTES: usize = 64 * 1024;
+/// or this long after the first of them. With every turn, a thread would be woken that often.
+const CHUNK_AFTER: Duration = Duration::from_millis(100);
+
+/// Most notes of ended requests that are kept for later ones.
+const SPARE_NOTES_MAX: usize = 64;
+
+/// When the lines of the access log that wait are handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HandOver {
+    /// With this turn, and if there is no room, with any later one: the wait ends when there is.
+    Now,
+    /// When they are a chunk, at this time at the latest.
+    By(Instant),
+}
+
 /// Lines that wait to be written, for standard error and for the access log.
 #[derive(Debug)]
 pub struct Logs {
     events: LogBuffer,
     access: LogBuffer,
+    hand_over: HandOver,
+    /// The second of the last line of the access log, since 1970, and its text.
+    date: (u64, [u8; LOG_DATE_BYTES]),
+    /// Notes of ended requests. Boxed, as they come and go so.
+    #[allow(clippy::vec_box)]
+    spare_notes: Vec<Box<RequestNotes>>,
     /// What lines on standard error begin with.
     time: EventTime,
     /// When lost lines were reported last.
@@ -43,6 +67,9 @@ impl Logs {
         Logs {
             events: LogBuffer::default(),
             access: LogBuffer::default(),
+            hand_over: HandOver::Now,
+            date: (0, log_date(0)),
+            spare_notes: Vec::new(),
             time: EventTime(None),
             lost_reported_at: Instant::START,
             failure_reported_at: None,
@@ -84,34 +111,90 @@ impl Logs {
         self.last_id
     }
 
-    /// Adds the lines of a request that has ended: for `-v`, and for the access log.
-    pub fn request(&mut self, config: &Config, now: Now, client: IpAddr, record: &Record) {
-        let Some(notes) = &record.notes else { return };
-        let Now { instant, unix_ms } = now;
+    /// Notes for a request, with an id of its own.
+    pub fn begin_notes(&mut self) -> Box<RequestNotes> {
+        let id = self.request_id();
+        let mut notes = self.spare_notes.pop().unwrap_or_default();
+        notes.begin(id);
+        notes
+    }
+
+    /// Adds the lines of a request that has ended: for `-v`, and for the access log. Its notes are
+    /// gone after that.
+    pub fn request(&mut self, config: &Config, now: Now, client: IpAddr, record: &mut Record) {
+        let Some(notes) = record.notes.take() else { return };
         if config.verbose {
-            let line = Verbose { client, time: self.time, unix_ms, now: instant, record, notes };
+            let (unix_ms, now, time) = (now.unix_ms, now.instant, self.time);
+            let line = Verbose { client, time, unix_ms, now, record, notes: &notes };
             self.events.add(format_args!("{line}"));
         }
-        match (&config.access_log, config.log_format) {
-            (None, _) => {}
-            (Some(_), LogFormat::Combined) => {
-                let line = Combined { client, unix_ms, record, notes };
-                self.access.add(format_args!("{line}"));
+        if config.access_log.is_some() {
+            self.access_line(config.log_format, now, client, record, &notes);
+        }
+        if self.spare_notes.len() < SPARE_NOTES_MAX {
+            self.spare_notes.push(notes);
+        }
+    }
+
+    fn access_line(
+        &mut self,
+        format: LogFormat,
+        now: Now,
+        client: IpAddr,
+        record: &Record,
+        notes: &RequestNotes,
+    ) {
+        if self.access.pending().is_empty() {
+            self.hand_over = HandOver::By(now.instant + CHUNK_AFTER);
+        }
+        match format {
+            LogFormat::Combined => {
+                if self.date.0 != now.unix_seconds() {
+                    self.date = (now.unix_seconds(), log_date(now.unix_seconds()));
+                }
+                let line = Combined { client, date: &self.date.1, record, notes };
+                self.access.append(|out| line.write(out));
             }
-            (Some(_), LogFormat::Json) => {
+            LogFormat::Json => {
+                let Now { instant, unix_ms } = now;
                 let line = Json { client, unix_ms, now: instant, record, notes };
-                self.access.add(format_args!("{line}"));
+                self.access.append(|out| line.write(out));
             }
         }
     }
 
-    /// Writes out the turn's lines; what is not taken now is kept for the next turn. Event lines
-    /// come last, as one of them may report what became of the others.
+    /// When lines of the access log that wait must be handed over; none while none wait, or when
+    /// they only wait for room.
+    pub fn due(&self) -> Option<Instant> {
+        match self.hand_over {
+            HandOver::Now => None,
+            HandOver::By(due) => Some(due),
+        }
+    }
+
+    /// Nothing is collected any longer: the next [`Logs::write`] hands over what waits.
+    pub fn hand_over_now(&mut self) {
+        self.hand_over = HandOver::Now;
+    }
+
+    /// Whether lines of the access log wait for more to come.
+    fn collects<N: Net>(&self, net: &N, now: Instant) -> bool {
+        let HandOver::By(due) = self.hand_over else { return false };
+        due > now && self.access.pending().len() < CHUNK_BYTES && !net.is_watched(Sink::Access)
+    }
+
+    /// Writes out the lines that are due; what is not taken now is kept for the next turn. Event
+    /// lines come last, as one of them may report what became of the others.
     pub fn write<N: Net>(&mut self, net: &mut N, now: Instant) {
-        if self.events.is_settled() && self.access.is_settled() && !net.may_have_log_failure() {
+        let collects = self.collects(net, now);
+        let access_waits = collects || self.access.is_settled();
+        if access_waits && self.events.is_settled() && !net.may_have_log_failure() {
             return;
         }
-        write_to(net, Sink::Access, &mut self.access);
+        if !collects {
+            write_to(net, Sink::Access, &mut self.access);
+            self.hand_over = HandOver::Now;
+        }
         if let Some(failure) = net.log_failure(Sink::Access) {
             self.access.count_dropped(failure.lines);
             self.report_failure(&failure.error, now);
@@ -153,6 +236,7 @@ impl Logs {
         let unwritten = self.access.pending_lines() + net.unwritten_lines(Sink::Access);
         let lost = self.access.take_dropped() + unwritten;
         self.access = LogBuffer::default();
+        self.hand_over = HandOver::Now;
         if lost > 0 {
             self.event(format_args!(
                 "{} at exit: the access log was not written in time; log to a faster disk \

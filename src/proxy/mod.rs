@@ -193,6 +193,12 @@ impl<N: Net> Proxy<N> {
         self.write_logs();
     }
 
+    /// Hands over every line of the access log there is, as another log is about to be opened.
+    pub fn hand_over_logs(&mut self) {
+        self.exchanges.context.logs.hand_over_now();
+        self.write_logs();
+    }
+
     fn write_logs(&mut self) {
         if self.exchanges.upstreams.cluster().is_recording() {
             self.write_record();

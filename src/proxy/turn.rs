@@ -85,6 +85,7 @@ impl<N: Net> Proxy<N> {
         let earliest = or_never(cx.wheel.next_deadline())
             .min(or_never(self.acceptor.paused_until()))
             .min(or_never(self.admin_due()))
+            .min(or_never(cx.logs.due()))
             .min(or_never(drain));
         (earliest != Instant::NEVER).then(|| earliest.since(cx.now.instant))
     }

@@ -107,6 +107,7 @@ pub fn run(
 fn reopen_log(log: &LogTarget, proxy: &mut Proxy<Kernel>) {
     let opened = open_log(log).map_err(|failure| failure.to_string());
     let outcome = opened.and_then(|file| {
+        proxy.hand_over_logs();
         let outcome = proxy.net_mut().log_access_to(file);
         outcome.map_err(|error| format!("cannot reopen {}: {}", log_name(log), reason(&error)))
     });

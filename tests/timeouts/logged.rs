@@ -132,3 +132,40 @@ fn an_upload_that_times_out_was_no_wait_for_a_slot() {
     let (queue, total) = spans(&stage);
     assert_eq!((queue, span(&stage, "body_us")), (Duration::ZERO, total));
 }
+
+/// How long a line of the access log waits for more at most.
+const CHUNK_AFTER: Duration = Duration::from_millis(100);
+
+#[test]
+fn a_line_that_nobody_watches_is_handed_over_a_tenth_of_a_second_later_and_wakes_nothing_after() {
+    let mut stage = logging(Mode::Redirect, 10);
+    stage.unwatch_log();
+    let client = stage.client();
+    for _ in 0..2 {
+        let before = stage.logged_bytes();
+        stage.say(client, GET);
+        stage.pass(CHUNK_AFTER / 2);
+        stage.say(client, GET);
+        stage.pass(CHUNK_AFTER / 2 - Duration::from_micros(1));
+        assert_eq!(stage.logged_bytes(), before, "too early");
+        stage.pass(Duration::from_micros(1));
+        assert!(stage.logged_bytes() > before, "due with the first of them");
+        let waits = stage.waits();
+        stage.pass(PAUSE);
+        assert_eq!(stage.waits(), waits + 1, "nothing is left to hand over");
+    }
+}
+
+#[test]
+fn a_chunk_of_the_log_is_handed_over_at_once() {
+    let mut stage = logging(Mode::Redirect, 10);
+    stage.unwatch_log();
+    let client = stage.client();
+    let mut requests = 0;
+    while stage.logged_bytes() == 0 {
+        stage.say(client, GET);
+        requests += 1;
+        assert!(requests < 2_000, "never");
+    }
+    assert!((64 * 1024..65 * 1024).contains(&stage.logged_bytes()), "{}", stage.logged_bytes());
+}

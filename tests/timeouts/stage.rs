@@ -47,6 +47,10 @@ struct World {
     unreachable: Vec<u16>,
     /// Lines of the access log.
     logged: Vec<u8>,
+    /// The access log may be handed over later.
+    collects: bool,
+    /// How often the proxy has waited.
+    waits: usize,
 }
 
 impl World {
@@ -134,6 +138,7 @@ impl Net for Wires {
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
+        world.waits += 1;
         ready.append(&mut world.ready);
         if ready.is_empty() {
             let wakes = timeout.map_or(world.until, |timeout| world.now + timeout);
@@ -175,6 +180,10 @@ impl Net for Wires {
     fn signals(&mut self) -> Vec<Signal> {
         let stops = std::mem::take(&mut self.0.borrow_mut().stops);
         vec![Signal::Stop; usize::from(stops)]
+    }
+
+    fn is_watched(&self, _: Sink) -> bool {
+        !self.0.borrow().collects
     }
 
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {
@@ -293,6 +302,21 @@ impl Stage {
     pub fn logged(&self) -> String {
         let logged = String::from_utf8_lossy(&self.world.borrow().logged).into_owned();
         logged.lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// From here on nobody watches the access log: it may be handed over later.
+    pub fn unwatch_log(&mut self) {
+        self.world.borrow_mut().collects = true;
+    }
+
+    /// How many bytes of the access log were handed over.
+    pub fn logged_bytes(&self) -> usize {
+        self.world.borrow().logged.len()
+    }
+
+    /// How often the proxy has waited.
+    pub fn waits(&self) -> usize {
+        self.world.borrow().waits
     }
 
     /// Whether the proxy has closed a connection.

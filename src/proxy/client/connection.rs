@@ -256,23 +256,24 @@ impl<S: Socket> Connection<S> {
     ) -> Record {
         let now = cx.now.instant;
         let notes = (cx.config.verbose || cx.config.access_log.is_some()).then(|| {
-            let id = cx.logs.request_id();
-            Box::new(self.notes(heads, key, id))
+            let mut notes = cx.logs.begin_notes();
+            self.note(heads, key, &mut notes);
+            notes
         });
         let Request { arrived, ready, .. } = self.request;
         Record { arrived, ready, admitted: now, begun: now, notes, ..Record::default() }
     }
 
-    fn notes(&self, heads: &mut Heads, key: ClientKey, id: u64) -> RequestNotes {
+    fn note(&self, heads: &mut Heads, key: ClientKey, notes: &mut RequestNotes) {
         if self.settings.service == Service::Tcp {
-            return RequestNotes::without_head(id, b"TCP");
+            return notes.line(b"TCP");
         }
         let bytes = self.conn.buffers.inbox.data();
         match heads.find(key, bytes) {
-            Some(head) => RequestNotes::of(id, bytes, head),
+            Some(head) => notes.head(bytes, head),
             None => {
                 let line = bytes.split(|byte| b"\r\n".contains(byte)).find(|line| !line.is_empty());
-                RequestNotes::without_head(id, line.unwrap_or_default())
+                notes.line(line.unwrap_or_default());
             }
         }
     }

@@ -57,7 +57,7 @@ impl<N: Net> Exchanges<N> {
 
     /// The one end of every request, answered here or by a server: its slot or its place in the
     /// queue comes free, it is logged, and the client goes on in state `then`.
-    fn conclude(&mut self, client: Client<'_, N>, record: &Record, then: RequestState) {
+    fn conclude(&mut self, client: Client<'_, N>, record: &mut Record, then: RequestState) {
         match client.request.state {
             RequestState::WaitingForSlot(_) => self.admission.leave(),
             RequestState::Admitted => self.admission.release(),
@@ -83,9 +83,9 @@ impl<N: Net> Exchanges<N> {
         self.settle_attempt(client, key, pair.upstream_stays);
         let pair = self.pairs.get_mut(key).expect("it was settled just now");
         // Not with the whole pair, which is three times as large.
-        let (record, after) = (std::mem::take(&mut pair.record), pair.after);
+        let (mut record, after) = (std::mem::take(&mut pair.record), pair.after);
         self.pairs.discard(key);
-        self.conclude(client, &record, RequestState::FlushingResponse(after));
+        self.conclude(client, &mut record, RequestState::FlushingResponse(after));
         Next::Again
     }
 
@@ -93,8 +93,8 @@ impl<N: Net> Exchanges<N> {
     /// connection is used again.
     #[cold]
     pub(super) fn finish_early(&mut self, client: Client<'_, N>, key: PairKey) -> Next {
-        let ended = self.end_attempt(client, key, false);
-        self.conclude(client, &ended.record, RequestState::FlushingResponse(After::Linger));
+        let mut ended = self.end_attempt(client, key, false);
+        self.conclude(client, &mut ended.record, RequestState::FlushingResponse(After::Linger));
         Next::Again
     }
 
@@ -144,7 +144,7 @@ impl<N: Net> Exchanges<N> {
             notes.reason = fault.reason();
         }
         let then = RequestState::FlushingResponse(After::Linger);
-        self.conclude(client, &ended.record, then);
+        self.conclude(client, &mut ended.record, then);
         if by_server && shows {
             return Next::Again;
         }
@@ -198,7 +198,7 @@ impl<N: Net> Exchanges<N> {
             RequestState::Paired(pair) => self.end_attempt(client, pair, false).record,
         };
         record.outcome = outcome;
-        self.conclude(client, &record, RequestState::FlushingResponse(After::Close));
+        self.conclude(client, &mut record, RequestState::FlushingResponse(After::Close));
     }
 
     /// What is answered when there is no upstream for a request.
@@ -282,11 +282,11 @@ impl<N: Net> Exchanges<N> {
             }
         };
         let Some((after, written)) = written else {
-            self.conclude(client, &record, RequestState::FlushingResponse(After::Close));
+            self.conclude(client, &mut record, RequestState::FlushingResponse(After::Close));
             return Next::Gone;
         };
         record.response_bytes = written.page_bytes as u64;
-        self.conclude(client, &record, RequestState::FlushingResponse(after));
+        self.conclude(client, &mut record, RequestState::FlushingResponse(after));
         client.request.deadline = self.context.now.instant + self.context.config.timeouts.idle;
         Next::Again
     }

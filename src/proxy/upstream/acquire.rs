@@ -118,7 +118,7 @@ impl<N: Net> Upstreams<N> {
         upstream.state = UpstreamState::Busy { pair, reused: true, request_sent: false };
         self.count_reused(backend);
         if let Some(notes) = notes.as_deref_mut() {
-            notes.backend = self.cluster.name(backend).to_string();
+            notes.backend(self.cluster.name(backend));
             if cx.config.verbose {
                 notes.why = String::from("the connection to it is authenticated for this client");
             }
@@ -183,7 +183,7 @@ impl<N: Net> Upstreams<N> {
             tried.last_resorts += 1;
             picked = self.cluster.last_resort(&tried.backends);
             if let (Some(picked), Some(notes)) = (picked, notes.as_mut()) {
-                notes.backend = self.cluster.name(picked).to_string();
+                notes.backend(self.cluster.name(picked));
                 notes.why =
                     String::from("no server is believed up; this one is the least suspicious");
             }
@@ -200,7 +200,7 @@ impl<N: Net> Upstreams<N> {
         avoided: &[BackendId],
         hash: u64,
     ) {
-        notes.backend = self.cluster.name(backend).to_string();
+        notes.backend(self.cluster.name(backend));
         if cx.config.verbose {
             notes.why = self.cluster.explain(backend, avoided, hash, cx.now.instant);
         }
