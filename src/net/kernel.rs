@@ -268,6 +268,7 @@ impl Net for Kernel {
         match sink {
             Sink::Events => true,
             Sink::Access => self.access_is_watched,
+            Sink::Record => false,
         }
     }
 
