@@ -162,3 +162,48 @@ fn write(text: &str) -> io::Result<()> {
     output.write_all(text.as_bytes())?;
     output.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Endpoint;
+
+    const STATUS: &str = "loadbalancer 0.1.0 status 1\nready_reason 1 of 2 servers up\n\n\
+        name state reason\nh:1 up -\nh:2 down refused\n";
+
+    fn shown(size: Size, has_colors: bool, missing: Option<Duration>) -> String {
+        let snapshot = Snapshot::read(STATUS).expect("a status");
+        let admin = Endpoint { host: Some("h".to_owned()), port: 1 };
+        let failure = Failure::NotAdmin(admin);
+        frame(&snapshot, missing.map(|since| (since, &failure)), size, has_colors)
+    }
+
+    #[test]
+    fn a_frame_has_a_line_for_each_row_of_the_terminal() {
+        for rows in 1..40 {
+            let frame = shown(Size { columns: 60, rows }, true, None);
+            assert_eq!(frame.split("\r\n").count(), rows);
+            assert!(frame.split("\r\n").all(|line| line.starts_with(CLEAR_LINE)), "{frame:?}");
+            assert!(frame.contains("q ends"), "{rows}");
+        }
+    }
+
+    #[test]
+    fn colors_are_beside_words_and_can_be_left_out() {
+        let size = Size { columns: 100, rows: 10 };
+        let colored = shown(size, true, None);
+        let row = colored.split("\r\n").find(|line| line.contains("h:2")).expect("a row");
+        assert!(row.starts_with("\x1b[K\x1b[31mh:2") && row.ends_with("\x1b[0m"), "{row:?}");
+        assert!(row.contains("down"), "{row:?}");
+        let plain = shown(size, false, None);
+        assert_eq!(plain.matches('\x1b').count(), plain.matches(CLEAR_LINE).count());
+    }
+
+    #[test]
+    fn a_balancer_that_does_not_answer_is_named_in_the_last_line() {
+        let missing = Some(Duration::from_secs(75));
+        let frame = shown(Size { columns: 40, rows: 10 }, false, missing);
+        let last = frame.rsplit("\r\n").next().expect("a line");
+        assert_eq!(last, "\x1b[Kno answer for 1m 15s: h:1 is not the adm");
+    }
+}
