@@ -187,9 +187,12 @@ fn fresh_dir() -> io::Result<PathBuf> {
 
 /// Commands to try with a balancer that listens on `listen` and `admin`, a few lines.
 pub fn advice(listen: SocketAddr, admin: Option<SocketAddr>, backends: &Backends) -> String {
-    let page = admin
-        .map(|admin| (format!("http://{admin}/"), "in a browser: the servers, live".to_owned()));
-    let mut rows: Vec<_> = page.into_iter().collect();
+    let watch = |admin: SocketAddr| {
+        let top = format!("loadbalancer top {admin}");
+        let page = (format!("http://{admin}/"), "in a browser: the servers, live".to_owned());
+        [page, (top, "the same in a terminal".to_owned())]
+    };
+    let mut rows: Vec<_> = admin.map(watch).into_iter().flatten().collect();
     rows.extend([
         (
             format!("curl http://{listen}/"),

@@ -19,7 +19,7 @@ macro_rules! topic {
 }
 
 /// Every chapter, in the order of the list; README has the same one.
-pub const TOPICS: [Topic; 14] = [
+pub const TOPICS: [Topic; 15] = [
     topic!("migrating", "coming from another balancer: what to type now"),
     topic!("strategies", "how a server is chosen"),
     topic!("lists", "servers in a file, and how it is reloaded"),
@@ -29,6 +29,7 @@ pub const TOPICS: [Topic; 14] = [
     topic!("bodies", "when the body of a request is forwarded"),
     topic!("limits", "limits and time-outs, with defaults"),
     topic!("headers", "what is changed in messages, and what is refused"),
+    topic!("watch", "the live page, and `top`, the same in a terminal"),
     topic!("logs", "event lines, `-v`, access log formats and their fields"),
     topic!("check", "finding what is wrong before the start"),
     topic!("replay", "recording choices, and comparing strategies over them"),

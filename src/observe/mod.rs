@@ -9,11 +9,14 @@ pub mod histogram;
 pub mod json;
 pub mod line;
 pub mod log_buffer;
+pub mod page;
 pub mod prometheus;
+#[cfg(test)]
+pub mod sample;
 pub mod seconds;
 pub mod snapshot;
 pub mod status;
-pub mod table;
+pub mod status_text;
 
 use crate::base::time::Instant;
 

@@ -121,7 +121,8 @@ pub fn backend(backend: &Backend<'_>, second: u32, picks: u64, out: &mut Writer<
     object.close();
 }
 
-fn share(requests: &[u32; SHOWN], picks: u64) -> f64 {
+/// The part of the picks that these requests are, 0 to 1.
+pub fn share(requests: &[u32; SHOWN], picks: u64) -> f64 {
     let own: u64 = requests.iter().map(|&count| u64::from(count)).sum();
     own as f64 / picks.max(1) as f64
 }

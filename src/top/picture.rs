@@ -73,13 +73,9 @@ pub fn draw(snapshot: &Snapshot, columns: usize, rows: Option<usize>) -> Vec<Lin
 fn figures(snapshot: &Snapshot, columns: usize) -> Vec<String> {
     let number = |name| whole(snapshot.number(name));
     let ms = |name| milliseconds(snapshot.number(name));
-    let state = match snapshot.text("state") {
-        "" | "running" => String::new(),
-        state => format!("{}: ", state.replace('_', " ")),
-    };
     let first = [
         format!("loadbalancer {}", snapshot.text("version")),
-        format!("{state}{}", snapshot.text("ready_reason")),
+        snapshot.text("ready_reason").to_owned(),
         format!("{}, {}", snapshot.text("mode"), snapshot.text("strategy")),
         format!("on {}", snapshot.text("listen")),
         format!("for {}", span(snapshot.number("uptime_seconds"))),
@@ -101,9 +97,9 @@ fn figures(snapshot: &Snapshot, columns: usize) -> Vec<String> {
         .clone()
         .map(|(cause, count)| format!("{} {}", cause.replace('_', " "), whole(Some(*count as f64))))
         .collect();
-    let total: f64 = refused.map(|(_, count)| *count as f64).sum();
+    let total: u64 = refused.map(|(_, count)| *count).sum();
     let third: Vec<String> =
-        [format!("refused {}", whole(Some(total)))].into_iter().chain(causes).collect();
+        [format!("refused {}", whole(Some(total as f64)))].into_iter().chain(causes).collect();
     [&first[..], &second[..], &third[..]]
         .into_iter()
         .flat_map(|items| flow(items, columns))

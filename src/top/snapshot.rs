@@ -182,6 +182,62 @@ mod tests {
     }
 
     #[test]
+    fn what_the_balancer_writes_is_read() {
+        use crate::http::writer::Writer;
+        use crate::observe::{sample, status_text};
+        let (counters, busy) = (sample::counters(), sample::backend_counters());
+        let mut out = [0; 4096];
+        let mut writer = Writer::new(&mut out);
+        status_text::begin(&sample::program(&counters), 9, &mut writer);
+        status_text::backend(&sample::up(&busy), sample::SECOND, 10, 9, &mut writer);
+        status_text::backend(&sample::down(&busy), sample::SECOND, 10, 9, &mut writer);
+        let length = writer.finish().expect("it fits");
+        let snapshot = Snapshot::read(&String::from_utf8_lossy(&out[..length])).expect("a status");
+        for name in [
+            "version",
+            "state",
+            "ready_reason",
+            "mode",
+            "strategy",
+            "listen",
+            "uptime_seconds",
+            "requests_per_second",
+            "in_flight",
+            "in_flight_max",
+            "queued",
+            "clients",
+            "clients_idle",
+            "last_minute.p50_seconds",
+            "last_minute.p95_seconds",
+            "last_minute.p99_seconds",
+        ] {
+            assert_ne!(snapshot.text(name), "", "{name}");
+        }
+        assert_eq!(snapshot.refused[2], ("destination_unavailable".to_owned(), 2));
+        let [up, down] = &snapshot.servers[..] else { panic!("{snapshot:?}") };
+        let Server { p50_seconds, p95_seconds, p99_seconds, .. } = *up;
+        assert!([p50_seconds, p95_seconds, p99_seconds].iter().all(Option::is_some), "{up:?}");
+        let known = Server {
+            name: "127.0.0.1:1234".to_owned(),
+            state: "up".to_owned(),
+            reason: String::new(),
+            seconds: Some(75.0),
+            in_flight: Some(3.0),
+            max: Some(1_000.0),
+            requests_per_second: Some(2.0),
+            errors_per_second: Some(1.0),
+            retries_per_second: Some(0.2),
+            p50_seconds,
+            p95_seconds,
+            p99_seconds,
+            share: Some(1.0),
+            weight: Some(2.0),
+        };
+        assert_eq!(*up, known);
+        assert_eq!(down.reason, "status <500> & \"more\"");
+    }
+
+    #[test]
     fn another_text_is_refused() {
         for text in [
             "",

@@ -1,6 +1,6 @@
 //! The table of servers of a running balancer.
 
-use super::common::{Backend, Finished, ok, reply, run};
+use super::common::{Backend, Balancer, Finished, ok, reply, run};
 
 /// What an admin address says, with a server whose name and reason would change a terminal.
 const STATUS: &str = "loadbalancer 0.1.0 status 1\n\
@@ -34,6 +34,31 @@ fn where_no_terminal_is_the_table_is_printed_once() {
     assert!(up.starts_with("127.0.0.1:1234  up "), "{finished:?}");
     assert!(down.starts_with("h[2J:1 ") && down.ends_with("con2Jnection refused"), "{finished:?}");
     assert_eq!(admin.targets(), ["/status?text"]);
+}
+
+#[test]
+fn a_running_balancer_is_shown_as_it_is() {
+    let (up, down) = (Backend::named("a"), Backend::refusing());
+    let options = ["127.0.0.1:0", &up.argument(), &down.argument(), "--admin", "127.0.0.1:0"];
+    let balancer = Balancer::start(&options);
+    let line = balancer.stderr.wait_for("admin on http://");
+    let (_, admin) = line.trim_end_matches('/').split_once("http://").expect("a URL");
+    (0..4).for_each(|_| assert_eq!(balancer.get("/").status(), 200));
+    let finished = top(admin);
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = finished.stdout.lines().collect();
+    assert!(lines[0].contains("   1 of 2 servers up   http, rr   on 127.0.0.1:"), "{finished:?}");
+    let row = |name: &str| {
+        let row = lines.iter().find(|line| line.starts_with(name));
+        row.unwrap_or_else(|| panic!("{name}: {finished:?}"))
+    };
+    assert!(row(&up.argument()).contains("  up "), "{finished:?}");
+    assert!(row(&down.argument()).contains("  down "), "{finished:?}");
+    assert!(row(&down.argument()).to_lowercase().contains("refused"), "{finished:?}");
+    // Its clients are not asked for what only the admin address has.
+    let finished = top(&balancer.address().to_string());
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.contains("is not the admin address"), "{finished:?}");
 }
 
 #[test]

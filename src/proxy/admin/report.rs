@@ -9,11 +9,7 @@ use crate::net::process::ProcessFigures;
 use crate::observe::families::FAMILIES;
 use crate::observe::prometheus::Source;
 use crate::observe::snapshot::{Backend, Program};
-use crate::observe::{status, table};
-
-/// The live page. Its rows for browsers without script are put where [`ROWS`] is.
-const PAGE: &str = include_str!("page.html");
-const ROWS: &str = "<!--rows-->";
+use crate::observe::{page, status, status_text};
 
 /// What is being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +23,12 @@ enum Kind {
     },
     /// For a terminal.
     Text {
+        picks: u64,
         /// Columns of the names.
         columns: usize,
     },
     /// For a browser.
-    Html,
+    Html { picks: u64 },
 }
 
 /// The parts of a report, in their order.
@@ -70,10 +67,10 @@ impl Report {
     /// A report at its beginning.
     pub fn new(subject: Subject, process: ProcessFigures) -> Report {
         let kind = match subject {
-            Subject::Html => Kind::Html,
+            Subject::Html => Kind::Html { picks: 0 },
             Subject::Metrics => Kind::Metrics,
             Subject::Json => Kind::Json { picks: 0 },
-            Subject::Text => Kind::Text { columns: 0 },
+            Subject::Text => Kind::Text { picks: 0, columns: 0 },
         };
         Report { kind, part: Part::Start { family: 0 }, process }
     }
@@ -84,7 +81,7 @@ impl Report {
             Kind::Metrics => Content::Prometheus,
             Kind::Json { .. } => Content::Json,
             Kind::Text { .. } => Content::Text,
-            Kind::Html => Content::Html,
+            Kind::Html { .. } => Content::Html,
         }
     }
 
@@ -150,13 +147,18 @@ impl Report {
                 *picks = all;
                 status::begin(&Program { recent, ..program.clone() }, out);
             }
-            Kind::Text { columns } => {
-                let (_, recent) = view.last_minute();
+            Kind::Text { picks, columns } => {
+                let (all, recent) = view.last_minute();
                 let backends = (0..view.len()).filter_map(|index| view.backend(index));
-                *columns = table::name_columns(backends.map(|backend| backend.name));
-                table::begin_text(&Program { recent, ..program.clone() }, *columns, out);
+                *columns = status_text::name_columns(backends.map(|backend| backend.name));
+                *picks = all;
+                status_text::begin(&Program { recent, ..program.clone() }, *columns, out);
             }
-            Kind::Html => out.append(halves().0.as_bytes()),
+            Kind::Html { picks } => {
+                let (all, recent) = view.last_minute();
+                *picks = all;
+                page::begin(&Program { recent, ..program.clone() }, out);
+            }
         }
         Part::Backend { family, index: 0, order: Order::First }
     }
@@ -177,15 +179,17 @@ impl Report {
                 }
                 status::backend(backend, second, picks, out);
             }
-            Kind::Text { columns } => table::row_text(backend, second, columns, out),
-            Kind::Html => table::row_html(backend, second, out),
+            Kind::Text { picks, columns } => {
+                status_text::backend(backend, second, picks, columns, out);
+            }
+            Kind::Html { picks } => page::backend(backend, second, picks, out),
         }
     }
 
     fn after_backends(&self, family: usize) -> Part {
         match self.kind {
             Kind::Metrics => Part::Start { family: family + 1 },
-            Kind::Json { .. } | Kind::Text { .. } | Kind::Html => Part::End,
+            Kind::Json { .. } | Kind::Text { .. } | Kind::Html { .. } => Part::End,
         }
     }
 
@@ -193,23 +197,7 @@ impl Report {
         match self.kind {
             Kind::Metrics | Kind::Text { .. } => {}
             Kind::Json { .. } => status::end(out),
-            Kind::Html => out.append(halves().1.as_bytes()),
+            Kind::Html { .. } => page::end(out),
         }
-    }
-}
-
-/// The page before and after its rows.
-fn halves() -> (&'static str, &'static str) {
-    PAGE.split_once(ROWS).unwrap_or((PAGE, ""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_has_room_for_rows_and_is_small() {
-        assert_eq!(PAGE.matches(ROWS).count(), 1);
-        assert!(PAGE.len() <= 20_000, "{} bytes", PAGE.len());
     }
 }

@@ -3,6 +3,7 @@
 use crate::http::date::DATE_BYTES;
 use crate::http::reply;
 use crate::http::writer::{Overflow, Writer};
+use crate::observe::page;
 
 /// How the end of the content shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +37,6 @@ impl Content {
     }
 }
 
-/// What the page may load: nothing but itself and this listener's `/status`.
-const POLICY: &[u8] = b"default-src 'none'; script-src 'unsafe-inline'; \
-    style-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'none'";
-
 /// A response head.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
@@ -69,7 +65,7 @@ pub fn write(head: &Head<'_>, out: &mut Writer<'_>) {
     out.append_all(&[b"\r\nContent-Type: ", head.content.media_type()]);
     out.append(b"\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
     if head.content == Content::Html {
-        out.append_all(&[b"Content-Security-Policy: ", POLICY, b"\r\n"]);
+        out.append_all(&[b"Content-Security-Policy: ", page::POLICY.as_bytes(), b"\r\n"]);
         out.append(b"Referrer-Policy: no-referrer\r\n");
     }
     if head.status == super::route::NOT_ALLOWED {

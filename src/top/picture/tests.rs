@@ -128,17 +128,12 @@ fn trouble_has_its_tone_beside_its_word() {
 }
 
 #[test]
-fn a_balancer_that_stops_says_so() {
-    let stopping = STATUS.replace("state running", "state draining");
-    let text = &drawn(&stopping, 200, None)[0].text;
-    assert!(text.contains("   draining: 2 of 3 servers up   "), "{text}");
-}
-
-#[test]
 fn answers_that_are_no_errors_are_not_refusals() {
     let answered = STATUS.replace("http_response_timeout 0", "proxy_internal_response 9");
     let text = &drawn(&answered, 200, None)[2].text;
     assert_eq!(text, "refused 14   destination unavailable 14");
+    let none = STATUS.replace("unavailable 14", "unavailable 0");
+    assert_eq!(drawn(&none, 200, None)[2].text, "refused 0");
 }
 
 #[test]
