@@ -7,7 +7,7 @@ use loadbalancer::balance::{NAMES, Strategy};
 use loadbalancer::config::{BackendSpec, Config, Endpoint, LogTarget, Mode};
 use loadbalancer::health::Check;
 use loadbalancer::net::kernel::Kernel;
-use loadbalancer::net::listen::listen;
+use loadbalancer::net::listen::{Sharing, listen};
 use loadbalancer::net::log_writer::LogWriter;
 use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -65,7 +65,7 @@ fn proxy(
     set: impl FnOnce(&mut Config),
 ) -> (Proxy<Kernel>, SocketAddr) {
     let host = Some("127.0.0.1".to_owned());
-    let listener = listen(host.as_deref(), 0).expect("a free port");
+    let listener = listen(host.as_deref(), 0, Sharing::Alone).expect("a free port");
     let address = listener.local_addr().expect("bound");
     let spec = BackendSpec::new(Endpoint { host: host.clone(), port: backend.port() });
     let member = Member { spec: spec.clone(), addresses: vec![backend.address()] };

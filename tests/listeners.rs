@@ -6,7 +6,7 @@ use common::{Backend, Peer, ok};
 use loadbalancer::config::{BackendSpec, Config, Endpoint, Mode};
 use loadbalancer::health::Check;
 use loadbalancer::net::kernel::Kernel;
-use loadbalancer::net::listen::listen;
+use loadbalancer::net::listen::{Sharing, listen};
 use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ fn with_listeners<const COUNT: usize>(
     let limits = Limits { pairs_max: 10, clients_max: 10, pipes_max: 0 };
     let mut proxy = Proxy::new(kernel, config, members, limits, HashMap::new(), 1);
     let addresses = settings.map(|(scheme, service)| {
-        let listener = listen(Some("127.0.0.1"), 0).expect("a free port");
+        let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let settings = ListenerSettings { address, scheme, service: service.into() };
         proxy.listen(listener, settings).expect("listening");

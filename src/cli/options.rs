@@ -39,6 +39,15 @@ pub static OPTIONS: [Opt<Config>; 53] = [
         },
     },
     Opt {
+        long: "reuse-port",
+        short: None,
+        value: "",
+        group: Group::Where,
+        help: "Listen beside other processes with this option on the same port, a core each",
+        modes: EVERY,
+        take: Take::Flag(|c| c.reuse_port = true),
+    },
+    Opt {
         long: "user",
         short: None,
         value: "NAME[:GROUP]",

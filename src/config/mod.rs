@@ -165,6 +165,8 @@ impl AdminAddress {
 pub struct Config {
     /// Where clients connect.
     pub listen: Endpoint,
+    /// Other processes may listen there as well.
+    pub reuse_port: bool,
     /// Backends of the command line in the given order; [`list::List`] adds those of the file.
     pub backends: Vec<BackendSpec>,
     /// The backend list file (`-f`).
@@ -235,6 +237,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: Endpoint { host: None, port: 80 },
+            reuse_port: false,
             backends: Vec::new(),
             list_file: None,
             mode: Mode::Http,

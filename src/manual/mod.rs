@@ -34,6 +34,7 @@ pub const TOPICS: [Topic; 15] = [
     topic!("check", "finding what is wrong before the start"),
     topic!("replay", "recording choices, and comparing strategies over them"),
     topic!("signals", "signals, stopping and exit status"),
+    topic!("systemd", "under systemd, and several processes on one port"),
     topic!("strace", "one request as system calls"),
 ];
 

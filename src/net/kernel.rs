@@ -6,8 +6,10 @@ use super::log_writer::LogWriter;
 use super::pipe::Pipe;
 use super::process::ProcessFigures;
 use super::signals::Signals;
+use super::systemd::Manager;
 use super::{
-    LogFailure, Net, Now, RELOAD, REOPEN, Ready, STOP, Signal, Sink, Socket, WAKER, Waker,
+    LogFailure, Net, Notice, Now, RELOAD, REOPEN, Ready, STOP, ServiceManager, Signal, Sink,
+    Socket, WAKER, Waker,
 };
 use crate::base::table::Id;
 use crate::base::time::Instant;
@@ -60,6 +62,7 @@ pub struct Kernel {
     stderr_may_block: bool,
     /// Event lines are for nobody.
     discards_events: bool,
+    manager: Option<Manager>,
     waker: Waker,
     start: std::time::Instant,
     calendar: Calendar,
@@ -92,6 +95,7 @@ impl Kernel {
             times_events: event_ms().is_some(),
             stderr_may_block: stderr_may_block(),
             discards_events: false,
+            manager: None,
             waker,
             start,
             calendar,
@@ -101,6 +105,11 @@ impl Kernel {
     /// Ends a wait from another thread.
     pub fn waker(&self) -> Waker {
         Arc::clone(&self.waker)
+    }
+
+    /// This manager gets the notices.
+    pub fn report_to(&mut self, manager: Option<Manager>) {
+        self.manager = manager;
     }
 
     /// Event lines are taken and not written from here on.
@@ -269,6 +278,16 @@ impl Net for Kernel {
             Sink::Events => true,
             Sink::Access => self.access_is_watched,
             Sink::Record => false,
+        }
+    }
+
+    fn service_manager(&self) -> Option<ServiceManager> {
+        self.manager.as_ref().map(Manager::wishes)
+    }
+
+    fn notify_manager(&mut self, notice: &Notice<'_>) {
+        if let Some(manager) = &mut self.manager {
+            manager.notify(notice);
         }
     }
 

@@ -17,29 +17,45 @@ pub const KEEP_ALIVE: TcpKeepalive =
 /// A listening socket of the loop.
 pub type Listener = mio::net::TcpListener;
 
-/// As [`blocking`], for the loop.
-pub fn listen(host: Option<&str>, port: u16) -> io::Result<Listener> {
-    let listener = blocking(host, port)?;
+/// Whether other processes may listen on the same port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    Alone,
+    /// Those that ask for it as well (`SO_REUSEPORT`): the kernel spreads connections over all.
+    ReusePort,
+}
+
+/// A socket that listens already, for the loop.
+pub fn adopt(listener: TcpListener) -> io::Result<Listener> {
     listener.set_nonblocking(true)?;
     Ok(Listener::from_std(listener))
+}
+
+/// As [`blocking`], for the loop.
+pub fn listen(host: Option<&str>, port: u16, sharing: Sharing) -> io::Result<Listener> {
+    adopt(open(host, port, sharing)?)
 }
 
 /// Opens a listening socket on `host`; without one on all interfaces, IPv4 and IPv6.
 ///
 /// Errors: the port is in use, the address is not local, the name is not known.
 pub fn blocking(host: Option<&str>, port: u16) -> io::Result<TcpListener> {
+    open(host, port, Sharing::Alone)
+}
+
+fn open(host: Option<&str>, port: u16, sharing: Sharing) -> io::Result<TcpListener> {
     let Some(host) = host else {
-        return match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
+        return match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), sharing) {
             // A machine without IPv6 refuses the family or the address.
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+                bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), sharing)
             }
             outcome => outcome,
         };
     };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in resolve(host, port)? {
-        match bind(address) {
+        match bind(address, sharing) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }
@@ -47,13 +63,16 @@ pub fn blocking(host: Option<&str>, port: u16) -> io::Result<TcpListener> {
     Err(last)
 }
 
-fn bind(at: SocketAddr) -> io::Result<TcpListener> {
+fn bind(at: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     if at.is_ipv6() {
         socket.set_only_v6(false)?;
     }
     // A restart must not wait until connections of the previous process have left TIME-WAIT.
     socket.set_reuse_address(true)?;
+    if sharing == Sharing::ReusePort {
+        socket.set_reuse_port(true)?;
+    }
     // Accepted sockets inherit both on Linux, which saves system calls per connection.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(&KEEP_ALIVE)?;
@@ -121,16 +140,16 @@ mod tests {
 
     #[test]
     fn port_zero_gets_a_free_port_and_a_taken_one_is_refused() {
-        let listener = listen(Some("127.0.0.1"), 0).expect("a free port");
+        let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         assert_ne!(port, 0);
-        let taken = listen(Some("127.0.0.1"), port);
+        let taken = listen(Some("127.0.0.1"), port, Sharing::Alone);
         assert_eq!(taken.expect_err("taken").kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
     fn a_bare_port_listens_on_both_families_where_there_are_both() {
-        let listener = listen(None, 0).expect("a free port");
+        let listener = listen(None, 0, Sharing::Alone).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         std::net::TcpStream::connect(("127.0.0.1", port)).expect("IPv4 reaches it");
     }

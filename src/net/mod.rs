@@ -19,12 +19,13 @@ pub mod process;
 pub mod resolver;
 pub mod signals;
 pub mod stop;
+pub mod systemd;
 pub mod terminal;
 
 use crate::base::table::{Id, Kind};
 use crate::base::time::Instant;
 use process::ProcessFigures;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -116,6 +117,26 @@ pub enum Signal {
     ReopenLogs,
 }
 
+/// The service manager that started the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceManager {
+    /// It ends a program from which it hears nothing for so long.
+    pub watchdog: Option<Duration>,
+}
+
+/// A notice to the service manager (sd_notify(3)).
+#[derive(Clone, Copy, Debug)]
+pub enum Notice<'a> {
+    /// Clients can connect; after [`Notice::Reloading`], what was to be read again was.
+    Ready,
+    Reloading,
+    Stopping,
+    /// The loop turns.
+    Alive,
+    /// One line for people.
+    Status(fmt::Arguments<'a>),
+}
+
 /// A connected or connecting non-blocking stream. Dropping it closes it.
 pub trait Socket: Debug {
     /// Reads into `into`, which is not empty; returns 0 at the end of the input.
@@ -178,6 +199,12 @@ pub trait Net: Debug {
     fn is_watched(&self, _: Sink) -> bool {
         false
     }
+    /// The service manager that wants notices; none: nobody does.
+    fn service_manager(&self) -> Option<ServiceManager> {
+        None
+    }
+    /// Sends a notice to the service manager. Never blocks.
+    fn notify_manager(&mut self, _: &Notice<'_>) {}
     /// Takes whole lines to be written; how many bytes of them. Never blocks.
     ///
     /// Errors: the sink refuses lines; they were not taken.

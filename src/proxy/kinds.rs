@@ -62,6 +62,14 @@ impl Kind for AdminListenerKind {
     const NUMBER: u8 = 9;
 }
 
+/// The timer for the service manager; there is one.
+#[derive(Debug)]
+pub struct ManagerKind;
+
+impl Kind for ManagerKind {
+    const NUMBER: u8 = 8;
+}
+
 /// An idle upstream that belongs to one client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnUpstream {

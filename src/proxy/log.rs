@@ -314,6 +314,28 @@ pub struct Counts {
     pub total: usize,
 }
 
+impl Counts {
+    /// Those out of rotation, as the rest of a clause.
+    pub fn withdrawn(self) -> Withdrawn {
+        Withdrawn(self)
+    }
+}
+
+/// The backends that the operator has taken out of rotation, as the rest of a clause.
+#[derive(Clone, Copy, Debug)]
+pub struct Withdrawn(Counts);
+
+impl fmt::Display for Withdrawn {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (count, word) in [(self.0.draining, "draining"), (self.0.disabled, "set to down")] {
+            if count > 0 {
+                write!(out, ", {count} {word}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// How many backends can take requests, and what happens if there are none, as a clause.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
@@ -331,11 +353,7 @@ impl fmt::Display for Standing {
             Counts { up: 0, .. } => out.write_str("none is up")?,
             Counts { up, total, .. } => write!(out, "{up} of {total} up")?,
         }
-        for (count, word) in [(counts.draining, "draining"), (counts.disabled, "set to down")] {
-            if count > 0 {
-                write!(out, ", {count} {word}")?;
-            }
-        }
+        write!(out, "{}", counts.withdrawn())?;
         if counts.up > 0 {
             return Ok(());
         }

@@ -25,6 +25,7 @@ mod finish;
 pub mod invariants;
 mod kinds;
 mod log;
+mod manager;
 mod record;
 mod retry;
 mod schedule;
@@ -49,6 +50,7 @@ use client::connection::Connection;
 use context::LoopContext;
 use exchange::Exchanges;
 use kinds::{ClientKey, ClientKind};
+use manager::ManagerReport;
 use record::RecordLog;
 use std::collections::HashMap;
 use std::io;
@@ -92,6 +94,8 @@ pub struct Proxy<N: Net> {
     list: ListWatch,
     /// The record of choices, as far as it is not written.
     record: RecordLog,
+    /// None where no service manager wants to know.
+    manager: Option<ManagerReport>,
     stop: Stop,
     /// A signal has come and was not looked at yet.
     signalled: bool,
@@ -120,6 +124,7 @@ impl<N: Net> Proxy<N> {
             sweep_from: 0,
             list: ListWatch::default(),
             record: RecordLog::default(),
+            manager: None,
             stop: Stop::No,
             signalled: false,
             ready: Vec::new(),
@@ -131,6 +136,7 @@ impl<N: Net> Proxy<N> {
             // What comes later has a time.
             proxy.write_record();
         }
+        proxy.manager = ManagerReport::begin(context);
         proxy
     }
 

@@ -12,7 +12,7 @@ use super::client::request::RequestState;
 use super::context::Phase;
 use super::exchange::Exchanges;
 use super::exchange::judge::Reroute;
-use super::kinds::{BackendKind, ClientKey, ClientKind, ListKind, Next};
+use super::kinds::{BackendKind, ClientKey, ClientKind, ListKind, ManagerKind, Next};
 use super::upstream::Effect;
 use super::{Proxy, Reload, Status, Stop};
 use crate::balance::record::Line;
@@ -66,6 +66,7 @@ impl<N: Net> Proxy<N> {
         while let Some(id) = self.exchanges.context.schedule.pop() {
             self.step(id);
         }
+        self.report_to_manager();
         self.write_logs();
         Ok(self.status())
     }
@@ -130,6 +131,10 @@ impl<N: Net> Proxy<N> {
                 upstreams.backend_timer_fired(context, backend);
             } else if id.number::<ListKind>().is_some() {
                 self.list.timer_fired(context);
+            } else if id.number::<ManagerKind>().is_some() {
+                if let Some(report) = &mut self.manager {
+                    report.timer_fired();
+                }
             } else if let (Some(admin), Some(key)) = (&mut self.admin, id.key()) {
                 admin.timer_fired(context, key);
             }

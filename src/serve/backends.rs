@@ -139,6 +139,11 @@ impl Backends {
         }
     }
 
+    /// SIGHUP was not carried out yet.
+    pub fn is_reloading(&self) -> bool {
+        self.is_asked || self.resolver.is_waiting()
+    }
+
     /// The regular look: whether the list file has changed, and whether names that could not be
     /// resolved are known now.
     pub fn look(&mut self, proxy: &mut Proxy<Kernel>) {

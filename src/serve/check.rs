@@ -5,13 +5,14 @@ use super::backends::{self, Backends, Lists};
 use super::failure::{Failure, say};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
 use super::prepare::{
-    cannot_listen, cannot_open, check_record, drop_privileges, error_pages, listen_admin, system,
+    cannot_open, check_record, drop_privileges, error_pages, open_admin, open_listener, system,
 };
 use crate::config::{Config, LogTarget, Reach};
 use crate::health::{Check, Page, ProbeFault, Settings};
 use crate::net::kernel::Kernel;
 use crate::net::listen;
 use crate::net::log_file::LogFile;
+use crate::net::systemd::PassedSockets;
 use crate::proxy::{Limits, Member, ProbeResult, Proxy, Status};
 use std::collections::HashMap;
 use std::fmt;
@@ -40,10 +41,8 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     let limits = limits(files, &config);
     report_limits(files, &limits);
     if reach == Reach::Backends {
-        let host = config.listen.host.as_deref();
-        let listener = listen::listen(host, config.listen.port);
-        problems.note(listener.map_err(|error| cannot_listen(&config.listen, &error)));
-        problems.note(listen_admin(&config));
+        problems.note(open_listener(&config, &mut PassedSockets::default()));
+        problems.note(open_admin(&config, &mut PassedSockets::default()));
     }
     problems.note(drop_privileges(config.user.as_deref(), None));
     if let Some(lists) = lists.filter(|_| reach == Reach::Backends) {

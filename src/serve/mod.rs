@@ -14,6 +14,7 @@ use crate::config::{BackendSpec, Config, LogTarget, Mode};
 use crate::net::kernel::Kernel;
 use crate::net::listen;
 use crate::net::privileges;
+use crate::net::systemd::{self, Manager, PassedSockets};
 use crate::proxy::{ListenerSettings, Member, Proxy, Reload, Scheme, Service, Status};
 use backends::Backends;
 pub use check::check;
@@ -21,8 +22,8 @@ pub use failure::Failure;
 use failure::say;
 use limits::{FILES_UNKNOWN, limits, report_limits};
 use prepare::{
-    cannot_listen, drop_privileges, error_pages, listen_admin, log_name, open_log, open_record,
-    system,
+    all_taken, drop_privileges, error_pages, log_name, open_admin, open_listener, open_log,
+    open_record, system,
 };
 use std::net::SocketAddr;
 
@@ -34,7 +35,8 @@ pub fn run(
     config: Config,
     listening: impl FnOnce(SocketAddr, Option<SocketAddr>),
 ) -> Result<(), Failure> {
-    // First what may wait for others, as signals end the program until the kernel is opened.
+    let mut passed = PassedSockets::take(&systemd::environment).map_err(Failure)?;
+    // Next what may wait for others, as signals end the program until the kernel is opened.
     let lists = backends::read_lists(&config)?;
     let error_pages = error_pages(&config)?;
     let log = config.access_log.clone();
@@ -43,11 +45,10 @@ pub fn run(
     let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
     let limits = limits(files, &config);
     report_limits(files, &limits);
-    let host = config.listen.host.as_deref();
-    let listener = listen::listen(host, config.listen.port)
-        .map_err(|error| cannot_listen(&config.listen, &error))?;
+    let listener = open_listener(&config, &mut passed)?;
     let address = listener.local_addr().map_err(system)?;
-    let admin = listen_admin(&config)?;
+    let admin = open_admin(&config, &mut passed)?;
+    all_taken(&passed)?;
     drop_privileges(config.user.as_deref(), access.as_ref())?;
     let mut kernel = Kernel::new().map_err(system)?;
     let (mut backends, members) = Backends::resolve(lists, kernel.waker(), &config)?;
@@ -57,6 +58,7 @@ pub fn run(
     if let Some(file) = record {
         kernel.record_to(file).map_err(system)?;
     }
+    kernel.report_to(Manager::find(&systemd::environment));
     if config.verbose {
         kernel.write_stderr_by_thread().map_err(system)?;
     }
@@ -85,6 +87,7 @@ pub fn run(
                 if let Some(log) = &log {
                     reopen_log(log, &mut proxy);
                 }
+                proxy.set_reloading(true);
                 backends.reload(log.is_some(), &mut proxy);
             }
             Some(Reload::Logs) => {
@@ -98,6 +101,9 @@ pub fn run(
             None => {}
         }
         backends.advance(&mut proxy);
+        if !backends.is_reloading() {
+            proxy.set_reloading(false);
+        }
     }
     proxy.finish_logs();
     Ok(())

@@ -5,9 +5,10 @@ use super::failure::Failure;
 use crate::base::reason::reason;
 use crate::config::{AdminAddress, Config, Endpoint, LogTarget, quote};
 use crate::net::files::read_regular;
-use crate::net::listen::{self, Listener};
+use crate::net::listen::{self, Listener, Sharing};
 use crate::net::log_file::LogFile;
 use crate::net::privileges::Identity;
+use crate::net::systemd::PassedSockets;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -112,12 +113,22 @@ pub fn log_name(log: &LogTarget) -> String {
     }
 }
 
+/// Listens on the address of clients, by the socket that was passed for it if there is one.
+pub fn open_listener(config: &Config, passed: &mut PassedSockets) -> Result<Listener, Failure> {
+    let sharing = if config.reuse_port { Sharing::ReusePort } else { Sharing::Alone };
+    let at = &config.listen;
+    open(at, at.port, sharing, passed).map_err(|error| cannot_listen(at, &error))
+}
+
 /// Opens the admin listener, if there is to be one; where it is.
-pub fn listen_admin(config: &Config) -> Result<Option<(Listener, SocketAddr)>, Failure> {
+pub fn open_admin(
+    config: &Config,
+    passed: &mut PassedSockets,
+) -> Result<Option<(Listener, SocketAddr)>, Failure> {
     let Some(admin) = &config.admin else { return Ok(None) };
     let at = admin.at();
-    let open = |port| -> io::Result<(Listener, SocketAddr)> {
-        let listener = listen::listen(at.host.as_deref(), port)?;
+    let mut open = |port| -> io::Result<(Listener, SocketAddr)> {
+        let listener = open(at, port, Sharing::Alone, passed)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
@@ -130,8 +141,33 @@ pub fn listen_admin(config: &Config) -> Result<Option<(Listener, SocketAddr)>, F
     opened.map(Some).map_err(|error| cannot_listen(at, &error))
 }
 
+fn open(
+    at: &Endpoint,
+    port: u16,
+    sharing: Sharing,
+    passed: &mut PassedSockets,
+) -> io::Result<Listener> {
+    let host = at.host.as_deref();
+    match passed.take_for(host, port) {
+        Some(listener) => listen::adopt(listener),
+        None => listen::listen(host, port, sharing),
+    }
+}
+
+/// Every socket of the service manager has its use.
+///
+/// Errors: one does not fit the command line.
+pub fn all_taken(passed: &PassedSockets) -> Result<(), Failure> {
+    passed.left().map_or(Ok(()), |address| {
+        Err(Failure(format!(
+            "the service manager passed a socket for {address}, where this command line does not \
+             listen; make its ListenStream= and the listen address equal"
+        )))
+    })
+}
+
 /// An address cannot be listened on.
-pub fn cannot_listen(address: &Endpoint, error: &io::Error) -> Failure {
+fn cannot_listen(address: &Endpoint, error: &io::Error) -> Failure {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
         io::ErrorKind::PermissionDenied => {

@@ -20,7 +20,12 @@ pub struct Running {
 impl Running {
     /// Starts `command`, reading what it prints.
     pub fn start(command: &mut Command) -> Running {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running::start_as_is(command.stdin(Stdio::null()))
+    }
+
+    /// Starts `command`, whose standard input is set, reading what it prints.
+    pub fn start_as_is(command: &mut Command) -> Running {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starting a process");
         let stdout = Lines::of(child.stdout.take().expect("its standard output"));
         let stderr = Lines::of(child.stderr.take().expect("its standard error"));

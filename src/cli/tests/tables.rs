@@ -126,6 +126,7 @@ const SAMPLES: [(&str, &str, &str, &str); 51] = [
     ("mode", "tcp", "", "http tcp redirect"),
     ("strategy", "rand", "", "http tcp redirect"),
     ("hash-field", "x-user", "-s header", "http redirect"),
+    ("reuse-port", "", "", "http tcp redirect"),
     ("user", "nobody:nogroup", "", "http tcp redirect"),
     ("retries", "5", "", "http tcp"),
     ("retry-budget", "77", "", "http"),

@@ -28,7 +28,7 @@ pub use starvation::Origin;
 use crate::base::backend_id::BackendId;
 use crate::base::table::Table;
 use crate::config::Config;
-use crate::health::{Observation, Transition};
+use crate::health::{Check, Observation, Transition};
 use crate::http::head::ResponseHead;
 use crate::net::{Net, Ready, Socket};
 use crate::observe::counters::BackendCounters;
@@ -37,7 +37,7 @@ use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{
     ClientKey, OwnUpstream, PairKey, ProbeKey, ProbeKind, UpstreamKey, UpstreamKind,
 };
-use crate::proxy::log::Standing;
+use crate::proxy::log::{Counts, Standing};
 use cluster::Cluster;
 use probe::Probe;
 pub use recorder::Recorder;
@@ -56,6 +56,8 @@ pub struct Upstreams<N: Net> {
     effects: VecDeque<Effect>,
     /// How often a backend became a suspect.
     suspicions: u64,
+    /// How often something changed that [`Upstreams::counts`] tells.
+    revision: u64,
     /// The event log says that a backend lacks the default health check.
     missing_page_reported: bool,
 }
@@ -89,8 +91,24 @@ impl<N: Net> Upstreams<N> {
             pipes: Pipes::new(pipes_max),
             effects: VecDeque::new(),
             suspicions: 0,
+            revision: 0,
             missing_page_reported: false,
         }
+    }
+
+    /// How many backends there are, by what requests can expect of them.
+    pub fn counts(&self) -> Counts {
+        self.cluster.counts()
+    }
+
+    /// Another number than before if [`Upstreams::counts`] may be different.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Whether every backend that is probed has had a probe end.
+    pub fn are_all_probed(&self) -> bool {
+        self.cluster.check() == Check::Off || self.cluster.are_all_probed()
     }
 
     /// The backends, to look at.
@@ -292,6 +310,7 @@ impl<N: Net> Upstreams<N> {
         transition: Transition,
     ) {
         self.cluster.account(backend).changed(&transition, cx.now.instant);
+        self.revision += 1;
         if transition == Transition::Suspected {
             self.suspicions += 1;
             self.cluster.idle(backend).starvation.refuted();

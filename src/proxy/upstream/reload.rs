@@ -141,6 +141,7 @@ impl<N: Net> Upstreams<N> {
     /// the moment, stay if they take part: what the names stood for may still be there.
     pub fn apply(&mut self, cx: &mut LoopContext<N>, members: &[Member], unknown: &[BackendSpec]) {
         let before = self.cluster.counts();
+        self.revision += 1;
         let changes = Changes::between(self.cluster.serving(), members, unknown);
         let mut changed = 0;
         for &(backend, spec, addresses) in &changes.kept {

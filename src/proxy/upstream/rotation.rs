@@ -27,6 +27,12 @@ impl Cluster {
         self.is_serving(backend) && self.backends[backend.index()].spec.admin != AdminState::Down
     }
 
+    /// Whether every backend that is probed has had a probe end.
+    pub fn are_all_probed(&self) -> bool {
+        let mut probed = self.ids().filter(|&backend| self.is_probed(backend));
+        probed.all(|backend| self.backends[backend.index()].last_probe.is_some())
+    }
+
     /// Adds a backend; its id may be that of one that was removed.
     pub fn add(&mut self, member: &Member, now: Instant) -> BackendId {
         let added = Backend::new(member, Account::new(self.counting, now));

@@ -1,0 +1,142 @@
+//! What the service manager is told: that the program is ready, how many servers are up, that a
+//! reload or the end has begun, and that the loop turns.
+
+use super::Proxy;
+use super::context::{LoopContext, Phase};
+use super::kinds::ManagerKind;
+use super::log::Counts;
+use super::upstream::Upstreams;
+use crate::base::table::Id;
+use crate::base::time::Instant;
+use crate::base::wheel::Timer;
+use crate::net::{Net, Notice};
+use std::fmt;
+use std::time::Duration;
+
+/// How long the first probes hold up the notice that the program is ready.
+const FIRST_PROBES_MAX: Duration = Duration::from_secs(2);
+
+/// What the service manager was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Nothing yet: the first probes are awaited until this time.
+    Nothing {
+        until: Instant,
+    },
+    Ready,
+    Reloading,
+    Stopping,
+}
+
+/// The service manager's view of the program.
+#[derive(Debug)]
+pub struct ManagerReport {
+    told: Told,
+    /// Of [`Upstreams::revision`], at the last line about the servers.
+    revision: Option<u64>,
+    /// Of the next sign of life, and of the end of the wait for the first probes.
+    timer: Timer,
+    alive_due: Option<Instant>,
+    /// Half of what the manager waits for a sign of life.
+    alive_interval: Option<Duration>,
+}
+
+impl ManagerReport {
+    /// The report to the manager of this kernel, if there is one.
+    pub fn begin<N: Net>(cx: &mut LoopContext<N>) -> Option<ManagerReport> {
+        let manager = cx.net.service_manager()?;
+        let now = cx.now.instant;
+        let alive_interval = manager.watchdog.map(|span| span / 2);
+        let mut report = ManagerReport {
+            told: Told::Nothing { until: now + FIRST_PROBES_MAX },
+            revision: None,
+            timer: Timer::new(),
+            alive_due: alive_interval.map(|span| now + span),
+            alive_interval,
+        };
+        report.arm(cx);
+        Some(report)
+    }
+
+    /// The timer's node has fired.
+    pub fn timer_fired(&mut self) {
+        self.timer.fired();
+    }
+
+    fn arm<N: Net>(&mut self, cx: &mut LoopContext<N>) {
+        let until = match self.told {
+            Told::Nothing { until } => Some(until),
+            Told::Ready | Told::Reloading | Told::Stopping => None,
+        };
+        match [until, self.alive_due].into_iter().flatten().min() {
+            Some(due) => cx.wheel.arm(&mut self.timer, due, Id::numbered::<ManagerKind>(0)),
+            None => cx.wheel.cancel(&mut self.timer),
+        }
+    }
+
+    /// Sends what the manager does not know yet.
+    fn update<N: Net>(&mut self, cx: &mut LoopContext<N>, upstreams: &Upstreams<N>) {
+        let now = cx.now.instant;
+        match self.told {
+            Told::Nothing { .. } | Told::Ready | Told::Reloading if cx.phase != Phase::Serving => {
+                cx.net.notify_manager(&Notice::Stopping);
+                self.told = Told::Stopping;
+            }
+            Told::Nothing { until } if until <= now || upstreams.are_all_probed() => {
+                cx.net.notify_manager(&Notice::Ready);
+                self.told = Told::Ready;
+            }
+            Told::Nothing { .. } | Told::Ready | Told::Reloading | Told::Stopping => {}
+        }
+        let is_announced = !matches!(self.told, Told::Nothing { .. });
+        if is_announced && self.revision != Some(upstreams.revision()) {
+            self.revision = Some(upstreams.revision());
+            let up = ServersUp(upstreams.counts());
+            cx.net.notify_manager(&Notice::Status(format_args!("{up}")));
+        }
+        if let (Some(due), Some(interval)) = (self.alive_due, self.alive_interval)
+            && due <= now
+        {
+            cx.net.notify_manager(&Notice::Alive);
+            self.alive_due = Some(now + interval);
+        }
+        self.arm(cx);
+    }
+
+    fn set_reloading<N: Net>(&mut self, cx: &mut LoopContext<N>, is_reloading: bool) {
+        let (told, notice) = match (self.told, is_reloading) {
+            (Told::Ready, true) => (Told::Reloading, Notice::Reloading),
+            (Told::Reloading, false) => (Told::Ready, Notice::Ready),
+            (told, _) => return self.told = told,
+        };
+        cx.net.notify_manager(&notice);
+        self.told = told;
+    }
+}
+
+impl<N: Net> Proxy<N> {
+    /// Tells the service manager, if there is one, whether what was to be read again is being read.
+    pub fn set_reloading(&mut self, is_reloading: bool) {
+        if let Some(report) = &mut self.manager {
+            report.set_reloading(&mut self.exchanges.context, is_reloading);
+        }
+    }
+
+    /// Tells the service manager, if there is one, what it does not know yet.
+    pub(super) fn report_to_manager(&mut self) {
+        if let Some(report) = &mut self.manager {
+            report.update(&mut self.exchanges.context, &self.exchanges.upstreams);
+        }
+    }
+}
+
+/// How many servers can take requests, as a line for people.
+struct ServersUp(Counts);
+
+impl fmt::Display for ServersUp {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ServersUp(counts) = self;
+        let plural = if counts.total == 1 { "" } else { "s" };
+        write!(out, "{} of {} server{plural} up{}", counts.up, counts.total, counts.withdrawn())
+    }
+}
