@@ -1,7 +1,6 @@
 //! What the service manager is told: that the program is ready, how many servers are up, that a
 //! reload or the end has begun, and that the loop turns.
 
-use super::Proxy;
 use super::context::{LoopContext, Phase};
 use super::kinds::ManagerKind;
 use super::log::Counts;
@@ -75,7 +74,7 @@ impl ManagerReport {
     }
 
     /// Sends what the manager does not know yet.
-    fn update<N: Net>(&mut self, cx: &mut LoopContext<N>, upstreams: &Upstreams<N>) {
+    pub fn update<N: Net>(&mut self, cx: &mut LoopContext<N>, upstreams: &Upstreams<N>) {
         let now = cx.now.instant;
         match self.told {
             Told::Nothing { .. } | Told::Ready | Told::Reloading if cx.phase != Phase::Serving => {
@@ -103,7 +102,8 @@ impl ManagerReport {
         self.arm(cx);
     }
 
-    fn set_reloading<N: Net>(&mut self, cx: &mut LoopContext<N>, is_reloading: bool) {
+    /// Whether what was to be read again is being read.
+    pub fn set_reloading<N: Net>(&mut self, cx: &mut LoopContext<N>, is_reloading: bool) {
         let (told, notice) = match (self.told, is_reloading) {
             (Told::Ready, true) => (Told::Reloading, Notice::Reloading),
             (Told::Reloading, false) => (Told::Ready, Notice::Ready),
@@ -111,22 +111,6 @@ impl ManagerReport {
         };
         cx.net.notify_manager(&notice);
         self.told = told;
-    }
-}
-
-impl<N: Net> Proxy<N> {
-    /// Tells the service manager, if there is one, whether what was to be read again is being read.
-    pub fn set_reloading(&mut self, is_reloading: bool) {
-        if let Some(report) = &mut self.manager {
-            report.set_reloading(&mut self.exchanges.context, is_reloading);
-        }
-    }
-
-    /// Tells the service manager, if there is one, what it does not know yet.
-    pub(super) fn report_to_manager(&mut self) {
-        if let Some(report) = &mut self.manager {
-            report.update(&mut self.exchanges.context, &self.exchanges.upstreams);
-        }
     }
 }
 

@@ -167,6 +167,13 @@ impl<N: Net> Proxy<N> {
         self.list.take_wish()
     }
 
+    /// Tells the service manager, if there is one, whether what was to be read again is being read.
+    pub fn set_reloading(&mut self, is_reloading: bool) {
+        if let Some(report) = &mut self.manager {
+            report.set_reloading(&mut self.exchanges.context, is_reloading);
+        }
+    }
+
     /// Plans another look at the list file, a second from now.
     pub fn look_at_list_later(&mut self) {
         self.list.look_later(&mut self.exchanges.context);

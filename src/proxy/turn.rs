@@ -66,7 +66,9 @@ impl<N: Net> Proxy<N> {
         while let Some(id) = self.exchanges.context.schedule.pop() {
             self.step(id);
         }
-        self.report_to_manager();
+        if let Some(report) = &mut self.manager {
+            report.update(&mut self.exchanges.context, &self.exchanges.upstreams);
+        }
         self.write_logs();
         Ok(self.status())
     }
