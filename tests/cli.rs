@@ -466,7 +466,7 @@ fn it_keeps_running_when_standard_error_is_closed() {
 fn help_lists_the_chapters_of_the_manual_and_prints_one() {
     let contents = common::run(&["help"]);
     assert_eq!(contents.code, Some(0));
-    for topic in &loadbalancer::manual::TOPICS {
+    for topic in loadbalancer::manual::TOPICS {
         let row = contents.stdout.lines().find(|line| line.trim().starts_with(topic.name));
         assert!(row.is_some_and(|row| row.ends_with(topic.about)), "{}", topic.name);
         let chapter = common::run(&["help", topic.name]);

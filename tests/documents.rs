@@ -114,7 +114,7 @@ fn documents_name_no_file_that_is_not_there() {
 fn the_readme_links_to_every_chapter_and_says_what_it_is_about() {
     let readme = readme();
     let chapters = section(&readme, "## The manual");
-    for topic in &loadbalancer::manual::TOPICS {
+    for topic in loadbalancer::manual::TOPICS {
         let (name, about) = (topic.name, topic.about);
         let row = format!("| [{name}](src/manual/{name}.md) | {about} |");
         assert!(chapters.contains(&row), "README.md lacks the row: {row}");

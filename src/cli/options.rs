@@ -14,7 +14,7 @@ use crate::config::{Config, HeadLimits, TrustedProxies};
 use std::time::Duration;
 
 /// Every option of the balancer, in the order of help within its group.
-pub static OPTIONS: [Opt<Config>; 53] = [
+pub static OPTIONS: &[Opt<Config>] = &[
     Opt::listen("Address to listen on (or give it first, without -p)", |c| &mut c.listen),
     Opt {
         long: "backend",

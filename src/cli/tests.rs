@@ -277,7 +277,7 @@ fn random_command_lines_never_panic_and_messages_are_one_line() {
     use std::os::unix::ffi::OsStringExt;
     let mut rng = Rng::new(5);
     let mut vocabulary: Vec<Vec<u8>> = Vec::new();
-    for row in &options::OPTIONS {
+    for row in options::OPTIONS {
         vocabulary.push(format!("--{}", row.long).into_bytes());
         vocabulary.extend(row.short.map(|short| format!("-{short}").into_bytes()));
     }

@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn every_topic_gives_its_chapter() {
-        for topic in &TOPICS {
+        for topic in TOPICS {
             match help(words(topic.name)) {
                 Ok(Command::Topic(text)) => assert_eq!(text, topic.text),
                 other => panic!("{}: {other:?}", topic.name),

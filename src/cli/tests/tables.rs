@@ -75,8 +75,8 @@ fn the_short_help_is_one_screen() {
 
 #[test]
 fn help_shows_every_option() {
-    check_help("loadbalancer --help", &options::OPTIONS, &[]);
-    check_help("loadbalancer demo --help", &options::OPTIONS, &["backend", "file", "check"]);
+    check_help("loadbalancer --help", options::OPTIONS, &[]);
+    check_help("loadbalancer demo --help", options::OPTIONS, &["backend", "file", "check"]);
     check_help("httpserver -h", &httpserver::OPTIONS, &[]);
     check_help("loadbalancer get -h", &get::OPTIONS, &[]);
     check_help("loadbalancer top -h", &top::OPTIONS, &[]);
@@ -119,7 +119,7 @@ fn every_example_of_help_is_a_good_call() {
 
 /// A value unlike the default for each option, with the options it needs beside it, and the modes
 /// where it has an effect.
-const SAMPLES: [(&str, &str, &str, &str); 51] = [
+static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("listen", "9", "", "http tcp redirect"),
     ("backend", "h:9", "", "http tcp redirect"),
     ("file", "list", "", "http tcp redirect"),
@@ -187,7 +187,7 @@ fn sample_call((long, value, beside, _): (&str, &str, &str, &str), mode: &str) -
 fn every_option_changes_the_configuration() {
     let without = |mode| format!("{:?}", config(&format!("loadbalancer 8080 1234 -m {mode}")));
     let mut results = vec![without("http"), without("redirect")];
-    for row in &options::OPTIONS {
+    for row in options::OPTIONS {
         if matches!(row.take, Take::Help | Take::Version) {
             continue;
         }
@@ -202,7 +202,7 @@ fn every_option_changes_the_configuration() {
 
 #[test]
 fn an_option_is_taken_in_the_modes_where_it_has_an_effect_and_refused_elsewhere() {
-    for sample in SAMPLES {
+    for &sample in SAMPLES {
         let (long, .., modes) = sample;
         for mode in MODES {
             let call = sample_call(sample, mode);
@@ -269,7 +269,7 @@ fn names_are_unique_in_each_table() {
             assert_eq!(rows[..i].iter().filter(is_same).count(), 0, "{}", row.long);
         }
     }
-    check(&options::OPTIONS);
+    check(options::OPTIONS);
     check(&httpserver::OPTIONS);
     check(&get::OPTIONS);
     check(&top::OPTIONS);
