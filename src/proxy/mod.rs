@@ -132,11 +132,11 @@ impl<N: Net> Proxy<N> {
         let Exchanges { context, upstreams, .. } = &mut proxy.exchanges;
         upstreams.schedule_first_probes(context);
         proxy.list.watch(context);
+        proxy.manager = ManagerReport::begin(context);
         if proxy.exchanges.upstreams.cluster().is_recording() {
             // What comes later has a time.
             proxy.write_record();
         }
-        proxy.manager = ManagerReport::begin(context);
         proxy
     }
 
