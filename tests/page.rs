@@ -260,6 +260,13 @@ fn values_follow_the_load_and_a_killed_server_turns_red_with_its_reason() {
     assert_eq!(browser.text("#ready"), "1 of 2 servers up");
     assert_eq!(browser.value("document.title"), "1 down · loadbalancer");
 
+    // After a restart the chart goes on where it was.
+    browser.value("(restarted = { ...last.program }, restarted.start_time_seconds += 2, 0)");
+    browser.value("(show({ ...last, program: restarted }), 0)");
+    let points = "document.querySelector('#flow path').getAttribute('d').match(/[ML][\\d.]+/g)";
+    let right = format!("Math.max(...{points}.map((point) => Number(point.slice(1)))) <= 300");
+    assert_eq!(browser.value(&right), "true");
+
     assert_eq!(browser.errors(), Vec::<String>::new());
     let asked: Vec<String> = browser
         .reports()

@@ -23,7 +23,7 @@ const ROWS: &str = "<!--=rows-->";
 /// What the page may do, as `Content-Security-Policy`: run its own script and style, by their hashes
 /// (CSP 3 §2.3.1), and ask this listener. A test holds the hashes.
 pub const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-0F9smqqSfOj/H143BYYykBzDHbXR4Gba8Q95/scImeA='; \
+    script-src 'sha256-ziN5iapQoIJiH0ooQ5ijuVfyDL22Chpw0Hwme+ylk+c='; \
     style-src 'sha256-EFzcpKov7B7BNjgMFWUOd1OJovefIgyQspCUGYR8VG4='; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
