@@ -178,7 +178,7 @@ impl<N: Net> Proxy<N> {
                 assert!(!conn.could_read(), "a head is read as it comes");
                 assert!(!is_session, "a TCP session needs no head");
             }
-            RequestState::CollectingBody(_) => {
+            RequestState::CollectingBody => {
                 assert!(!conn.could_read(), "a body is collected as it comes");
                 assert!(!conn.could_write(), "leave to send is written as it can");
                 assert!(!is_session, "a TCP session has no body");
@@ -216,7 +216,7 @@ impl<N: Net> Proxy<N> {
             RequestState::FlushingResponse(_) => {
                 assert!(!conn.buffers.outbox.is_empty(), "a response that is out is over");
             }
-            RequestState::CollectingBody(_)
+            RequestState::CollectingBody
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_) => {

@@ -415,7 +415,7 @@ impl<N: Net> Proxy<N> {
             }
             RequestState::Lingering { until } => until + GRACE <= linger_until,
             RequestState::Head
-            | RequestState::CollectingBody(_)
+            | RequestState::CollectingBody
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_)
@@ -444,7 +444,7 @@ fn line_of<S>(
         RequestState::WaitingForSlot(line) => Some(line),
         RequestState::Idle
         | RequestState::Head
-        | RequestState::CollectingBody(_)
+        | RequestState::CollectingBody
         | RequestState::Admitted
         | RequestState::Paired(_)
         | RequestState::FlushingResponse(_)

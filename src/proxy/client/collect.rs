@@ -43,11 +43,12 @@ impl<S: Socket> Connection<S> {
             Awaited::End { .. } => idle.min(END_WAIT_MAX),
         };
         let deadline = cx.now.instant + span_of_slow(cx, limit);
-        self.request.wait(RequestState::CollectingBody(awaited), deadline);
+        self.request.awaited = awaited;
+        self.request.wait(RequestState::CollectingBody, deadline);
     }
 
-    /// Reads until there is as much as is `awaited`, or nothing more for now.
-    pub fn read_body<N: Net>(&mut self, cx: &mut LoopContext<N>, awaited: Awaited) -> BodyRead {
+    /// Reads until there is as much as is awaited, or nothing more for now.
+    pub fn read_body<N: Net>(&mut self, cx: &mut LoopContext<N>) -> BodyRead {
         if self.conn.flush(&mut cx.pool) == Flushed::Failed {
             return BodyRead::Gone;
         }
@@ -60,11 +61,11 @@ impl<S: Socket> Connection<S> {
         if buffers.input != Input::Open {
             return BodyRead::Gone;
         }
-        match awaited.look(buffers.inbox.data()) {
+        match self.request.awaited.look(buffers.inbox.data()) {
             Err(Malformed) => BodyRead::Malformed,
             Ok(Collected::Enough) => BodyRead::Enough,
             Ok(Collected::More(awaited)) => {
-                self.request.state = RequestState::CollectingBody(awaited);
+                self.request.awaited = awaited;
                 // The end of the program is not put off by a slow client.
                 if matches!(awaited, Awaited::Bytes(_)) && !cx.is_draining() {
                     self.request.deadline = cx.now.instant + cx.config.timeouts.idle;

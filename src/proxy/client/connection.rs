@@ -154,7 +154,7 @@ impl<S: Socket> Connection<S> {
     pub fn begin_drain<N: Net>(&mut self, cx: &LoopContext<N>) {
         let latest = cx.now.instant + DRAIN_SLOW_MAX;
         match self.request.state {
-            RequestState::Head | RequestState::CollectingBody(_) => {
+            RequestState::Head | RequestState::CollectingBody => {
                 self.request.deadline = self.request.deadline.min(latest);
             }
             RequestState::Lingering { until } => {

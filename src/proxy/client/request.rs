@@ -24,9 +24,9 @@ pub enum RequestState {
     Idle,
     /// The head is not complete. Deadline, fixed: head → 408.
     Head,
-    /// Not enough of the body has come: it holds neither a slot nor a server. Deadline: idle → 408;
+    /// Not all that is [`Request::awaited`] of the body has come: it holds neither a slot nor a server. Deadline: idle → 408;
     /// with a body of unknown length, fixed: it goes on.
-    CollectingBody(Awaited),
+    CollectingBody,
     /// Waits for one of the N slots. Deadline, fixed: queue → 503.
     WaitingForSlot(Line),
     /// Was just given a slot; the next step makes its pair.
@@ -53,6 +53,8 @@ pub struct Request {
     pub arrived: Instant,
     /// When it sought a slot: its head was complete, and as much of its body as is collected.
     pub ready: Instant,
+    /// What of its body is collected first. Beside the state, which is copied and compared often.
+    pub awaited: Awaited,
     /// What it has been through, while it waits for room between two attempts.
     pub retry: Option<Box<RetryState>>,
 }
@@ -60,7 +62,14 @@ pub struct Request {
 impl Request {
     /// The wait for the next one, until `deadline`.
     pub fn awaited(now: Instant, deadline: Instant) -> Request {
-        Request { state: RequestState::Idle, deadline, arrived: now, ready: now, retry: None }
+        Request {
+            state: RequestState::Idle,
+            deadline,
+            arrived: now,
+            ready: now,
+            awaited: Awaited::Bytes(0),
+            retry: None,
+        }
     }
 
     /// It begins to wait: in this state until `deadline`.

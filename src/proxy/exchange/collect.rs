@@ -62,13 +62,8 @@ impl<N: Net> Exchanges<N> {
     }
 
     /// Reads what has come of the body; on to a slot when it is enough.
-    pub(super) fn read_body(
-        &mut self,
-        key: ClientKey,
-        client: Client<'_, N>,
-        awaited: Awaited,
-    ) -> Next {
-        match client.read_body(&mut self.context, awaited) {
+    pub(super) fn read_body(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        match client.read_body(&mut self.context) {
             BodyRead::Incomplete(next) => next,
             BodyRead::Enough => self.seek_slot(key, client),
             BodyRead::Gone => self.abandon(key, client),
@@ -78,13 +73,8 @@ impl<N: Net> Exchanges<N> {
 
     /// The wait for the body has lasted too long. One of unknown length may be a conversation: it
     /// goes to a server as it is.
-    pub(super) fn expire_body(
-        &mut self,
-        key: ClientKey,
-        client: Client<'_, N>,
-        awaited: Awaited,
-    ) -> Next {
-        match awaited {
+    pub(super) fn expire_body(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        match client.request.awaited {
             Awaited::Bytes(_) => self.refuse_body(key, client, LATE),
             Awaited::End { .. } => match self.seek_slot(key, client) {
                 // Not parked yet, as its timer is spent.

@@ -64,7 +64,7 @@ impl<N: Net> Exchanges<N> {
             RequestState::Paired(_) => panic!("the attempt ends before its request"),
             RequestState::Idle
             | RequestState::Head
-            | RequestState::CollectingBody(_)
+            | RequestState::CollectingBody
             | RequestState::FlushingResponse(_)
             | RequestState::Lingering { .. } => {}
         }
@@ -173,7 +173,7 @@ impl<N: Net> Exchanges<N> {
         let is_cut = match client.request.state {
             RequestState::Idle | RequestState::Lingering { .. } => false,
             RequestState::Head
-            | RequestState::CollectingBody(_)
+            | RequestState::CollectingBody
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_)
@@ -191,7 +191,7 @@ impl<N: Net> Exchanges<N> {
         let mut record = match client.request.state {
             RequestState::Idle | RequestState::Head => return,
             RequestState::FlushingResponse(_) | RequestState::Lingering { .. } => return,
-            RequestState::CollectingBody(_) => self.record_of_body(key, client),
+            RequestState::CollectingBody => self.record_of_body(key, client),
             RequestState::WaitingForSlot(_) | RequestState::Admitted => {
                 self.retry_state(key, client).record
             }

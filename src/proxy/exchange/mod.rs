@@ -92,7 +92,7 @@ impl<N: Net> Exchanges<N> {
         for _ in 0..STEPS_MAX {
             let next = match client.request.state {
                 RequestState::Idle | RequestState::Head => self.read_head(key, client),
-                RequestState::CollectingBody(awaited) => self.read_body(key, client, awaited),
+                RequestState::CollectingBody => self.read_body(key, client),
                 RequestState::WaitingForSlot(line) => self.wait_in_queue(key, client, line),
                 RequestState::Admitted => {
                     self.admission.begins(key);
@@ -134,7 +134,7 @@ impl<N: Net> Exchanges<N> {
                 let reason = "the request did not come in time";
                 self.refuse_head(key, client, Answer::local(408, reason, ProxyError::Request))
             }
-            RequestState::CollectingBody(awaited) => self.expire_body(key, client, awaited),
+            RequestState::CollectingBody => self.expire_body(key, client),
             RequestState::WaitingForSlot(_) => {
                 let RetryState { record, .. } = self.retry_state(key, client);
                 let reason = "all servers are busy; the wait for one was too long";
