@@ -51,7 +51,7 @@ pub fn run(
     all_taken(&passed)?;
     drop_privileges(config.user.as_deref(), access.as_ref())?;
     let mut kernel = Kernel::new().map_err(system)?;
-    let (mut backends, members) = Backends::resolve(lists, kernel.waker(), &config)?;
+    let (backends, members) = Backends::resolve(lists, kernel.waker(), &config)?;
     if let Some(file) = access {
         kernel.log_access_to(file).map_err(system)?;
     }
@@ -80,32 +80,43 @@ pub fn run(
         let settings = ListenerSettings { address, scheme: Scheme::Http, service: Service::Admin };
         proxy.listen(listener, settings).map_err(system)?;
     }
-    backends.begin(&mut proxy);
+    turn_until_stopped(&mut proxy, backends, log.as_ref())?;
+    proxy.finish_logs();
+    Ok(())
+}
+
+/// Turns the loop, and does between two turns what it asks for: files are read, logs are reopened,
+/// names are looked up.
+fn turn_until_stopped(
+    proxy: &mut Proxy<Kernel>,
+    mut backends: Backends,
+    log: Option<&LogTarget>,
+) -> Result<(), Failure> {
+    backends.begin(proxy);
     while proxy.turn().map_err(system)? == Status::Running {
         match proxy.take_reload() {
             Some(Reload::Now) => {
-                if let Some(log) = &log {
-                    reopen_log(log, &mut proxy);
+                if let Some(log) = log {
+                    reopen_log(log, proxy);
                 }
                 proxy.set_reloading(true);
-                backends.reload(log.is_some(), &mut proxy);
+                backends.reload(log.is_some(), proxy);
             }
             Some(Reload::Logs) => {
-                match &log {
-                    Some(log) => reopen_log(log, &mut proxy),
+                match log {
+                    Some(log) => reopen_log(log, proxy),
                     None => proxy.log_event(format_args!("SIGUSR1: no access log (-l) to reopen")),
                 }
-                backends.look(&mut proxy);
+                backends.look(proxy);
             }
-            Some(Reload::IfChanged) => backends.look(&mut proxy),
+            Some(Reload::IfChanged) => backends.look(proxy),
             None => {}
         }
-        backends.advance(&mut proxy);
+        backends.advance(proxy);
         if !backends.is_reloading() {
             proxy.set_reloading(false);
         }
     }
-    proxy.finish_logs();
     Ok(())
 }
 
