@@ -9,6 +9,7 @@ pub mod fields;
 pub mod forward;
 pub mod framing;
 pub mod head;
+pub mod keep_alive;
 pub mod method;
 pub mod percent;
 pub mod reply;
