@@ -2,7 +2,7 @@
 //
 //   backend HTTP_PORT RAW_PORT [HELD]     prints both ports (0: a free one)
 //
-//   HTTP   GET /N: a body of N bytes. PUT: the body is discarded, then 128 bytes. GET /held:
+//   HTTP   GET /N: a body of N bytes. PUT, POST: the body is discarded, then 128 bytes. GET /held:
 //          the response waits for SIGUSR1; "held" is printed when HELD requests wait.
 //   RAW    a message starts with its length (four bytes, this machine's order); when it has come
 //          whole, a message of the same length goes back.

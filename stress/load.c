@@ -1,10 +1,11 @@
 // The load: a fixed number of requests over a fixed number of connections, each of which sends its
 // next request when its response is complete. One thread, edge-triggered epoll.
 //
-//   load [-c CONNECTIONS] [-n REQUESTS] [-u TARGET | -s BODY | -r MESSAGE] [-b] [-x] [-o RATE]
-//        [-i] [-w] PORT
+//   load [-c CONNECTIONS] [-n REQUESTS] [-u TARGET | -s BODY | -p BODY | -r MESSAGE] [-b] [-x]
+//        [-o RATE] [-i] [-w] PORT
 //
 //   -u TARGET   GET this [/128]          -s BODY      PUT a body of BODY bytes
+//   -p BODY     POST a body of BODY bytes
 //   -r MESSAGE  no HTTP: messages of MESSAGE bytes, echoed
 //   -b          with a browser's 19 request fields
 //   -x          a new connection per request
@@ -51,7 +52,7 @@ typedef struct conn {
     struct conn *next_idle;
 } conn;
 
-static int port, epoll, connections = 32, is_put, is_new, is_raw;
+static int port, epoll, connections = 32, is_new, is_raw;
 static size_t message, request_bytes;
 static char request[4096], buffer[PIECE_BYTES], piece[PIECE_BYTES];
 static size_t request_head;
@@ -351,15 +352,16 @@ static void start_up(char **command) {
 }
 
 int main(int count, char **words) {
-    const char *target = "/128";
+    const char *target = "/128", *method = "GET";
     size_t requests = 1000, body = 0;
     double open_rate = 0;
     int option, browser = 0, idle = 0, unread = 0, start = 0;
-    while ((option = getopt(count, words, "+c:n:u:s:r:bxo:iwe")) != -1) switch (option) {
+    while ((option = getopt(count, words, "+c:n:u:s:p:r:bxo:iwe")) != -1) switch (option) {
             case 'c': connections = atoi(optarg); break;
             case 'n': requests = strtoul(optarg, NULL, 10); break;
             case 'u': target = optarg; break;
-            case 's': is_put = 1, body = strtoul(optarg, NULL, 10); break;
+            case 's': method = "PUT", body = strtoul(optarg, NULL, 10); break;
+            case 'p': method = "POST", body = strtoul(optarg, NULL, 10); break;
             case 'r': is_raw = 1, message = strtoul(optarg, NULL, 10); break;
             case 'b': browser = 1; break;
             case 'x': is_new = 1; break;
@@ -379,9 +381,9 @@ int main(int count, char **words) {
         request_bytes = message;
     } else {
         request_head = sprintf(request, "%s %s HTTP/1.1\r\nHost: www.example.com\r\n%s%s",
-                               is_put ? "PUT" : "GET", target, browser ? BROWSER : "",
+                               method, target, browser ? BROWSER : "",
                                is_new ? "Connection: close\r\n" : "");
-        if (is_put)
+        if (strcmp(method, "GET"))
             request_head += sprintf(request + request_head, "Content-Length: %zu\r\n", body);
         request_head += sprintf(request + request_head, "\r\n");
         request_bytes = request_head + body;
