@@ -46,6 +46,8 @@ pub struct BackendCensus {
     pub serving: bool,
     pub up: bool,
     pub in_flight: usize,
+    /// Requests that were lost because it closed their pooled connection.
+    pub races_lost: u64,
 }
 
 impl<N: Net> Proxy<N> {
@@ -57,6 +59,7 @@ impl<N: Net> Proxy<N> {
             serving: cluster.is_serving(backend),
             up: cluster.is_up(backend),
             in_flight: cluster.in_flight(backend) as usize,
+            races_lost: cluster.races_lost(backend),
         });
         backends.filter(|backend| backend.serving || backend.in_flight > 0).collect()
     }
@@ -263,7 +266,7 @@ impl<N: Net> Proxy<N> {
 
     fn check_idle(&self, key: UpstreamKey, upstream: &Upstream<N::Socket>) {
         let deadline = match upstream.state() {
-            UpstreamState::Idle { deadline } => Some(deadline),
+            UpstreamState::Idle { deadline, .. } => Some(deadline),
             UpstreamState::Owned { client, .. } => {
                 let own = self.clients.get(client).and_then(Connection::own_upstream);
                 let is_own = own.is_some_and(|own| own.upstream == key);

@@ -37,6 +37,11 @@ impl Peer {
         Peer { stream, buffer: Vec::new() }
     }
 
+    /// Reads wait so long from here on.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.stream.set_read_timeout(Some(patience)).expect("a read time-out");
+    }
+
     /// A second handle of the connection, to write while this one reads.
     pub fn writer(&self) -> TcpStream {
         self.stream.try_clone().expect("a second handle")

@@ -16,6 +16,7 @@ mod net;
 mod oracle;
 mod record;
 mod request;
+mod reuse;
 mod run;
 mod scene;
 mod script;
@@ -49,6 +50,8 @@ struct Tally {
     suspicions: u64,
     /// Requests that were taken from such a server.
     taken: u64,
+    /// Requests that were lost because their server closed its idle connection.
+    lost: u64,
     /// Lists of servers that were applied.
     reloads: u64,
     /// Choices that were recorded and made again.

@@ -150,7 +150,9 @@ impl Net for SimNet {
     }
 
     fn now(&mut self) -> Now {
-        let micros = self.world.borrow().kernel.now;
+        let kernel = &mut self.world.borrow_mut().kernel;
+        kernel.clock = kernel.now;
+        let micros = kernel.now;
         Now { instant: Instant::from_micros(micros), unix_ms: 784_111_777_000 + micros / 1000 }
     }
 

@@ -91,6 +91,20 @@ pub struct Request {
     pub aborted: bool,
 }
 
+impl Request {
+    /// Whether its server closed the connection on which it was begun when that was idle.
+    pub fn is_lost(&self, kernel: &Kernel) -> bool {
+        let last = self.links.last().map(|&link| &kernel.links[link]);
+        last.is_some_and(|link| link.idling.is_closed && link.requests > 1)
+    }
+
+    /// Whether it must not be repeated, whatever its size.
+    pub fn is_unrepeatable(&self) -> bool {
+        let is_idempotent = matches!(self.method, "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS");
+        self.chunked || !is_idempotent
+    }
+}
+
 /// An answer as its server meant it.
 #[derive(Debug, Default)]
 pub struct Answer {
@@ -156,6 +170,8 @@ pub struct Oracle {
     pub suspicions: u64,
     /// Requests that were taken from a server that had not failed.
     pub taken: u64,
+    /// Requests that were lost because their server closed its idle connection.
+    pub lost: u64,
     pub in_redirect_mode: bool,
     /// Bodies are collected before a server gets them.
     pub collects: bool,
@@ -288,6 +304,8 @@ impl Oracle {
         let happened = |at: Option<u64>| at.is_some_and(|at| at + POOLED_MICROS >= since);
         let waited = kernel.now - since >= self.queue_micros;
         let refused = matches!(it.fate, Fate::Refused(with) if with.contains(&status));
+        let is_lost = status == 502 && it.is_lost(kernel);
+        self.lost += u64::from(is_lost);
         self.refused += u64::from(refused || (status == 400 && it.fate == Fate::Broken));
         let justified = refused
             || kernel.jumped
@@ -303,7 +321,7 @@ impl Oracle {
                 408 => it.silent,
                 502 => {
                     let tunnel = it.upgrade && self.fault_at.is_some();
-                    it.cut || tunnel || happened(self.nameless_cut_at)
+                    is_lost || it.cut || tunnel || happened(self.nameless_cut_at)
                 }
                 503 => {
                     self.beliefs.has_fallen
@@ -323,7 +341,7 @@ impl Oracle {
         } else {
             let is_late = self.epilogue_from.is_some_and(|from| request >= from);
             assert!(
-                !is_late || waited || refused || it.fate == Fate::Broken,
+                !is_late || waited || refused || is_lost || it.fate == Fate::Broken,
                 "request {request} got a {status} after all trouble: {head:?}"
             );
             self.local += 1;

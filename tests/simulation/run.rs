@@ -164,6 +164,7 @@ impl Tally {
         self.unasked += oracle.unasked;
         self.suspicions += oracle.suspicions;
         self.taken += oracle.taken;
+        self.lost += oracle.lost;
         self.reloads += world.listing.applied;
     }
 }

@@ -4,6 +4,7 @@ use super::client::Client;
 use super::kernel::{Dice, Event, Kernel, LinkId, Peer, Port, Stage};
 use super::listing::{Listing, Reading};
 use super::oracle::Oracle;
+use super::reuse;
 use super::server::{Manner, ServerConn};
 use super::waiting;
 use loadbalancer::proxy::invariants::BackendCensus;
@@ -103,6 +104,7 @@ impl World {
             if let Some(request) = request {
                 let World { kernel, oracle, clients, .. } = self;
                 waiting::check_forward(request, link, clients, kernel, oracle);
+                reuse::check_begin(request, link, kernel, oracle);
             }
         }
         if let Peer::Client(client) = self.kernel.links[link].peer {

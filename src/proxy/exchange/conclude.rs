@@ -51,7 +51,13 @@ impl<N: Net> Exchanges<N> {
             counters.attempt_ended(&Ended::of(&pair.record, cx.now.instant));
         }
         let upstream = (pair.upstream, pair.backend);
-        client.keep_upstream(self.upstreams.release(cx, upstream, pair.client, reusable));
+        // After an interim response the client may have held up the head of the final one.
+        let answered = match pair.interim {
+            true => pair.record.answered.map(|_| pair.record.begun),
+            false => pair.record.answered,
+        };
+        let answered = answered.filter(|_| reusable);
+        client.keep_upstream(self.upstreams.release(cx, upstream, pair.client, answered));
         client.request.state = RequestState::Admitted;
     }
 

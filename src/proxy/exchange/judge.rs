@@ -10,6 +10,7 @@ use crate::observe::ProxyError;
 use crate::proxy::client::answer::Answer;
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
 use crate::proxy::retry::RetryState;
+use crate::proxy::upstream::PooledClose;
 use crate::proxy::upstream::acquire::Reuse;
 use std::time::Duration;
 
@@ -179,9 +180,18 @@ impl<N: Net> Exchanges<N> {
                 self.upstreams.attempt_failed(cx, backend, false);
                 true
             }
-            // A pooled connection may close at any time: that says nothing about the server, but
-            // another one is the better choice.
-            Fault::UpstreamClosed if reused => true,
+            // A pooled connection may close at any time: that says nothing about the health of the
+            // server, but another one is the better choice.
+            Fault::UpstreamClosed if reused => {
+                let unanswered = facts.response == Phase::Head && !facts.answered;
+                let upstream = (pair.upstream, backend);
+                if unanswered
+                    && self.upstreams.learn_from_close(cx, upstream, begun) == PooledClose::AtWork
+                {
+                    self.upstreams.attempt_failed(cx, backend, true);
+                }
+                true
+            }
             Fault::UpstreamClosed | Fault::UpstreamMalformed(_) | Fault::NotHttp(_) => {
                 let unanswered = pair.response.is(Phase::Head) && !pair.interim;
                 self.upstreams.attempt_failed(cx, backend, unanswered);

@@ -303,12 +303,11 @@ impl<N: Net> Exchanges<N> {
     fn begin(&mut self, key: ClientKey, client: Client<'_, N>, intent: Intent) -> Next {
         let RetryState { mut tried, mut record } = self.retry_state(key, client);
         // A pooled connection may close under a request that cannot be repeated, by its nature or
-        // its size: such a request gets a connection of its own (RFC 9112 §9.3.1).
-        let repeatable =
-            intent.message().is_some_and(|plan| plan.method.is_idempotent() && plan.can_be_held());
-        let reuse = match repeatable && record.retries == 0 {
-            true => Reuse::Pooled,
-            false => Reuse::Never,
+        // its size: such a request gets one that is as safe as a new one (RFC 9112 §9.3.1).
+        let reuse = match intent.message().filter(|_| record.retries == 0) {
+            Some(plan) if plan.method.is_idempotent() && plan.can_be_held() => Reuse::Pooled,
+            Some(_) => Reuse::IfSafe,
+            None => Reuse::Never,
         };
         let pair = self.pairs.vacant_key();
         let (cx, notes) = (&mut self.context, &mut record.notes);

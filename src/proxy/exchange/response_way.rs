@@ -10,6 +10,7 @@ use crate::http::date::DATE_BYTES;
 use crate::http::forward::{self, BodyTransform, Persistence};
 use crate::http::framing;
 use crate::http::head::{self, Parse, Version};
+use crate::http::keep_alive::KeepAlive;
 use crate::net::Socket;
 use crate::proxy::client::plan::Plan;
 use crate::proxy::client::request::After;
@@ -185,6 +186,9 @@ impl<S: Socket> Exchange<'_, S> {
         self.pair.upstream_stays = head.keeps_alive()
             && !matches!(body, Body::UntilClose)
             && !framing::claims_content_without_having_any(head);
+        let data = self.upstream.conn.buffers.inbox.data();
+        let said = KeepAlive::of(head, data);
+        self.upstream.note_keep_alive(said);
         if head.fields.authenticates_connection || self.pair.plan().authenticates_connection {
             self.upstream.mark_authenticated();
         }

@@ -7,6 +7,7 @@ use super::connection::{Upstream, UpstreamState};
 use crate::base::backend_id::BackendId;
 use crate::base::wheel::Timer;
 use crate::config::Mode;
+use crate::http::keep_alive::KeepAlive;
 use crate::net::{self, Net};
 use crate::observe::access::RequestNotes;
 use crate::proxy::conn::Conn;
@@ -38,7 +39,10 @@ pub enum Unavailable {
 pub enum Reuse {
     /// A pooled one where there is one.
     Pooled,
-    /// A new one: a pooled one may close under a request that cannot be repeated.
+    /// A pooled one if that is as safe as a new one: it may close under a request that cannot be
+    /// repeated.
+    IfSafe,
+    /// A new one.
     Never,
 }
 
@@ -62,7 +66,8 @@ impl<N: Net> Upstreams<N> {
                 return Err(if full { Unavailable::AllFull } else { Unavailable::NoBackend });
             };
             let upstream = match reuse {
-                Reuse::Pooled => self.checkout(cx, backend, pair),
+                Reuse::Pooled => self.checkout(cx, backend, pair, |_, _, _| true),
+                Reuse::IfSafe => self.checkout(cx, backend, pair, Upstreams::is_safe),
                 Reuse::Never => None,
             };
             let connected = upstream.map_or_else(|| self.connect(cx, backend, pair), Ok);
@@ -85,7 +90,7 @@ impl<N: Net> Upstreams<N> {
                         }
                         // An idle connection that may close is better than none.
                         ConnectFailure::NoLocalPort => {
-                            let pooled = self.checkout(cx, backend, pair);
+                            let pooled = self.checkout(cx, backend, pair, |_, _, _| true);
                             pooled.ok_or(Unavailable::NoDescriptor)?
                         }
                     }
@@ -112,10 +117,11 @@ impl<N: Net> Upstreams<N> {
             return Err(Unavailable::AllFull);
         }
         if !upstream.conn.is_idle() {
+            self.learn_from_idle(cx, key);
             self.close(cx, key);
             return Ok(None);
         }
-        upstream.state = UpstreamState::Busy { pair, reused: true, request_sent: false };
+        upstream.state.begin(pair);
         self.count_reused(backend);
         if let Some(notes) = notes.as_deref_mut() {
             notes.backend(self.cluster.name(backend));
@@ -213,24 +219,65 @@ impl<N: Net> Upstreams<N> {
         }
     }
 
-    /// The most recently used idle connection of this backend on which nothing has come since.
+    /// The most recently used idle connection of this backend on which nothing has come since, if it
+    /// `is_fit`; the others have been idle for longer.
     fn checkout(
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
         pair: PairKey,
+        is_fit: impl Fn(&mut Upstreams<N>, &LoopContext<N>, UpstreamKey) -> bool,
     ) -> Option<UpstreamKey> {
-        while let Some(key) = self.cluster.idle(backend).pop() {
-            let Some(upstream) = self.table.get_mut(key) else { continue };
-            if upstream.conn.is_idle() {
-                upstream.state = UpstreamState::Busy { pair, reused: true, request_sent: false };
-                self.count_reused(backend);
-                return Some(key);
+        while let Some(key) = self.cluster.idle(backend).last() {
+            let Some(upstream) = self.table.get(key) else {
+                self.cluster.idle(backend).pop();
+                continue;
+            };
+            if !upstream.conn.is_idle() {
+                // Unexpected bytes or an end: it is not fit for a request any more.
+                self.cluster.idle(backend).pop();
+                self.learn_from_idle(cx, key);
+                self.close(cx, key);
+                continue;
             }
-            // Unexpected bytes or an end: it is not fit for a request any more.
-            self.close(cx, key);
+            if let UpstreamState::Idle { since, .. } = upstream.state {
+                self.cluster.idle(backend).reuse.kept(since, cx.now.instant);
+            }
+            if !is_fit(self, cx, key) {
+                return None;
+            }
+            self.cluster.idle(backend).pop();
+            self.table.get_mut(key)?.state.begin(pair);
+            self.count_reused(backend);
+            return Some(key);
         }
         None
+    }
+
+    /// Whether an idle connection is as safe as a new one, by what its server is known to do.
+    fn is_safe(&mut self, cx: &LoopContext<N>, key: UpstreamKey) -> bool {
+        let now = cx.now.instant;
+        let Some(upstream) = self.table.get(key) else { return false };
+        let (UpstreamState::Idle { backend, since, .. }, said) =
+            (upstream.state, &upstream.keep_alive)
+        else {
+            return false;
+        };
+        let idle = self.cluster.idle(backend);
+        if idle.reuse.lacks_evidence(since, now) {
+            // Those that are used rarely have been idle for longer.
+            let open = idle.keys().iter().find_map(|&key| {
+                let upstream = self.table.get(key).filter(|it| it.conn.is_idle())?;
+                match upstream.state {
+                    UpstreamState::Idle { since, .. } => Some(since),
+                    _ => None,
+                }
+            });
+            if let Some(oldest) = open {
+                idle.reuse.kept(oldest, now);
+            }
+        }
+        idle.reuse.is_safe(since, said, now)
     }
 
     #[inline]
@@ -264,6 +311,8 @@ impl<N: Net> Upstreams<N> {
             state: UpstreamState::Connecting(pair),
             is_authenticated: false,
             address,
+            served: 0,
+            keep_alive: KeepAlive::default(),
             timer: Timer::new(),
             scheduled: false,
         });

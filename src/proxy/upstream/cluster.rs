@@ -139,6 +139,11 @@ impl Cluster {
         &mut self.at(backend).idle
     }
 
+    /// Requests that were lost because it closed their pooled connection.
+    pub fn races_lost(&self, backend: BackendId) -> u64 {
+        self.backends[backend.index()].idle.reuse.races_lost()
+    }
+
     /// The backend for a request; none when no eligible one is left beside `tried`.
     pub fn pick(&mut self, tried: &[BackendId], hash: u64, now: Instant) -> Option<BackendId> {
         self.balancer.pick(&Hint { tried, hash, now })

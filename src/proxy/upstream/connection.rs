@@ -1,9 +1,11 @@
 //! One connection to a backend: what it is doing, and for which pair.
 
+use super::reuse::IdleSince;
 use super::starvation::Origin;
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
+use crate::http::keep_alive::KeepAlive;
 use crate::net::Socket;
 use crate::proxy::conn::Conn;
 use crate::proxy::conn::pipes::Lent;
@@ -19,18 +21,35 @@ pub enum UpstreamState {
     /// Established, and lent to a pair.
     Busy {
         pair: PairKey,
-        /// It has served an exchange before this one: the server may close it at any time.
-        reused: bool,
+        /// Until this exchange; none for a new one. The server may close one that was idle at any
+        /// time.
+        idle: Option<IdleSince>,
         /// A byte of the pair's request was written.
         request_sent: bool,
     },
     /// In the pool of its backend.
     Idle {
+        backend: BackendId,
+        since: IdleSince,
         /// When it is closed.
         deadline: Instant,
     },
     /// Waits for the next request of the client it belongs to, and is closed with that client.
-    Owned { client: ClientKey, backend: BackendId },
+    Owned { client: ClientKey, backend: BackendId, since: IdleSince },
+}
+
+impl UpstreamState {
+    /// An idle connection is lent to this pair.
+    pub(super) fn begin(&mut self, pair: PairKey) {
+        match *self {
+            UpstreamState::Idle { since, .. } | UpstreamState::Owned { since, .. } => {
+                *self = UpstreamState::Busy { pair, idle: Some(since), request_sent: false };
+            }
+            UpstreamState::Connecting(_) | UpstreamState::Busy { .. } => {
+                panic!("only an idle connection can be lent")
+            }
+        }
+    }
 }
 
 /// A connection to a backend.
@@ -47,6 +66,10 @@ pub struct Upstream<S: Socket> {
     pub(super) is_authenticated: bool,
     /// Where it leads to.
     pub(super) address: SocketAddr,
+    /// Responses that came whole.
+    pub(super) served: u32,
+    /// What the server said with the last one about how long it keeps the connection.
+    pub(super) keep_alive: KeepAlive,
     pub(super) timer: Timer,
     pub(super) scheduled: bool,
 }
@@ -75,6 +98,13 @@ impl<S: Socket> Upstream<S> {
         self.address
     }
 
+    /// What the server says about how long it keeps the connection. Of servers that repeat how many
+    /// requests they take on it, and of those that count down, the smaller number counts.
+    pub fn note_keep_alive(&mut self, said: KeepAlive) {
+        let left = self.keep_alive.max.map(|left| left.saturating_sub(1));
+        self.keep_alive = KeepAlive { max: left.into_iter().chain(said.max).min(), ..said };
+    }
+
     /// What wakes an idle one at its deadline.
     pub fn timer(&self) -> &Timer {
         &self.timer
@@ -92,7 +122,7 @@ impl<S: Socket> Upstream<S> {
 
     /// It has served an exchange before this one.
     pub fn is_reused(&self) -> bool {
-        matches!(self.state, UpstreamState::Busy { reused: true, .. })
+        matches!(self.state, UpstreamState::Busy { idle: Some(_), .. })
     }
 
     /// The same, as it matters to the server's threads.
@@ -124,7 +154,7 @@ impl<S: Socket> Upstream<S> {
         let UpstreamState::Connecting(pair) = self.state else { return Ok(true) };
         let established = self.conn.finish_connect()?;
         if established {
-            self.state = UpstreamState::Busy { pair, reused: false, request_sent: false };
+            self.state = UpstreamState::Busy { pair, idle: None, request_sent: false };
         }
         Ok(established)
     }

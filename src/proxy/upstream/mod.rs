@@ -6,6 +6,7 @@ mod account;
 pub mod acquire;
 mod addresses;
 mod backend;
+mod closes;
 pub mod cluster;
 mod connection;
 mod due;
@@ -15,6 +16,7 @@ mod probe;
 mod probing;
 mod recorder;
 pub mod reload;
+mod reuse;
 mod rotation;
 mod silence;
 mod snapshot;
@@ -23,15 +25,18 @@ mod starvation;
 pub use backend::{Member, ProbeResult};
 pub use cluster::Served;
 pub use connection::{Upstream, UpstreamState};
+pub use reuse::PooledClose;
 pub use starvation::Origin;
 
 use crate::base::backend_id::BackendId;
 use crate::base::table::Table;
+use crate::base::time::Instant;
 use crate::config::Config;
 use crate::health::{Check, Observation, Transition};
 use crate::http::head::ResponseHead;
 use crate::net::{Net, Ready, Socket};
 use crate::observe::counters::BackendCounters;
+use crate::proxy::conn::Input;
 use crate::proxy::conn::pipes::Pipes;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{
@@ -41,6 +46,7 @@ use crate::proxy::log::{Counts, Standing};
 use cluster::Cluster;
 use probe::Probe;
 pub use recorder::Recorder;
+use reuse::IdleSince;
 use std::collections::VecDeque;
 
 /// All connections to backends, and what is known about the backends.
@@ -170,13 +176,14 @@ impl<N: Net> Upstreams<N> {
     }
 
     /// An upstream leaves its pair: if it can serve again, to the pool, or to the `client` that has
-    /// authenticated on it, which gets its key; else it is closed.
+    /// authenticated on it, which gets its key; else it is closed. `answered`: when its response
+    /// began, if the server would take another request.
     pub fn release(
         &mut self,
         cx: &mut LoopContext<N>,
         (key, backend): (UpstreamKey, BackendId),
         client: ClientKey,
-        reusable: bool,
+        answered: Option<Instant>,
     ) -> Option<OwnUpstream> {
         if self.cluster.ended(backend) {
             let name = self.cluster.name(backend);
@@ -185,20 +192,31 @@ impl<N: Net> Upstreams<N> {
         let in_rotation = self.cluster.is_in_rotation(backend);
         let upstreams = &mut self.table;
         let upstream = upstreams.get_mut(key).expect("a pair's upstream stays as long as the pair");
-        let clean = reusable && upstream.conn.is_reusable() && !cx.is_draining();
+        let (now, period) = (cx.now.instant, cx.config.timeouts.pool);
+        let since = IdleSince { released: now, answered: answered.unwrap_or(now) };
+        upstream.served = upstream.served.saturating_add(1);
+        let clean = answered.is_some() && upstream.conn.is_reusable() && !cx.is_draining();
         let stays = in_rotation && self.cluster.has_address(backend, upstream.address);
         if clean && stays && upstream.is_authenticated {
-            upstream.state = UpstreamState::Owned { client, backend };
+            upstream.state = UpstreamState::Owned { client, backend, since };
             if upstream.conn.is_readable() {
                 cx.schedule.this_turn(key.into(), &mut upstream.scheduled);
             }
             return Some(OwnUpstream { upstream: key, backend });
         }
         let (clean, address) = (clean && !upstream.is_authenticated, upstream.address);
-        let (now, period) = (cx.now.instant, cx.config.timeouts.pool);
         let is_open = |key| upstreams.get(key).is_some();
         let wanted = clean && self.cluster.wants_idle(backend, address, (now, period), is_open);
         let upstream = upstreams.get_mut(key).expect("it was there a moment ago");
+        let has_ended =
+            upstream.conn.has_reported_eof() || upstream.conn.buffers.input == Input::Eof;
+        if answered.is_some() && has_ended {
+            // It came with a response that does not announce it.
+            let served = upstream.served;
+            self.learn_from_end(cx, backend, (since, served));
+            self.close(cx, key);
+            return None;
+        }
         if !wanted {
             if clean {
                 // Nothing is in flight, so nothing is lost, and the port is free again at once:
@@ -209,7 +227,7 @@ impl<N: Net> Upstreams<N> {
             return None;
         }
         let deadline = now + period;
-        upstream.state = UpstreamState::Idle { deadline };
+        upstream.state = UpstreamState::Idle { backend, since, deadline };
         cx.wheel.arm(&mut upstream.timer, deadline, key.into());
         if upstream.conn.is_readable() {
             cx.schedule.this_turn(key.into(), &mut upstream.scheduled);
@@ -240,13 +258,19 @@ impl<N: Net> Upstreams<N> {
             UpstreamState::Connecting(pair) | UpstreamState::Busy { pair, .. } => {
                 return Some(pair);
             }
-            UpstreamState::Idle { deadline } => Some(deadline),
+            UpstreamState::Idle { deadline, .. } => Some(deadline),
             UpstreamState::Owned { .. } => None,
         };
         upstream.conn.fill(&mut cx.pool);
         upstream.conn.settle(&mut cx.pool);
-        if !upstream.conn.is_idle() || deadline.is_some_and(|it| it <= cx.now.instant) {
+        if !upstream.conn.is_idle() {
             // Its key stays in the pool or with the client, where it finds nothing.
+            self.learn_from_idle(cx, key);
+            self.close(cx, key);
+        } else if deadline.is_some_and(|it| it <= cx.now.instant) {
+            if let UpstreamState::Idle { backend, since, .. } = upstream.state {
+                self.cluster.idle(backend).reuse.kept(since, cx.now.instant);
+            }
             self.close(cx, key);
         } else if let Some(deadline) = deadline {
             cx.wheel.arm(&mut upstream.timer, deadline, key.into());

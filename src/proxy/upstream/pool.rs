@@ -1,5 +1,6 @@
 //! Idle connections of one backend, and how many of them are worth keeping. Pure.
 
+use super::reuse::ReuseHistory;
 use super::starvation::Starvation;
 use crate::base::time::Instant;
 use crate::proxy::kinds::UpstreamKey;
@@ -21,12 +22,19 @@ pub struct Idle {
     until: Instant,
     /// Whether the server has a thread for each connection, and too few.
     pub starvation: Starvation,
+    /// What the server has done with idle connections.
+    pub reuse: ReuseHistory,
 }
 
 impl Idle {
     /// Keys of idle connections, and of some that are closed.
     pub fn keys(&self) -> &[UpstreamKey] {
         &self.keys
+    }
+
+    /// The last one used, which stays.
+    pub fn last(&self) -> Option<UpstreamKey> {
+        self.keys.last().copied()
     }
 
     /// The last one used.

@@ -119,6 +119,15 @@ impl Kernel {
             into[..at_front].copy_from_slice(&front[..at_front]);
             into[at_front..count].copy_from_slice(&back[..count - at_front]);
             it.to_proxy.data.drain(..count);
+            if it.unasked != Unasked::None {
+                // It comes on an idle connection.
+                let pause = self.clock - it.idling.read_at;
+                it.idling.longest = it.idling.longest.max(pause);
+            }
+            it.idling.read_at = self.clock;
+            if std::mem::take(&mut it.idling.is_asked) {
+                it.idling.answer_at = self.clock;
+            }
             it.note_read(count, count < into.len());
             if count < into.len() {
                 it.armed = true;
@@ -160,6 +169,7 @@ impl Kernel {
         };
         it.request = request;
         it.requests += 1;
+        (it.idling.is_asked, it.idling.begun_at) = (true, self.clock);
         it.busy = true;
         Some(request)
     }
@@ -231,6 +241,7 @@ impl Kernel {
     pub fn close(&mut self, link: LinkId) {
         let it = &mut self.links[link];
         it.proxy_open = false;
+        it.idling.dropped_at = self.clock;
         if it.site.is_some() && it.requests == 0 {
             self.unused_closed_at = self.now;
         }

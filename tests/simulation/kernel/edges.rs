@@ -74,7 +74,7 @@ impl Kernel {
 
     fn report(&mut self, link: LinkId, ready: &mut Vec<Ready>) {
         let level = self.level(link);
-        let (spurious, turn) = (self.style.spurious, self.turn);
+        let (spurious, turn, now) = (self.style.spurious, self.turn, self.now);
         let it = &mut self.links[link];
         let pending = std::mem::take(&mut it.pending);
         let Some(id) = it.id else { return };
@@ -105,6 +105,7 @@ impl Kernel {
         it.end_reported |= report.ended;
         if report.ended {
             it.end_reported_turn.get_or_insert(turn);
+            it.idling.end_told.get_or_insert((turn, now));
         }
         if report.broken && it.dead {
             it.reset_reported.get_or_insert(turn);

@@ -78,6 +78,26 @@ impl Pipe {
     }
 }
 
+/// A connection to a server by the clock of the proxy, which stands still during a turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Idling {
+    /// When the proxy read from it last, and when the response that it read last began.
+    pub read_at: u64,
+    pub answer_at: u64,
+    /// A request was begun, and no byte of its response was read.
+    pub is_asked: bool,
+    /// When a request was begun on it last.
+    pub begun_at: u64,
+    /// The longest pause after a response.
+    pub longest: u64,
+    /// The server closed it between two requests.
+    pub is_closed: bool,
+    /// When the proxy closed it.
+    pub dropped_at: u64,
+    /// In which turn and when the proxy was told of an end.
+    pub end_told: Option<(u64, u64)>,
+}
+
 /// One connection between the proxy and a peer.
 #[derive(Debug)]
 pub struct Link {
@@ -93,6 +113,7 @@ pub struct Link {
     /// The turn in which the proxy was told of the peer's end, and of its reset.
     pub(super) end_reported_turn: Option<u64>,
     pub reset_reported: Option<u64>,
+    pub idling: Idling,
     /// Requests that were begun on it, and the number of the last one.
     pub requests: u32,
     pub(super) request: Option<usize>,

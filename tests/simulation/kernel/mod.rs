@@ -8,7 +8,7 @@ mod peer;
 
 pub use link::{Heard, Link, LinkId, Peer, Port, Stage, Unasked, address};
 
-use link::{Bits, Pipe};
+use link::{Bits, Idling, Pipe};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::base::table::Id;
 use loadbalancer::net::Signal;
@@ -105,6 +105,8 @@ pub struct Kernel {
     pub unused_closed_at: u64,
     /// Waits of the proxy so far.
     pub turn: u64,
+    /// The time that the proxy read in this turn.
+    pub clock: u64,
     pub signals: Vec<Signal>,
     /// The turn in which the proxy took the signal to stop.
     pub stopped_turn: Option<u64>,
@@ -138,6 +140,7 @@ impl Kernel {
             unaccepted_at: None,
             unused_closed_at: 0,
             turn: 0,
+            clock: 0,
             signals: Vec::new(),
             stopped_turn: None,
             stop_pending: false,
@@ -236,6 +239,7 @@ impl Kernel {
             opened_at: self.now,
             read_bytes: 0,
             end_reported_turn: None,
+            idling: Idling::default(),
             reset_reported: None,
             requests: 0,
             request: None,

@@ -308,14 +308,20 @@ impl ServerConn {
                 if self.manner.faults > 0 {
                     oracle.nameless_cut_at = Some(kernel.now);
                 }
-                self.phase = Phase::Over;
-                return kernel.peer_close(self.link);
+                return self.close_idle(kernel);
             }
             at = at.min(close_at);
         }
         if at != u64::MAX {
             kernel.wake_at(self.link, at.max(kernel.now + 1));
         }
+    }
+
+    /// Closes a connection on which no request has come since the last one, or none is read.
+    fn close_idle(&mut self, kernel: &mut Kernel) {
+        kernel.links[self.link].idling.is_closed = true;
+        self.phase = Phase::Over;
+        kernel.peer_close(self.link);
     }
 
     fn read(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {

@@ -105,6 +105,7 @@ impl ServerConn {
             lists: rng.chance(300),
             switches,
             closes: self.closes,
+            says: rng.chance(300),
             quirk: match rng.below(40) {
                 0 => Quirk::BareLf,
                 1 => Quirk::LengthTwice,
@@ -224,6 +225,8 @@ struct Drawn {
     lists: bool,
     switches: bool,
     closes: bool,
+    /// Its `Keep-Alive` counts.
+    says: bool,
     quirk: Quirk,
     version: &'static str,
     pad: String,
@@ -237,6 +240,7 @@ impl Drawn {
         head += match (self.switches, self.closes) {
             (true, _) => "Connection: Upgrade\r\nUpgrade: sim\r\n",
             (false, true) if !self.lists => "Connection: close\r\n",
+            (false, false) if !self.lists && self.says => "Connection: keep-alive\r\n",
             (false, false) if !self.lists => "",
             (false, true) => "Connection: X-Hop, close\r\nX-Hop: 1\r\n",
             (false, false) => "Connection: x-hop\r\nX-Hop: 1\r\n",

@@ -1,0 +1,64 @@
+//! Servers that close pooled connections: what that teaches about them.
+
+use super::Upstreams;
+use super::connection::UpstreamState;
+use super::reuse::{self, IdleSince, Lesson, PooledClose};
+use crate::base::backend_id::BackendId;
+use crate::base::time::Instant;
+use crate::net::Net;
+use crate::proxy::context::LoopContext;
+use crate::proxy::kinds::UpstreamKey;
+
+impl<N: Net> Upstreams<N> {
+    /// An idle upstream is not fit for use any more, as its server closed it or sent something.
+    pub(super) fn learn_from_idle(&mut self, cx: &mut LoopContext<N>, key: UpstreamKey) {
+        let Some(upstream) = self.table.get(key) else { return };
+        let (UpstreamState::Idle { backend, since, .. }
+        | UpstreamState::Owned { backend, since, .. }) = upstream.state
+        else {
+            return;
+        };
+        let served = upstream.served;
+        self.learn_from_end(cx, backend, (since, served));
+    }
+
+    /// A connection that was idle since then, after so many responses, was closed by its server.
+    pub(super) fn learn_from_end(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        (since, served): (IdleSince, u32),
+    ) {
+        let lesson = self.cluster.idle(backend).reuse.closed(since, served, cx.now.instant);
+        self.log_lesson(cx, backend, lesson);
+    }
+
+    /// A pooled upstream was closed under the request that was begun on it at `begun`.
+    pub fn learn_from_close(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        (key, backend): (UpstreamKey, BackendId),
+        begun: Instant,
+    ) -> PooledClose {
+        let upstream = self.table.get(key).expect("a pair's upstream stays as long as the pair");
+        let UpstreamState::Busy { idle: Some(idle), request_sent, .. } = upstream.state else {
+            panic!("the pair's upstream was idle before");
+        };
+        let served = upstream.served;
+        let history = &mut self.cluster.idle(backend).reuse;
+        let (close, lesson) = match (request_sent, reuse::is_race(begun, cx.now.instant)) {
+            (true, false) => (PooledClose::AtWork, None),
+            (true, true) => (PooledClose::Race, history.lost(idle, served, begun)),
+            (false, _) => (PooledClose::BeforeRequest, history.closed(idle, served, begun)),
+        };
+        self.log_lesson(cx, backend, lesson);
+        close
+    }
+
+    fn log_lesson(&self, cx: &mut LoopContext<N>, backend: BackendId, lesson: Option<Lesson>) {
+        if let Some(lesson) = lesson.filter(|_| cx.config.verbose) {
+            let name = self.cluster.name(backend);
+            cx.logs.event(format_args!("backend {name} {lesson}"));
+        }
+    }
+}
