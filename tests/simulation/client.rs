@@ -1,6 +1,6 @@
 //! Scripted clients: what they send, how they read, when they leave, and what they must get.
 
-use super::kernel::{Heard, Kernel, LinkId, address};
+use super::kernel::{Dice, Heard, Kernel, LinkId, address};
 use super::oracle::{Fate, Oracle, Request};
 use super::talker::{Pace, Talker};
 use super::waiting::Read;
@@ -66,8 +66,8 @@ pub struct Client {
     pub pace: Pace,
     pub talker: Option<Talker>,
     pub patient: bool,
-    /// Longest pause between two requests, in microseconds.
-    pub think_micros: u64,
+    /// Shortest and longest pause between two requests, in microseconds.
+    pub think_micros: (u64, u64),
     read_at: u64,
     write_at: u64,
     sending: usize,
@@ -116,7 +116,7 @@ impl Client {
             pace,
             talker: None,
             patient: false,
-            think_micros: 0,
+            think_micros: (0, 0),
             read_at: 0,
             write_at: 0,
             sending: 0,
@@ -302,7 +302,8 @@ impl Client {
                 kernel.trace(format_args!("client {} sent request {}", self.number, item.request));
                 self.sending += 1;
                 self.sent = 0;
-                self.write_at += kernel.rng.below(self.think_micros + 1);
+                let (least, most) = self.think_micros;
+                self.write_at += kernel.rng.between(least, most);
                 self.continued = false;
             }
         }

@@ -84,7 +84,7 @@ impl Epilogue {
             client.talker = Some(Talker::new(oracle, kernel, !manner.patient_server, false));
             return client;
         }
-        let sender = Sender { slow: true, malice: 0, spoilt: false };
+        let sender = Sender { slow: true, malice: 0, spoilt: false, method: None };
         let requests = kernel.rng.between(1, 3);
         let items = (1..=requests)
             .map(|place| request::draw(place == requests, sender, manner, kernel, oracle))

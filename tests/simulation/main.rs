@@ -10,6 +10,7 @@ mod beliefs;
 mod client;
 mod epilogue;
 mod hostile;
+mod keeping;
 mod kernel;
 mod listing;
 mod net;

@@ -24,6 +24,8 @@ pub struct Sender {
     pub malice: u64,
     /// It sent a malformed one already: what follows on this connection is no request.
     pub spoilt: bool,
+    /// All its requests have this method, and its connection stays.
+    pub method: Option<&'static str>,
 }
 
 /// Draws a request and writes it out.
@@ -107,16 +109,19 @@ fn draw_intent(
         "GET", "GET", "GET", "HEAD", "POST", "POST", "PUT", "PUT", "DELETE", "OPTIONS", "PATCH",
         "M-SEARCH", "get",
     ];
-    let method = METHODS[rng.below(METHODS.len() as u64) as usize];
-    let is_old = rng.chance(120);
-    let keeps_alive = !rng.chance(if is_last { 300 } else { 60 }) && (!is_old || rng.chance(500));
+    let drawn = METHODS[rng.below(METHODS.len() as u64) as usize];
+    let (method, stays) = (sender.method.unwrap_or(drawn), sender.method.is_some());
+    let is_old = rng.chance(120) && !stays;
+    let ends = rng.chance(if is_last { 300 } else { 60 }) && !stays;
+    let keeps_alive = !ends && (!is_old || rng.chance(500));
     let has_body = matches!(method, "POST" | "PUT" | "PATCH") || rng.chance(50);
     let most = [1, 300, 5_000, manner.body_max][rng.below(4) as usize];
     let most = if sender.slow { most.min(400) } else { most };
     let body_bytes = if has_body { rng.below(most) } else { 0 };
     let chunked = has_body && !is_old && rng.chance(400);
-    let expect = has_body && body_bytes > 0 && !is_old && !in_redirect_mode && rng.chance(250);
-    let upgrade = is_last && !has_body && !is_old && keeps_alive && rng.chance(200);
+    let expect =
+        has_body && body_bytes > 0 && !is_old && !in_redirect_mode && !stays && rng.chance(250);
+    let upgrade = is_last && !has_body && !is_old && keeps_alive && !stays && rng.chance(200);
     let broken = chunked && rng.chance(sender.malice * 2);
     let long = rng.chance(100) && !sender.slow;
     let pad_most = if long { manner.body_max.min(9_000) } else { 60 };

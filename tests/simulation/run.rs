@@ -2,6 +2,7 @@
 //! without faults, a few more clients, which must be served.
 
 use super::Tally;
+use super::epilogue::Epilogue;
 use super::net::SimNet;
 use super::record;
 use super::script::{self, Script};
@@ -9,7 +10,7 @@ use super::world::World;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::proxy::invariants::Census;
 use loadbalancer::proxy::{Proxy, Status};
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 
 /// Turns after which a run counts as endless.
@@ -17,12 +18,12 @@ const TURNS_MAX: u64 = 300_000;
 
 /// Whether the program goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub enum Phase {
     Running,
     Ended,
 }
 
-struct Run {
+pub struct Run {
     world: Rc<RefCell<World>>,
     proxy: Proxy<SimNet>,
     pairs_max: usize,
@@ -32,9 +33,7 @@ struct Run {
 
 /// Runs one seed, and counts what happened.
 pub fn run(seed: u64, verbose: bool, tally: &mut Tally) {
-    let Script { world, proxy, pairs_max, settle_micros, absence_micros, epilogue } =
-        script::draw(seed, verbose);
-    let mut run = Run { world, proxy, pairs_max, settle_micros, absence_micros };
+    let (mut run, epilogue) = Run::of(script::draw(seed, verbose));
     let mut phase = run.until_empty();
     if phase == Phase::Running {
         phase = run.until_absent_are_down();
@@ -55,8 +54,20 @@ pub fn run(seed: u64, verbose: bool, tally: &mut Tally) {
 }
 
 impl Run {
+    /// A run at its beginning, and how it ends.
+    pub fn of(script: Script) -> (Run, Option<Epilogue>) {
+        let Script { world, proxy, pairs_max, settle_micros, absence_micros, epilogue } = script;
+        (Run { world, proxy, pairs_max, settle_micros, absence_micros }, epilogue)
+    }
+
+    /// The world, and how many requests the proxy takes for lost with pooled connections.
+    pub fn outcome(&self) -> (Ref<'_, World>, u64) {
+        let backends = self.proxy.backend_census();
+        (self.world.borrow(), backends.iter().map(|backend| backend.races_lost).sum())
+    }
+
     /// Turns until all clients are done and nothing is left of them.
-    fn until_empty(&mut self) -> Phase {
+    pub fn until_empty(&mut self) -> Phase {
         let mut quiet_until = None;
         loop {
             if self.turn() == Phase::Ended {

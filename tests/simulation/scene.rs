@@ -1,7 +1,7 @@
 //! What a run is about, and the settings that follow from it.
 
 use super::kernel::{Dice, Style};
-use super::server::Manner;
+use super::server::{Keeps, Manner};
 use loadbalancer::balance;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{Config, Endpoint, HeadLimits, LogTarget, Mode, TrustedProxies};
@@ -71,6 +71,7 @@ impl Scene {
             faults: if self.troubled { [60, 250, 600][rng.below(3) as usize] } else { 0 },
             closes: if self.steady { 0 } else { 250 },
             closes_idle: if self.steady { 0 } else { [0, 300, 900][rng.below(3) as usize] },
+            keeps: Keeps::default(),
             early: [0, 100, 500][rng.below(3) as usize],
             body_max: match self.steady {
                 true => 300,

@@ -120,7 +120,7 @@ fn draw_clients(
         } else {
             [0, if troubled { 80 } else { 0 }, 400][kernel.rng.below(3) as usize]
         };
-        let mut sender = Sender { slow, malice, spoilt: false };
+        let mut sender = Sender { slow, malice, spoilt: false, method: None };
         let mut items = Vec::new();
         for place in 1..=requests {
             let item = request::draw(place == requests, sender, manner, kernel, oracle);
@@ -137,7 +137,7 @@ fn draw_clients(
         let window = [1, 1, 2, 100][kernel.rng.below(4) as usize];
         let mut client = Client::new(number, items, leave, window, pace);
         client.patient = !manner.patient_server;
-        client.think_micros = if steady { STEADY_MICROS / 5 } else { 0 };
+        client.think_micros = (0, if steady { STEADY_MICROS / 5 } else { 0 });
         clients.push(client);
     }
     clients

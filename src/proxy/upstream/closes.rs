@@ -1,7 +1,7 @@
 //! Servers that close pooled connections: what that teaches about them.
 
 use super::Upstreams;
-use super::connection::UpstreamState;
+use super::connection::{Upstream, UpstreamState};
 use super::reuse::{self, IdleSince, Lesson, PooledClose};
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
@@ -10,9 +10,11 @@ use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::UpstreamKey;
 
 impl<N: Net> Upstreams<N> {
-    /// An idle upstream is not fit for use any more, as its server closed it or sent something.
+    /// An idle upstream is not fit for use any more: its server closed it or sent something. A
+    /// report that bytes have come may be wrong; then nothing is learned.
     pub(super) fn learn_from_idle(&mut self, cx: &mut LoopContext<N>, key: UpstreamKey) {
-        let Some(upstream) = self.table.get(key) else { return };
+        let is_over = |it: &&Upstream<N::Socket>| !it.conn.is_reusable();
+        let Some(upstream) = self.table.get(key).filter(is_over) else { return };
         let (UpstreamState::Idle { backend, since, .. }
         | UpstreamState::Owned { backend, since, .. }) = upstream.state
         else {

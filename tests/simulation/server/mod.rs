@@ -10,6 +10,17 @@ use super::oracle::{Answer, Fate, Oracle};
 use super::talker::{Pace, Talker};
 use super::wire::{self, Body};
 
+/// How long a server keeps its connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Keeps {
+    /// Closes what is idle for a time between these, in microseconds.
+    pub idle: Option<(u64, u64)>,
+    /// Closes after so many requests, and says so with the last response.
+    pub announced: Option<u32>,
+    /// Closes after so many requests without a word.
+    pub unannounced: Option<u32>,
+}
+
 /// What all servers of a run are like.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
@@ -19,6 +30,7 @@ pub struct Manner {
     pub closes: u64,
     /// Closes idle connections, in permille of exchanges.
     pub closes_idle: u64,
+    pub keeps: Keeps,
     /// Answers before it has the whole request, in permille of exchanges with a body.
     pub early: u64,
     pub body_max: u64,
@@ -535,7 +547,14 @@ impl ServerConn {
         if self.phase == Phase::Spoilt {
             return;
         }
+        let Keeps { idle, unannounced, .. } = self.manner.keeps;
+        if unannounced.is_some_and(|most| self.served >= most) {
+            return self.close_idle(kernel);
+        }
         self.speaks = kernel.rng.chance(self.manner.faults / 4);
+        if let Some((least, most)) = idle {
+            self.idle_close_at = Some(kernel.now + kernel.rng.between(least, most));
+        }
         if self.speaks || kernel.rng.chance(self.manner.closes_idle) {
             self.idle_close_at = Some(kernel.now + kernel.delay());
         }

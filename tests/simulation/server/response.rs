@@ -94,7 +94,8 @@ impl ServerConn {
         };
         self.tunnels = switches;
         self.until_close = framing == 2;
-        self.closes = framing == 2 || rng.chance(self.manner.closes);
+        let is_last = self.manner.keeps.announced.is_some_and(|most| self.served + 1 >= most);
+        self.closes = framing == 2 || is_last || rng.chance(self.manner.closes);
         Drawn {
             number,
             status,
