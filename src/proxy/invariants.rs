@@ -46,8 +46,8 @@ pub struct BackendCensus {
     pub serving: bool,
     pub up: bool,
     pub in_flight: usize,
-    /// Requests that were lost because it closed their pooled connection.
-    pub races_lost: u64,
+    /// Requests that were lost because it closed their pooled connection, where that is counted.
+    pub races_lost: Option<u64>,
 }
 
 impl<N: Net> Proxy<N> {

@@ -63,7 +63,7 @@ impl Run {
     /// The world, and how many requests the proxy takes for lost with pooled connections.
     pub fn outcome(&self) -> (Ref<'_, World>, u64) {
         let backends = self.proxy.backend_census();
-        (self.world.borrow(), backends.iter().map(|backend| backend.races_lost).sum())
+        (self.world.borrow(), backends.iter().filter_map(|backend| backend.races_lost).sum())
     }
 
     /// Turns until all clients are done and nothing is left of them.

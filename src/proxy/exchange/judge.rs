@@ -169,6 +169,11 @@ impl<N: Net> Exchanges<N> {
         let (backend, address, begun) = (pair.backend, upstream.address(), pair.record.begun);
         let reused = upstream.is_reused();
         let cx = &mut self.context;
+        let is_race = fault == Fault::UpstreamClosed
+            && reused
+            && !facts.answered
+            && self.upstreams.learn_from_close(cx, (pair.upstream, backend), begun)
+                != PooledClose::AtWork;
         let failed = match fault {
             Fault::ConnectFailed(kind) => {
                 self.upstreams.attempt_not_connected(cx, backend, address, kind)
@@ -182,16 +187,7 @@ impl<N: Net> Exchanges<N> {
             }
             // A pooled connection may close at any time: that says nothing about the health of the
             // server, but another one is the better choice.
-            Fault::UpstreamClosed if reused => {
-                let unanswered = facts.response == Phase::Head && !facts.answered;
-                let upstream = (pair.upstream, backend);
-                if unanswered
-                    && self.upstreams.learn_from_close(cx, upstream, begun) == PooledClose::AtWork
-                {
-                    self.upstreams.attempt_failed(cx, backend, true);
-                }
-                true
-            }
+            Fault::UpstreamClosed if is_race => true,
             Fault::UpstreamClosed | Fault::UpstreamMalformed(_) | Fault::NotHttp(_) => {
                 let unanswered = pair.response.is(Phase::Head) && !pair.interim;
                 self.upstreams.attempt_failed(cx, backend, unanswered);
@@ -205,13 +201,13 @@ impl<N: Net> Exchanges<N> {
         if failed {
             pair.tried.backends.push(backend);
         }
-        let is_race = fault == Fault::UpstreamClosed && reused && !facts.answered;
         let now = self.context.now.instant;
-        if let Some(counters) = self.upstreams.counters(backend) {
-            counters.races_lost += u64::from(is_race);
-            if failed && !is_race && fault != Fault::ServerHangs {
-                counters.attempt_failed(now);
-            }
+        if failed
+            && !is_race
+            && fault != Fault::ServerHangs
+            && let Some(counters) = self.upstreams.counters(backend)
+        {
+            counters.attempt_failed(now);
         }
     }
 

@@ -5,6 +5,7 @@ use super::Upstreams;
 use super::addresses::ConnectFailure;
 use super::connection::{Upstream, UpstreamState};
 use crate::base::backend_id::BackendId;
+use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::Mode;
 use crate::http::keep_alive::KeepAlive;
@@ -65,11 +66,7 @@ impl<N: Net> Upstreams<N> {
                         && self.cluster.has_full_last_resort(&tried.backends));
                 return Err(if full { Unavailable::AllFull } else { Unavailable::NoBackend });
             };
-            let upstream = match reuse {
-                Reuse::Pooled => self.checkout(cx, backend, pair, |_, _, _| true),
-                Reuse::IfSafe => self.checkout(cx, backend, pair, Upstreams::is_safe),
-                Reuse::Never => None,
-            };
+            let upstream = self.checkout(cx, backend, pair, reuse);
             let connected = upstream.map_or_else(|| self.connect(cx, backend, pair), Ok);
             let upstream = match connected {
                 Ok(upstream) => upstream,
@@ -90,7 +87,7 @@ impl<N: Net> Upstreams<N> {
                         }
                         // An idle connection that may close is better than none.
                         ConnectFailure::NoLocalPort => {
-                            let pooled = self.checkout(cx, backend, pair, |_, _, _| true);
+                            let pooled = self.checkout(cx, backend, pair, Reuse::Pooled);
                             pooled.ok_or(Unavailable::NoDescriptor)?
                         }
                     }
@@ -121,7 +118,7 @@ impl<N: Net> Upstreams<N> {
             self.close(cx, key);
             return Ok(None);
         }
-        upstream.state.begin(pair);
+        upstream.begin(pair);
         self.count_reused(backend);
         if let Some(notes) = notes.as_deref_mut() {
             notes.backend(self.cluster.name(backend));
@@ -219,17 +216,17 @@ impl<N: Net> Upstreams<N> {
         }
     }
 
-    /// The most recently used idle connection of this backend on which nothing has come since, if it
-    /// `is_fit`; the others have been idle for longer.
+    /// The most recently used idle connection of this backend on which nothing has come since, if
+    /// the request may use it; the others have been idle for longer.
     fn checkout(
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
         pair: PairKey,
-        is_fit: impl Fn(&mut Upstreams<N>, &LoopContext<N>, UpstreamKey) -> bool,
+        reuse: Reuse,
     ) -> Option<UpstreamKey> {
         while let Some(key) = self.cluster.idle(backend).last() {
-            let Some(upstream) = self.table.get(key) else {
+            let Some(upstream) = self.table.get_mut(key) else {
                 self.cluster.idle(backend).pop();
                 continue;
             };
@@ -240,14 +237,19 @@ impl<N: Net> Upstreams<N> {
                 self.close(cx, key);
                 continue;
             }
-            if let UpstreamState::Idle { since, .. } = upstream.state {
-                self.cluster.idle(backend).reuse.kept(since, cx.now.instant);
-            }
-            if !is_fit(self, cx, key) {
+            let (now, since) = (cx.now.instant, upstream.idle_since());
+            self.cluster.idle(backend).reuse.kept(since, now);
+            let may_use = match reuse {
+                Reuse::Pooled => true,
+                Reuse::IfSafe => self.is_safe(backend, key, now),
+                Reuse::Never => false,
+            };
+            if !may_use {
                 return None;
             }
             self.cluster.idle(backend).pop();
-            self.table.get_mut(key)?.state.begin(pair);
+            let upstream = self.table.get_mut(key).expect("it was there a moment ago");
+            upstream.begin(pair);
             self.count_reused(backend);
             return Some(key);
         }
@@ -255,29 +257,16 @@ impl<N: Net> Upstreams<N> {
     }
 
     /// Whether an idle connection is as safe as a new one, by what its server is known to do.
-    fn is_safe(&mut self, cx: &LoopContext<N>, key: UpstreamKey) -> bool {
-        let now = cx.now.instant;
-        let Some(upstream) = self.table.get(key) else { return false };
-        let (UpstreamState::Idle { backend, since, .. }, said) =
-            (upstream.state, &upstream.keep_alive)
-        else {
-            return false;
-        };
-        let idle = self.cluster.idle(backend);
+    fn is_safe(&mut self, backend: BackendId, key: UpstreamKey, now: Instant) -> bool {
+        let open = |key: &UpstreamKey| self.table.get(*key).filter(|it| it.conn.is_idle());
+        let Some(upstream) = open(&key) else { return false };
+        let (since, idle) = (upstream.idle_since(), self.cluster.idle(backend));
         if idle.reuse.lacks_evidence(since, now) {
             // Those that are used rarely have been idle for longer.
-            let open = idle.keys().iter().find_map(|&key| {
-                let upstream = self.table.get(key).filter(|it| it.conn.is_idle())?;
-                match upstream.state {
-                    UpstreamState::Idle { since, .. } => Some(since),
-                    _ => None,
-                }
-            });
-            if let Some(oldest) = open {
-                idle.reuse.kept(oldest, now);
-            }
+            let oldest = idle.keys().iter().find_map(open).map(Upstream::idle_since);
+            idle.reuse.kept(oldest.unwrap_or(since), now);
         }
-        idle.reuse.is_safe(since, said, now)
+        idle.reuse.is_safe(since, &upstream.keep_alive, now)
     }
 
     #[inline]

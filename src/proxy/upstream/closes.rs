@@ -47,12 +47,15 @@ impl<N: Net> Upstreams<N> {
             panic!("the pair's upstream was idle before");
         };
         let served = upstream.served;
-        let history = &mut self.cluster.idle(backend).reuse;
-        let (close, lesson) = match (request_sent, reuse::is_race(begun, cx.now.instant)) {
-            (true, false) => (PooledClose::AtWork, None),
-            (true, true) => (PooledClose::Race, history.lost(idle, served, begun)),
-            (false, _) => (PooledClose::BeforeRequest, history.closed(idle, served, begun)),
+        let close = match (request_sent, reuse::is_race(begun, cx.now.instant)) {
+            (true, false) => return PooledClose::AtWork,
+            (true, true) => PooledClose::Race,
+            (false, _) => PooledClose::BeforeRequest,
         };
+        if let (PooledClose::Race, Some(counters)) = (close, self.counters(backend)) {
+            counters.races_lost += 1;
+        }
+        let lesson = self.cluster.idle(backend).reuse.closed(idle, served, begun);
         self.log_lesson(cx, backend, lesson);
         close
     }

@@ -139,9 +139,9 @@ impl Cluster {
         &mut self.at(backend).idle
     }
 
-    /// Requests that were lost because it closed their pooled connection.
-    pub fn races_lost(&self, backend: BackendId) -> u64 {
-        self.backends[backend.index()].idle.reuse.races_lost()
+    /// Requests that were lost because it closed their pooled connection; none where nothing counts.
+    pub fn races_lost(&self, backend: BackendId) -> Option<u64> {
+        self.backends[backend.index()].account.counted().map(|counters| counters.races_lost)
     }
 
     /// The backend for a request; none when no eligible one is left beside `tried`.

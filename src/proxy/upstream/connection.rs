@@ -38,20 +38,6 @@ pub enum UpstreamState {
     Owned { client: ClientKey, backend: BackendId, since: IdleSince },
 }
 
-impl UpstreamState {
-    /// An idle connection is lent to this pair.
-    pub(super) fn begin(&mut self, pair: PairKey) {
-        match *self {
-            UpstreamState::Idle { since, .. } | UpstreamState::Owned { since, .. } => {
-                *self = UpstreamState::Busy { pair, idle: Some(since), request_sent: false };
-            }
-            UpstreamState::Connecting(_) | UpstreamState::Busy { .. } => {
-                panic!("only an idle connection can be lent")
-            }
-        }
-    }
-}
-
 /// A connection to a backend.
 #[derive(Debug)]
 pub struct Upstream<S: Socket> {
@@ -103,6 +89,22 @@ impl<S: Socket> Upstream<S> {
     pub fn note_keep_alive(&mut self, said: KeepAlive) {
         let left = self.keep_alive.max.map(|left| left.saturating_sub(1));
         self.keep_alive = KeepAlive { max: left.into_iter().chain(said.max).min(), ..said };
+    }
+
+    /// Since when it is idle.
+    pub(super) fn idle_since(&self) -> IdleSince {
+        match self.state {
+            UpstreamState::Idle { since, .. } | UpstreamState::Owned { since, .. } => since,
+            UpstreamState::Connecting(_) | UpstreamState::Busy { .. } => {
+                panic!("a connection that has a pair is not idle")
+            }
+        }
+    }
+
+    /// An idle one is lent to this pair.
+    pub(super) fn begin(&mut self, pair: PairKey) {
+        let idle = Some(self.idle_since());
+        self.state = UpstreamState::Busy { pair, idle, request_sent: false };
     }
 
     /// What wakes an idle one at its deadline.

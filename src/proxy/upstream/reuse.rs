@@ -104,8 +104,6 @@ pub struct ReuseHistory {
     /// Until when no connection is used, and for how long that is.
     fresh_until: Instant,
     fresh: Duration,
-    /// Requests that were lost because the server closed their pooled connection.
-    races_lost: u64,
 }
 
 impl ReuseHistory {
@@ -167,19 +165,6 @@ impl ReuseHistory {
         self.fresh = if is_again { (self.fresh * 2).min(FRESH_MAX) } else { FRESH_MIN };
         self.fresh_until = now + self.fresh;
         Some(Lesson::ClosesUnannounced { requests, fresh: self.fresh })
-    }
-
-    /// A request that was sent on a pooled connection at `sent` was lost: the server had closed the
-    /// connection before it was there.
-    pub fn lost(&mut self, idle: IdleSince, requests: u32, sent: Instant) -> Option<Lesson> {
-        self.races_lost += 1;
-        self.closed(idle, requests, sent)
-    }
-
-    /// Requests that were lost because the server closed their pooled connection, repeated ones
-    /// included.
-    pub fn races_lost(&self) -> u64 {
-        self.races_lost
     }
 }
 
