@@ -11,11 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Names of the browser, in the order they are looked for.
 const BROWSERS: [&str; 4] =
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// Longest wait for the browser to close itself.
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Polls of the page until a server that was killed is shown as down: it polls once a second.
 const POLLS_MAX: usize = 3;
@@ -50,6 +53,7 @@ impl Browser {
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
+            .env("TMPDIR", profile.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -147,7 +151,13 @@ impl Browser {
 }
 
 impl Drop for Browser {
+    /// Its other processes end with it; those of one that is killed may still write files.
     fn drop(&mut self) {
+        let _ = self.input.write_all(b"{\"id\":0,\"method\":\"Browser.close\"}\0");
+        let start = Instant::now();
+        while start.elapsed() < CLOSE && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -210,7 +220,7 @@ impl Stage {
             let mut client = Peer::connect(address);
             while !over.load(SeqCst) {
                 client.get("/");
-                std::thread::sleep(std::time::Duration::from_millis(2));
+                std::thread::sleep(Duration::from_millis(2));
             }
         });
         Stage { balancer, admin, servers, is_over, load: Some(load) }
