@@ -30,6 +30,12 @@ fn run(command: Command) -> ExitCode {
         Command::Topic(text) => page(text),
         Command::Version => print(&format!("{}\n", cli::VERSION)),
         Command::Balance(config) => balance(config),
+        Command::PrintConfig(config, options) => {
+            match serve::print_config(&config, &options, &mut std::io::stdout()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => fail("loadbalancer", &failure, 1),
+            }
+        }
         Command::Demo(demo) => demonstrate(demo),
         Command::HttpServer(options) => match httpserver::run(&options) {
             Err(error) => fail("httpserver", &error, 1),
@@ -53,6 +59,7 @@ fn balance(config: Config) -> ExitCode {
     let outcome = match config.purpose {
         Purpose::Serve => serve::run(config, |_, _| {}).map(|()| true),
         Purpose::Check(reach) => serve::check(config, reach, &mut std::io::stdout()),
+        Purpose::Print => Ok(true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -22,6 +22,9 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// Most bytes that are kept for reuse.
+    pub const SPARE_BYTES_MAX: usize = SPARE_MAX * (LARGE_BYTES + SMALL_BYTES);
+
     /// An empty pool; allocates nothing.
     pub const fn new() -> Pool {
         Pool { large: Vec::new(), small: Vec::new(), in_use: 0 }

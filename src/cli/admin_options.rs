@@ -32,7 +32,10 @@ pub const ADMIN_HOST: Opt<Config> = Opt {
     help: "Answer there when this is the Host, too, not only to addresses and localhost; may be \
            repeated",
     modes: EVERY,
-    take: Take::Each(|c, v| host_name(v).map(|name| c.admin_hosts.push(name))),
+    take: Take::Each {
+        add: |c, v| host_name(v).map(|name| c.admin_hosts.push(name)),
+        shown: |c| c.admin_hosts.clone(),
+    },
 };
 
 pub const ADMIN_PUBLIC: Opt<Config> = Opt {
@@ -42,7 +45,7 @@ pub const ADMIN_PUBLIC: Opt<Config> = Opt {
     group: Group::Admin,
     help: "Let --admin listen where other machines can reach it",
     modes: EVERY,
-    take: Take::Flag(|c| c.admin_public = true),
+    take: Take::Flag { set: |c| c.admin_public = true, is_set: |c| c.admin_public },
 };
 
 pub const LIVE_PATH: Opt<Config> = Opt {

@@ -2,12 +2,13 @@
 //! together. The options themselves are in [`options`](super::options).
 
 use super::command::{COMMANDS, Command, Demo};
+use super::effective;
 use super::error::UsageError;
 use super::pages;
 use super::rules::settle;
 use super::scan::{Argument, Scan, scan};
 use super::suggest::nearest;
-use crate::config::{AddressError, BACKENDS_MAX, BackendSpec, Config, Endpoint};
+use crate::config::{AddressError, BACKENDS_MAX, BackendSpec, Config, Endpoint, Purpose};
 use std::ffi::OsString;
 
 /// Reads the words of `loadbalancer` itself.
@@ -21,6 +22,7 @@ pub fn balance(words: Vec<OsString>) -> Result<Command, UsageError> {
         Scan::Run(given) => given,
     };
     let is_positional = |argument: &Argument| argument.option.is_none();
+    let count = given.arguments.len();
     if !given.has("listen")
         && let Some(first) = given.arguments.iter().position(is_positional)
     {
@@ -42,7 +44,18 @@ pub fn balance(words: Vec<OsString>) -> Result<Command, UsageError> {
         return Err(UsageError::NoBackend);
     }
     settle(&mut config, &rows, &given)?;
-    Ok(Command::Balance(config))
+    match config.purpose {
+        Purpose::Serve | Purpose::Check(_) => Ok(Command::Balance(config)),
+        Purpose::Print => {
+            let listens = given.arguments.len() < count;
+            let lines = effective::lines(&rows, &config, |long| match long {
+                "listen" => listens || given.has(long),
+                "backend" => !config.backends.is_empty(),
+                _ => given.has(long),
+            });
+            Ok(Command::PrintConfig(config, lines))
+        }
+    }
 }
 
 /// Reads the words after `loadbalancer demo`.

@@ -20,6 +20,8 @@ pub type HelpText = fn(usize) -> String;
 pub enum Command {
     /// To balance.
     Balance(Config),
+    /// To print this configuration; the lines are those about its options.
+    PrintConfig(Config, Vec<String>),
     /// To balance over servers of its own.
     Demo(Demo),
     /// To serve files.

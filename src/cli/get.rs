@@ -51,7 +51,7 @@ pub static OPTIONS: [Opt<Get>; 4] = [
         group: Group::Logging,
         help: "Print only errors",
         modes: EVERY,
-        take: Take::Flag(|get| get.quiet = true),
+        take: Take::Flag { set: |get| get.quiet = true, is_set: |get| get.quiet },
     },
     Opt::help(),
     Opt::version(),

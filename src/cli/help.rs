@@ -125,15 +125,17 @@ fn left<T>(row: &Opt<T>) -> String {
         Take::Optional { .. } => format!("{short}--{}[={}]", row.long, row.value),
         Take::Help
         | Take::Version
-        | Take::Flag(_)
+        | Take::Flag { .. }
         | Take::Listen(_)
         | Take::Log(_)
         | Take::Text { .. }
         | Take::Path { .. }
         | Take::Duration { .. }
         | Take::Count { .. }
-        | Take::Each(_)
-        | Take::Words => format!("{short}--{} {}", row.long, row.value).trim_end().to_owned(),
+        | Take::Each { .. }
+        | Take::Words { .. } => {
+            format!("{short}--{} {}", row.long, row.value).trim_end().to_owned()
+        }
     }
 }
 
@@ -150,10 +152,10 @@ fn default<T: Clone>(row: &Opt<T>, defaults: &T) -> Option<String> {
         Take::Count { at, .. } => at(&mut defaults.clone()).to_string(),
         Take::Help
         | Take::Version
-        | Take::Flag(_)
+        | Take::Flag { .. }
         | Take::Optional { .. }
-        | Take::Each(_)
-        | Take::Words => String::new(),
+        | Take::Each { .. }
+        | Take::Words { .. } => String::new(),
     };
     Some(shown).filter(|shown| !shown.is_empty())
 }

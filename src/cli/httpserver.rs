@@ -96,7 +96,7 @@ pub static OPTIONS: [Opt<HttpServer>; 10] = [
         group: Group::How,
         help: "Stop when standard input ends",
         modes: EVERY,
-        take: Take::Flag(|server| server.until_eof = true),
+        take: Take::Flag { set: |it| it.until_eof = true, is_set: |it| it.until_eof },
     },
     Opt {
         long: "remove-dir",
@@ -105,7 +105,7 @@ pub static OPTIONS: [Opt<HttpServer>; 10] = [
         group: Group::How,
         help: "With --until-eof and -d: remove DIR with all its files then",
         modes: EVERY,
-        take: Take::Flag(|server| server.remove_dir = true),
+        take: Take::Flag { set: |it| it.remove_dir = true, is_set: |it| it.remove_dir },
     },
     Opt::help(),
     Opt::version(),

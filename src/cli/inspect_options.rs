@@ -2,7 +2,7 @@
 
 use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
-use super::value::{choice, new_file};
+use super::value::{choice, new_file, shown_path};
 use crate::config::{Config, Purpose, Reach};
 
 const REACHES: [(&str, Reach); 1] = [("config", Reach::Files)];
@@ -18,6 +18,7 @@ pub const CHECK: Opt<Config> = Opt {
     take: Take::Optional {
         alone: |c| c.purpose = Purpose::Check(Reach::Backends),
         set: |c, v| choice(v, &REACHES).map(|reach| c.purpose = Purpose::Check(reach)),
+        shown: |_| String::new(),
     },
 };
 
@@ -30,6 +31,19 @@ pub const RECORD: Opt<Config> = Opt {
     modes: EVERY,
     take: Take::Path {
         set: |c, v| new_file(v).map(|file| c.record = Some(file)),
-        default: |_| String::new(),
+        default: |c| shown_path(c.record.as_deref()),
+    },
+};
+
+pub const PRINT_CONFIG: Opt<Config> = Opt {
+    long: "print-config",
+    short: None,
+    value: "",
+    group: Group::About,
+    help: "Print every option with its value and origin, and the limits that follow, then end",
+    modes: EVERY,
+    take: Take::Flag {
+        set: |c| c.purpose = Purpose::Print,
+        is_set: |c| c.purpose == Purpose::Print,
     },
 };

@@ -5,6 +5,7 @@ mod admin_options;
 mod balance;
 mod command;
 mod duration;
+mod effective;
 mod error;
 mod get;
 mod health_options;

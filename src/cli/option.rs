@@ -31,9 +31,13 @@ pub enum Take<T: 'static> {
     /// Asks for the version.
     Version,
     /// No value.
-    Flag(fn(&mut T)),
+    Flag { set: fn(&mut T), is_set: fn(&T) -> bool },
     /// A value that may be missing, so it is given after `=` only. The error as for `Text`.
-    Optional { alone: fn(&mut T), set: fn(&mut T, &str) -> Result<(), String> },
+    Optional {
+        alone: fn(&mut T),
+        set: fn(&mut T, &str) -> Result<(), String>,
+        shown: fn(&T) -> String,
+    },
     /// One address to listen on. A default without a port is not shown.
     Listen(fn(&mut T) -> &mut Endpoint),
     /// One log file, or `-` for standard output.
@@ -47,10 +51,10 @@ pub enum Take<T: 'static> {
     /// One whole number within bounds.
     Count { at: fn(&mut T) -> &mut u32, least: u32, most: u32 },
     /// One value, and the option may be given again.
-    Each(fn(&mut T, &str) -> Result<(), String>),
+    Each { add: fn(&mut T, &str) -> Result<(), String>, shown: fn(&T) -> Vec<String> },
     /// All words up to the next option; may be given again. The command takes them from
     /// `scan::Given`, in their order among the words without an option.
-    Words,
+    Words { shown: fn(&T) -> Vec<String> },
 }
 
 /// The headings of help, in its order.
@@ -114,7 +118,7 @@ impl<T> Opt<T> {
 
     /// Whether it may be given more than once.
     pub fn repeats(&self) -> bool {
-        matches!(self.take, Take::Each(_) | Take::Words)
+        matches!(self.take, Take::Each { .. } | Take::Words { .. })
     }
 
     /// Both names, as in `-p/--listen`.

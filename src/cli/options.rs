@@ -9,7 +9,10 @@ use super::modes::{self, EVERY, HEADS, HTTP, PAIRS, REDIRECT, TCP};
 use super::option::{Group, Opt, Take};
 use super::rows::{FORMATS, ON_DOWN, REDIRECTS, limit, timeout};
 use super::strategy;
-use super::value::{add_page, choice, field_name, list_file, named, or, small, user, whole};
+use super::value::{
+    add_page, choice, field_name, list_file, named, or, shown_backend, shown_page, shown_path,
+    small, user, whole,
+};
 use crate::config::{Config, HeadLimits, TrustedProxies};
 use std::time::Duration;
 
@@ -23,7 +26,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
         group: Group::Where,
         help: "Backends: all addresses up to the next option; may be repeated",
         modes: EVERY,
-        take: Take::Words,
+        take: Take::Words { shown: |c| c.backends.iter().map(shown_backend).collect() },
     },
     Opt {
         long: "file",
@@ -35,7 +38,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
         modes: EVERY,
         take: Take::Path {
             set: |c, v| list_file(v).map(|file| c.list_file = Some(file)),
-            default: |_| String::new(),
+            default: |c| shown_path(c.list_file.as_deref()),
         },
     },
     Opt {
@@ -45,7 +48,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
         group: Group::Where,
         help: "Listen beside other processes with this option on the same port, a core each",
         modes: EVERY,
-        take: Take::Flag(|c| c.reuse_port = true),
+        take: Take::Flag { set: |c| c.reuse_port = true, is_set: |c| c.reuse_port },
     },
     Opt {
         long: "user",
@@ -56,7 +59,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
         modes: EVERY,
         take: Take::Text {
             set: |c, v| user(v).map(|user| c.user = Some(user)),
-            default: |_| String::new(),
+            default: |c| c.user.clone().unwrap_or_default(),
         },
     },
     Opt {
@@ -126,7 +129,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
         help: "Forward a request before its body has come; else a body of up to 32 KiB is \
                collected first",
         modes: HTTP,
-        take: Take::Flag(|c| c.stream_requests = true),
+        take: Take::Flag { set: |c| c.stream_requests = true, is_set: |c| c.stream_requests },
     },
     Opt {
         long: "all-down-status",
@@ -172,7 +175,10 @@ pub static OPTIONS: &[Opt<Config>] = &[
         group: Group::How,
         help: "Send FILE as the page of the status CODE, 400 to 599; may be repeated",
         modes: HEADS,
-        take: Take::Each(|c, v| add_page(v, &mut c.error_pages)),
+        take: Take::Each {
+            add: |c, v| add_page(v, &mut c.error_pages),
+            shown: |c| c.error_pages.iter().map(shown_page).collect(),
+        },
     },
     Opt {
         long: "trust-forwarded",
@@ -185,6 +191,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
         take: Take::Optional {
             alone: |c| c.trust_forwarded = TrustedProxies::All,
             set: |c, v| TrustedProxies::parse(v).map(|from| c.trust_forwarded = from),
+            shown: |c| c.trust_forwarded.to_string(),
         },
     },
     health_options::HEALTH,
@@ -317,10 +324,11 @@ pub static OPTIONS: &[Opt<Config>] = &[
         group: Group::Logging,
         help: "Print a line per request with the reason for the choice, to standard error",
         modes: EVERY,
-        take: Take::Flag(|c| c.verbose = true),
+        take: Take::Flag { set: |c| c.verbose = true, is_set: |c| c.verbose },
     },
     inspect_options::RECORD,
     inspect_options::CHECK,
+    inspect_options::PRINT_CONFIG,
     admin_options::ADMIN,
     admin_options::ADMIN_HOST,
     admin_options::ADMIN_PUBLIC,

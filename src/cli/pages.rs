@@ -106,7 +106,10 @@ pub fn balance_options() -> Vec<&'static Opt<Config>> {
 
 /// The options of the demo: it brings its own backends, so that there is nothing to check.
 pub fn demo_options() -> Vec<&'static Opt<Config>> {
-    OPTIONS.iter().filter(|row| !matches!(row.long, "backend" | "file" | "check")).collect()
+    OPTIONS
+        .iter()
+        .filter(|row| !matches!(row.long, "backend" | "file" | "check" | "print-config"))
+        .collect()
 }
 
 /// `loadbalancer -h`.

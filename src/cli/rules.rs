@@ -63,6 +63,10 @@ pub fn settle(
              out",
         ),
     ];
+    let rules = rules.into_iter().chain([(
+        given.has("check") && given.has("print-config"),
+        "--check and --print-config each end the program: leave one of them out",
+    )]);
     match rules.into_iter().find(|(is_broken, _)| *is_broken) {
         Some((_, reason)) => Err(UsageError::Conflict(reason)),
         None => Ok(()),

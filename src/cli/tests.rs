@@ -18,7 +18,7 @@ fn line(line: &str) -> Result<Command, UsageError> {
 
 fn config(text: &str) -> Config {
     match line(text) {
-        Ok(Command::Balance(config)) => config,
+        Ok(Command::Balance(config) | Command::PrintConfig(config, _)) => config,
         other => panic!("{text}: {other:?}"),
     }
 }

@@ -2,9 +2,9 @@
 
 use super::suggest::nearest;
 use crate::base::token::is_token_byte;
-use crate::config::{self, Endpoint, LogTarget, quote};
+use crate::config::{self, BackendSpec, Endpoint, LogTarget, quote};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A whole number within `range`.
 pub fn whole(text: &str, range: RangeInclusive<u32>) -> Result<u32, String> {
@@ -193,6 +193,21 @@ pub fn shown_log(target: Option<&LogTarget>) -> String {
         Some(LogTarget::Stdout) => "-".to_owned(),
         Some(LogTarget::File(path)) => path.display().to_string(),
     }
+}
+
+/// How a file is shown; empty for none.
+pub fn shown_path(path: Option<&Path>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+/// How a page of `--error-page` is shown.
+pub fn shown_page((status, file): &(u16, PathBuf)) -> String {
+    format!("{status}={}", file.display())
+}
+
+/// How a backend of the command line is shown.
+pub fn shown_backend(backend: &BackendSpec) -> String {
+    backend.endpoint.to_string()
 }
 
 /// The name of a value among its choices.

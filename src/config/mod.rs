@@ -129,6 +129,8 @@ pub enum OnDown {
 pub enum Purpose {
     /// It is served by.
     Serve,
+    /// Its options and limits are printed, and the program ends (`--print-config`).
+    Print,
     /// It is checked, and the program ends (`--check`).
     Check(Reach),
 }

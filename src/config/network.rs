@@ -1,6 +1,7 @@
 //! Networks as values, `10.0.0.0/8` or a single address, and which clients are trusted proxies.
 
 use super::quote::quote;
+use std::fmt;
 use std::net::IpAddr;
 
 /// The addresses that share their first `prefix` bits with `address`.
@@ -60,6 +61,28 @@ pub enum TrustedProxies {
     All,
     /// At least one network.
     From(Vec<Network>),
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl fmt::Display for TrustedProxies {
+    /// As it is written on the command line; `none` and `all` for the others.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrustedProxies::None => out.write_str("none"),
+            TrustedProxies::All => out.write_str("all"),
+            TrustedProxies::From(networks) => {
+                for (at, network) in networks.iter().enumerate() {
+                    write!(out, "{}{network}", if at == 0 { "" } else { "," })?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 impl TrustedProxies {

@@ -33,6 +33,13 @@ pub struct Lists {
     pub skipped: usize,
 }
 
+impl Lists {
+    /// The backends of the list file, each with its line.
+    pub fn listed(&self) -> impl Iterator<Item = (usize, &BackendSpec)> {
+        self.listed.iter().map(|listed| (listed.line, &listed.spec))
+    }
+}
+
 /// Reads the list file, if there is one. Bad lines are reported and skipped.
 ///
 /// Errors: it cannot be read.

@@ -8,6 +8,7 @@ mod limits;
 mod list_file;
 mod names;
 mod prepare;
+mod print;
 
 use crate::base::reason::reason;
 use crate::config::{BackendSpec, Config, LogTarget, Mode};
@@ -25,6 +26,7 @@ use prepare::{
     all_taken, drop_privileges, error_pages, log_name, open_admin, open_listener, open_log,
     open_record, system,
 };
+pub use print::print_config;
 use std::net::SocketAddr;
 
 /// Balances until a signal ends it. `listening` is called with the address, and that of the admin

@@ -19,7 +19,7 @@ fn check_help<T>(text: &str, rows: &[Opt<T>], left_out: &[&str]) {
         assert!(help.contains(&short), "{short}");
         assert_eq!(
             row.takes_value(),
-            !matches!(row.take, Take::Flag(_) | Take::Help | Take::Version)
+            !matches!(row.take, Take::Flag { .. } | Take::Help | Take::Version)
         );
     }
     assert!(help.ends_with('\n'));
@@ -76,7 +76,11 @@ fn the_short_help_is_one_screen() {
 #[test]
 fn help_shows_every_option() {
     check_help("loadbalancer --help", options::OPTIONS, &[]);
-    check_help("loadbalancer demo --help", options::OPTIONS, &["backend", "file", "check"]);
+    check_help(
+        "loadbalancer demo --help",
+        options::OPTIONS,
+        &["backend", "file", "check", "print-config"],
+    );
     check_help("httpserver -h", &httpserver::OPTIONS, &[]);
     check_help("loadbalancer get -h", &get::OPTIONS, &[]);
     check_help("loadbalancer top -h", &top::OPTIONS, &[]);
@@ -167,6 +171,7 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("log-format", "json", "-l x", "http tcp redirect"),
     ("verbose", "", "", "http tcp redirect"),
     ("check", "", "", "http tcp redirect"),
+    ("print-config", "", "", "http tcp redirect"),
     ("admin", "77", "", "http tcp redirect"),
     ("admin-host", "lb.example", "--admin 77", "http tcp redirect"),
     ("admin-public", "", "--admin 77", "http tcp redirect"),

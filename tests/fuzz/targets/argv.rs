@@ -40,6 +40,10 @@ fn outcome(called: &str, words: &[&[u8]]) -> String {
         Ok(Command::Top(top)) => {
             assert!(top.admin.host.is_some() && top.admin.port != 0, "{top:?}");
         }
+        Ok(Command::PrintConfig(config, lines)) => {
+            check(config);
+            assert!(lines.iter().all(|line| is_one_line(line)), "{lines:?}");
+        }
         // Any name may be one of a file.
         Ok(Command::Replay(_)) => {}
         Ok(Command::Help(text)) => assert!(text(60).ends_with('\n'), "{}", text(60)),
