@@ -23,8 +23,8 @@ pub struct RequestNotes {
     request_line: Vec<u8>,
     referer: Vec<u8>,
     agent: Vec<u8>,
-    /// Why this backend was chosen; empty without `-v`.
-    pub why: String,
+    /// Why this backend was chosen: in words with `-v`, else in one.
+    why: String,
     /// What was wrong with the request or the response; empty if nothing was, or if the outcome
     /// says it already.
     pub reason: &'static str,
@@ -65,6 +65,12 @@ impl RequestNotes {
     /// Notes the first line of a request whose head could not be parsed.
     pub fn line(&mut self, line: &[u8]) {
         self.request_line.extend_from_slice(truncated(line));
+    }
+
+    /// Notes why the backend was chosen, in place of an earlier reason.
+    pub fn why(&mut self, why: &str) {
+        self.why.clear();
+        self.why.push_str(why);
     }
 
     /// Notes the backend that was chosen, in place of an earlier one.
@@ -142,18 +148,30 @@ impl Json<'_> {
         string(line, "request", &notes.request_line);
         number(line, "status", u64::from(record.status));
         number(line, "bytes", record.response_bytes);
+        number(line, "request_bytes", record.request_bytes);
         string(line, "referer", &notes.referer);
         string(line, "agent", &notes.agent);
         string(line, "backend", notes.backend.as_bytes());
+        string(line, "why", notes.why.as_bytes());
         micros(line, "body_us", Some(record.ready.since(record.arrived)));
         micros(line, "queue_us", Some(record.admitted.since(record.ready)));
         micros(line, "connect_us", record.connected.map(|at| at.since(record.begun)));
         micros(line, "first_byte_us", record.answered.map(|at| at.since(record.begun)));
         micros(line, "total_us", Some(self.now.since(record.arrived)));
         number(line, "retries", u64::from(record.retries));
+        string(line, "cause", cause(record.outcome).as_bytes());
         string(line, "end", record.outcome.name().as_bytes());
         string(line, "reason", notes.reason.as_bytes());
         line.text("}");
+    }
+}
+
+/// Why the response was made here; empty if it was not.
+fn cause(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Local(cause) => cause.name(),
+        Outcome::Complete | Outcome::ClientGone | Outcome::ServerClosed => "",
+        Outcome::ServerMalformed | Outcome::TimedOut | Outcome::Stopped => "",
     }
 }
 
@@ -296,7 +314,7 @@ mod tests {
         notes.begin(0xab);
         notes.head(text, &parsed);
         notes.backend("b:81");
-        notes.why = "rr: its turn".to_string();
+        notes.why("rr: its turn");
         let at = Instant::from_micros;
         let record = Record {
             status: 200,
@@ -331,12 +349,57 @@ mod tests {
             written(|line| Json { client, unix_ms, now, record, notes }.write(line)),
             concat!(
                 r#"{"time":784111777.604,"id":"00000000000000ab","client":"10.0.0.1","#,
-                r#""request":"GET /\"x HTTP/1.1","status":200,"bytes":12,"referer":"","#,
-                r#""agent":"a\\b\u00ff","backend":"b:81","body_us":0,"queue_us":500,"#,
-                r#""connect_us":null,"first_byte_us":400,"total_us":2500,"retries":1,"end":"complete","#,
-                r#""reason":""}"#
+                r#""request":"GET /\"x HTTP/1.1","status":200,"bytes":12,"request_bytes":0,"#,
+                r#""referer":"","agent":"a\\b\u00ff","backend":"b:81","why":"rr: its turn","#,
+                r#""body_us":0,"queue_us":500,"connect_us":null,"first_byte_us":400,"#,
+                r#""total_us":2500,"retries":1,"cause":"","end":"complete","reason":""}"#
             )
         );
+    }
+
+    /// The string that begins at the opening quote of `text`, and what follows it, by RFC 8259 §7.
+    fn json_string(text: &str) -> Option<(Vec<u32>, &str)> {
+        let mut chars = text.strip_prefix('"')?.char_indices();
+        let mut string = Vec::new();
+        while let Some((at, char)) = chars.next() {
+            match char {
+                '"' => return Some((string, &text[at + 2..])),
+                '\\' => match chars.next()?.1 {
+                    char @ ('"' | '\\' | '/') => string.push(u32::from(char)),
+                    'u' => {
+                        let hex: String = (0..4).map_while(|_| Some(chars.next()?.1)).collect();
+                        string.push(u32::from_str_radix(&hex, 16).ok()?);
+                    }
+                    _ => return None,
+                },
+                char if u32::from(char) < 0x20 => return None,
+                char => string.push(u32::from(char)),
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn any_bytes_of_a_client_come_back_from_the_json_line() {
+        let mut rng = crate::base::rng::Rng::new(7);
+        for round in 0..2_000 {
+            let count = if round == 0 { 256 } else { rng.below(40) };
+            let random = (0..count).map(|at| if round == 0 { at as u8 } else { rng.bits() as u8 });
+            let bytes: Vec<u8> = random.collect();
+            let mut notes = RequestNotes::default();
+            notes.begin(1);
+            notes.line(&bytes);
+            let (client, record) = ("10.0.0.1".parse().expect("an address"), Record::default());
+            let now = Instant::START;
+            let (record, notes) = (&record, &notes);
+            let line = written(|line| Json { client, unix_ms: 0, now, record, notes }.write(line));
+            assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line}");
+            let (_, rest) = line.split_once("\"request\":").expect("the member");
+            let (found, rest) = json_string(rest).unwrap_or_else(|| panic!("no string: {line}"));
+            let expected: Vec<u32> = bytes.iter().map(|&byte| u32::from(byte)).collect();
+            assert_eq!(found, expected, "{bytes:?}");
+            assert!(rest.starts_with(",\"status\":0,"), "{line}");
+        }
     }
 
     #[test]

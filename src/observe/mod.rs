@@ -15,6 +15,7 @@ pub mod prometheus;
 pub mod sample;
 pub mod seconds;
 pub mod snapshot;
+pub mod state;
 pub mod status;
 pub mod status_text;
 

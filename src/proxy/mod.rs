@@ -44,12 +44,14 @@ use crate::base::table::Table;
 use crate::base::time::Instant;
 use crate::config::{BackendSpec, Config};
 use crate::net::{Net, Ready};
+use crate::observe::state::ProgramState;
 use admin::Admin;
 use client::acceptor::Acceptor;
 use client::connection::Connection;
 use context::LoopContext;
 use exchange::Exchanges;
 use kinds::{ClientKey, ClientKind};
+use log::Counts;
 use manager::ManagerReport;
 use record::RecordLog;
 use std::collections::HashMap;
@@ -188,6 +190,30 @@ impl<N: Net> Proxy<N> {
     pub fn last_probes(&self) -> impl Iterator<Item = Option<ProbeResult>> {
         let cluster = self.exchanges.upstreams.cluster();
         cluster.serving().map(|(backend, _)| cluster.last_probe(backend))
+    }
+
+    /// Writes the state of the program and of each backend to the log of events.
+    pub fn log_state(&mut self) {
+        let clients = self.clients.len();
+        let in_flight = self.exchanges.pairs().len();
+        let Exchanges { context, upstreams, admission, .. } = &mut self.exchanges;
+        let cluster = upstreams.cluster();
+        let Counts { up, total, .. } = cluster.counts();
+        context.logs.event(format_args!(
+            "{}",
+            ProgramState {
+                in_flight,
+                in_flight_max: admission.slots_max(),
+                queued: admission.waiting(),
+                clients,
+                up,
+                total,
+            }
+        ));
+        for id in cluster.ids() {
+            cluster.log_state(id, &mut context.logs);
+        }
+        self.write_logs();
     }
 
     /// When the turn that runs, or the last one, began.

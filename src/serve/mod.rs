@@ -109,6 +109,7 @@ fn turn_until_stopped(
                     Some(log) => reopen_log(log, proxy),
                     None => proxy.log_event(format_args!("SIGUSR1: no access log (-l) to reopen")),
                 }
+                proxy.log_state();
                 backends.look(proxy);
             }
             Some(Reload::IfChanged) => backends.look(proxy),

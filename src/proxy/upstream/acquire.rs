@@ -122,9 +122,10 @@ impl<N: Net> Upstreams<N> {
         self.count_reused(backend);
         if let Some(notes) = notes.as_deref_mut() {
             notes.backend(self.cluster.name(backend));
-            if cx.config.verbose {
-                notes.why = String::from("the connection to it is authenticated for this client");
-            }
+            notes.why(match cx.config.verbose {
+                true => "the connection to it is authenticated for this client",
+                false => "own_connection",
+            });
         }
         self.count_begun(cx, backend);
         Ok(Some(Acquired { upstream: key, backend }))
@@ -187,14 +188,17 @@ impl<N: Net> Upstreams<N> {
             picked = self.cluster.last_resort(&tried.backends);
             if let (Some(picked), Some(notes)) = (picked, notes.as_mut()) {
                 notes.backend(self.cluster.name(picked));
-                notes.why =
-                    String::from("no server is believed up; this one is the least suspicious");
+                notes.why(match cx.config.verbose {
+                    true => "no server is believed up; this one is the least suspicious",
+                    false => "last_resort",
+                });
             }
         }
         picked
     }
 
-    /// Notes the backend chosen, and why for `-v` alone: that takes a look at every backend.
+    /// Notes the backend chosen, and why: in words for `-v` alone, as that takes a look at every
+    /// backend.
     fn note_choice(
         &self,
         cx: &LoopContext<N>,
@@ -204,8 +208,9 @@ impl<N: Net> Upstreams<N> {
         hash: u64,
     ) {
         notes.backend(self.cluster.name(backend));
-        if cx.config.verbose {
-            notes.why = self.cluster.explain(backend, avoided, hash, cx.now.instant);
+        match cx.config.verbose {
+            true => notes.why(&self.cluster.explain(backend, avoided, hash, cx.now.instant)),
+            false => notes.why(cx.config.strategy.name()),
         }
     }
 

@@ -6,6 +6,8 @@ use crate::base::backend_id::BackendId;
 use crate::health::{DownReason, ProbeFault, State};
 use crate::net::Now;
 use crate::observe::snapshot::{Backend, BackendState, DownKind};
+use crate::observe::state::ServerState;
+use crate::proxy::log::Logs;
 use std::time::Duration;
 
 impl Cluster {
@@ -49,6 +51,27 @@ impl Cluster {
             down_time: down + since_down.unwrap_or_default(),
             counters,
         })
+    }
+
+    /// Writes the state of a backend as a line, if it is not a removed one.
+    pub fn log_state(&self, backend: BackendId, logs: &mut Logs) {
+        let (Some(entry), Some(state)) =
+            (self.backends.get(backend.index()), self.state_of(backend))
+        else {
+            return;
+        };
+        let last = self.last_probe(backend);
+        let fault = last.and_then(|last| last.outcome.err());
+        let server = ServerState {
+            name: &entry.name,
+            state,
+            in_flight: self.in_flight(backend),
+            max: entry.spec.pairs_max,
+            weight: entry.spec.weight,
+            backup: entry.spec.backup,
+            fault: fault.as_ref().map(|fault| fault as _),
+        };
+        logs.event(format_args!("{server}"));
     }
 }
 

@@ -1,0 +1,80 @@
+//! The state of the program in lines for standard error (SIGUSR1): what is known without counting.
+
+use super::snapshot::BackendState;
+use std::fmt;
+
+/// The line about the program.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgramState {
+    pub in_flight: usize,
+    pub in_flight_max: usize,
+    pub queued: usize,
+    pub clients: usize,
+    /// Backends that are up, and all that take part.
+    pub up: usize,
+    pub total: usize,
+}
+
+impl fmt::Display for ProgramState {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ProgramState { in_flight, in_flight_max, queued, clients, up, total } = self;
+        write!(out, "state: {in_flight} of {in_flight_max} in flight, {queued} queued, ")?;
+        write!(out, "{clients} clients, {up} of {total} backends up")
+    }
+}
+
+/// The line about one backend.
+#[derive(Clone, Copy)]
+pub struct ServerState<'a> {
+    pub name: &'a str,
+    pub state: BackendState,
+    pub in_flight: u32,
+    /// Its own limit.
+    pub max: Option<u32>,
+    pub weight: u32,
+    pub backup: bool,
+    /// What the last probe found wrong.
+    pub fault: Option<&'a dyn fmt::Display>,
+}
+
+impl fmt::Display for ServerState<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ServerState { name, state, in_flight, max, weight, backup, fault } = self;
+        write!(out, "state: backend {name} {}, {in_flight} in flight", state.name())?;
+        if let Some(max) = max {
+            write!(out, " of {max}")?;
+        }
+        write!(out, ", weight {weight}")?;
+        if *backup {
+            out.write_str(", backup")?;
+        }
+        if let Some(fault) = fault {
+            write!(out, ": {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_what_is_known_of_a_server() {
+        let server = ServerState {
+            name: "a:80",
+            state: BackendState::Up,
+            in_flight: 3,
+            max: None,
+            weight: 1,
+            backup: false,
+            fault: None,
+        };
+        assert_eq!(server.to_string(), "state: backend a:80 up, 3 in flight, weight 1");
+        let state = BackendState::Down;
+        let down =
+            ServerState { state, max: Some(9), backup: true, fault: Some(&"late"), ..server };
+        let expected = "state: backend a:80 down, 3 in flight of 9, weight 1, backup: late";
+        assert_eq!(down.to_string(), expected);
+    }
+}
