@@ -3,6 +3,7 @@
 
 mod common;
 
+use loadbalancer::observe::families::FAMILIES;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,29 @@ fn documents() -> Vec<String> {
     });
     let others = ["README.md", "tests/README.md", "stress/README.md"].map(String::from);
     others.into_iter().chain(chapters).collect()
+}
+
+#[test]
+fn the_manual_has_every_metric_with_its_kind_and_no_other() {
+    let chapter = text("src/manual/metrics.md");
+    let mut complaints = Vec::new();
+    for family in &FAMILIES {
+        let kind = format!("{:?}", family.kind).to_lowercase();
+        let row = format!("- `{}`", family.name);
+        let line = chapter.lines().find(|line| line.starts_with(&row));
+        if !line.is_some_and(|line| line.contains(&format!(" {kind}:"))) {
+            complaints.push(format!("metrics.md: no row {row} with the kind {kind}"));
+        }
+    }
+    let suffixes = ["_bucket", "_sum", "_count"];
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for word in chapter.split(|c| !is_name(c)).filter(|word| word.starts_with("loadbalancer_")) {
+        let base = suffixes.iter().find_map(|suffix| word.strip_suffix(suffix)).unwrap_or(word);
+        if !FAMILIES.iter().any(|family| family.name == base || family.name == word) {
+            complaints.push(format!("metrics.md: there is no metric {word}"));
+        }
+    }
+    none(complaints);
 }
 
 /// The section of `text` with this heading, to the next one.

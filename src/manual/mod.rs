@@ -31,6 +31,7 @@ pub static TOPICS: &[Topic] = &[
     topic!("headers", "what is changed in messages, and what is refused"),
     topic!("watch", "the live page, and `top`, the same in a terminal"),
     topic!("logs", "event lines, `-v`, access log formats and their fields"),
+    topic!("metrics", "`--admin`: Prometheus, status, readiness, live page"),
     topic!("check", "finding what is wrong before the start"),
     topic!("replay", "recording choices, and comparing strategies over them"),
     topic!("signals", "signals, stopping and exit status"),

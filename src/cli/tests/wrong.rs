@@ -65,6 +65,36 @@ const WRONG: &[(&str, &str)] = &[
         "the backend `[::1]:8080` is the balancer itself: change one of the ports",
     ),
     ("h:1 H:1", "the backend `H:1` is the balancer itself: change one of the ports"),
+    // The admin listener.
+    (
+        "8080 1 --admin 0.0.0.0:9000",
+        "--admin: other machines could reach `0.0.0.0:9000` and see every server's address and \
+         traffic: write 127.0.0.1:9000, or add --admin-public",
+    ),
+    (
+        "8080 1 --admin lb.example:9000",
+        "--admin: other machines could reach `lb.example:9000` and see every server's address and \
+         traffic: write 127.0.0.1:9000, or add --admin-public",
+    ),
+    ("8080 1 --admin x", "--admin: `x` has no port: write `x:PORT`"),
+    (
+        "8080 9000 --admin 9000",
+        "the backend `9000` is the balancer itself: change one of the ports",
+    ),
+    (
+        "8080 localhost:9000 --admin 127.0.0.1:9000",
+        "the backend `localhost:9000` is the balancer itself: change one of the ports",
+    ),
+    (
+        "8080 1 --admin-host lb.example",
+        "--admin-host and --admin-public are for the admin listener only: add --admin 9000 or \
+         leave them out",
+    ),
+    (
+        "8080 1 --admin 9000 --admin-host a:1",
+        "--admin-host: `a:1` is not a host name: write one like lb.example.org",
+    ),
+    ("8080 1 --live-path alive", "--live-path: `alive` is not a path: write one like /healthcheck"),
     // Commands.
     ("dmeo", "there is no command `dmeo`; did you mean demo?"),
     ("htpserver 1234", "there is no command `htpserver`; did you mean httpserver?"),
