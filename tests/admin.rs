@@ -57,7 +57,7 @@ fn each_path_answers_for_its_readers_and_no_foreign_page() {
     assert!(at.ip().is_loopback(), "a port alone listens on 127.0.0.1: {at}");
     let mut peer = Peer::connect(at);
     for (target, media_type, start) in [
-        ("/", "text/html; charset=utf-8", "<!DOCTYPE html>"),
+        ("/", "text/html; charset=utf-8", "<!doctype html>"),
         ("/live", "text/plain; charset=utf-8", "working"),
         ("/ready", "text/plain; charset=utf-8", "1 of 1 server up\n"),
         ("/status", "application/json", "{\"version\":1,"),

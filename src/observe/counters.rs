@@ -1,12 +1,11 @@
 //! What is counted for `/metrics` and `/status`: plain integers, added to where the thing happens.
 //! Counters only grow; a rate per second is kept of the last minute.
 
-use super::histogram::{Histogram, Recent};
+use super::histogram::{Bucket, Histogram, Recent};
 use super::seconds::Seconds;
 use super::{ProxyError, Record};
 use crate::base::time::Instant;
 use std::io::ErrorKind;
-use std::time::Duration;
 
 /// Why a request was sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,38 +106,6 @@ pub enum Rate {
     Retries,
 }
 
-/// The end of an attempt.
-#[derive(Clone, Copy, Debug)]
-pub struct Ended {
-    pub now: Instant,
-    /// Of the response; 0 if none began, or if it is no HTTP.
-    pub status: u16,
-    /// When the request was complete.
-    pub arrived: Instant,
-    /// When this attempt began.
-    pub begun: Instant,
-    /// When the response began.
-    pub answered: Option<Instant>,
-    pub request_bytes: u64,
-    pub response_bytes: u64,
-}
-
-impl Ended {
-    /// The attempt of this record ended at `now`.
-    #[inline]
-    pub fn of(record: &Record, now: Instant) -> Ended {
-        Ended {
-            now,
-            status: record.status,
-            arrived: record.arrived,
-            begun: record.begun,
-            answered: record.answered,
-            request_bytes: record.request_bytes,
-            response_bytes: record.response_bytes,
-        }
-    }
-}
-
 /// The counters of one backend.
 #[derive(Clone, Debug, Default)]
 pub struct BackendCounters {
@@ -146,10 +113,12 @@ pub struct BackendCounters {
     pub responses: [u64; CLASSES.len()],
     /// By [`RetryReason`].
     retries: [u64; RetryReason::ALL.len()],
-    /// Connects that were started.
-    pub opened: u64,
-    /// Requests that got a pooled connection.
-    pub reused: u64,
+    /// Attempts that ended.
+    ended: u64,
+    /// Attempts that got a new connection, established by now or not.
+    connects: u64,
+    /// Connects that failed before there was an attempt.
+    failed_at_once: u64,
     /// Requests that were sent on a pooled connection which the server was closing.
     pub races_lost: u64,
     /// Clients that were redirected to it.
@@ -181,40 +150,56 @@ pub struct BackendCounters {
 }
 
 impl BackendCounters {
-    /// An attempt ended. In one place, so that its cost can be measured.
+    /// An attempt ended. What each request costs is here and in [`Counters::request_ended`].
     #[inline]
-    pub fn attempt_ended(&mut self, ended: &Ended) {
-        let second = second_of(ended.now);
-        let counts = self.seconds.at(second);
+    pub fn attempt_ended(&mut self, record: &Record, time: Time) {
+        let counts = self.seconds.at(time.second);
         counts[Rate::Requests as usize] += 1;
-        self.sent_bytes += ended.request_bytes;
-        let Some(answered) = ended.answered else { return };
-        let class = usize::from(ended.status / 100);
+        self.ended += 1;
+        self.sent_bytes += record.request_bytes;
+        let Some(answered) = record.answered else { return };
+        let class = usize::from(record.status / 100);
         if let Some(count) = self.responses.get_mut(class.wrapping_sub(1)) {
             *count += 1;
-            counts[Rate::Errors as usize] += u32::from(class == 5);
+            if class == 5 {
+                counts[Rate::Errors as usize] += 1;
+            }
         }
-        self.received_bytes += ended.response_bytes;
-        let first_byte = micros(ended.begun, answered);
-        self.recent.observe(first_byte, second, &mut self.first_byte);
-        self.whole.observe(micros(ended.arrived, ended.now));
+        self.received_bytes += record.response_bytes;
+        let first_byte = micros(record.begun, answered);
+        let bucket = self.recent.observe(first_byte, time.second);
+        let whole = micros(record.arrived, time.now);
+        // A request that did not wait and whose response came at once has both in one bucket.
+        let whole_bucket = if whole == first_byte { bucket } else { Bucket::of(whole) };
+        self.first_byte.observe_in(bucket, first_byte);
+        self.whole.observe_in(whole_bucket, whole);
+    }
+
+    /// An attempt got a new connection.
+    pub fn connecting(&mut self) {
+        self.connects += 1;
+    }
+
+    /// A connect failed before there was an attempt.
+    pub fn connect_failed_at_once(&mut self) {
+        self.failed_at_once += 1;
     }
 
     /// A client was redirected to it.
-    pub fn redirected(&mut self, now: Instant) {
+    pub fn redirected(&mut self, second: u32) {
         self.redirects += 1;
-        self.seconds.at(second_of(now))[Rate::Requests as usize] += 1;
+        self.seconds.at(second)[Rate::Requests as usize] += 1;
     }
 
     /// The server failed an attempt.
-    pub fn attempt_failed(&mut self, now: Instant) {
-        self.seconds.at(second_of(now))[Rate::Errors as usize] += 1;
+    pub fn attempt_failed(&mut self, second: u32) {
+        self.seconds.at(second)[Rate::Errors as usize] += 1;
     }
 
     /// A request is sent again after an attempt here.
-    pub fn retried(&mut self, reason: RetryReason, now: Instant) {
+    pub fn retried(&mut self, reason: RetryReason, second: u32) {
         self.retries[reason as usize] += 1;
-        self.seconds.at(second_of(now))[Rate::Retries as usize] += 1;
+        self.seconds.at(second)[Rate::Retries as usize] += 1;
     }
 
     /// A client's request, or a probe, could not connect.
@@ -243,15 +228,39 @@ impl BackendCounters {
         ConnectKind::ALL.into_iter().map(count)
     }
 
-    /// Times a request was given to this backend.
-    pub fn attempts(&self) -> u64 {
-        self.opened + self.reused
+    /// Times a request was given to this backend; `in_flight` are there now.
+    pub fn attempts(&self, in_flight: u32) -> u64 {
+        self.ended + u64::from(in_flight)
     }
 
-    /// Requests whose last attempt was here, without the `in_flight` ones.
-    pub fn requests(&self, in_flight: u32) -> u64 {
-        let other = self.retries_total() + u64::from(in_flight);
-        self.attempts().saturating_sub(other)
+    /// Connects that were started.
+    pub fn opened(&self) -> u64 {
+        self.connects + self.failed_at_once
+    }
+
+    /// Attempts that got a pooled connection.
+    pub fn reused(&self, in_flight: u32) -> u64 {
+        self.attempts(in_flight).saturating_sub(self.connects)
+    }
+
+    /// Requests that ended and whose last attempt was here.
+    pub fn requests(&self) -> u64 {
+        self.ended.saturating_sub(self.retries_total())
+    }
+}
+
+/// The present time as counters use it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Time {
+    pub now: Instant,
+    /// Of the program's life.
+    pub second: u32,
+}
+
+impl Time {
+    /// The time `now`.
+    pub fn at(now: Instant) -> Time {
+        Time { now, second: (now.as_micros() / 1_000_000) as u32 }
     }
 }
 
@@ -271,30 +280,24 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// A request ended.
+    /// A request ended, after it had waited for a slot.
     #[inline]
-    pub fn request_ended(&mut self, now: Instant, waited: Duration) {
+    pub fn request_ended(&mut self, record: &Record, second: u32) {
         self.requests += 1;
-        self.seconds.at(second_of(now))[0] += 1;
-        self.waiting.observe(waited.as_micros() as u64);
+        self.seconds.at(second)[0] += 1;
+        self.waiting.observe(micros(record.arrived, record.admitted));
     }
 
     /// This program answered.
-    pub fn answered(&mut self, cause: ProxyError, now: Instant) {
+    pub fn answered(&mut self, cause: ProxyError, second: u32) {
         self.local[cause as usize] += 1;
-        self.seconds.at(second_of(now))[1] += 1;
+        self.seconds.at(second)[1] += 1;
     }
 
     /// Answers of this program with their causes.
     pub fn local(&self) -> impl Iterator<Item = (&'static str, u64)> {
         ProxyError::ALL.into_iter().map(|cause| (cause.name(), self.local[cause as usize]))
     }
-}
-
-/// The second of the program's life, as counters use it.
-#[inline]
-pub fn second_of(now: Instant) -> u32 {
-    (now.as_micros() / 1_000_000) as u32
 }
 
 #[inline]
@@ -314,7 +317,7 @@ mod tests {
     fn each_label_counts_in_its_own_place() {
         let mut counters = BackendCounters::default();
         for (times, reason) in (1..).zip(RetryReason::ALL) {
-            (0..times).for_each(|_| counters.retried(reason, at(0)));
+            (0..times).for_each(|_| counters.retried(reason, 0));
         }
         for (times, kind) in (1..).zip(ConnectKind::ALL) {
             (0..times).for_each(|_| counters.connect_failed(kind));
@@ -325,7 +328,7 @@ mod tests {
         assert_eq!(failures, [1, 2, 3, 4, 5]);
         let mut counters = Counters::default();
         for (times, cause) in (1..).zip(ProxyError::ALL) {
-            (0..times).for_each(|_| counters.answered(cause, at(0)));
+            (0..times).for_each(|_| counters.answered(cause, 0));
         }
         let local: Vec<_> = counters.local().map(|(_, count)| count).collect();
         assert_eq!(local, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -344,16 +347,16 @@ mod tests {
             (0, None, [0; 5], 0),
         ] {
             let mut counters = BackendCounters::default();
-            let ended = Ended {
-                now: at(1_000_050),
+            let record = Record {
                 status,
                 arrived: at(10),
                 begun: at(20),
                 answered,
                 request_bytes: 3,
                 response_bytes: 4,
+                ..Record::default()
             };
-            counters.attempt_ended(&ended);
+            counters.attempt_ended(&record, Time::at(at(1_000_050)));
             assert_eq!(counters.responses, expected, "{status}");
             let is_answered = u64::from(answered.is_some());
             assert_eq!(counters.first_byte.count(), is_answered);

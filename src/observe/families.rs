@@ -198,7 +198,7 @@ pub static FAMILIES: [Family; 44] = [
         "loadbalancer_backend_requests_total",
         Counter,
         "Requests (or TCP sessions) that ended and whose last attempt was at the backend.",
-        Source::Backends(|b, out| out.value(b.counters.requests(b.in_flight))),
+        Source::Backends(|b, out| out.value(b.counters.requests())),
     ),
     family(
         "loadbalancer_backend_responses_total",
@@ -212,7 +212,7 @@ pub static FAMILIES: [Family; 44] = [
         "loadbalancer_backend_attempts_total",
         Counter,
         "Times a request was given to the backend.",
-        Source::Backends(|b, out| out.value(b.counters.attempts())),
+        Source::Backends(|b, out| out.value(b.counters.attempts(b.in_flight))),
     ),
     family(
         "loadbalancer_backend_retries_total",
@@ -228,13 +228,13 @@ pub static FAMILIES: [Family; 44] = [
         "loadbalancer_backend_connections_opened_total",
         Counter,
         "Connects to the backend for requests, failed ones included.",
-        Source::Backends(|b, out| out.value(b.counters.opened)),
+        Source::Backends(|b, out| out.value(b.counters.opened())),
     ),
     family(
         "loadbalancer_backend_connections_reused_total",
         Counter,
         "Requests that got an idle connection to the backend.",
-        Source::Backends(|b, out| out.value(b.counters.reused)),
+        Source::Backends(|b, out| out.value(b.counters.reused(b.in_flight))),
     ),
     family(
         "loadbalancer_backend_pool_races_lost_total",

@@ -21,14 +21,27 @@ const FINE: usize = 80;
 /// The lowest power of two.
 const FIRST_POWER: u32 = 6;
 
-/// The fine bucket of a duration. What is shorter than 64 µs counts as 64 µs, what is longer than
-/// 67 s as the longest.
-#[inline]
-fn fine(micros: u64) -> usize {
-    let micros = micros.clamp(1 << FIRST_POWER, (1 << (FIRST_POWER + FINE as u32 / 4)) - 1);
-    let power = micros.ilog2();
-    let quarter = (micros >> (power - 2)) as usize & 3;
-    (power - FIRST_POWER) as usize * 4 + quarter
+/// The bucket of a duration among the fine ones. What is shorter than 64 µs counts as 64 µs, what is
+/// longer than 67 s as the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket(u8);
+
+impl Bucket {
+    /// The bucket of so many microseconds.
+    #[inline]
+    pub fn of(micros: u64) -> Bucket {
+        let micros = micros.max(1 << FIRST_POWER);
+        let power = micros.ilog2();
+        // 4 to 7: the power's bit and the next two.
+        let leading = (micros >> (power - 2)) as u32;
+        let bucket = power * 4 + leading - (FIRST_POWER * 4 + 4);
+        Bucket(bucket.min(FINE as u32 - 1) as u8)
+    }
+
+    #[inline]
+    fn index(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 /// Microseconds at which a fine bucket begins.
@@ -51,6 +64,17 @@ const COARSE: [u8; FINE] = {
     table
 };
 
+/// The upper bounds of [`COARSE`]'s values; what has none is above no bound.
+const UPPER_US: [u64; BOUNDS.len()] = {
+    let mut bounds = [u64::MAX; BOUNDS.len()];
+    let mut at = 0;
+    while at < BOUNDS_US.len() {
+        bounds[at] = BOUNDS_US[at];
+        at += 1;
+    }
+    bounds
+};
+
 /// Durations since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
@@ -63,15 +87,21 @@ impl Histogram {
     /// Counts one duration.
     #[inline]
     pub fn observe(&mut self, micros: u64) {
-        self.observe_fine(micros, fine(micros));
+        // Most requests do not wait at all.
+        if micros <= BOUNDS_US[0] {
+            self.counts[0] += 1;
+            self.sum_us += micros;
+        } else {
+            self.observe_in(Bucket::of(micros), micros);
+        }
     }
 
+    /// The same for a duration whose fine bucket is known.
     #[inline]
-    fn observe_fine(&mut self, micros: u64, fine: usize) {
+    pub fn observe_in(&mut self, bucket: Bucket, micros: u64) {
         // A fine bucket spans less than two bounds are apart, so one comparison is enough.
-        let first = usize::from(COARSE[fine]);
-        let is_above = BOUNDS_US.get(first).is_some_and(|&bound| micros > bound);
-        self.counts[first + usize::from(is_above)] += 1;
+        let first = usize::from(COARSE[bucket.index()]);
+        self.counts[first + usize::from(micros > UPPER_US[first])] += 1;
         self.sum_us += micros;
     }
 
@@ -106,26 +136,27 @@ pub struct Recent {
     parts: [[u32; FINE]; PARTS],
     /// The number of the part that is counted in, since the start of the program.
     part: u32,
+    /// The second in which the next part begins.
+    end: u32,
 }
 
 impl Default for Recent {
     fn default() -> Recent {
-        Recent { parts: [[0; FINE]; PARTS], part: 0 }
+        Recent { parts: [[0; FINE]; PARTS], part: 0, end: PART_SECONDS }
     }
 }
 
 impl Recent {
-    /// Counts one duration, in `total` as well.
+    /// Counts one duration; its bucket.
     #[inline]
-    pub fn observe(&mut self, micros: u64, second: u32, total: &mut Histogram) {
-        let part = second / PART_SECONDS;
-        if part != self.part {
-            self.advance(part);
+    pub fn observe(&mut self, micros: u64, second: u32) -> Bucket {
+        if second >= self.end {
+            self.advance(second / PART_SECONDS);
         }
-        let bucket = fine(micros);
-        let count = &mut self.parts[part as usize % PARTS][bucket];
+        let bucket = Bucket::of(micros);
+        let count = &mut self.parts[self.part as usize % PARTS][bucket.index()];
         *count = count.wrapping_add(1);
-        total.observe_fine(micros, bucket);
+        bucket
     }
 
     /// Forgets what is too old. Time does not go back.
@@ -135,6 +166,7 @@ impl Recent {
             self.parts[passed as usize % PARTS] = [0; FINE];
         }
         self.part = self.part.max(part);
+        self.end = (self.part + 1) * PART_SECONDS;
     }
 
     /// Adds what is not too old in `second` to `sum`.
@@ -201,6 +233,9 @@ mod tests {
             let found = histogram.cumulative().iter().position(|&count| count == 1);
             assert_eq!(found, Some(expected), "{micros} µs");
             assert_eq!((histogram.count(), histogram.sum_us()), (1, micros));
+            let mut same = Histogram::default();
+            same.observe_in(Bucket::of(micros), micros);
+            assert_eq!(same, histogram, "{micros} µs");
         }
     }
 
@@ -215,10 +250,11 @@ mod tests {
     #[test]
     fn fine_buckets_follow_one_another() {
         for bucket in 0..FINE {
-            assert_eq!(fine(fine_start(bucket)), bucket);
-            assert_eq!(fine(fine_start(bucket + 1) - 1), bucket);
+            assert_eq!(Bucket::of(fine_start(bucket)).index(), bucket);
+            assert_eq!(Bucket::of(fine_start(bucket + 1) - 1).index(), bucket);
         }
-        assert_eq!((fine(0), fine(u64::MAX)), (0, FINE - 1));
+        let ends = [0, u64::MAX].map(|micros| Bucket::of(micros).index());
+        assert_eq!(ends, [0, FINE - 1]);
     }
 
     fn percentiles(recent: &Recent, second: u32) -> Option<[u128; 3]> {
@@ -230,34 +266,32 @@ mod tests {
 
     #[test]
     fn percentiles_are_within_a_quarter_of_the_true_ones() {
-        let (mut recent, mut total) = (Recent::default(), Histogram::default());
+        let mut recent = Recent::default();
         for ms in 1..=1000 {
-            recent.observe(ms * 1000, 5, &mut total);
+            recent.observe(ms * 1000, 5);
         }
         let found = percentiles(&recent, 5).expect("there are some");
         for (found, exact) in found.into_iter().zip([500, 950, 990]) {
             let (found, exact) = (found as f64, f64::from(exact));
             assert!((found - exact).abs() <= exact / 8.0, "{found} for {exact}");
         }
-        assert_eq!(total.count(), 1000);
     }
 
     #[test]
     fn what_is_older_than_80_seconds_is_forgotten_and_what_is_younger_than_60_is_not() {
         for start in [0, 7, 19, 20, 1000] {
-            let (mut recent, mut total) = (Recent::default(), Histogram::default());
-            recent.observe(1_000_000, start, &mut total);
+            let mut recent = Recent::default();
+            recent.observe(1_000_000, start);
             for age in 0..=60 {
                 assert!(percentiles(&recent, start + age).is_some(), "{age} s after {start}");
             }
             assert_eq!(percentiles(&recent, start + 80), None);
             // The same when others are counted meanwhile.
-            recent.observe(10_000, start + 50, &mut total);
+            recent.observe(10_000, start + 50);
             let found = percentiles(&recent, start + 55).expect("two");
             assert!(found[2] > 500, "{found:?}");
             let found = percentiles(&recent, start + 85).expect("the second");
             assert!(found[2] < 20, "{found:?}");
-            assert_eq!(total.count(), 2);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A program and its backends for the tests of what is shown of them.
 
-use super::ProxyError;
-use super::counters::{BackendCounters, Counters, Ended, RetryReason};
+use super::counters::{BackendCounters, Counters, RetryReason, Time};
 use super::histogram::Quantiles;
 use super::snapshot::{Backend, BackendState, DownKind, Process, Program, Stage};
+use super::{ProxyError, Record};
 use crate::base::time::Instant;
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ fn at(millis: u64) -> Instant {
 pub fn counters() -> Counters {
     let mut counters = Counters::default();
     let causes = [ProxyError::Unavailable, ProxyError::Unavailable, ProxyError::InternalResponse];
-    causes.into_iter().for_each(|cause| counters.answered(cause, at(4_000)));
-    (0..10).for_each(|_| counters.request_ended(at(4_000), Duration::ZERO));
+    causes.into_iter().for_each(|cause| counters.answered(cause, 4));
+    (0..10).for_each(|_| counters.request_ended(&Record::default(), 4));
     counters
 }
 
@@ -29,18 +29,18 @@ pub fn backend_counters() -> BackendCounters {
     for second in 0..5 {
         for status in [200, 500] {
             let begun = at(second * 1_000);
-            counters.attempt_ended(&Ended {
-                now: at(second * 1_000 + 5),
+            let record = Record {
                 status,
                 arrived: begun,
                 begun,
                 answered: Some(at(second * 1_000 + 4)),
-                request_bytes: 0,
                 response_bytes: 1,
-            });
+                ..Record::default()
+            };
+            counters.attempt_ended(&record, Time::at(at(second * 1_000 + 5)));
         }
     }
-    counters.retried(RetryReason::Closed, at(4_000));
+    counters.retried(RetryReason::Closed, 4);
     counters
 }
 

@@ -129,12 +129,12 @@ pub fn share(requests: &[u32; SHOWN], picks: u64) -> f64 {
 
 fn write_counters(backend: &Backend<'_>, object: &mut Object<'_, '_>) {
     let counters = backend.counters;
-    object.number("requests_total", counters.requests(backend.in_flight));
+    object.number("requests_total", counters.requests());
     object.counts("responses_total", counters.classes());
-    object.number("attempts_total", counters.attempts());
+    object.number("attempts_total", counters.attempts(backend.in_flight));
     object.counts("retries_total", counters.retries());
-    object.number("connections_opened_total", counters.opened);
-    object.number("connections_reused_total", counters.reused);
+    object.number("connections_opened_total", counters.opened());
+    object.number("connections_reused_total", counters.reused(backend.in_flight));
     object.number("pool_races_lost_total", counters.races_lost);
     object.number("redirects_total", counters.redirects);
     object.counts("connect_failures_total", counters.connect_failures());

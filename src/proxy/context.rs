@@ -8,7 +8,7 @@ use crate::base::wheel::Wheel;
 use crate::config::Config;
 use crate::http::date::{self, DATE_BYTES};
 use crate::net::{Net, Now};
-use crate::observe::counters::Counters;
+use crate::observe::counters::{Counters, Time};
 
 /// How far the program is on the way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct LoopContext<N: Net> {
     pub limits: Limits,
     /// Read once per turn.
     pub now: Now,
+    /// The same for the counters.
+    pub time: Time,
     /// `Date` for responses that have none; renewed with each second of `now`.
     pub date: [u8; DATE_BYTES],
     pub phase: Phase,
@@ -68,6 +70,7 @@ impl<N: Net> LoopContext<N> {
             config,
             limits,
             now,
+            time: Time::at(now.instant),
             date: date::imf_fixdate(now.unix_seconds()),
             phase: Phase::Serving,
             at_capacity: false,
@@ -95,6 +98,7 @@ impl<N: Net> LoopContext<N> {
     pub fn read_clock(&mut self) {
         let before = self.now.unix_seconds();
         self.now = self.net.now();
+        self.time = Time::at(self.now.instant);
         if self.now.unix_seconds() != before {
             self.date = date::imf_fixdate(self.now.unix_seconds());
         }

@@ -16,7 +16,7 @@ use crate::net::kernel::Kernel;
 use crate::net::listen;
 use crate::net::privileges;
 use crate::net::systemd::{self, Manager, PassedSockets};
-use crate::proxy::{ListenerSettings, Member, Proxy, Reload, Scheme, Service, Status};
+use crate::proxy::{ListenerSettings, Member, Proxy, Reload, Scheme, Status};
 use backends::Backends;
 pub use check::check;
 pub use failure::Failure;
@@ -78,9 +78,8 @@ pub fn run(
     let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
     let mut proxy = Proxy::new(kernel, config, members, limits, error_pages, seed);
     proxy.listen(listener, settings).map_err(system)?;
-    if let Some((listener, address)) = admin {
-        let settings = ListenerSettings { address, scheme: Scheme::Http, service: Service::Admin };
-        proxy.listen(listener, settings).map_err(system)?;
+    if let Some((listener, at)) = admin {
+        proxy.listen(listener, ListenerSettings::admin(at)).map_err(system)?;
     }
     turn_until_stopped(&mut proxy, backends, log.as_ref())?;
     proxy.finish_logs();

@@ -6,7 +6,7 @@ use crate::net::Net;
 use crate::net::process::ProcessFigures;
 use crate::observe::histogram::Quantiles;
 use crate::observe::snapshot::{Backend, BackendState, Process, Program, Readiness, Stage};
-use crate::observe::{counters, status};
+use crate::observe::status;
 use crate::proxy::client::acceptor::Acceptor;
 use crate::proxy::context::Phase;
 use crate::proxy::exchange::Exchanges;
@@ -52,7 +52,7 @@ impl<N: Net> View<'_, N> {
             },
             started_unix_ms: context.started_unix_ms,
             now_unix_ms: context.now.unix_ms,
-            second: counters::second_of(context.now.instant),
+            second: context.time.second,
             process: self.process(),
             backends: self.states(),
             in_flight: in_flight as u64,
@@ -108,7 +108,7 @@ impl<N: Net> View<'_, N> {
 
     /// Requests of the last minute at all backends, and how long they waited for responses.
     pub fn last_minute(&self) -> (u64, Quantiles) {
-        let second = counters::second_of(self.exchanges.context.now.instant);
+        let second = self.exchanges.context.time.second;
         let mut recent = Quantiles::default();
         let mut picks = 0;
         for backend in (0..self.len()).filter_map(|index| self.backend(index)) {

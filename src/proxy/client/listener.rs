@@ -54,6 +54,13 @@ pub struct ListenerSettings {
     pub service: Service,
 }
 
+impl ListenerSettings {
+    /// Of the admin listener.
+    pub fn admin(address: SocketAddr) -> ListenerSettings {
+        ListenerSettings { address, scheme: Scheme::Http, service: Service::Admin }
+    }
+}
+
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener<L> {

@@ -9,7 +9,6 @@ use crate::base::backend_id::BackendId;
 use crate::http::body::Body;
 use crate::http::forward::BodyTransform;
 use crate::net::Net;
-use crate::observe::counters::Ended;
 use crate::observe::{Outcome, ProxyError, Record};
 use crate::proxy::client::LocalAnswer;
 use crate::proxy::client::answer::Answer;
@@ -48,7 +47,7 @@ impl<N: Net> Exchanges<N> {
             self.upstreams.attempt_answered(cx, pair.backend, &served);
         }
         if let Some(counters) = self.upstreams.counters(pair.backend) {
-            counters.attempt_ended(&Ended::of(&pair.record, cx.now.instant));
+            counters.attempt_ended(&pair.record, cx.time);
         }
         let upstream = (pair.upstream, pair.backend);
         // After an interim response the client may have held up the head of the final one.
@@ -76,9 +75,9 @@ impl<N: Net> Exchanges<N> {
         }
         client.request.state = then;
         let cx = &mut self.context;
-        let now = cx.now.instant;
+        let second = cx.time.second;
         if let Some(counters) = cx.counters() {
-            counters.request_ended(now, record.admitted.since(record.arrived));
+            counters.request_ended(record, second);
         }
         cx.logs.request(&cx.config, cx.now, client.ip(), record);
     }
@@ -261,9 +260,9 @@ impl<N: Net> Exchanges<N> {
     ) -> Next {
         record.status = answer.status;
         record.outcome = Outcome::Local(answer.cause);
-        let now = self.context.now.instant;
+        let second = self.context.time.second;
         if let Some(counters) = self.context.counters() {
-            counters.answered(answer.cause, now);
+            counters.answered(answer.cause, second);
         }
         // A redirect is no error and needs no reason: each would give the same.
         if let Some(notes) =

@@ -201,13 +201,13 @@ impl<N: Net> Exchanges<N> {
         if failed {
             pair.tried.backends.push(backend);
         }
-        let now = self.context.now.instant;
+        let second = self.context.time.second;
         if failed
             && !is_race
             && fault != Fault::ServerHangs
             && let Some(counters) = self.upstreams.counters(backend)
         {
-            counters.attempt_failed(now);
+            counters.attempt_failed(second);
         }
     }
 
@@ -226,10 +226,10 @@ impl<N: Net> Exchanges<N> {
         if upstream.has_sent() && !is_usual {
             self.budget.repeat();
         }
-        let (backend, now) = (current.backend, self.context.now.instant);
+        let (backend, second) = (current.backend, self.context.time.second);
         let connecting = upstream.is_connecting();
         if let (Some(counters), Some(fault)) = (self.upstreams.counters(backend), fault) {
-            counters.retried(fault.retry_reason(connecting), now);
+            counters.retried(fault.retry_reason(connecting), second);
         }
         let Pair { intent, tried, record, .. } = self.end_attempt(client, pair, false);
         let mut state = RetryState { tried, record };

@@ -78,6 +78,9 @@ impl<N: Net> Upstreams<N> {
                     continue;
                 }
                 Err(error) => {
+                    if let Some(counters) = self.cluster.account(backend).counters() {
+                        counters.connect_failed_at_once();
+                    }
                     let address = self.cluster.address(backend);
                     match self.connect_failed(cx, backend, address, error.kind()) {
                         ConnectFailure::TryNextAddress => continue,
@@ -119,7 +122,6 @@ impl<N: Net> Upstreams<N> {
             return Ok(None);
         }
         upstream.begin(pair);
-        self.count_reused(backend);
         if let Some(notes) = notes.as_deref_mut() {
             notes.backend(self.cluster.name(backend));
             notes.why(match cx.config.verbose {
@@ -147,7 +149,7 @@ impl<N: Net> Upstreams<N> {
             self.note_choice(cx, notes, backend, &[], hash);
         }
         if let Some(counters) = self.cluster.account(backend).counters() {
-            counters.redirected(cx.now.instant);
+            counters.redirected(cx.time.second);
         }
         let probes_are_due = self.cluster.began(backend);
         self.cluster.ended(backend);
@@ -255,7 +257,6 @@ impl<N: Net> Upstreams<N> {
             self.cluster.idle(backend).pop();
             let upstream = self.table.get_mut(key).expect("it was there a moment ago");
             upstream.begin(pair);
-            self.count_reused(backend);
             return Some(key);
         }
         None
@@ -274,13 +275,6 @@ impl<N: Net> Upstreams<N> {
         idle.reuse.is_safe(since, &upstream.keep_alive, now)
     }
 
-    #[inline]
-    fn count_reused(&mut self, backend: BackendId) {
-        if let Some(counters) = self.cluster.account(backend).counters() {
-            counters.reused += 1;
-        }
-    }
-
     fn connect(
         &mut self,
         cx: &mut LoopContext<N>,
@@ -288,11 +282,7 @@ impl<N: Net> Upstreams<N> {
         pair: PairKey,
     ) -> io::Result<UpstreamKey> {
         let address = self.cluster.address(backend);
-        let connected = cx.net.connect(address);
-        if let Some(counters) = self.cluster.account(backend).counters() {
-            counters.opened += u64::from(!connected.as_ref().is_err_and(net::is_shortage));
-        }
-        let mut conn = Conn::connecting(connected?);
+        let mut conn = Conn::connecting(cx.net.connect(address)?);
         if cx.config.mode == Mode::Tcp {
             conn.enable_keep_alive();
         }
@@ -311,6 +301,9 @@ impl<N: Net> Upstreams<N> {
             scheduled: false,
         });
         assert!(inserted == key, "the key that was registered is the entry's");
+        if let Some(counters) = self.cluster.account(backend).counters() {
+            counters.connecting();
+        }
         Ok(key)
     }
 }
