@@ -193,3 +193,26 @@ fn a_tls_client_of_a_plain_port_is_reported_once() {
     let lines = balancer.stderr.with("TLS");
     assert_eq!(lines.len(), 1, "{lines:?}");
 }
+
+#[test]
+fn events_can_be_json_objects() {
+    let mut backend = Backend::named("a");
+    let other = Backend::named("b");
+    let options = ["--events", "json", "-v", "-c", "20ms"];
+    let balancer = Balancer::probing(&[&backend, &other], &options);
+    assert_eq!(balancer.get("/\"x").status(), 200);
+    let request = balancer.stderr.wait_for("\"event\":\"request\"");
+    assert!(request.contains(r#""request":"GET /\"x HTTP/1.1","status":200,"#), "{request}");
+    backend.close();
+    let down = balancer.stderr.wait_for("\"event\":\"backend_down\"");
+    let name = backend.argument();
+    assert!(down.contains(&format!("\"backend\":\"{name}\",\"message\":\"backend {name} down: ")));
+    balancer.signal("TERM");
+    let whole = balancer.stderr.whole();
+    for line in whole.lines() {
+        assert!(line.starts_with("{\"event\":\"") && line.ends_with("\"}"), "{line}");
+        assert!(line.contains("\"time\":1"), "a time even on a terminal: {line}");
+    }
+    assert!(whole.contains("\"message\":\"listening on http://127.0.0.1:"), "{whole}");
+    assert!(whole.contains("\"message\":\"stopped: all finished\""), "{whole}");
+}

@@ -2,8 +2,8 @@
 
 use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
-use super::value::{choice, new_file, shown_path};
-use crate::config::{Config, Purpose, Reach};
+use super::value::{choice, named, new_file, shown_path};
+use crate::config::{Config, EventFormat, Purpose, Reach};
 
 const REACHES: [(&str, Reach); 1] = [("config", Reach::Files)];
 
@@ -19,6 +19,22 @@ pub const CHECK: Opt<Config> = Opt {
         alone: |c| c.purpose = Purpose::Check(Reach::Backends),
         set: |c, v| choice(v, &REACHES).map(|reach| c.purpose = Purpose::Check(reach)),
         shown: |_| String::new(),
+    },
+};
+
+const EVENT_FORMATS: [(&str, EventFormat); 2] =
+    [("text", EventFormat::Text), ("json", EventFormat::Json)];
+
+pub const EVENTS: Opt<Config> = Opt {
+    long: "events",
+    short: None,
+    value: "FORMAT",
+    group: Group::Logging,
+    help: "Event lines, and those of -v, on standard error: text; json: one object per line",
+    modes: EVERY,
+    take: Take::Text {
+        set: |c, v| choice(v, &EVENT_FORMATS).map(|format| c.events = format),
+        default: |c| named(c.events, &EVENT_FORMATS),
     },
 };
 

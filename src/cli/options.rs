@@ -326,6 +326,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
         modes: EVERY,
         take: Take::Flag { set: |c| c.verbose = true, is_set: |c| c.verbose },
     },
+    inspect_options::EVENTS,
     inspect_options::RECORD,
     inspect_options::CHECK,
     inspect_options::PRINT_CONFIG,

@@ -115,6 +115,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// How event lines are written (`--events`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 /// What becomes of the sessions of TCP mode when their backend goes down (`--on-down`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnDown {
@@ -219,6 +228,8 @@ pub struct Config {
     pub access_log: Option<LogTarget>,
     /// How its lines are written.
     pub log_format: LogFormat,
+    /// How event lines are written, and those of `-v`.
+    pub events: EventFormat,
     /// One line per request, with the reason for the choice (`-v`).
     pub verbose: bool,
     /// Where the record of choices is written.
@@ -265,6 +276,7 @@ impl Default for Config {
             user: None,
             access_log: None,
             log_format: LogFormat::Combined,
+            events: EventFormat::Text,
             verbose: false,
             record: None,
             purpose: Purpose::Serve,

@@ -173,8 +173,12 @@ fn stderr_may_block() -> bool {
 
 /// The time for an event line: milliseconds since 1970, none if standard error is a terminal.
 pub fn event_ms() -> Option<u64> {
-    (!io::stderr().is_terminal())
-        .then(|| u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX))
+    (!io::stderr().is_terminal()).then(unix_ms)
+}
+
+/// Milliseconds since 1970.
+pub fn unix_ms() -> u64 {
+    u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Writes to standard error what it takes without blocking, as its reader may have stalled. Only

@@ -135,8 +135,21 @@ pub struct Json<'a> {
 impl Json<'_> {
     /// Appends the line, without its end.
     pub fn write(&self, line: &mut Line<'_>) {
+        line.text("{");
+        self.members(line);
+        line.text("}");
+    }
+
+    /// The same as an event line.
+    pub fn write_event(&self, line: &mut Line<'_>) {
+        line.text("{\"event\":\"request\",");
+        self.members(line);
+        line.text("}");
+    }
+
+    fn members(&self, line: &mut Line<'_>) {
         let (record, notes) = (self.record, self.notes);
-        line.text("{\"time\":");
+        line.text("\"time\":");
         line.decimal(self.unix_ms / 1000);
         line.text(".");
         line.three_digits(self.unix_ms);
@@ -162,7 +175,6 @@ impl Json<'_> {
         string(line, "cause", cause(record.outcome).as_bytes());
         string(line, "end", record.outcome.name().as_bytes());
         string(line, "reason", notes.reason.as_bytes());
-        line.text("}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod counters;
+pub mod event;
 pub mod event_time;
 pub mod families;
 pub mod histogram;

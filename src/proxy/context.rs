@@ -61,8 +61,8 @@ impl<N: Net> LoopContext<N> {
     /// The surroundings at the start; `seed` makes request ids differ between runs.
     pub fn new(mut net: N, config: Config, limits: Limits, seed: u64) -> LoopContext<N> {
         let now = net.now();
-        let mut logs = Logs::new(seed);
-        if net.times_events() {
+        let mut logs = Logs::new(config.events, seed);
+        if net.times_events() || logs.has_time() {
             logs.set_time(now.unix_ms);
         }
         LoopContext {
@@ -102,7 +102,7 @@ impl<N: Net> LoopContext<N> {
         if self.now.unix_seconds() != before {
             self.date = date::imf_fixdate(self.now.unix_seconds());
         }
-        if self.net.times_events() {
+        if self.net.times_events() || self.logs.has_time() {
             self.logs.set_time(self.now.unix_ms);
         }
     }

@@ -4,13 +4,14 @@
 use crate::balance;
 use crate::base::reason::reason;
 use crate::base::time::Instant;
-use crate::config::{Config, LogFormat, Mode};
+use crate::config::{Config, EventFormat, LogFormat, Mode};
 use crate::health::Transition;
 use crate::http::date::{LOG_DATE_BYTES, log_date};
 use crate::http::head::TLS_HELLO;
 use crate::net::{Net, Now, Sink};
 use crate::observe::Record;
 use crate::observe::access::{Combined, Json, RequestNotes, Verbose};
+use crate::observe::event::{Event, Style, Subject};
 use crate::observe::event_time::EventTime;
 use crate::observe::log_buffer::LogBuffer;
 use std::fmt;
@@ -49,8 +50,8 @@ pub struct Logs {
     /// Notes of ended requests. Boxed, as they come and go so.
     #[allow(clippy::vec_box)]
     spare_notes: Vec<Box<RequestNotes>>,
-    /// What lines on standard error begin with.
-    time: EventTime,
+    /// How lines on standard error are written.
+    style: Style,
     /// When lost lines were reported last.
     lost_reported_at: Instant,
     /// When a log that cannot be written was reported last.
@@ -62,15 +63,18 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Empty logs; `seed` decides the first request id.
-    pub fn new(seed: u64) -> Logs {
+    /// Empty logs, with event lines in this format; `seed` decides the first request id.
+    pub fn new(format: EventFormat, seed: u64) -> Logs {
         Logs {
             events: LogBuffer::default(),
             access: LogBuffer::default(),
             hand_over: HandOver::Now,
             date: (0, log_date(0)),
             spare_notes: Vec::new(),
-            time: EventTime(None),
+            style: match format {
+                EventFormat::Text => Style::Text(EventTime(None)),
+                EventFormat::Json => Style::Json(0),
+            },
             lost_reported_at: Instant::START,
             failure_reported_at: None,
             tls_reported_at: None,
@@ -78,19 +82,35 @@ impl Logs {
         }
     }
 
-    /// Lines on standard error begin with this time from here on.
+    /// Lines on standard error have this time from here on.
     pub fn set_time(&mut self, unix_ms: u64) {
-        self.time = EventTime(Some(unix_ms));
+        self.style = match self.style {
+            Style::Text(_) => Style::Text(EventTime(Some(unix_ms))),
+            Style::Json(_) => Style::Json(unix_ms),
+        };
+    }
+
+    /// Whether lines on standard error have a time wherever they go.
+    pub fn has_time(&self) -> bool {
+        matches!(self.style, Style::Json(_))
     }
 
     /// Adds one event line for people.
     pub fn event(&mut self, line: fmt::Arguments<'_>) {
-        self.events.add(format_args!("{}loadbalancer: {line}", self.time));
+        self.add_event(Subject::Program, line);
+    }
+
+    fn add_event(&mut self, subject: Subject<'_>, text: fmt::Arguments<'_>) {
+        self.events.add(format_args!("{}", Event { style: self.style, subject, text }));
     }
 
     /// Adds the event line of a backend that went up or down, with what is left.
     pub fn backend_changed(&mut self, name: &str, transition: &Transition, left: &Standing) {
-        self.event(format_args!("backend {name} {transition}; {left}"));
+        let subject = match transition {
+            Transition::Up(_) | Transition::Cleared => Subject::BackendUp(name),
+            Transition::Down(_) | Transition::Suspected => Subject::BackendDown(name),
+        };
+        self.add_event(subject, format_args!("backend {name} {transition}; {left}"));
     }
 
     /// A client began a TLS handshake: reported at most every [`REPORT_INTERVAL`].
@@ -124,15 +144,27 @@ impl Logs {
     pub fn request(&mut self, config: &Config, now: Now, client: IpAddr, record: &mut Record) {
         let Some(notes) = record.notes.take() else { return };
         if config.verbose {
-            let (unix_ms, now, time) = (now.unix_ms, now.instant, self.time);
-            let line = Verbose { client, time, unix_ms, now, record, notes: &notes };
-            self.events.add(format_args!("{line}"));
+            self.verbose_line(now, client, record, &notes);
         }
         if config.access_log.is_some() {
             self.access_line(config.log_format, now, client, record, &notes);
         }
         if self.spare_notes.len() < SPARE_NOTES_MAX {
             self.spare_notes.push(notes);
+        }
+    }
+
+    fn verbose_line(&mut self, now: Now, client: IpAddr, record: &Record, notes: &RequestNotes) {
+        let Now { instant: now, unix_ms } = now;
+        match self.style {
+            Style::Text(time) => {
+                let line = Verbose { client, time, unix_ms, now, record, notes };
+                self.events.add(format_args!("{line}"));
+            }
+            Style::Json(_) => {
+                let line = Json { client, unix_ms, now, record, notes };
+                self.events.append(|out| line.write_event(out));
+            }
         }
     }
 
@@ -269,7 +301,7 @@ impl Logs {
             self.failure_reported_at.is_some_and(|last| now.since(last) < REPORT_INTERVAL);
         let due = now.since(self.lost_reported_at) >= REPORT_INTERVAL
             || self.access.pending().is_empty() && !is_failing;
-        if due && report_lost_access(self.time, &mut self.access, &mut self.events) {
+        if due && report_lost_access(self.style, &mut self.access, &mut self.events) {
             self.lost_reported_at = now;
         }
     }
@@ -381,14 +413,16 @@ impl fmt::Display for Lost {
 
 /// Reports in `events` how many lines `access` lost since the last report, if any. False if nothing
 /// was reported: with no room there the number is kept for later.
-fn report_lost_access(time: EventTime, access: &mut LogBuffer, events: &mut LogBuffer) -> bool {
-    let lost = access.dropped();
-    let reported = lost > 0
-        && events.offer(format_args!(
-            "{time}loadbalancer: {}: the log cannot be written as fast as they come; log to a faster \
-             disk or reader",
-            Lost(lost)
-        ));
+fn report_lost_access(style: Style, access: &mut LogBuffer, events: &mut LogBuffer) -> bool {
+    let lost = Lost(access.dropped());
+    let line = Event {
+        style,
+        subject: Subject::Program,
+        text: format_args!(
+            "{lost}: the log cannot be written as fast as they come; log to a faster disk or reader"
+        ),
+    };
+    let reported = lost.0 > 0 && events.offer(format_args!("{line}"));
     if reported {
         access.take_dropped();
     }
@@ -399,6 +433,8 @@ fn report_lost_access(time: EventTime, access: &mut LogBuffer, events: &mut LogB
 mod tests {
     use super::*;
     use crate::observe::log_buffer::PENDING_BYTES_MAX;
+
+    const STYLE: Style = Style::Text(EventTime(None));
 
     fn full() -> LogBuffer {
         let mut lines = LogBuffer::default();
@@ -412,12 +448,12 @@ mod tests {
         for line in ["first line", "second line", "third line"] {
             access.add(format_args!("{line}"));
         }
-        assert!(!report_lost_access(EventTime(None), &mut access, &mut events));
+        assert!(!report_lost_access(STYLE, &mut access, &mut events));
         events.written(events.pending().len());
-        assert!(report_lost_access(EventTime(None), &mut access, &mut events));
+        assert!(report_lost_access(STYLE, &mut access, &mut events));
         let line = b"loadbalancer: 3 access log lines were lost: ";
         assert!(events.pending().starts_with(line), "{:?}", events.pending().escape_ascii());
         assert_eq!(events.dropped(), 0, "no line of the log of events itself");
-        assert!(!report_lost_access(EventTime(None), &mut access, &mut events), "reported once");
+        assert!(!report_lost_access(STYLE, &mut access, &mut events), "reported once");
     }
 }

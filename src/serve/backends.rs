@@ -50,7 +50,7 @@ pub fn read_lists(config: &Config) -> Result<Lists, Failure> {
     };
     let (file, listed, warnings) = ListFile::open(path, &given).map_err(Failure)?;
     for warning in &warnings {
-        say(format_args!("loadbalancer: {warning}"));
+        say(config.events, format_args!("{warning}"));
     }
     Ok(Lists { given, file: Some(file), listed, skipped: warnings.len() })
 }
@@ -97,13 +97,13 @@ impl Backends {
             }
         }
         for line in backends.unresolved(|_| true) {
-            say(format_args!("loadbalancer: {line}"));
+            say(config.events, format_args!("{line}"));
         }
         let members = backends.members();
         backends.applied = specs(&members);
         if members.is_empty() {
             let status = config.all_down_status;
-            say(format_args!("loadbalancer: no backend yet: every request is answered {status}"));
+            say(config.events, format_args!("no backend yet: every request is answered {status}"));
         }
         Ok((backends, members))
     }

@@ -7,7 +7,7 @@ use super::limits::{FILES_UNKNOWN, limits, report_limits};
 use super::prepare::{
     cannot_open, check_record, drop_privileges, error_pages, open_admin, open_listener, system,
 };
-use crate::config::{Config, LogTarget, Reach};
+use crate::config::{Config, EventFormat, LogTarget, Reach};
 use crate::health::{Check, Page, ProbeFault, Settings};
 use crate::net::kernel::Kernel;
 use crate::net::listen;
@@ -30,43 +30,45 @@ const START_MAX: Duration = Duration::from_secs(5);
 ///
 /// Errors: what the system refused.
 pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool, Failure> {
-    let mut problems = Problems::default();
+    let mut problems = Problems { format: config.events, count: 0 };
     let lists = problems.note(backends::read_lists(&config));
     let skipped = lists.as_ref().map_or(0, |lists| lists.skipped);
-    problems.0 += skipped;
+    problems.count += skipped;
     problems.note(error_pages(&config));
     problems.note(check_log(&config));
     problems.note(config.record.as_deref().map(check_record).transpose());
     let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
     let limits = limits(files, &config);
-    report_limits(files, &limits);
+    report_limits(files, &limits, config.events);
     if reach == Reach::Backends {
         problems.note(open_listener(&config, &mut PassedSockets::default()));
         problems.note(open_admin(&config, &mut PassedSockets::default()));
     }
     problems.note(drop_privileges(config.user.as_deref(), None));
     if let Some(lists) = lists.filter(|_| reach == Reach::Backends) {
-        problems.0 += check_backends(config, limits, lists, out)?;
+        problems.count += check_backends(config, limits, lists, out)?;
     }
-    let line = match problems.0 {
+    let line = match problems.count {
         0 => "the configuration is valid".to_owned(),
         1 => "the check found 1 problem".to_owned(),
         count => format!("the check found {count} problems"),
     };
-    say(format_args!("loadbalancer: {line}"));
-    Ok(problems.0 == 0)
+    say(problems.format, format_args!("{line}"));
+    Ok(problems.count == 0)
 }
 
 /// How many there are.
-#[derive(Default)]
-struct Problems(usize);
+struct Problems {
+    format: EventFormat,
+    count: usize,
+}
 
 impl Problems {
     /// Reports and counts a failure.
     fn note<T>(&mut self, outcome: Result<T, Failure>) -> Option<T> {
         if let Err(failure) = &outcome {
-            say(format_args!("loadbalancer: {failure}"));
-            self.0 += 1;
+            say(self.format, format_args!("{failure}"));
+            self.count += 1;
         }
         outcome.ok()
     }

@@ -1,6 +1,8 @@
 //! Why the program could not start, and lines before the loop has a log.
 
-use crate::net::kernel::event_ms;
+use crate::config::EventFormat;
+use crate::net::kernel::{event_ms, unix_ms};
+use crate::observe::event::{Event, Style, Subject};
 use crate::observe::event_time::EventTime;
 use std::fmt;
 use std::io::{self, Write};
@@ -16,8 +18,12 @@ impl fmt::Display for Failure {
 }
 
 /// One line on standard error. Not `eprintln`, which panics if its reader is gone.
-pub(super) fn say(line: fmt::Arguments<'_>) {
+pub(super) fn say(format: EventFormat, text: fmt::Arguments<'_>) {
+    let style = match format {
+        EventFormat::Text => Style::Text(EventTime(event_ms())),
+        EventFormat::Json => Style::Json(unix_ms()),
+    };
     // One write, so that a reader never finds half a line.
-    let line = format!("{}{line}\n", EventTime(event_ms()));
+    let line = format!("{}\n", Event { style, subject: Subject::Program, text });
     let _ = io::stderr().write_all(line.as_bytes());
 }

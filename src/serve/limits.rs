@@ -1,7 +1,7 @@
 //! How many connections the open-file limit allows.
 
 use super::failure::say;
-use crate::config::Config;
+use crate::config::{Config, EventFormat};
 use crate::proxy::{ADMIN_PLACES, Limits};
 
 /// Most descriptors kept for what is neither client nor upstream, mainly for probes.
@@ -39,19 +39,25 @@ pub fn limits(files: u64, config: &Config) -> Limits {
 }
 
 /// Reports an open-file limit that is less than `-N` needs, or that leaves room for few clients.
-pub fn report_limits(files: u64, limits: &Limits) {
+pub fn report_limits(files: u64, limits: &Limits, format: EventFormat) {
     let Limits { pairs_max, clients_max, .. } = *limits;
     if pairs_max > clients_max {
-        say(format_args!(
-            "loadbalancer: -N {pairs_max} needs more open files than the limit of {files} carries; \
+        say(
+            format,
+            format_args!(
+                "-N {pairs_max} needs more open files than the limit of {files} carries; \
              raise it (ulimit -n) or lower -N below {}",
-            clients_max + 1
-        ));
+                clients_max + 1
+            ),
+        );
     } else if clients_max < CLIENTS_FEW {
-        say(format_args!(
-            "loadbalancer: the limit of {files} open files has room for few clients at a time: \
+        say(
+            format,
+            format_args!(
+                "the limit of {files} open files has room for few clients at a time: \
              {clients_max}; raise it (ulimit -n)"
-        ));
+            ),
+        );
     }
 }
 

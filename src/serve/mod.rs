@@ -46,7 +46,7 @@ pub fn run(
     let record = config.record.as_deref().map(open_record).transpose()?;
     let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
     let limits = limits(files, &config);
-    report_limits(files, &limits);
+    report_limits(files, &limits, config.events);
     let listener = open_listener(&config, &mut passed)?;
     let address = listener.local_addr().map_err(system)?;
     let admin = open_admin(&config, &mut passed)?;
@@ -64,14 +64,15 @@ pub fn run(
     if config.verbose {
         kernel.write_stderr_by_thread().map_err(system)?;
     }
-    say(format_args!("{}", start_line(&config, address, &members)));
+    say(config.events, format_args!("{}", start_line(&config, address, &members)));
     if privileges::is_root() {
-        say(format_args!(
-            "loadbalancer: running as root; --user NAME gives that up once the port is bound"
-        ));
+        say(
+            config.events,
+            format_args!("running as root; --user NAME gives that up once the port is bound"),
+        );
     }
     if let Some((_, at)) = &admin {
-        say(format_args!("loadbalancer: admin on http://{at}/"));
+        say(config.events, format_args!("admin on http://{at}/"));
     }
     listening(address, admin.as_ref().map(|(_, at)| *at));
     let seed = listen::seed();
@@ -160,5 +161,5 @@ fn start_line(config: &Config, address: SocketAddr, members: &[Member]) -> Strin
     let plural = if count == 1 { "" } else { "s" };
     let colon = if count == 0 { "" } else { ": " };
     let over = format!("{count} backend{plural}{colon}{}", names.join(" "));
-    format!("loadbalancer: listening on {shown}, {verb} by {strategy} over {over}")
+    format!("listening on {shown}, {verb} by {strategy} over {over}")
 }

@@ -176,6 +176,7 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("admin-host", "lb.example", "--admin 77", "http tcp redirect"),
     ("admin-public", "", "--admin 77", "http tcp redirect"),
     ("live-path", "/x", "", "http redirect"),
+    ("events", "json", "", "http tcp redirect"),
     ("record", "run.record", "", "http tcp redirect"),
 ];
 
