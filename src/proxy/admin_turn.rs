@@ -25,15 +25,17 @@ impl<N: Net> Proxy<N> {
         admin.step(&mut self.exchanges, &surroundings, key);
     }
 
+    #[inline]
     pub(super) fn accept_admin(&mut self) {
-        if let Some(admin) = &mut self.admin {
+        if let Some(admin) = self.admin.as_mut().filter(|admin| admin.is_approached()) {
             admin.accept(&mut self.exchanges);
         }
     }
 
     /// When to look at the admin listener again: now, if a connection may wait there.
+    #[inline]
     pub(super) fn admin_due(&self) -> Option<Instant> {
-        let admin = self.admin.as_ref()?;
+        let admin = self.admin.as_ref().filter(|admin| admin.is_approached())?;
         let now = self.exchanges.context.now.instant;
         if admin.can_accept(now) { Some(now) } else { admin.paused_until() }
     }

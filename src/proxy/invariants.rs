@@ -50,7 +50,35 @@ pub struct BackendCensus {
     pub races_lost: Option<u64>,
 }
 
+/// What was counted since the start, of the backends that are listed.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Answers of this program.
+    pub local: u64,
+    /// Responses of backends, sessions included.
+    pub responses: u64,
+    /// Attempts that ended.
+    pub attempts: u64,
+}
+
 impl<N: Net> Proxy<N> {
+    /// What was counted; none without an admin listener.
+    pub fn counted(&self) -> Option<Counted> {
+        let exchanges = &self.exchanges;
+        exchanges.context.config.admin.as_ref()?;
+        let counters = exchanges.context.counted();
+        let cluster = exchanges.upstreams.cluster();
+        let backends = cluster.ids().filter_map(|id| cluster.snapshot(id, exchanges.context.now));
+        let (responses, attempts) = backends.fold((0, 0), |(responses, attempts), backend| {
+            let counters = backend.counters;
+            (responses + counters.first_byte.count(), attempts + counters.attempts(0))
+        });
+        let local = counters.local().map(|(_, count)| count).sum();
+        Some(Counted { requests: counters.requests, local, responses, attempts })
+    }
+
     /// The backends that are listed, and those removed ones with requests in flight.
     pub fn backend_census(&self) -> Vec<BackendCensus> {
         let cluster = self.exchanges.upstreams.cluster();

@@ -42,7 +42,12 @@ pub fn run(seed: u64, verbose: bool, tally: &mut Tally) {
         epilogue.begin(&mut run.world.borrow_mut());
         if run.until_empty() == Phase::Running {
             epilogue.check(&run.world.borrow());
+        } else {
+            phase = Phase::Ended;
         }
+    }
+    if phase == Phase::Running {
+        check_counted(&run);
     }
     let Run { world, proxy, .. } = run;
     tally.add(&world.borrow());
@@ -147,6 +152,22 @@ impl Run {
         self.world.borrow_mut().list_is_applied(&reading, before);
         self.proxy.apply(&reading.members, &reading.unknown);
         self.world.borrow().listing.check_applied(&self.proxy.backend_census());
+    }
+}
+
+/// What clients saw was counted, and nothing more often than it happened. Counters of a server go
+/// with it, so that those of the servers are compared only while the list does not change.
+fn check_counted(run: &Run) {
+    let Some(counted) = run.proxy.counted() else { return };
+    let world = run.world.borrow();
+    let oracle = &world.oracle;
+    let (served, local) = (oracle.served, oracle.local);
+    assert!(counted.requests >= served + local, "{counted:?}: {served} served, {local} local");
+    assert!(counted.local >= local, "{counted:?}: {local} local");
+    assert!(counted.requests >= counted.local, "{counted:?}");
+    if world.listing.applied == 0 {
+        assert!(counted.responses >= served, "{counted:?}: {served} served");
+        assert!(counted.responses <= counted.attempts, "{counted:?}");
     }
 }
 

@@ -4,7 +4,9 @@ use super::kernel::{Dice, Style};
 use super::server::{Keeps, Manner};
 use loadbalancer::balance;
 use loadbalancer::base::rng::Rng;
-use loadbalancer::config::{Config, Endpoint, HeadLimits, LogTarget, Mode, TrustedProxies};
+use loadbalancer::config::{
+    AdminAddress, Config, Endpoint, HeadLimits, LogTarget, Mode, TrustedProxies,
+};
 use loadbalancer::health::Check;
 use loadbalancer::proxy::Limits;
 use std::path::PathBuf;
@@ -98,6 +100,9 @@ impl Scene {
                 target: rng.between(25, 100) as u32,
             };
         }
+        // Even numbers of servers: nothing is drawn, so that the seeds keep their runs.
+        let at = Endpoint { host: None, port: 81 };
+        config.admin = self.names.is_multiple_of(2).then_some(AdminAddress::Given(at));
         config.mode = mode;
         config.stream_requests = mode == Mode::Http && rng.chance(250);
         config.strategy = balance::NAMES[rng.below(balance::NAMES.len() as u64) as usize].strategy;

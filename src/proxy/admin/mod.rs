@@ -35,6 +35,8 @@ const STALLED: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Admin<N: Net> {
     acceptor: Acceptor<N, AdminListenerKind>,
+    /// A connection may be waiting. Kept apart, as each turn of the loop asks for it.
+    is_approached: bool,
     clients: Table<AdminKind, AdminClient<N::Socket>>,
     heads: Heads,
 }
@@ -43,7 +45,7 @@ impl<N: Net> Admin<N> {
     /// Listens nowhere yet.
     pub fn new() -> Admin<N> {
         let heads = Heads::new(HeadLimits::default());
-        Admin { acceptor: Acceptor::new(), clients: Table::new(), heads }
+        Admin { acceptor: Acceptor::new(), is_approached: true, clients: Table::new(), heads }
     }
 
     /// The accepting side.
@@ -53,6 +55,7 @@ impl<N: Net> Admin<N> {
 
     /// Connections may be waiting at the listener.
     pub fn mark_listener(&mut self, key: Key<AdminListenerKind>) {
+        self.is_approached = true;
         self.acceptor.mark(key);
     }
 
@@ -89,8 +92,19 @@ impl<N: Net> Admin<N> {
         }
     }
 
+    /// Whether a connection may be waiting.
+    #[inline]
+    pub fn is_approached(&self) -> bool {
+        self.is_approached
+    }
+
     /// Accepts what waits, up to the number of places.
     pub fn accept(&mut self, exchanges: &mut Exchanges<N>) {
+        self.accept_some(exchanges);
+        self.is_approached = self.acceptor.has_pending_accept() || self.acceptor.is_readable();
+    }
+
+    fn accept_some(&mut self, exchanges: &mut Exchanges<N>) {
         for _ in 0..PLACES {
             let is_full = self.clients.len() >= PLACES;
             if is_full && self.acceptor.has_pending_accept() {
