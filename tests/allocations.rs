@@ -75,7 +75,7 @@ fn proxy(
     set(&mut config);
     let kernel = Kernel::new().expect("a poll");
     let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
-    let limits = Limits { pairs_max: 100, clients_max: 100, pipes_max: 0 };
+    let limits = Limits { pairs_max: 100, tunnels_max: 100, clients_max: 100, pipes_max: 0 };
     let mut proxy = Proxy::new(kernel, config, members, limits, HashMap::new(), 1);
     proxy.listen(listener, settings).expect("listening");
     (proxy, address)

@@ -125,7 +125,7 @@ fn at_capacity_there_are_descriptors_for_files_and_probes() {
     let list = directory.file("servers", format!("{}\n", backend.argument()));
     let (log, old) = (directory.path().join("log"), directory.path().join("old"));
     let log_name = log.to_str().expect("a path in UTF-8");
-    let balancer = limited(FILES, &["-f", &list, "-l", log_name, "-c", "50ms"]);
+    let balancer = Balancer::limited(FILES, &["-f", &list, "-l", log_name, "-c", "50ms"]);
     let clients: Vec<Peer> = (0..FILES).map(|_| balancer.ask("/held")).collect();
     let at_server = || backend.targets().iter().filter(|target| *target == "/held").count();
     wait_until("every place to be taken", || at_server() >= PLACES);
@@ -142,17 +142,9 @@ fn at_capacity_there_are_descriptors_for_files_and_probes() {
     assert_eq!(balancer.stderr.with("os error"), [""; 0]);
 }
 
-/// A balancer with these options that may have so many descriptors.
-fn limited(files: usize, options: &[&str]) -> Balancer {
-    let program = env!("CARGO_BIN_EXE_loadbalancer");
-    let line = format!("ulimit -n {files}; exec \"$0\" 127.0.0.1:0 \"$@\"");
-    let mut command = Command::new("sh");
-    Balancer::of(Running::start(command.args(["-c", &line, program]).args(options)))
-}
-
 /// A balancer with room for far fewer than forty clients.
 fn with_few_descriptors(backend: &Backend, mode: &str) -> Balancer {
-    limited(40, &[&backend.argument(), "--health", "off", "-m", mode])
+    Balancer::limited(40, &[&backend.argument(), "--health", "off", "-m", mode])
 }
 
 /// One client that aborts, in one of several ways.

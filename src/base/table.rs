@@ -198,6 +198,18 @@ impl<K: Kind, T> Table<K, T> {
         (None, if end == slots { 0 } else { end })
     }
 
+    /// The keys among the `count` slots from slot `start` on, and the slot to continue from, as
+    /// [`Table::sweep`] does.
+    pub fn slice(&self, start: usize, count: usize) -> (Vec<Key<K>>, usize) {
+        let slots = self.slots.capacity();
+        let end = start.saturating_add(count).min(slots);
+        let key = |index: usize| {
+            let generation = self.slots.get(index)?.generation;
+            Some(Key { index: index as u32, generation, kind: PhantomData })
+        };
+        ((start..end).filter_map(key).collect(), if end == slots { 0 } else { end })
+    }
+
     /// All keys, in slot order; O(slots).
     pub fn keys(&self) -> Vec<Key<K>> {
         self.iter().map(|(key, _)| key).collect()

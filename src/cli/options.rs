@@ -268,6 +268,29 @@ pub static OPTIONS: &[Opt<Config>] = &[
         },
     },
     Opt {
+        long: "max-tunnels",
+        short: None,
+        value: "NUM",
+        group: Group::Limits,
+        help: "WebSockets and other upgraded connections at once, counted apart from requests, 1 \
+               to 1000000; then 503",
+        modes: HTTP,
+        take: Take::Text {
+            set: |c, v| whole(v, 1..=1_000_000).map(|n| c.tunnels_max = Some(n)),
+            default: |c| or(c.tunnels_max, "as -N"),
+        },
+    },
+    Opt {
+        long: "min-rate",
+        short: None,
+        value: "BYTES",
+        group: Group::Limits,
+        help: "While others wait, end clients that send or read fewer bytes per second, over 10 s; \
+               0 to 1000000000, 0: never",
+        modes: HTTP,
+        take: Take::Count { at: |c| &mut c.rate_min, least: 0, most: 1_000_000_000 },
+    },
+    Opt {
         long: "keep-alive-requests",
         short: None,
         value: "NUM",

@@ -198,6 +198,11 @@ pub struct Config {
     pub live_path: Option<String>,
     /// Pairs in flight at most; none: what the open-file limit allows.
     pub pairs_max: Option<u32>,
+    /// Tunnels at most that were HTTP requests once, counted apart from the pairs; none: as many as
+    /// pairs, of at most three quarters of the clients.
+    pub tunnels_max: Option<u32>,
+    /// Least bytes per second of a client while others wait; 0: none.
+    pub rate_min: u32,
     /// Probes and thresholds.
     pub health: health::Settings,
     /// Time-outs.
@@ -261,6 +266,8 @@ impl Default for Config {
             admin_public: false,
             live_path: None,
             pairs_max: None,
+            tunnels_max: None,
+            rate_min: 1024,
             health: health::Settings::default(),
             timeouts: Timeouts::default(),
             stream_requests: false,

@@ -7,6 +7,7 @@ use super::pipe::Pipe;
 use super::process::ProcessFigures;
 use super::signals::Signals;
 use super::systemd::Manager;
+use super::tcp_info;
 use super::{
     LogFailure, Net, Notice, Now, RELOAD, REOPEN, Ready, STOP, ServiceManager, Signal, Sink,
     Socket, WAKER, Waker,
@@ -386,6 +387,10 @@ impl Socket for mio::net::TcpStream {
     fn enable_keep_alive(&mut self) {
         // If the system refuses it, the time-outs remain.
         let _ = socket2::SockRef::from(&*self).set_tcp_keepalive(&listen::KEEP_ALIVE);
+    }
+
+    fn bytes_moved(&self) -> Option<u64> {
+        tcp_info::bytes_moved(self)
     }
 
     fn reset_on_drop(&mut self) {

@@ -20,6 +20,7 @@ pub mod resolver;
 pub mod signals;
 pub mod stop;
 pub mod systemd;
+mod tcp_info;
 pub mod terminal;
 
 use crate::base::table::{Id, Kind};
@@ -164,6 +165,11 @@ pub trait Socket: Debug {
     /// Has the kernel probe the peer while the connection is idle, so that NAT keeps it and a peer
     /// that is gone is noticed. Best effort.
     fn enable_keep_alive(&mut self) {}
+    /// Bytes that went between the peer's system and this one: those sent that it has acknowledged,
+    /// and those received, whether read or not. None where this system does not count them.
+    fn bytes_moved(&self) -> Option<u64> {
+        None
+    }
     /// Makes the drop reset the connection, so that a truncated message cannot look complete.
     fn reset_on_drop(&mut self);
 }

@@ -182,7 +182,8 @@ impl Json<'_> {
 fn cause(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Local(cause) => cause.name(),
-        Outcome::Complete | Outcome::ClientGone | Outcome::ServerClosed => "",
+        Outcome::Complete | Outcome::ClientGone | Outcome::ClientSlow => "",
+        Outcome::ServerClosed => "",
         Outcome::ServerMalformed | Outcome::TimedOut | Outcome::Stopped => "",
     }
 }
@@ -261,6 +262,7 @@ impl fmt::Display for Verbose<'_> {
             Outcome::Local(ProxyError::InternalResponse) => out.write_str(", answered here")?,
             Outcome::Local(_)
             | Outcome::ClientGone
+            | Outcome::ClientSlow
             | Outcome::ServerClosed
             | Outcome::ServerMalformed
             | Outcome::Stopped

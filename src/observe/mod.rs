@@ -85,6 +85,8 @@ pub enum Outcome {
     Local(ProxyError),
     /// The client closed or reset the connection too early.
     ClientGone,
+    /// The client was slower than `--min-rate` while others waited.
+    ClientSlow,
     /// The server closed before its response was complete.
     ServerClosed,
     /// The response of the server was malformed after it had begun.
@@ -102,6 +104,7 @@ impl Outcome {
             Outcome::Complete => "complete",
             Outcome::Local(cause) => cause.name(),
             Outcome::ClientGone => "client_gone",
+            Outcome::ClientSlow => "client_slow",
             Outcome::ServerClosed => "server_closed",
             Outcome::ServerMalformed => "server_malformed",
             Outcome::TimedOut => "timed_out",

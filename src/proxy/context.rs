@@ -26,6 +26,8 @@ pub enum Phase {
 pub struct Limits {
     /// Most pairs in flight, at least 1.
     pub pairs_max: usize,
+    /// Most tunnels that were requests once, counted apart from the pairs.
+    pub tunnels_max: usize,
     /// Most clients connected, at least 1.
     pub clients_max: usize,
     /// Most pipes for large bodies at work, two descriptors each.

@@ -4,8 +4,9 @@ use super::Proxy;
 use super::client::connection::Connection;
 use super::client::listener::Service;
 use super::client::request::RequestState;
+use super::client::slow_clients::Holds;
 use super::exchange::verdict::Phase;
-use super::exchange::{Direction, Pair};
+use super::exchange::{Direction, Pair, Place};
 use super::kinds::{ClientKey, UpstreamKey};
 use super::upstream::{Upstream, UpstreamState};
 use crate::base::backend_id::BackendId;
@@ -30,6 +31,8 @@ pub struct Census {
     /// Requests in the queue.
     pub waiting: usize,
     pub slots_used: usize,
+    /// Pairs that hold no slot.
+    pub tunnels: usize,
     pub storages_lent: usize,
     pub pipes_lent: usize,
     pub timers: usize,
@@ -103,11 +106,22 @@ impl<N: Net> Proxy<N> {
             admin_clients: self.admin_clients().count(),
             waiting: exchanges.admission.waiting(),
             slots_used: exchanges.admission.used(),
+            tunnels: exchanges.admission.tunnels(),
             storages_lent: context.pool.in_use(),
             pipes_lent: exchanges.upstreams.pipes_lent(),
             timers: context.wheel.len(),
             suspicions: exchanges.upstreams.suspicions(),
         }
+    }
+
+    /// The clients that hold a slot and that their requests wait for.
+    pub fn waited_for(&mut self) -> Vec<ClientKey> {
+        let mut keys = self.clients.keys();
+        keys.retain(|&key| {
+            let client = self.clients.get_mut(key).expect("a key of the table");
+            self.exchanges.waits_for_client(client) == Some(Holds::Slot)
+        });
+        keys
     }
 
     /// Panics when the tables contradict one another or an owner waits that could move on. To be
@@ -150,7 +164,11 @@ impl<N: Net> Proxy<N> {
         let admitted = count(|state| state == RequestState::Admitted);
         let (pairs, used) = (exchanges.pairs().len(), admission.used());
         assert!(used <= admission.slots_max(), "no more slots are used than there are");
-        assert_eq!(used, pairs + admitted, "a slot is used by a pair or an admitted request");
+        let tunnels = exchanges.pairs().iter().filter(|(_, pair)| pair.place == Place::Tunnel);
+        assert_eq!(admission.tunnels(), tunnels.count(), "what is counted is a tunnel");
+        assert!(admission.tunnels() <= admission.tunnels_max(), "no more tunnels than allowed");
+        let requests = pairs - admission.tunnels();
+        assert_eq!(used, requests + admitted, "a slot is used by a pair or an admitted request");
         let waiting = count(|state| matches!(state, RequestState::WaitingForSlot(_)));
         assert_eq!(admission.waiting(), waiting, "what is counted waits in the queue");
         assert!(admission.waits_with_reason(), "no request waits for a free slot");
@@ -162,7 +180,8 @@ impl<N: Net> Proxy<N> {
             + upstreams.iter().filter(|(_, it)| it.timer().is_armed()).count()
             + upstreams.probes().filter(|(_, it)| it.timer().is_armed()).count()
             + cluster.ids().filter(|&it| cluster.timer_of(it).is_armed()).count()
-            + usize::from(self.list.is_planned());
+            + usize::from(self.list.is_planned())
+            + usize::from(self.slow_clients.timer().is_armed());
         assert_eq!(exchanges.context.wheel.len(), armed, "each node in the wheel has its owner");
         let is_idle = |it: &Upstream<N::Socket>| matches!(it.state(), UpstreamState::Idle { .. });
         let idle = upstreams.iter().filter(|(_, it)| is_idle(it)).count();

@@ -62,12 +62,20 @@ impl Kind for AdminListenerKind {
     const NUMBER: u8 = 9;
 }
 
+/// The timer of the next look at slow clients; there is one.
+#[derive(Debug)]
+pub struct PaceKind;
+
+impl Kind for PaceKind {
+    const NUMBER: u8 = 10;
+}
+
 /// The timer for the service manager; there is one.
 #[derive(Debug)]
 pub struct ManagerKind;
 
 impl Kind for ManagerKind {
-    const NUMBER: u8 = 8;
+    const NUMBER: u8 = 11;
 }
 
 /// An idle upstream that belongs to one client's connection.
@@ -89,3 +97,29 @@ pub enum Next {
     /// The connection is over: it leaves its table.
     Gone,
 }
+
+/// Every kind that the loop tells apart by its number.
+const NUMBERS: [u8; 11] = [
+    ClientKind::NUMBER,
+    UpstreamKind::NUMBER,
+    PairKind::NUMBER,
+    ProbeKind::NUMBER,
+    AdminKind::NUMBER,
+    BackendKind::NUMBER,
+    ListKind::NUMBER,
+    ListenerKind::NUMBER,
+    AdminListenerKind::NUMBER,
+    PaceKind::NUMBER,
+    ManagerKind::NUMBER,
+];
+
+/// No two are the same: the timer of one would be taken for another's.
+const _: () = {
+    let mut seen = 0_u32;
+    let mut at = 0;
+    while at < NUMBERS.len() {
+        assert!(seen & 1 << NUMBERS[at] == 0, "two kinds have one number");
+        seen |= 1 << NUMBERS[at];
+        at += 1;
+    }
+};

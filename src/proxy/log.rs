@@ -58,6 +58,8 @@ pub struct Logs {
     failure_reported_at: Option<Instant>,
     /// When a client that speaks TLS was reported last.
     tls_reported_at: Option<Instant>,
+    /// When a client that was too slow was reported last.
+    slow_reported_at: Option<Instant>,
     /// The id of the last request that was logged; starts at random.
     last_id: u64,
 }
@@ -78,6 +80,7 @@ impl Logs {
             lost_reported_at: Instant::START,
             failure_reported_at: None,
             tls_reported_at: None,
+            slow_reported_at: None,
             last_id: balance::hash(&seed.to_le_bytes()),
         }
     }
@@ -121,6 +124,19 @@ impl Logs {
                 "client {}: {}; use http://, or forward TLS with -m tcp",
                 client.to_canonical(),
                 TLS_HELLO.reason
+            ));
+        }
+    }
+
+    /// A client was ended at `rate` bytes per second, less than the `least`: reported at most every
+    /// [`REPORT_INTERVAL`].
+    pub fn slow_client(&mut self, client: IpAddr, (rate, least): (u64, u32), now: Instant) {
+        if self.slow_reported_at.is_none_or(|last| now.since(last) >= REPORT_INTERVAL) {
+            self.slow_reported_at = Some(now);
+            self.event(format_args!(
+                "client {}: ended, as it moved {rate} bytes per second while others waited and \
+                 --min-rate is {least}",
+                client.to_canonical(),
             ));
         }
     }

@@ -10,7 +10,8 @@
 //! - `exchange`: requests joined to upstreams, their bytes, and how they end. Imports the others.
 //!
 //! Beside them, below all four: `kinds` (keys), `context` (what every step works with), `schedule`
-//! (whose step is next), `log`, `retry`. Above them: this file and `turn`.
+//! (whose step is next), `log`, `retry`. Above them: this file, `turn`,
+//! `fairness` and `finish`.
 //!
 //! A lower machine never calls a higher one. What concerns a higher one is a value that is returned
 //! ([`kinds::Next`]) or picked up after the step ([`upstream::Upstreams::take_effect`]).
@@ -21,6 +22,7 @@ mod client;
 mod conn;
 mod context;
 mod exchange;
+mod fairness;
 mod finish;
 pub mod invariants;
 mod kinds;
@@ -48,6 +50,7 @@ use crate::observe::state::ProgramState;
 use admin::Admin;
 use client::acceptor::Acceptor;
 use client::connection::Connection;
+use client::slow_clients::SlowClients;
 use context::LoopContext;
 use exchange::Exchanges;
 use kinds::{ClientKey, ClientKind};
@@ -93,6 +96,7 @@ pub struct Proxy<N: Net> {
     admin: Option<Box<Admin<N>>>,
     /// Where the search for an idle client to close goes on.
     sweep_from: usize,
+    slow_clients: SlowClients,
     list: ListWatch,
     /// The record of choices, as far as it is not written.
     record: RecordLog,
@@ -124,6 +128,7 @@ impl<N: Net> Proxy<N> {
             acceptor: Acceptor::new(),
             admin: None,
             sweep_from: 0,
+            slow_clients: SlowClients::new(),
             list: ListWatch::default(),
             record: RecordLog::default(),
             manager: None,

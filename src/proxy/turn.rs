@@ -12,7 +12,7 @@ use super::client::request::RequestState;
 use super::context::Phase;
 use super::exchange::Exchanges;
 use super::exchange::judge::Reroute;
-use super::kinds::{BackendKind, ClientKey, ClientKind, ListKind, ManagerKind, Next};
+use super::kinds::{BackendKind, ClientKey, ClientKind, ListKind, ManagerKind, Next, PaceKind};
 use super::upstream::Effect;
 use super::{Proxy, Reload, Status, Stop};
 use crate::balance::record::Line;
@@ -62,6 +62,7 @@ impl<N: Net> Proxy<N> {
         }
         self.accept();
         self.accept_admin();
+        self.look_at_slow_clients();
         self.exchanges.context.schedule.begin_turn();
         while let Some(id) = self.exchanges.context.schedule.pop() {
             self.step(id);
@@ -69,6 +70,7 @@ impl<N: Net> Proxy<N> {
         if let Some(report) = &mut self.manager {
             report.update(&mut self.exchanges.context, &self.exchanges.upstreams);
         }
+        self.plan_look();
         self.write_logs();
         Ok(self.status())
     }
@@ -137,6 +139,8 @@ impl<N: Net> Proxy<N> {
                 if let Some(report) = &mut self.manager {
                     report.timer_fired();
                 }
+            } else if id.number::<PaceKind>().is_some() {
+                self.slow_clients.timer_fired();
             } else if let (Some(admin), Some(key)) = (&mut self.admin, id.key()) {
                 admin.timer_fired(context, key);
             }
@@ -176,7 +180,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// What a step has brought about for others than its owner.
-    fn after_step(&mut self) {
+    pub(super) fn after_step(&mut self) {
         while let Some(effect) = self.exchanges.upstreams.take_effect() {
             match effect {
                 Effect::StateChanged(backend, transition) => {

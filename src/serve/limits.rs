@@ -25,8 +25,12 @@ const CLIENTS_FEW: usize = 32;
 /// a user have by default (`pipe-user-pages-soft`).
 const PIPES_MAX: u64 = 32;
 
-/// The limits that `files` descriptors allow: each pair in flight has two. If there are few, a
-/// quarter is kept for the rest.
+/// One part in so many of the clients' places is not for tunnels unless `--max-tunnels` says so:
+/// idle ones would keep all other clients out.
+const TUNNEL_FREE_PART: usize = 4;
+
+/// The limits that `files` descriptors allow: each pair in flight and each tunnel has two. If there
+/// are few, a quarter is kept for the rest.
 pub fn limits(files: u64, config: &Config) -> Limits {
     let admin = config.admin.as_ref().map_or(0, |_| ADMIN_DESCRIPTORS);
     let pipes_max = (files / 32).min(PIPES_MAX);
@@ -34,19 +38,31 @@ pub fn limits(files: u64, config: &Config) -> Limits {
     let free = files.saturating_sub(reserved + admin + 2 * pipes_max);
     let places = (free / 2).clamp(1, 1_000_000) as usize;
     let pairs_max = config.pairs_max.map_or(places, |pairs| pairs as usize);
-    let clients_max = 2 * places - pairs_max.min(places);
-    Limits { pairs_max, clients_max, pipes_max: pipes_max as usize }
+    let tunnels_default = pairs_max.min((places - places / TUNNEL_FREE_PART).max(1));
+    let tunnels_max = config.tunnels_max.map_or(tunnels_default, |tunnels| tunnels as usize);
+    let clients_max = 2 * places - (pairs_max + tunnels_max).min(places);
+    Limits { pairs_max, tunnels_max, clients_max, pipes_max: pipes_max as usize }
 }
 
-/// Reports an open-file limit that is less than `-N` needs, or that leaves room for few clients.
+/// Reports an open-file limit that is less than `-N` or `--max-tunnels` needs, or that leaves room
+/// for few clients.
 pub fn report_limits(files: u64, limits: &Limits, format: EventFormat) {
-    let Limits { pairs_max, clients_max, .. } = *limits;
+    let Limits { pairs_max, tunnels_max, clients_max, .. } = *limits;
     if pairs_max > clients_max {
         say(
             format,
             format_args!(
                 "-N {pairs_max} needs more open files than the limit of {files} carries; \
              raise it (ulimit -n) or lower -N below {}",
+                clients_max + 1
+            ),
+        );
+    } else if tunnels_max > clients_max {
+        say(
+            format,
+            format_args!(
+                "--max-tunnels {tunnels_max} needs more open files than the limit of {files} \
+                 carries; raise it (ulimit -n) or lower --max-tunnels below {}",
                 clients_max + 1
             ),
         );
@@ -66,32 +82,58 @@ mod tests {
     use super::*;
     use crate::config::{AdminAddress, Endpoint};
 
+    fn wanting((pairs_max, tunnels_max): (Option<u32>, Option<u32>)) -> Config {
+        Config { pairs_max, tunnels_max, ..Config::default() }
+    }
+
     #[test]
     fn the_open_file_limit_is_divided_among_pairs_clients_pipes_and_the_rest() {
-        for (files, pairs_wanted, pairs_max, clients_max, pipes_max) in [
-            (10, None, 1, 1, 0),
-            (32, None, 5, 5, 1),
-            (64, None, 20, 20, 2),
-            (80, None, 28, 28, 2),
-            (256, None, 88, 88, 8),
-            (1024, None, 448, 448, 32),
-            (1024, Some(10), 10, 886, 32),
-            (1024, Some(448), 448, 448, 32),
-            (1024, Some(1000), 1000, 448, 32),
-            (u64::MAX, None, 1_000_000, 1_000_000, 32),
+        for (files, wanted, pairs_max, tunnels_max, clients_max, pipes_max) in [
+            (10, (None, None), 1, 1, 1, 0),
+            (32, (None, None), 5, 4, 5, 1),
+            (64, (None, None), 20, 15, 20, 2),
+            (80, (None, None), 28, 21, 28, 2),
+            (256, (None, None), 88, 66, 88, 8),
+            (1024, (None, None), 448, 336, 448, 32),
+            (1024, (Some(10), None), 10, 10, 876, 32),
+            (1024, (Some(10), Some(1)), 10, 1, 885, 32),
+            (1024, (None, Some(448)), 448, 448, 448, 32),
+            (1024, (Some(10), Some(438)), 10, 438, 448, 32),
+            (1024, (Some(10), Some(1000)), 10, 1000, 448, 32),
+            (1024, (Some(448), None), 448, 336, 448, 32),
+            (1024, (Some(1000), None), 1000, 336, 448, 32),
+            (u64::MAX, (None, None), 1_000_000, 750_000, 1_000_000, 32),
         ] {
-            let config = Config { pairs_max: pairs_wanted, ..Config::default() };
-            let Limits { pairs_max: pairs, clients_max: clients, pipes_max: pipes } =
-                limits(files, &config);
-            let expected = (pairs_max, clients_max, pipes_max);
-            assert_eq!((pairs, clients, pipes), expected, "{files} files, -N {pairs_wanted:?}");
+            let Limits {
+                pairs_max: pairs,
+                tunnels_max: tunnels,
+                clients_max: clients,
+                pipes_max: pipes,
+            } = limits(files, &wanting(wanted));
+            let expected = (pairs_max, tunnels_max, clients_max, pipes_max);
+            assert_eq!((pairs, tunnels, clients, pipes), expected, "{files} files, {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn every_pair_and_tunnel_finds_two_descriptors() {
+        for files in [100, 1024, 5000] {
+            for wanted in [(None, None), (Some(4), None), (Some(30), Some(9)), (Some(9), Some(30))]
+            {
+                let it = limits(files, &wanting(wanted));
+                // None has an upstream without a client.
+                let upstreams_max = (it.pairs_max + it.tunnels_max).min(it.clients_max);
+                let used = it.clients_max + upstreams_max + 2 * it.pipes_max;
+                assert!(used as u64 + RESERVED_MIN <= files, "{files} files, {wanted:?}: {it:?}");
+            }
         }
     }
 
     #[test]
     fn what_is_kept_for_the_rest_is_enough_and_no_more() {
         for files in RESERVED_MIN + 2..10_000 {
-            let Limits { pairs_max, clients_max, pipes_max } = limits(files, &Config::default());
+            let Limits { pairs_max, clients_max, pipes_max, .. } =
+                limits(files, &Config::default());
             let rest = files - (pairs_max + clients_max + 2 * pipes_max) as u64;
             // An odd one is left over.
             let enough = RESERVED_MIN..=RESERVED_MAX + 1;

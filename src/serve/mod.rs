@@ -75,9 +75,8 @@ pub fn run(
         say(config.events, format_args!("admin on http://{at}/"));
     }
     listening(address, admin.as_ref().map(|(_, at)| *at));
-    let seed = listen::seed();
     let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
-    let mut proxy = Proxy::new(kernel, config, members, limits, error_pages, seed);
+    let mut proxy = Proxy::new(kernel, config, members, limits, error_pages, listen::seed());
     proxy.listen(listener, settings).map_err(system)?;
     if let Some((listener, at)) = admin {
         proxy.listen(listener, ListenerSettings::admin(at)).map_err(system)?;

@@ -40,12 +40,12 @@ pub fn print_config(
 }
 
 /// The most there can be of each, and the memory that takes.
-fn bounds(limits: &Limits, files: u64, config: &Config) -> [(&'static str, u64); 6] {
-    let Limits { clients_max, pairs_max, pipes_max } = *limits;
+fn bounds(limits: &Limits, files: u64, config: &Config) -> [(&'static str, u64); 7] {
+    let Limits { clients_max, pairs_max, tunnels_max, pipes_max } = *limits;
     let admin = if config.admin.is_some() { ADMIN_PLACES } else { 0 };
     // Every place may be taken, and every buffer full: of clients, of the connections to backends
     // that have a request, of probes. An idle connection has none.
-    let pairs = pairs_max.min(clients_max);
+    let pairs = (pairs_max + tunnels_max).min(clients_max);
     let probes = match config.list_file {
         Some(_) => BACKENDS_MAX,
         None => config.backends.len(),
@@ -56,6 +56,7 @@ fn bounds(limits: &Limits, files: u64, config: &Config) -> [(&'static str, u64);
         ("descriptors", files),
         ("clients", clients_max as u64),
         ("requests-in-flight", pairs_max as u64),
+        ("tunnels", tunnels_max as u64),
         ("admin-clients", admin as u64),
         ("pipes", pipes_max as u64),
         ("buffer-bytes", buffers as u64),

@@ -3,6 +3,7 @@
 use super::{Backend, Gate, Message, Peer, Running};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
+use std::process::Command;
 
 /// The binary, balancing on a free port of 127.0.0.1.
 #[derive(Debug)]
@@ -31,6 +32,14 @@ impl Balancer {
     /// Starts with exactly these arguments and waits until it listens.
     pub fn start(arguments: &[&str]) -> Balancer {
         Balancer::of(Running::loadbalancer(arguments))
+    }
+
+    /// One with these options that may have so many descriptors.
+    pub fn limited(files: usize, options: &[&str]) -> Balancer {
+        let program = env!("CARGO_BIN_EXE_loadbalancer");
+        let line = format!("ulimit -n {files}; exec \"$0\" 127.0.0.1:0 \"$@\"");
+        let mut command = Command::new("sh");
+        Balancer::of(Running::start(command.args(["-c", &line, program]).args(options)))
     }
 
     /// Waits until a started process listens.

@@ -91,7 +91,14 @@ fn hardly_a_post_is_lost_by_servers_that_close_idle_connections() {
 
 fn draw(case: &Case, seed: u64) -> Script {
     let mut rng = Rng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let scene = Scene { mode: Mode::Http, names: 1, troubled: false, reloads: false, steady: true };
+    let scene = Scene {
+        mode: Mode::Http,
+        names: 1,
+        troubled: false,
+        reloads: false,
+        hogs: false,
+        steady: true,
+    };
     let listing = Listing::draw(scene.names, false, &mut rng);
     let members = listing.read().members;
     let style = Style {
@@ -107,7 +114,7 @@ fn draw(case: &Case, seed: u64) -> Script {
     config.health.check = Check::Off;
     // So that lost requests are counted.
     config.admin = Some(AdminAddress::Given(Endpoint { host: None, port: 81 }));
-    let limits = Limits { pairs_max: 8, clients_max: 8, pipes_max: 4 };
+    let limits = Limits { pairs_max: 8, tunnels_max: 8, clients_max: 8, pipes_max: 4 };
     let mut kernel = Kernel::new(rng, style, SITES_PER_NAME);
     let mut oracle = Oracle::new(&config, &limits, scene.names);
     let clients =
@@ -121,6 +128,7 @@ fn draw(case: &Case, seed: u64) -> Script {
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), seed);
     proxy.listen(listener, settings).expect("listening");
     Script {
+        ends_slow: false,
         world,
         proxy,
         pairs_max: limits.pairs_max,

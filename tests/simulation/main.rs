@@ -53,6 +53,9 @@ struct Tally {
     taken: u64,
     /// Requests that were lost because their server closed its idle connection.
     lost: u64,
+    /// Runs in which slow clients held every slot for 8 s, and requests that ended because of it.
+    stuck: u64,
+    slow: u64,
     /// Lists of servers that were applied.
     reloads: u64,
     /// Choices that were recorded and made again.
@@ -89,6 +92,7 @@ fn every_seed_ends_well() {
         assert!(kinds.iter().all(|&kind| kind > count / 100), "a kind is missing: {tally:?}");
         assert!(tally.replayed > count, "hardly any choice was recorded: {tally:?}");
         assert!(tally.suspicions > count / 100, "no server was silent: {tally:?}");
+        assert!(tally.slow > 0, "no slow client was ended: {tally:?}");
         assert!(tally.reloads > count / 4, "the list of servers hardly changed: {tally:?}");
     }
 }

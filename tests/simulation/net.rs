@@ -103,6 +103,10 @@ impl Socket for SimSocket {
         Ok(written)
     }
 
+    fn bytes_moved(&self) -> Option<u64> {
+        Some(self.world.borrow().kernel.links[self.link].moved)
+    }
+
     fn reset_on_drop(&mut self) {
         self.world.borrow_mut().kernel.reset_on_drop(self.link);
     }
@@ -189,6 +193,7 @@ impl Net for SimNet {
         let text = String::from_utf8_lossy(lines);
         for line in text.lines() {
             let jumped = world.kernel.jumped;
+            world.oracle.slow += u64::from(line.contains("--min-rate"));
             world.oracle.beliefs.logged(line, jumped);
             world.kernel.trace(format_args!("log: {line}"));
         }

@@ -172,6 +172,12 @@ pub struct Oracle {
     pub taken: u64,
     /// Requests that were lost because their server closed its idle connection.
     pub lost: u64,
+    /// Longest time that slow clients held every slot while others waited.
+    pub stuck_micros: u64,
+    /// Requests of clients that were ended because they were slow.
+    pub slow: u64,
+    /// Tunnels at most.
+    pub tunnels_max: usize,
     pub in_redirect_mode: bool,
     /// Bodies are collected before a server gets them.
     pub collects: bool,
@@ -196,6 +202,7 @@ impl Oracle {
             collects: config.mode == Mode::Http && !config.stream_requests,
             trusts_clients: config.trust_forwarded == TrustedProxies::All,
             clients_max: limits.clients_max,
+            tunnels_max: limits.tunnels_max,
             keep_alive_requests: config.keep_alive_requests,
             head: config.head,
             ..Oracle::default()
@@ -303,6 +310,7 @@ impl Oracle {
         // The failure of a pooled connection may be older than the request that finds it.
         let happened = |at: Option<u64>| at.is_some_and(|at| at + POOLED_MICROS >= since);
         let waited = kernel.now - since >= self.queue_micros;
+        let is_surplus = status == 503 && it.upgrade && self.upgrades() > self.tunnels_max;
         let refused = matches!(it.fate, Fate::Refused(with) if with.contains(&status));
         let is_lost = status == 502 && it.is_lost(kernel);
         self.lost += u64::from(is_lost);
@@ -327,6 +335,7 @@ impl Oracle {
                     self.beliefs.has_fallen
                         || self.fault_at.is_some()
                         || kernel.shortage_at.is_some()
+                        || is_surplus
                         || waited
                 }
                 504 => {
@@ -341,11 +350,16 @@ impl Oracle {
         } else {
             let is_late = self.epilogue_from.is_some_and(|from| request >= from);
             assert!(
-                !is_late || waited || refused || is_lost || it.fate == Fate::Broken,
+                !is_late || waited || refused || is_surplus || is_lost || it.fate == Fate::Broken,
                 "request {request} got a {status} after all trouble: {head:?}"
             );
             self.local += 1;
         }
+    }
+
+    /// Requests that may become tunnels.
+    fn upgrades(&self) -> usize {
+        self.requests.iter().filter(|request| request.upgrade).count()
     }
 
     /// A server failed; `request` is the one it had read.

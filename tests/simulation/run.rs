@@ -8,6 +8,7 @@ use super::record;
 use super::script::{self, Script};
 use super::world::World;
 use loadbalancer::base::rng::Rng;
+use loadbalancer::base::table::Id;
 use loadbalancer::proxy::invariants::Census;
 use loadbalancer::proxy::{Proxy, Status};
 use std::cell::{Ref, RefCell};
@@ -23,12 +24,19 @@ pub enum Phase {
     Ended,
 }
 
+/// The latest that slow clients in every slot are ended while others wait: 10 s of looks, and what is
+/// late.
+const SLOW_MICROS: u64 = 14_000_000;
+
 pub struct Run {
     world: Rc<RefCell<World>>,
     proxy: Proxy<SimNet>,
     pairs_max: usize,
     settle_micros: u64,
     absence_micros: Option<u64>,
+    ends_slow: bool,
+    /// The clients that hold all slots while others wait for them, and since when.
+    slow: (Vec<Id>, u64),
 }
 
 /// Runs one seed, and counts what happened.
@@ -61,8 +69,10 @@ pub fn run(seed: u64, verbose: bool, tally: &mut Tally) {
 impl Run {
     /// A run at its beginning, and how it ends.
     pub fn of(script: Script) -> (Run, Option<Epilogue>) {
-        let Script { world, proxy, pairs_max, settle_micros, absence_micros, epilogue } = script;
-        (Run { world, proxy, pairs_max, settle_micros, absence_micros }, epilogue)
+        let Script { world, proxy, pairs_max, settle_micros, absence_micros, ends_slow, epilogue } =
+            script;
+        let slow = (Vec::new(), 0);
+        (Run { world, proxy, pairs_max, settle_micros, absence_micros, ends_slow, slow }, epilogue)
     }
 
     /// The world, and how many requests the proxy takes for lost with pooled connections.
@@ -120,7 +130,8 @@ impl Run {
         let status = self.proxy.turn().expect("the simulated wait never fails");
         self.proxy.check_invariants();
         let census = self.proxy.census();
-        assert!(census.pairs <= self.pairs_max, "{census:?}");
+        assert!(census.slots_used <= self.pairs_max, "{census:?}");
+        self.check_slow_clients(&census);
         let mut state = self.world.borrow_mut();
         state.oracle.suspicions = census.suspicions;
         assert!(state.kernel.turn < TURNS_MAX, "the run does not end");
@@ -143,6 +154,22 @@ impl Run {
         drop(state);
         self.apply_list();
         Phase::Running
+    }
+
+    /// While others wait, slots do not stay for ever with clients that do nothing.
+    fn check_slow_clients(&mut self, census: &Census) {
+        let waited_for: Vec<Id> = self.proxy.waited_for().into_iter().map(Id::from).collect();
+        let mut state = self.world.borrow_mut();
+        let now = state.kernel.now;
+        let is_stuck = census.waiting > 0 && waited_for.len() == census.slots_used;
+        if !is_stuck || waited_for.is_empty() || waited_for != self.slow.0 {
+            self.slow = (if is_stuck { waited_for } else { Vec::new() }, now);
+            return;
+        }
+        let span = now - self.slow.1;
+        let is_fit = self.ends_slow && !state.kernel.jumped;
+        assert!(!is_fit || span < SLOW_MICROS, "{} µs of waiting for {:?}", span, self.slow.0);
+        state.oracle.stuck_micros = state.oracle.stuck_micros.max(span);
     }
 
     /// The proxy is given the list that was read, if one was.
@@ -197,6 +224,8 @@ impl Tally {
         self.suspicions += oracle.suspicions;
         self.taken += oracle.taken;
         self.lost += oracle.lost;
+        self.stuck += u64::from(oracle.stuck_micros > 8_000_000);
+        self.slow += oracle.slow;
         self.reloads += world.listing.applied;
     }
 }

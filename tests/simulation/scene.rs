@@ -24,6 +24,8 @@ pub struct Scene {
     pub troubled: bool,
     /// The list of servers changes.
     pub reloads: bool,
+    /// Few slots, and clients that hold theirs by doing nothing while others wait.
+    pub hogs: bool,
     /// Connections live long: they are what a change of the list has to find.
     pub steady: bool,
 }
@@ -31,17 +33,16 @@ pub struct Scene {
 impl Scene {
     pub fn draw(rng: &mut Rng) -> Scene {
         let reloads = rng.chance(300);
-        Scene {
-            mode: match rng.below(20) {
-                0..=13 => Mode::Http,
-                14..=17 => Mode::Tcp,
-                _ => Mode::Redirect,
-            },
-            names: rng.between(1, 4) as usize,
-            troubled: rng.chance(550),
-            reloads,
-            steady: reloads && rng.chance(500),
-        }
+        let mode = match rng.below(20) {
+            0..=13 => Mode::Http,
+            14..=17 => Mode::Tcp,
+            _ => Mode::Redirect,
+        };
+        let names = rng.between(1, 4) as usize;
+        let troubled = rng.chance(550);
+        let steady = reloads && rng.chance(500);
+        let hogs = mode == Mode::Http && troubled && !steady && rng.chance(200);
+        Scene { mode, names, troubled, reloads, hogs, steady }
     }
 
     pub fn style(&self, seed: u64, verbose: bool, rng: &mut Rng) -> Style {
@@ -92,6 +93,11 @@ impl Scene {
         // Then a timer asks for the list, too.
         config.list_file = (reloads && rng.chance(500)).then(|| PathBuf::from("servers"));
         config.keep_alive_requests = rng.chance(200).then(|| rng.between(1, 4) as u32);
+        // Fewer bytes than peers move in 10 s of the run, or more.
+        config.rate_min = [0, 100, 2_000, 1_000_000][rng.below(4) as usize];
+        if self.hogs && rng.chance(700) {
+            config.rate_min = 2_000;
+        }
         config.retry_budget = [0, 20, 100][rng.below(3) as usize];
         if rng.chance(150) {
             config.head = HeadLimits {
@@ -104,7 +110,8 @@ impl Scene {
         let at = Endpoint { host: None, port: 81 };
         config.admin = self.names.is_multiple_of(2).then_some(AdminAddress::Given(at));
         config.mode = mode;
-        config.stream_requests = mode == Mode::Http && rng.chance(250);
+        config.stream_requests =
+            mode == Mode::Http && rng.chance(if self.hogs { 800 } else { 250 });
         config.strategy = balance::NAMES[rng.below(balance::NAMES.len() as u64) as usize].strategy;
         config.verbose = rng.chance(300);
         config.access_log = rng.chance(200).then_some(LogTarget::Stdout);
@@ -133,8 +140,9 @@ impl Scene {
         timeouts.lame_duck = Duration::from_millis([0, 0, 5, 2_000][rng.below(4) as usize]);
         if troubled {
             timeouts.response = Duration::from_secs(5);
-            timeouts.idle = Duration::from_secs(5);
-            timeouts.queue = Duration::from_secs([1, 8][rng.below(2) as usize]);
+            timeouts.idle = Duration::from_secs(if self.hogs { 20 } else { 5 });
+            let queue = if self.hogs { [25, 25] } else { [1, 8] };
+            timeouts.queue = Duration::from_secs(queue[rng.below(2) as usize]);
         } else {
             // A slow client in the only slot is no fault.
             timeouts.queue = Duration::from_secs(600);
@@ -143,10 +151,19 @@ impl Scene {
     }
 
     pub fn limits(&self, rng: &mut Rng) -> Limits {
-        let pairs_most = if rng.chance(500) { 2 } else { 8 };
+        let pairs_most = match self.hogs {
+            true => 1,
+            false if rng.chance(500) => 2,
+            false => 8,
+        };
         Limits {
             pairs_max: rng.between(1, pairs_most) as usize,
-            clients_max: if self.steady { CLIENTS_MOST } else { rng.between(1, 10) as usize },
+            tunnels_max: rng.between(1, 3) as usize,
+            clients_max: if self.steady || self.hogs {
+                CLIENTS_MOST
+            } else {
+                rng.between(1, 10) as usize
+            },
             pipes_max: rng.below(4) as usize,
         }
     }

@@ -29,6 +29,8 @@ pub struct Script {
     pub settle_micros: u64,
     /// How long a server may refuse every connection before it is down, if it is checked.
     pub absence_micros: Option<u64>,
+    /// The least rate is more than that of clients that hang.
+    pub ends_slow: bool,
     pub epilogue: Option<Epilogue>,
 }
 
@@ -61,9 +63,18 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let settle_micros = scene.settle(&config).as_micros() as u64;
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
+    let ends_slow = config.mode == Mode::Http && config.rate_min >= 2_000;
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), proxy_seed);
     proxy.listen(listener, settings).expect("listening");
-    Script { world, proxy, pairs_max: limits.pairs_max, settle_micros, absence_micros, epilogue }
+    Script {
+        world,
+        proxy,
+        pairs_max: limits.pairs_max,
+        settle_micros,
+        absence_micros,
+        ends_slow,
+        epilogue,
+    }
 }
 
 fn plan_trouble(scene: &Scene, listing: &Listing, kernel: &mut Kernel) {
@@ -96,7 +107,7 @@ fn draw_clients(
     let Scene { mode, troubled, steady, .. } = *scene;
     let count = match kernel.rng.below(10) {
         0 => CLIENTS_MOST as u64,
-        _ if steady => kernel.rng.between(4, 12),
+        _ if steady || scene.hogs => kernel.rng.between(4, 12),
         _ => kernel.rng.between(1, 6),
     };
     // A burst, or one after the other.
@@ -130,6 +141,7 @@ fn draw_clients(
         let total: u64 = items.iter().map(|item| item.bytes.len() as u64).sum();
         let leave = match steady && kernel.rng.chance(800) {
             true => Leave::Politely,
+            false if scene.hogs && kernel.rng.chance(700) => draw_hog(total, &mut kernel.rng),
             false => draw_leave(troubled, total, &mut kernel.rng),
         };
         let upgrades = items.last().is_some_and(|item| oracle.requests[item.request].upgrade);
@@ -141,6 +153,15 @@ fn draw_clients(
         clients.push(client);
     }
     clients
+}
+
+/// How a client holds the slot of its request for long.
+fn draw_hog(total: u64, rng: &mut Rng) -> Leave {
+    match rng.below(3) {
+        0 => Leave::StopsSending(rng.below(total + 1)),
+        1 => Leave::StopsReading(rng.below(3_000)),
+        _ => Leave::Dribbles(rng.below(total + 1)),
+    }
 }
 
 fn draw_leave(troubled: bool, total: u64, rng: &mut Rng) -> Leave {

@@ -163,6 +163,8 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("drain-timeout", "77s", "", "http tcp redirect"),
     ("lame-duck", "77s", "", "http tcp redirect"),
     ("max-pairs", "77", "", "http tcp"),
+    ("max-tunnels", "77", "", "http"),
+    ("min-rate", "77", "", "http"),
     ("keep-alive-requests", "77", "", "http redirect"),
     ("max-head", "777", "", "http redirect"),
     ("max-fields", "77", "", "http redirect"),

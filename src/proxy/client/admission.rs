@@ -1,4 +1,5 @@
-//! The cap of N pairs and the queue before it, first come first served. Pure book-keeping.
+//! The cap of N pairs and the queue before it, first come first served, and the cap of tunnels. Pure
+//! book-keeping.
 
 use crate::proxy::kinds::ClientKey;
 use std::collections::VecDeque;
@@ -22,6 +23,9 @@ pub enum Line {
 pub struct Admission {
     slots_max: usize,
     used: usize,
+    tunnels_max: usize,
+    /// Tunnels that were requests once: they hold no slot.
+    tunnels: usize,
     open: VecDeque<ClientKey>,
     half_closed: VecDeque<ClientKey>,
     /// Requests in the queue that still wait.
@@ -37,12 +41,14 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// No slot used, no request waiting. `slots_max` is at least 1.
-    pub fn new(slots_max: usize) -> Admission {
+    /// No slot used, no request waiting, no tunnel. `slots_max` is at least 1.
+    pub fn new(slots_max: usize, tunnels_max: usize) -> Admission {
         assert!(slots_max > 0, "with no slot no request would ever be served");
         Admission {
             slots_max,
             used: 0,
+            tunnels_max,
+            tunnels: 0,
             open: VecDeque::new(),
             half_closed: VecDeque::new(),
             waiting: 0,
@@ -105,6 +111,28 @@ impl Admission {
         self.open_one();
     }
 
+    /// Whether one more request may become a tunnel.
+    pub fn has_room_for_tunnel(&self) -> bool {
+        self.tunnels < self.tunnels_max
+    }
+
+    /// A request becomes a tunnel and gives its slot back; false where there is no room for it.
+    pub fn enter_tunnel(&mut self) -> bool {
+        let has_room = self.has_room_for_tunnel();
+        if has_room {
+            self.tunnels += 1;
+            self.release();
+        }
+        has_room
+    }
+
+    /// A tunnel ends: its server has room again.
+    pub fn leave_tunnel(&mut self) {
+        assert!(self.tunnels > 0, "left a tunnel where there was none");
+        self.tunnels -= 1;
+        self.open_one();
+    }
+
     /// One more waiting request may be served now, as far as is known: a slot or a server has room.
     /// One at a time: where the first finds no room after all, those behind it must not pass it.
     pub fn open_one(&mut self) {
@@ -161,6 +189,11 @@ impl Admission {
         self.used
     }
 
+    /// Tunnels that were requests once.
+    pub fn tunnels(&self) -> usize {
+        self.tunnels
+    }
+
     /// Requests waiting.
     pub fn waiting(&self) -> usize {
         self.waiting
@@ -168,7 +201,13 @@ impl Admission {
 
     /// Whether there is a reason for the requests that wait: no slot, or the end of a pair to come.
     pub fn waits_with_reason(&self) -> bool {
-        self.waiting == 0 || self.used == self.slots_max || (self.blocked && self.used > 0)
+        let pairs = self.used + self.tunnels;
+        self.waiting == 0 || self.used == self.slots_max || (self.blocked && pairs > 0)
+    }
+
+    /// The cap of tunnels.
+    pub fn tunnels_max(&self) -> usize {
+        self.tunnels_max
     }
 
     /// The cap N.
@@ -195,7 +234,7 @@ mod tests {
     #[test]
     fn first_come_first_served_and_never_past_the_cap() {
         let keys = keys(5);
-        let mut admission = Admission::new(2);
+        let mut admission = Admission::new(2, 1);
         assert!(admission.admit() && admission.admit() && !admission.admit());
         for &key in &keys {
             admission.enqueue(key, Line::Open);
@@ -213,7 +252,7 @@ mod tests {
     #[test]
     fn a_newcomer_waits_while_a_request_from_the_queue_has_not_begun() {
         let keys = keys(2);
-        let mut admission = Admission::new(2);
+        let mut admission = Admission::new(2, 1);
         assert!(admission.admit() && admission.admit());
         admission.enqueue(keys[0], Line::Open);
         admission.release();
@@ -227,7 +266,7 @@ mod tests {
     #[test]
     fn half_closed_clients_are_served_after_all_others() {
         let keys = keys(4);
-        let mut admission = Admission::new(1);
+        let mut admission = Admission::new(1, 1);
         assert!(admission.admit());
         admission.enqueue(keys[0], Line::Open);
         admission.enqueue(keys[1], Line::HalfClosed);
@@ -252,7 +291,7 @@ mod tests {
     #[test]
     fn a_request_that_steps_back_stays_the_first() {
         let keys = keys(3);
-        let mut admission = Admission::new(1);
+        let mut admission = Admission::new(1, 1);
         assert!(admission.admit());
         admission.enqueue(keys[1], Line::Open);
         admission.step_back(keys[0], Line::Open);
@@ -262,7 +301,7 @@ mod tests {
     #[test]
     fn the_next_is_looked_at_when_the_first_that_found_no_room_leaves() {
         let keys = keys(3);
-        let mut admission = Admission::new(2);
+        let mut admission = Admission::new(2, 1);
         assert!(admission.admit() && admission.admit());
         admission.enqueue(keys[1], Line::Open);
         admission.step_back(keys[0], Line::Open);
@@ -274,9 +313,27 @@ mod tests {
     }
 
     #[test]
+    fn a_tunnel_gives_its_slot_back_and_counts_apart() {
+        let keys = keys(2);
+        let mut admission = Admission::new(1, 1);
+        assert!(admission.admit());
+        admission.enqueue(keys[0], Line::Open);
+        assert!(admission.enter_tunnel());
+        assert!(admission.take_opening(), "its slot is free");
+        assert_eq!(admission.next(open), Some(keys[0]));
+        assert!(!admission.enter_tunnel(), "one tunnel is all there may be");
+        assert_eq!((admission.used(), admission.tunnels()), (1, 1));
+        admission.begins(keys[0]);
+        admission.step_back(keys[0], Line::Open);
+        assert!(admission.waits_with_reason(), "the tunnel may be what has the server's room");
+        admission.leave_tunnel();
+        assert!(admission.take_opening() && admission.has_room_for_tunnel());
+    }
+
+    #[test]
     fn entries_of_requests_that_left_do_not_pile_up() {
         let mut clients: Table<ClientKind, ()> = Table::new();
-        let mut admission = Admission::new(1);
+        let mut admission = Admission::new(1, 1);
         for _ in 0..10_000 {
             let key = clients.insert(());
             admission.enqueue(key, Line::Open);

@@ -10,7 +10,9 @@ pub mod connection;
 pub mod heads;
 pub mod listener;
 mod local;
+pub mod pace;
 pub mod plan;
 pub mod request;
+pub mod slow_clients;
 
 pub use local::LocalAnswer;

@@ -220,6 +220,11 @@ impl<S: Socket> Conn<S> {
         self.is_reusable() && !self.readiness.readable
     }
 
+    /// Bytes that the peer has acknowledged or sent; none where the system does not count them.
+    pub fn bytes_moved(&self) -> Option<u64> {
+        self.socket.bytes_moved()
+    }
+
     /// Whether it holds storage of the buffer pool.
     pub fn has_storage(&self) -> bool {
         self.storages() > 0

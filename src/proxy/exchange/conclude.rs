@@ -2,7 +2,7 @@
 //! and the upstream back; a request ends in [`Exchanges::conclude`], which frees its slot or its
 //! place in the queue and writes its log line. There is no other end.
 
-use super::pair::{Direction, Pair};
+use super::pair::{Direction, Pair, Place};
 use super::verdict::Fault;
 use super::{Client, Exchanges};
 use crate::base::backend_id::BackendId;
@@ -20,7 +20,7 @@ use crate::proxy::upstream::Served;
 use crate::proxy::upstream::acquire::Unavailable;
 
 impl<N: Net> Exchanges<N> {
-    /// The end of an attempt, which leaves its client with only the slot.
+    /// The end of an attempt, which leaves its client with only the slot, if it has one.
     pub(super) fn end_attempt(
         &mut self,
         client: Client<'_, N>,
@@ -57,7 +57,13 @@ impl<N: Net> Exchanges<N> {
         };
         let answered = answered.filter(|_| reusable);
         client.keep_upstream(self.upstreams.release(cx, upstream, pair.client, answered));
-        client.request.state = RequestState::Admitted;
+        client.request.state = match pair.place {
+            Place::Slot => RequestState::Admitted,
+            Place::Tunnel => {
+                self.admission.leave_tunnel();
+                RequestState::FlushingResponse(After::Close)
+            }
+        };
     }
 
     /// The one end of every request, answered here or by a server: its slot or its place in the
@@ -120,9 +126,13 @@ impl<N: Net> Exchanges<N> {
         }
         if let Some(counters) = self.upstreams.counters(aborted.backend) {
             let count = match fault {
-                Some(Fault::ClientGone | Fault::ClientMalformed) | None => {
-                    &mut counters.client_aborts
-                }
+                Some(
+                    Fault::ClientGone
+                    | Fault::ClientMalformed
+                    | Fault::ClientSlow
+                    | Fault::TunnelsFull,
+                )
+                | None => &mut counters.client_aborts,
                 Some(
                     Fault::UpstreamClosed
                     | Fault::UpstreamMalformed(_)

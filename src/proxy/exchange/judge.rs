@@ -8,6 +8,8 @@ use crate::base::time::Instant;
 use crate::net::Net;
 use crate::observe::ProxyError;
 use crate::proxy::client::answer::Answer;
+use crate::proxy::client::request::RequestState;
+use crate::proxy::client::slow_clients::Holds;
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
 use crate::proxy::retry::RetryState;
 use crate::proxy::upstream::PooledClose;
@@ -121,6 +123,44 @@ impl<N: Net> Exchanges<N> {
         if verdict == Verdict::Retry { Reroute::Done } else { Reroute::Never }
     }
 
+    /// What a client holds while it is waited for; none if it is not.
+    pub fn waits_for_client(&mut self, client: Client<'_, N>) -> Option<Holds> {
+        match client.request.state {
+            RequestState::Paired(pair) => {
+                self.exchange(client, pair).waits_for_client().then_some(Holds::Slot)
+            }
+            RequestState::CollectingBody | RequestState::FlushingResponse(_) => Some(Holds::Place),
+            RequestState::Idle
+            | RequestState::Head
+            | RequestState::WaitingForSlot(_)
+            | RequestState::Admitted
+            | RequestState::Lingering { .. } => None,
+        }
+    }
+
+    /// A client that others wait for was too slow for too long, at `rate` bytes per second.
+    pub fn end_slow(&mut self, key: ClientKey, client: Client<'_, N>, rate: u64) -> Next {
+        let cx = &mut self.context;
+        cx.logs.slow_client(client.ip(), (rate, cx.config.rate_min), cx.now.instant);
+        let pair = match client.request.state {
+            RequestState::Paired(pair) => pair,
+            RequestState::CollectingBody => return self.expire_body(key, client),
+            RequestState::Idle
+            | RequestState::Head
+            | RequestState::WaitingForSlot(_)
+            | RequestState::Admitted
+            | RequestState::FlushingResponse(_)
+            | RequestState::Lingering { .. } => {
+                // The rest of the response is lost: an orderly end could pass for its end.
+                client.conn.reset_on_drop();
+                return Next::Gone;
+            }
+        };
+        let facts = self.exchange(client, pair).facts(Fault::ClientSlow);
+        let verdict = verdict::verdict(&facts, Fault::ClientSlow);
+        self.carry_out(key, client, pair, verdict, Some(Fault::ClientSlow))
+    }
+
     /// One match carries out every verdict.
     fn carry_out(
         &mut self,
@@ -194,7 +234,11 @@ impl<N: Net> Exchanges<N> {
                 true
             }
             Fault::ServerHangs => true,
-            Fault::Expired | Fault::ClientGone | Fault::ClientMalformed => false,
+            Fault::Expired
+            | Fault::ClientGone
+            | Fault::ClientMalformed
+            | Fault::ClientSlow
+            | Fault::TunnelsFull => false,
         };
         pair.tried.seen = pair.tried.seen.saturating_add(u8::from(facts.sent));
         pair.tried.rerouted |= fault == Fault::ServerHangs;

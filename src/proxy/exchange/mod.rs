@@ -12,7 +12,7 @@ mod response_way;
 mod splice;
 pub mod verdict;
 
-pub use pair::{Direction, Pair};
+pub use pair::{Direction, Pair, Place};
 
 use crate::base::table::Table;
 use crate::http::head::{Method, Refusal, ResponseHead, TLS_HELLO};
@@ -33,6 +33,7 @@ use crate::proxy::upstream::acquire::{Reuse, Unavailable};
 use budget::Budget;
 use pair::Exchange;
 use std::collections::HashMap;
+use verdict::TUNNELS_FULL;
 
 /// Changes of state one client may go through in one turn.
 const STEPS_MAX: usize = 16;
@@ -64,7 +65,7 @@ impl<N: Net> Exchanges<N> {
         error_pages: HashMap<u16, Vec<u8>>,
     ) -> Exchanges<N> {
         Exchanges {
-            admission: Admission::new(context.limits.pairs_max),
+            admission: Admission::new(context.limits.pairs_max, context.limits.tunnels_max),
             budget: Budget::new(context.config.retry_budget),
             heads: Heads::new(context.config.head),
             context,
@@ -234,6 +235,10 @@ impl<N: Net> Exchanges<N> {
             }
             Ok(Intent::Message(plan)) if client.settings().service == Service::Redirect => {
                 self.redirect(key, client, &plan)
+            }
+            Ok(Intent::Message(plan)) if plan.upgrade && !self.admission.has_room_for_tunnel() => {
+                let RetryState { record, .. } = self.retry_state(key, client);
+                self.answer(client, Some(&plan), TUNNELS_FULL, record)
             }
             Ok(intent) => self.begin(key, client, intent),
             Err(refusal) => self.refuse(key, client, refusal),
@@ -417,6 +422,7 @@ impl<N: Net> Exchanges<N> {
             heads: &mut self.heads,
             response_head: &mut self.response_head,
             pool: &mut context.pool,
+            admission: &mut self.admission,
             config: &context.config,
             date: &context.date,
             budget: &self.budget,

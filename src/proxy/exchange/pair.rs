@@ -13,6 +13,7 @@ use crate::http::forward::BodyTransform;
 use crate::http::head::ResponseHead;
 use crate::net::Socket;
 use crate::observe::Record;
+use crate::proxy::client::admission::Admission;
 use crate::proxy::client::heads::Heads;
 use crate::proxy::client::listener::Scheme;
 use crate::proxy::client::plan::{Intent, Plan};
@@ -69,6 +70,15 @@ impl Direction {
     }
 }
 
+/// Which limit a pair counts against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// One of the N slots: a request, or a session of TCP mode.
+    Slot,
+    /// One of the tunnels: a request whose server has switched protocols.
+    Tunnel,
+}
+
 /// A client joined to an upstream.
 #[derive(Debug)]
 pub struct Pair {
@@ -79,6 +89,7 @@ pub struct Pair {
     pub intent: Intent,
     pub request: Direction,
     pub response: Direction,
+    pub place: Place,
     /// What happens to the framing of the response's body.
     pub transform: BodyTransform,
     /// What the forwarded response promised the client.
@@ -107,6 +118,7 @@ impl Pair {
             intent,
             request: beginning,
             response: beginning,
+            place: Place::Slot,
             transform: BodyTransform::Keep,
             after: After::Close,
             upstream_stays: false,
@@ -172,6 +184,7 @@ pub struct Exchange<'a, S: Socket> {
     pub response_head: &'a mut ResponseHead,
     pub pool: &'a mut Pool,
     pub pipes: &'a mut Pipes<S::Pipe>,
+    pub admission: &'a mut Admission,
     pub config: &'a Config,
     pub date: &'a [u8; DATE_BYTES],
     /// When nothing has moved for too long.
@@ -313,6 +326,13 @@ impl<S: Socket> Exchange<'_, S> {
             attempts_left: self.pair.tried.seen.saturating_add(1) < self.config.attempts_max
                 && (fault.is_usual(self.upstream.origin()) || self.budget.allows(self.in_flight)),
         }
+    }
+
+    /// It waits for its client, to send or to read. A tunnel waits for neither side.
+    pub fn waits_for_client(&self) -> bool {
+        let is_tunnel = self.pair.request.is(Phase::Tunnel) || self.pair.response.is(Phase::Tunnel);
+        let facts = self.facts(Fault::ClientSlow);
+        facts.waiting_on_client && !facts.connecting && !is_tunnel
     }
 
     /// The decision about a request whose server hangs. What has come by now is a response after

@@ -1,7 +1,7 @@
 //! The way of a response through an exchange: heads, bodies, tunnels, from the server's inbox to
 //! the client's outbox.
 
-use super::pair::{Direction, Exchange};
+use super::pair::{Direction, Exchange, Place};
 use super::pump;
 use super::request_way::tunnel;
 use super::verdict::{Fault, Phase};
@@ -124,6 +124,10 @@ impl<S: Socket> Exchange<'_, S> {
             let reason = "the server switched to a protocol that was not offered";
             return Err(Fault::UpstreamMalformed(reason));
         }
+        if !self.admission.enter_tunnel() {
+            return Err(Fault::TunnelsFull);
+        }
+        self.pair.place = Place::Tunnel;
         self.write_head(BodyTransform::Keep, Persistence::Upgrade, None)?;
         self.client.buffers.inbox.release();
         self.pair.record.status = 101;

@@ -39,7 +39,20 @@ pub enum Fault {
     Expired,
     /// The server's health checks hang: its answer may never come.
     ServerHangs,
+    /// The server has switched protocols, and there are as many tunnels as there may be.
+    TunnelsFull,
+    /// The client sends or reads less than `--min-rate`, and others wait.
+    ClientSlow,
 }
+
+/// The answer to a request that would become one tunnel too many.
+pub const TUNNELS_FULL: Answer = Answer::local(
+    503,
+    "all tunnels (WebSockets and other upgrades) are in use; please try again later",
+    ProxyError::Limit,
+);
+
+const CLIENT_SLOW: &str = "the client was slower than --min-rate while others waited";
 
 /// The reason of a 400.
 pub const CLIENT_MALFORMED: &str = "the request body's chunked framing is malformed";
@@ -54,10 +67,12 @@ impl Fault {
             Fault::UpstreamClosed => Outcome::ServerClosed,
             Fault::UpstreamMalformed(_) | Fault::NotHttp(_) => Outcome::ServerMalformed,
             Fault::Expired => Outcome::TimedOut,
+            Fault::ClientSlow => Outcome::ClientSlow,
             Fault::ClientGone
             | Fault::ClientMalformed
             | Fault::ConnectFailed(_)
-            | Fault::ServerHangs => Outcome::ClientGone,
+            | Fault::ServerHangs
+            | Fault::TunnelsFull => Outcome::ClientGone,
         }
     }
 
@@ -75,7 +90,9 @@ impl Fault {
             Fault::ConnectFailed(_) => RetryReason::Connect,
             Fault::Expired if connecting => RetryReason::ConnectTimeout,
             Fault::Expired => RetryReason::Timeout,
-            Fault::UpstreamClosed | Fault::ClientGone => RetryReason::Closed,
+            Fault::UpstreamClosed | Fault::ClientGone | Fault::ClientSlow | Fault::TunnelsFull => {
+                RetryReason::Closed
+            }
             Fault::UpstreamMalformed(_) | Fault::NotHttp(_) | Fault::ClientMalformed => {
                 RetryReason::Malformed
             }
@@ -87,12 +104,14 @@ impl Fault {
     pub fn reason(self) -> &'static str {
         match self {
             Fault::ClientMalformed => CLIENT_MALFORMED,
+            Fault::ClientSlow => CLIENT_SLOW,
             Fault::UpstreamMalformed(reason) | Fault::NotHttp(reason) => reason,
             Fault::ClientGone
             | Fault::ConnectFailed(_)
             | Fault::UpstreamClosed
             | Fault::Expired
-            | Fault::ServerHangs => "",
+            | Fault::ServerHangs
+            | Fault::TunnelsFull => "",
         }
     }
 }
@@ -179,6 +198,10 @@ pub fn verdict(facts: &Facts, fault: Fault) -> Verdict {
         }
         Fault::Expired => expired(facts),
         Fault::ServerHangs => retry_or(facts, || Verdict::Park),
+        Fault::TunnelsFull => answer_or_abort(facts, TUNNELS_FULL),
+        Fault::ClientSlow => {
+            answer_or_abort(facts, Answer::local(408, CLIENT_SLOW, ProxyError::Request))
+        }
     }
 }
 

@@ -108,6 +108,8 @@ pub struct Link {
     /// The turn in which it was opened.
     pub opened_turn: u64,
     pub opened_at: u64,
+    /// Bytes that its peer has sent or read.
+    pub moved: u64,
     /// Bytes that the proxy has read from it.
     pub read_bytes: u64,
     /// The turn in which the proxy was told of the peer's end, and of its reset.

@@ -237,6 +237,7 @@ impl Kernel {
             stage,
             opened_turn: self.turn,
             opened_at: self.now,
+            moved: 0,
             read_bytes: 0,
             end_reported_turn: None,
             idling: Idling::default(),

@@ -91,6 +91,7 @@ impl Kernel {
         let it = &mut self.links[link];
         if !it.to_peer.data.is_empty() {
             let count = it.to_peer.data.len().min(most);
+            it.moved += count as u64;
             let data = it.to_peer.data.drain(..count).collect();
             // As Linux does: room is reported when a third of the buffer is free.
             if it.wants_room && it.to_peer.room() * 3 >= it.to_peer.cap {
@@ -122,6 +123,7 @@ impl Kernel {
             return Some(bytes.len());
         }
         let count = it.to_proxy.room().min(bytes.len());
+        it.moved += count as u64;
         it.to_proxy.data.extend(&bytes[..count]);
         if count > 0 && (it.armed || self.style.spurious) {
             self.edge(link, Bits { readable: true, ..Bits::default() });
