@@ -3,7 +3,8 @@
 use super::listen;
 use super::log_file::LogFile;
 use super::log_writer::LogWriter;
-use super::pipe::Pipe;
+use super::memory;
+use super::pipe::{self, Pipe};
 use super::process::ProcessFigures;
 use super::signals::Signals;
 use super::systemd::Manager;
@@ -274,6 +275,10 @@ impl Net for Kernel {
         self.signals.take()
     }
 
+    fn return_free_memory(&mut self) {
+        memory::return_free_pages();
+    }
+
     fn times_events(&self) -> bool {
         self.times_events
     }
@@ -378,6 +383,10 @@ impl Socket for mio::net::TcpStream {
 
     fn read_into(&mut self, pipe: &mut Pipe, max: usize) -> io::Result<usize> {
         pipe.take(self, max)
+    }
+
+    fn send_room(&self) -> usize {
+        pipe::send_room(self)
     }
 
     fn write_from(&mut self, pipe: &mut Pipe, count: usize) -> io::Result<usize> {

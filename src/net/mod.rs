@@ -12,6 +12,7 @@ pub mod kernel;
 pub mod listen;
 pub mod log_file;
 pub mod log_writer;
+pub mod memory;
 pub mod part;
 pub mod pipe;
 pub mod privileges;
@@ -160,6 +161,8 @@ pub trait Socket: Debug {
     fn pipe() -> io::Result<Self::Pipe>;
     /// Moves 1 to `max` bytes into the empty `pipe`; returns 0 at the end of the input.
     fn read_into(&mut self, pipe: &mut Self::Pipe, max: usize) -> io::Result<usize>;
+    /// About how many bytes a write would take now.
+    fn send_room(&self) -> usize;
     /// Writes some of the `count` bytes in `pipe`.
     fn write_from(&mut self, pipe: &mut Self::Pipe, count: usize) -> io::Result<usize>;
     /// Has the kernel probe the peer while the connection is idle, so that NAT keeps it and a peer
@@ -197,6 +200,8 @@ pub trait Net: Debug {
     /// The signals since the last call: [`Signal::Stop`] as often as it came, one of the others
     /// once.
     fn signals(&mut self) -> Vec<Signal>;
+    /// Much was freed: the system gets it back.
+    fn return_free_memory(&mut self) {}
     /// Whether event lines begin with the time: not where a person watches them come.
     fn times_events(&self) -> bool {
         false

@@ -50,6 +50,23 @@ mod linux {
         }
     }
 
+    /// How many bytes the socket takes now, from the kernel's own account of its buffer: what is
+    /// queued counts with its overhead, as it does for the limit. With an estimate of zero when the
+    /// system does not say, pieces are small.
+    pub fn send_room(socket: &impl AsRawFd) -> usize {
+        const LIMIT: usize = libc::SK_MEMINFO_SNDBUF as usize;
+        const QUEUED: usize = libc::SK_MEMINFO_WMEM_QUEUED as usize;
+        let mut memory = [0u32; libc::SK_MEMINFO_DROPS as usize + 1];
+        let mut bytes = size_of_val(&memory) as libc::socklen_t;
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_MEMINFO);
+        // SAFETY: the call writes at most `bytes` bytes to a live array of that size.
+        let outcome = unsafe {
+            let memory = memory.as_mut_ptr().cast();
+            libc::getsockopt(socket.as_raw_fd(), level, option, memory, &raw mut bytes)
+        };
+        if outcome == 0 { memory[LIMIT].saturating_sub(memory[QUEUED]) as usize } else { 0 }
+    }
+
     fn splice(from: &impl AsRawFd, to: &impl AsRawFd, max: usize) -> io::Result<usize> {
         let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
         let (here, flags) = (std::ptr::null_mut(), libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK);
@@ -58,6 +75,15 @@ mod linux {
         let moved = unsafe { libc::splice(from, here, to, here, max, flags) };
         usize::try_from(moved).map_err(|_| io::Error::last_os_error())
     }
+}
+
+#[cfg(target_os = "linux")]
+pub use linux::send_room;
+
+/// Never called, as there is no pipe.
+#[cfg(not(target_os = "linux"))]
+pub fn send_room<S>(_: &S) -> usize {
+    0
 }
 
 #[cfg(not(target_os = "linux"))]

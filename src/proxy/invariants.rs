@@ -13,6 +13,7 @@ use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::health::Check;
+use crate::http::forward::GROWTH_BYTES_MAX;
 use crate::net::Net;
 use std::time::Duration;
 
@@ -293,7 +294,8 @@ impl<N: Net> Proxy<N> {
         assert!(!pair.request.is(Phase::Head), "a head goes to an established server at once");
         if matches!(pair.request, Direction::Body(_) | Direction::Tunnel) {
             let piped = upstream.pipe_up.is_some();
-            assert!(piped || !down.could_read(), "a request is forwarded as it comes");
+            let waits = !pair.request.reads_on(up);
+            assert!(piped || waits || !down.could_read(), "a request is forwarded as it comes");
             assert!(!(piped && up.is_writable()), "what a server can take from a pipe goes out");
             let starved = pair.request.is_starved(down.buffers.inbox.data());
             let stuck = !starved && up.buffers.outbox.is_empty();
@@ -301,13 +303,18 @@ impl<N: Net> Proxy<N> {
         }
         if !pair.response.is(Phase::Done) {
             let piped = upstream.pipe_down.is_some();
-            assert!(piped || !up.could_read(), "a response is forwarded as it comes");
+            let waits = !pair.response.reads_on(down);
+            assert!(piped || waits || !up.could_read(), "a response is forwarded as it comes");
             assert!(!(piped && down.is_writable()), "what a client can take from a pipe goes out");
         }
         if matches!(pair.response, Direction::Body(_) | Direction::Tunnel) {
             let starved = pair.response.is_starved(up.buffers.inbox.data());
             let stuck = !starved && down.buffers.outbox.is_empty();
             assert!(!stuck, "response bytes move where there is room");
+            let unsent = up.buffers.inbox.data().len();
+            let is_slow = !down.buffers.outbox.is_empty() || upstream.pipe_down.is_some();
+            let has_two = is_slow && unsent > GROWTH_BYTES_MAX;
+            assert!(!has_two, "a slow reader has one buffer filled: {unsent} bytes are in another");
         }
     }
 

@@ -96,6 +96,10 @@ impl Socket for SimSocket {
         Ok(count)
     }
 
+    fn send_room(&self) -> usize {
+        self.world.borrow().kernel.links[self.link].to_peer.room()
+    }
+
     fn write_from(&mut self, pipe: &mut VecDeque<u8>, count: usize) -> io::Result<usize> {
         assert_eq!(count, pipe.len(), "what is in a pipe is known");
         let written = self.world.borrow_mut().write(self.link, pipe.make_contiguous())?;

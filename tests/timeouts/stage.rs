@@ -122,6 +122,10 @@ impl Socket for Wire {
         Err(ErrorKind::Unsupported.into())
     }
 
+    fn send_room(&self) -> usize {
+        0
+    }
+
     fn write_from(&mut self, _: &mut (), _: usize) -> io::Result<usize> {
         Err(ErrorKind::Unsupported.into())
     }

@@ -276,6 +276,12 @@ impl<S: Socket> Conn<S> {
         self.judge_read(outcome)
     }
 
+    /// How much may go into a pipe for this socket: about what it takes now, but at least one buffer,
+    /// as only a write that meets a full socket has the kernel report room again.
+    pub fn send_room(&self) -> u64 {
+        self.socket.send_room().max(LARGE_BYTES) as u64
+    }
+
     /// Socket → empty pipe, one move of at most `max` bytes.
     pub fn fill_pipe(&mut self, piped: &mut Piped<S::Pipe>, max: u64) -> Filled {
         if !self.readiness.readable || self.buffers.input != Input::Open {

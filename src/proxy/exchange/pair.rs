@@ -64,6 +64,15 @@ impl Direction {
         }
     }
 
+    /// Whether more is read for `to`: not before what was read has been written, so that a slow
+    /// receiver has one buffer filled and not two. Heads are taken in at once.
+    pub fn reads_on<S: Socket>(self, to: &Conn<S>) -> bool {
+        match self {
+            Direction::Body(_) | Direction::Tunnel => to.buffers.outbox.is_empty(),
+            Direction::Head | Direction::Done => true,
+        }
+    }
+
     /// What is left after the head.
     pub fn after_head(body: Body) -> Direction {
         if body.is_ended() { Direction::Done } else { Direction::Body(body) }
@@ -214,6 +223,7 @@ impl<S: Socket> Exchange<'_, S> {
         if !self.pair.response.is(Phase::Done) {
             self.heard |= match self.relay_response()? {
                 Some(moved) => moved,
+                None if !self.pair.response.reads_on(self.client) => false,
                 None => self.upstream.conn.fill(self.pool) == Filled::Something,
             };
             moved |= self.heard;
@@ -279,14 +289,16 @@ impl<S: Socket> Exchange<'_, S> {
     /// Whether a further round could move something: not when all there is waits for a socket,
     /// which will report.
     fn could_move(&self) -> bool {
-        let has_more = |half: Direction, from: &Conn<S>| {
-            let comes = from.is_readable() || from.buffers.input != Input::Open;
+        let has_more = |half: Direction, from: &Conn<S>, to: &Conn<S>| {
+            let comes = from.is_readable() && half.reads_on(to);
+            let comes = comes || from.buffers.input != Input::Open;
             !half.is(Phase::Done) && (comes || !half.is_starved(from.buffers.inbox.data()))
         };
         // The request's head is all that is read ahead of the client's turn.
         let request_flows = !self.pair.request.is(Phase::Head);
-        (request_flows && has_more(self.pair.request, self.client))
-            || has_more(self.pair.response, &self.upstream.conn)
+        let (client, upstream) = (&*self.client, &self.upstream.conn);
+        (request_flows && has_more(self.pair.request, client, upstream))
+            || has_more(self.pair.response, upstream, client)
     }
 
     /// A direction of a tunnel is done once the end, and all before it, was written: when both are,

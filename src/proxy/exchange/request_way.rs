@@ -28,6 +28,7 @@ impl<S: Socket> Exchange<'_, S> {
             Direction::Tunnel => true,
             Direction::Head | Direction::Done => false,
         };
+        let wanted = wanted && self.pair.request.reads_on(&self.upstream.conn);
         let moved = match self.relay_request() {
             Some(moved) => moved,
             None if wanted => match self.client.fill(self.pool) {

@@ -25,16 +25,18 @@ struct Relayed {
     failed: bool,
 }
 
-/// `from`'s socket → pipe → `to`'s socket: one piece of at most `max` bytes, as far as it goes. A
-/// piece must have gone on whole before the next is taken, so that "no more for now" can only mean
-/// that the socket has no more.
+/// `from`'s socket → pipe → `to`'s socket: one piece of at most `max` bytes, as far as it goes, and
+/// not much more than `to` takes now: the rest would stay in the pipe of a slow receiver. A piece
+/// must have gone on whole before the next is taken, so that "no more for now" can only mean that
+/// the socket has no more.
 fn relay<S: Socket>(
     from: &mut Conn<S>,
     to: &mut Conn<S>,
     piped: &mut Piped<S::Pipe>,
     max: u64,
 ) -> Relayed {
-    let taken = piped.bytes == 0 && from.fill_pipe(piped, max) == Filled::Something;
+    let takes = piped.bytes == 0 && to.is_writable();
+    let taken = takes && from.fill_pipe(piped, max.min(to.send_room())) == Filled::Something;
     let before = piped.bytes;
     let failed = to.flush_pipe(piped) == Flushed::Failed;
     let bytes = before - piped.bytes;
