@@ -2,53 +2,16 @@
 
 mod common;
 
+use common::in_process::{Counting, allocations_so_far, limits, proxy};
 use common::{Backend, Peer};
 use loadbalancer::balance::{NAMES, Strategy};
-use loadbalancer::config::{BackendSpec, Config, Endpoint, LogTarget, Mode};
-use loadbalancer::health::Check;
+use loadbalancer::config::{Config, LogTarget, Mode};
 use loadbalancer::net::kernel::Kernel;
-use loadbalancer::net::listen::{Sharing, listen};
 use loadbalancer::net::log_writer::LogWriter;
-use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
-
-thread_local! {
-    /// Made without allocating and never dropped, as the allocator itself counts here.
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The system's allocator with a count per thread.
-struct Counting;
-
-#[allow(unsafe_code)]
-// SAFETY: every call is passed unchanged to the system's allocator, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    // SAFETY: the caller's promises are those of `System`.
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: see above.
-        unsafe { System.alloc(layout) }
-    }
-
-    // SAFETY: the caller's promises are those of `System`.
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: see above.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-
-    // SAFETY: the caller's promises are those of `System`.
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: see above.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
@@ -57,29 +20,6 @@ static COUNTING: Counting = Counting;
 const ROUNDS: usize = 300;
 
 const PEAK_CLIENTS: usize = 8;
-
-/// A proxy of this process on a free port, over a backend that is named so many times.
-fn proxy(
-    backend: &Backend,
-    names: usize,
-    set: impl FnOnce(&mut Config),
-) -> (Proxy<Kernel>, SocketAddr) {
-    let host = Some("127.0.0.1".to_owned());
-    let listener = listen(host.as_deref(), 0, Sharing::Alone).expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    let spec = BackendSpec::new(Endpoint { host: host.clone(), port: backend.port() });
-    let member = Member { spec: spec.clone(), addresses: vec![backend.address()] };
-    let members = vec![member; names];
-    let mut config = Config::new(Endpoint { host, port: address.port() }, vec![spec; names]);
-    config.health.check = Check::Off;
-    set(&mut config);
-    let kernel = Kernel::new().expect("a poll");
-    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
-    let limits = Limits { pairs_max: 100, tunnels_max: 100, clients_max: 100, pipes_max: 0 };
-    let mut proxy = Proxy::new(kernel, config, members, limits, HashMap::new(), 1);
-    proxy.listen(listener, settings).expect("listening");
-    (proxy, address)
-}
 
 /// Requests of each kind, one after the other, so that the peak does not depend on chance.
 fn ask(address: SocketAddr, rounds: usize, is_forwarded: bool) {
@@ -124,7 +64,7 @@ impl Drop for Done<'_> {
 fn allocations(names: usize, set: impl FnOnce(&mut Config)) -> usize {
     let backend = Backend::named("a");
     let mut is_forwarded = true;
-    let (mut proxy, address) = proxy(&backend, names, |config| {
+    let (mut proxy, address) = proxy(&backend, names, limits(), |config| {
         set(config);
         is_forwarded = config.mode != Mode::Redirect;
     });
@@ -141,10 +81,10 @@ fn allocations(names: usize, set: impl FnOnce(&mut Config)) -> usize {
         while !done.load(SeqCst) {
             proxy.turn().expect("a wait that works");
             if steady.load(SeqCst) && before.is_none() {
-                before = Some(ALLOCATIONS.get());
+                before = Some(allocations_so_far());
             }
         }
-        ALLOCATIONS.get() - before.expect("a turn in steady state")
+        allocations_so_far() - before.expect("a turn in steady state")
     })
 }
 
@@ -197,10 +137,10 @@ fn lines_that_a_log_refuses_are_not_copied() {
     let mut log_writer =
         LogWriter::start("test-log", Stuck(stuck), kernel.waker()).expect("a thread");
     while log_writer.offer(b"a line\n") > 0 {}
-    let before = ALLOCATIONS.get();
+    let before = allocations_so_far();
     for _ in 0..ROUNDS {
         assert_eq!(log_writer.offer(b"a line\n"), 0);
     }
-    assert_eq!(ALLOCATIONS.get() - before, 0, "allocations in {ROUNDS} offers");
+    assert_eq!(allocations_so_far() - before, 0, "allocations in {ROUNDS} offers");
     drop(until);
 }

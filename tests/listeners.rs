@@ -25,7 +25,13 @@ fn with_listeners<const COUNT: usize>(
     config.health.check = Check::Off;
     let kernel = Kernel::new().expect("a poll");
     let waker = kernel.waker();
-    let limits = Limits { pairs_max: 10, tunnels_max: 10, clients_max: 10, pipes_max: 0 };
+    let limits = Limits {
+        pairs_max: 10,
+        tunnels_max: 10,
+        clients_max: 10,
+        pipes_max: 0,
+        trim_bytes: 1 << 20,
+    };
     let mut proxy = Proxy::new(kernel, config, members, limits, HashMap::new(), 1);
     let addresses = settings.map(|(scheme, service)| {
         let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");

@@ -5,20 +5,30 @@
 /// the time of the C forwarder in `stress/`, instead of 1.1.
 pub const LARGE_BYTES: usize = 32 * 1024;
 
-/// Size in bytes of the storage of a waiting buffer whose bytes fit: most request heads do.
-pub const SMALL_BYTES: usize = 1024;
+/// Sizes in bytes of storage. What waits holds the smallest its bytes fit into: most request heads
+/// fit into 1 KiB, a browser's with its cookies into 4.
+pub const CLASS_BYTES: [usize; CLASSES] = [1024, 4096, LARGE_BYTES];
 
-/// Most unused storages of each size that are kept for reuse, about 2 MiB in all; further ones are
-/// freed. Most buffers need storage only during a step, so few are in use at once.
-const SPARE_MAX: usize = 64;
+const CLASSES: usize = 3;
 
-/// Reusable storage of the two sizes. Last in, first out, as what was used last is in the CPU
-/// cache. Storage is zeroed only when it is allocated.
+/// The class that sockets are read into.
+const LARGE: usize = CLASSES - 1;
+
+/// Most unused storages of each class that are kept for reuse, 4 MiB in all; further ones are
+/// freed. Requests that wait at the same time need a small one each, but most buffers need a large
+/// one only during a step.
+const SPARE_MAX: [usize; CLASSES] = [1024, 256, 64];
+
+/// The same after a peak is over (see [`Pool::trim`]), 0.6 MiB in all.
+const TRIMMED_MAX: usize = 16;
+
+/// Reusable storage of all classes. Last in, first out, as what was used last is in the CPU cache.
+/// Storage is zeroed only when it is allocated.
 #[derive(Debug, Default)]
 pub struct Pool {
-    large: Vec<Box<[u8]>>,
-    small: Vec<Box<[u8]>>,
+    spare: [Vec<Box<[u8]>>; CLASSES],
     in_use: usize,
+    bytes_in_use: usize,
 }
 
 impl Pool {
@@ -27,7 +37,7 @@ impl Pool {
 
     /// An empty pool; allocates nothing.
     pub const fn new() -> Pool {
-        Pool { large: Vec::new(), small: Vec::new(), in_use: 0 }
+        Pool { spare: [const { Vec::new() }; CLASSES], in_use: 0, bytes_in_use: 0 }
     }
 
     /// Number of storages that buffers own.
@@ -35,23 +45,45 @@ impl Pool {
         self.in_use
     }
 
-    fn take_large(&mut self) -> Box<[u8]> {
-        self.in_use += 1;
-        self.large.pop().unwrap_or_else(|| vec![0; LARGE_BYTES].into_boxed_slice())
+    /// Size of the storages that buffers own.
+    #[inline]
+    pub fn bytes_in_use(&self) -> usize {
+        self.bytes_in_use
     }
 
-    fn take_small(&mut self) -> Box<[u8]> {
+    /// Size of the storages that are kept for reuse.
+    pub fn spare_bytes(&self) -> usize {
+        self.spare.iter().flatten().map(|storage| storage.len()).sum()
+    }
+
+    fn take(&mut self, class: usize) -> Box<[u8]> {
+        let bytes = CLASS_BYTES[class];
         self.in_use += 1;
-        self.small.pop().unwrap_or_else(|| vec![0; SMALL_BYTES].into_boxed_slice())
+        self.bytes_in_use += bytes;
+        self.spare[class].pop().unwrap_or_else(|| vec![0; bytes].into_boxed_slice())
     }
 
     fn put_back(&mut self, storage: Box<[u8]>) {
         self.in_use -= 1;
-        let spare = if storage.len() == LARGE_BYTES { &mut self.large } else { &mut self.small };
-        if spare.len() < SPARE_MAX {
-            spare.push(storage);
+        self.bytes_in_use -= storage.len();
+        let class = class_for(storage.len());
+        if self.spare[class].len() < SPARE_MAX[class] {
+            self.spare[class].push(storage);
         }
     }
+
+    /// Frees what a peak has left: few storages of each class stay for reuse.
+    pub fn trim(&mut self) {
+        for spare in &mut self.spare {
+            spare.truncate(TRIMMED_MAX);
+            spare.shrink_to_fit();
+        }
+    }
+}
+
+/// The smallest class that holds so many bytes.
+fn class_for(bytes: usize) -> usize {
+    CLASS_BYTES[..LARGE].iter().position(|&size| bytes <= size).unwrap_or(LARGE)
 }
 
 /// A queue of at most [`LARGE_BYTES`] bytes.
@@ -146,10 +178,10 @@ impl Buffer {
     /// [`Buffer::filled`].
     pub fn space(&mut self, pool: &mut Pool) -> &mut [u8] {
         match &self.storage {
-            None => self.storage = Some(pool.take_large()),
+            None => self.storage = Some(pool.take(LARGE)),
             Some(storage) if storage.len() == LARGE_BYTES => self.move_to_front(),
             Some(_) => {
-                let large = pool.take_large();
+                let large = pool.take(LARGE);
                 self.move_to(large, pool);
             }
         }
@@ -215,16 +247,19 @@ impl Buffer {
         moved
     }
 
-    /// Called when no bytes can move: returns empty storage and moves a few bytes to small storage,
-    /// so that a waiting connection uses little memory.
+    /// Called when no bytes can move: returns empty storage, and moves bytes to the smallest storage
+    /// they fit into, so that a waiting connection uses little memory.
     #[inline]
     pub fn settle(&mut self, pool: &mut Pool) {
         let Some(storage) = &self.storage else { return };
         if self.is_vacant() {
             self.free_storage(pool);
-        } else if storage.len() == LARGE_BYTES && self.room() >= LARGE_BYTES - SMALL_BYTES {
-            let small = pool.take_small();
-            self.move_to(small, pool);
+            return;
+        }
+        let class = class_for((self.end - self.start) as usize);
+        if CLASS_BYTES[class] < storage.len() {
+            let smaller = pool.take(class);
+            self.move_to(smaller, pool);
         }
     }
 
@@ -312,6 +347,47 @@ mod tests {
         assert!(buffer.is_vacant());
         buffer.settle(&mut pool);
         assert_eq!(pool.in_use(), 0);
+    }
+
+    #[test]
+    fn what_waits_holds_the_smallest_storage_its_bytes_fit_into() {
+        for (bytes, class) in [
+            (1, 1024),
+            (1024, 1024),
+            (1025, 4096),
+            (4096, 4096),
+            (4097, LARGE_BYTES),
+            (LARGE_BYTES, LARGE_BYTES),
+        ] {
+            let mut pool = Pool::new();
+            let mut buffer = Buffer::new();
+            buffer.append(&[b'x'; LARGE_BYTES], &mut pool);
+            // What was consumed and is not held does not count.
+            buffer.consume(LARGE_BYTES - bytes);
+            buffer.settle(&mut pool);
+            assert_eq!(buffer.data().len(), bytes);
+            assert_eq!(pool.bytes_in_use(), class, "{bytes} bytes");
+            assert_eq!(pool.in_use(), 1);
+        }
+    }
+
+    #[test]
+    fn few_storages_stay_after_a_trim() {
+        let mut pool = Pool::new();
+        for bytes in CLASS_BYTES {
+            let mut buffers: Vec<Buffer> = (0..2000).map(|_| Buffer::new()).collect();
+            for buffer in &mut buffers {
+                buffer.append(&vec![b'x'; bytes], &mut pool);
+                buffer.settle(&mut pool);
+            }
+            for buffer in &mut buffers {
+                buffer.clear(&mut pool);
+            }
+        }
+        assert_eq!(pool.spare_bytes(), 4 << 20);
+        pool.trim();
+        assert_eq!(pool.spare_bytes(), TRIMMED_MAX * CLASS_BYTES.iter().sum::<usize>());
+        assert_eq!(pool.bytes_in_use(), 0);
     }
 
     #[test]

@@ -159,6 +159,11 @@ impl<K: Kind, T> Table<K, T> {
         }
     }
 
+    /// Frees the places behind the last entry. O(slots): not for every turn of the loop.
+    pub fn shrink(&mut self) {
+        self.slots.shrink_to_fit();
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.slots.len()

@@ -141,6 +141,11 @@ impl Wheel {
         Some(Instant::from_micros(tick << TICK_SHIFT))
     }
 
+    /// Frees the places of timers that are gone. O(places): not for every turn of the loop.
+    pub fn shrink(&mut self) {
+        self.nodes.shrink_to_fit();
+    }
+
     /// Number of armed timers.
     pub fn len(&self) -> usize {
         self.nodes.len()

@@ -3,6 +3,7 @@
 
 use super::log::Logs;
 use super::schedule::Schedule;
+use super::trim::Trim;
 use crate::base::buffer::Pool;
 use crate::base::wheel::Wheel;
 use crate::config::Config;
@@ -32,6 +33,8 @@ pub struct Limits {
     pub clients_max: usize,
     /// Most pipes for large bodies at work, two descriptors each.
     pub pipes_max: usize,
+    /// How many bytes less must be in use than at a peak for memory to go back to the system.
+    pub trim_bytes: usize,
 }
 
 /// The surroundings of a step. Its fields are open, so that a machine can borrow several at once.
@@ -51,6 +54,7 @@ pub struct LoopContext<N: Net> {
     pub at_capacity: bool,
     pub wheel: Wheel,
     pub pool: Pool,
+    pub trim: Trim,
     pub schedule: Schedule,
     pub logs: Logs,
     /// What was counted, for `/metrics` and `/status`.
@@ -78,6 +82,7 @@ impl<N: Net> LoopContext<N> {
             at_capacity: false,
             wheel: Wheel::new(),
             pool: Pool::new(),
+            trim: Trim::default(),
             schedule: Schedule::default(),
             logs,
             counters: Counters::default(),
@@ -107,6 +112,14 @@ impl<N: Net> LoopContext<N> {
         if self.net.times_events() || self.logs.has_time() {
             self.logs.set_time(self.now.unix_ms);
         }
+    }
+
+    /// Gives back memory that a peak has left unused, after everybody else has.
+    pub fn trim(&mut self) {
+        self.pool.trim();
+        self.wheel.shrink();
+        self.schedule.shrink();
+        self.net.return_free_memory();
     }
 
     /// Clients' connections close after their next response, whatever the clients ask for.

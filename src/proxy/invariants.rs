@@ -35,6 +35,8 @@ pub struct Census {
     /// Pairs that hold no slot.
     pub tunnels: usize,
     pub storages_lent: usize,
+    /// Size of the storages kept for reuse.
+    pub spare_bytes: usize,
     pub pipes_lent: usize,
     pub timers: usize,
     /// How often a backend became a suspect because of its silence.
@@ -109,6 +111,7 @@ impl<N: Net> Proxy<N> {
             slots_used: exchanges.admission.used(),
             tunnels: exchanges.admission.tunnels(),
             storages_lent: context.pool.in_use(),
+            spare_bytes: context.pool.spare_bytes(),
             pipes_lent: exchanges.upstreams.pipes_lent(),
             timers: context.wheel.len(),
             suspicions: exchanges.upstreams.suspicions(),
@@ -182,7 +185,8 @@ impl<N: Net> Proxy<N> {
             + upstreams.probes().filter(|(_, it)| it.timer().is_armed()).count()
             + cluster.ids().filter(|&it| cluster.timer_of(it).is_armed()).count()
             + usize::from(self.list.is_planned())
-            + usize::from(self.slow_clients.timer().is_armed());
+            + usize::from(self.slow_clients.timer().is_armed())
+            + usize::from(exchanges.context.trim.is_planned());
         assert_eq!(exchanges.context.wheel.len(), armed, "each node in the wheel has its owner");
         let is_idle = |it: &Upstream<N::Socket>| matches!(it.state(), UpstreamState::Idle { .. });
         let idle = upstreams.iter().filter(|(_, it)| is_idle(it)).count();

@@ -78,6 +78,14 @@ impl Kind for ManagerKind {
     const NUMBER: u8 = 11;
 }
 
+/// The timer of the next trim; there is one.
+#[derive(Debug)]
+pub struct TrimKind;
+
+impl Kind for TrimKind {
+    const NUMBER: u8 = 10;
+}
+
 /// An idle upstream that belongs to one client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnUpstream {

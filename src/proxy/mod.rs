@@ -10,8 +10,8 @@
 //! - `exchange`: requests joined to upstreams, their bytes, and how they end. Imports the others.
 //!
 //! Beside them, below all four: `kinds` (keys), `context` (what every step works with), `schedule`
-//! (whose step is next), `log`, `retry`. Above them: this file, `turn`,
-//! `fairness` and `finish`.
+//! (whose step is next), `trim` (when memory goes back to the system), `log`, `retry`. Above them:
+//! this file, `turn`, `fairness` and `finish`.
 //!
 //! A lower machine never calls a higher one. What concerns a higher one is a value that is returned
 //! ([`kinds::Next`]) or picked up after the step ([`upstream::Upstreams::take_effect`]).
@@ -28,9 +28,11 @@ pub mod invariants;
 mod kinds;
 mod log;
 mod manager;
+mod memory;
 mod record;
 mod retry;
 mod schedule;
+mod trim;
 mod turn;
 mod upstream;
 

@@ -48,6 +48,12 @@ impl Schedule {
         self.run.pop_front()
     }
 
+    /// Frees the places that are not needed now.
+    pub fn shrink(&mut self) {
+        self.run.shrink_to_fit();
+        self.later.shrink_to_fit();
+    }
+
     /// Whether the next turn has nothing to step before it waits.
     pub fn is_empty(&self) -> bool {
         self.run.is_empty() && self.later.is_empty()

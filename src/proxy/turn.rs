@@ -12,7 +12,9 @@ use super::client::request::RequestState;
 use super::context::Phase;
 use super::exchange::Exchanges;
 use super::exchange::judge::Reroute;
-use super::kinds::{BackendKind, ClientKey, ClientKind, ListKind, ManagerKind, Next, PaceKind};
+use super::kinds::{
+    BackendKind, ClientKey, ClientKind, ListKind, ManagerKind, Next, PaceKind, TrimKind,
+};
 use super::upstream::Effect;
 use super::{Proxy, Reload, Status, Stop};
 use crate::balance::record::Line;
@@ -72,6 +74,7 @@ impl<N: Net> Proxy<N> {
         }
         self.plan_look();
         self.write_logs();
+        self.note_memory();
         Ok(self.status())
     }
 
@@ -122,6 +125,7 @@ impl<N: Net> Proxy<N> {
     /// Fires the timers that are due.
     fn expire(&mut self) {
         let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+        let mut peak_is_over = false;
         while let Some(id) = context.wheel.pop_expired(context.now.instant) {
             if let Some(key) = id.key::<ClientKind>() {
                 if let Some(client) = self.clients.get_mut(key) {
@@ -143,7 +147,12 @@ impl<N: Net> Proxy<N> {
                 self.slow_clients.timer_fired();
             } else if let (Some(admin), Some(key)) = (&mut self.admin, id.key()) {
                 admin.timer_fired(context, key);
+            } else if id.number::<TrimKind>().is_some() {
+                peak_is_over = context.trim.timer_fired(context.limits.trim_bytes);
             }
+        }
+        if peak_is_over {
+            self.trim();
         }
     }
 

@@ -25,6 +25,10 @@ const CLIENTS_FEW: usize = 32;
 /// a user have by default (`pipe-user-pages-soft`).
 const PIPES_MAX: u64 = 32;
 
+/// Memory that a peak has left unused goes back to the system from this much on. Less is not worth
+/// the pages that have to be fetched again.
+const TRIM_BYTES: usize = 1 << 20;
+
 /// One part in so many of the clients' places is not for tunnels unless `--max-tunnels` says so:
 /// idle ones would keep all other clients out.
 const TUNNEL_FREE_PART: usize = 4;
@@ -41,7 +45,8 @@ pub fn limits(files: u64, config: &Config) -> Limits {
     let tunnels_default = pairs_max.min((places - places / TUNNEL_FREE_PART).max(1));
     let tunnels_max = config.tunnels_max.map_or(tunnels_default, |tunnels| tunnels as usize);
     let clients_max = 2 * places - (pairs_max + tunnels_max).min(places);
-    Limits { pairs_max, tunnels_max, clients_max, pipes_max: pipes_max as usize }
+    let pipes_max = pipes_max as usize;
+    Limits { pairs_max, tunnels_max, clients_max, pipes_max, trim_bytes: TRIM_BYTES }
 }
 
 /// Reports an open-file limit that is less than `-N` or `--max-tunnels` needs, or that leaves room
@@ -109,6 +114,7 @@ mod tests {
                 tunnels_max: tunnels,
                 clients_max: clients,
                 pipes_max: pipes,
+                ..
             } = limits(files, &wanting(wanted));
             let expected = (pairs_max, tunnels_max, clients_max, pipes_max);
             assert_eq!((pairs, tunnels, clients, pipes), expected, "{files} files, {wanted:?}");

@@ -9,6 +9,7 @@
 
 mod backend;
 mod balancer;
+pub mod in_process;
 mod message;
 mod once;
 mod peer;

@@ -165,6 +165,7 @@ impl Scene {
                 rng.between(1, 10) as usize
             },
             pipes_max: rng.below(4) as usize,
+            trim_bytes: [1, 4_000, 40_000, 1_000_000][rng.below(4) as usize],
         }
     }
 

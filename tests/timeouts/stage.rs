@@ -219,7 +219,13 @@ impl Stage {
             addresses: vec![SocketAddr::from(([127, 0, 0, 1], spec.endpoint.port))],
         });
         let members = members.collect();
-        let limits = Limits { pairs_max, tunnels_max: pairs_max, clients_max, pipes_max: 0 };
+        let limits = Limits {
+            pairs_max,
+            tunnels_max: pairs_max,
+            clients_max,
+            pipes_max: 0,
+            trim_bytes: 1 << 20,
+        };
         let net = Wires(world.clone());
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
         let settings =

@@ -139,6 +139,12 @@ impl Admission {
         self.openings += usize::from(self.waiting > 0);
     }
 
+    /// Frees the places that are not needed now.
+    pub fn shrink(&mut self) {
+        self.open.shrink_to_fit();
+        self.half_closed.shrink_to_fit();
+    }
+
     /// Whether there is anything in the queue, or was.
     #[inline]
     pub fn has_queue(&self) -> bool {

@@ -35,6 +35,11 @@ impl<P> Pipes<P> {
         self.lent
     }
 
+    /// Closes the pipes that are kept for the next large body.
+    pub fn trim(&mut self) {
+        self.spare = Vec::new();
+    }
+
     /// An empty pipe, made by `make` when none is spare; none at the limit or when it cannot be
     /// made, as reading and writing works without one.
     pub fn lend(&mut self, make: impl FnOnce() -> io::Result<P>) -> Lent<P> {

@@ -87,6 +87,14 @@ impl<N: Net> Exchanges<N> {
         self.budget.advance(self.context.now.instant);
     }
 
+    /// Frees what a peak has left. The surroundings come last: they give it to the system.
+    pub fn trim(&mut self) {
+        self.pairs.shrink();
+        self.admission.shrink();
+        self.upstreams.trim();
+        self.context.trim();
+    }
+
     /// Lets one client do what its request's state allows. Each turn of the loop is a change of
     /// state; a burst of pipelined requests yields rather than hold up the others.
     pub fn step(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {

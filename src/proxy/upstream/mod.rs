@@ -165,6 +165,20 @@ impl<N: Net> Upstreams<N> {
         self.pipes.lent()
     }
 
+    /// Connections to backends.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Frees what a peak has left: places in the tables, pipes.
+    pub fn trim(&mut self) {
+        self.table.shrink();
+        self.pipes.trim();
+        for backend in self.cluster.ids() {
+            self.cluster.idle(backend).shrink();
+        }
+    }
+
     /// The upstream of `key`, to look at; none when it is closed.
     pub fn get(&self, key: UpstreamKey) -> Option<&Upstream<N::Socket>> {
         self.table.get(key)

@@ -47,6 +47,11 @@ impl Idle {
         self.keys.push(key);
     }
 
+    /// Frees the places that are not needed now.
+    pub fn shrink(&mut self) {
+        self.keys.shrink_to_fit();
+    }
+
     /// All of them; none is left.
     pub fn take(&mut self) -> Vec<UpstreamKey> {
         std::mem::take(&mut self.keys)

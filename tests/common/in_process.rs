@@ -1,0 +1,90 @@
+//! A proxy in the process of the test, and what its thread allocates.
+
+use super::Backend;
+use loadbalancer::config::{BackendSpec, Config, Endpoint};
+use loadbalancer::health::Check;
+use loadbalancer::net::kernel::Kernel;
+use loadbalancer::net::listen::{Sharing, listen};
+use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+thread_local! {
+    /// Made without allocating and never dropped, as the allocator itself counts here.
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    /// Bytes allocated on this thread less those freed on it.
+    static BYTES: Cell<isize> = const { Cell::new(0) };
+}
+
+/// How often this thread has allocated.
+pub fn allocations_so_far() -> usize {
+    ALLOCATIONS.get()
+}
+
+/// Bytes that this thread has allocated and not freed.
+pub fn bytes_in_use() -> isize {
+    BYTES.get()
+}
+
+fn count(added: usize, removed: usize) {
+    ALLOCATIONS.set(ALLOCATIONS.get() + usize::from(added > 0));
+    BYTES.set(BYTES.get() + added as isize - removed as isize);
+}
+
+/// The system's allocator with a count per thread.
+pub struct Counting;
+
+#[allow(unsafe_code)]
+// SAFETY: every call is passed unchanged to the system's allocator, which keeps the contract.
+unsafe impl GlobalAlloc for Counting {
+    // SAFETY: the caller's promises are those of `System`.
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 0);
+        // SAFETY: see above.
+        unsafe { System.alloc(layout) }
+    }
+
+    // SAFETY: the caller's promises are those of `System`.
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size, layout.size());
+        // SAFETY: see above.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    // SAFETY: the caller's promises are those of `System`.
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count(0, layout.size());
+        // SAFETY: see above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+/// Room for a hundred clients, and the trims of the program.
+pub fn limits() -> Limits {
+    Limits { pairs_max: 100, tunnels_max: 100, clients_max: 100, pipes_max: 0, trim_bytes: 1 << 20 }
+}
+
+/// A proxy of this process on a free port, over a backend that is named so many times.
+pub fn proxy(
+    backend: &Backend,
+    names: usize,
+    limits: Limits,
+    set: impl FnOnce(&mut Config),
+) -> (Proxy<Kernel>, SocketAddr) {
+    let host = Some("127.0.0.1".to_owned());
+    let listener = listen(host.as_deref(), 0, Sharing::Alone).expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let spec = BackendSpec::new(Endpoint { host: host.clone(), port: backend.port() });
+    let member = Member { spec: spec.clone(), addresses: vec![backend.address()] };
+    let members = vec![member; names];
+    let mut config = Config::new(Endpoint { host, port: address.port() }, vec![spec; names]);
+    config.health.check = Check::Off;
+    set(&mut config);
+    let kernel = Kernel::new().expect("a poll");
+    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
+    let mut proxy = Proxy::new(kernel, config, members, limits, HashMap::new(), 1);
+    proxy.listen(listener, settings).expect("listening");
+    (proxy, address)
+}

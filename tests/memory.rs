@@ -1,0 +1,187 @@
+//! What a client costs while it waits, and that the memory of a peak goes back: counted by the
+//! allocator on the thread of the loop, and by the system for the whole program.
+
+mod common;
+
+use common::in_process::{Counting, bytes_in_use, limits, proxy};
+use common::{Backend, Balancer, DEADLINE, Gate, Peer, wait_until};
+use loadbalancer::net::kernel::Kernel;
+use loadbalancer::proxy::{Limits, Proxy};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Clients at the same time: with one more, the tables, which double, have few places to spare.
+const CLIENTS: usize = 62;
+
+/// Most bytes for a request that waits, or a head that is not complete, of up to 4 KiB.
+const WAITING_MAX: isize = 5 * 1024;
+
+/// Most bytes for a client that reads slowly.
+const SLOW_MAX: isize = 40 * 1024;
+
+/// A request whose head has so many bytes.
+fn request(head_bytes: usize) -> String {
+    let (begin, end) = ("GET / HTTP/1.1\r\nHost: x\r\nCookie: ", "\r\n\r\n");
+    let cookie = "x".repeat(head_bytes - begin.len() - end.len());
+    format!("{begin}{cookie}{end}")
+}
+
+/// Turns the loop while `clients` runs on another thread; calls `look` after each turn.
+fn turn_while(
+    proxy: &mut Proxy<Kernel>,
+    address: SocketAddr,
+    clients: impl FnOnce() + Send,
+    mut look: impl FnMut(),
+) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            clients();
+            done.store(true, SeqCst);
+            // Ends the wait that may be under way.
+            let _ = TcpStream::connect(address);
+        });
+        while !done.load(SeqCst) {
+            proxy.turn().expect("a wait that works");
+            look();
+        }
+    });
+}
+
+/// So many clients that have sent `bytes`.
+fn clients(address: SocketAddr, bytes: &[u8]) -> Vec<Peer> {
+    let mut clients: Vec<Peer> = (0..CLIENTS).map(|_| Peer::connect(address)).collect();
+    clients.iter_mut().for_each(|client| client.send(bytes));
+    clients
+}
+
+/// Bytes in use, without what is kept for reuse.
+fn kept_bytes(proxy: &Proxy<Kernel>) -> isize {
+    bytes_in_use() - proxy.census().spare_bytes as isize
+}
+
+#[test]
+fn a_request_that_waits_costs_little_more_than_its_head() {
+    for head_bytes in [100, 900, 1_536, 3_584, 4_096] {
+        let gate = Gate::new();
+        let backend = Backend::held(&gate);
+        let (mut proxy, address) = proxy(&backend, 1, limits(), |_| {});
+        let before = kept_bytes(&proxy);
+        let mut peers = Vec::new();
+        let all_wait = || {
+            peers = clients(address, request(head_bytes).as_bytes());
+            backend.wait_for_requests(CLIENTS);
+        };
+        turn_while(&mut proxy, address, all_wait, || {});
+        let each = (kept_bytes(&proxy) - before) / CLIENTS as isize;
+        assert!(each <= WAITING_MAX, "{each} bytes for a head of {head_bytes}");
+        gate.open();
+    }
+}
+
+#[test]
+fn an_unfinished_head_costs_little_more_than_what_has_come() {
+    for head_bytes in [100, 900, 1_536, 3_584, 4_096] {
+        let backend = Backend::named("a");
+        let (mut proxy, address) = proxy(&backend, 1, limits(), |_| {});
+        let before = kept_bytes(&proxy);
+        let mut peers = Vec::new();
+        let all_have_sent = || {
+            peers = clients(address, &request(head_bytes).as_bytes()[..head_bytes - 2]);
+            // In order: what came before it has been read once it is answered.
+            assert_eq!(Peer::connect(address).get("/").status(), 200);
+        };
+        turn_while(&mut proxy, address, all_have_sent, || {});
+        let each = (kept_bytes(&proxy) - before) / CLIENTS as isize;
+        assert!(each >= head_bytes as isize, "{each} bytes for a head of {head_bytes}");
+        assert!(each <= WAITING_MAX, "{each} bytes for a head of {head_bytes}");
+    }
+}
+
+#[test]
+fn a_client_that_reads_slowly_has_one_buffer_filled() {
+    const READERS: usize = 16;
+    const BODY: usize = 32 << 20;
+    let written = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&written);
+    let backend = Backend::raw(move |peer| {
+        let _ = peer.request();
+        peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY}\r\n\r\n"));
+        while peer.try_send([b'x'; 10_000]).is_ok() {
+            count.fetch_add(1, SeqCst);
+        }
+    });
+    let (mut proxy, address) = proxy(&backend, 1, limits(), |_| {});
+    let before = bytes_in_use();
+    let mut readers = Vec::new();
+    let until_stalled = || {
+        readers.extend((0..READERS).map(|_| Peer::connect(address)));
+        readers.iter_mut().for_each(|reader| reader.send(request(100)));
+        // Until the servers can write no more for a while. Were it too short, less would be asked.
+        let mut last = 0;
+        wait_until("all readers to have stalled", || {
+            std::thread::sleep(Duration::from_millis(500));
+            std::mem::replace(&mut last, written.load(SeqCst)) == last && last > 0
+        });
+    };
+    let mut most = 0;
+    turn_while(&mut proxy, address, until_stalled, || most = most.max(bytes_in_use() - before));
+    let each = most / READERS as isize;
+    assert!(each > 32 * 1024, "a response waits for each reader: {each} bytes");
+    assert!(each <= SLOW_MAX, "{each} bytes for each reader");
+}
+
+#[test]
+fn after_a_peak_memory_is_freed_and_no_timer_is_left() {
+    let limits = Limits { trim_bytes: 64 * 1024, ..limits() };
+    let backend = Backend::named("a");
+    let (mut proxy, address) = proxy(&backend, 1, limits, |config| {
+        config.timeouts.pool = Duration::from_millis(100);
+    });
+    let before = bytes_in_use();
+    let mut most = 0;
+    let come_and_leave = || {
+        let peers = clients(address, &request(6_000).as_bytes()[..5_000]);
+        assert_eq!(Peer::connect(address).get("/").status(), 200);
+        drop(peers);
+    };
+    turn_while(&mut proxy, address, come_and_leave, || most = most.max(bytes_in_use() - before));
+    assert!(most > CLIENTS as isize * 32 * 1024, "{most} bytes at the peak");
+    let start = Instant::now();
+    // Only timers end these waits: the last one is the trim's.
+    while proxy.census().timers > 0 {
+        proxy.turn().expect("a wait that works");
+        assert!(start.elapsed() < DEADLINE, "timers are left: {:?}", proxy.census());
+    }
+    let left = bytes_in_use() - before;
+    let spare = proxy.census().spare_bytes as isize;
+    assert!(spare <= 16 * 37 * 1024, "{spare} bytes are kept for reuse");
+    assert!(left <= spare + 16 * 1024, "{left} bytes are left, {spare} of them for reuse");
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn after_a_peak_the_system_has_its_memory_back() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &[]);
+    assert_eq!(balancer.get("/").status(), 200);
+    let before = balancer.memory_kib();
+    let peers: Vec<Peer> = (0..400)
+        .map(|_| {
+            let mut peer = balancer.connect();
+            peer.send(&request(10_000).as_bytes()[..9_000]);
+            peer
+        })
+        .collect();
+    // Some of it is in the middle of what is still in use.
+    wait_until("the peak", || balancer.memory_kib() > before + 10 * 1024);
+    let stays: Vec<Peer> = peers.into_iter().step_by(100).collect();
+    wait_until("the memory of the peak to go back", || balancer.memory_kib() < before + 3 * 1024);
+    drop(stays);
+    balancer.comes_to_rest(Duration::from_secs(1));
+}
