@@ -21,6 +21,9 @@
 
 enum { EVENTS_MAX = 512, HEAD_MAX = 16 * 1024, BODY_BYTES = 256 * 1024, CACHED_MAX = 64 * 1024 };
 
+// What one connection sends before others get their turn.
+enum { TURN_BYTES = 512 * 1024 };
+
 typedef struct conn {
     int fd, is_raw, is_held;
     size_t head_bytes;   // of a head that is not complete
@@ -28,12 +31,13 @@ typedef struct conn {
     size_t to_read;      // of the body or message that is coming
     size_t answer;       // size of the response once that has come
     size_t to_write;     // of the body that goes back
-    struct conn *next_held;
+    int is_due;          // more can be written, in the next turn
+    struct conn *next_held, *next_due;
 } conn;
 
 static int epoll;
 static char buffer[256 * 1024], body[BODY_BYTES];
-static conn *held;
+static conn *held, *due;
 static size_t held_count, held_told;
 static volatile sig_atomic_t released;
 
@@ -53,6 +57,11 @@ static size_t write_head(char *into, size_t size) {
 }
 
 static int drop(conn *c) {
+    for (conn **at = &due; c->is_due && *at; at = &(*at)->next_due)
+        if (*at == c) {
+            *at = c->next_due;
+            break;
+        }
     close(c->fd);
     free(c->head);
     if (c->is_held) c->fd = -1;  // `release` frees it
@@ -62,11 +71,16 @@ static int drop(conn *c) {
 
 // Writes what is left of a long response; false when the connection is gone.
 static int write_body(conn *c) {
-    while (c->to_write) {
+    for (size_t written = 0; c->to_write;) {
+        if (written >= TURN_BYTES) {
+            if (!c->is_due) c->is_due = 1, c->next_due = due, due = c;
+            return 1;
+        }
         size_t count = c->to_write < BODY_BYTES ? c->to_write : BODY_BYTES;
         ssize_t sent = send(c->fd, body, count, MSG_NOSIGNAL);
         if (sent < 0) return errno == EAGAIN ? 1 : drop(c);
         c->to_write -= sent;
+        written += sent;
     }
     return 1;
 }
@@ -223,7 +237,7 @@ int main(int count, char **words) {
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, listeners[i], &event)) die("epoll_ctl");
     }
     for (;;) {
-        int ready = epoll_wait(epoll, events, EVENTS_MAX, -1);
+        int ready = epoll_wait(epoll, events, EVENTS_MAX, due ? 0 : -1);
         if (released) release();
         for (int i = 0; i < ready; i++) {
             void *which = events[i].data.ptr;
@@ -235,6 +249,14 @@ int main(int count, char **words) {
             conn *c = which;
             if ((what & EPOLLOUT) && c->to_write && !write_body(c)) continue;
             if (what & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) read_on(c);
+        }
+        conn *again = due;
+        due = NULL;
+        while (again) {
+            conn *c = again;
+            again = c->next_due;
+            c->is_due = 0;
+            write_body(c);
         }
     }
 }

@@ -2,18 +2,21 @@
 // next request when its response is complete. One thread, edge-triggered epoll.
 //
 //   load [-c CONNECTIONS] [-n REQUESTS] [-u TARGET | -s BODY | -p BODY | -r MESSAGE] [-b] [-x]
-//        [-o RATE] [-i] [-w] PORT
+//        [-o RATE] [-h HEAD] [-i] [-w] [-f] [-k BYTES] PORT
 //
 //   -u TARGET   GET this [/128]          -s BODY      PUT a body of BODY bytes
 //   -p BODY     POST a body of BODY bytes
 //   -r MESSAGE  no HTTP: messages of MESSAGE bytes, echoed
 //   -b          with a browser's 19 request fields
+//   -h HEAD     with a cookie that makes the request's head HEAD bytes long
 //   -x          a new connection per request
 //   -o RATE     open loop: requests are due at random moments, RATE a second on average, the same
 //               in each run; one that is due takes the connection that has been idle for longest,
 //               or waits for one; its time runs from when it was due, so that no stall is hidden
 //   -i          only open the connections, one request on each, and stay
 //   -w          only send one request on each connection, read nothing, and stay
+//   -f          the same with an unfinished head: its last line end is not sent
+//   -k BYTES    the same, and each reads BYTES a second of what comes, one after the other
 //
 // Prints "ready" after one request per connection (so that connecting is not measured), starts at
 // a line on standard input, prints "requests seconds p50 p99 p999" (microseconds), and stays
@@ -26,6 +29,7 @@
 #include <errno.h>
 #include <math.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
@@ -54,10 +58,12 @@ typedef struct conn {
 
 static int port, epoll, connections = 32, is_new, is_raw;
 static size_t message, request_bytes;
-static char request[4096], buffer[PIECE_BYTES], piece[PIECE_BYTES];
+static char request[HEAD_MAX], buffer[PIECE_BYTES], piece[PIECE_BYTES];
 static size_t request_head;
 static conn *conns;
 static uint32_t *samples;
+static size_t withheld, slow_bytes;
+static int stayed;
 static size_t wanted, begun, done;
 static double rate, due;  // open loop: a second; when the next request is due, in ns
 static conn *idle_first, *idle_last;
@@ -142,6 +148,10 @@ static void begin(conn *c, uint64_t since) {
     c->answered = 0;
     c->head_bytes = 0;
     c->request_left = request_bytes;
+    if (withheld) {
+        if (send(c->fd, request, request_head - withheld, MSG_NOSIGNAL) < 0) die("send");
+        return;
+    }
     c->body_left = is_raw ? message : SIZE_MAX;
     send_on(c);
 }
@@ -313,9 +323,23 @@ static void measure(size_t count, double open_rate) {
     while (getchar() != EOF) {}
 }
 
+// Every tenth of a second a tenth of the connections before `end` read, until standard input ends.
+static void read_slowly(conn *end) {
+    conn *first = end - stayed;
+    for (int part = 0;; part = (part + 1) % 10) {
+        for (conn *c = first + part; c < end; c += 10) {
+            size_t room = slow_bytes < sizeof buffer ? slow_bytes : sizeof buffer;
+            if (recv(c->fd, buffer, room, MSG_DONTWAIT) == 0) wrong("a response ended");
+        }
+        struct pollfd input = {0, POLLIN, 0};
+        if (poll(&input, 1, 100) && getchar() == EOF) return;
+    }
+}
+
 // Opens one connection after the other, a request on each; its response is read first if `reads`.
 static void stay(int reads) {
     conn *end = conns + connections;
+    stayed = connections;
     connections = 1;
     for (; conns < end; conns++) {
         open_conn(conns);
@@ -323,6 +347,7 @@ static void stay(int reads) {
         else begin(conns, now_ns());
     }
     ready();
+    if (slow_bytes) read_slowly(end);
     while (getchar() != EOF) {}
 }
 
@@ -353,10 +378,10 @@ static void start_up(char **command) {
 
 int main(int count, char **words) {
     const char *target = "/128", *method = "GET";
-    size_t requests = 1000, body = 0;
+    size_t requests = 1000, body = 0, head = 0;
     double open_rate = 0;
     int option, browser = 0, idle = 0, unread = 0, start = 0;
-    while ((option = getopt(count, words, "+c:n:u:s:p:r:bxo:iwe")) != -1) switch (option) {
+    while ((option = getopt(count, words, "+c:n:u:s:p:r:bxo:h:iwfk:e")) != -1) switch (option) {
             case 'c': connections = atoi(optarg); break;
             case 'n': requests = strtoul(optarg, NULL, 10); break;
             case 'u': target = optarg; break;
@@ -366,8 +391,11 @@ int main(int count, char **words) {
             case 'b': browser = 1; break;
             case 'x': is_new = 1; break;
             case 'o': open_rate = atof(optarg); break;
+            case 'h': head = strtoul(optarg, NULL, 10); break;
             case 'i': idle = 1; break;
             case 'w': unread = 1; break;
+            case 'f': unread = 1, withheld = 2; break;
+            case 'k': unread = 1, slow_bytes = strtoul(optarg, NULL, 10); break;
             case 'e': start = 1; break;
             default: return 2;
         }
@@ -385,6 +413,14 @@ int main(int count, char **words) {
                                is_new ? "Connection: close\r\n" : "");
         if (strcmp(method, "GET"))
             request_head += sprintf(request + request_head, "Content-Length: %zu\r\n", body);
+        size_t cookie = request_head + sizeof "Cookie: \r\n\r\n" - 1;
+        if (head > sizeof request || (head && head < cookie)) wrong("a head of that size: -h");
+        if (head) {
+            request_head += sprintf(request + request_head, "Cookie: ");
+            memset(request + request_head, 'x', head - cookie);
+            request_head += head - cookie;
+            request_head += sprintf(request + request_head, "\r\n");
+        }
         request_head += sprintf(request + request_head, "\r\n");
         request_bytes = request_head + body;
     }
