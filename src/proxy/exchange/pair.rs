@@ -227,7 +227,7 @@ impl<S: Socket> Exchange<'_, S> {
                 None => self.upstream.conn.fill(self.pool) == Filled::Something,
             };
             moved |= self.heard;
-        } else if self.pair.request.is(Phase::Body) {
+        } else if self.pair.request.is(Phase::Body) || self.has_unsent() {
             // Its end, or bytes that belong to no response: see `rest`.
             self.upstream.conn.fill(self.pool);
         } else if self.upstream.conn.has_failed() && self.pair.request.is(Phase::Tunnel) {
@@ -261,6 +261,7 @@ impl<S: Socket> Exchange<'_, S> {
         let (request, response) = (self.pair.request.phase(), self.pair.response.phase());
         Round {
             verdict: match outcome {
+                Ok(_) if self.has_unsent() => Verdict::Park,
                 Ok(_) => verdict::settled(request, response, self.rest()),
                 Err(fault) => verdict::verdict(&self.facts(fault), fault),
             },
@@ -274,13 +275,25 @@ impl<S: Socket> Exchange<'_, S> {
         }
     }
 
+    /// Both messages have come whole, and the end of the request has not gone to a server that reads
+    /// on: closing its connection would lose that.
+    fn has_unsent(&self) -> bool {
+        let both_came = self.pair.response.is(Phase::Done) && self.pair.request.is(Phase::Done);
+        both_came && !self.upstream.conn.buffers.outbox.is_empty() && self.server_reads_on()
+    }
+
+    /// The server has neither closed nor sent what belongs to no response.
+    fn server_reads_on(&self) -> bool {
+        let buffers = &self.upstream.conn.buffers;
+        let is_silent = buffers.input == Input::Open && buffers.inbox.is_empty();
+        is_silent && !buffers.output.is_over()
+    }
+
     /// What becomes of the rest of a request that is answered: it goes to a server that reads on. A
     /// client that was told that its connection ends may not send it any more.
     fn rest(&self) -> Rest {
-        let buffers = &self.upstream.conn.buffers;
-        let is_silent = buffers.input == Input::Open && buffers.inbox.is_empty();
         let goes_on = self.pair.after == After::NextRequest;
-        match goes_on && is_silent && !buffers.output.is_over() {
+        match goes_on && self.server_reads_on() {
             true => Rest::Taken,
             false => Rest::Refused,
         }

@@ -179,6 +179,12 @@ pub fn verdict(facts: &Facts, fault: Fault) -> Verdict {
         // What is left is an upload that one side does not want any more: the response stands, also
         // for a client that has ended its side and reads.
         _ if facts.response == Phase::Done && facts.request == Phase::Body => Verdict::FinishEarly,
+        // All of the request was on its way to a server that has answered.
+        Fault::UpstreamClosed | Fault::Expired
+            if (facts.request, facts.response) == (Phase::Done, Phase::Done) =>
+        {
+            Verdict::Finish
+        }
         Fault::ClientGone => Verdict::Abort,
         Fault::ClientMalformed => {
             answer_or_abort(facts, Answer::local(400, CLIENT_MALFORMED, ProxyError::Request))
@@ -343,6 +349,11 @@ mod tests {
             assert_eq!(verdict(&answered, fault), Verdict::FinishEarly, "{fault:?}");
         }
         assert!(!answered.is_waiting_for_server(), "it has answered");
+        // The client has sent all of it, and the server does not take the end.
+        let sent_whole = Facts { request: Phase::Done, ..answered };
+        for fault in [Fault::UpstreamClosed, Fault::Expired] {
+            assert_eq!(verdict(&sent_whole, fault), Verdict::Finish, "{fault:?}");
+        }
     }
 
     #[test]
