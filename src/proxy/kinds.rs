@@ -83,8 +83,32 @@ impl Kind for ManagerKind {
 pub struct TrimKind;
 
 impl Kind for TrimKind {
-    const NUMBER: u8 = 10;
+    const NUMBER: u8 = 11;
 }
+
+/// All numbers: with one twice, a timer of one kind would wake an entry of another.
+const NUMBERS: [u8; 11] = [
+    ClientKind::NUMBER,
+    UpstreamKind::NUMBER,
+    PairKind::NUMBER,
+    ProbeKind::NUMBER,
+    BackendKind::NUMBER,
+    ListKind::NUMBER,
+    ListenerKind::NUMBER,
+    AdminKind::NUMBER,
+    AdminListenerKind::NUMBER,
+    ManagerKind::NUMBER,
+    TrimKind::NUMBER,
+];
+
+const _: () = {
+    let (mut seen, mut at) = (0u16, 0);
+    while at < NUMBERS.len() {
+        assert!(seen & 1 << NUMBERS[at] == 0, "each kind has a number of its own");
+        seen |= 1 << NUMBERS[at];
+        at += 1;
+    }
+};
 
 /// An idle upstream that belongs to one client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
