@@ -33,7 +33,10 @@ pub struct Pool {
 
 impl Pool {
     /// Most bytes that are kept for reuse.
-    pub const SPARE_BYTES_MAX: usize = SPARE_MAX * (LARGE_BYTES + SMALL_BYTES);
+    pub const SPARE_BYTES_MAX: usize = {
+        let ([small, medium, large], bytes) = (SPARE_MAX, CLASS_BYTES);
+        small * bytes[0] + medium * bytes[1] + large * bytes[2]
+    };
 
     /// An empty pool; allocates nothing.
     pub const fn new() -> Pool {
@@ -384,7 +387,7 @@ mod tests {
                 buffer.clear(&mut pool);
             }
         }
-        assert_eq!(pool.spare_bytes(), 4 << 20);
+        assert_eq!(pool.spare_bytes(), Pool::SPARE_BYTES_MAX);
         pool.trim();
         assert_eq!(pool.spare_bytes(), TRIMMED_MAX * CLASS_BYTES.iter().sum::<usize>());
         assert_eq!(pool.bytes_in_use(), 0);

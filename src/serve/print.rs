@@ -41,7 +41,7 @@ pub fn print_config(
 
 /// The most there can be of each, and the memory that takes.
 fn bounds(limits: &Limits, files: u64, config: &Config) -> [(&'static str, u64); 7] {
-    let Limits { clients_max, pairs_max, tunnels_max, pipes_max, .. } = *limits;
+    let Limits { clients_max, pairs_max, tunnels_max, pipes_max, trim_bytes: _ } = *limits;
     let admin = if config.admin.is_some() { ADMIN_PLACES } else { 0 };
     // Every place may be taken, and every buffer full: of clients, of the connections to backends
     // that have a request, of probes. An idle connection has none.

@@ -114,7 +114,8 @@ fn draw(case: &Case, seed: u64) -> Script {
     config.health.check = Check::Off;
     // So that lost requests are counted.
     config.admin = Some(AdminAddress::Given(Endpoint { host: None, port: 81 }));
-    let limits = Limits { pairs_max: 8, tunnels_max: 8, clients_max: 8, pipes_max: 4, trim_bytes: 1 << 20 };
+    let limits =
+        Limits { pairs_max: 8, tunnels_max: 8, clients_max: 8, pipes_max: 4, trim_bytes: 40_000 };
     let mut kernel = Kernel::new(rng, style, SITES_PER_NAME);
     let mut oracle = Oracle::new(&config, &limits, scene.names);
     let clients =
