@@ -303,6 +303,10 @@ impl Listing {
         }
         let name = site / SITES_PER_NAME;
         let Some(Given { limits, .. }) = &self.given[name] else { return };
+        // Connected to before it was removed and listed again: what held then is not known any more.
+        if limits.first().is_some_and(|(listed, _)| it.opened_turn < *listed) {
+            return;
+        }
         let from = if is_first { it.opened_turn } else { turn.saturating_sub(TURNS_TO_ACT) };
         let in_force = limits.iter().enumerate().filter(|(at, (since, _))| {
             let until = limits.get(at + 1).map_or(u64::MAX, |(next, _)| *next);
