@@ -28,6 +28,11 @@ fn run(command: Command) -> ExitCode {
     match command {
         Command::Help(text) => print(&text(columns())),
         Command::Topic(text) => page(text),
+        // The unit runs what printed it.
+        Command::Unit(unit) => match std::env::current_exe() {
+            Ok(program) => print(&unit.text(&program)),
+            Err(error) => fail("loadbalancer", &error, 1),
+        },
         Command::Version => print(&format!("{}\n", cli::VERSION)),
         Command::Balance(config) => balance(config),
         Command::PrintConfig(config, options) => {

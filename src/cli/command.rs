@@ -1,5 +1,6 @@
 //! What a command line asks for, as values.
 
+use super::unit::Unit;
 use crate::balance::Strategy;
 use crate::config::{AdminAddress, Config, Endpoint, LogTarget};
 use std::path::PathBuf;
@@ -32,10 +33,12 @@ pub enum Command {
     Top(Top),
     /// To make recorded choices again.
     Replay(Replay),
-    /// To print this help text.
+    /// To print this help text, or another one made from the option tables.
     Help(HelpText),
     /// To print this chapter of the manual, through a pager on a terminal.
     Topic(&'static str),
+    /// To print a systemd unit.
+    Unit(Box<Unit>),
     /// To print [`VERSION`].
     Version,
 }

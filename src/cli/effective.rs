@@ -44,13 +44,15 @@ fn one_line(value: &str) -> String {
 
 fn values(row: &Opt<Config>, config: &Config) -> Vec<String> {
     match row.take {
-        Take::Help | Take::Version => Vec::new(),
+        Take::Help | Take::Version | Take::First { .. } => Vec::new(),
         Take::Flag { is_set, .. } => vec![if is_set(config) { "on" } else { "off" }.to_owned()],
         Take::Optional { shown, .. } => vec![shown(config)],
         Take::Each { shown, .. } | Take::Words { shown } => shown(config),
         Take::Listen(at) => vec![at(&mut config.clone()).to_string()],
         Take::Log(at) => vec![shown_log(at(&mut config.clone()).as_ref())],
-        Take::Text { default, .. } | Take::Path { default, .. } => vec![default(config)],
+        Take::Text { default, .. } | Take::Choice { default, .. } | Take::Path { default, .. } => {
+            vec![default(config)]
+        }
         Take::Duration { at, .. } => vec![duration::show(*at(&mut config.clone()))],
         Take::Count { at, .. } => vec![at(&mut config.clone()).to_string()],
     }

@@ -24,6 +24,12 @@ pub enum UsageError {
     UnknownTopic { word: String, near: Option<&'static str> },
     /// A command that is not the first argument.
     CommandNotFirst(&'static str),
+    /// An option that has to be the first word.
+    NotFirst(String),
+    /// A unit is asked for without the command line of its service.
+    NoServiceLine,
+    /// A good command line that does not fit a unit: why not, with a hint.
+    NoService(String),
     /// An argument that is not UTF-8 where text is needed.
     NotUtf8(String),
     /// No backend and no list file.
@@ -75,6 +81,14 @@ impl fmt::Display for UsageError {
             CommandNotFirst(word) => {
                 write!(f, "the command `{word}` must come first: write loadbalancer {word} ...")
             }
+            NotFirst(spelled) => {
+                write!(f, "{spelled} must come first: write loadbalancer {spelled} ...")
+            }
+            NoServiceLine => f.write_str(
+                "--print-unit needs -- and the command line of the service: write \
+                 loadbalancer --print-unit -- 80 10.0.0.1:80",
+            ),
+            NoService(reason) => write!(f, "--print-unit: {reason}"),
             NotUtf8(word) => write!(f, "{} is not UTF-8: write plain text", quote(word)),
             NoBackend => f.write_str(
                 "no backend to balance over: name them after the port, as in \

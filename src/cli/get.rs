@@ -2,10 +2,11 @@
 
 use super::command::{Command, Get};
 use super::error::UsageError;
-use super::help::{self, Page};
+use super::help;
 use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
 use super::scan::{Scan, scan};
+use super::sheet::{Page, Sheet};
 use crate::config::quote;
 use std::ffi::OsString;
 
@@ -77,9 +78,13 @@ pub fn get(words: Vec<OsString>) -> Result<Command, UsageError> {
     Ok(Command::Get(get))
 }
 
+/// What is shown of it.
+pub fn sheet() -> Sheet {
+    Sheet::new("loadbalancer get", &PAGE, &OPTIONS, &Get::default())
+}
+
 fn help_text(columns: usize) -> String {
-    let rows: Vec<&Opt<Get>> = OPTIONS.iter().collect();
-    help::text(&PAGE, &rows, &Get::default(), &[], columns)
+    help::text(&sheet(), &[], columns)
 }
 
 /// Accepts `http://` followed by a host, without spaces; the rest is checked on connecting.

@@ -4,7 +4,7 @@ use super::duration::LONGEST;
 use super::modes::{EVERY, HTTP};
 use super::option::{Group, Opt, Take};
 use super::rows::{CHECKS, INTERVAL_MIN, METHODS, PROBE_TIMEOUT_MAX, TIMEOUT_MIN};
-use super::value::{choice, host_field, named, or, small, target, whole};
+use super::value::{choice, host_field, named, names, or, small, target, whole};
 use crate::config::Config;
 
 pub const HEALTH: Opt<Config> = Opt {
@@ -15,7 +15,8 @@ pub const HEALTH: Opt<Config> = Opt {
     help: "http: request --health-path; tcp: only connect (default with -m tcp); off: no \
            probes",
     modes: EVERY,
-    take: Take::Text {
+    take: Take::Choice {
+        names: || names(&CHECKS),
         set: |c, v| choice(v, &CHECKS).map(|check| c.health.check = check),
         default: |c| named(c.health.check, &CHECKS),
     },
@@ -77,7 +78,8 @@ pub const HEALTH_METHOD: Opt<Config> = Opt {
     group: Group::Health,
     help: "Method of an HTTP probe: GET, HEAD or OPTIONS",
     modes: EVERY,
-    take: Take::Text {
+    take: Take::Choice {
+        names: || names(&METHODS),
         set: |c, v| choice(v, &METHODS).map(|method| c.health.method = method),
         default: |c| named(c.health.method, &METHODS),
     },

@@ -1,8 +1,7 @@
 //! Help texts: one screen, or examples and every row of an option table with default and unit.
 
-use super::duration;
-use super::option::{Group, Opt, Take};
-use super::value::shown_log;
+use super::option::Group;
+use super::sheet::{Entry, Sheet};
 
 /// Columns of a help text where the terminal does not say how many it has, and the most that are
 /// used: longer lines are hard to read.
@@ -17,18 +16,6 @@ const EXPLANATION_NARROW: usize = 8;
 
 /// Columns from which explanations stand beside the names.
 const WIDE: usize = 70;
-
-/// The help of a command without its options.
-pub struct Page {
-    /// Its purpose in one sentence.
-    pub summary: &'static str,
-    /// Command lines that work, each with what it does.
-    pub examples: &'static [(&'static str, &'static str)],
-    /// The forms of a call.
-    pub usage: &'static [&'static str],
-    /// Further paragraphs.
-    pub notes: &'static [&'static str],
-}
 
 /// The help of a command on one screen: 25 lines of at most [`COLUMNS`].
 pub struct Summary {
@@ -45,15 +32,9 @@ pub struct Summary {
 /// Names with their explanations under a heading.
 pub type Section<'a> = (&'a str, &'a [(String, String)]);
 
-/// The whole help text, ending in a newline, for a terminal of so many columns. `defaults` is what
-/// a command line without options gives.
-pub fn text<T: Clone>(
-    page: &Page,
-    rows: &[&'static Opt<T>],
-    defaults: &T,
-    sections: &[Section<'_>],
-    columns: usize,
-) -> String {
+/// The whole help text, ending in a newline, for a terminal of so many columns.
+pub fn text(sheet: &Sheet, sections: &[Section<'_>], columns: usize) -> String {
+    let page = sheet.page;
     let mut out = Text { out: String::new(), columns: columns.clamp(COLUMNS_MIN, COLUMNS) };
     out.wrap(page.summary, 0);
     out.line("\nExamples:");
@@ -67,15 +48,9 @@ pub fn text<T: Clone>(
         out.line(&format!("  {form}"));
     }
     for group in Group::ALL {
-        let rows: Vec<(String, String)> = rows
-            .iter()
-            .filter(|row| row.group == group)
-            .map(|row| {
-                let default = default(row, defaults).map(|it| format!(" [default: {it}]"));
-                (left(row), format!("{}{}", row.help, default.unwrap_or_default()))
-            })
-            .collect();
-        out.list(group.title(), &rows);
+        let entries: Vec<(String, String)> =
+            sheet.of_group(group).map(|entry| (entry.names(), entry.explanation())).collect();
+        out.list(group.title(), &entries);
         if group == Group::How {
             for (title, entries) in sections {
                 out.list(title, entries);
@@ -90,13 +65,8 @@ pub fn text<T: Clone>(
 }
 
 /// One screen of help, ending in a newline; defaults in brackets.
-pub fn summary<T: Clone>(
-    purpose: &str,
-    summary: &Summary,
-    rows: &[&'static Opt<T>],
-    defaults: &T,
-) -> String {
-    let mut out = format!("{purpose}\n");
+pub fn summary(sheet: &Sheet, summary: &Summary) -> String {
+    let mut out = format!("{}\n", sheet.page.summary);
     for (number, form) in summary.usage.iter().enumerate() {
         let lead = if number == 0 { "Usage:" } else { "      " };
         out.push_str(&format!("{lead} {form}\n"));
@@ -108,56 +78,15 @@ pub fn summary<T: Clone>(
     }
     out.push_str("\nOptions, with defaults in brackets:\n");
     for (long, words) in summary.options {
-        let row = rows.iter().find(|row| row.long == *long).expect("a summary names real options");
+        let is_it = |entry: &&Entry| entry.long == *long;
+        let entry = sheet.entries.iter().find(is_it).expect("a summary names real options");
         // A default in words is for the whole help.
-        let default = default(row, defaults).filter(|it| !it.contains(' '));
+        let default = entry.default.as_ref().filter(|it| !it.contains(' '));
         let default = default.map(|it| format!(" [{it}]")).unwrap_or_default();
-        out.push_str(&format!("  {:26}  {words}{default}\n", left(row)));
+        out.push_str(&format!("  {:26}  {words}{default}\n", entry.names()));
     }
     out.push_str(&format!("\n{}\n", summary.more));
     out
-}
-
-/// The names of an option and its value.
-fn left<T>(row: &Opt<T>) -> String {
-    let short = row.short.map_or("    ".to_owned(), |short| format!("-{short}, "));
-    match row.take {
-        Take::Optional { .. } => format!("{short}--{}[={}]", row.long, row.value),
-        Take::Help
-        | Take::Version
-        | Take::Flag { .. }
-        | Take::Listen(_)
-        | Take::Log(_)
-        | Take::Text { .. }
-        | Take::Path { .. }
-        | Take::Duration { .. }
-        | Take::Count { .. }
-        | Take::Each { .. }
-        | Take::Words { .. } => {
-            format!("{short}--{} {}", row.long, row.value).trim_end().to_owned()
-        }
-    }
-}
-
-/// The default as shown; none where there is none to show.
-fn default<T: Clone>(row: &Opt<T>, defaults: &T) -> Option<String> {
-    let shown = match row.take {
-        Take::Listen(at) => match at(&mut defaults.clone()) {
-            listen if listen.port == 0 => String::new(),
-            listen => listen.to_string(),
-        },
-        Take::Log(at) => shown_log(at(&mut defaults.clone()).as_ref()),
-        Take::Text { default, .. } | Take::Path { default, .. } => default(defaults),
-        Take::Duration { at, .. } => duration::show(*at(&mut defaults.clone())),
-        Take::Count { at, .. } => at(&mut defaults.clone()).to_string(),
-        Take::Help
-        | Take::Version
-        | Take::Flag { .. }
-        | Take::Optional { .. }
-        | Take::Each { .. }
-        | Take::Words { .. } => String::new(),
-    };
-    Some(shown).filter(|shown| !shown.is_empty())
 }
 
 /// A text in the making.

@@ -3,10 +3,11 @@
 use super::command::{Command, HttpServer};
 use super::duration::LONGEST;
 use super::error::UsageError;
-use super::help::{self, Page};
+use super::help;
 use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
 use super::scan::{Scan, scan};
+use super::sheet::{Page, Sheet};
 use super::value::{share, shown_size, size};
 use crate::config::{AddressError, Endpoint};
 use std::ffi::OsString;
@@ -141,7 +142,11 @@ pub fn httpserver(words: Vec<OsString>) -> Result<Command, UsageError> {
     }
 }
 
+/// What is shown of it.
+pub fn sheet() -> Sheet {
+    Sheet::new("loadbalancer httpserver", &PAGE, &OPTIONS, &HttpServer::default())
+}
+
 fn help_text(columns: usize) -> String {
-    let rows: Vec<&Opt<HttpServer>> = OPTIONS.iter().collect();
-    help::text(&PAGE, &rows, &HttpServer::default(), &[], columns)
+    help::text(&sheet(), &[], columns)
 }

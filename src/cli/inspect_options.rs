@@ -2,7 +2,7 @@
 
 use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
-use super::value::{choice, named, new_file, shown_path};
+use super::value::{choice, named, names, new_file, shown_path};
 use crate::config::{Config, EventFormat, Purpose, Reach};
 
 const REACHES: [(&str, Reach); 1] = [("config", Reach::Files)];
@@ -32,7 +32,8 @@ pub const EVENTS: Opt<Config> = Opt {
     group: Group::Logging,
     help: "Event lines, and those of -v, on standard error: text; json: one object per line",
     modes: EVERY,
-    take: Take::Text {
+    take: Take::Choice {
+        names: || names(&EVENT_FORMATS),
         set: |c, v| choice(v, &EVENT_FORMATS).map(|format| c.events = format),
         default: |c| named(c.events, &EVENT_FORMATS),
     },

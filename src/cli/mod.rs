@@ -4,6 +4,10 @@
 mod admin_options;
 mod balance;
 mod command;
+mod commands;
+mod completions;
+mod document_options;
+mod documents;
 mod duration;
 mod effective;
 mod error;
@@ -12,18 +16,23 @@ mod health_options;
 mod help;
 mod httpserver;
 mod inspect_options;
+mod man;
 mod modes;
 mod option;
 mod options;
 mod pages;
 mod replay;
+mod roff;
 mod rows;
 mod rules;
 mod scan;
+mod sheet;
+mod shell;
 mod strategy;
 mod suggest;
 mod top;
 mod topic;
+mod unit;
 mod value;
 
 #[cfg(test)]
@@ -33,6 +42,7 @@ pub use crate::config::{Config, Endpoint, LogTarget};
 pub use command::{Command, Demo, Get, HelpText, HttpServer, Replay, Top, VERSION};
 pub use error::UsageError;
 pub use help::COLUMNS;
+pub use unit::Unit;
 
 use pico_args::Arguments;
 use std::ffi::OsString;
@@ -59,6 +69,9 @@ pub fn parse(argv: Vec<OsString>) -> Result<Command, UsageError> {
     let words: Vec<OsString> = words.collect();
     if Path::new(&called).file_name().is_some_and(|name| name == "httpserver") {
         return httpserver::httpserver(words);
+    }
+    if let Some(asked) = documents::document(&words) {
+        return asked;
     }
     let mut after_command = Arguments::from_vec(words.clone());
     // A first word that is not UTF-8 is not a command: it is refused with the other words.

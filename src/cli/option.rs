@@ -30,6 +30,9 @@ pub enum Take<T: 'static> {
     Help,
     /// Asks for the version.
     Version,
+    /// Asks for something to be printed, as the first word only, where `documents` reads it; with
+    /// one of these values, if there are any.
+    First { names: fn() -> Vec<&'static str> },
     /// No value.
     Flag { set: fn(&mut T), is_set: fn(&T) -> bool },
     /// A value that may be missing, so it is given after `=` only. The error as for `Text`.
@@ -44,6 +47,12 @@ pub enum Take<T: 'static> {
     Log(fn(&mut T) -> &mut Option<LogTarget>),
     /// One value; the error says what is wrong with it, with a hint.
     Text { set: fn(&mut T, &str) -> Result<(), String>, default: fn(&T) -> String },
+    /// One value of several by name. The error as for `Text`.
+    Choice {
+        names: fn() -> Vec<&'static str>,
+        set: fn(&mut T, &str) -> Result<(), String>,
+        default: fn(&T) -> String,
+    },
     /// One value, a file or directory name in any encoding.
     Path { set: fn(&mut T, PathBuf) -> Result<(), String>, default: fn(&T) -> String },
     /// One duration within bounds.

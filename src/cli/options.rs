@@ -2,6 +2,7 @@
 //! part of [`Config`] it sets; the defaults are those of [`Config::default`].
 
 use super::admin_options;
+use super::document_options;
 use super::duration::LONGEST;
 use super::health_options;
 use super::inspect_options;
@@ -10,8 +11,8 @@ use super::option::{Group, Opt, Take};
 use super::rows::{FORMATS, ON_DOWN, REDIRECTS, limit, timeout};
 use super::strategy;
 use super::value::{
-    add_page, choice, field_name, list_file, named, or, shown_backend, shown_page, shown_path,
-    small, user, whole,
+    add_page, choice, field_name, list_file, named, names, or, shown_backend, shown_page,
+    shown_path, small, user, whole,
 };
 use crate::config::{Config, HeadLimits, TrustedProxies};
 use std::time::Duration;
@@ -70,7 +71,8 @@ pub static OPTIONS: &[Opt<Config>] = &[
         help: "http: forward each request; tcp: join each connection to a backend; \
                redirect: answer with a backend's address",
         modes: EVERY,
-        take: Take::Text {
+        take: Take::Choice {
+            names: || names(&modes::NAMES),
             set: |c, v| choice(v, &modes::NAMES).map(|mode| c.mode = mode),
             default: |c| named(c.mode, &modes::NAMES),
         },
@@ -82,7 +84,8 @@ pub static OPTIONS: &[Opt<Config>] = &[
         group: Group::How,
         help: "How a backend is chosen, see Strategies below",
         modes: EVERY,
-        take: Take::Text {
+        take: Take::Choice {
+            names: strategy::all,
             set: |c, v| strategy::parse(v).map(|strategy| c.strategy = strategy),
             default: |c| strategy::name(c.strategy).to_owned(),
         },
@@ -151,7 +154,8 @@ pub static OPTIONS: &[Opt<Config>] = &[
         help: "Sessions of a backend that goes down: keep them, or close them so that clients \
                connect again",
         modes: TCP,
-        take: Take::Text {
+        take: Take::Choice {
+            names: || names(&ON_DOWN),
             set: |c, v| choice(v, &ON_DOWN).map(|on_down| c.on_down = on_down),
             default: |c| named(c.on_down, &ON_DOWN),
         },
@@ -163,7 +167,8 @@ pub static OPTIONS: &[Opt<Config>] = &[
         group: Group::How,
         help: "Status of -m redirect: 301, 302, 303, 307 or 308",
         modes: REDIRECT,
-        take: Take::Text {
+        take: Take::Choice {
+            names: || names(&REDIRECTS),
             set: |c, v| choice(v, &REDIRECTS).map(|code| c.redirect_status = Some(code)),
             default: |c| or(c.redirect_status, "301 for GET and HEAD, else 308"),
         },
@@ -335,7 +340,8 @@ pub static OPTIONS: &[Opt<Config>] = &[
         help: "combined: as web servers write it; json: one object per line, with times and \
                the backend",
         modes: EVERY,
-        take: Take::Text {
+        take: Take::Choice {
+            names: || names(&FORMATS),
             set: |c, v| choice(v, &FORMATS).map(|format| c.log_format = format),
             default: |c| named(c.log_format, &FORMATS),
         },
@@ -357,6 +363,9 @@ pub static OPTIONS: &[Opt<Config>] = &[
     admin_options::ADMIN_HOST,
     admin_options::ADMIN_PUBLIC,
     admin_options::LIVE_PATH,
+    document_options::PRINT_UNIT,
+    document_options::MAN,
+    document_options::COMPLETIONS,
     Opt::help(),
     Opt::version(),
 ];

@@ -1,9 +1,10 @@
 //! The help of the balancer and of the demo: one screen for `-h`, everything for `--help`.
 
 use super::command::Demo;
-use super::help::{self, Page, Summary};
-use super::option::Opt;
+use super::help::{self, Summary};
+use super::option::{Opt, Take};
 use super::options::OPTIONS;
+use super::sheet::{Page, Sheet};
 use super::strategy;
 use crate::config::Config;
 
@@ -104,41 +105,57 @@ pub fn balance_options() -> Vec<&'static Opt<Config>> {
     OPTIONS.iter().collect()
 }
 
-/// The options of the demo: it brings its own backends, so that there is nothing to check.
+/// The options of the demo: it brings its own backends, so that there is nothing to check, and
+/// prints nothing but help.
 pub fn demo_options() -> Vec<&'static Opt<Config>> {
-    OPTIONS
-        .iter()
-        .filter(|row| !matches!(row.long, "backend" | "file" | "check" | "print-config"))
-        .collect()
+    let is_ours = |row: &&Opt<Config>| {
+        matches!(row.long, "backend" | "file" | "check" | "print-config")
+            || matches!(row.take, Take::First { .. })
+    };
+    OPTIONS.iter().filter(|row| !is_ours(row)).collect()
+}
+
+/// What is shown of the balancer.
+pub fn balance_sheet() -> Sheet {
+    Sheet::new("loadbalancer", &PAGE, balance_options(), &Config::default())
+}
+
+/// What is shown of the demo.
+pub fn demo_sheet() -> Sheet {
+    Sheet::new("loadbalancer demo", &DEMO_PAGE, demo_options(), &Demo::default().config)
 }
 
 /// `loadbalancer -h`.
 pub fn balance_summary(_columns: usize) -> String {
-    help::summary(PAGE.summary, &SUMMARY, &balance_options(), &Config::default())
+    help::summary(&balance_sheet(), &SUMMARY)
 }
 
 /// `loadbalancer --help`.
 pub fn balance_help(columns: usize) -> String {
-    full(&PAGE, &balance_options(), &Config::default(), columns)
+    full(&balance_sheet(), columns)
 }
 
 /// `loadbalancer demo -h`.
 pub fn demo_summary(_columns: usize) -> String {
-    help::summary(DEMO_PAGE.summary, &DEMO_SUMMARY, &demo_options(), &Demo::default().config)
+    help::summary(&demo_sheet(), &DEMO_SUMMARY)
 }
 
 /// `loadbalancer demo --help`.
 pub fn demo_help(columns: usize) -> String {
-    full(&DEMO_PAGE, &demo_options(), &Demo::default().config, columns)
+    full(&demo_sheet(), columns)
 }
 
-/// The help text with the strategies.
-fn full(page: &Page, rows: &[&'static Opt<Config>], defaults: &Config, columns: usize) -> String {
-    let strategies: Vec<(String, String)> = strategy::names()
+/// The strategies by all their names, with what they do.
+pub fn strategies() -> Vec<(String, String)> {
+    strategy::names()
         .map(|(name, aliases, explanation)| {
             let names = [&[name], aliases].concat().join(", ");
             (names, explanation.to_owned())
         })
-        .collect();
-    help::text(page, rows, defaults, &[("Strategies (-s)", &strategies)], columns)
+        .collect()
+}
+
+/// The help text with the strategies.
+fn full(sheet: &Sheet, columns: usize) -> String {
+    help::text(sheet, &[("Strategies (-s)", &strategies())], columns)
 }

@@ -2,10 +2,11 @@
 
 use super::command::{Command, Replay};
 use super::error::UsageError;
-use super::help::{self, Page};
+use super::help;
 use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
 use super::scan::{Scan, scan};
+use super::sheet::{Page, Sheet};
 use super::strategy;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -34,7 +35,8 @@ pub static OPTIONS: [Opt<Replay>; 3] = [
         group: Group::How,
         help: "Compare with this strategy: shares, waiting and response times",
         modes: EVERY,
-        take: Take::Text {
+        take: Take::Choice {
+            names: strategy::all,
             set: |replay, text| {
                 strategy::parse(text).map(|strategy| replay.strategy = Some(strategy))
             },
@@ -65,7 +67,11 @@ pub fn replay(words: Vec<OsString>) -> Result<Command, UsageError> {
     Ok(Command::Replay(replay))
 }
 
+/// What is shown of it.
+pub fn sheet() -> Sheet {
+    Sheet::new("loadbalancer replay", &PAGE, &OPTIONS, &Replay::default())
+}
+
 fn help_text(columns: usize) -> String {
-    let rows: Vec<&Opt<Replay>> = OPTIONS.iter().collect();
-    help::text(&PAGE, &rows, &Replay::default(), &[], columns)
+    help::text(&sheet(), &[], columns)
 }

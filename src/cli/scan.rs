@@ -170,6 +170,7 @@ impl<T> Scanner<'_, T> {
             // As one of several letters in one word; the others were found before.
             Take::Help => return Ok(Some(Scan::Summary)),
             Take::Version => return Ok(Some(Scan::Version)),
+            Take::First { .. } => return Err(UsageError::NotFirst(spelled)),
             Take::Words { .. } => return self.words_of(row, spelled, attached).map(|()| None),
             Take::Flag { set, .. } => {
                 set(self.target);
@@ -191,7 +192,7 @@ impl<T> Scanner<'_, T> {
             }
             Take::Log(at) => file_name(self.value(row, &spelled, attached)?)
                 .map(|path| *at(self.target) = Some(log_target(path))),
-            Take::Text { set, .. } | Take::Each { add: set, .. } => {
+            Take::Text { set, .. } | Take::Choice { set, .. } | Take::Each { add: set, .. } => {
                 let value = text(self.value(row, &spelled, attached)?)?;
                 set(self.target, &value)
             }

@@ -13,10 +13,15 @@ pub fn name(strategy: Strategy) -> &'static str {
     strategy.name()
 }
 
+/// The canonical names.
+pub fn all() -> Vec<&'static str> {
+    names().map(|(name, ..)| name).collect()
+}
+
 /// The strategy of that name or alias; the error lists the names and suggests the nearest.
 pub fn parse(text: &str) -> Result<Strategy, String> {
     Strategy::from_name(text).ok_or_else(|| {
-        let canonical: Vec<&str> = names().map(|(name, ..)| name).collect();
+        let canonical = all();
         let all = names().flat_map(|(name, aliases, _)| [&[name], aliases].concat());
         not_one_of(text, &canonical, all)
     })

@@ -2,9 +2,10 @@
 
 use super::command::{Command, Top};
 use super::error::UsageError;
-use super::help::{self, Page};
+use super::help;
 use super::option::Opt;
 use super::scan::{Scan, scan};
+use super::sheet::{Page, Sheet};
 use crate::config::Endpoint;
 use std::ffi::OsString;
 
@@ -56,7 +57,11 @@ pub fn top(words: Vec<OsString>) -> Result<Command, UsageError> {
     Ok(Command::Top(top))
 }
 
+/// What is shown of it.
+pub fn sheet() -> Sheet {
+    Sheet::new("loadbalancer top", &PAGE, &OPTIONS, &Top::default())
+}
+
 fn help_text(columns: usize) -> String {
-    let rows: Vec<&Opt<Top>> = OPTIONS.iter().collect();
-    help::text(&PAGE, &rows, &Top::default(), &[], columns)
+    help::text(&sheet(), &[], columns)
 }

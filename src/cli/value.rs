@@ -48,7 +48,7 @@ pub fn choice<V: Copy>(text: &str, choices: &[(&'static str, V)]) -> Result<V, S
     if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
         return Ok(*value);
     }
-    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    let names = names(choices);
     Err(not_one_of(text, &names, names.iter().copied()))
 }
 
@@ -214,6 +214,11 @@ pub fn shown_backend(backend: &BackendSpec) -> String {
 pub fn named<V: Copy + PartialEq>(value: V, choices: &[(&'static str, V)]) -> String {
     let found = choices.iter().find(|(_, choice)| *choice == value);
     found.map_or_else(String::new, |(name, _)| (*name).to_owned())
+}
+
+/// The names of choices.
+pub fn names<V>(choices: &[(&'static str, V)]) -> Vec<&'static str> {
+    choices.iter().map(|(name, _)| *name).collect()
 }
 
 /// How a number is shown, or what happens without one.

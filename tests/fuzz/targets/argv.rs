@@ -44,6 +44,13 @@ fn outcome(called: &str, words: &[&[u8]]) -> String {
             check(config);
             assert!(lines.iter().all(|line| is_one_line(line)), "{lines:?}");
         }
+        Ok(Command::Unit(unit)) => {
+            let text = unit.text(std::path::Path::new("/usr/bin/loadbalancer"));
+            let starts = text.lines().filter(|line| line.starts_with("ExecStart="));
+            assert_eq!(starts.count(), 1, "{text}");
+            let has_value = |line: &str| line.is_empty() || line.contains(['=', '[', '#']);
+            assert!(text.lines().all(has_value), "an argument reaches another line: {text}");
+        }
         // Any name may be one of a file.
         Ok(Command::Replay(_)) => {}
         Ok(Command::Help(text)) => assert!(text(60).ends_with('\n'), "{}", text(60)),
