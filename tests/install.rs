@@ -254,6 +254,21 @@ fn systemd_takes_the_unit() {
 }
 
 #[test]
+fn the_packaged_units_have_what_a_printed_one_has() {
+    let of_its_own = ["Description=", "ExecStart="];
+    let printed = unit(&["80", "1234", "-l", "/var/log/loadbalancer/access.log"]);
+    for name in ["loadbalancer.service", "loadbalancer@.service"] {
+        let file = format!("{}/src/packaging/{name}", env!("CARGO_MANIFEST_DIR"));
+        let packaged = fs::read_to_string(&file).expect("a unit");
+        for line in &printed {
+            let is_own = of_its_own.iter().any(|start| line.starts_with(start));
+            assert!(is_own || packaged.lines().any(|it| it == line), "{name}: no {line}");
+        }
+        assert_eq!(packaged.contains(" --reuse-port $OPTIONS"), name.contains('@'), "{name}");
+    }
+}
+
+#[test]
 fn what_cannot_be_printed_is_one_line_and_exit_status_2() {
     for (line, value) in [
         ("--man x", "`x`"),
