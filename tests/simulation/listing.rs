@@ -2,7 +2,7 @@
 //! with a server from then on.
 
 use super::beliefs::Beliefs;
-use super::kernel::{Dice, Kernel, LinkId, Port};
+use super::kernel::{Dice, Kernel, Link, LinkId, Port};
 use loadbalancer::balance::AdminState;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{BackendSpec, Endpoint};
@@ -64,6 +64,9 @@ pub struct Reading {
 pub struct Listing {
     lines: Vec<Line>,
     given: Vec<Option<Given>>,
+    /// For each name, the turn after which the proxy knows its server: one that was removed and is
+    /// listed again is a new one.
+    known_from: Vec<u64>,
     /// For each site, the turn after which the proxy may not use it any more.
     gone: Vec<Option<u64>>,
     /// Beliefs and requests in flight before the list that is being applied.
@@ -99,6 +102,7 @@ impl Listing {
         let mut listing = Listing {
             lines: lines.collect(),
             given: vec![None; names],
+            known_from: vec![0; names],
             gone: vec![None; names * SITES_PER_NAME],
             before: Vec::new(),
             several_addresses,
@@ -193,6 +197,7 @@ impl Listing {
             let has_left = before.iter().all(|old| name_of(&old.name) != name);
             if self.given[name].is_none() && line.listed && line.known && has_left {
                 beliefs.listed(name);
+                self.known_from[name] = turn;
             }
         }
         self.before = before;
@@ -288,6 +293,13 @@ impl Listing {
     /// A connection to this site is begun, for a request or a probe.
     pub fn check_connect(&self, site: usize) {
         assert!(self.gone[site].is_none(), "a connection to an address that is gone: site {site}");
+    }
+
+    /// Whether both connections led to the same server, as the proxy knows it.
+    pub fn is_same_server(&self, link: &Link, other: &Link) -> bool {
+        let name_of = |link: &Link| link.site.map(|site| site / SITES_PER_NAME);
+        let Some(name) = name_of(link) else { return false };
+        name_of(other) == Some(name) && other.opened_turn > self.known_from[name]
     }
 
     /// The first byte of a request is written to a connection.

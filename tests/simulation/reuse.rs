@@ -3,7 +3,7 @@
 //! the proxy can know them.
 
 use super::kernel::{Kernel, Link, LinkId};
-use super::listing::SITES_PER_NAME;
+use super::listing::Listing;
 use super::oracle::Oracle;
 
 /// A close so soon after a response is no time-out.
@@ -13,17 +13,20 @@ const PROMPT_MICROS: u64 = 100_000;
 const FRESH_MICROS: u64 = 60_000_000;
 
 /// A request, or another try of it, begins on a connection to a server.
-pub fn check_begin(request: usize, link: LinkId, kernel: &mut Kernel, oracle: &Oracle) {
+pub fn check_begin(
+    request: usize,
+    link: LinkId,
+    listing: &Listing,
+    kernel: &mut Kernel,
+    oracle: &Oracle,
+) {
     let clock = kernel.clock;
     let it = &kernel.links[link];
     let idle = clock - it.idling.read_at;
     // Without a descriptor for a new one, any connection will do; after a jump, no time is right.
     let is_troubled = kernel.has_lacked() || kernel.jumped;
     if it.requests > 1 && oracle.requests[request].is_unrepeatable() && !is_troubled {
-        let name = it.site.map(|site| site / SITES_PER_NAME);
-        let of_server = |other: &&Link| {
-            other.requests > 0 && other.site.map(|site| site / SITES_PER_NAME) == name
-        };
+        let of_server = |other: &&Link| other.requests > 0 && listing.is_same_server(it, other);
         let others = || kernel.links.iter().filter(of_server);
         let kept = others().map(|other| longest_pause(other, clock)).max().unwrap_or_default();
         assert!(

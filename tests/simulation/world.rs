@@ -102,9 +102,9 @@ impl World {
         if let Some(request) = self.kernel.begins(link, from, self.manner.tcp) {
             self.listing.check_begin(link, &self.kernel);
             if let Some(request) = request {
-                let World { kernel, oracle, clients, .. } = self;
+                let World { kernel, oracle, clients, listing, .. } = self;
                 waiting::check_forward(request, link, clients, kernel, oracle);
-                reuse::check_begin(request, link, kernel, oracle);
+                reuse::check_begin(request, link, listing, kernel, oracle);
             }
         }
         if let Peer::Client(client) = self.kernel.links[link].peer {
