@@ -126,7 +126,8 @@ impl Kernel {
             }
             it.idling.read_at = self.clock;
             if std::mem::take(&mut it.idling.is_asked) {
-                it.idling.answer_at = self.clock;
+                it.idling.answer_at =
+                    if it.idling.has_interim { it.idling.begun_at } else { self.clock };
             }
             it.note_read(count, count < into.len());
             if count < into.len() {
@@ -170,6 +171,7 @@ impl Kernel {
         it.request = request;
         it.requests += 1;
         (it.idling.is_asked, it.idling.begun_at) = (true, self.clock);
+        it.idling.has_interim = false;
         it.busy = true;
         Some(request)
     }

@@ -81,9 +81,12 @@ impl Pipe {
 /// A connection to a server by the clock of the proxy, which stands still during a turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Idling {
-    /// When the proxy read from it last, and when the response that it read last began.
+    /// When the proxy read from it last, and when the response that it read last began, as far as
+    /// the proxy knows: after an interim one, when the request did.
     pub read_at: u64,
     pub answer_at: u64,
+    /// The response to the request that was begun last has an interim one before it.
+    pub has_interim: bool,
     /// A request was begun, and no byte of its response was read.
     pub is_asked: bool,
     /// When a request was begun on it last.

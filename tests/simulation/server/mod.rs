@@ -381,6 +381,7 @@ impl ServerConn {
             let expects = oracle.requests[request].expect_is_seen;
             if expects && !early {
                 self.out = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
+                kernel.links[self.link].idling.has_interim = true;
                 self.out_at = 0;
             }
             if early || self.body == Body::Done {

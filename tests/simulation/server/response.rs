@@ -19,6 +19,7 @@ impl ServerConn {
         let start = out.len();
         out.extend(hints(number, meant.is_old, &mut kernel.rng).into_bytes());
         let hinted = out.len();
+        kernel.links[self.link].idling.has_interim |= hinted > start;
         let answer = if kernel.rng.chance(self.manner.faults / 4) {
             out.extend(match meant.upgrade && kernel.rng.chance(500) {
                 true => hostile::switch(number),
