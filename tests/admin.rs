@@ -296,6 +296,20 @@ fn half_requests_give_their_places_to_whole_ones() {
 }
 
 #[test]
+fn half_requests_and_silent_connections_are_ended_in_time() {
+    let backend = Backend::named("a");
+    let options = ["--admin", "0", "--head-timeout", "50ms", "--keep-alive-timeout", "1s"];
+    let balancer = Balancer::over(&[&backend], &options);
+    let at = admin(&balancer);
+    let (mut half, mut silent) = (Peer::connect(at), Peer::connect(at));
+    half.send("GET /live");
+    assert_eq!(half.response().status(), 408);
+    silent.expect_end();
+    assert_eq!(ask(at, "/live").status(), 200);
+    assert_eq!(balancer.get("/").text(), "a");
+}
+
+#[test]
 fn a_scraper_that_stops_reading_costs_nothing() {
     let backend = Backend::named("a");
     let others: Vec<String> =
