@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Peer, ok, reply};
+use common::{Backend, Balancer, Gate, Peer, ok, reply};
 
 /// Longest wait for the end of a body of unknown length, with what a busy machine takes.
 const END_WAIT_MS: std::ops::Range<u128> = 900..5_000;
@@ -294,6 +294,20 @@ fn trailers_of_a_collected_body_are_forwarded() {
     client.send("1;e=f\r\na\r\n0\r\nT: v\r\n");
     client.send("\r\n");
     assert_eq!(client.response().text(), "whole");
+}
+
+#[test]
+fn half_a_body_behind_another_request_ends_with_its_client() {
+    let gate = Gate::new();
+    let backend = Backend::held(&gate);
+    let balancer = Balancer::over(&[&backend], &["--idle-timeout", "1h"]);
+    let mut client = balancer.connect();
+    client.send(format!("GET /first HTTP/1.1\r\nHost: x\r\n\r\n{}abc", post(10)));
+    client.half_close();
+    backend.wait_for_requests(1);
+    gate.open();
+    assert_eq!(client.response().status(), 200);
+    client.expect_end();
 }
 
 #[test]

@@ -285,7 +285,7 @@ impl Counters {
     pub fn request_ended(&mut self, record: &Record, second: u32) {
         self.requests += 1;
         self.seconds.at(second)[0] += 1;
-        self.waiting.observe(micros(record.arrived, record.admitted));
+        self.waiting.observe(micros(record.ready, record.admitted));
     }
 
     /// This program answered.

@@ -92,7 +92,7 @@ pub static FAMILIES: [Family; 44] = [
     family(
         "loadbalancer_queue_seconds",
         Histogram,
-        "Time from a whole request head to its slot.",
+        "Time that a request waited for its slot.",
         Source::Program(|p, out| out.histogram(&p.counters.waiting)),
     ),
     family(

@@ -52,14 +52,16 @@ impl<S: Socket> Connection<S> {
         if self.conn.flush(&mut cx.pool) == Flushed::Failed {
             return BodyRead::Gone;
         }
-        match self.conn.fill(&mut cx.pool) {
+        let filled = self.conn.fill(&mut cx.pool);
+        let buffers = &self.conn.buffers;
+        // The end may have been read with an earlier request.
+        if buffers.input != Input::Open {
+            return BodyRead::Gone;
+        }
+        match filled {
             Filled::Failed => return BodyRead::Gone,
             Filled::Nothing => return BodyRead::Incomplete(Next::Park),
             Filled::Something => {}
-        }
-        let buffers = &self.conn.buffers;
-        if buffers.input != Input::Open {
-            return BodyRead::Gone;
         }
         match self.request.awaited.look(buffers.inbox.data()) {
             Err(Malformed) => BodyRead::Malformed,

@@ -194,7 +194,8 @@ impl<N: Net> Exchanges<N> {
         let intent = client.intent(&self.context, &mut self.heads, key);
         let Ok(Intent::Message(plan)) = intent else { return self.serve(key, client) };
         let record = client.record(&mut self.context, &mut self.heads, key);
-        let record = Record { admitted: record.arrived, ..record };
+        let Record { arrived, .. } = record;
+        let record = Record { ready: arrived, admitted: arrived, ..record };
         let (status, reason) = match self.context.phase {
             Phase::Serving => (200, "the load balancer works"),
             Phase::LameDuck | Phase::Draining => (503, "the load balancer is about to stop"),
