@@ -163,3 +163,29 @@ fn processes_that_share_a_port_all_get_connections() {
     assert_eq!(seen.len(), 2, "{seen:?}");
     drop(other);
 }
+
+#[test]
+fn a_notice_that_finds_no_room_is_sent_again() {
+    let backend = Backend::named("a");
+    let manager = Manager::new();
+    let path = manager.directory.path().join("notify");
+    let filler = UnixDatagram::unbound().expect("a socket");
+    filler.set_nonblocking(true).expect("a socket");
+    while filler.send_to(b"FILLED=1\n", &path).is_ok() {}
+    let balancer = manager.start(&["127.0.0.1:0", &backend.argument(), "-c", "1h"], "");
+    backend.wait_for_probes(1);
+    assert_eq!(balancer.get("/").text(), "a", "it does not wait for the manager");
+    manager.wait_for("READY=1\n");
+    manager.wait_for("STATUS=1 of 1 server up\n");
+}
+
+#[test]
+fn descriptors_that_are_not_there_are_refused() {
+    let program = binary().get_program().to_owned();
+    let script = "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" 127.0.0.1:0 127.0.0.1:9 3<&-";
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(script).arg(program);
+    let mut process = Running::start(&mut command);
+    process.stderr.wait_for("descriptor 3 of LISTEN_FDS is no listening TCP socket");
+    assert_eq!(process.wait().code(), Some(1));
+}

@@ -6,8 +6,9 @@ use super::option::Opt;
 use super::scan::Given;
 use super::value::named;
 use crate::balance::Strategy;
-use crate::config::{AdminAddress, Config, Mode};
+use crate::config::{AdminAddress, Config, LogTarget, Mode};
 use crate::health::{Check, Pace};
+use std::path::PathBuf;
 
 /// Sets what depends on several options, and refuses options that would have no effect.
 pub fn settle(
@@ -63,13 +64,26 @@ pub fn settle(
              out",
         ),
     ];
-    let rules = rules.into_iter().chain([(
-        given.has("check") && given.has("print-config"),
-        "--check and --print-config each end the program: leave one of them out",
-    )]);
+    let rules = rules.into_iter().chain([
+        (
+            given.has("check") && given.has("print-config"),
+            "--check and --print-config each end the program: leave one of them out",
+        ),
+        (
+            config.record.is_some() && config.record == log_file(config),
+            "-l and --record name the same file: give each a file of its own",
+        ),
+    ]);
     match rules.into_iter().find(|(is_broken, _)| *is_broken) {
         Some((_, reason)) => Err(UsageError::Conflict(reason)),
         None => Ok(()),
+    }
+}
+
+fn log_file(config: &Config) -> Option<PathBuf> {
+    match &config.access_log {
+        Some(LogTarget::File(path)) => Some(path.clone()),
+        Some(LogTarget::Stdout) | None => None,
     }
 }
 

@@ -295,10 +295,8 @@ impl Net for Kernel {
         self.manager.as_ref().map(Manager::wishes)
     }
 
-    fn notify_manager(&mut self, notice: &Notice<'_>) {
-        if let Some(manager) = &mut self.manager {
-            manager.notify(notice);
-        }
+    fn notify_manager(&mut self, notice: &Notice<'_>) -> bool {
+        self.manager.as_mut().is_none_or(|manager| manager.notify(notice))
     }
 
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {

@@ -214,8 +214,10 @@ pub trait Net: Debug {
     fn service_manager(&self) -> Option<ServiceManager> {
         None
     }
-    /// Sends a notice to the service manager. Never blocks.
-    fn notify_manager(&mut self, _: &Notice<'_>) {}
+    /// Sends a notice to the service manager; false if it has no room for it now. Never blocks.
+    fn notify_manager(&mut self, _: &Notice<'_>) -> bool {
+        true
+    }
     /// Takes whole lines to be written; how many bytes of them. Never blocks.
     ///
     /// Errors: the sink refuses lines; they were not taken.

@@ -90,7 +90,11 @@ impl PassedSockets {
 /// The inherited descriptor as a listening socket, set up as one of our own.
 #[allow(unsafe_code)]
 fn listener(fd: RawFd) -> io::Result<(SocketAddr, TcpListener)> {
-    // SAFETY: the environment says that this descriptor was opened for this process, and it is
+    // SAFETY: the call only reads the flags of a descriptor, if there is one of this number.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, the environment says that it was opened for this process, and it is
     // taken once, at the start.
     let owned = unsafe { OwnedFd::from_raw_fd(fd) };
     let listener = TcpListener::from(owned);
@@ -131,8 +135,8 @@ impl Manager {
         ServiceManager { watchdog: self.watchdog }
     }
 
-    /// Sends a notice, unless the manager takes none now: the next one says the same or more.
-    pub fn notify(&mut self, notice: &Notice<'_>) {
+    /// Sends a notice; false if the manager has no room for it now. One that is gone gets none.
+    pub fn notify(&mut self, notice: &Notice<'_>) -> bool {
         self.text.clear();
         // Writing to a string does not fail.
         let _ = match notice {
@@ -144,7 +148,8 @@ impl Manager {
             Notice::Alive => self.text.write_str("WATCHDOG=1\n"),
             Notice::Status(status) => writeln!(self.text, "STATUS={status}"),
         };
-        let _ = self.socket.send_to_addr(self.text.as_bytes(), &self.to);
+        let outcome = self.socket.send_to_addr(self.text.as_bytes(), &self.to);
+        !outcome.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 

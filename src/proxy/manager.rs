@@ -15,6 +15,9 @@ use std::time::Duration;
 /// How long the first probes hold up the notice that the program is ready.
 const FIRST_PROBES_MAX: Duration = Duration::from_secs(2);
 
+/// How soon a notice that the manager had no room for is sent again.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
 /// What the service manager was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
@@ -38,6 +41,9 @@ pub struct ManagerReport {
     alive_due: Option<Instant>,
     /// Half of what the manager waits for a sign of life.
     alive_interval: Option<Duration>,
+    is_reloading: bool,
+    /// The manager had no room for a notice.
+    is_behind: bool,
 }
 
 impl ManagerReport {
@@ -52,6 +58,8 @@ impl ManagerReport {
             timer: Timer::new(),
             alive_due: alive_interval.map(|span| now + span),
             alive_interval,
+            is_reloading: false,
+            is_behind: false,
         };
         report.arm(cx);
         Some(report)
@@ -67,50 +75,74 @@ impl ManagerReport {
             Told::Nothing { until } => Some(until),
             Told::Ready | Told::Reloading | Told::Stopping => None,
         };
-        match [until, self.alive_due].into_iter().flatten().min() {
+        let again = self.is_behind.then(|| cx.now.instant + TRY_AGAIN);
+        let until = until.filter(|_| again.is_none());
+        match [until, again, self.alive_due].into_iter().flatten().min() {
             Some(due) => cx.wheel.arm(&mut self.timer, due, Id::numbered::<ManagerKind>(0)),
             None => cx.wheel.cancel(&mut self.timer),
         }
     }
 
-    /// Sends what the manager does not know yet.
+    /// Sends what the manager does not know yet. What it has no room for is sent later.
     pub fn update<N: Net>(&mut self, cx: &mut LoopContext<N>, upstreams: &Upstreams<N>) {
+        self.is_behind = !self.catch_up(cx, upstreams);
+        self.arm(cx);
+    }
+
+    /// As [`ManagerReport::update`]; false if there was no room.
+    fn catch_up<N: Net>(&mut self, cx: &mut LoopContext<N>, upstreams: &Upstreams<N>) -> bool {
         let now = cx.now.instant;
-        match self.told {
-            Told::Nothing { .. } | Told::Ready | Told::Reloading if cx.phase != Phase::Serving => {
-                cx.net.notify_manager(&Notice::Stopping);
-                self.told = Told::Stopping;
+        let wanted = match self.told {
+            Told::Stopping => Told::Stopping,
+            _ if cx.phase != Phase::Serving => Told::Stopping,
+            Told::Nothing { until } if until > now && !upstreams.are_all_probed() => self.told,
+            Told::Nothing { .. } => Told::Ready,
+            Told::Ready | Told::Reloading if self.is_reloading => Told::Reloading,
+            Told::Ready | Told::Reloading => Told::Ready,
+        };
+        if wanted != self.told {
+            let notice = match wanted {
+                Told::Nothing { .. } | Told::Ready => Notice::Ready,
+                Told::Reloading => Notice::Reloading,
+                Told::Stopping => Notice::Stopping,
+            };
+            if !cx.net.notify_manager(&notice) {
+                return false;
             }
-            Told::Nothing { until } if until <= now || upstreams.are_all_probed() => {
-                cx.net.notify_manager(&Notice::Ready);
-                self.told = Told::Ready;
-            }
-            Told::Nothing { .. } | Told::Ready | Told::Reloading | Told::Stopping => {}
+            self.told = wanted;
         }
         let is_announced = !matches!(self.told, Told::Nothing { .. });
         if is_announced && self.revision != Some(upstreams.revision()) {
-            self.revision = Some(upstreams.revision());
             let up = ServersUp(upstreams.counts());
-            cx.net.notify_manager(&Notice::Status(format_args!("{up}")));
+            if !cx.net.notify_manager(&Notice::Status(format_args!("{up}"))) {
+                return false;
+            }
+            self.revision = Some(upstreams.revision());
         }
         if let (Some(due), Some(interval)) = (self.alive_due, self.alive_interval)
             && due <= now
         {
-            cx.net.notify_manager(&Notice::Alive);
+            if !cx.net.notify_manager(&Notice::Alive) {
+                return false;
+            }
             self.alive_due = Some(now + interval);
         }
-        self.arm(cx);
+        true
     }
 
-    /// Whether what was to be read again is being read.
+    /// Whether what was to be read again is being read. Said at once: it may be over within a turn.
     pub fn set_reloading<N: Net>(&mut self, cx: &mut LoopContext<N>, is_reloading: bool) {
+        self.is_reloading = is_reloading;
         let (told, notice) = match (self.told, is_reloading) {
             (Told::Ready, true) => (Told::Reloading, Notice::Reloading),
             (Told::Reloading, false) => (Told::Ready, Notice::Ready),
-            (told, _) => return self.told = told,
+            (_, _) => return,
         };
-        cx.net.notify_manager(&notice);
-        self.told = told;
+        match cx.net.notify_manager(&notice) {
+            true => self.told = told,
+            false => self.is_behind = true,
+        }
+        self.arm(cx);
     }
 }
 
