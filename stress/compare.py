@@ -455,7 +455,8 @@ def version(*command):
 def machine():
     found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     model = found[1] if found else os.uname().machine
-    return f"{model}, {os.cpu_count()} CPUs, Linux {os.uname().release}"
+    congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    return f"{model}, {os.cpu_count()} CPUs, Linux {os.uname().release}, TCP {congestion}"
 
 
 def parse(parser, rounds):
