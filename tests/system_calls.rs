@@ -170,6 +170,31 @@ fn an_access_log_costs_no_call_per_request() {
 }
 
 #[test]
+fn a_large_upload_is_copied_twice_at_most_before_it_stays_in_the_kernel() {
+    let backend = Backend::named("a");
+    let body = vec![b'x'; 1024 * 1024];
+    let trace = Trace::of(&backend, "recvfrom", |balancer| {
+        let mut client = balancer.connect();
+        client.get("/begin");
+        for _ in 0..10 {
+            let head =
+                format!("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+            client.send([head.as_bytes(), &body].concat());
+            assert_eq!(client.response().text(), "a");
+        }
+        client.get("/end");
+    });
+    let Some(trace) = trace else { return };
+    let bytes = |line: &String| line.rsplit_once(" = ").and_then(|(_, it)| it.parse().ok());
+    let is_copy = |line: &&String| {
+        line.contains("recvfrom(") && bytes(line).is_some_and(|count: usize| count > 16 * 1024)
+    };
+    let copies = trace.0.iter().filter(is_copy).count();
+    // The head and what comes with it, and what more fits beside what a longer head has displaced.
+    assert!(copies <= 2 * 10, "{copies} large reads for 10 uploads");
+}
+
+#[test]
 fn a_connection_per_request_is_accepted_registered_served_and_closed() {
     let backend = Backend::named("a");
     let trace = Trace::of(&backend, "close", |balancer| {

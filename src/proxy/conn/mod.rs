@@ -5,14 +5,16 @@ pub mod pipes;
 
 use crate::base::buffer::{Buffer, LARGE_BYTES, Pool};
 use crate::base::table::Id;
+use crate::http::forward::GROWTH_BYTES_MAX;
 use crate::net::pipe::PIPE_BYTES;
 use crate::net::{Net, Ready, Socket};
 use pipes::Piped;
 use std::io;
 
-/// What a read must bring at least for the next one to be worth a pipe. (With less, messages of
-/// 16 KiB in TCP mode went through pipes: one system call more for each of them.)
-const BULK_BYTES_MIN: usize = LARGE_BYTES;
+/// What a read must bring at least for the next one to be worth a pipe: it fills an inbox that is
+/// empty, or almost, as the bytes that a longer head has displaced may be in it. (With less,
+/// messages of 16 KiB in TCP mode went through pipes: one system call more for each of them.)
+const BULK_BYTES_MIN: usize = LARGE_BYTES - GROWTH_BYTES_MAX;
 
 /// Whether more can come from the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
