@@ -24,9 +24,9 @@ pub enum Phase {
     Ended,
 }
 
-/// The latest that slow clients in every slot are ended while others wait: 10 s of looks, and what is
-/// late.
-const SLOW_MICROS: u64 = 14_000_000;
+/// The latest that slow clients in every slot are ended while others wait: 10 s of looks that may
+/// begin with a burst, 10 s of looks without, and what is late.
+const SLOW_MICROS: u64 = 24_000_000;
 
 pub struct Run {
     world: Rc<RefCell<World>>,
