@@ -3,6 +3,7 @@
 
 pub mod backend_id;
 pub mod buffer;
+pub mod decimal;
 pub mod figures;
 pub mod reason;
 pub mod rng;

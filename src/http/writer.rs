@@ -1,6 +1,7 @@
 //! Appends text to a fixed buffer and remembers if it did not fit, so that a head is written
 //! without allocation and without a check after every piece.
 
+use crate::base::decimal::Decimal;
 use std::fmt;
 use std::io::Write;
 use std::net::IpAddr;
@@ -62,18 +63,7 @@ impl<'a> Writer<'a> {
 
     /// Appends `value` in decimal digits.
     pub fn append_decimal(&mut self, value: u64) {
-        let mut digits = [0; 20];
-        let mut start = digits.len();
-        let mut rest = value;
-        loop {
-            start -= 1;
-            digits[start] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.append(&digits[start..]);
+        self.append(Decimal::of(value).as_bytes());
     }
 
     /// Appends `ip` without brackets; an IPv4-mapped IPv6 address as IPv4.

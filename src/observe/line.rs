@@ -1,6 +1,7 @@
 //! The parts of a log line, appended to bytes. Without the standard formatter, whose calls for a
 //! line cost as much as forwarding its request.
 
+use crate::base::decimal::Decimal;
 use crate::http::writer::Writer;
 use std::net::IpAddr;
 
@@ -28,16 +29,7 @@ impl Line<'_> {
 
     /// A number in decimal digits.
     pub fn decimal(&mut self, value: u64) {
-        let (mut digits, mut start, mut rest) = ([0; 20], 20, value);
-        loop {
-            start -= 1;
-            digits[start] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.0.extend_from_slice(&digits[start..]);
+        self.0.extend_from_slice(Decimal::of(value).as_bytes());
     }
 
     /// The last three digits of a number.
