@@ -1,4 +1,4 @@
-//! What the service manager is told: that the program is ready, how many servers are up, that a
+//! What is reported to the service manager: that the program is ready, how many servers are up, that a
 //! reload or the end has begun, and that the loop turns.
 
 use super::context::{LoopContext, Phase};
@@ -18,9 +18,9 @@ const FIRST_PROBES_MAX: Duration = Duration::from_secs(2);
 /// How soon a notice that the manager had no room for is sent again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
-/// What the service manager was told.
+/// The last state that the service manager has a notice of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Announced {
     /// Nothing yet: the first probes are awaited until this time.
     Nothing {
         until: Instant,
@@ -33,7 +33,7 @@ enum Told {
 /// The service manager's view of the program.
 #[derive(Debug)]
 pub struct ManagerReport {
-    told: Told,
+    announced: Announced,
     /// Of [`Upstreams::revision`], at the last line about the servers.
     revision: Option<u64>,
     /// Of the next sign of life, and of the end of the wait for the first probes.
@@ -53,7 +53,7 @@ impl ManagerReport {
         let now = cx.now.instant;
         let alive_interval = manager.watchdog.map(|span| span / 2);
         let mut report = ManagerReport {
-            told: Told::Nothing { until: now + FIRST_PROBES_MAX },
+            announced: Announced::Nothing { until: now + FIRST_PROBES_MAX },
             revision: None,
             timer: Timer::new(),
             alive_due: alive_interval.map(|span| now + span),
@@ -71,9 +71,9 @@ impl ManagerReport {
     }
 
     fn arm<N: Net>(&mut self, cx: &mut LoopContext<N>) {
-        let until = match self.told {
-            Told::Nothing { until } => Some(until),
-            Told::Ready | Told::Reloading | Told::Stopping => None,
+        let until = match self.announced {
+            Announced::Nothing { until } => Some(until),
+            Announced::Ready | Announced::Reloading | Announced::Stopping => None,
         };
         let again = self.is_behind.then(|| cx.now.instant + TRY_AGAIN);
         let until = until.filter(|_| again.is_none());
@@ -92,27 +92,25 @@ impl ManagerReport {
     /// As [`ManagerReport::update`]; false if there was no room.
     fn catch_up<N: Net>(&mut self, cx: &mut LoopContext<N>, upstreams: &Upstreams<N>) -> bool {
         let now = cx.now.instant;
-        let wanted = match self.told {
-            Told::Stopping => Told::Stopping,
-            _ if cx.phase != Phase::Serving => Told::Stopping,
-            Told::Nothing { until } if until > now && !upstreams.are_all_probed() => self.told,
-            Told::Nothing { .. } => Told::Ready,
-            Told::Ready | Told::Reloading if self.is_reloading => Told::Reloading,
-            Told::Ready | Told::Reloading => Told::Ready,
-        };
-        if wanted != self.told {
-            let notice = match wanted {
-                Told::Nothing { .. } | Told::Ready => Notice::Ready,
-                Told::Reloading => Notice::Reloading,
-                Told::Stopping => Notice::Stopping,
-            };
-            if !cx.net.notify_manager(&notice) {
-                return false;
+        let wanted = match self.announced {
+            Announced::Stopping => Announced::Stopping,
+            Announced::Nothing { .. } | Announced::Ready | Announced::Reloading
+                if cx.phase != Phase::Serving =>
+            {
+                Announced::Stopping
             }
-            self.told = wanted;
+            Announced::Nothing { until } if until > now && !upstreams.are_all_probed() => {
+                self.announced
+            }
+            Announced::Nothing { .. } => Announced::Ready,
+            Announced::Ready | Announced::Reloading if self.is_reloading => Announced::Reloading,
+            Announced::Ready | Announced::Reloading => Announced::Ready,
+        };
+        if wanted != self.announced && !self.announce(cx, wanted) {
+            return false;
         }
-        let is_announced = !matches!(self.told, Told::Nothing { .. });
-        if is_announced && self.revision != Some(upstreams.revision()) {
+        let has_begun = !matches!(self.announced, Announced::Nothing { .. });
+        if has_begun && self.revision != Some(upstreams.revision()) {
             let up = ServersUp(upstreams.counts());
             if !cx.net.notify_manager(&Notice::Status(format_args!("{up}"))) {
                 return false;
@@ -133,16 +131,27 @@ impl ManagerReport {
     /// Whether what was to be read again is being read. Said at once: it may be over within a turn.
     pub fn set_reloading<N: Net>(&mut self, cx: &mut LoopContext<N>, is_reloading: bool) {
         self.is_reloading = is_reloading;
-        let (told, notice) = match (self.told, is_reloading) {
-            (Told::Ready, true) => (Told::Reloading, Notice::Reloading),
-            (Told::Reloading, false) => (Told::Ready, Notice::Ready),
+        let wanted = match (self.announced, is_reloading) {
+            (Announced::Ready, true) => Announced::Reloading,
+            (Announced::Reloading, false) => Announced::Ready,
             (_, _) => return,
         };
-        match cx.net.notify_manager(&notice) {
-            true => self.told = told,
-            false => self.is_behind = true,
-        }
+        self.is_behind |= !self.announce(cx, wanted);
         self.arm(cx);
+    }
+
+    /// Sends the notice of this state; false if there was no room.
+    fn announce<N: Net>(&mut self, cx: &mut LoopContext<N>, wanted: Announced) -> bool {
+        let notice = match wanted {
+            Announced::Nothing { .. } | Announced::Ready => Notice::Ready,
+            Announced::Reloading => Notice::Reloading,
+            Announced::Stopping => Notice::Stopping,
+        };
+        let is_sent = cx.net.notify_manager(&notice);
+        if is_sent {
+            self.announced = wanted;
+        }
+        is_sent
     }
 }
 
