@@ -4,6 +4,7 @@ GET /big/N        N bytes that follow from the path
 GET anything      a short body that follows from the path
 POST anything     reads the body, appends the field X-Id to the record, responds with the body's hash
 GET /healthcheck  "0\n0\n"
+Upgrade to a WebSocket: sends every frame back, see websocket.py
 
 A POST is recorded before its response is sent: an id that is there twice was processed twice.
 SIGTERM closes the listening socket, finishes what is in flight and ends. After SIGUSR1 every response
@@ -22,6 +23,8 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler
+
+import websocket
 
 BIG_BYTES_MAX = 64 << 20
 
@@ -49,6 +52,8 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if self.path == "/healthcheck":
             return self.answer(b"0\n0\n")
+        if self.headers.get("Upgrade", "").lower() == "websocket":
+            return self.speak()
         self.pause()
         body = body_of(self.path)
         if self.path.startswith("/big/") and len(self.path) % 2:
@@ -62,6 +67,11 @@ class Handler(BaseHTTPRequestHandler):
         self.server.acted(self.headers.get("X-Id", "?"))
         self.pause()
         self.answer(hashlib.sha256(body).hexdigest().encode() + b"\n")
+
+    def speak(self):
+        self.close_connection = True
+        key = self.headers["Sec-WebSocket-Key"]
+        websocket.echo(self.rfile, self.wfile, key, self.server.server_address[1])
 
     def misbehaves(self):
         """Whether the request got a bad response or none, as the options say."""

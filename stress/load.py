@@ -112,10 +112,12 @@ class Client(threading.Thread):
             headers[name] = value.strip()
         if kind in ("big", "abort", "slow"):
             path = f"/big/{BIG_BYTES + number % 1000}/{'x' * (number % 2)}"
-        elif kind in ("post", "chunked"):
+        elif kind in ("post", "chunked", "upload"):
             method, headers["X-Id"] = "POST", ident
-            body = random.randbytes(random.randrange(1, BODY_BYTES))
+            body = random.randbytes(BIG_BYTES if kind == "upload" else random.randrange(1, BODY_BYTES))
         sent = body
+        if kind == "upload":
+            headers["Content-Length"], sent = str(len(body)), in_pieces(body)
         if kind == "chunked":
             sent = (body[at:at + 4000] for at in range(0, len(body), 4000))
         connection.request(method, path, body=sent, headers=headers)
@@ -134,6 +136,13 @@ class Client(threading.Thread):
         elif options.check or kind in ("big", "slow"):
             expected = body_of(path)
         return response.status, server, "ok" if content == expected else "wrong body"
+
+
+def in_pieces(body):
+    """The body of an upload that takes about half a second."""
+    for at in range(0, len(body), BIG_BYTES // 50):
+        yield body[at:at + BIG_BYTES // 50]
+        time.sleep(0.01)
 
 
 def slowly(response):
@@ -199,7 +208,7 @@ def main():
     parser.add_argument("--keys", type=int, default=1, help="number of keys, used in turn")
     parser.add_argument("--header", help="a field for every request, with {k}")
     parser.add_argument("--sources", action="store_true", help="a loopback address of its own per key")
-    parser.add_argument("--mix", default="get=1", help="shares of get, big, slow, post, chunked, abort")
+    parser.add_argument("--mix", default="get=1", help="shares of get, big, slow, post, chunked, upload, abort")
     parser.add_argument("--check", action="store_true", help="bodies are those of backend.py")
     parser.add_argument("--fresh", action="store_true", help="a connection per request")
     parser.add_argument("--timeout", type=float, default=15, help="seconds")

@@ -1,7 +1,8 @@
 """WebSocket (RFC 6455) from the standard library: an echo server and a client that checks it.
 
 websocket.py serve                       echoes every frame; prints where it listens
-websocket.py talk PORT CLIENTS MESSAGES  CLIENTS at once through PORT; prints what came back
+websocket.py talk PORT CLIENTS MESSAGES [PAUSE]
+    CLIENTS at once through PORT, PAUSE seconds before each message; prints what came back
 """
 
 import base64
@@ -74,6 +75,19 @@ def read_head(source):
     return line, fields
 
 
+def echo(source, out, key, name):
+    """Accepts the upgrade, then sends every frame back, up to the close."""
+    out.write((
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_of(key)}\r\nX-Served-By: {name}\r\n\r\n").encode())
+    out.flush()
+    while True:
+        opcode, payload = read_frame(source)
+        write_frame(out, PONG if opcode == PING else opcode, payload, None)
+        if opcode == CLOSE:
+            return
+
+
 class Echo(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
 
@@ -90,15 +104,7 @@ class Echo(socketserver.StreamRequestHandler):
             self.wfile.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (
                 b"200 OK" if "/healthcheck" in line else b"426 Upgrade Required", len(body), body))
             return
-        self.wfile.write((
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Accept: {accept_of(fields['sec-websocket-key'])}\r\n"
-            f"X-Served-By: {self.server.server_address[1]}\r\n\r\n").encode())
-        while True:
-            opcode, payload = read_frame(self.rfile)
-            write_frame(self.wfile, PONG if opcode == PING else opcode, payload, None)
-            if opcode == CLOSE:
-                return
+        echo(self.rfile, self.wfile, fields["sec-websocket-key"], self.server.server_address[1])
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -114,7 +120,7 @@ def serve():
         server.serve_forever()
 
 
-def talk_once(port, messages, seen):
+def talk_once(port, messages, pause, seen):
     """One client: opens, sends `messages` frames of all sizes, closes; appends what it saw."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -132,6 +138,7 @@ def talk_once(port, messages, seen):
         if read_frame(stream) != (PONG, b"hello"):
             raise ConnectionError("the pong has another payload")
         for number in range(messages):
+            time.sleep(pause)
             payload = random.randbytes(SIZES[number % len(SIZES)])
             write_frame(stream, BINARY, payload, os.urandom(4))
             if read_frame(stream) != (BINARY, payload):
@@ -146,13 +153,13 @@ def talk_once(port, messages, seen):
         seen["servers"][fields.get("x-served-by")] = seen["servers"].get(fields.get("x-served-by"), 0) + 1
 
 
-def talk(port, clients, messages):
+def talk(port, clients, messages, pause=0.0):
     seen = [{"messages": 0, "bytes": 0, "servers": {}} for _ in range(clients)]
     errors = []
 
     def one(mine):
         try:
-            talk_once(port, messages, mine)
+            talk_once(port, messages, pause, mine)
         except (OSError, ValueError) as error:
             errors.append(f"{type(error).__name__}: {error}")
 
@@ -180,8 +187,8 @@ def talk(port, clients, messages):
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
         serve()
-    elif sys.argv[1:2] == ["talk"] and len(sys.argv) == 5:
-        sys.exit(talk(*map(int, sys.argv[2:])))
+    elif sys.argv[1:2] == ["talk"] and len(sys.argv) in (5, 6):
+        sys.exit(talk(*map(int, sys.argv[2:5]), *map(float, sys.argv[5:])))
     else:
         print(__doc__.strip(), file=sys.stderr)
         sys.exit(2)

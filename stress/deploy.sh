@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# Usage: deploy.sh [ROUNDS] [RATE]
+#
+# A deploy as operators do it, under mixed load of RATE requests per second (default 150): GETs,
+# large responses, slow readers, POSTs, uploads of 300 kB that take half a second, a connection per
+# request, and WebSockets. ROUNDS times (default 1) each of three servers in turn is set to `drain`
+# in the list file; when `/status` shows that nothing is in flight there, it is killed (SIGKILL: it
+# finishes nothing itself), started again and brought back. Then the balancer itself is restarted
+# 3 * ROUNDS times on a socket that a service manager holds (activate.py), with --lame-duck, so that
+# clients with a kept connection open another one in time. No request may fail, no POST may be
+# processed twice or not at all, and no WebSocket may break.
+#
+# UNSAFE=1 leaves out the word `drain`: what fails then shows what the drain is for.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+limit 900 "$@"
+rounds=${1:-1} rate=${2:-150}
+number ROUNDS "$rounds"
+number RATE "$rate" 20
+need curl curl
+
+names=(server1 server2 server3)
+for name in "${names[@]}"; do
+    PLACE[$name]=127.0.0.1:$(free_port)
+    start_placed "$name" --delay 0.02
+done
+options=(-f "$WORK/servers" -c 1s --lame-duck 1s --admin "127.0.0.1:$(free_port)")
+admin=http://${options[-1]}
+
+# list [NAME]: all servers, NAME with the word `drain`; the balancer reads it at once.
+list() {
+    local name
+    for name in "${names[@]}"; do
+        if [ "$name" = "${1:-}" ]; then echo "${PLACE[$name]} drain"; else echo "${PLACE[$name]}"; fi
+    done >"$WORK/new"
+    mv "$WORK/new" "$WORK/servers"
+}
+
+# shows NAME STATE [IN_FLIGHT]: whether /status has the server in this state.
+shows() {
+    curl -sS -m 5 "$admin/status" | python3 -c '
+import json, sys
+name, state, *count = sys.argv[1:]
+for server in json.load(sys.stdin)["backends"]:
+    if server["name"] == name and server["state"] == state:
+        sys.exit(0 if not count or server["in_flight"] == int(count[0]) else 1)
+sys.exit(1)' "${PLACE[$1]}" "${@:2}"
+}
+
+load_begins() {
+    rm -f "$WORK"/{kept,fresh,sockets}.{out,err} "$WORK/ended"
+    spawn kept python3 "$STRESS/load.py" "$URL" --seconds 600 --clients 24 --rate "$((rate * 2 / 3))" \
+        --path '/item/{n}' --check --mix get=8,big=2,slow=1,post=4,chunked=2,upload=1 \
+        --record "$WORK/record.kept"
+    kept=$PID
+    spawn fresh python3 "$STRESS/load.py" "$URL" --seconds 600 --clients 12 --rate "$((rate / 3))" \
+        --fresh --path '/item/{n}' --check --mix get=4,post=2,upload=1 --record "$WORK/record.fresh"
+    fresh=$PID
+    # Sessions of about a second, one after the other.
+    spawn sockets bash -c 'until [ -e "$1/ended" ]; do
+        python3 "$2/websocket.py" talk "$3" 6 8 0.1 || echo broken; done' - "$WORK" "$STRESS" "${URL##*:}"
+    sockets=$PID
+    sleep 1
+}
+
+load_ends() {
+    local load sessions
+    touch "$WORK/ended"
+    kill -TERM "$kept" "$fresh"
+    wait "$kept" "$fresh" "$sockets"
+    for load in kept fresh; do
+        echo "$1, $load connections: $(grep -E '^(requests|failed|failed_post|p99_ms|max_ms)' \
+            "$WORK/$load.out" | paste -sd ' ')"
+        [ "$(value failed "$WORK/$load.out")" = 0 ] ||
+            fail "$1: requests failed: $(grep ^error "$WORK/$load.out" | head -n 3 | paste -sd ';')"
+        # Fewer would mean that this measured nothing.
+        check "$1, $load connections: requests" "$(value requests "$WORK/$load.out") > $rate"
+    done
+    sessions=$(grep -c '6 of 6 sockets' "$WORK/sockets.out")
+    echo "$1: $((sessions * 6)) WebSockets"
+    [ "$sessions" -gt 0 ] || fail "$1: no WebSocket came through"
+    grep -hE '^(broken|error)' "$WORK/sockets.out" | sort | uniq -c | head -n 3
+    ! grep -q broken "$WORK/sockets.out" || fail "$1: WebSockets broke"
+    posts_once "$1" || fail "$1: POSTs were processed twice or lost"
+}
+
+# posts_once PART: every POST that was answered was processed, and none was twice.
+posts_once() {
+    python3 - "$WORK" "$1" <<'PYTHON'
+import collections, glob, sys
+
+work, part = sys.argv[1:]
+processed = collections.Counter(
+    line.strip() for file in glob.glob(f"{work}/posts.*") for line in open(file))
+rows = [line.rstrip("\n").split("\t")
+        for load in ("kept", "fresh") for line in open(f"{work}/record.{load}")]
+answered = [ident for _, _, kind, _, outcome, _, ident in rows
+            if kind in ("post", "chunked", "upload") and outcome == "ok"]
+twice = sum(count > 1 for count in processed.values())
+lost = sum(ident not in processed for ident in answered)
+print(f"{part}: {len(answered)} POSTs, {twice} processed twice, {lost} lost")
+sys.exit(twice + lost > 0 or not answered)
+PYTHON
+}
+
+# deploy NAME: drains it, restarts it, brings it back.
+deploy() {
+    local start drained
+    start=$(millis)
+    if [ -z "${UNSAFE:-}" ]; then
+        list "$1"
+        kill -HUP "$LB_PID"
+        await 15 shows "$1" drain 0 || fail "$1 has requests in flight 15 s after the drain began"
+    fi
+    drained=$(millis)
+    kill_hard "${PID_OF[$1]}"
+    start_placed "$1" --delay 0.02
+    list
+    kill -HUP "$LB_PID"
+    await 10 shows "$1" up || fail "$1 did not come back"
+    echo "OK: $1 drained in $((drained - start)) ms, back $(($(millis) - drained)) ms later"
+    # All three serve before the next one leaves.
+    sleep 0.3
+}
+
+restarts() { [ "$(grep -c restarted "$WORK/manager.out")" = "$1" ]; }
+is_ready() { [ "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "$admin/ready")" = 200 ]; }
+
+list
+start_balancer "${options[@]}"
+await 10 is_ready || fail "it does not become ready"
+load_begins
+for ((round = 0; round < rounds; round++)); do
+    for name in "${names[@]}"; do deploy "$name"; done
+done
+load_ends 'servers restarted'
+stop "$LB_PID"
+LB_PID=
+
+spawn manager python3 "$STRESS/activate.py" "$LOADBALANCER" "${options[@]}"
+manager=$PID
+await 10 test -s "$WORK/manager.out" || die "activate.py did not start"
+URL=http://127.0.0.1:$(head -n 1 "$WORK/manager.out")
+await 10 is_ready || fail "it does not become ready"
+load_begins
+for ((i = 1; i <= 3 * rounds; i++)); do
+    start=$(millis)
+    kill -HUP "$manager"
+    await 40 restarts "$i" || { fail "restart $i did not end"; break; }
+    await 10 is_ready || fail "it is not ready after restart $i"
+    echo "OK: restart $i of the balancer took $(($(millis) - start)) ms"
+done
+load_ends 'balancer restarted'
+stop "$manager"
+verdict
