@@ -50,7 +50,7 @@ use crate::config::{BackendSpec, Config};
 use crate::net::{Net, Ready};
 use crate::observe::state::ProgramState;
 use admin::Admin;
-use client::acceptor::Acceptor;
+use client::acceptor::{Acceptor, Hints};
 use client::connection::Connection;
 use client::slow_clients::SlowClients;
 use context::LoopContext;
@@ -127,7 +127,7 @@ impl<N: Net> Proxy<N> {
         let mut proxy = Proxy {
             clients: Table::new(),
             exchanges: Exchanges::new(context, upstreams, error_pages),
-            acceptor: Acceptor::new(),
+            acceptor: Acceptor::new(Hints::CLIENTS),
             admin: None,
             sweep_from: 0,
             slow_clients: SlowClients::new(),

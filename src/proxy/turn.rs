@@ -4,7 +4,7 @@
 //! What an owner does depends on its state alone, never on what woke it: calling a step once too
 //! often costs nothing.
 
-use super::client::acceptor::{Accept, Accepted};
+use super::client::acceptor::{Accepted, Arrival, Room};
 use super::client::admission;
 use super::client::connection::Connection;
 use super::client::listener::Service;
@@ -345,15 +345,11 @@ impl<N: Net> Proxy<N> {
 
     /// Whether accepting now could bring a client.
     fn can_accept(&self) -> bool {
-        if self.acceptor.has_pending_accept() {
-            return !self.is_full();
-        }
-        let paused = self.acceptor.is_paused(self.exchanges.context.now.instant);
-        self.acceptor.is_readable() && !paused
+        self.acceptor.can_accept(self.room(), self.exchanges.context.now.instant)
     }
 
-    fn is_full(&self) -> bool {
-        self.clients.len() >= self.exchanges.context.limits.clients_max
+    fn room(&self) -> Room {
+        Room::beside(self.clients.len(), self.exchanges.context.limits.clients_max)
     }
 
     /// Accepts what waits, up to the limits.
@@ -364,34 +360,16 @@ impl<N: Net> Proxy<N> {
 
     fn accept_some(&mut self) {
         for _ in 0..ACCEPTS_MAX {
-            if self.is_full() && self.acceptor.has_pending_accept() {
+            if self.room() == Room::None && self.acceptor.has_pending_accept() {
                 self.close_an_idle_client();
             }
-            if !self.can_accept() {
-                return;
-            }
-            if let Some(accepted) = self.acceptor.take_pending() {
-                self.admit_client(accepted);
-                continue;
-            }
-            self.acceptor.resume();
-            let is_full = self.is_full();
+            let room = self.room();
             let Exchanges { context, upstreams, .. } = &mut self.exchanges;
-            match self.acceptor.accept(&mut context.net) {
-                Accept::Connection(accepted) if !is_full => self.admit_client(accepted),
-                Accept::Connection(accepted) => self.acceptor.hold(accepted),
-                Accept::Nothing => return,
-                Accept::TryAgain => {}
-                // Without a descriptor an idle connection to a backend is worth less than a client.
-                Accept::Shortage(_) if upstreams.drop_idle(context) => {}
-                Accept::Shortage(error) => {
-                    let hint = "raise the open-file limit (ulimit -n) or lower -N; waiting for \
-                                connections to end";
-                    self.acceptor.pause_for(context, &error, hint);
-                }
-                Accept::Failed(error) => {
-                    self.acceptor.pause_for(context, &error, "trying again every 0.1 s");
-                }
+            // Without a descriptor an idle connection to a backend is worth less than a client.
+            match self.acceptor.next(context, room, |cx| upstreams.drop_idle(cx)) {
+                Arrival::Admitted(accepted) => self.admit_client(accepted),
+                Arrival::Again => {}
+                Arrival::Nothing => return,
             }
         }
     }
@@ -411,9 +389,9 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// A client waits to come in where every place is taken: one that has sent nothing for a while, or
-    /// has had its final response, gives its place up, as it may have to at any time (RFC 9112 §9.5). None does while all are
-    /// being served; then the next responses announce a close.
+    /// A client waits to come in where every place is taken: one that has sent nothing for a while,
+    /// or has had its final response, gives its place up, as it may have to at any time (RFC 9112
+    /// §9.5). None does while all are being served; then the next responses announce a close.
     fn close_an_idle_client(&mut self) {
         let now = self.exchanges.context.now.instant;
         if self.acceptor.is_paused(now) {

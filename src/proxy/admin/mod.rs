@@ -14,7 +14,7 @@ use crate::base::table::{Key, Table};
 use crate::base::time::Instant;
 use crate::config::HeadLimits;
 use crate::net::{Net, Ready};
-use crate::proxy::client::acceptor::{Accept, Accepted, Acceptor};
+use crate::proxy::client::acceptor::{Accepted, Acceptor, Arrival, Hints, Room};
 use crate::proxy::client::connection::Connection;
 use crate::proxy::client::heads::Heads;
 use crate::proxy::client::request::RequestState;
@@ -45,7 +45,8 @@ impl<N: Net> Admin<N> {
     /// Listens nowhere yet.
     pub fn new() -> Admin<N> {
         let heads = Heads::new(HeadLimits::default());
-        Admin { acceptor: Acceptor::new(), is_approached: true, clients: Table::new(), heads }
+        let acceptor = Acceptor::new(Hints::ADMIN);
+        Admin { acceptor, is_approached: true, clients: Table::new(), heads }
     }
 
     /// The accepting side.
@@ -86,10 +87,11 @@ impl<N: Net> Admin<N> {
 
     /// Whether accepting now could bring a connection.
     pub fn can_accept(&self, now: Instant) -> bool {
-        match self.acceptor.has_pending_accept() {
-            true => self.clients.len() < PLACES,
-            false => self.acceptor.is_readable() && !self.acceptor.is_paused(now),
-        }
+        self.acceptor.can_accept(self.room(), now)
+    }
+
+    fn room(&self) -> Room {
+        Room::beside(self.clients.len(), PLACES)
     }
 
     /// Whether a connection may be waiting.
@@ -106,29 +108,15 @@ impl<N: Net> Admin<N> {
 
     fn accept_some(&mut self, exchanges: &mut Exchanges<N>) {
         for _ in 0..PLACES {
-            let is_full = self.clients.len() >= PLACES;
-            if is_full && self.acceptor.has_pending_accept() {
+            if self.room() == Room::None && self.acceptor.has_pending_accept() {
                 self.make_room(exchanges);
             }
-            if !self.can_accept(exchanges.context.now.instant) {
-                return;
-            }
-            if let Some(accepted) = self.acceptor.take_pending() {
-                self.admit(exchanges, accepted);
-                continue;
-            }
-            self.acceptor.resume();
+            let room = self.room();
             let Exchanges { context, upstreams, .. } = exchanges;
-            match self.acceptor.accept(&mut context.net) {
-                Accept::Connection(accepted) if !is_full => self.admit(exchanges, accepted),
-                Accept::Connection(accepted) => self.acceptor.hold(accepted),
-                Accept::Nothing => return,
-                Accept::TryAgain => {}
-                Accept::Shortage(_) if upstreams.drop_idle(context) => {}
-                Accept::Shortage(error) | Accept::Failed(error) => {
-                    let hint = "the admin listener tries again every 0.1 s";
-                    self.acceptor.pause_for(context, &error, hint);
-                }
+            match self.acceptor.next(context, room, |cx| upstreams.drop_idle(cx)) {
+                Arrival::Admitted(accepted) => self.admit(exchanges, accepted),
+                Arrival::Again => {}
+                Arrival::Nothing => return,
             }
         }
     }

@@ -25,17 +25,63 @@ pub struct Accepted<S> {
     pub settings: ListenerSettings,
 }
 
-/// The outcome of an [`Acceptor::accept`].
+/// Whether one more connection has a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    Left,
+    /// Every place is taken.
+    None,
+}
+
+impl Room {
+    /// The room beside `taken` of so many places.
+    pub fn beside(taken: usize, places: usize) -> Room {
+        if taken < places { Room::Left } else { Room::None }
+    }
+}
+
+/// The outcome of an [`Acceptor::next`].
 #[derive(Debug)]
-pub enum Accept<S> {
+pub enum Arrival<S> {
+    /// It has a place.
+    Admitted(Accepted<S>),
+    /// Ask again: the next one may be there.
+    Again,
+    /// None waits, or accepting is paused.
+    Nothing,
+}
+
+/// What a pause is reported with.
+#[derive(Clone, Copy, Debug)]
+pub struct Hints {
+    /// The machine has no descriptor or memory left.
+    pub shortage: &'static str,
+    /// The system refused for another reason.
+    pub failure: &'static str,
+}
+
+impl Hints {
+    /// For the listeners of clients.
+    pub const CLIENTS: Hints = Hints {
+        shortage: "raise the open-file limit (ulimit -n) or lower -N; waiting for connections to end",
+        failure: "trying again every 0.1 s",
+    };
+
+    /// For the admin listener.
+    pub const ADMIN: Hints = Hints {
+        shortage: "the admin listener tries again every 0.1 s",
+        failure: "the admin listener tries again every 0.1 s",
+    };
+}
+
+/// What the kernel had at the listeners.
+#[derive(Debug)]
+enum Accept<S> {
     Connection(Accepted<S>),
     /// That connection was gone already; the next one may be there.
     TryAgain,
-    /// No connection waits.
     Nothing,
-    /// The machine has no descriptor or memory left.
     Shortage(io::Error),
-    /// The system refused for another reason.
     Failed(io::Error),
 }
 
@@ -50,12 +96,19 @@ pub struct Acceptor<N: Net, K: Kind = ListenerKind> {
     /// Accepted while every place was taken: the proof that a client waits, which the readiness of
     /// a listener is not.
     pending: Option<Accepted<N::Socket>>,
+    hints: Hints,
 }
 
 impl<N: Net, K: Kind> Acceptor<N, K> {
     /// Accepts from nowhere yet.
-    pub fn new() -> Acceptor<N, K> {
-        Acceptor { listeners: Table::new(), paused_until: None, reported_at: None, pending: None }
+    pub fn new(hints: Hints) -> Acceptor<N, K> {
+        Acceptor {
+            listeners: Table::new(),
+            paused_until: None,
+            reported_at: None,
+            pending: None,
+            hints,
+        }
     }
 
     /// Adds a listener and has the kernel report its connections.
@@ -104,15 +157,43 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
         self.pending.is_some()
     }
 
-    /// Keeps a client that has no place yet.
-    pub fn hold(&mut self, accepted: Accepted<N::Socket>) {
-        assert!(self.pending.is_none(), "nothing is accepted while a client waits for a place");
-        self.pending = Some(accepted);
+    /// Whether [`Acceptor::next`] could bring a connection.
+    pub fn can_accept(&self, room: Room, now: Instant) -> bool {
+        match self.pending {
+            Some(_) => room == Room::Left,
+            None => self.is_readable() && !self.is_paused(now),
+        }
     }
 
-    /// The client that waits for a place.
-    pub fn take_pending(&mut self) -> Option<Accepted<N::Socket>> {
-        self.pending.take()
+    /// The next connection. One that has no place is held, as the proof that a client waits. When
+    /// the machine has no descriptor left, `free_one` may close a connection worth less than a new
+    /// one; if it does not, accepting pauses.
+    pub fn next(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        room: Room,
+        free_one: impl FnOnce(&mut LoopContext<N>) -> bool,
+    ) -> Arrival<N::Socket> {
+        if !self.can_accept(room, cx.now.instant) {
+            return Arrival::Nothing;
+        }
+        if let Some(accepted) = self.pending.take() {
+            return Arrival::Admitted(accepted);
+        }
+        self.resume();
+        match (self.accept(&mut cx.net), room) {
+            (Accept::Connection(accepted), Room::Left) => return Arrival::Admitted(accepted),
+            (Accept::Connection(accepted), Room::None) => self.pending = Some(accepted),
+            (Accept::Nothing, _) => return Arrival::Nothing,
+            (Accept::TryAgain, _) => {}
+            (Accept::Shortage(error), _) => {
+                if !free_one(cx) {
+                    self.pause_for(cx, &error, self.hints.shortage);
+                }
+            }
+            (Accept::Failed(error), _) => self.pause_for(cx, &error, self.hints.failure),
+        }
+        Arrival::Again
     }
 
     /// Whether a connection may be waiting in the kernel.
@@ -131,7 +212,7 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
     }
 
     /// One connection from the first listener that may have one.
-    pub fn accept(&mut self, net: &mut N) -> Accept<N::Socket> {
+    fn accept(&mut self, net: &mut N) -> Accept<N::Socket> {
         let readable = self.listeners.iter().find(|(_, listener)| listener.readable);
         let Some((key, _)) = readable else { return Accept::Nothing };
         let listener = self.listeners.get_mut(key).expect("it was found just now");
@@ -153,7 +234,7 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
     }
 
     /// Pauses because of `error`, and reports it once, then every [`REPORT_INTERVAL`].
-    pub fn pause_for(&mut self, cx: &mut LoopContext<N>, error: &io::Error, hint: &str) {
+    fn pause_for(&mut self, cx: &mut LoopContext<N>, error: &io::Error, hint: &'static str) {
         let now = cx.now.instant;
         self.pause(now);
         if self.reported_at.is_none_or(|at| now.since(at) >= REPORT_INTERVAL) {
