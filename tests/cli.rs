@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Backend, Balancer, Running, TempDir, ok, run, wait_until};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -237,7 +237,7 @@ fn a_probe_by_head_does_not_wait_for_content() {
     let arguments = ["127.0.0.1:0", &backend, "--health-method", "HEAD"];
     let balancer = Balancer::start(&[&arguments[..], &options[..]].concat());
     for _ in 0..20 {
-        assert!(probed.recv_timeout(std::time::Duration::from_secs(10)).expect("a probe"));
+        assert!(probed.recv_timeout(common::DEADLINE).expect("a probe"));
     }
     assert!(balancer.stderr.with(" down").is_empty());
 }
@@ -501,7 +501,13 @@ fn a_line_on_standard_error_is_one_write() {
         command.args(arguments);
         let _running = Running::start_with_stderr(command, OwnedFd::from(stderr), std::io::empty());
         let mut bytes = [0; 1024];
-        let count = reader.recv(&mut bytes).expect("a line");
+        // A wait that another signal or a stop of the test has interrupted goes on.
+        let count = loop {
+            match reader.recv(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => break outcome.expect("a line"),
+            }
+        };
         let line = String::from_utf8_lossy(&bytes[..count]);
         assert!(common::without_time(&line).starts_with(start), "{line:?}");
         assert!(line.ends_with('\n'), "{line:?}");

@@ -9,7 +9,7 @@ use loadbalancer::net::kernel::Kernel;
 use loadbalancer::proxy::{Limits, Proxy};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 #[global_allocator]
@@ -107,6 +107,9 @@ fn an_unfinished_head_costs_little_more_than_what_has_come() {
 fn a_client_that_reads_slowly_has_one_buffer_filled() {
     const READERS: usize = 16;
     const BODY: usize = 32 << 20;
+    const LARGE_BYTES: isize = 32 * 1024;
+    // Most bytes for each reader so far.
+    let each = AtomicIsize::new(0);
     let written = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&written);
     let backend = Backend::raw(move |peer| {
@@ -122,17 +125,19 @@ fn a_client_that_reads_slowly_has_one_buffer_filled() {
     let until_stalled = || {
         readers.extend((0..READERS).map(|_| Peer::connect(address)));
         readers.iter_mut().for_each(|reader| reader.send(request(100)));
-        // Until the servers can write no more for a while. Were it too short, less would be asked.
+        // A response waits for each reader, and the servers can write no more for a while. Were
+        // that too short, less would be asked.
         let mut last = 0;
         wait_until("all readers to have stalled", || {
             std::thread::sleep(Duration::from_millis(500));
-            std::mem::replace(&mut last, written.load(SeqCst)) == last && last > 0
+            let is_stalled = std::mem::replace(&mut last, written.load(SeqCst)) == last;
+            is_stalled && each.load(SeqCst) > LARGE_BYTES
         });
     };
-    let mut most = 0;
-    turn_while(&mut proxy, address, until_stalled, || most = most.max(bytes_in_use() - before));
-    let each = most / READERS as isize;
-    assert!(each > 32 * 1024, "a response waits for each reader: {each} bytes");
+    turn_while(&mut proxy, address, until_stalled, || {
+        each.fetch_max((bytes_in_use() - before) / READERS as isize, SeqCst);
+    });
+    let each = each.load(SeqCst);
     assert!(each <= SLOW_MAX, "{each} bytes for each reader");
 }
 
