@@ -1,8 +1,9 @@
 //! What is counted for `/metrics` and `/status`: plain integers, added to where the thing happens.
 //! Counters only grow; a rate per second is kept of the last minute.
 
-use super::histogram::{Bucket, Histogram, Recent};
-use super::seconds::Seconds;
+use super::histogram::{Cell, Histogram};
+use super::recent::{Quantiles, Recent};
+use super::seconds::{SHOWN, Seconds};
 use super::{ProxyError, Record};
 use crate::base::time::Instant;
 use std::io::ErrorKind;
@@ -95,7 +96,7 @@ impl From<ErrorKind> for ConnectKind {
 /// The classes of status codes, as labels.
 pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// What is counted per second.
+/// What is counted per second of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rate {
     /// Attempts that ended, and redirects.
@@ -106,15 +107,19 @@ pub enum Rate {
     Retries,
 }
 
+/// The first digits a status has; it has three. Without a response it is 0.
+const DIGITS: usize = 10;
+const SERVER_ERROR: usize = 5;
+
 /// The counters of one backend.
 #[derive(Clone, Debug, Default)]
 pub struct BackendCounters {
-    /// By [`CLASSES`].
-    pub responses: [u64; CLASSES.len()],
+    /// Attempts that ended, by the first digit of the status.
+    ended: [u64; DIGITS],
     /// By [`RetryReason`].
     retries: [u64; RetryReason::ALL.len()],
-    /// Attempts that ended.
-    ended: u64,
+    /// Attempts that the server failed.
+    failed: u64,
     /// Attempts that got a new connection, established by now or not.
     connects: u64,
     /// Connects that failed before there was an attempt.
@@ -122,7 +127,7 @@ pub struct BackendCounters {
     /// Requests that were sent on a pooled connection which the server was closing.
     pub races_lost: u64,
     /// Clients that were redirected to it.
-    pub redirects: u64,
+    redirects: u64,
     /// By [`ConnectKind`].
     connect_failures: [u64; ConnectKind::ALL.len()],
     /// Exchanges that the client cut off.
@@ -143,36 +148,71 @@ pub struct BackendCounters {
     pub first_byte: Histogram,
     /// From a whole request head to the end of the response, of answered requests.
     pub whole: Histogram,
-    /// As `first_byte`.
-    pub recent: Recent,
+    /// Of `first_byte`.
+    recent: Recent,
     /// By [`Rate`].
-    pub seconds: Seconds<3>,
+    seconds: Seconds<3>,
 }
 
 impl BackendCounters {
-    /// An attempt ended. What each request costs is here and in [`Counters::request_ended`].
+    /// An attempt ended. What each request costs is here and in [`Counters::request_ended`]: totals
+    /// only, from which the rest is computed when it is looked at.
     #[inline]
     pub fn attempt_ended(&mut self, record: &Record, time: Time) {
-        let counts = self.seconds.at(time.second);
-        counts[Rate::Requests as usize] += 1;
-        self.ended += 1;
+        self.arrive_in(time.second);
         self.sent_bytes += record.request_bytes;
-        let Some(answered) = record.answered else { return };
-        let class = usize::from(record.status / 100);
-        if let Some(count) = self.responses.get_mut(class.wrapping_sub(1)) {
+        let Some(answered) = record.answered else {
+            self.ended[0] += 1;
+            return;
+        };
+        if let Some(count) = self.ended.get_mut(usize::from(record.status / 100)) {
             *count += 1;
-            if class == 5 {
-                counts[Rate::Errors as usize] += 1;
-            }
         }
         self.received_bytes += record.response_bytes;
         let first_byte = micros(record.begun, answered);
-        let bucket = self.recent.observe(first_byte, time.second);
+        let cell = Cell::of(first_byte);
+        self.first_byte.observe_in(cell, first_byte);
         let whole = micros(record.arrived, time.now);
-        // A request that did not wait and whose response came at once has both in one bucket.
-        let whole_bucket = if whole == first_byte { bucket } else { Bucket::of(whole) };
-        self.first_byte.observe_in(bucket, first_byte);
-        self.whole.observe_in(whole_bucket, whole);
+        // A request that did not wait and whose response came at once has both in one cell.
+        let cell = if whole == first_byte { cell } else { Cell::of(whole) };
+        self.whole.observe_in(cell, whole);
+    }
+
+    /// What is counted from here on is counted in `second`.
+    #[inline]
+    fn arrive_in(&mut self, second: u32) {
+        if !self.seconds.is_at(second) {
+            self.advance(second);
+        }
+    }
+
+    #[cold]
+    fn advance(&mut self, second: u32) {
+        let totals = [Rate::Requests, Rate::Errors, Rate::Retries].map(|rate| self.total(rate));
+        self.seconds.advance(second, totals);
+        self.recent.advance(second, &self.first_byte);
+    }
+
+    fn total(&self, rate: Rate) -> u64 {
+        match rate {
+            Rate::Requests => self.ended() + self.redirects,
+            Rate::Errors => self.ended[SERVER_ERROR] + self.failed,
+            Rate::Retries => self.retries_total(),
+        }
+    }
+
+    fn ended(&self) -> u64 {
+        self.ended.iter().sum()
+    }
+
+    /// The counts in the last 60 seconds, oldest first; the last is of `second`, which is not over.
+    pub fn last(&self, rate: Rate, second: u32) -> [u32; SHOWN] {
+        self.seconds.last(rate as usize, second, self.total(rate))
+    }
+
+    /// Adds the times to first byte of about the last minute to `sum`.
+    pub fn add_recent(&self, sum: &mut Quantiles, second: u32) {
+        self.recent.add_to(sum, second, &self.first_byte);
     }
 
     /// An attempt got a new connection.
@@ -187,19 +227,20 @@ impl BackendCounters {
 
     /// A client was redirected to it.
     pub fn redirected(&mut self, second: u32) {
+        self.arrive_in(second);
         self.redirects += 1;
-        self.seconds.at(second)[Rate::Requests as usize] += 1;
     }
 
     /// The server failed an attempt.
     pub fn attempt_failed(&mut self, second: u32) {
-        self.seconds.at(second)[Rate::Errors as usize] += 1;
+        self.arrive_in(second);
+        self.failed += 1;
     }
 
     /// A request is sent again after an attempt here.
     pub fn retried(&mut self, reason: RetryReason, second: u32) {
+        self.arrive_in(second);
         self.retries[reason as usize] += 1;
-        self.seconds.at(second)[Rate::Retries as usize] += 1;
     }
 
     /// A client's request, or a probe, could not connect.
@@ -209,7 +250,12 @@ impl BackendCounters {
 
     /// Responses by class.
     pub fn classes(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        CLASSES.into_iter().zip(self.responses)
+        CLASSES.into_iter().zip(self.ended[1..].iter().copied())
+    }
+
+    /// Clients that were redirected to it.
+    pub fn redirects(&self) -> u64 {
+        self.redirects
     }
 
     /// Retries with their reasons.
@@ -230,7 +276,7 @@ impl BackendCounters {
 
     /// Times a request was given to this backend; `in_flight` are there now.
     pub fn attempts(&self, in_flight: u32) -> u64 {
-        self.ended + u64::from(in_flight)
+        self.ended() + u64::from(in_flight)
     }
 
     /// Connects that were started.
@@ -245,7 +291,7 @@ impl BackendCounters {
 
     /// Requests that ended and whose last attempt was here.
     pub fn requests(&self) -> u64 {
-        self.ended.saturating_sub(self.retries_total())
+        self.ended().saturating_sub(self.retries_total())
     }
 }
 
@@ -264,6 +310,15 @@ impl Time {
     }
 }
 
+/// What is counted per second of the whole program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramRate {
+    /// Requests that ended.
+    Requests,
+    /// Answers of this program.
+    Local,
+}
+
 /// The counters of the whole program.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
@@ -273,25 +328,66 @@ pub struct Counters {
     pub requests: u64,
     /// Answers of this program, by [`ProxyError`].
     local: [u64; ProxyError::ALL.len()],
-    /// From a whole request head to its slot.
-    pub waiting: Histogram,
-    /// Per second: requests that ended, answers of this program.
-    pub seconds: Seconds<2>,
+    /// From a whole request head to its slot, of those that had to wait.
+    waited: Histogram,
+    /// By [`ProgramRate`].
+    seconds: Seconds<2>,
 }
 
 impl Counters {
     /// A request ended, after it had waited for a slot.
     #[inline]
     pub fn request_ended(&mut self, record: &Record, second: u32) {
+        self.arrive_in(second);
         self.requests += 1;
-        self.seconds.at(second)[0] += 1;
-        self.waiting.observe(micros(record.ready, record.admitted));
+        // Most requests do not wait at all.
+        if record.admitted > record.ready {
+            self.waited(micros(record.ready, record.admitted));
+        }
+    }
+
+    #[cold]
+    fn waited(&mut self, micros: u64) {
+        self.waited.observe(micros);
     }
 
     /// This program answered.
     pub fn answered(&mut self, cause: ProxyError, second: u32) {
+        self.arrive_in(second);
         self.local[cause as usize] += 1;
-        self.seconds.at(second)[1] += 1;
+    }
+
+    /// What is counted from here on is counted in `second`.
+    #[inline]
+    fn arrive_in(&mut self, second: u32) {
+        if !self.seconds.is_at(second) {
+            self.advance(second);
+        }
+    }
+
+    #[cold]
+    fn advance(&mut self, second: u32) {
+        let totals = [ProgramRate::Requests, ProgramRate::Local].map(|rate| self.total(rate));
+        self.seconds.advance(second, totals);
+    }
+
+    fn total(&self, rate: ProgramRate) -> u64 {
+        match rate {
+            ProgramRate::Requests => self.requests,
+            ProgramRate::Local => self.local.iter().sum(),
+        }
+    }
+
+    /// The counts in the last 60 seconds, oldest first; the last is of `second`, which is not over.
+    pub fn last(&self, rate: ProgramRate, second: u32) -> [u32; SHOWN] {
+        self.seconds.last(rate as usize, second, self.total(rate))
+    }
+
+    /// From a whole request head to its slot, of all requests.
+    pub fn waiting(&self) -> Histogram {
+        let mut waiting = self.waited.clone();
+        waiting.add_zeros(self.requests - waiting.count());
+        waiting
     }
 
     /// Answers of this program with their causes.
@@ -300,9 +396,11 @@ impl Counters {
     }
 }
 
+/// The clock of the loop never goes back, so nothing is saved for that case here.
 #[inline]
 fn micros(from: Instant, to: Instant) -> u64 {
-    to.as_micros().saturating_sub(from.as_micros())
+    debug_assert!(from <= to, "{from:?} is after {to:?}");
+    to.as_micros().wrapping_sub(from.as_micros())
 }
 
 #[cfg(test)]
@@ -357,13 +455,14 @@ mod tests {
                 ..Record::default()
             };
             counters.attempt_ended(&record, Time::at(at(1_000_050)));
-            assert_eq!(counters.responses, expected, "{status}");
+            let responses: Vec<_> = counters.classes().map(|(_, count)| count).collect();
+            assert_eq!(responses, expected, "{status}");
             let is_answered = u64::from(answered.is_some());
             assert_eq!(counters.first_byte.count(), is_answered);
             assert_eq!(counters.first_byte.sum_us(), 10 * is_answered);
             assert_eq!(counters.whole.sum_us(), 1_000_040 * is_answered);
             assert_eq!((counters.sent_bytes, counters.received_bytes), (3, 4 * is_answered));
-            let second = |rate: Rate| counters.seconds.last(rate as usize, 1)[59];
+            let second = |rate: Rate| counters.last(rate, 1)[59];
             assert_eq!((second(Rate::Requests), second(Rate::Errors)), (1, errors), "{status}");
         }
     }

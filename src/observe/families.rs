@@ -93,7 +93,7 @@ pub static FAMILIES: [Family; 44] = [
         "loadbalancer_queue_seconds",
         Histogram,
         "Time that a request waited for its slot.",
-        Source::Program(|p, out| out.histogram(&p.counters.waiting)),
+        Source::Program(|p, out| out.histogram(&p.counters.waiting())),
     ),
     family(
         "loadbalancer_log_lines_lost_total",
@@ -246,7 +246,7 @@ pub static FAMILIES: [Family; 44] = [
         "loadbalancer_backend_redirects_total",
         Counter,
         "Clients that were redirected to the backend (-m redirect).",
-        Source::Backends(|b, out| out.value(b.counters.redirects)),
+        Source::Backends(|b, out| out.value(b.counters.redirects())),
     ),
     family(
         "loadbalancer_backend_connect_failures_total",

@@ -12,6 +12,7 @@ pub mod line;
 pub mod log_buffer;
 pub mod page;
 pub mod prometheus;
+pub mod recent;
 #[cfg(test)]
 pub mod sample;
 pub mod seconds;

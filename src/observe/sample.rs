@@ -1,7 +1,7 @@
 //! A program and its backends for the tests of what is shown of them.
 
 use super::counters::{BackendCounters, Counters, RetryReason, Time};
-use super::histogram::Quantiles;
+use super::recent::Quantiles;
 use super::snapshot::{Backend, BackendState, DownKind, Process, Program, Stage};
 use super::{ProxyError, Record};
 use crate::base::time::Instant;

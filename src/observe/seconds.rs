@@ -6,49 +6,51 @@ const SLOTS: usize = 64;
 /// Seconds that are shown.
 pub const SHOWN: usize = 60;
 
-/// What happened in each of the last seconds.
+/// What totals were at the beginning of each of the last seconds, so that differences are what came
+/// within them: what is counted goes into the totals alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seconds<const KINDS: usize> {
-    slots: [[u32; KINDS]; SLOTS],
+    /// The low 32 bits.
+    begun: [[u32; KINDS]; SLOTS],
     /// The latest second that was counted in, since the start of the program.
     second: u32,
 }
 
 impl<const KINDS: usize> Default for Seconds<KINDS> {
     fn default() -> Seconds<KINDS> {
-        Seconds { slots: [[0; KINDS]; SLOTS], second: 0 }
+        Seconds { begun: [[0; KINDS]; SLOTS], second: 0 }
     }
 }
 
 impl<const KINDS: usize> Seconds<KINDS> {
-    /// The counts of `second`, to add to.
+    /// Whether `second` is the one that is counted in.
     #[inline]
-    pub fn at(&mut self, second: u32) -> &mut [u32; KINDS] {
-        if second != self.second {
-            self.advance(second);
-        }
-        &mut self.slots[second as usize % SLOTS]
+    pub fn is_at(&self, second: u32) -> bool {
+        second == self.second
     }
 
-    /// Forgets the seconds whose slots are used again. Time does not go back.
-    #[cold]
-    fn advance(&mut self, second: u32) {
+    /// The `second` has come, before anything is counted in it. Time does not go back.
+    pub fn advance(&mut self, second: u32, totals: [u64; KINDS]) {
         for passed in (self.second + 1..=second).rev().take(SLOTS) {
-            self.slots[passed as usize % SLOTS] = [0; KINDS];
+            self.begun[passed as usize % SLOTS] = totals.map(|total| total as u32);
         }
         self.second = self.second.max(second);
     }
 
     /// The counts of one kind in the last 60 seconds, oldest first; the last is of `second`, which
-    /// is not over.
-    pub fn last(&self, kind: usize, second: u32) -> [u32; SHOWN] {
+    /// is not over. `total` is the present one.
+    pub fn last(&self, kind: usize, second: u32, total: u64) -> [u32; SHOWN] {
+        let begun = |second: u32| match second > self.second {
+            true => total as u32,
+            false => self.begun[second as usize % SLOTS][kind],
+        };
         std::array::from_fn(|at| {
             let age = (SHOWN - 1 - at) as u32;
             let Some(counted) = second.checked_sub(age).filter(|&it| it <= self.second) else {
                 return 0;
             };
             let is_kept = ((self.second - counted) as usize) < SLOTS;
-            if is_kept { self.slots[counted as usize % SLOTS][kind] } else { 0 }
+            if is_kept { begun(counted + 1).wrapping_sub(begun(counted)) } else { 0 }
         })
     }
 }
@@ -64,11 +66,29 @@ pub fn rate(counts: &[u32; SHOWN], up_seconds: u32) -> f64 {
 mod tests {
     use super::*;
 
+    /// Seconds with what they are the seconds of.
+    #[derive(Default)]
+    struct Counted {
+        seconds: Seconds<2>,
+        totals: [u64; 2],
+    }
+
+    impl Counted {
+        fn count(&mut self, second: u32, count: u64) {
+            self.seconds.advance(second, self.totals);
+            self.totals[1] += count;
+        }
+
+        fn last(&self, kind: usize, second: u32) -> [u32; SHOWN] {
+            self.seconds.last(kind, second, self.totals[kind])
+        }
+    }
+
     #[test]
     fn each_second_has_its_count_and_old_ones_are_gone() {
-        let mut seconds = Seconds::<2>::default();
+        let mut seconds = Counted::default();
         for second in [0, 1, 1, 30, 59] {
-            seconds.at(second)[1] += 1;
+            seconds.count(second, 1);
         }
         let last = seconds.last(1, 59);
         assert_eq!((last[0], last[1], last[30], last[59]), (1, 2, 1, 1));
@@ -78,10 +98,10 @@ mod tests {
         assert_eq!((later[0], later[28], later[57], later[59]), (0, 1, 1, 0));
         assert_eq!(seconds.last(1, 500), [0; SHOWN]);
         // The slots of 0 and 1 are used again by 64 and 65.
-        seconds.at(66)[1] += 7;
+        seconds.count(66, 7);
         let last = seconds.last(1, 66);
         assert_eq!((last[59], last[58], last[57], last[52], last[23]), (7, 0, 0, 1, 1));
-        seconds.at(1000)[1] += 1;
+        seconds.count(1000, 1);
         assert_eq!(seconds.last(1, 1000)[..SHOWN - 1], [0; SHOWN - 1]);
     }
 

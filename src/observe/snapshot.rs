@@ -1,7 +1,7 @@
 //! What `/metrics` and `/status` show at one moment, as values.
 
 use super::counters::{BackendCounters, Counters};
-use super::histogram::Quantiles;
+use super::recent::Quantiles;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! `/status`: everything that is known as one JSON object. Names and meanings are documented in
 //! `src/manual/metrics.md` and stay; what is added does not change [`VERSION`].
 
-use super::counters::Rate;
-use super::histogram::Quantiles;
+use super::counters::{ProgramRate, Rate};
 use super::json::Object;
+use super::recent::Quantiles;
 use super::seconds::{self, SHOWN};
 use super::snapshot::{Backend, Program};
 use crate::http::writer::Writer;
@@ -33,8 +33,8 @@ pub fn begin(program: &Program<'_>, out: &mut Writer<'_>) {
     all.number("log_lines_lost_total", program.log_lines_lost);
     all.counts("local_responses_total", program.counters.local());
     all.number("requests_total", program.counters.requests);
-    let requests = program.counters.seconds.last(0, program.second);
-    let local = program.counters.seconds.last(1, program.second);
+    let requests = program.counters.last(ProgramRate::Requests, program.second);
+    let local = program.counters.last(ProgramRate::Local, program.second);
     let mut minute = all.object("last_minute");
     minute.rate("requests_per_second", seconds::rate(&requests, program.second));
     minute.rate("local_responses_per_second", seconds::rate(&local, program.second));
@@ -79,14 +79,14 @@ fn write_percentiles(recent: &Quantiles, object: &mut Object<'_, '_>) {
 
 /// What the backends' share of the picks is of: requests of all of them in the last minute.
 pub fn picks(backend: &Backend<'_>, second: u32) -> u64 {
-    let counts = backend.counters.seconds.last(Rate::Requests as usize, second);
+    let counts = backend.counters.last(Rate::Requests, second);
     counts.iter().map(|&count| u64::from(count)).sum()
 }
 
 /// One backend. `picks` are those of all backends.
 pub fn backend(backend: &Backend<'_>, second: u32, picks: u64, out: &mut Writer<'_>) {
     let counters = backend.counters;
-    let last = |rate: Rate| counters.seconds.last(rate as usize, second);
+    let last = |rate: Rate| counters.last(rate, second);
     let (requests, errors) = (last(Rate::Requests), last(Rate::Errors));
     let mut object = Object::open(out);
     object.text("name", backend.name);
@@ -107,7 +107,7 @@ pub fn backend(backend: &Backend<'_>, second: u32, picks: u64, out: &mut Writer<
     object.rate("share", share(&requests, picks));
     write_counters(backend, &mut object);
     let mut recent = Quantiles::default();
-    counters.recent.add_to(&mut recent, second);
+    counters.add_recent(&mut recent, second);
     let mut minute = object.object("last_minute");
     minute.rate("requests_per_second", seconds::rate(&requests, second));
     minute.rate("errors_per_second", seconds::rate(&errors, second));
@@ -136,7 +136,7 @@ fn write_counters(backend: &Backend<'_>, object: &mut Object<'_, '_>) {
     object.number("connections_opened_total", counters.opened());
     object.number("connections_reused_total", counters.reused(backend.in_flight));
     object.number("pool_races_lost_total", counters.races_lost);
-    object.number("redirects_total", counters.redirects);
+    object.number("redirects_total", counters.redirects());
     object.counts("connect_failures_total", counters.connect_failures());
     object.number("client_aborts_total", counters.client_aborts);
     object.number("server_aborts_total", counters.server_aborts);

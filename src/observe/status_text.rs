@@ -2,8 +2,8 @@
 //! Lines of a name and a value, an empty line, the names of columns, and a line for each backend.
 //! Names are those of `/status`; what is not known is `-`. `src/manual/watch.md` documents it.
 
-use super::counters::Rate;
-use super::histogram::Quantiles;
+use super::counters::{ProgramRate, Rate};
+use super::recent::Quantiles;
 use super::seconds::{self, SHOWN};
 use super::snapshot::{Backend, Program};
 use super::status::{VERSION, share};
@@ -56,7 +56,7 @@ pub fn begin(program: &Program<'_>, columns: usize, out: &mut Writer<'_>) {
     line("resident_bytes", &program.process.resident_bytes);
     line("cpu_seconds_total", &seconds(Some(program.process.cpu)));
     line("log_lines_lost_total", &program.log_lines_lost);
-    let requests = program.counters.seconds.last(0, program.second);
+    let requests = program.counters.last(ProgramRate::Requests, program.second);
     line("requests_per_second", &format!("{:.1}", now_rate(&requests)));
     let minute = seconds::rate(&requests, program.second);
     line("last_minute.requests_per_second", &format!("{minute:.3}"));
@@ -79,11 +79,11 @@ pub fn backend(
     out: &mut Writer<'_>,
 ) {
     let counters = backend.counters;
-    let last = |rate: Rate| counters.seconds.last(rate as usize, second);
+    let last = |rate: Rate| counters.last(rate, second);
     let minute = |rate: Rate| seconds::rate(&last(rate), second);
     let requests = last(Rate::Requests);
     let mut recent = Quantiles::default();
-    counters.recent.add_to(&mut recent, second);
+    counters.add_recent(&mut recent, second);
     let percentile = |percent| seconds(recent.percentile(percent));
     let max = backend.max.map_or("-".to_owned(), |max| max.to_string());
     let _ = write!(

@@ -2,8 +2,8 @@
 //! at the moment of the request is written into it, so that it can be read without script, too.
 
 use super::ProxyError;
-use super::counters::Rate;
-use super::histogram::Quantiles;
+use super::counters::{ProgramRate, Rate};
+use super::recent::Quantiles;
 use super::seconds;
 use super::snapshot::{Backend, BackendState, Program};
 use super::status::share;
@@ -42,11 +42,11 @@ pub fn begin(program: &Program<'_>, out: &mut Writer<'_>) {
 /// A row of the table. `picks` are those of all backends.
 pub fn backend(backend: &Backend<'_>, second: u32, picks: u64, out: &mut Writer<'_>) {
     let counters = backend.counters;
-    let last = |rate: Rate| counters.seconds.last(rate as usize, second);
+    let last = |rate: Rate| counters.last(rate, second);
     let requests = last(Rate::Requests);
     let minute = |rate: Rate| seconds::rate(&last(rate), second);
     let mut recent = Quantiles::default();
-    counters.recent.add_to(&mut recent, second);
+    counters.add_recent(&mut recent, second);
     let ms = |of| shown_ms(recent.percentile(of));
     out.append_all(&[b"<tr class=\"", backend.state.name().as_bytes(), b"\">"]);
     cell(out, "Server", &backend.name);
@@ -92,7 +92,7 @@ fn figure(name: &str, program: &Program<'_>, out: &mut Escaped<'_, '_>) {
         "about" => write!(out, "{}", About(program)),
         "time" => write!(out, "at {} UTC", Clock(program.now_unix_ms)),
         "rps" => {
-            let requests = program.counters.seconds.last(0, program.second);
+            let requests = program.counters.last(ProgramRate::Requests, program.second);
             out.write_str(&rate(Some(now_rate(&requests))))
         }
         "in_flight" => out.write_str(&number(program.in_flight)),

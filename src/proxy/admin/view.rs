@@ -4,7 +4,7 @@ use crate::base::backend_id::BackendId;
 use crate::config::Mode;
 use crate::net::Net;
 use crate::net::process::ProcessFigures;
-use crate::observe::histogram::Quantiles;
+use crate::observe::recent::Quantiles;
 use crate::observe::snapshot::{Backend, BackendState, Process, Program, Readiness, Stage};
 use crate::observe::status;
 use crate::proxy::client::acceptor::Acceptor;
@@ -113,7 +113,7 @@ impl<N: Net> View<'_, N> {
         let mut picks = 0;
         for backend in (0..self.len()).filter_map(|index| self.backend(index)) {
             picks += status::picks(&backend, second);
-            backend.counters.recent.add_to(&mut recent, second);
+            backend.counters.add_recent(&mut recent, second);
         }
         (picks, recent)
     }
