@@ -13,6 +13,8 @@ pub enum Failure {
     Connect(Endpoint, io::Error),
     /// Something listens there and it is no admin address of this program.
     NotAdmin(Endpoint),
+    /// The answer has begun and does not end.
+    Late(Endpoint),
     /// The request failed in another way.
     Request(get::Failure),
     /// Standard output cannot be written.
@@ -31,6 +33,10 @@ impl fmt::Display for Failure {
             Failure::NotAdmin(admin) => write!(
                 f,
                 "{admin} is not the admin address of a balancer: write what follows its --admin"
+            ),
+            Failure::Late(admin) => write!(
+                f,
+                "{admin}: no whole answer in time; is the machine or the network overloaded?"
             ),
             Failure::Request(failure) => failure.fmt(f),
             Failure::Output(error) => write!(f, "cannot write the table: {}", reason(error)),

@@ -3,15 +3,16 @@
 
 mod failure;
 mod picture;
+mod requests;
 mod screen;
 mod snapshot;
 
 use crate::cli::Top;
 use crate::config::Endpoint;
-use crate::get::{self, Url, fetch};
 use crate::net::terminal;
 pub use failure::Failure;
-use screen::Screen;
+use requests::{Requests, TIMEOUT, request};
+use screen::{Screen, Woken};
 use snapshot::Snapshot;
 use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -20,41 +21,78 @@ use std::time::{Duration, Instant};
 /// Time from one request to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Longest wait for a connection or a byte. The balancer answers from memory.
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest pause from one look for the answer to the next.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Columns where there is no terminal: as many as a line may need.
 const PLAIN_COLUMNS: usize = 1_000;
-
-/// Longest status text: more than 4,096 servers need.
-const TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// Shows the servers until `q`, or prints them once where standard output is no terminal.
 ///
 /// Errors: the first request fails. Later the last table stays, with the reason.
 pub fn run(top: &Top) -> Result<(), Failure> {
-    let first = request(&top.admin)?;
     let output = io::stdout();
     let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     if !output.is_terminal() || is_dumb {
         let columns = terminal::size(&output).map_or(PLAIN_COLUMNS, |size| size.columns);
-        return print(&first, columns);
+        return print(&request(&top.admin)?, columns);
     }
-    watch(&top.admin, first).map_err(Failure::Output)
+    let screen = Screen::open().map_err(Failure::Output)?;
+    let outcome = watch(&screen, &top.admin);
+    screen.close().map_err(Failure::Output)?;
+    outcome
+}
+
+/// What the loop waits for.
+#[derive(Clone, Copy)]
+enum Wait {
+    /// The answer to the request of that time.
+    Answer { asked: Instant },
+    /// The time of the next request.
+    Next { due: Instant },
 }
 
 /// Draws once a second until a key or the end of the terminal ends it.
-fn watch(admin: &Endpoint, mut shown: Snapshot) -> io::Result<()> {
-    let screen = Screen::open()?;
-    let (mut answered, mut failure) = (Instant::now(), None);
+fn watch(screen: &Screen, admin: &Endpoint) -> Result<(), Failure> {
+    let requests = Requests::new(admin.clone()).map_err(Failure::Output)?;
+    requests.ask();
+    let mut wait = Wait::Answer { asked: Instant::now() };
+    let (mut shown, mut answered, mut failure) = (None, Instant::now(), None);
     loop {
-        screen.draw(&shown, failure.as_ref().map(|failure| (answered.elapsed(), failure)))?;
-        if screen.quits_within(INTERVAL) {
-            return screen.close();
+        let pause = match wait {
+            Wait::Answer { .. } => LOOK,
+            Wait::Next { due } => due.saturating_duration_since(Instant::now()),
+        };
+        let woken = screen.wait(pause);
+        if woken == Woken::Quit {
+            return Ok(());
         }
-        match request(admin) {
-            Ok(snapshot) => (shown, answered, failure) = (snapshot, Instant::now(), None),
-            Err(error) => failure = Some(error),
+        let now = Instant::now();
+        let answer = match wait {
+            // Bytes that come one by one never exceed the limit of each wait in the request.
+            Wait::Answer { asked } => requests.answer().or_else(|| {
+                (now - asked > TIMEOUT + LOOK).then(|| Err(Failure::Late(admin.clone())))
+            }),
+            Wait::Next { .. } => None,
+        };
+        let is_answered = answer.is_some();
+        match answer {
+            Some(Ok(snapshot)) => (shown, answered, failure) = (Some(snapshot), now, None),
+            Some(Err(error)) if shown.is_none() => return Err(error),
+            Some(Err(error)) => failure = Some(error),
+            None => {}
+        }
+        wait = match wait {
+            Wait::Answer { .. } if is_answered => Wait::Next { due: now + INTERVAL },
+            Wait::Next { due } if due <= now => {
+                requests.ask();
+                Wait::Answer { asked: now }
+            }
+            unchanged => unchanged,
+        };
+        if let Some(shown) = shown.as_ref().filter(|_| is_answered || woken == Woken::Resized) {
+            let missing = failure.as_ref().map(|failure| (now - answered, failure));
+            screen.draw(shown, missing).map_err(Failure::Output)?;
         }
     }
 }
@@ -67,30 +105,4 @@ fn print(snapshot: &Snapshot, columns: usize) -> Result<(), Failure> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Output(error)),
         Ok(()) | Err(_) => Ok(()),
     }
-}
-
-/// The state of the balancer with this admin address.
-fn request(admin: &Endpoint) -> Result<Snapshot, Failure> {
-    let not_admin = || Failure::NotAdmin(admin.clone());
-    let url = Url::read(&format!("http://{admin}/status?text"));
-    let url = url.map_err(|error| Failure::Request(get::Failure::WrongUrl(error)))?;
-    let mut response = fetch::open(&url, TIMEOUT).map_err(|failure| match failure {
-        get::Failure::Connect(_, error) => Failure::Connect(admin.clone(), error),
-        get::Failure::Response(..) => not_admin(),
-        other => Failure::Request(other),
-    })?;
-    if response.status != 200 {
-        return Err(not_admin());
-    }
-    let mut text = Vec::new();
-    loop {
-        let count = match response.content() {
-            Ok(0) => break,
-            Ok(count) if text.len() + count <= TEXT_BYTES_MAX => count,
-            Ok(_) | Err(_) => return Err(not_admin()),
-        };
-        text.extend_from_slice(&response.unread()[..count]);
-        response.consume(count);
-    }
-    Snapshot::read(&String::from_utf8_lossy(&text)).ok_or_else(not_admin)
 }

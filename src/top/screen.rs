@@ -38,25 +38,45 @@ pub struct Screen {
     keys: Option<Keys>,
     has_colors: bool,
     /// Held while something is written, so that nothing is written after the end.
-    writing: Arc<Mutex<()>>,
+    place: Arc<Mutex<Place>>,
+}
+
+/// Where the terminal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// As it was, without a frame so far.
+    Main,
+    /// On the alternate screen.
+    Alternate,
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// The key that ends the program, or the terminal is gone.
+    Quit,
+    /// The window has another size.
+    Resized,
+    Time,
 }
 
 impl Screen {
-    /// Takes over the terminal that standard output is.
+    /// Takes over the keys of the terminal; its alternate screen with the first frame.
     pub fn open() -> io::Result<Screen> {
         let keys = Keys::new(&io::stdin()).ok();
-        let writing = Arc::new(Mutex::new(()));
-        let screen = Screen { keys, has_colors: has_colors(), writing };
-        let (keys, writing) = (screen.keys.clone(), Arc::clone(&screen.writing));
+        let place = Arc::new(Mutex::new(Place::Main));
+        let screen = Screen { keys, has_colors: has_colors(), place };
+        let (keys, place) = (screen.keys.clone(), Arc::clone(&screen.place));
         let outcome = clean_up_on_stop(move || {
+            let place = lock(&place);
+            let _ = leave(*place, keys.as_ref());
             // Never given back: a frame in the making must not follow.
-            std::mem::forget(lock(&writing));
-            let _ = leave(keys.as_ref());
+            std::mem::forget(place);
         });
-        match outcome.and_then(|()| write(ENTER)) {
+        match outcome {
             Ok(()) => Ok(screen),
             Err(error) => {
-                let _ = leave(screen.keys.as_ref());
+                let _ = leave(Place::Main, screen.keys.as_ref());
                 Err(error)
             }
         }
@@ -71,33 +91,36 @@ impl Screen {
         let size = terminal::size(&io::stdout()).unwrap_or(USUAL);
         let mut frame = frame(snapshot, missing, size, self.has_colors);
         frame.insert_str(0, HOME);
-        let _writing = lock(&self.writing);
+        let mut place = lock(&self.place);
+        if *place == Place::Main {
+            frame.insert_str(0, ENTER);
+            *place = Place::Alternate;
+        }
         write(&frame)
     }
 
-    /// Waits for a key; whether it ends the program. A window of another size ends the wait.
-    pub fn quits_within(&self, time: Duration) -> bool {
+    /// Waits for a key that ends the program, or for a window of another size.
+    pub fn wait(&self, time: Duration) -> Woken {
         let size = terminal::size(&io::stdout());
         let due = Instant::now() + time;
         while let Some(left) = due.checked_duration_since(Instant::now()) {
             let pause = left.min(LOOK_AGAIN);
             match self.keys.as_ref().map(|keys| keys.wait(pause)) {
                 // The terminal is gone, or nobody can press a key any more.
-                Some(Ok(Some(b'q' | b'Q')) | Err(_)) => return true,
+                Some(Ok(Some(b'q' | b'Q')) | Err(_)) => return Woken::Quit,
                 Some(Ok(_)) => {}
                 None => thread::sleep(pause),
             }
             if terminal::size(&io::stdout()) != size {
-                return false;
+                return Woken::Resized;
             }
         }
-        false
+        Woken::Time
     }
 
     /// Gives the terminal back.
     pub fn close(self) -> io::Result<()> {
-        let _writing = lock(&self.writing);
-        leave(self.keys.as_ref())
+        leave(*lock(&self.place), self.keys.as_ref())
     }
 }
 
@@ -145,12 +168,15 @@ fn has_colors() -> bool {
     env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn lock(writing: &Mutex<()>) -> MutexGuard<'_, ()> {
-    writing.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn leave(keys: Option<&Keys>) -> io::Result<()> {
-    let outcome = write(LEAVE);
+fn leave(place: Place, keys: Option<&Keys>) -> io::Result<()> {
+    let outcome = match place {
+        Place::Main => Ok(()),
+        Place::Alternate => write(LEAVE),
+    };
     if let Some(keys) = keys {
         keys.restore();
     }

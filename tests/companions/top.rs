@@ -102,10 +102,12 @@ mod on_a_terminal {
     use super::*;
     use std::fs::File;
     use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Child, Command, ExitStatus};
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     /// What ends every use of the terminal: lines break, the cursor shows, the first screen is back.
     const RESTORED: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
@@ -184,6 +186,59 @@ mod on_a_terminal {
         assert!(session.end().success());
         session.wait_for(RESTORED);
         assert_eq!(settings(&session.programs), before);
+    }
+
+    /// Answers so many requests and sends no end of the others, a byte every 0.1 s. Its address.
+    fn endless_after(answered: usize) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        std::thread::spawn(move || {
+            for (number, client) in listener.incoming().flatten().enumerate() {
+                std::thread::spawn(move || serve(client, number < answered));
+            }
+        });
+        address
+    }
+
+    fn serve(mut client: TcpStream, is_answered: bool) {
+        let mut head = [0; 1024];
+        let _ = client.read(&mut head);
+        let length = if is_answered { STATUS.len() } else { 1 << 20 };
+        let _ = write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        if is_answered {
+            let _ = client.write_all(STATUS.as_bytes());
+            return;
+        }
+        while client.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    #[test]
+    fn q_ends_it_while_a_request_hangs() {
+        // Accepts connections, and nothing ever reads or answers them.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = silent.local_addr().expect("an address").to_string();
+        let (_user, fresh) = terminal();
+        let mut session = Session::start(&address, 80, 24);
+        session.user.write_all(b"q").expect("a key");
+        // Had it not been read, the first request would have failed.
+        assert!(session.end().success());
+        assert_eq!(settings(&session.programs), settings(&fresh));
+        assert!(!session.output().contains('\x1b'), "no frame, so nothing to restore");
+        // Once there is a table, by a balancer whose answer never ends.
+        let mut session = Session::start(&endless_after(1), 80, 24);
+        session.wait_for("q ends");
+        session.wait_for("no whole answer in time");
+        session.user.write_all(b"q").expect("a key");
+        assert!(session.end().success());
+        session.wait_for(RESTORED);
+    }
+
+    #[test]
+    fn a_first_answer_that_never_ends_is_a_failure() {
+        let mut session = Session::start(&endless_after(0), 80, 24);
+        assert_eq!(session.end().code(), Some(1));
     }
 
     #[test]
