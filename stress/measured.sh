@@ -67,6 +67,6 @@ start_proxy() {
         $runner "$program" 127.0.0.1:0 -b "127.0.0.1:$to" --health off "$@" >"$home/proxy" 2>&1 &
         proxy=$!
         await "$home/proxy" '://127'
-        port=$(sed -n 's/.*:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' "$home/proxy")
+        port=$(sed -n '/listening on/s/.*:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' "$home/proxy")
     fi
 }
