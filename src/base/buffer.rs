@@ -70,8 +70,9 @@ impl Pool {
         self.in_use -= 1;
         self.bytes_in_use -= storage.len();
         let class = class_for(storage.len());
-        if self.spare[class].len() < SPARE_MAX[class] {
-            self.spare[class].push(storage);
+        let spare = &mut self.spare[class];
+        if spare.len() < SPARE_MAX[class] {
+            spare.push(storage);
         }
     }
 
@@ -86,7 +87,7 @@ impl Pool {
 
 /// The smallest class that holds so many bytes.
 fn class_for(bytes: usize) -> usize {
-    CLASS_BYTES[..LARGE].iter().position(|&size| bytes <= size).unwrap_or(LARGE)
+    CLASS_BYTES[..LARGE].iter().map(|&size| usize::from(bytes > size)).sum()
 }
 
 /// A queue of at most [`LARGE_BYTES`] bytes.
@@ -254,11 +255,16 @@ impl Buffer {
     /// they fit into, so that a waiting connection uses little memory.
     #[inline]
     pub fn settle(&mut self, pool: &mut Pool) {
-        let Some(storage) = &self.storage else { return };
-        if self.is_vacant() {
-            self.free_storage(pool);
-            return;
+        match &self.storage {
+            None => {}
+            Some(_) if self.is_vacant() => self.free_storage(pool),
+            Some(_) => self.shrink(pool),
         }
+    }
+
+    #[inline(never)]
+    fn shrink(&mut self, pool: &mut Pool) {
+        let Some(storage) = &self.storage else { return };
         let class = class_for((self.end - self.start) as usize);
         if CLASS_BYTES[class] < storage.len() {
             let smaller = pool.take(class);
@@ -266,6 +272,7 @@ impl Buffer {
         }
     }
 
+    #[inline(never)]
     fn free_storage(&mut self, pool: &mut Pool) {
         if let Some(storage) = self.storage.take() {
             pool.put_back(storage);

@@ -315,7 +315,7 @@ impl<S: Socket> Conn<S> {
         }
     }
 
-    /// Outbox → socket, until one of them takes no more; then the end, if it was asked for.
+    /// Outbox → socket, one write; then the end, if it was asked for.
     #[inline]
     pub fn flush(&mut self, pool: &mut Pool) -> Flushed {
         if self.buffers.outbox.is_empty() && self.buffers.output != Output::Ending {
@@ -326,7 +326,8 @@ impl<S: Socket> Conn<S> {
 
     fn write(&mut self, pool: &mut Pool) -> Flushed {
         let mut flushed = Flushed::Nothing;
-        while self.could_write() {
+        // One write is enough: it empties the outbox or meets a full socket.
+        if self.could_write() {
             let data = self.buffers.outbox.data();
             let whole = data.len();
             match uninterrupted(|| self.socket.write(data)) {
