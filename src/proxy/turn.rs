@@ -189,7 +189,16 @@ impl<N: Net> Proxy<N> {
     }
 
     /// What a step has brought about for others than its owner.
+    #[inline]
     pub(super) fn after_step(&mut self) {
+        if self.exchanges.upstreams.has_effects() {
+            self.act_on_effects();
+        }
+        self.admit_waiting();
+    }
+
+    #[cold]
+    fn act_on_effects(&mut self) {
         while let Some(effect) = self.exchanges.upstreams.take_effect() {
             match effect {
                 Effect::StateChanged(backend, transition) => {
@@ -198,7 +207,6 @@ impl<N: Net> Proxy<N> {
                 Effect::RerouteDue(backend) => self.reroute_from(backend),
             }
         }
-        self.admit_waiting();
     }
 
     /// The loop's one reaction to another state of a backend: requests that wait for suspects may
@@ -251,10 +259,16 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Room goes to the requests that have waited longest.
+    #[inline]
     pub(super) fn admit_waiting(&mut self) {
-        if !self.exchanges.admission.has_queue() {
-            return;
+        if self.exchanges.admission.has_queue() {
+            self.admit_from_queue();
         }
+    }
+
+    // Not inlined, so that a step without a queue saves no registers for it.
+    #[inline(never)]
+    fn admit_from_queue(&mut self) {
         while self.exchanges.admission.take_opening() {
             let clients = &self.clients;
             let first = self.exchanges.admission.next(|key| line_of(clients, key));

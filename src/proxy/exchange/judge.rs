@@ -60,6 +60,9 @@ impl<N: Net> Exchanges<N> {
         }
         match round.verdict {
             Verdict::Park if round.again => Next::Yield,
+            // The usual two, without the way of a fault through `carry_out`.
+            Verdict::Park if round.fault.is_none() => Next::Park,
+            Verdict::Finish if round.fault.is_none() => self.finish(client, pair),
             verdict => self.carry_out(key, client, pair, verdict, round.fault),
         }
     }

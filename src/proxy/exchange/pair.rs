@@ -28,7 +28,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 /// One direction of an exchange. In TCP mode both start as `Tunnel`.
+///
+/// With a byte of its own for the variant, as that is asked for a dozen times per request; inside
+/// the body's it would take five instructions each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Direction {
     /// The head has not been forwarded.
     Head,

@@ -232,22 +232,28 @@ impl<N: Net> Upstreams<N> {
         pair: PairKey,
         reuse: Reuse,
     ) -> Option<UpstreamKey> {
-        while let Some(key) = self.cluster.idle(backend).last() {
+        loop {
+            let idle = self.cluster.idle(backend);
+            let key = idle.last()?;
             let Some(upstream) = self.table.get_mut(key) else {
-                self.cluster.idle(backend).pop();
+                idle.pop();
                 continue;
             };
             if !upstream.conn.is_idle() {
                 // Unexpected bytes or an end: it is not fit for a request any more.
-                self.cluster.idle(backend).pop();
+                idle.pop();
                 self.learn_from_idle(cx, key);
                 self.close(cx, key);
                 continue;
             }
             let (now, since) = (cx.now.instant, upstream.idle_since());
-            self.cluster.idle(backend).reuse.kept(since, now);
+            idle.reuse.kept(since, now);
             let may_use = match reuse {
-                Reuse::Pooled => true,
+                Reuse::Pooled => {
+                    idle.pop();
+                    upstream.begin(pair);
+                    return Some(key);
+                }
                 Reuse::IfSafe => self.is_safe(backend, key, now),
                 Reuse::Never => false,
             };
@@ -259,7 +265,6 @@ impl<N: Net> Upstreams<N> {
             upstream.begin(pair);
             return Some(key);
         }
-        None
     }
 
     /// Whether an idle connection is as safe as a new one, by what its server is known to do.

@@ -88,12 +88,6 @@ impl Cluster {
         &self.backends[backend.index()].health
     }
 
-    /// Whether requests could go to another backend than this one.
-    fn others(&self, backend: BackendId) -> Others {
-        let itself = self.usable_state(backend) == State::Up;
-        if self.up > usize::from(itself) { Others::SomeUp } else { Others::NoneUp }
-    }
-
     /// The name of a backend stands for these addresses now; whether an address is gone.
     pub fn set_addresses(&mut self, backend: BackendId, addresses: &[SocketAddr]) -> bool {
         self.at(backend).addresses.replace(addresses)
@@ -349,12 +343,15 @@ impl Cluster {
         observation: Observation,
         now: Instant,
     ) -> Option<Transition> {
-        let others = self.others(backend);
+        let in_rotation = self.is_in_rotation(backend);
         let health = &mut self.backends[backend.index()].health;
         let before = health.state();
+        // Whether requests could go to another backend than this one.
+        let itself = in_rotation && before == State::Up;
+        let others = if self.up > usize::from(itself) { Others::SomeUp } else { Others::NoneUp };
         let transition = health.observe(observation, others, &self.settings, now)?;
         let after = health.state();
-        if self.is_in_rotation(backend) {
+        if in_rotation {
             self.count_up(backend, before, after);
         }
         Some(transition)
@@ -377,21 +374,18 @@ impl Cluster {
         self.at(backend).addresses.works();
     }
 
-    /// Whether a connection to `address` that just became idle is worth keeping; see
+    /// Whether a connection to a backend in rotation that just became idle is worth keeping; see
     /// [`Idle::has_room`].
     pub fn wants_idle(
         &mut self,
         backend: BackendId,
-        address: SocketAddr,
         (now, period): (Instant, Duration),
         is_open: impl Fn(UpstreamKey) -> bool,
     ) -> bool {
         let in_use = self.balancer.in_flight(backend) as usize;
-        self.is_in_rotation(backend)
-            // It may have a thread for each connection, and answer once they are closed.
-            && self.health(backend).state() != State::Suspect
-            && self.has_address(backend, address)
-            && self.backends[backend.index()].idle.has_room(in_use, now, period, is_open)
+        let Backend { health, idle, .. } = self.at(backend);
+        // A suspect may have a thread for each connection, and answer once they are closed.
+        health.state() != State::Suspect && idle.has_room(in_use, now, period, is_open)
     }
 
     /// The keys of its idle connections; those that were closed find nothing.

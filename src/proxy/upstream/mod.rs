@@ -184,6 +184,12 @@ impl<N: Net> Upstreams<N> {
         self.table.get(key)
     }
 
+    /// Whether something was not acted on.
+    #[inline]
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
     /// The next effect on requests that was not acted on, oldest first.
     pub fn take_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
@@ -218,9 +224,9 @@ impl<N: Net> Upstreams<N> {
             }
             return Some(OwnUpstream { upstream: key, backend });
         }
-        let (clean, address) = (clean && !upstream.is_authenticated, upstream.address);
+        let clean = clean && !upstream.is_authenticated;
         let is_open = |key| upstreams.get(key).is_some();
-        let wanted = clean && self.cluster.wants_idle(backend, address, (now, period), is_open);
+        let wanted = clean && stays && self.cluster.wants_idle(backend, (now, period), is_open);
         let upstream = upstreams.get_mut(key).expect("it was there a moment ago");
         let has_ended =
             upstream.conn.has_reported_eof() || upstream.conn.buffers.input == Input::Eof;
