@@ -77,7 +77,15 @@ impl<'a> Writer<'a> {
                     end += usize::from(count) + 1;
                 }
                 // The last octet has a dot after it, too.
-                self.append(&text[..end - 1]);
+                let end = end - 1;
+                // A copy of a known length needs no call.
+                match self.out.get_mut(self.at..self.at + text.len()) {
+                    Some(room) => {
+                        room.copy_from_slice(&text);
+                        self.at += end;
+                    }
+                    None => self.append(&text[..end]),
+                }
             }
             IpAddr::V6(v6) => {
                 // The standard formatter applies the `::` rules (RFC 5952) without allocating.

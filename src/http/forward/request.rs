@@ -90,8 +90,8 @@ pub fn request(
         to.append(b"\r\n");
     }
     to.append(match head.version {
-        Version::Http11 => b"Via: 1.1 loadbalancer\r\n",
-        Version::Http10 => b"Via: 1.0 loadbalancer\r\n",
+        Version::Http11 => b"Via: 1.1 loadbalancer\r\nX-Forwarded-For: ",
+        Version::Http10 => b"Via: 1.0 loadbalancer\r\nX-Forwarded-For: ",
     });
     write_forwarded_fields(bytes, head, authority, context, &mut to);
     if let Some(offered) = head.fields.upgrade.filter(|_| context.upgrade) {
@@ -109,7 +109,8 @@ fn write_offer(offered: &[u8], to: &mut Writer<'_>) {
     to.append(b"\r\n");
 }
 
-/// `X-Forwarded-For`, `-Proto`, `-Host`: one line each, as many servers read only the first.
+/// The value of `X-Forwarded-For`, then `-Proto` and `-Host`: one line each, as many servers read
+/// only the first.
 fn write_forwarded_fields(
     bytes: &[u8],
     head: &RequestHead,
@@ -118,7 +119,6 @@ fn write_forwarded_fields(
     to: &mut Writer<'_>,
 ) {
     let keep = context.trust_forwarded && head.fields.has_forwarded;
-    to.append(b"X-Forwarded-For: ");
     if keep {
         let lines = head.fields.lines().iter();
         for line in lines.filter(|line| line.name == Name::XForwardedFor) {
