@@ -290,7 +290,10 @@ finish() {
     trap - EXIT
     # shellcheck disable=SC2046
     stop $(jobs -p)
-    [ ! -e "/run/netns/$NETWORK" ] || ip netns del "$NETWORK"
+    local network
+    for network in "/run/netns/$NETWORK" "/run/netns/$NETWORK"-*; do
+        [ ! -e "$network" ] || ip netns del "$(basename "$network")"
+    done
     if [ -n "${STRESS_KEEP:-}" ]; then echo "kept: $WORK" >&2; else rm -rf "$WORK"; fi
     exit "$1"
 }
