@@ -1,10 +1,14 @@
-//! What is printed for an installation: the man page, completions for shells, systemd units.
+//! What is printed for an installation: the man page, completions for shells, systemd units; and
+//! the Debian package.
 
 mod common;
 
 use common::{TempDir, run};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 use std::process::Command;
 
 /// What a good call prints.
@@ -265,6 +269,116 @@ fn the_packaged_units_have_what_a_printed_one_has() {
             assert!(is_own || packaged.lines().any(|it| it == line), "{name}: no {line}");
         }
         assert_eq!(packaged.contains(" --reuse-port $OPTIONS"), name.contains('@'), "{name}");
+    }
+}
+
+/// The Debian package of the binary under test, in a directory; none where dpkg-deb is missing.
+fn package(directory: &TempDir) -> Option<String> {
+    tool("dpkg-deb", &["--version"])?;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/packaging/deb.sh");
+    let to = directory.path().to_str().expect("UTF-8");
+    let (done, shown) = tool("bash", &[script, env!("CARGO_BIN_EXE_loadbalancer"), to])?;
+    assert!(done, "{shown}");
+    Some(shown.trim_end().to_owned())
+}
+
+/// Every file and link below `directory`, without the database of dpkg, by its path there.
+fn files_below(directory: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![directory.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(next).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let below = path.strip_prefix(directory).expect("a path below").to_owned();
+            if path.is_dir() && !path.is_symlink() {
+                left.push(path);
+            } else if !below.starts_with("var/lib/dpkg") {
+                found.insert(below.to_str().expect("UTF-8").to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn the_package_installs_what_belongs_to_the_program_and_removes_it() {
+    let directory = TempDir::new();
+    let Some(package) = package(&directory) else { return };
+    if !fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0) {
+        println!("skipped: only root can install a package");
+        return;
+    }
+    let root = directory.path().join("root");
+    for below in ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/log/loadbalancer"] {
+        fs::create_dir_all(root.join(below)).expect("a directory");
+    }
+    fs::write(root.join("var/lib/dpkg/status"), "").expect("a file");
+    let dpkg = |action: &[&str]| {
+        let to = format!("--root={}", root.display());
+        let force = "--force-not-root,depends,script-chrootless,bad-path";
+        let (done, shown) = tool("dpkg", &[&[&to, force, "--log=/dev/null"], action].concat())
+            .expect("it comes with dpkg-deb");
+        assert!(done, "{action:?}: {shown}");
+    };
+    dpkg(&["--install", &package]);
+    let expected = [
+        "etc/default/loadbalancer",
+        "etc/logrotate.d/loadbalancer",
+        "lib/systemd/system/loadbalancer.service",
+        "lib/systemd/system/loadbalancer@.service",
+        "usr/bin/loadbalancer",
+        "usr/share/bash-completion/completions/loadbalancer",
+        "usr/share/doc/loadbalancer/changelog.gz",
+        "usr/share/doc/loadbalancer/copyright",
+        "usr/share/fish/vendor_completions.d/loadbalancer.fish",
+        "usr/share/man/man1/loadbalancer.1.gz",
+        "usr/share/zsh/vendor-completions/_loadbalancer",
+    ];
+    assert_eq!(files_below(&root), expected.map(str::to_owned).into());
+    let installed = Command::new(root.join("usr/bin/loadbalancer")).arg("-V").output();
+    let version = installed.expect("the installed program").stdout;
+    assert_eq!(String::from_utf8_lossy(&version), printed(&["-V"]));
+
+    // What `systemctl enable` would make, for our unit and for one of the administrator's own.
+    let wanted = root.join("etc/systemd/system/multi-user.target.wants");
+    fs::create_dir_all(&wanted).expect("a directory");
+    for (name, of) in [
+        ("loadbalancer.service", "/lib/systemd/system/loadbalancer.service"),
+        ("loadbalancer@2.service", "/lib/systemd/system/loadbalancer@.service"),
+        ("loadbalancer@own.service", "/etc/systemd/system/loadbalancer@.service"),
+    ] {
+        symlink(of, wanted.join(name)).expect("a link");
+    }
+    dpkg(&["--remove", "loadbalancer"]);
+    let own = "etc/systemd/system/multi-user.target.wants/loadbalancer@own.service";
+    let kept = ["etc/default/loadbalancer", "etc/logrotate.d/loadbalancer", own];
+    assert_eq!(files_below(&root), kept.map(str::to_owned).into());
+    assert!(root.join("var/log/loadbalancer").exists(), "logs stay");
+    dpkg(&["--purge", "loadbalancer"]);
+    assert_eq!(files_below(&root), [own.to_owned()].into());
+    assert!(!root.join("var/log/loadbalancer").exists());
+}
+
+#[test]
+fn lintian_finds_no_error_in_the_package() {
+    let directory = TempDir::new();
+    let Some(package) = package(&directory) else { return };
+    let Some((_, shown)) = tool("lintian", &["--allow-root", &package]) else { return };
+    let errors: Vec<&str> = shown.lines().filter(|line| line.starts_with("E:")).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[test]
+fn the_default_command_line_of_the_package_is_a_good_one() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/packaging/default");
+    let text = fs::read_to_string(file).expect("the file");
+    let lines: Vec<&str> =
+        text.lines().filter_map(|line| line.split("OPTIONS=\"").nth(1)).collect();
+    assert_eq!(lines.len(), 2, "the default and the example: {lines:?}");
+    for line in lines {
+        let words: Vec<&str> = line.trim_end_matches('"').split(' ').collect();
+        let unit = unit(&words);
+        assert!(unit.iter().any(|line| line == "DynamicUser=yes"), "{words:?}: {unit:#?}");
     }
 }
 
