@@ -45,35 +45,12 @@ start_machine() {
         --admin 127.0.0.1:9000 --lame-duck 3s -c 1s
 }
 
-# keep NAME PRIORITY: as in `loadbalancer help deploy`.
+# keep NAME PRIORITY: the example of the manual. Its scripts run as root here, as another user may
+# not be able to read this directory.
 keep() {
-    cat >"$WORK/keepalived-$1.conf" <<CONFIG
-global_defs {
-    vrrp_version 3
-    script_user root
-}
-vrrp_script ready {
-    script "$LOADBALANCER get --quiet -o /dev/null http://127.0.0.1:9000/ready"
-    interval 1
-    timeout 1
-    fall 2
-    rise 2
-}
-vrrp_instance web {
-    state BACKUP
-    nopreempt
-    interface eth0
-    virtual_router_id 51
-    priority $2
-    advert_int 0.3
-    virtual_ipaddress {
-        $shared/24
-    }
-    track_script {
-        ready
-    }
-}
-CONFIG
+    sed -n '/^global_defs/,/^```/{/^```/!p}' "$ROOT/src/manual/deploy.md" |
+        sed -e "s|/usr/bin/loadbalancer|$LOADBALANCER|; s|192.0.2.10|$shared|; s|priority .*|priority $2|" \
+            -e 's/script_user .*/script_user root/; /enable_script_security/d' >"$WORK/keepalived-$1.conf"
     spawn "keepalived-$1" ip netns exec "$NETWORK-$1" keepalived -n -l -f "$WORK/keepalived-$1.conf" \
         -p "$WORK/keepalived-$1.pid" -r "$WORK/vrrp-$1.pid"
 }
