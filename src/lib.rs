@@ -7,8 +7,8 @@
 //! # The shape
 //!
 //! - [`base`] is the lowest layer: time as numbers, typed tables, lent buffers, the timer wheel.
-//! - [`http`], [`balance`], [`health`], [`config`] and [`observe`] decide and format. They do no
-//!   I/O, read no clock and roll no dice: bytes, time and seeds are arguments.
+//! - [`http`], [`wire`], [`balance`], [`health`], [`config`] and [`observe`] decide and format. They
+//!   do no I/O, read no clock and roll no dice: bytes, time and seeds are arguments.
 //! - [`net`] is the kernel behind one trait, so that the simulation can be another kernel.
 //! - [`proxy`] is the machine. It owns every table and turns them: wait, mark, expire, accept, run,
 //!   write. One [`proxy::Proxy`] holds all state; there are no globals and no shared ownership.
@@ -51,3 +51,4 @@ pub mod replay;
 pub mod serve;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod top;
+pub mod wire;

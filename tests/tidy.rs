@@ -14,15 +14,16 @@ const FILE_LINES_MAX: usize = 400;
 const IMPORTS: &[(&str, &str)] = &[
     ("base", "slab"),
     ("http", "base httparse"),
+    ("wire", "base"),
     ("balance", "base"),
     ("health", "base"),
-    ("config", "base balance health"),
+    ("config", "base balance health wire"),
     ("manual", ""),
     ("cli", "base balance config health manual pico_args"),
     // http: what is logged of a request are fields of its parsed head.
     ("observe", "base http"),
     ("net", "base mio signal_hook socket2 libc"),
-    ("proxy", "base http balance health config observe net"),
+    ("proxy", "base http wire balance health config observe net"),
     // httpserver: both read bodies through one blocking reader. net: both write files that appear
     // under their names once they are whole.
     ("get", "base http cli config httpserver net"),

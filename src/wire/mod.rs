@@ -1,0 +1,3 @@
+//! Small binary formats as pure functions over bytes.
+
+pub mod proxy_protocol;
