@@ -18,6 +18,7 @@ mod httpserver;
 mod inspect_options;
 mod man;
 mod modes;
+mod network_options;
 mod option;
 mod options;
 mod pages;

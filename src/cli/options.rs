@@ -7,6 +7,7 @@ use super::duration::LONGEST;
 use super::health_options;
 use super::inspect_options;
 use super::modes::{self, EVERY, HEADS, HTTP, PAIRS, REDIRECT, TCP};
+use super::network_options;
 use super::option::{Group, Opt, Take};
 use super::rows::{FORMATS, ON_DOWN, REDIRECTS, limit, timeout};
 use super::strategy;
@@ -51,6 +52,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
         modes: EVERY,
         take: Take::Flag { set: |c| c.reuse_port = true, is_set: |c| c.reuse_port },
     },
+    network_options::PROXY_PROTOCOL,
     Opt {
         long: "user",
         short: None,

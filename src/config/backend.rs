@@ -2,6 +2,7 @@
 
 use super::address::Endpoint;
 use crate::balance::AdminState;
+use crate::wire::proxy_protocol::Version;
 
 /// Most backends of one balancer, from the command line and the list file together.
 pub const BACKENDS_MAX: usize = 1_000;
@@ -17,6 +18,8 @@ pub struct BackendSpec {
     pub backup: bool,
     /// Most pairs in flight; none: no limit of its own.
     pub pairs_max: Option<u32>,
+    /// Which PROXY header goes first on each connection to it; none: no header.
+    pub send_proxy: Option<Version>,
     /// What the operator wants of it.
     pub admin: AdminState,
 }
@@ -29,6 +32,7 @@ impl BackendSpec {
             weight: 1,
             backup: false,
             pairs_max: None,
+            send_proxy: None,
             admin: AdminState::Ready,
         }
     }

@@ -1,11 +1,13 @@
 //! The backend list file: its bytes as backends with line numbers and located warnings.
 //! Reads no file; a bad line never spoils the others.
 
+use super::Mode;
 use super::address::Endpoint;
 use super::backend::{BACKENDS_MAX, BackendSpec};
 use super::number;
 use super::quote::quote;
 use crate::balance::AdminState;
+use crate::wire::proxy_protocol::Version;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -61,10 +63,12 @@ impl fmt::Display for Warning {
 
 impl List {
     /// Reads `bytes`, the content of `file`. Backends already `given` (on the command line) are
-    /// not taken a second time and count towards [`BACKENDS_MAX`].
-    pub fn parse(file: &str, bytes: &[u8], given: &[BackendSpec]) -> List {
+    /// not taken a second time and count towards [`BACKENDS_MAX`]. Words without an effect in `mode`
+    /// are refused.
+    pub fn parse(file: &str, bytes: &[u8], given: &[BackendSpec], mode: Mode) -> List {
         let mut reader = Reader {
             file,
+            mode,
             places: given.iter().map(|spec| (spec.endpoint.backend_key(), None)).collect(),
             room: BACKENDS_MAX.saturating_sub(given.len()),
             list: List::default(),
@@ -88,6 +92,7 @@ impl List {
 /// Reading in progress.
 struct Reader<'a> {
     file: &'a str,
+    mode: Mode,
     /// Where each backend was first named: a line, or none for the command line.
     places: HashMap<(String, u16), Option<usize>>,
     room: usize,
@@ -97,7 +102,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn line(&mut self, line: usize, bytes: &[u8]) {
-        match spec(bytes) {
+        match spec(bytes, self.mode) {
             Ok(None) => {}
             Ok(Some(spec)) => self.take(line, spec),
             Err(text) => self.warn(line, text),
@@ -136,7 +141,7 @@ impl Reader<'_> {
 }
 
 /// What one line says; nothing for a blank or comment line.
-fn spec(bytes: &[u8]) -> Result<Option<BackendSpec>, String> {
+fn spec(bytes: &[u8], mode: Mode) -> Result<Option<BackendSpec>, String> {
     if bytes.len() > LINE_BYTES_MAX {
         return Err(format!("expected at most {LINE_BYTES_MAX} bytes on a line"));
     }
@@ -160,26 +165,43 @@ fn spec(bytes: &[u8]) -> Result<Option<BackendSpec>, String> {
             return Err(format!("expected {name} once"));
         }
         seen.push(name);
-        setting(&mut spec, word)?;
+        setting(&mut spec, word, mode)?;
     }
     Ok(Some(spec))
 }
 
 /// Applies one word after the address.
-fn setting(spec: &mut BackendSpec, word: &str) -> Result<(), String> {
+fn setting(spec: &mut BackendSpec, word: &str, mode: Mode) -> Result<(), String> {
     match word.split_once('=') {
         Some(("weight", value)) => spec.weight = whole("weight", value, WEIGHT_MAX)?,
         Some(("max", value)) => spec.pairs_max = Some(whole("max", value, PAIRS_MAX)?),
         None if word == "backup" => spec.backup = true,
+        None if word == Version::V1.word() => set_header(spec, Version::V1, mode)?,
+        None if word == Version::V2.word() => set_header(spec, Version::V2, mode)?,
         None if word == "drain" => set_admin(spec, AdminState::Drain)?,
         None if word == "down" => set_admin(spec, AdminState::Down)?,
         Some(_) | None => {
             return Err(format!(
-                "expected weight=N, max=N, backup, drain or down, got {}",
+                "expected weight=N, max=N, backup, send-proxy, send-proxy-v1, drain or down, got {}",
                 quote(word)
             ));
         }
     }
+    Ok(())
+}
+
+fn set_header(spec: &mut BackendSpec, version: Version, mode: Mode) -> Result<(), String> {
+    let word = version.word();
+    if mode != Mode::Tcp {
+        return Err(format!(
+            "expected {word} in TCP mode only, as other connections carry the requests of several \
+             clients; add -m tcp, or leave it out: X-Forwarded-For names the client"
+        ));
+    }
+    if spec.send_proxy.is_some() {
+        return Err(String::from("expected either send-proxy or send-proxy-v1"));
+    }
+    spec.send_proxy = Some(version);
     Ok(())
 }
 

@@ -178,6 +178,8 @@ pub struct Config {
     pub listen: Endpoint,
     /// Other processes may listen there as well.
     pub reuse_port: bool,
+    /// Peers that must send a PROXY header before anything else.
+    pub proxy_protocol: TrustedProxies,
     /// Backends of the command line in the given order; [`list::List`] adds those of the file.
     pub backends: Vec<BackendSpec>,
     /// The backend list file (`-f`).
@@ -256,6 +258,7 @@ impl Default for Config {
         Config {
             listen: Endpoint { host: None, port: 80 },
             reuse_port: false,
+            proxy_protocol: TrustedProxies::None,
             backends: Vec::new(),
             list_file: None,
             mode: Mode::Http,

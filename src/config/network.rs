@@ -53,7 +53,8 @@ impl Network {
     }
 }
 
-/// Clients whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are kept (`--trust-forwarded`).
+/// Clients that are proxies: those whose `X-Forwarded-*`, `Forwarded` and `X-Real-IP` are kept
+/// (`--trust-forwarded`), those that send a PROXY header (`--proxy-protocol`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TrustedProxies {
     #[default]

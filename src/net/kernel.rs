@@ -391,6 +391,10 @@ impl Socket for mio::net::TcpStream {
         pipe.give(self, count)
     }
 
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
+    }
+
     fn enable_keep_alive(&mut self) {
         // If the system refuses it, the time-outs remain.
         let _ = socket2::SockRef::from(&*self).set_tcp_keepalive(&listen::KEEP_ALIVE);

@@ -165,6 +165,8 @@ pub trait Socket: Debug {
     fn send_room(&self) -> usize;
     /// Writes some of the `count` bytes in `pipe`.
     fn write_from(&mut self, pipe: &mut Self::Pipe, count: usize) -> io::Result<usize>;
+    /// This end's address, by a system call; none where it is no IP address.
+    fn local_address(&self) -> Option<SocketAddr>;
     /// Has the kernel probe the peer while the connection is idle, so that NAT keeps it and a peer
     /// that is gone is noticed. Best effort.
     fn enable_keep_alive(&mut self) {}

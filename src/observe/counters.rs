@@ -319,11 +319,54 @@ pub enum ProgramRate {
     Local,
 }
 
+/// What became of a PROXY header that was required.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderOutcome {
+    /// It names a client.
+    Client,
+    /// It names a client without an IP address.
+    Unknown,
+    /// The connection is the proxy's own.
+    Proxy,
+    /// The connection ended before its first byte, as health checks of connections do.
+    None,
+    /// It did not come in time.
+    Late,
+    /// Something else came, or not all of it.
+    Malformed,
+}
+
+impl HeaderOutcome {
+    /// All of them, in the order of their places.
+    pub const ALL: [HeaderOutcome; 6] = [
+        HeaderOutcome::Client,
+        HeaderOutcome::Unknown,
+        HeaderOutcome::Proxy,
+        HeaderOutcome::None,
+        HeaderOutcome::Late,
+        HeaderOutcome::Malformed,
+    ];
+
+    /// As metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            HeaderOutcome::Client => "client",
+            HeaderOutcome::Unknown => "unknown",
+            HeaderOutcome::Proxy => "local",
+            HeaderOutcome::None => "none",
+            HeaderOutcome::Late => "timeout",
+            HeaderOutcome::Malformed => "malformed",
+        }
+    }
+}
+
 /// The counters of the whole program.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Clients accepted.
     pub accepted: u64,
+    /// PROXY headers that were required, by [`HeaderOutcome`].
+    proxy_headers: [u64; HeaderOutcome::ALL.len()],
     /// Requests and sessions that ended, however they did.
     pub requests: u64,
     /// Answers of this program, by [`ProxyError`].
@@ -349,6 +392,16 @@ impl Counters {
     #[cold]
     fn waited(&mut self, micros: u64) {
         self.waited.observe(micros);
+    }
+
+    /// A PROXY header was read, or there will be none.
+    pub fn proxy_header(&mut self, outcome: HeaderOutcome) {
+        self.proxy_headers[outcome as usize] += 1;
+    }
+
+    /// PROXY headers that were required with their outcomes.
+    pub fn proxy_headers(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        HeaderOutcome::ALL.into_iter().map(|it| (it.name(), self.proxy_headers[it as usize]))
     }
 
     /// This program answered.
@@ -430,6 +483,11 @@ mod tests {
         }
         let local: Vec<_> = counters.local().map(|(_, count)| count).collect();
         assert_eq!(local, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        for (times, outcome) in (1..).zip(HeaderOutcome::ALL) {
+            (0..times).for_each(|_| counters.proxy_header(outcome));
+        }
+        let headers: Vec<_> = counters.proxy_headers().map(|(_, count)| count).collect();
+        assert_eq!(headers, [1, 2, 3, 4, 5, 6]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ const fn family(name: &'static str, kind: Kind, help: &'static str, source: Sour
 }
 
 /// Those of the program as a whole, then those of each backend.
-pub static FAMILIES: [Family; 44] = [
+pub static FAMILIES: [Family; 45] = [
     family(
         "loadbalancer_build_info",
         Gauge,
@@ -56,6 +56,14 @@ pub static FAMILIES: [Family; 44] = [
         Counter,
         "Connections of clients that were accepted.",
         Source::Program(|p, out| out.value(p.counters.accepted)),
+    ),
+    family(
+        "loadbalancer_proxy_headers_total",
+        Counter,
+        "PROXY headers that were required of clients (--proxy-protocol), by what became of them.",
+        Source::Program(|p, out| {
+            p.counters.proxy_headers().for_each(|(it, count)| out.labelled("outcome", it, count));
+        }),
     ),
     family(
         "loadbalancer_requests_in_flight",

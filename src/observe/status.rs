@@ -26,6 +26,7 @@ pub fn begin(program: &Program<'_>, out: &mut Writer<'_>) {
     all.number("clients", program.clients);
     all.number("clients_idle", program.clients_idle);
     all.number("accepted_total", program.counters.accepted);
+    all.counts("proxy_headers_total", program.counters.proxy_headers());
     all.number("descriptors_open", program.process.descriptors_open);
     all.number("descriptors_max", program.process.descriptors_max);
     all.number("resident_bytes", program.process.resident_bytes);

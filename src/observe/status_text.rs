@@ -67,6 +67,9 @@ pub fn begin(program: &Program<'_>, columns: usize, out: &mut Writer<'_>) {
     for (cause, count) in program.counters.local() {
         line(&format!("local_responses_total.{cause}"), &count);
     }
+    for (outcome, count) in program.counters.proxy_headers() {
+        line(&format!("proxy_headers_total.{outcome}"), &count);
+    }
     let _ = write!(out, "\n{:columns$} {COLUMNS}", "name");
 }
 

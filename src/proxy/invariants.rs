@@ -225,6 +225,9 @@ impl<N: Net> Proxy<N> {
         let is_session = client.settings().service == Service::Tcp;
         match request.state {
             RequestState::Admitted => panic!("an admitted request has its pair by now"),
+            RequestState::Preamble => {
+                assert!(!conn.could_read(), "a PROXY header is read as it comes");
+            }
             RequestState::Idle => {
                 assert!(!conn.has_storage(), "an idle client holds no storage");
                 assert!(!conn.could_read(), "an idle client has nothing to read");
@@ -272,7 +275,8 @@ impl<N: Net> Proxy<N> {
             RequestState::FlushingResponse(_) => {
                 assert!(!conn.buffers.outbox.is_empty(), "a response that is out is over");
             }
-            RequestState::CollectingBody
+            RequestState::Preamble
+            | RequestState::CollectingBody
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_) => {

@@ -394,11 +394,14 @@ impl<N: Net> Proxy<N> {
         if let Some(counters) = cx.counters() {
             counters.accepted += 1;
         }
+        let must_name_client = cx.config.proxy_protocol.contains(accepted.peer.ip());
         let key = self.clients.insert(Connection::accepted(cx, accepted));
         let client = self.clients.get_mut(key).expect("it was inserted just now");
         client.wake(cx, key);
-        // A session has no head to wait for.
-        if service == Service::Tcp {
+        if must_name_client {
+            client.await_proxy_header(cx);
+        } else if service == Service::Tcp {
+            // A session has no head to wait for.
             self.exchanges.seek_slot(key, client);
         }
     }
@@ -417,6 +420,9 @@ impl<N: Net> Proxy<N> {
             // One that is scheduled may have sent its request.
             RequestState::Idle => {
                 !client.is_scheduled() && client.request.deadline + GRACE <= idle_until
+            }
+            RequestState::Preamble => {
+                !client.is_scheduled() && client.lacks_header_since(now, GRACE)
             }
             RequestState::Lingering { until } => until + GRACE <= linger_until,
             RequestState::Head
@@ -447,7 +453,8 @@ fn line_of<S>(
 ) -> Option<admission::Line> {
     match clients.get(key)?.request.state {
         RequestState::WaitingForSlot(line) => Some(line),
-        RequestState::Idle
+        RequestState::Preamble
+        | RequestState::Idle
         | RequestState::Head
         | RequestState::CollectingBody
         | RequestState::Admitted

@@ -48,7 +48,7 @@ pub fn read_lists(config: &Config) -> Result<Lists, Failure> {
     let Some(path) = &config.list_file else {
         return Ok(Lists { given, file: None, listed: Vec::new(), skipped: 0 });
     };
-    let (file, listed, warnings) = ListFile::open(path, &given).map_err(Failure)?;
+    let (file, listed, warnings) = ListFile::open(path, &given, config.mode).map_err(Failure)?;
     for warning in &warnings {
         say(config.events, format_args!("{warning}"));
     }

@@ -2,7 +2,7 @@
 
 use crate::base::reason::reason;
 use crate::config::list::{FILE_BYTES_MAX, List, Listed};
-use crate::config::{BackendSpec, quote};
+use crate::config::{BackendSpec, Mode, quote};
 use crate::net::Waker;
 use crate::net::background::Task;
 use crate::net::files::{Stamp, read_once, read_regular};
@@ -18,6 +18,8 @@ const EMPTY_AGE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct ListFile {
     path: PathBuf,
+    /// Which words have an effect.
+    mode: Mode,
     /// As it was when the last reading began; none when it did not exist.
     seen: Option<Stamp>,
     /// False for a pipe or device, which is read once.
@@ -71,6 +73,7 @@ impl ListFile {
     pub fn open(
         path: &Path,
         given: &[BackendSpec],
+        mode: Mode,
     ) -> Result<(ListFile, Vec<Listed>, Vec<String>), String> {
         let seen = Stamp::of(path);
         let content = read_once(path, LIST_BYTES_MAX).map_err(|error| {
@@ -82,9 +85,10 @@ impl ListFile {
             };
             format!("{}; {hint}", unreadable(path, &error))
         })?;
-        let reading = Reading::of(path, &content.bytes, given);
+        let reading = Reading::of(path, &content.bytes, given, mode);
         let file = ListFile {
             path: path.to_owned(),
+            mode,
             seen,
             is_regular: content.is_regular,
             is_requested: false,
@@ -126,8 +130,8 @@ impl ListFile {
         let stamp = Stamp::of(&self.path);
         let look = self.decide(stamp, Stamp::is_settled);
         if look == Look::Reading {
-            let (given, path) = (given.to_vec(), self.path.clone());
-            self.reading = Some(Task::start(waker, move || Reading::again(&path, &given))?);
+            let (given, path, mode) = (given.to_vec(), self.path.clone(), self.mode);
+            self.reading = Some(Task::start(waker, move || Reading::again(&path, &given, mode))?);
             (self.seen, self.is_requested) = (stamp, false);
         }
         Ok(look)
@@ -190,19 +194,19 @@ impl ListFile {
 const LIST_BYTES_MAX: u64 = FILE_BYTES_MAX as u64 + 1;
 
 impl Reading {
-    fn of(path: &Path, bytes: &[u8], given: &[BackendSpec]) -> Reading {
-        let list = List::parse(&path.display().to_string(), bytes, given);
+    fn of(path: &Path, bytes: &[u8], given: &[BackendSpec], mode: Mode) -> Reading {
+        let list = List::parse(&path.display().to_string(), bytes, given, mode);
         let warnings: Vec<String> = list.warnings.iter().map(ToString::to_string).collect();
         let is_broken = !warnings.is_empty();
         Reading { backends: list.backends, warnings, is_broken, stamp: None }
     }
 
     /// Reads the file once more. By now it may be something else, which is not waited for.
-    fn again(path: &Path, given: &[BackendSpec]) -> Reading {
+    fn again(path: &Path, given: &[BackendSpec], mode: Mode) -> Reading {
         let bytes = read_regular(path, LIST_BYTES_MAX);
         let stamp = Stamp::of(path);
         let reading = match bytes {
-            Ok(bytes) => Reading::of(path, &bytes, given),
+            Ok(bytes) => Reading::of(path, &bytes, given, mode),
             Err(error) => Reading {
                 warnings: vec![unreadable(path, &error)],
                 is_broken: true,
@@ -228,6 +232,7 @@ mod tests {
     fn list_file() -> ListFile {
         ListFile {
             path: PathBuf::from("list"),
+            mode: Mode::Http,
             seen: None,
             is_regular: true,
             is_requested: false,

@@ -68,13 +68,16 @@ struct Listed<'a>(&'a BackendSpec);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BackendSpec { endpoint, weight, backup, pairs_max, admin } = self.0;
+        let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, admin } = self.0;
         write!(out, "{endpoint} weight={weight}")?;
         if let Some(max) = pairs_max {
             write!(out, " max={max}")?;
         }
         if *backup {
             out.write_str(" backup")?;
+        }
+        if let Some(version) = send_proxy {
+            write!(out, " {}", version.word())?;
         }
         match admin.word() {
             "" => Ok(()),

@@ -1,6 +1,6 @@
 //! Scripted clients: what they send, how they read, when they leave, and what they must get.
 
-use super::kernel::{Dice, Heard, Kernel, LinkId, address};
+use super::kernel::{Dice, Heard, Kernel, LinkId};
 use super::oracle::{Fate, Oracle, Request};
 use super::talker::{Pace, Talker};
 use super::waiting::Read;
@@ -186,9 +186,13 @@ impl Client {
             self.over = true;
             return;
         };
+        let ends = kernel.introduce(link);
+        if let Some(talker) = &self.talker {
+            oracle.sides[talker.side()].ends = Some(ends);
+        }
         for item in &self.items {
             let request = &mut oracle.requests[item.request];
-            request.ip = address(link).ip().to_string();
+            request.ip = ends.source.ip().to_string();
             request.link = Some(link);
         }
         kernel.wake_at(link, kernel.now);
@@ -285,12 +289,14 @@ impl Client {
             let bytes = &item.bytes[self.sent..self.sent + ready.min(most)];
             let it = &mut oracle.requests[item.request];
             let now = kernel.now;
-            it.begun_at.get_or_insert(now);
             let Some(count) = kernel.peer_write(link, bytes) else {
                 // What has come before the reset is read first.
                 self.cut = true;
                 return;
             };
+            if count > 0 {
+                it.begun_at.get_or_insert(now);
+            }
             self.sent += count;
             self.sent_total += count as u64;
             self.active_at = kernel.now;

@@ -2,7 +2,7 @@
 //! such times that they meet the ends: almost none may be lost, and few may need a new connection.
 
 use super::client::{Client, Leave};
-use super::kernel::{Event, Kernel, Style};
+use super::kernel::{Event, Headers, Kernel, Style};
 use super::listing::{Listing, SITES_PER_NAME};
 use super::net::{SimListener, SimNet};
 use super::oracle::Oracle;
@@ -116,7 +116,7 @@ fn draw(case: &Case, seed: u64) -> Script {
     config.admin = Some(AdminAddress::Given(Endpoint { host: None, port: 81 }));
     let limits =
         Limits { pairs_max: 8, tunnels_max: 8, clients_max: 8, pipes_max: 4, trim_bytes: 40_000 };
-    let mut kernel = Kernel::new(rng, style, SITES_PER_NAME);
+    let mut kernel = Kernel::new(rng, style, SITES_PER_NAME, Headers::none());
     let mut oracle = Oracle::new(&config, &limits, scene.names);
     let clients =
         (0..CLIENTS).map(|number| client(number, case, &manner, &mut kernel, &mut oracle));

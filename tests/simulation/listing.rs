@@ -8,6 +8,7 @@ use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{BackendSpec, Endpoint};
 use loadbalancer::proxy::Member;
 use loadbalancer::proxy::invariants::BackendCensus;
+use loadbalancer::wire::proxy_protocol::Version;
 use std::net::SocketAddr;
 
 /// Addresses a name may stand for; each belongs to one name. A site is an address.
@@ -77,6 +78,8 @@ pub struct Listing {
     pub was_empty: bool,
     /// When the port of each site changed last.
     port_since: Vec<u64>,
+    /// The header that servers get first.
+    pub send_proxy: Option<Version>,
     /// Edits that were applied, for the report.
     pub applied: u64,
 }
@@ -108,6 +111,7 @@ impl Listing {
             several_addresses,
             was_empty: false,
             port_since: vec![0; names * SITES_PER_NAME],
+            send_proxy: None,
             applied: 0,
         };
         let reading = listing.read();
@@ -120,7 +124,7 @@ impl Listing {
         let mut reading = Reading { lines: self.lines.clone(), ..Reading::default() };
         let listed = self.lines.iter().enumerate().filter(|(_, line)| line.listed);
         for (name, line) in listed {
-            let spec = spec(name, line);
+            let spec = BackendSpec { send_proxy: self.send_proxy, ..spec(name, line) };
             match line.known {
                 true => {
                     let addresses = line.sites.iter().map(|&site| address_of(site)).collect();

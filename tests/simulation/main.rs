@@ -58,6 +58,8 @@ struct Tally {
     slow: u64,
     /// Lists of servers that were applied.
     reloads: u64,
+    /// Sessions of whose clients a PROXY header told the server.
+    introduced: u64,
     /// Choices that were recorded and made again.
     replayed: u64,
 }
@@ -93,6 +95,7 @@ fn every_seed_ends_well() {
         assert!(tally.replayed > count, "hardly any choice was recorded: {tally:?}");
         assert!(tally.suspicions > count / 100, "no server was silent: {tally:?}");
         assert!(tally.slow > 0, "no slow client was ended: {tally:?}");
+        assert!(tally.introduced > count / 100, "hardly any server got a header: {tally:?}");
         assert!(tally.reloads > count / 4, "the list of servers hardly changed: {tally:?}");
     }
 }

@@ -1,7 +1,6 @@
 //! `Net` and `Socket` over the simulated kernel: every call may first let the world move on.
 
-use super::kernel::Dice;
-use super::kernel::address;
+use super::kernel::{Dice, LISTENER, address};
 use super::world::World;
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
@@ -105,6 +104,10 @@ impl Socket for SimSocket {
         let written = self.world.borrow_mut().write(self.link, pipe.make_contiguous())?;
         pipe.drain(..written);
         Ok(written)
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        Some(LISTENER.into())
     }
 
     fn bytes_moved(&self) -> Option<u64> {

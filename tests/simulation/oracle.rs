@@ -8,6 +8,7 @@ use super::waiting::Read;
 use super::wire::Head;
 use loadbalancer::config::{Config, HeadLimits, Mode, TrustedProxies};
 use loadbalancer::proxy::Limits;
+use loadbalancer::wire::proxy_protocol::Ends;
 
 /// Longest that a pooled connection is kept.
 const POOLED_MICROS: u64 = 3_000_000;
@@ -131,6 +132,8 @@ pub struct Side {
     pub reset: bool,
     pub napped: bool,
     pub other: Option<usize>,
+    /// Of a client, whom the proxy has to take it for; of a server, whom a PROXY header names.
+    pub ends: Option<Ends>,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +141,8 @@ pub struct Oracle {
     pub requests: Vec<Request>,
     pub answers: Vec<Answer>,
     pub sides: Vec<Side>,
+    /// Sessions whose servers were told of their client by a header.
+    pub introduced: u64,
     pub beliefs: Beliefs,
     /// When a server last failed in any way, and without having read whose request it was.
     pub fault_at: Option<u64>,
@@ -390,6 +395,11 @@ impl Oracle {
         for (one, two) in [(side, other), (other, side)] {
             let known = self.sides[one].other.get_or_insert(two);
             assert_eq!(*known, two, "side {one} hears two others");
+        }
+        let ends = [side, other].map(|side| self.sides[side].ends);
+        if let [Some(one), Some(two)] = ends {
+            assert_eq!(one, two, "the header names another client: sides {side} and {other}");
+            self.introduced += 1;
         }
     }
 }

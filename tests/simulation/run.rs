@@ -226,6 +226,7 @@ impl Tally {
         self.lost += oracle.lost;
         self.stuck += u64::from(oracle.stuck_micros > 8_000_000);
         self.slow += oracle.slow;
+        self.introduced += oracle.introduced;
         self.reloads += world.listing.applied;
     }
 }

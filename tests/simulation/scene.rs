@@ -83,6 +83,7 @@ impl Scene {
             },
             stops: self.mode == Mode::Http,
             tcp: self.mode == Mode::Tcp,
+            is_introduced: false,
             patient_server: rng.chance(500),
         }
     }

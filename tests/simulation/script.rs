@@ -2,7 +2,7 @@
 
 use super::client::{Client, Leave};
 use super::epilogue::Epilogue;
-use super::kernel::{Dice, Event, Kernel};
+use super::kernel::{Dice, Event, Headers, Kernel, LISTENER};
 use super::listing::{Listing, SITES_PER_NAME};
 use super::net::{SimListener, SimNet};
 use super::oracle::{Fate, Oracle};
@@ -40,15 +40,21 @@ const STEADY_MICROS: u64 = 100_000;
 pub fn draw(seed: u64, verbose: bool) -> Script {
     let mut rng = Rng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let scene = Scene::draw(&mut rng);
-    let listing = Listing::draw(scene.names, rng.chance(300), &mut rng);
+    let mut headers = Headers::draw(seed);
+    let mut listing = Listing::draw(scene.names, rng.chance(300), &mut rng);
+    if scene.mode == Mode::Tcp {
+        listing.send_proxy = headers.draw_sent();
+    }
     let members = listing.read().members;
     let style = scene.style(seed, verbose, &mut rng);
-    let manner = scene.manner(&style, &mut rng);
+    let mut manner = scene.manner(&style, &mut rng);
+    manner.is_introduced = listing.send_proxy.is_some();
     let mut config = scene.config(&mut rng);
     config.record = seed.is_multiple_of(3).then(|| PathBuf::from("record"));
+    config.proxy_protocol = headers.from.clone();
     let limits = scene.limits(&mut rng);
     let proxy_seed = rng.bits();
-    let mut kernel = Kernel::new(rng, style, scene.names * SITES_PER_NAME);
+    let mut kernel = Kernel::new(rng, style, scene.names * SITES_PER_NAME, headers);
     let mut oracle = Oracle::new(&config, &limits, scene.names);
     let clients = draw_clients(&scene, &manner, &mut kernel, &mut oracle);
     oracle.crowded = clients.len() > limits.clients_max;
@@ -61,7 +67,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let listener = SimListener::new(&world);
     let absence_micros = scene.absence(&config).map(|span| span.as_micros() as u64);
     let settle_micros = scene.settle(&config).as_micros() as u64;
-    let address = SocketAddr::from(([127, 0, 0, 1], 80));
+    let address = SocketAddr::from(LISTENER);
     let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
     let ends_slow = config.mode == Mode::Http && config.rate_min >= 2_000;
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), proxy_seed);

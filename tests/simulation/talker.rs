@@ -4,6 +4,7 @@ use super::client::NAP_MICROS;
 use super::kernel::{Dice, Heard, Kernel, LinkId};
 use super::oracle::Oracle;
 use super::wire;
+use loadbalancer::wire::proxy_protocol::{self, Named, Parse};
 
 /// How much a peer reads and writes at once, and how often.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,8 @@ pub struct Talker {
     /// Reads nothing for a long time, having read so much.
     naps_at: Option<u64>,
     read_at: u64,
+    /// What has come of the PROXY header; none where there is none, or no longer.
+    header: Option<Vec<u8>>,
     line: Vec<u8>,
     other: Option<usize>,
     got: u64,
@@ -72,6 +75,7 @@ impl Talker {
             reset_at,
             naps_at,
             read_at: 0,
+            header: None,
             line: Vec::new(),
             other: None,
             got: 0,
@@ -80,6 +84,15 @@ impl Talker {
             over: false,
             pace,
         }
+    }
+
+    /// A PROXY header comes first.
+    pub fn expect_header(&mut self) {
+        self.header = Some(Vec::new());
+    }
+
+    pub fn side(&self) -> usize {
+        self.side
     }
 
     pub fn step(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) {
@@ -129,7 +142,8 @@ impl Talker {
     /// Takes bytes the other side sent.
     pub fn hear(&mut self, data: &[u8], oracle: &mut Oracle) {
         assert!(!self.heard_end, "side {} hears bytes behind the end", self.side);
-        let mut data = data;
+        let rest = self.hear_header(data, oracle);
+        let mut data = &rest[..];
         if self.other.is_none() {
             let end = data.iter().position(|&byte| byte == b'\n');
             let (tag, rest) = data.split_at(end.map_or(data.len(), |end| end + 1));
@@ -145,6 +159,24 @@ impl Talker {
         if let (Some(other), false) = (self.other, data.is_empty()) {
             wire::compare(wire::TUNNELS + other as u64, self.got, data, "tunnel");
             self.got += data.len() as u64;
+        }
+    }
+
+    /// Takes the PROXY header, if one is expected; what follows it.
+    fn hear_header(&mut self, data: &[u8], oracle: &mut Oracle) -> Vec<u8> {
+        let Some(header) = &mut self.header else { return data.to_vec() };
+        header.extend_from_slice(data);
+        match proxy_protocol::parse(header) {
+            Parse::Partial => Vec::new(),
+            Parse::Complete { bytes, named } => {
+                if let Named::Client(ends) = named {
+                    oracle.sides[self.side].ends = Some(ends);
+                }
+                let rest = header.split_off(bytes);
+                self.header = None;
+                rest
+            }
+            Parse::Malformed(fault) => panic!("{header:?} is no header: {}", fault.reason()),
         }
     }
 

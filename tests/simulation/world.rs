@@ -92,7 +92,8 @@ impl World {
         it.read_bytes += count as u64;
         if let Peer::Client(client) = it.peer {
             let client = &mut self.clients[client];
-            waiting::note_read(client, it.read_bytes, &self.kernel, &mut self.oracle);
+            let read_bytes = it.read_bytes.saturating_sub(it.header_bytes);
+            waiting::note_read(client, read_bytes, &self.kernel, &mut self.oracle);
         }
         Ok(count)
     }

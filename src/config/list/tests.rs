@@ -4,17 +4,18 @@ use super::*;
 use crate::base::rng::Rng;
 
 fn parse(bytes: &[u8]) -> List {
-    List::parse("servers.txt", bytes, &[])
+    List::parse("servers.txt", bytes, &[], Mode::Tcp)
 }
 
 /// `line: address weight backup max` of each backend.
 fn shown(list: &List) -> Vec<String> {
     let line = |listed: &Listed| {
-        let BackendSpec { endpoint, weight, backup, pairs_max, admin } = &listed.spec;
+        let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, admin } = &listed.spec;
+        let header = send_proxy.map_or(String::new(), |it| format!(" {}", it.word()));
         let backup = if *backup { " backup" } else { "" };
         let max = pairs_max.map_or(String::new(), |max| format!(" max={max}"));
         let admin = if admin.word().is_empty() { "" } else { &format!(" {}", admin.word()) };
-        format!("{}: {endpoint} {weight}{backup}{max}{admin}", listed.line)
+        format!("{}: {endpoint} {weight}{backup}{max}{header}{admin}", listed.line)
     };
     list.backends.iter().map(line).collect()
 }
@@ -25,7 +26,12 @@ fn warned(list: &List) -> Vec<String> {
 
 #[test]
 fn good_files_are_read_whole() {
-    let table: [(&str, &[u8], &[&str]); 14] = [
+    let table: [(&str, &[u8], &[&str]); 15] = [
+        (
+            "headers",
+            b"h:1 send-proxy\nh:2 send-proxy-v1 backup\n",
+            &["1: h:1 1 send-proxy", "2: h:2 1 backup send-proxy-v1"],
+        ),
         ("empty", b"", &[]),
         ("newlines only", b"\n\n\r\n", &[]),
         ("comment only", b"# nothing yet", &[]),
@@ -88,7 +94,7 @@ fn a_bad_line_is_located_and_skipped() {
 #[test]
 fn a_backend_is_taken_once() {
     let given = [BackendSpec::new(Endpoint { host: None, port: 5000 })];
-    let list = List::parse("l", b"localhost:5000\nh:1\nH:1 weight=2\nh:1\n", &given);
+    let list = List::parse("l", b"localhost:5000\nh:1\nH:1 weight=2\nh:1\n", &given, Mode::Http);
     assert_eq!(shown(&list), ["2: h:1 1"]);
     let expected = [
         "l:1: expected each backend once, `localhost:5000` is also on the command line",
@@ -112,7 +118,7 @@ fn backends_stop_at_the_maximum_with_those_given() {
     let list = parse(lines.as_bytes());
     assert_eq!((list.backends.len(), list.warnings.len()), (BACKENDS_MAX, 0));
     let given = [BackendSpec::new(Endpoint { host: None, port: 1 })];
-    let list = List::parse("l", lines.as_bytes(), &given);
+    let list = List::parse("l", lines.as_bytes(), &given, Mode::Http);
     assert_eq!(list.backends.len(), BACKENDS_MAX - 1);
     assert_eq!(warned(&list), ["l:1000: expected at most 1000 backends"]);
 }

@@ -69,7 +69,8 @@ impl<N: Net> Step<'_, N> {
                 RequestState::Idle | RequestState::Head => self.read_head(),
                 RequestState::FlushingResponse(after) => self.flush(after),
                 RequestState::Lingering { until } => connection.linger(cx, until),
-                RequestState::CollectingBody
+                RequestState::Preamble
+                | RequestState::CollectingBody
                 | RequestState::WaitingForSlot(_)
                 | RequestState::Admitted
                 | RequestState::Paired(_) => panic!("an admin request needs no slot"),
@@ -268,7 +269,8 @@ impl<N: Net> Step<'_, N> {
                 Next::Gone
             }
             RequestState::Head | RequestState::Idle | RequestState::Lingering { .. } => Next::Gone,
-            RequestState::CollectingBody
+            RequestState::Preamble
+            | RequestState::CollectingBody
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_) => {

@@ -139,7 +139,8 @@ impl<N: Net> Admin<N> {
         let waits = |client: &AdminClient<N::Socket>| match client.connection.request.state {
             RequestState::Idle | RequestState::Lingering { .. } => true,
             RequestState::Head | RequestState::FlushingResponse(_) => client.moved + STALLED <= now,
-            RequestState::CollectingBody
+            RequestState::Preamble
+            | RequestState::CollectingBody
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_) => false,

@@ -17,6 +17,7 @@ use crate::observe::access::RequestNotes;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{ClientKey, Next, OwnUpstream};
+use crate::wire::proxy_protocol::Ends;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct Connection<S> {
     timer: Timer,
     scheduled: bool,
     peer: SocketAddr,
+    /// Where the client connected to, if a PROXY header says so.
+    destination: Option<Box<SocketAddr>>,
     settings: ListenerSettings,
     /// Requests whose heads came whole.
     requests: u32,
@@ -66,10 +69,26 @@ impl<S: Socket> Connection<S> {
             timer: Timer::new(),
             scheduled: false,
             peer: accepted.peer,
+            destination: None,
             settings: accepted.settings,
             requests: 0,
             own_upstream: None,
         }
+    }
+
+    /// A PROXY header says whose connection it is.
+    pub fn become_client(&mut self, ends: Ends) {
+        (self.peer, self.destination) = (ends.source, Some(Box::new(ends.destination)));
+    }
+
+    /// The client's address.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Where the client connected to, if a PROXY header says so.
+    pub fn destination(&self) -> Option<SocketAddr> {
+        self.destination.as_deref().copied()
     }
 
     /// The client's address without the port.
@@ -154,7 +173,7 @@ impl<S: Socket> Connection<S> {
     pub fn begin_drain<N: Net>(&mut self, cx: &LoopContext<N>) {
         let latest = cx.now.instant + DRAIN_SLOW_MAX;
         match self.request.state {
-            RequestState::Head | RequestState::CollectingBody => {
+            RequestState::Preamble | RequestState::Head | RequestState::CollectingBody => {
                 self.request.deadline = self.request.deadline.min(latest);
             }
             RequestState::Lingering { until } => {

@@ -12,6 +12,7 @@ pub mod listener;
 mod local;
 pub mod pace;
 pub mod plan;
+pub mod preamble;
 pub mod request;
 pub mod slow_clients;
 

@@ -20,6 +20,8 @@ pub enum After {
 /// Where a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestState {
+    /// The PROXY header that is required is not complete. Deadline, fixed: close.
+    Preamble,
     /// No byte of it yet; the connection holds no storage. Deadline: keep-alive → close.
     Idle,
     /// The head is not complete. Deadline, fixed: head → 408.

@@ -10,6 +10,7 @@ use crate::net::pipe::PIPE_BYTES;
 use crate::net::{Net, Ready, Socket};
 use pipes::Piped;
 use std::io;
+use std::net::SocketAddr;
 
 /// What a read must bring at least for the next one to be worth a pipe: it fills an inbox that is
 /// empty, or almost, as the bytes that a longer head has displaced may be in it. (With less,
@@ -220,6 +221,11 @@ impl<S: Socket> Conn<S> {
     /// Reusable, and nothing may be waiting to be read.
     pub fn is_idle(&self) -> bool {
         self.is_reusable() && !self.readiness.readable
+    }
+
+    /// This end's address; none where it is no IP address.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.socket.local_address()
     }
 
     /// Bytes that the peer has acknowledged or sent; none where the system does not count them.

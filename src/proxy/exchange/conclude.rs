@@ -73,7 +73,8 @@ impl<N: Net> Exchanges<N> {
             RequestState::WaitingForSlot(_) => self.admission.leave(),
             RequestState::Admitted => self.admission.release(),
             RequestState::Paired(_) => panic!("the attempt ends before its request"),
-            RequestState::Idle
+            RequestState::Preamble
+            | RequestState::Idle
             | RequestState::Head
             | RequestState::CollectingBody
             | RequestState::FlushingResponse(_)
@@ -186,7 +187,7 @@ impl<N: Net> Exchanges<N> {
     /// False if the client had none, or none that is not answered.
     pub fn cut_off(&mut self, key: ClientKey, client: Client<'_, N>) -> bool {
         let is_cut = match client.request.state {
-            RequestState::Idle | RequestState::Lingering { .. } => false,
+            RequestState::Preamble | RequestState::Idle | RequestState::Lingering { .. } => false,
             RequestState::Head
             | RequestState::CollectingBody
             | RequestState::WaitingForSlot(_)
@@ -204,7 +205,7 @@ impl<N: Net> Exchanges<N> {
     #[cold]
     fn give_up(&mut self, key: ClientKey, client: Client<'_, N>, outcome: Outcome) {
         let mut record = match client.request.state {
-            RequestState::Idle | RequestState::Head => return,
+            RequestState::Preamble | RequestState::Idle | RequestState::Head => return,
             RequestState::FlushingResponse(_) | RequestState::Lingering { .. } => return,
             RequestState::CollectingBody => self.record_of_body(key, client),
             RequestState::WaitingForSlot(_) | RequestState::Admitted => {

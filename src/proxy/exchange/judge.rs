@@ -133,7 +133,8 @@ impl<N: Net> Exchanges<N> {
                 self.exchange(client, pair).waits_for_client().then_some(Holds::Slot)
             }
             RequestState::CollectingBody | RequestState::FlushingResponse(_) => Some(Holds::Place),
-            RequestState::Idle
+            RequestState::Preamble
+            | RequestState::Idle
             | RequestState::Head
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
@@ -148,7 +149,8 @@ impl<N: Net> Exchanges<N> {
         let pair = match client.request.state {
             RequestState::Paired(pair) => pair,
             RequestState::CollectingBody => return self.expire_body(key, client),
-            RequestState::Idle
+            RequestState::Preamble
+            | RequestState::Idle
             | RequestState::Head
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted

@@ -6,6 +6,7 @@ mod collect;
 mod conclude;
 pub mod judge;
 mod pair;
+mod preamble;
 pub mod pump;
 mod request_way;
 mod response_way;
@@ -101,6 +102,7 @@ impl<N: Net> Exchanges<N> {
         for _ in 0..STEPS_MAX {
             let next = match client.request.state {
                 RequestState::Idle | RequestState::Head => self.read_head(key, client),
+                RequestState::Preamble => self.read_proxy_header(key, client),
                 RequestState::CollectingBody => self.read_body(key, client),
                 RequestState::WaitingForSlot(line) => self.wait_in_queue(key, client, line),
                 RequestState::Admitted => {
@@ -155,6 +157,7 @@ impl<N: Net> Exchanges<N> {
                 client.conn.reset_on_drop();
                 Next::Gone
             }
+            RequestState::Preamble => self.expire_proxy_header(client),
             RequestState::Idle | RequestState::Lingering { .. } => Next::Gone,
             RequestState::Admitted => self.abandon(key, client),
         }
@@ -391,6 +394,9 @@ impl<N: Net> Exchanges<N> {
     fn join(&mut self, client: Client<'_, N>, pair: Pair) -> Next {
         let upstream = self.upstreams.get(pair.upstream).expect("it was acquired just now");
         let (connecting, origin) = (upstream.is_connecting(), upstream.origin());
+        if let Intent::Session { .. } = pair.intent {
+            self.announce(client, &pair);
+        }
         if pair.is_outstanding() {
             let (backend, sent) = (pair.backend, pair.record.begun);
             self.upstreams.request_sent(&mut self.context, backend, origin, sent);

@@ -9,6 +9,7 @@ use crate::http::forward::{self, BodyTransform, RequestContext};
 use crate::http::head;
 use crate::net::Socket;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
+use crate::proxy::upstream::HeaderWrite;
 
 /// A request that could no longer be held whole with less room than this is not held any longer.
 const HOLD_ROOM_MIN: usize = 1024;
@@ -101,9 +102,15 @@ impl<S: Socket> Exchange<'_, S> {
                 if self.client.buffers.input == Input::Failed {
                     return Err(Fault::ClientGone);
                 }
-                let count = tunnel(self.client, upstream, self.pool);
+                // A header that fails is a connect that fails: nothing of the client's was sent.
+                let header = self.upstream.finish_header(self.pool);
+                let header = header.map_err(Fault::ConnectFailed)?;
+                if header == HeaderWrite::Unfinished {
+                    return Ok(false);
+                }
+                let count = tunnel(self.client, &mut self.upstream.conn, self.pool);
                 self.pair.record.request_bytes += count as u64;
-                count > 0
+                count > 0 || header == HeaderWrite::Finished
             }
             Direction::Done => false,
         };

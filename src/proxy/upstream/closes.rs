@@ -1,7 +1,7 @@
 //! Servers that close pooled connections: what that teaches about them.
 
 use super::Upstreams;
-use super::connection::{Upstream, UpstreamState};
+use super::connection::{Sent, Upstream, UpstreamState};
 use super::reuse::{self, IdleSince, Lesson, PooledClose};
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
@@ -43,11 +43,11 @@ impl<N: Net> Upstreams<N> {
         begun: Instant,
     ) -> PooledClose {
         let upstream = self.table.get(key).expect("a pair's upstream stays as long as the pair");
-        let UpstreamState::Busy { idle: Some(idle), request_sent, .. } = upstream.state else {
+        let UpstreamState::Busy { idle: Some(idle), sent, .. } = upstream.state else {
             panic!("the pair's upstream was idle before");
         };
         let served = upstream.served;
-        let close = match (request_sent, reuse::is_race(begun, cx.now.instant)) {
+        let close = match (sent == Sent::Request, reuse::is_race(begun, cx.now.instant)) {
             (true, false) => return PooledClose::AtWork,
             (true, true) => PooledClose::Race,
             (false, _) => PooledClose::BeforeRequest,

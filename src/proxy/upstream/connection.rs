@@ -3,15 +3,37 @@
 use super::reuse::IdleSince;
 use super::starvation::Origin;
 use crate::base::backend_id::BackendId;
+use crate::base::buffer::Pool;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::http::keep_alive::KeepAlive;
 use crate::net::Socket;
-use crate::proxy::conn::Conn;
 use crate::proxy::conn::pipes::Lent;
+use crate::proxy::conn::{Conn, Flushed};
 use crate::proxy::kinds::{ClientKey, PairKey};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+
+/// What was written to a connection for its pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Nothing,
+    /// Not all of the PROXY header that goes first; the rest is in the outbox.
+    PartOfHeader,
+    /// A byte of the pair's request.
+    Request,
+}
+
+/// What became of the PROXY header on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderWrite {
+    /// It was written before, or there is none.
+    WasOut,
+    /// The last of it was written now.
+    Finished,
+    /// The socket took no more of it.
+    Unfinished,
+}
 
 /// What a connection to a backend is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +46,7 @@ pub enum UpstreamState {
         /// Until this exchange; none for a new one. The server may close one that was idle at any
         /// time.
         idle: Option<IdleSince>,
-        /// A byte of the pair's request was written.
-        request_sent: bool,
+        sent: Sent,
     },
     /// In the pool of its backend.
     Idle {
@@ -104,7 +125,7 @@ impl<S: Socket> Upstream<S> {
     /// An idle one is lent to this pair.
     pub(super) fn begin(&mut self, pair: PairKey) {
         let idle = Some(self.idle_since());
-        self.state = UpstreamState::Busy { pair, idle, request_sent: false };
+        self.state = UpstreamState::Busy { pair, idle, sent: Sent::Nothing };
     }
 
     /// What wakes an idle one at its deadline.
@@ -134,13 +155,30 @@ impl<S: Socket> Upstream<S> {
 
     /// A byte of the pair's request was written.
     pub fn has_sent(&self) -> bool {
-        matches!(self.state, UpstreamState::Busy { request_sent: true, .. })
+        matches!(self.state, UpstreamState::Busy { sent: Sent::Request, .. })
+    }
+
+    /// Writes what is left of the PROXY header, if anything is.
+    ///
+    /// Errors: why the connection took no more. No byte of the request was on it.
+    pub fn finish_header(&mut self, pool: &mut Pool) -> Result<HeaderWrite, ErrorKind> {
+        let UpstreamState::Busy { sent: sent @ Sent::PartOfHeader, .. } = &mut self.state else {
+            return Ok(HeaderWrite::WasOut);
+        };
+        if self.conn.flush(pool) == Flushed::Failed {
+            return Err(ErrorKind::ConnectionReset);
+        }
+        if !self.conn.buffers.outbox.is_empty() {
+            return Ok(HeaderWrite::Unfinished);
+        }
+        *sent = Sent::Nothing;
+        Ok(HeaderWrite::Finished)
     }
 
     /// A byte of the pair's request was written now.
     pub fn mark_sent(&mut self) {
         match &mut self.state {
-            UpstreamState::Busy { request_sent, .. } => *request_sent = true,
+            UpstreamState::Busy { sent, .. } => *sent = Sent::Request,
             UpstreamState::Connecting(_)
             | UpstreamState::Idle { .. }
             | UpstreamState::Owned { .. } => {
@@ -156,7 +194,12 @@ impl<S: Socket> Upstream<S> {
         let UpstreamState::Connecting(pair) = self.state else { return Ok(true) };
         let established = self.conn.finish_connect()?;
         if established {
-            self.state = UpstreamState::Busy { pair, idle: None, request_sent: false };
+            // Nothing but a header goes into the outbox before.
+            let sent = match self.conn.buffers.outbox.is_empty() {
+                true => Sent::Nothing,
+                false => Sent::PartOfHeader,
+            };
+            self.state = UpstreamState::Busy { pair, idle: None, sent };
         }
         Ok(established)
     }

@@ -24,7 +24,7 @@ mod starvation;
 
 pub use backend::{Member, ProbeResult};
 pub use cluster::Served;
-pub use connection::{Upstream, UpstreamState};
+pub use connection::{HeaderWrite, Upstream, UpstreamState};
 pub use reuse::PooledClose;
 pub use starvation::Origin;
 
@@ -132,6 +132,12 @@ impl<N: Net> Upstreams<N> {
         let upstream =
             self.table.get_mut(key).expect("a pair's upstream stays as long as the pair");
         Lease { upstream, pipes: &mut self.pipes, authority: self.cluster.name(backend) }
+    }
+
+    /// What goes first on a new connection to a backend.
+    pub fn announce(&mut self, cx: &mut LoopContext<N>, key: UpstreamKey, header: &[u8]) {
+        let upstream = self.table.get_mut(key).expect("it was acquired just now");
+        upstream.conn.buffers.outbox.append(header, &mut cx.pool);
     }
 
     /// The counters of a backend; none where nothing asks for them.

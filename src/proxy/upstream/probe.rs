@@ -12,6 +12,7 @@ use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};
 use crate::net::Socket;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
+use crate::wire::proxy_protocol::{self, Named, Version};
 use std::io;
 use std::net::SocketAddr;
 
@@ -33,6 +34,8 @@ pub struct Probe<S> {
     pub(super) backend: BackendId,
     /// Where it leads to.
     address: SocketAddr,
+    /// The PROXY header that goes first.
+    header: Option<Version>,
     pub(super) is_connecting: bool,
     /// Status and the rest of the body, once the head has come.
     answer: Option<(u16, Body)>,
@@ -55,7 +58,7 @@ impl<S> Probe<S> {
     pub fn new(
         conn: Conn<S>,
         backend: BackendId,
-        address: SocketAddr,
+        (address, header): (SocketAddr, Option<Version>),
         now: Instant,
         deadline: Instant,
     ) -> Probe<S> {
@@ -63,6 +66,7 @@ impl<S> Probe<S> {
             conn,
             backend,
             address,
+            header,
             is_connecting: true,
             answer: None,
             body: Vec::new(),
@@ -119,13 +123,15 @@ impl<S: Socket> Probe<S> {
         if self.is_connecting {
             match self.connect(settings, host, pool) {
                 Ok(false) => return None,
-                Ok(true) if settings.check == Check::Tcp => return Some(Ok(Page::Found)),
                 Ok(true) => {}
                 Err(error) => return Some(Err(ProbeFault::Connect(error.kind()))),
             }
         }
         if self.conn.flush(pool) == Flushed::Failed {
             return Some(Err(ProbeFault::Broken));
+        }
+        if settings.check == Check::Tcp {
+            return self.conn.buffers.outbox.is_empty().then_some(Ok(Page::Found));
         }
         for _ in 0..READS_MAX {
             let filled = self.conn.fill(pool);
@@ -139,9 +145,13 @@ impl<S: Socket> Probe<S> {
         None
     }
 
-    /// True once connected, the request then being in the outbox.
+    /// True once connected, what is to be sent then being in the outbox.
     fn connect(&mut self, settings: &Settings, host: &str, pool: &mut Pool) -> io::Result<bool> {
         self.is_connecting = !self.conn.finish_connect()?;
+        if let Some(version) = self.header.filter(|_| !self.is_connecting) {
+            let header = proxy_protocol::write(version, Named::Proxy);
+            self.conn.buffers.outbox.append(header.bytes(), pool);
+        }
         if !self.is_connecting && settings.check == Check::Http {
             let mut request = Vec::new();
             health::check::request(settings, host, &mut request);

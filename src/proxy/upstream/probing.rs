@@ -136,7 +136,8 @@ impl<N: Net> Upstreams<N> {
             return self.plan_next_probe(cx, backend);
         }
         let deadline = now + cx.config.health.timeout;
-        let mut probe = Probe::new(conn, backend, address, now, deadline);
+        let header = self.cluster.spec(backend).send_proxy;
+        let mut probe = Probe::new(conn, backend, (address, header), now, deadline);
         cx.wheel.arm(&mut probe.timer, probe.deadline, key.into());
         assert!(self.probes.insert(probe) == key, "the key that was registered is the entry's");
         *self.cluster.probe(backend) = Some(key);

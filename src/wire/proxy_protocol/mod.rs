@@ -22,6 +22,16 @@ pub enum Version {
     V2,
 }
 
+impl Version {
+    /// The word of a backend that gets it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Version::V1 => "send-proxy-v1",
+            Version::V2 => "send-proxy",
+        }
+    }
+}
+
 /// Both ends of a client's connection to the proxy that wrote the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {

@@ -31,7 +31,7 @@ pub fn parse(bytes: &[u8]) -> Parse {
     let command = match bytes.get(SIGNATURE.len()) {
         None => return Parse::Partial,
         Some(byte) if byte >> 4 != 2 => return Parse::Malformed(Fault::Version),
-        Some(&(command @ (LOCAL | PROXY))) => command,
+        Some(&command @ (LOCAL | PROXY)) => command,
         Some(_) => return Parse::Malformed(Fault::Command),
     };
     let Some(&[family, high, low]) = bytes.get(SIGNATURE.len() + 1..FIXED_BYTES) else {

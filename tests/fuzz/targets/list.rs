@@ -3,11 +3,11 @@
 
 use super::is_one_line;
 use loadbalancer::config::list::{List, WARNINGS_MAX};
-use loadbalancer::config::{BACKENDS_MAX, BackendSpec};
+use loadbalancer::config::{BACKENDS_MAX, BackendSpec, Mode};
 use std::collections::BTreeSet;
 
 fn parse(bytes: &[u8]) -> List {
-    List::parse("list", bytes, &[])
+    List::parse("list", bytes, &[], Mode::Tcp)
 }
 
 fn specs(list: &List) -> Vec<BackendSpec> {
@@ -16,10 +16,11 @@ fn specs(list: &List) -> Vec<BackendSpec> {
 
 /// The line that means `spec`.
 fn written(spec: &BackendSpec) -> String {
-    let BackendSpec { endpoint, weight, backup, pairs_max, admin } = spec;
+    let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, admin } = spec;
+    let header = send_proxy.map_or(String::new(), |it| format!(" {}", it.word()));
     let backup = if *backup { " backup" } else { "" };
     let max = pairs_max.map_or(String::new(), |max| format!(" max={max}"));
-    format!("{endpoint} weight={weight}{backup}{max} {}\n", admin.word())
+    format!("{endpoint} weight={weight}{backup}{max}{header} {}\n", admin.word())
 }
 
 pub fn run(data: &[u8]) {
@@ -49,6 +50,6 @@ pub fn run(data: &[u8]) {
     assert_eq!(alone.warnings, []);
     assert_eq!(specs(&alone), specs(&list), "without the other lines");
 
-    let given = List::parse("list", data, &specs(&list));
+    let given = List::parse("list", data, &specs(&list), Mode::Tcp);
     assert_eq!(given.backends, [], "backends that were given are not taken again");
 }

@@ -4,6 +4,7 @@ use super::link::{Bits, LinkId, Peer, Port, Stage, Unasked};
 use super::{Dice, Event, Kernel};
 use loadbalancer::base::table::Id;
 use loadbalancer::net::Signal;
+use loadbalancer::wire::proxy_protocol::{self, Named, Version};
 use std::io::{self, ErrorKind};
 
 impl Kernel {
@@ -163,8 +164,12 @@ impl Kernel {
         let it = &mut self.links[link];
         it.site?;
         let request = match is_tcp {
-            true if it.requests == 0 && !from.starts_with(b"GET /healthcheck") => None,
-            true => return None,
+            true if it.requests > 0 || it.is_probe => return None,
+            true if from.starts_with(b"GET /healthcheck") || is_local(from) => {
+                it.is_probe = true;
+                return None;
+            }
+            true => None,
             // A write that was cut short, or interrupted, is repeated.
             false => Some(request_of(from).filter(|&request| it.request != Some(request))?),
         };
@@ -283,6 +288,12 @@ impl Kernel {
         }
         signals
     }
+}
+
+/// The header of a connection that is the proxy's own.
+fn is_local(bytes: &[u8]) -> bool {
+    let versions = [Version::V1, Version::V2];
+    versions.iter().any(|&it| bytes == proxy_protocol::write(it, Named::Proxy).bytes())
 }
 
 /// The number of the request whose head these bytes begin with: `METHOD /r/NUMBER/...`.

@@ -115,6 +115,11 @@ pub struct Link {
     pub moved: u64,
     /// Bytes that the proxy has read from it.
     pub read_bytes: u64,
+    /// What is left to send of the client's PROXY header, and how long that is.
+    pub(super) header: Vec<u8>,
+    pub header_bytes: u64,
+    /// The proxy has announced it as a connection of its own.
+    pub(super) is_probe: bool,
     /// The turn in which the proxy was told of the peer's end, and of its reset.
     pub(super) end_reported_turn: Option<u64>,
     pub reset_reported: Option<u64>,

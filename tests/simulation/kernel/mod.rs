@@ -3,9 +3,11 @@
 
 mod calls;
 mod edges;
+mod header;
 mod link;
 mod peer;
 
+pub use header::{Headers, LISTENER};
 pub use link::{Heard, Link, LinkId, Peer, Port, Stage, Unasked, address};
 
 use link::{Bits, Idling, Pipe};
@@ -97,6 +99,7 @@ pub struct Kernel {
     pub backlog: VecDeque<LinkId>,
     pub listening: bool,
     pub ports: Vec<Port>,
+    pub headers: Headers,
     pub jumped: bool,
     pub shortage_at: Option<u64>,
     /// When a client could not be accepted for want of a descriptor.
@@ -125,7 +128,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// A kernel with so many addresses at which servers listen.
-    pub fn new(rng: Rng, style: Style, sites: usize) -> Kernel {
+    pub fn new(rng: Rng, style: Style, sites: usize, headers: Headers) -> Kernel {
         Kernel {
             rng,
             style,
@@ -135,6 +138,7 @@ impl Kernel {
             backlog: VecDeque::new(),
             listening: true,
             ports: vec![Port::Listens; sites],
+            headers,
             jumped: false,
             shortage_at: None,
             unaccepted_at: None,
@@ -239,6 +243,9 @@ impl Kernel {
             opened_at: self.now,
             moved: 0,
             read_bytes: 0,
+            header: Vec::new(),
+            header_bytes: 0,
+            is_probe: false,
             end_reported_turn: None,
             idling: Idling::default(),
             reset_reported: None,

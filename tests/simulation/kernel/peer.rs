@@ -111,8 +111,15 @@ impl Kernel {
         !it.to_peer.data.is_empty() || it.to_peer.fin || it.peer_reset
     }
 
-    /// How much was taken; none when the connection was reset.
+    /// How much was taken; none when the connection was reset. A header goes first.
     pub fn peer_write(&mut self, link: LinkId, bytes: &[u8]) -> Option<usize> {
+        if !self.send_header(link)? {
+            return Some(0);
+        }
+        self.peer_send(link, bytes)
+    }
+
+    pub(super) fn peer_send(&mut self, link: LinkId, bytes: &[u8]) -> Option<usize> {
         let it = &mut self.links[link];
         if it.peer_reset {
             return None;

@@ -38,6 +38,8 @@ pub struct Manner {
     pub stops: bool,
     /// Does not speak HTTP.
     pub tcp: bool,
+    /// Every connection begins with a PROXY header.
+    pub is_introduced: bool,
     /// Which side of a tunnel waits for the other.
     pub patient_server: bool,
 }
@@ -112,6 +114,12 @@ impl ServerConn {
     ) -> ServerConn {
         let faulty = manner.faults > 0;
         let talker = manner.tcp.then(|| Talker::new(oracle, kernel, manner.patient_server, faulty));
+        let talker = talker.map(|mut talker| {
+            if manner.is_introduced {
+                talker.expect_header();
+            }
+            talker
+        });
         let mut conn = ServerConn {
             number,
             link,

@@ -1,0 +1,82 @@
+//! What follows from the PROXY header of a client's connection, and the one to a server.
+
+use super::{Client, Exchanges, Pair};
+use crate::net::Net;
+use crate::observe::counters::HeaderOutcome;
+use crate::proxy::client::listener::Service;
+use crate::proxy::client::preamble::{HEADER_TIME_MAX, HeaderRead};
+use crate::proxy::kinds::{ClientKey, Next};
+use crate::wire::proxy_protocol;
+
+impl<N: Net> Exchanges<N> {
+    /// Reads a header; with that a session begins, or the first request may come. Without one the
+    /// connection is closed.
+    pub(super) fn read_proxy_header(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        let outcome = match client.read_proxy_header(&mut self.context) {
+            HeaderRead::Incomplete(next) => return next,
+            HeaderRead::Complete(outcome) => outcome,
+            HeaderRead::Silent => {
+                self.count_proxy_header(HeaderOutcome::None);
+                return Next::Gone;
+            }
+            HeaderRead::Cut => {
+                return self.refuse_proxy_header(
+                    client,
+                    HeaderOutcome::Malformed,
+                    "it ends within its header",
+                );
+            }
+            HeaderRead::Malformed(fault) => {
+                return self.refuse_proxy_header(client, HeaderOutcome::Malformed, fault.reason());
+            }
+        };
+        self.count_proxy_header(outcome);
+        match client.settings().service {
+            Service::Tcp => self.seek_slot(key, client),
+            Service::Http | Service::Redirect | Service::Admin => {
+                client.await_first_request(&self.context);
+                Next::Again
+            }
+        }
+    }
+
+    /// No whole header has come in time.
+    #[cold]
+    pub(super) fn expire_proxy_header(&mut self, client: Client<'_, N>) -> Next {
+        let reason = match client.conn.buffers.inbox.is_empty() {
+            true => format!("nothing has come for {} s", HEADER_TIME_MAX.as_secs()),
+            false => format!("its header is not complete after {} s", HEADER_TIME_MAX.as_secs()),
+        };
+        self.refuse_proxy_header(client, HeaderOutcome::Late, &reason)
+    }
+
+    #[cold]
+    fn refuse_proxy_header(
+        &mut self,
+        client: Client<'_, N>,
+        outcome: HeaderOutcome,
+        reason: &str,
+    ) -> Next {
+        self.count_proxy_header(outcome);
+        self.context.logs.event(format_args!(
+            "client {}: closed, as --proxy-protocol requires a PROXY header from there: {reason}",
+            client.ip().to_canonical(),
+        ));
+        Next::Gone
+    }
+
+    /// Tells a server that wants to know it whose session a new connection to it is for.
+    #[inline(never)]
+    pub(super) fn announce(&mut self, client: Client<'_, N>, pair: &Pair) {
+        if let Some(version) = self.upstreams.cluster().spec(pair.backend).send_proxy {
+            let header = proxy_protocol::write(version, client.ends());
+            self.upstreams.announce(&mut self.context, pair.upstream, header.bytes());
+        }
+    }
+
+    fn count_proxy_header(&mut self, outcome: HeaderOutcome) {
+        if let Some(counters) = self.context.counters() {
+            counters.proxy_header(outcome);
+        }
+    }
+}

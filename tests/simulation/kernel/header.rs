@@ -1,0 +1,96 @@
+//! PROXY headers: which clients send one, and whom they name.
+
+use super::link::{LinkId, address};
+use super::{Dice, Kernel};
+use loadbalancer::base::rng::Rng;
+use loadbalancer::config::TrustedProxies;
+use loadbalancer::wire::proxy_protocol::{self, Ends, Named, Version};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Where the proxy listens.
+pub const LISTENER: ([u8; 4], u16) = ([127, 0, 0, 1], 80);
+
+/// A TLV of a type that says nothing, with this many bytes.
+const NOOP: u8 = 4;
+
+/// Who sends headers. Draws from its own dice, so that other runs stay as they are.
+#[derive(Debug)]
+pub struct Headers {
+    pub from: TrustedProxies,
+    rng: Rng,
+}
+
+impl Headers {
+    pub fn draw(seed: u64) -> Headers {
+        let mut rng = Rng::new(seed ^ 0x50_52_4F_58_59);
+        let from = match rng.below(8) {
+            0 => TrustedProxies::All,
+            1 => TrustedProxies::parse("10.0.0.0/29").expect("a network"),
+            _ => TrustedProxies::None,
+        };
+        Headers { from, rng }
+    }
+
+    /// Nobody sends one.
+    pub fn none() -> Headers {
+        Headers { from: TrustedProxies::None, rng: Rng::new(0) }
+    }
+
+    /// What servers of TCP mode get first.
+    pub fn draw_sent(&mut self) -> Option<Version> {
+        [None, None, Some(Version::V1), Some(Version::V2)][self.rng.below(4) as usize]
+    }
+}
+
+impl Kernel {
+    /// A client is there: whose connection the proxy has to take it for. Its header, if it sends
+    /// one, goes first.
+    pub fn introduce(&mut self, link: LinkId) -> Ends {
+        let own = Ends { source: address(link), destination: LISTENER.into() };
+        if !self.headers.from.contains(address(link).ip()) {
+            return own;
+        }
+        let rng = &mut self.headers.rng;
+        let end = |number: u64, is_v4| match is_v4 {
+            true => SocketAddr::from((Ipv4Addr::from(0xAC10_0000 | number as u32), 7)),
+            false => {
+                SocketAddr::from((Ipv6Addr::from((0x2001_0DB8 << 96) | u128::from(number)), 7))
+            }
+        };
+        let is_v4 = rng.chance(700);
+        let ends = Ends {
+            source: end(link as u64, is_v4),
+            destination: end(0x8000 + rng.below(100), is_v4),
+        };
+        let (named, known) = match rng.below(8) {
+            0 => (Named::Unknown, own),
+            1 => (Named::Proxy, own),
+            _ => (Named::Client(ends), ends),
+        };
+        let version = [Version::V1, Version::V2][rng.below(2) as usize];
+        let mut header = proxy_protocol::write(version, named).bytes().to_vec();
+        if version == Version::V2 && rng.chance(300) {
+            let bytes = rng.below(200) as u8;
+            header.extend([NOOP, 0, bytes]);
+            header.extend(std::iter::repeat_n(b'x', usize::from(bytes)));
+            let after = (header.len() - 16) as u16;
+            header[14..16].copy_from_slice(&after.to_be_bytes());
+        }
+        self.links[link].header_bytes = header.len() as u64;
+        self.links[link].header = header;
+        known
+    }
+
+    /// Sends what is left of the header, or a part of it; whether none is left. None when the
+    /// connection was reset.
+    pub(super) fn send_header(&mut self, link: LinkId) -> Option<bool> {
+        let header = std::mem::take(&mut self.links[link].header);
+        if header.is_empty() {
+            return Some(true);
+        }
+        let part = 1 + self.headers.rng.below(header.len() as u64) as usize;
+        let count = self.peer_send(link, &header[..part])?;
+        self.links[link].header = header[count..].to_vec();
+        Some(count == header.len())
+    }
+}
