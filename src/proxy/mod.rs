@@ -11,11 +11,12 @@
 //!
 //! Beside them, below all four: `kinds` (keys), `context` (what every step works with), `schedule`
 //! (whose step is next), `trim` (when memory goes back to the system), `log`, `retry`. Above them:
-//! this file, `turn`, `fairness` and `finish`.
+//! this file, `turn`, `accept`, `fairness` and `finish`.
 //!
 //! A lower machine never calls a higher one. What concerns a higher one is a value that is returned
 //! ([`kinds::Next`]) or picked up after the step ([`upstream::Upstreams::take_effect`]).
 
+mod accept;
 mod admin;
 mod admin_turn;
 mod client;

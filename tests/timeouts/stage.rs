@@ -130,6 +130,10 @@ impl Socket for Wire {
         Err(ErrorKind::Unsupported.into())
     }
 
+    fn local_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
     fn reset_on_drop(&mut self) {}
 }
 

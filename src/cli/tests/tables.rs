@@ -130,6 +130,7 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("strategy", "rand", "", "http tcp redirect"),
     ("hash-field", "x-user", "-s header", "http redirect"),
     ("reuse-port", "", "", "http tcp redirect"),
+    ("proxy-protocol", "any", "", "http tcp redirect"),
     ("user", "nobody:nogroup", "", "http tcp redirect"),
     ("retries", "5", "", "http tcp"),
     ("retry-budget", "77", "", "http"),

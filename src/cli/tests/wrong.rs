@@ -184,6 +184,14 @@ const BAD_VALUES: &[(&str, &str)] = &[
         "--trust-forwarded=",
         "--trust-forwarded: `` is not an address or network: write 10.0.0.1 or 10.0.0.0/8",
     ),
+    (
+        "--proxy-protocol all",
+        "--proxy-protocol: `all` is not an address or network: write 10.0.0.1 or 10.0.0.0/8, or any",
+    ),
+    (
+        "--proxy-protocol 10.0.0.1,any",
+        "--proxy-protocol: `any` is not an address or network: write 10.0.0.1 or 10.0.0.0/8, or any",
+    ),
     ("--all-down-status 200", "--all-down-status: `200` is not a whole number from 400 to 599"),
     ("--health-expect 600", "--health-expect: `600` is not a whole number from 200 to 599"),
     ("--health-path x", "--health-path: `x` is not a path: write one like /healthcheck"),

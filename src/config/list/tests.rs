@@ -57,7 +57,10 @@ fn good_files_are_read_whole() {
 #[test]
 fn a_bad_line_is_located_and_skipped() {
     let weight = "expected weight= a whole number from 1 to 1000";
-    let table: [(&[u8], String); 18] = [
+    let words = "expected weight=N, max=N, backup, send-proxy, send-proxy-v1, drain or down";
+    let table: [(&[u8], String); 20] = [
+        (b"h:1 send-proxy send-proxy-v1", "expected either send-proxy or send-proxy-v1".into()),
+        (b"h:1 send-proxy=2", format!("{words}, got `send-proxy=2`")),
         (b"abc", "expected host:port, `abc` has no port: write `abc:PORT`".into()),
         (
             b"h:0",
@@ -67,13 +70,10 @@ fn a_bad_line_is_located_and_skipped() {
         (b"h:65536", "expected host:port, `h:65536` has too big a port: write 1 to 65535".into()),
         (b"http://h:1/", "expected host:port, `http://h:1/` is a URL: write `h:1`".into()),
         (b"h:\xFF1", "expected UTF-8 text, byte 3 of the line is not".into()),
-        (b"h:1 fast", "expected weight=N, max=N, backup, drain or down, got `fast`".into()),
-        (b"h:1 wieght=3", "expected weight=N, max=N, backup, drain or down, got `wieght=3`".into()),
-        (
-            b"h:1 backup=yes",
-            "expected weight=N, max=N, backup, drain or down, got `backup=yes`".into(),
-        ),
-        (b"h:1 weight", "expected weight=N, max=N, backup, drain or down, got `weight`".into()),
+        (b"h:1 fast", format!("{words}, got `fast`")),
+        (b"h:1 wieght=3", format!("{words}, got `wieght=3`")),
+        (b"h:1 backup=yes", format!("{words}, got `backup=yes`")),
+        (b"h:1 weight", format!("{words}, got `weight`")),
         (b"h:1 weight=", format!("{weight}, got ``")),
         (b"h:1 weight=0", format!("{weight}, got `0`")),
         (b"h:1 weight=1001", format!("{weight}, got `1001`")),
@@ -82,7 +82,7 @@ fn a_bad_line_is_located_and_skipped() {
         (b"h:1 weight=1 weight=2", "expected weight once".into()),
         (b"h:1 backup backup", "expected backup once".into()),
         (b"h:1 drain down", "expected either drain or down".into()),
-        (b"h:1 down=yes", "expected weight=N, max=N, backup, drain or down, got `down=yes`".into()),
+        (b"h:1 down=yes", format!("{words}, got `down=yes`")),
     ];
     for (line, expected) in table {
         let list = parse(&[b"a:1\n", line, b"\r\nb:2"].concat());
@@ -151,5 +151,24 @@ fn random_bytes_never_panic() {
             (0..length).map(|_| alphabet[rng.below(alphabet.len() as u64) as usize]).collect();
         let list = parse(&bytes);
         assert!(list.warnings.iter().all(|w| !w.to_string().contains(char::is_control)));
+    }
+}
+
+#[test]
+fn headers_are_for_tcp_mode_only() {
+    for (mode, is_taken) in [(Mode::Tcp, true), (Mode::Http, false), (Mode::Redirect, false)] {
+        for word in ["send-proxy", "send-proxy-v1"] {
+            let list = List::parse("l", format!("h:1 {word}").as_bytes(), &[], mode);
+            assert_eq!(list.backends.len(), usize::from(is_taken), "{mode:?}");
+            let expected = match is_taken {
+                true => vec![],
+                false => vec![format!(
+                    "l:1: expected {word} in TCP mode only, as other connections carry the \
+                     requests of several clients; add -m tcp, or leave it out: X-Forwarded-For \
+                     names the client"
+                )],
+            };
+            assert_eq!(warned(&list), expected, "{mode:?}");
+        }
     }
 }

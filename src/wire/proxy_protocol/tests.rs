@@ -1,3 +1,5 @@
+//! Headers, whole, in every part, and wrong.
+
 use super::*;
 
 /// A header of version 2 with this command, family and rest.

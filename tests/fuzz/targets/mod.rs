@@ -4,6 +4,7 @@
 mod argv;
 mod chunked;
 mod list;
+mod proxy;
 mod reader;
 mod request;
 mod response;
@@ -18,12 +19,13 @@ use reader::Head;
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("request", request::run),
     ("response", response::run),
     ("chunked", chunked::run),
     ("list", list::run),
     ("argv", argv::run),
+    ("proxy", proxy::run),
 ];
 
 /// Places to cut an input of `length` bytes at: all of them while it is short.
