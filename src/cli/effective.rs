@@ -47,7 +47,9 @@ fn values(row: &Opt<Config>, config: &Config) -> Vec<String> {
         Take::Help | Take::Version | Take::First { .. } => Vec::new(),
         Take::Flag { is_set, .. } => vec![if is_set(config) { "on" } else { "off" }.to_owned()],
         Take::Optional { shown, .. } => vec![shown(config)],
-        Take::Each { shown, .. } | Take::Words { shown } => shown(config),
+        Take::Each { shown, .. } | Take::Edit { shown, .. } | Take::Words { shown } => {
+            shown(config)
+        }
         Take::Listen(at) => vec![at(&mut config.clone()).to_string()],
         Take::Log(at) => vec![shown_log(at(&mut config.clone()).as_ref())],
         Take::Text { default, .. } | Take::Choice { default, .. } | Take::Path { default, .. } => {

@@ -17,6 +17,7 @@ mod help;
 mod httpserver;
 mod inspect_options;
 mod man;
+mod message_options;
 mod modes;
 mod network_options;
 mod option;

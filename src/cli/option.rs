@@ -61,6 +61,8 @@ pub enum Take<T: 'static> {
     Count { at: fn(&mut T) -> &mut u32, least: u32, most: u32 },
     /// One value, and the option may be given again.
     Each { add: fn(&mut T, &str) -> Result<(), String>, shown: fn(&T) -> Vec<String> },
+    /// As `Each`, and the value may begin with a dash: `-Name`.
+    Edit { add: fn(&mut T, &str) -> Result<(), String>, shown: fn(&T) -> Vec<String> },
     /// All words up to the next option; may be given again. The command takes them from
     /// `scan::Given`, in their order among the words without an option.
     Words { shown: fn(&T) -> Vec<String> },
@@ -127,7 +129,7 @@ impl<T> Opt<T> {
 
     /// Whether it may be given more than once.
     pub fn repeats(&self) -> bool {
-        matches!(self.take, Take::Each { .. } | Take::Words { .. })
+        matches!(self.take, Take::Each { .. } | Take::Edit { .. } | Take::Words { .. })
     }
 
     /// Both names, as in `-p/--listen`.

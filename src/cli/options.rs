@@ -6,6 +6,7 @@ use super::document_options;
 use super::duration::LONGEST;
 use super::health_options;
 use super::inspect_options;
+use super::message_options;
 use super::modes::{self, EVERY, HEADS, HTTP, PAIRS, REDIRECT, TCP};
 use super::network_options;
 use super::option::{Group, Opt, Take};
@@ -201,6 +202,8 @@ pub static OPTIONS: &[Opt<Config>] = &[
             shown: |c| c.trust_forwarded.to_string(),
         },
     },
+    message_options::HEADER_UP,
+    message_options::HEADER_DOWN,
     health_options::HEALTH,
     health_options::CHECK_INTERVAL,
     health_options::PROBE_PER_REQUESTS,

@@ -192,7 +192,10 @@ impl<T> Scanner<'_, T> {
             }
             Take::Log(at) => file_name(self.value(row, &spelled, attached)?)
                 .map(|path| *at(self.target) = Some(log_target(path))),
-            Take::Text { set, .. } | Take::Choice { set, .. } | Take::Each { add: set, .. } => {
+            Take::Text { set, .. }
+            | Take::Choice { set, .. }
+            | Take::Each { add: set, .. }
+            | Take::Edit { add: set, .. } => {
                 let value = text(self.value(row, &spelled, attached)?)?;
                 set(self.target, &value)
             }
@@ -230,7 +233,10 @@ impl<T> Scanner<'_, T> {
         spelled: &str,
         attached: Option<OsString>,
     ) -> Result<OsString, UsageError> {
-        let is_value = |word: &OsString| !is_option(word) || is_negative(word);
+        let is_edit = matches!(row.take, Take::Edit { .. });
+        let is_value = |word: &OsString| {
+            !is_option(word) || is_negative(word) || (is_edit && is_removal(word))
+        };
         if let Some(value) = attached.or_else(|| self.words.next_if(is_value)) {
             return Ok(value);
         }
@@ -262,6 +268,11 @@ fn is_option(word: &OsString) -> bool {
 /// Whether a word is a negative number: no option, but a value that is refused with its reason.
 fn is_negative(word: &OsString) -> bool {
     matches!(word.as_bytes(), [b'-', b'0'..=b'9' | b'.', ..])
+}
+
+/// Whether a word says that a field is removed (`-Name`); a single letter is an option.
+fn is_removal(word: &OsString) -> bool {
+    matches!(word.as_bytes(), [b'-', first, _, ..] if *first != b'-')
 }
 
 fn file_name(word: OsString) -> Result<PathBuf, String> {

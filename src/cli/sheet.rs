@@ -124,6 +124,7 @@ fn values<T>(row: &Opt<T>) -> Values {
         | Take::Duration { .. }
         | Take::Count { .. }
         | Take::Each { .. }
+        | Take::Edit { .. }
         | Take::Words { .. } => Values::Free,
     }
 }
@@ -147,6 +148,7 @@ fn default<T: Clone>(row: &Opt<T>, defaults: &T) -> Option<String> {
         | Take::Flag { .. }
         | Take::Optional { .. }
         | Take::Each { .. }
+        | Take::Edit { .. }
         | Take::Words { .. } => String::new(),
     };
     Some(shown).filter(|shown| !shown.is_empty())

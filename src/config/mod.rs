@@ -2,6 +2,7 @@
 
 mod address;
 mod backend;
+mod field_edit;
 pub mod list;
 mod network;
 mod number;
@@ -9,6 +10,7 @@ mod quote;
 
 pub use address::{AddressError, Endpoint};
 pub use backend::{BACKENDS_MAX, BackendSpec};
+pub use field_edit::{EDIT_BYTES_MAX, FieldEdit, Heads};
 pub use network::{Network, TrustedProxies};
 pub use number::whole;
 pub use quote::quote;
@@ -227,6 +229,10 @@ pub struct Config {
     pub error_pages: Vec<(u16, PathBuf)>,
     /// Clients whose X-Forwarded-* are kept and extended instead of replaced.
     pub trust_forwarded: TrustedProxies,
+    /// Fields of forwarded requests that are set or removed.
+    pub header_up: Vec<FieldEdit>,
+    /// Fields of forwarded responses that are set or removed.
+    pub header_down: Vec<FieldEdit>,
     /// Sessions of a backend that went down, in TCP mode.
     pub on_down: OnDown,
     /// `NAME[:GROUP]` to run as once the port is bound; none: the user that started it.
@@ -282,6 +288,8 @@ impl Default for Config {
             redirect_status: None,
             error_pages: Vec::new(),
             trust_forwarded: TrustedProxies::None,
+            header_up: Vec::new(),
+            header_down: Vec::new(),
             on_down: OnDown::Keep,
             user: None,
             access_log: None,

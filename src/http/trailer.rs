@@ -4,6 +4,7 @@
 
 use super::chunked::TRAILER_BYTES_MAX;
 use super::field::Name;
+use crate::base::token::is_same_field;
 
 /// Fields that belong in the head, besides all those known to [`Name`]: authentication, request
 /// modifiers, response controls and content format.
@@ -58,9 +59,7 @@ pub fn is_forwarded(line: &[u8], wanted: bool) -> bool {
 /// Whether a recipient that merges trailers into the head could take this field for one that is
 /// checked or replaced there. CGI-like servers do not distinguish `_` and `-`.
 fn belongs_in_head(name: &[u8]) -> bool {
-    let plain = |&byte: &u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    let is = |known: &[u8]| name.iter().map(plain).eq(known.iter().copied());
-    Name::of(name) != Name::Other || HEAD_ONLY.iter().any(|known| is(known))
+    Name::of(name) != Name::Other || HEAD_ONLY.iter().any(|known| is_same_field(name, known))
 }
 
 #[cfg(test)]

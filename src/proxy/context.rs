@@ -1,6 +1,7 @@
 //! What every state machine of the loop works with: the kernel, the settings, the turn's time,
 //! timers, buffers, the run queue and the logs. It owns no connection.
 
+use super::head_edits::HeadEdits;
 use super::log::Logs;
 use super::schedule::Schedule;
 use super::trim::Trim;
@@ -42,6 +43,8 @@ pub struct Limits {
 pub struct LoopContext<N: Net> {
     pub net: N,
     pub config: Config,
+    /// What is changed in the heads of messages.
+    pub edits: HeadEdits,
     pub limits: Limits,
     /// Read once per turn.
     pub now: Now,
@@ -73,6 +76,7 @@ impl<N: Net> LoopContext<N> {
         }
         LoopContext {
             net,
+            edits: HeadEdits::new(&config.header_up, &config.header_down),
             config,
             limits,
             now,

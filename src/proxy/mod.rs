@@ -25,6 +25,7 @@ mod context;
 mod exchange;
 mod fairness;
 mod finish;
+mod head_edits;
 pub mod invariants;
 mod kinds;
 mod log;

@@ -8,6 +8,7 @@
 
 mod beliefs;
 mod client;
+mod edits;
 mod epilogue;
 mod hostile;
 mod keeping;

@@ -7,7 +7,7 @@ use super::oracle::{Fate, Oracle, Request};
 use super::server::{self, Manner};
 use super::wire;
 use loadbalancer::base::rng::Rng;
-use loadbalancer::config::HeadLimits;
+use loadbalancer::config::{HeadLimits, Heads};
 
 /// What is held of a request.
 pub const HELD_BYTES: usize = 32 * 1024;
@@ -50,6 +50,7 @@ pub fn draw(
     meant.target = format!("/r/{id}/{}?q={}", kernel.rng.below(9), kernel.rng.below(9));
     let sends_trailer = meant.trailer;
     let mut bytes = head(&mut meant, id, &mut kernel.rng).into_bytes();
+    meant.trailer &= !oracle.edits.drop_trailers(Heads::Up);
     let head_bytes = bytes.len();
     if let Some(statuses) = beyond_limits(&bytes, &oracle.head) {
         meant.fate = Fate::Refused(statuses);

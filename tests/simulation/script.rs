@@ -1,6 +1,7 @@
 //! Draws a run from its seed: what it is about, and its clients with their requests.
 
 use super::client::{Client, Leave};
+use super::edits;
 use super::epilogue::Epilogue;
 use super::kernel::{Dice, Event, Headers, Kernel, LISTENER};
 use super::listing::{Listing, SITES_PER_NAME};
@@ -50,6 +51,9 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let mut manner = scene.manner(&style, &mut rng);
     manner.is_introduced = listing.send_proxy.is_some();
     let mut config = scene.config(&mut rng);
+    // From numbers of their own, so that the seeds keep their runs.
+    let mut features = Rng::new(rng.clone().bits());
+    edits::draw(&mut config, &mut features);
     config.record = seed.is_multiple_of(3).then(|| PathBuf::from("record"));
     config.proxy_protocol = headers.from.clone();
     let limits = scene.limits(&mut rng);

@@ -140,6 +140,8 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("redirect-status", "302", "", "redirect"),
     ("error-page", "503=x", "", "http redirect"),
     ("trust-forwarded", "", "", "http redirect"),
+    ("header-up", "-X-Env", "", "http"),
+    ("header-down", "X-Env:prod", "", "http"),
     ("health", "off", "", "http tcp redirect"),
     ("check-interval", "77s", "", "http tcp redirect"),
     ("probe-per-requests", "77", "", "http tcp redirect"),

@@ -95,6 +95,29 @@ const WRONG: &[(&str, &str)] = &[
         "--admin-host: `a:1` is not a host name: write one like lb.example.org",
     ),
     ("8080 1 --live-path alive", "--live-path: `alive` is not a path: write one like /healthcheck"),
+    // Edits of heads.
+    (
+        "8080 1 --header-up X-Env",
+        "--header-up: `X-Env` is no edit: write 'Name: value' to set a field, -Name to remove it",
+    ),
+    ("8080 1 --header-up -v", "--header-up needs a value: write --header-up EDIT before `-v`"),
+    (
+        "8080 1 --header-up --verbose",
+        "--header-up needs a value: write --header-up EDIT before `--verbose`",
+    ),
+    (
+        "8080 1 --header-up -Host",
+        "--header-up: `-Host` is needed in every request: set it, as in 'Host: www.example.org'",
+    ),
+    (
+        "8080 1 --header-down -Content-Length",
+        "--header-down: `-Content-Length` is a field of the connection or the framing, which is \
+         written here",
+    ),
+    (
+        "8080 1 --header-down X-A:1 --header-down -x_a",
+        "--header-down: `x_a` is edited twice: keep one",
+    ),
     // Commands.
     ("dmeo", "there is no command `dmeo`; did you mean demo?"),
     ("htpserver 1234", "there is no command `htpserver`; did you mean httpserver?"),

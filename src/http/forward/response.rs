@@ -32,6 +32,15 @@ impl BodyTransform {
         }
     }
 
+    /// The same for a message whose fields are edited: a recipient that merges trailers into the
+    /// head would get those that were removed there.
+    pub fn without_trailers(self) -> BodyTransform {
+        match self {
+            BodyTransform::Keep | BodyTransform::StripTrailers => BodyTransform::StripTrailers,
+            BodyTransform::Unchunk | BodyTransform::Chunk => self,
+        }
+    }
+
     /// How the `body` of the response with this `head` is forwarded to a client that speaks
     /// `version`.
     pub fn of_response(head: &ResponseHead, body: &Body, version: Version) -> BodyTransform {

@@ -261,6 +261,7 @@ impl<S: Socket> Connection<S> {
             is_trusted: cx.config.trust_forwarded.contains(self.ip()),
             fields_max: cx.config.head.fields,
             streams: cx.config.stream_requests,
+            edits_fields: cx.edits.up.is_some(),
         };
         plan::plan(bytes, head, &context).map(Intent::Message)
     }

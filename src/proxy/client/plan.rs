@@ -60,6 +60,8 @@ pub struct PlanContext<'a> {
     /// A body is forwarded as it comes. Otherwise this program gives leave to send it, and the
     /// server has no part in that.
     pub streams: bool,
+    /// Fields of the request are edited (`--header-up`).
+    pub edits_fields: bool,
 }
 
 /// What the `bytes` of a request amount to under `limits`, given what they are to the parser, whose
@@ -119,7 +121,10 @@ pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Resu
         expects_continue: context.streams && expects_continue(head) && !body.is_ended(),
         upgrade,
         authenticates_connection: head.fields.authenticates_connection,
-        transform: BodyTransform::of_request(head),
+        transform: match context.edits_fields {
+            true => BodyTransform::of_request(head).without_trailers(),
+            false => BodyTransform::of_request(head),
+        },
         forwards: forwards(bytes, head)?,
         hash: hash(bytes, head, &context.hash_by),
     })

@@ -439,6 +439,7 @@ impl<N: Net> Exchanges<N> {
             pool: &mut context.pool,
             admission: &mut self.admission,
             config: &context.config,
+            edits: &context.edits,
             date: &context.date,
             budget: &self.budget,
             in_flight,

@@ -20,6 +20,7 @@ use crate::proxy::client::plan::{Intent, Plan};
 use crate::proxy::client::request::After;
 use crate::proxy::conn::pipes::Pipes;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
+use crate::proxy::head_edits::HeadEdits;
 use crate::proxy::kinds::{ClientKey, UpstreamKey};
 use crate::proxy::retry::{RetryState, Tried};
 use crate::proxy::upstream::Upstream;
@@ -199,6 +200,7 @@ pub struct Exchange<'a, S: Socket> {
     pub pipes: &'a mut Pipes<S::Pipe>,
     pub admission: &'a mut Admission,
     pub config: &'a Config,
+    pub edits: &'a HeadEdits,
     pub date: &'a [u8; DATE_BYTES],
     /// When nothing has moved for too long.
     pub deadline: &'a mut Instant,

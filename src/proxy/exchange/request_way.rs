@@ -4,6 +4,7 @@ use super::pair::{Direction, Exchange};
 use super::pump;
 use super::verdict::{Fault, Phase};
 use crate::base::buffer::Pool;
+use crate::config::EDIT_BYTES_MAX;
 use crate::http::body::Body;
 use crate::http::forward::{self, BodyTransform, RequestContext};
 use crate::http::head;
@@ -147,7 +148,10 @@ impl<S: Socket> Exchange<'_, S> {
         };
         let outbox = &mut self.upstream.conn.buffers.outbox;
         let out = outbox.space(self.pool);
-        let written = forward::request(inbox.data(), head, &plan.target, &context, out);
+        let mut written = forward::request(inbox.data(), head, &plan.target, &context, out);
+        if let (Some(edits), Ok(length)) = (&self.edits.up, written) {
+            written = edits.apply(out, length);
+        }
         // Cannot be (see the assertion below); if it were, one request would fail, not the program.
         outbox.filled(written.map_err(|_| Fault::ClientMalformed)?);
         inbox.hold();
@@ -178,6 +182,7 @@ pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut
 }
 
 const _: () = assert!(
-    head::HEAD_BYTES_MAX + forward::GROWTH_BYTES_MAX <= crate::base::buffer::LARGE_BYTES,
+    head::HEAD_BYTES_MAX + forward::GROWTH_BYTES_MAX + EDIT_BYTES_MAX
+        <= crate::base::buffer::LARGE_BYTES,
     "a forwarded head fits into an empty buffer"
 );

@@ -169,7 +169,10 @@ impl<S: Socket> Exchange<'_, S> {
         let &Plan { method, version, keep_alive, .. } = self.pair.plan();
         let body = framing::response(head, method)
             .map_err(|refusal| Fault::UpstreamMalformed(refusal.reason))?;
-        let transform = BodyTransform::of_response(head, &body, version);
+        let mut transform = BodyTransform::of_response(head, &body, version);
+        if self.edits.down.is_some() && matches!(body, Body::Chunked(_)) {
+            transform = transform.without_trailers();
+        }
         // An HTTP/1.0 client knows the end of such a body only by the close.
         let close_delimited =
             version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
@@ -217,7 +220,13 @@ impl<S: Socket> Exchange<'_, S> {
         let outbox = &mut self.client.buffers.outbox;
         let head = &self.response_head;
         let out = outbox.space(self.pool);
-        let written = forward::response(inbox.data(), head, transform, persistence, date, out);
+        let mut written = forward::response(inbox.data(), head, transform, persistence, date, out);
+        if let (Some(edits), Ok(length)) = (&self.edits.down, written) {
+            written = match head.status {
+                100 | 102..=199 => Ok(edits.strip(out, length)),
+                _ => edits.apply(out, length),
+            };
+        }
         const TOO_LONG: Fault = Fault::UpstreamMalformed("the server's head is too long");
         outbox.filled(written.map_err(|_| TOO_LONG)?);
         inbox.consume(head.bytes);

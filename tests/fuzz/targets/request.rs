@@ -69,6 +69,7 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
         is_trusted: trust_forwarded,
         fields_max: 100,
         streams: true,
+        edits_fields: false,
     };
     let plan = plan::plan(data, &head, &context);
     let plan = plan.ok().filter(|plan| plan.forwards != Some(0))?;

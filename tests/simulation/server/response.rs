@@ -6,6 +6,7 @@ use super::super::oracle::{Answer, Oracle, Request};
 use super::super::wire;
 use super::{Cut, ServerConn};
 use loadbalancer::base::rng::Rng;
+use loadbalancer::config::Heads;
 
 impl ServerConn {
     /// Writes the response to the current request, valid or not.
@@ -42,7 +43,8 @@ impl ServerConn {
                 self.cut = Some(Cut::Reset(at));
             }
             let Drawn { status, pad, .. } = drawn;
-            let trailer = drawn.trailer && !drawn.lists;
+            let is_dropped = drawn.lists || oracle.edits.drop_trailers(Heads::Down);
+            let trailer = drawn.trailer && !is_dropped;
             let bytes = if drawn.bodiless { 0 } else { drawn.bytes };
             Answer { status, bytes, trailer, pad, cut, ..Answer::default() }
         };
