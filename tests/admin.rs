@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{Backend, Balancer, InFlight, Message, Peer, ok, reply, run, wait_until};
+use common::{Backend, Balancer, Gate, InFlight, Message, Peer, TempDir};
+use common::{ok, reply, run, wait_until};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 
@@ -398,4 +399,26 @@ fn without_the_option_nothing_listens() {
     let balancer = Balancer::over(&[&backend], &[]);
     assert_eq!(balancer.get("/metrics").text(), "a", "on the clients' port it is forwarded");
     assert!(balancer.stderr.with("admin").is_empty());
+}
+
+#[test]
+fn what_waits_for_a_server_at_its_limit_is_shown() {
+    let gate = Gate::new();
+    let backend = Backend::held(&gate);
+    let dir = TempDir::new();
+    let list = dir.path().join("servers");
+    std::fs::write(&list, format!("{} max=1\n", backend.argument())).expect("a list");
+    let list = list.to_str().expect("a name in UTF-8");
+    let options = ["-f", list, "--admin", "0", "--queue-max", "2"];
+    let balancer = Balancer::over(&[], &options);
+    let at = admin(&balancer);
+    let mut clients: Vec<Peer> = (0..3).map(|_| balancer.ask("/held")).collect();
+    wait_until("two that wait", || of(&metrics(at), "requests_waiting", &backend, "") == 2.0);
+    let refused = balancer.get("/");
+    assert_eq!(refused.status(), 503);
+    assert_eq!(metrics(at)["loadbalancer_queue_refused_total"], 1.0);
+    assert!(ask(at, "/status").text().contains("\"max\":1,\"waiting\":2,"));
+    gate.open();
+    clients.iter_mut().for_each(|client| assert_eq!(client.response().status(), 200));
+    assert_eq!(of(&metrics(at), "requests_waiting", &backend, ""), 0.0);
 }

@@ -16,6 +16,7 @@ mod health_options;
 mod help;
 mod httpserver;
 mod inspect_options;
+mod limit_options;
 mod man;
 mod message_options;
 mod modes;

@@ -6,6 +6,7 @@ use super::document_options;
 use super::duration::LONGEST;
 use super::health_options;
 use super::inspect_options;
+use super::limit_options;
 use super::message_options;
 use super::modes::{self, EVERY, HEADS, HTTP, PAIRS, REDIRECT, TCP};
 use super::network_options;
@@ -277,6 +278,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
             default: |c| or(c.pairs_max, "what the open-file limit allows"),
         },
     },
+    limit_options::QUEUE_MAX,
     Opt {
         long: "max-tunnels",
         short: None,

@@ -205,6 +205,8 @@ pub struct Config {
     /// Tunnels at most that were HTTP requests once, counted apart from the pairs; none: as many as
     /// pairs, of at most three quarters of the clients.
     pub tunnels_max: Option<u32>,
+    /// Requests that wait at most; none: no limit.
+    pub queue_max: Option<u32>,
     /// Least bytes per second of a client while others wait; 0: none.
     pub rate_min: u32,
     /// Probes and thresholds.
@@ -276,6 +278,7 @@ impl Default for Config {
             live_path: None,
             pairs_max: None,
             tunnels_max: None,
+            queue_max: None,
             rate_min: 1024,
             health: health::Settings::default(),
             timeouts: Timeouts::default(),

@@ -369,6 +369,8 @@ pub struct Counters {
     proxy_headers: [u64; HeaderOutcome::ALL.len()],
     /// Requests and sessions that ended, however they did.
     pub requests: u64,
+    /// Requests for which there was no place in the queue.
+    pub queue_refused: u64,
     /// Answers of this program, by [`ProxyError`].
     local: [u64; ProxyError::ALL.len()],
     /// From a whole request head to its slot, of those that had to wait.

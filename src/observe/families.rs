@@ -10,7 +10,7 @@ const fn family(name: &'static str, kind: Kind, help: &'static str, source: Sour
 }
 
 /// Those of the program as a whole, then those of each backend.
-pub static FAMILIES: [Family; 45] = [
+pub static FAMILIES: [Family; 47] = [
     family(
         "loadbalancer_build_info",
         Gauge,
@@ -102,6 +102,12 @@ pub static FAMILIES: [Family; 45] = [
         Histogram,
         "Time that a request waited for its slot.",
         Source::Program(|p, out| out.histogram(&p.counters.waiting())),
+    ),
+    family(
+        "loadbalancer_queue_refused_total",
+        Counter,
+        "Requests that got a 503 at once because as many waited as may (--queue-max).",
+        Source::Program(|p, out| out.value(p.counters.queue_refused)),
     ),
     family(
         "loadbalancer_log_lines_lost_total",
@@ -201,6 +207,12 @@ pub static FAMILIES: [Family; 45] = [
         Gauge,
         "Configured limit (max=) of the requests at the backend; absent without one.",
         Source::Backends(|b, out| b.max.into_iter().for_each(|max| out.value(u64::from(max)))),
+    ),
+    family(
+        "loadbalancer_backend_requests_waiting",
+        Gauge,
+        "Requests that wait and that the backend would take were it not at its limit (max=).",
+        Source::Backends(|b, out| out.value(u64::from(b.waiting))),
     ),
     family(
         "loadbalancer_backend_requests_total",

@@ -141,3 +141,10 @@ pub struct Record {
     /// Text for the logs; none when nothing is logged.
     pub notes: Option<Box<access::RequestNotes>>,
 }
+
+impl Record {
+    /// Whether the request has waited for a slot.
+    pub fn has_queued(&self) -> bool {
+        self.admitted > self.ready
+    }
+}

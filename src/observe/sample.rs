@@ -77,6 +77,7 @@ pub fn up(counters: &BackendCounters) -> Backend<'_> {
         down: None,
         in_flight: 3,
         max: Some(1_000),
+        waiting: 0,
         weight: 2,
         backup: true,
         down_time: Duration::ZERO,

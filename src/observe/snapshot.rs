@@ -217,6 +217,8 @@ pub struct Backend<'a> {
     pub in_flight: u32,
     /// Its own limit.
     pub max: Option<u32>,
+    /// Requests that wait for room there; one may wait for several backends.
+    pub waiting: u32,
     pub weight: u32,
     pub backup: bool,
     /// How long it has been down in all.

@@ -23,6 +23,7 @@ pub fn begin(program: &Program<'_>, out: &mut Writer<'_>) {
     all.number("in_flight", program.in_flight);
     all.number("in_flight_max", program.in_flight_max);
     all.number("queued", program.queued);
+    all.number("queue_refused_total", program.counters.queue_refused);
     all.number("clients", program.clients);
     all.number("clients_idle", program.clients_idle);
     all.number("accepted_total", program.counters.accepted);
@@ -103,6 +104,7 @@ pub fn backend(backend: &Backend<'_>, second: u32, picks: u64, out: &mut Writer<
         Some(max) => object.number("max", u64::from(max)),
         None => object.null("max"),
     }
+    object.number("waiting", u64::from(backend.waiting));
     object.number("weight", u64::from(backend.weight));
     object.boolean("backup", backend.backup);
     object.rate("share", share(&requests, picks));

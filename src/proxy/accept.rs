@@ -6,6 +6,7 @@ use super::client::connection::Connection;
 use super::client::listener::Service;
 use super::client::request::RequestState;
 use super::exchange::Exchanges;
+use super::kinds::Next;
 use crate::net::Net;
 use std::time::Duration;
 
@@ -62,9 +63,9 @@ impl<N: Net> Proxy<N> {
         client.wake(cx, key);
         if must_name_client {
             client.await_proxy_header(cx);
-        } else if service == Service::Tcp {
+        } else if service == Service::Tcp && self.exchanges.seek_slot(key, client) == Next::Gone {
             // A session has no head to wait for.
-            self.exchanges.seek_slot(key, client);
+            self.close_client(key);
         }
     }
 

@@ -77,7 +77,8 @@ impl<N: Net> Proxy<N> {
         exchanges.context.config.admin.as_ref()?;
         let counters = exchanges.context.counted();
         let cluster = exchanges.upstreams.cluster();
-        let backends = cluster.ids().filter_map(|id| cluster.snapshot(id, exchanges.context.now));
+        let backends =
+            cluster.ids().filter_map(|id| cluster.snapshot(id, 0, exchanges.context.now));
         let (responses, attempts) = backends.fold((0, 0), |(responses, attempts), backend| {
             let counters = backend.counters;
             (responses + counters.first_byte.count(), attempts + counters.attempts(0))

@@ -265,6 +265,7 @@ impl<N: Net> Proxy<N> {
             let Some(key) = first else { continue };
             let client = self.clients.get_mut(key).expect("a request that waits has its client");
             client.request.state = RequestState::Admitted;
+            self.exchanges.queue_speed.served(self.exchanges.context.now.instant);
             let waited = self.exchanges.context.now.instant.since(client.request.arrived);
             self.exchanges.upstreams.record().note(|| Line::Waited(waited));
             client.wake(&mut self.exchanges.context, key);

@@ -191,6 +191,8 @@ pub struct Oracle {
     /// `X-Forwarded-*` of clients are trusted.
     pub trusts_clients: bool,
     pub edits: Edits,
+    /// Requests that wait at most.
+    pub queue_max: Option<usize>,
 }
 
 /// At capacity, a client that was idle for so long may be closed.
@@ -214,6 +216,7 @@ impl Oracle {
             keep_alive_requests: config.keep_alive_requests,
             head: config.head,
             edits: Edits::new(config),
+            queue_max: config.queue_max.map(|most| most as usize),
             ..Oracle::default()
         }
     }
@@ -320,6 +323,11 @@ impl Oracle {
         let happened = |at: Option<u64>| at.is_some_and(|at| at + POOLED_MICROS >= since);
         let waited = kernel.now - since >= self.queue_micros;
         let is_surplus = status == 503 && it.upgrade && self.upgrades() > self.tunnels_max;
+        if status == 503 {
+            let after = head.number("retry-after");
+            assert!(matches!(after, Some(1..=60)), "request {request}: {head:?}");
+        }
+        let is_surplus = is_surplus || (status == 503 && self.queue_max.is_some());
         let refused = matches!(it.fate, Fate::Refused(with) if with.contains(&status));
         let is_lost = status == 502 && it.is_lost(kernel);
         self.lost += u64::from(is_lost);

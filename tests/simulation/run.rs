@@ -131,6 +131,10 @@ impl Run {
         self.proxy.check_invariants();
         let census = self.proxy.census();
         assert!(census.slots_used <= self.pairs_max, "{census:?}");
+        if let Some(most) = self.world.borrow().oracle.queue_max {
+            // One that has waited and found no room is back.
+            assert!(census.waiting <= most + 1, "more than {most} wait: {census:?}");
+        }
         self.check_slow_clients(&census);
         let mut state = self.world.borrow_mut();
         state.oracle.suspicions = census.suspicions;

@@ -54,6 +54,9 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     // From numbers of their own, so that the seeds keep their runs.
     let mut features = Rng::new(rng.clone().bits());
     edits::draw(&mut config, &mut features);
+    if config.mode != Mode::Redirect && features.chance(150) {
+        config.queue_max = Some(features.below(4) as u32);
+    }
     config.record = seed.is_multiple_of(3).then(|| PathBuf::from("record"));
     config.proxy_protocol = headers.from.clone();
     let limits = scene.limits(&mut rng);

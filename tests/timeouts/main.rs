@@ -3,6 +3,7 @@
 
 mod collected;
 mod logged;
+mod overload;
 mod stage;
 mod stalled;
 

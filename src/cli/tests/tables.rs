@@ -166,6 +166,7 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("lame-duck", "77s", "", "http tcp redirect"),
     ("max-pairs", "77", "", "http tcp"),
     ("max-tunnels", "77", "", "http"),
+    ("queue-max", "77", "", "http tcp"),
     ("min-rate", "77", "", "http"),
     ("keep-alive-requests", "77", "", "http redirect"),
     ("max-head", "777", "", "http redirect"),

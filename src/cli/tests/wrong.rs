@@ -95,6 +95,12 @@ const WRONG: &[(&str, &str)] = &[
         "--admin-host: `a:1` is not a host name: write one like lb.example.org",
     ),
     ("8080 1 --live-path alive", "--live-path: `alive` is not a path: write one like /healthcheck"),
+    // The queue.
+    ("8080 1 --queue-max -1", "--queue-max: `-1` is not a whole number from 0 to 1000000"),
+    (
+        "8080 1 --queue-max 1000001",
+        "--queue-max: `1000001` is not a whole number from 0 to 1000000",
+    ),
     // Edits of heads.
     (
         "8080 1 --header-up X-Env",

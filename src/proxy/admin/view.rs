@@ -98,7 +98,8 @@ impl<N: Net> View<'_, N> {
     /// The backend of this index; none of a removed one.
     pub fn backend(&self, index: usize) -> Option<Backend<'_>> {
         let cluster = self.exchanges.upstreams.cluster();
-        cluster.snapshot(BackendId::new(index), self.exchanges.context.now)
+        let waiting = self.exchanges.admission.waiting_for_room();
+        cluster.snapshot(BackendId::new(index), waiting, self.exchanges.context.now)
     }
 
     /// Backends, removed ones included.

@@ -211,6 +211,11 @@ impl Admission {
         self.waiting == 0 || self.used == self.slots_max || (self.blocked && pairs > 0)
     }
 
+    /// Requests that wait for room at a server, for which a slot alone is not enough.
+    pub fn waiting_for_room(&self) -> usize {
+        if self.blocked { self.waiting } else { 0 }
+    }
+
     /// The cap of tunnels.
     pub fn tunnels_max(&self) -> usize {
         self.tunnels_max

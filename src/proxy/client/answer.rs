@@ -11,12 +11,14 @@ pub struct Answer {
     pub reason: &'static str,
     /// Error type for `Proxy-Status`.
     pub cause: ProxyError,
+    /// `Retry-After` in seconds, where it does not follow from the status and the queue.
+    pub retry_after: Option<u32>,
 }
 
 impl Answer {
     /// An answer with `status`, given for `reason`.
     pub const fn local(status: u16, reason: &'static str, cause: ProxyError) -> Self {
-        Answer { status, reason, cause }
+        Answer { status, reason, cause, retry_after: None }
     }
 }
 

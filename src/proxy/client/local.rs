@@ -10,9 +10,6 @@ use crate::net::{Net, Socket};
 use crate::observe::ProxyError;
 use crate::proxy::context::LoopContext;
 
-/// What `Retry-After` says: about the time a server that came back needs to be noticed.
-const RETRY_AFTER_SECONDS: u32 = 1;
-
 /// What a local answer is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalAnswer<'a> {
@@ -21,6 +18,8 @@ pub struct LocalAnswer<'a> {
     pub plan: Option<&'a Plan>,
     /// `host:port` for `Location`, with the request's path.
     pub authority: Option<&'a str>,
+    /// `Retry-After` in seconds, for an answer that may be another one later.
+    pub retry_after: u32,
     pub request_id: u64,
     /// The page for this status, if the user gave one.
     pub page: Option<&'a [u8]>,
@@ -57,7 +56,7 @@ impl<S: Socket> Connection<S> {
             date: &cx.date,
             error: answer.cause.name(),
             request_id: local.request_id,
-            retry_after: again.then_some(RETRY_AFTER_SECONDS),
+            retry_after: answer.retry_after.or(again.then_some(local.retry_after)),
             location,
             close: !stays,
             keep_alive: stays && plan.is_some_and(|plan| plan.version == Version::Http10),

@@ -13,6 +13,7 @@ mod local;
 pub mod pace;
 pub mod plan;
 pub mod preamble;
+pub mod queue_speed;
 pub mod request;
 pub mod slow_clients;
 

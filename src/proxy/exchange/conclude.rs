@@ -290,6 +290,9 @@ impl<N: Net> Exchanges<N> {
                 let local = LocalAnswer {
                     answer,
                     plan,
+                    retry_after: self
+                        .queue_speed
+                        .wait_seconds(self.admission.waiting(), cx.now.instant),
                     authority: location.map(|backend| self.upstreams.cluster().name(backend)),
                     request_id: id.unwrap_or_else(|| cx.logs.request_id()),
                     page: self.error_pages.get(&answer.status).map(Vec::as_slice),

@@ -8,6 +8,7 @@ pub mod judge;
 mod pair;
 mod preamble;
 pub mod pump;
+mod queue;
 mod request_way;
 mod response_way;
 mod splice;
@@ -25,6 +26,7 @@ use crate::proxy::client::connection::{Connection, HeadRead};
 use crate::proxy::client::heads::Heads;
 use crate::proxy::client::listener::Service;
 use crate::proxy::client::plan::{Intent, Plan};
+use crate::proxy::client::queue_speed::QueueSpeed;
 use crate::proxy::client::request::RequestState;
 use crate::proxy::context::{LoopContext, Phase};
 use crate::proxy::kinds::{ClientKey, Next, PairKey, PairKind};
@@ -46,6 +48,7 @@ pub struct Exchanges<N: Net> {
     pub context: LoopContext<N>,
     pub upstreams: Upstreams<N>,
     pub admission: Admission,
+    pub queue_speed: QueueSpeed,
     pairs: Table<PairKind, Pair>,
     budget: Budget,
     heads: Heads,
@@ -67,6 +70,7 @@ impl<N: Net> Exchanges<N> {
     ) -> Exchanges<N> {
         Exchanges {
             admission: Admission::new(context.limits.pairs_max, context.limits.tunnels_max),
+            queue_speed: QueueSpeed::default(),
             budget: Budget::new(context.config.retry_budget),
             heads: Heads::new(context.config.head),
             context,
@@ -218,6 +222,10 @@ impl<N: Net> Exchanges<N> {
             client.request.state = RequestState::Admitted;
             return self.serve(key, client);
         }
+        if self.is_queue_full() {
+            return self.refuse_for_queue(key, client);
+        }
+        self.note_queue_begins();
         let line = client.line();
         let deadline = self.context.now.instant + self.context.config.timeouts.queue;
         client.request.wait(RequestState::WaitingForSlot(line), deadline);
@@ -343,7 +351,7 @@ impl<N: Net> Exchanges<N> {
                 client.keep_upstream(None);
                 self.join(client, Pair::new(key, acquired, intent, RetryState { tried, record }))
             }
-            Err(unavailable) if self.comes_free(unavailable) => {
+            Err(unavailable) if self.comes_free(unavailable) && self.may_wait(&record) => {
                 self.wait_for_room(key, client, RetryState { tried, record })
             }
             Err(unavailable) => {
@@ -380,6 +388,10 @@ impl<N: Net> Exchanges<N> {
     /// waits, first in the queue, for the next pair to end.
     #[cold]
     fn wait_for_room(&mut self, key: ClientKey, client: Client<'_, N>, state: RetryState) -> Next {
+        match state.record.has_queued() {
+            true => self.queue_speed.came_back(),
+            false => self.note_queue_begins(),
+        }
         client.request.retry = Some(Box::new(state));
         let line = client.line();
         let deadline = client.request.ready + self.context.config.timeouts.queue;

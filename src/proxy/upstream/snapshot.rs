@@ -30,7 +30,8 @@ impl Cluster {
 
     /// A backend as `/status` and `/metrics` show it; none past the last, of a removed one, or where
     /// nothing is counted.
-    pub fn snapshot(&self, backend: BackendId, now: Now) -> Option<Backend<'_>> {
+    /// `waiting`: the requests that wait for room.
+    pub fn snapshot(&self, backend: BackendId, waiting: usize, now: Now) -> Option<Backend<'_>> {
         let entry = self.backends.get(backend.index())?;
         let state = self.state_of(backend)?;
         let account = &entry.account;
@@ -46,6 +47,10 @@ impl Cluster {
             down: account.down().map(|(_, reason)| (kind(reason), reason as _)),
             in_flight: self.in_flight(backend),
             max: entry.spec.pairs_max,
+            waiting: match state.is_up() && self.is_full(backend) {
+                true => u32::try_from(waiting).unwrap_or(u32::MAX),
+                false => 0,
+            },
             weight: entry.spec.weight,
             backup: entry.spec.backup,
             down_time: down + since_down.unwrap_or_default(),
