@@ -80,6 +80,10 @@ impl Unit {
             "Wants=network-online.target".to_owned(),
             "After=network-online.target".to_owned(),
             "\n[Service]\nType=notify".to_owned(),
+        ]
+        .into_iter()
+        .chain(install_note(program).map(str::to_owned))
+        .chain([
             format!("ExecStart={}", command.join(" ")),
             "ExecReload=kill -HUP $MAINPID".to_owned(),
             "Restart=on-failure".to_owned(),
@@ -90,8 +94,7 @@ impl Unit {
             format!("TimeoutStopSec={stop}"),
             format!("LimitNOFILE={}", FILES.max(pairs * FILES_PER_PAIR)),
             "\nDynamicUser=yes".to_owned(),
-        ]
-        .into_iter()
+        ])
         .chain(log_directory(config))
         .chain([capabilities(config), HARDENING.to_owned()])
         .chain([
@@ -101,6 +104,16 @@ impl Unit {
         .collect::<Vec<_>>()
         .join("\n")
     }
+}
+
+/// For a program where the user of a service cannot start it, as `cargo install` puts it there: home
+/// directories are mostly closed to others, and a service has a `/tmp` of its own.
+fn install_note(program: &Path) -> Option<&'static str> {
+    let is_closed = HOMES.iter().chain(&PRIVATE).any(|above| program.starts_with(above));
+    is_closed.then_some(
+        "# The user of the service may not reach this directory: install the program, for example in\n\
+         # /usr/local/bin, and print the unit with that one.",
+    )
 }
 
 /// What the program does not need. It reads `/proc/self`; names are looked up over sockets, and
@@ -230,6 +243,20 @@ fn argument(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_in_a_home_directory_is_noted() {
+        for (program, is_noted) in [
+            ("/usr/bin/loadbalancer", false),
+            ("/opt/lb/loadbalancer", false),
+            ("/rooted/loadbalancer", false),
+            ("/root/.cargo/bin/loadbalancer", true),
+            ("/home/me/.cargo/bin/loadbalancer", true),
+            ("/tmp/loadbalancer", true),
+        ] {
+            assert_eq!(install_note(Path::new(program)).is_some(), is_noted, "{program}");
+        }
+    }
 
     #[test]
     fn arguments_are_quoted_for_systemd() {
