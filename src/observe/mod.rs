@@ -147,4 +147,10 @@ impl Record {
     pub fn has_queued(&self) -> bool {
         self.admitted > self.ready
     }
+
+    /// Bytes of both bodies that went on so far.
+    #[inline]
+    pub fn body_bytes(&self) -> u64 {
+        self.request_bytes + self.response_bytes
+    }
 }

@@ -34,13 +34,12 @@ impl Schedule {
         self.run.push_back(id);
     }
 
-    /// Those that yielded in the last turn come first in this one.
+    /// Those that yielded in the last turn come last in this one: most have much to move, and others
+    /// little.
     pub fn begin_turn(&mut self) {
-        if self.later.is_empty() {
-            return;
+        if !self.later.is_empty() {
+            self.run.append(&mut self.later);
         }
-        std::mem::swap(&mut self.run, &mut self.later);
-        self.run.append(&mut self.later);
     }
 
     /// The next to step in this turn.

@@ -19,6 +19,12 @@ use std::time::Duration;
 /// Rounds of a step before others get their turn: at one buffer a round and direction.
 const ROUNDS_MAX: usize = 4;
 
+/// Bytes of a step after which others get their turn: a piece that went through a pipe has
+/// [`PIPE_BYTES`] at most, which takes about 0.1 ms.
+///
+/// [`PIPE_BYTES`]: crate::net::pipe::PIPE_BYTES
+const STEP_BYTES_MAX: u64 = 256 * 1024;
+
 /// How soon requests are looked at again when no other backend would be quicker.
 const REROUTE_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -43,10 +49,14 @@ impl<N: Net> Exchanges<N> {
     ) -> Next {
         let mut exchange = self.exchange(client, pair);
         let (mut heard, mut rounds) = (Heard::Nothing, 0);
+        let bytes_before = exchange.pair.record.body_bytes();
         let round = loop {
             let round = exchange.round();
             (heard, rounds) = (heard.max(round.heard), rounds + 1);
             if round.verdict != Verdict::Park || !round.again || rounds == ROUNDS_MAX {
+                break round;
+            }
+            if exchange.pair.record.body_bytes() - bytes_before >= STEP_BYTES_MAX {
                 break round;
             }
         };
@@ -300,7 +310,7 @@ impl<N: Net> Exchanges<N> {
         match acquired {
             Ok(acquired) => {
                 state.record.retries = retries;
-                self.join(client, Pair::new(key, acquired, intent, state))
+                self.join(key, client, acquired, &intent, state)
             }
             Err(unavailable) if self.comes_free(unavailable) => {
                 state.record.retries = retries;
