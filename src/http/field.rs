@@ -94,6 +94,27 @@ impl Name {
         )
     }
 
+    /// Fields that are forwarded as received unless `Connection` names them: in every message but,
+    /// for `Host`, a request with an absolute target, and for `Content-Length`, a response whose
+    /// status has no content.
+    pub fn is_always_forwarded(self) -> bool {
+        matches!(
+            self,
+            Name::Other
+                | Name::Authorization
+                | Name::ContentLength
+                | Name::Date
+                | Name::Host
+                | Name::ProxyAuthenticate
+                | Name::ProxyAuthorization
+                | Name::Referer
+                | Name::Trailer
+                | Name::UserAgent
+                | Name::Via
+                | Name::WwwAuthenticate
+        )
+    }
+
     /// Fields that `Connection` cannot remove: they carry routing, framing or meaning, and a sender
     /// that lists them wants the next hop to read another message (RFC 9110 §7.6.1).
     pub fn is_protected(self) -> bool {

@@ -93,6 +93,8 @@ pub struct Fields {
     pub own_via: u8,
     /// A line of the head ends in a bare LF (RFC 9112 §2.2).
     pub has_bare_lf: bool,
+    /// There is a line of another name than [`Name::is_always_forwarded`] accepts.
+    has_conditional: bool,
 }
 
 impl Default for Fields {
@@ -115,6 +117,7 @@ impl Default for Fields {
             authenticates_connection: false,
             own_via: 0,
             has_bare_lf: false,
+            has_conditional: false,
         }
     }
 }
@@ -141,6 +144,12 @@ impl Fields {
         self.lines().iter().find(|line| line.name_text.of(bytes).eq_ignore_ascii_case(name))
     }
 
+    /// Whether all lines are forwarded as received, provided that `Host` and `Content-Length` are.
+    pub fn are_always_forwarded(&self) -> bool {
+        let is_repaired = self.has_bare_lf || self.length_needs_rewrite;
+        !self.has_conditional && self.connection.listed_fields == 0 && !is_repaired
+    }
+
     fn clear(&mut self) {
         self.count = 0;
         self.connection = ConnectionOptions::default();
@@ -157,6 +166,7 @@ impl Fields {
         self.authenticates_connection = false;
         self.own_via = 0;
         self.has_bare_lf = false;
+        self.has_conditional = false;
     }
 
     /// Stores the lines that `httparse` found in a head of `end` bytes.
@@ -183,6 +193,7 @@ impl Fields {
     }
 
     fn record(&mut self, name: Name, span: Span, value: &[u8]) {
+        self.has_conditional |= !name.is_always_forwarded();
         match name {
             Name::Connection => self.connection.add(value),
             Name::ContentLength => {

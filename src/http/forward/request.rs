@@ -1,6 +1,6 @@
 //! The request head for a server.
 
-use super::lines::{copy_fields, write_framing};
+use super::lines::{copy_all, copy_fields, write_framing};
 use crate::http::field::{Coding, Name, members};
 use crate::http::head::{RequestHead, Version};
 use crate::http::target::Target;
@@ -70,19 +70,23 @@ pub fn request(
         let host = authority.unwrap_or(context.default_host.as_bytes());
         to.append_all(&[b"Host: ", host, b"\r\n"]);
     }
-    copy_fields(bytes, line, &head.fields, &mut to, |line| match line.name {
-        Name::Host => !target.is_absolute,
-        Name::XForwardedFor => false,
-        Name::Forwarded
-        | Name::XForwardedHost
-        | Name::XForwardedOther
-        | Name::XForwardedProto
-        | Name::XRealIp => context.trust_forwarded,
-        Name::Expect => context.expect,
-        Name::MaxForwards => context.max_forwards.is_none(),
-        Name::ContentLength => !head.fields.length_needs_rewrite,
-        _ => true,
-    });
+    if head.fields.are_always_forwarded() && !target.is_absolute {
+        copy_all(bytes, line, &head.fields, &mut to);
+    } else {
+        copy_fields(bytes, line, &head.fields, &mut to, |line| match line.name {
+            Name::Host => !target.is_absolute,
+            Name::XForwardedFor => false,
+            Name::Forwarded
+            | Name::XForwardedHost
+            | Name::XForwardedOther
+            | Name::XForwardedProto
+            | Name::XRealIp => context.trust_forwarded,
+            Name::Expect => context.expect,
+            Name::MaxForwards => context.max_forwards.is_none(),
+            Name::ContentLength => !head.fields.length_needs_rewrite,
+            _ => true,
+        });
+    }
     write_framing(&head.fields, head.fields.coding == Coding::Chunked, &mut to);
     if let Some(left) = context.max_forwards {
         to.append(b"Max-Forwards: ");

@@ -1,6 +1,6 @@
 //! The response head for a client.
 
-use super::lines::{copy_fields, write_framing, write_upgrade};
+use super::lines::{copy_all, copy_fields, write_framing, write_upgrade};
 use crate::http::body::Body;
 use crate::http::date::DATE_BYTES;
 use crate::http::field::{Coding, Name};
@@ -95,10 +95,14 @@ pub fn response(
     }
     // A status without content has no framing fields either (RFC 9112 §6.1, §6.2).
     let framed = head.status >= 200 && head.status != 204;
-    copy_fields(bytes, line, &head.fields, &mut to, |line| match line.name {
-        Name::ContentLength => framed && !head.fields.length_needs_rewrite,
-        _ => true,
-    });
+    if head.fields.are_always_forwarded() && framed {
+        copy_all(bytes, line, &head.fields, &mut to);
+    } else {
+        copy_fields(bytes, line, &head.fields, &mut to, |line| match line.name {
+            Name::ContentLength => framed && !head.fields.length_needs_rewrite,
+            _ => true,
+        });
+    }
     let chunked = match transform {
         BodyTransform::Keep | BodyTransform::StripTrailers => {
             head.fields.coding == Coding::Chunked
