@@ -11,10 +11,12 @@ use crate::http::forward::BodyTransform;
 use crate::net::Net;
 use crate::observe::{Outcome, ProxyError, Record};
 use crate::proxy::client::LocalAnswer;
+use crate::proxy::client::admission::Admission;
 use crate::proxy::client::answer::Answer;
 use crate::proxy::client::listener::Service;
 use crate::proxy::client::plan::Plan;
 use crate::proxy::client::request::{After, RequestState};
+use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
 use crate::proxy::upstream::Served;
 use crate::proxy::upstream::acquire::Unavailable;
@@ -69,9 +71,21 @@ impl<N: Net> Exchanges<N> {
     /// The one end of every request, answered here or by a server: its slot or its place in the
     /// queue comes free, it is logged, and the client goes on in state `then`.
     fn conclude(&mut self, client: Client<'_, N>, record: &mut Record, then: RequestState) {
+        let (cx, admission) = (&mut self.context, &mut self.admission);
+        Self::conclude_record(cx, admission, client, record, then);
+    }
+
+    /// The same for a record that is still in its table.
+    fn conclude_record(
+        cx: &mut LoopContext<N>,
+        admission: &mut Admission,
+        client: Client<'_, N>,
+        record: &mut Record,
+        then: RequestState,
+    ) {
         match client.request.state {
-            RequestState::WaitingForSlot(_) => self.admission.leave(),
-            RequestState::Admitted => self.admission.release(),
+            RequestState::WaitingForSlot(_) => admission.leave(),
+            RequestState::Admitted => admission.release(),
             RequestState::Paired(_) => panic!("the attempt ends before its request"),
             RequestState::Preamble
             | RequestState::Idle
@@ -81,7 +95,6 @@ impl<N: Net> Exchanges<N> {
             | RequestState::Lingering { .. } => {}
         }
         client.request.state = then;
-        let cx = &mut self.context;
         let second = cx.time.second;
         if let Some(counters) = cx.counters() {
             counters.request_ended(record, second);
@@ -94,10 +107,10 @@ impl<N: Net> Exchanges<N> {
         let pair = self.pairs.get(key).expect("a paired client's pair is there");
         self.settle_attempt(client, key, pair.upstream_stays);
         let pair = self.pairs.get_mut(key).expect("it was settled just now");
-        // Not with the whole pair, which is three times as large.
-        let (mut record, after) = (std::mem::take(&mut pair.record), pair.after);
+        let then = RequestState::FlushingResponse(pair.after);
+        let (cx, admission) = (&mut self.context, &mut self.admission);
+        Self::conclude_record(cx, admission, client, &mut pair.record, then);
         self.pairs.discard(key);
-        self.conclude(client, &mut record, RequestState::FlushingResponse(after));
         Next::Again
     }
 

@@ -32,7 +32,7 @@ use crate::proxy::context::{LoopContext, Phase};
 use crate::proxy::kinds::{ClientKey, Next, PairKey, PairKind};
 use crate::proxy::retry::{RetryState, Tried};
 use crate::proxy::upstream::Upstreams;
-use crate::proxy::upstream::acquire::{Reuse, Unavailable};
+use crate::proxy::upstream::acquire::{Acquired, Reuse, Unavailable};
 use budget::Budget;
 use pair::Exchange;
 use std::collections::HashMap;
@@ -260,7 +260,7 @@ impl<N: Net> Exchanges<N> {
                 let RetryState { record, .. } = self.retry_state(key, client);
                 self.answer(client, Some(&plan), TUNNELS_FULL, record)
             }
-            Ok(intent) => self.begin(key, client, intent),
+            Ok(intent) => self.begin(key, client, &intent),
             Err(refusal) => self.refuse(key, client, refusal),
         }
     }
@@ -325,8 +325,9 @@ impl<N: Net> Exchanges<N> {
     }
 
     /// Joins an admitted client to a backend of the policy's choice.
-    fn begin(&mut self, key: ClientKey, client: Client<'_, N>, intent: Intent) -> Next {
-        let RetryState { mut tried, mut record } = self.retry_state(key, client);
+    fn begin(&mut self, key: ClientKey, client: Client<'_, N>, intent: &Intent) -> Next {
+        let mut state = self.retry_state(key, client);
+        let RetryState { tried, record } = &mut state;
         // A pooled connection may close under a request that cannot be repeated, by its nature or
         // its size: such a request gets one that is as safe as a new one (RFC 9112 §9.3.1).
         let reuse = match intent.message().filter(|_| record.retries == 0) {
@@ -340,7 +341,7 @@ impl<N: Net> Exchanges<N> {
         let acquired = match own.transpose() {
             Ok(Some(Some(acquired))) => Ok(acquired),
             Ok(None | Some(None)) => {
-                self.upstreams.acquire(cx, pair, &mut tried, (intent.hash(), reuse), notes)
+                self.upstreams.acquire(cx, pair, tried, (intent.hash(), reuse), notes)
             }
             Err(unavailable) => Err(unavailable),
         };
@@ -349,14 +350,14 @@ impl<N: Net> Exchanges<N> {
                 // Where one was served that had to wait for more than a slot, the next may be too.
                 self.admission.open_one();
                 client.keep_upstream(None);
-                self.join(client, Pair::new(key, acquired, intent, RetryState { tried, record }))
+                self.join(key, client, acquired, intent, state)
             }
-            Err(unavailable) if self.comes_free(unavailable) && self.may_wait(&record) => {
-                self.wait_for_room(key, client, RetryState { tried, record })
+            Err(unavailable) if self.comes_free(unavailable) && self.may_wait(&state.record) => {
+                self.wait_for_room(key, client, state)
             }
             Err(unavailable) => {
                 let answer = self.unavailable_answer(unavailable);
-                self.answer(client, intent.message(), answer, record)
+                self.answer(client, intent.message(), answer, state.record)
             }
         }
     }
@@ -403,22 +404,30 @@ impl<N: Net> Exchanges<N> {
     }
 
     /// Enters a pair, so that client, upstream and pair name one another.
-    fn join(&mut self, client: Client<'_, N>, pair: Pair) -> Next {
-        let upstream = self.upstreams.get(pair.upstream).expect("it was acquired just now");
+    fn join(
+        &mut self,
+        key: ClientKey,
+        client: Client<'_, N>,
+        acquired: Acquired,
+        intent: &Intent,
+        state: RetryState,
+    ) -> Next {
+        let backend = acquired.backend;
+        let upstream = self.upstreams.get(acquired.upstream).expect("it was acquired just now");
         let (connecting, origin) = (upstream.is_connecting(), upstream.origin());
-        if let Intent::Session { .. } = pair.intent {
-            self.announce(client, &pair);
-        }
-        if pair.is_outstanding() {
-            let (backend, sent) = (pair.backend, pair.record.begun);
-            self.upstreams.request_sent(&mut self.context, backend, origin, sent);
+        match intent {
+            Intent::Message(_) => {
+                let sent = state.record.begun;
+                self.upstreams.request_sent(&mut self.context, backend, origin, sent);
+            }
+            Intent::Session { .. } => self.announce(client, acquired),
         }
         let limit = match connecting {
-            true => self.upstreams.connect_threshold(&self.context, pair.backend),
+            true => self.upstreams.connect_threshold(&self.context, backend),
             false => self.context.config.timeouts.response,
         };
-        let key = self.pairs.insert(pair);
-        client.request.wait(RequestState::Paired(key), self.context.now.instant + limit);
+        let pair = self.pairs.insert(Pair::new(key, acquired, intent, state));
+        client.request.wait(RequestState::Paired(pair), self.context.now.instant + limit);
         Next::Again
     }
 

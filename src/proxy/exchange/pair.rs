@@ -120,7 +120,7 @@ pub struct Pair {
 
 impl Pair {
     /// A pair at its beginning, for the attempt that goes on from `state`.
-    pub fn new(client: ClientKey, acquired: Acquired, intent: Intent, state: RetryState) -> Pair {
+    pub fn new(client: ClientKey, acquired: Acquired, intent: &Intent, state: RetryState) -> Pair {
         let beginning = match intent {
             Intent::Message(_) => Direction::Head,
             Intent::Session { .. } => Direction::Tunnel,
@@ -129,7 +129,7 @@ impl Pair {
             client,
             upstream: acquired.upstream,
             backend: acquired.backend,
-            intent,
+            intent: *intent,
             request: beginning,
             response: beginning,
             place: Place::Slot,

@@ -1,11 +1,12 @@
 //! What follows from the PROXY header of a client's connection, and the one to a server.
 
-use super::{Client, Exchanges, Pair};
+use super::{Client, Exchanges};
 use crate::net::Net;
 use crate::observe::counters::HeaderOutcome;
 use crate::proxy::client::listener::Service;
 use crate::proxy::client::preamble::{HEADER_TIME_MAX, HeaderRead};
 use crate::proxy::kinds::{ClientKey, Next};
+use crate::proxy::upstream::acquire::Acquired;
 use crate::wire::proxy_protocol;
 
 impl<N: Net> Exchanges<N> {
@@ -67,10 +68,10 @@ impl<N: Net> Exchanges<N> {
 
     /// Tells a server that wants to know it whose session a new connection to it is for.
     #[inline(never)]
-    pub(super) fn announce(&mut self, client: Client<'_, N>, pair: &Pair) {
-        if let Some(version) = self.upstreams.cluster().spec(pair.backend).send_proxy {
+    pub(super) fn announce(&mut self, client: Client<'_, N>, acquired: Acquired) {
+        if let Some(version) = self.upstreams.cluster().spec(acquired.backend).send_proxy {
             let header = proxy_protocol::write(version, client.ends());
-            self.upstreams.announce(&mut self.context, pair.upstream, header.bytes());
+            self.upstreams.announce(&mut self.context, acquired.upstream, header.bytes());
         }
     }
 
