@@ -21,8 +21,9 @@ const IMPORTS: &[(&str, &str)] = &[
     ("manual", ""),
     ("cli", "base balance config health manual pico_args"),
     // http: what is logged of a request are fields of its parsed head.
-    ("observe", "base http"),
-    ("net", "base mio signal_hook socket2 libc"),
+    ("observe", "base http wire"),
+    // wire: the names of control sockets.
+    ("net", "base wire mio signal_hook socket2 libc"),
     ("proxy", "base http wire balance health config observe net"),
     // httpserver: both read bodies through one blocking reader. net: both write files that appear
     // under their names once they are whole.

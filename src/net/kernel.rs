@@ -1,5 +1,6 @@
 //! [`Net`] over mio: epoll or kqueue, sockets, the system clock, standard error and the access log.
 
+use super::control::{self, ControlSocket};
 use super::listen;
 use super::log_file::LogFile;
 use super::log_writer::LogWriter;
@@ -10,15 +11,15 @@ use super::signals::Signals;
 use super::systemd::Manager;
 use super::tcp_info;
 use super::{
-    LogFailure, Net, Notice, Now, RELOAD, REOPEN, Ready, STOP, ServiceManager, Signal, Sink,
-    Socket, WAKER, Waker,
+    CONTROL, LogFailure, Net, Notice, Now, RELOAD, REOPEN, Ready, STOP, ServiceManager, Signal,
+    Sink, Socket, WAKER, Waker,
 };
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -65,6 +66,7 @@ pub struct Kernel {
     /// Event lines are for nobody.
     discards_events: bool,
     manager: Option<Manager>,
+    control: Option<ControlSocket>,
     waker: Waker,
     start: std::time::Instant,
     calendar: Calendar,
@@ -98,6 +100,7 @@ impl Kernel {
             stderr_may_block: stderr_may_block(),
             discards_events: false,
             manager: None,
+            control: None,
             waker,
             start,
             calendar,
@@ -112,6 +115,19 @@ impl Kernel {
     /// This manager gets the notices.
     pub fn report_to(&mut self, manager: Option<Manager>) {
         self.manager = manager;
+    }
+
+    /// Connections to this control socket are reported from here on, and to none before.
+    ///
+    /// Errors: the system's, such as no room for another watch.
+    pub fn steer_by(&mut self, mut socket: ControlSocket) -> io::Result<()> {
+        let (token, read) = (mio::Token(CONTROL.token()), mio::Interest::READABLE);
+        self.poll.registry().register(socket.source(), token, read)?;
+        if let Some(mut earlier) = self.control.replace(socket) {
+            // Another process may have it, and closing would not end the reports then.
+            let _ = self.poll.registry().deregister(earlier.source());
+        }
+        Ok(())
     }
 
     /// Event lines are taken and not written from here on.
@@ -254,8 +270,38 @@ impl Net for Kernel {
         self.poll.registry().register(listener, token, mio::Interest::READABLE)
     }
 
+    fn ignore(&mut self, listener: &mut Self::Listener) {
+        // It is closed next, which is enough where no other process has it.
+        let _ = self.poll.registry().deregister(listener);
+    }
+
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)> {
         listener.accept()
+    }
+
+    fn accept_control(&mut self) -> io::Result<(Self::Socket, Option<u32>)> {
+        let Some(socket) = &self.control else { return Err(io::ErrorKind::WouldBlock.into()) };
+        let (stream, peer) = socket.accept()?;
+        // A stream is read, written and ended alike in every family.
+        Ok((mio::net::TcpStream::from(stream), peer.process))
+    }
+
+    fn hand_over(
+        &mut self,
+        to: &Self::Socket,
+        listeners: &[&Self::Listener],
+        message: &[u8],
+    ) -> io::Result<usize> {
+        let own = self.control.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let others = listeners.iter().map(|listener| listener.as_fd());
+        let all: Vec<BorrowedFd<'_>> = std::iter::once(own.as_fd()).chain(others).collect();
+        control::send(to.as_fd(), message, &all)
+    }
+
+    fn step_aside(&mut self) {
+        let Some(Ok(socket)) = self.control.as_ref().map(ControlSocket::renamed) else { return };
+        // On failure the name stays taken, and the next instance has its process in its own.
+        let _ = self.steer_by(socket);
     }
 
     fn connect(&mut self, to: SocketAddr) -> io::Result<Self::Socket> {

@@ -7,6 +7,7 @@
 //! input was reported before.
 
 pub mod background;
+pub mod control;
 pub mod files;
 pub mod kernel;
 pub mod listen;
@@ -49,6 +50,9 @@ pub const RELOAD: Id = Id::from_token(3);
 pub const WAKER: Id = Id::from_token(4);
 /// The registration of the pipe for [`Signal::ReopenLogs`].
 pub const REOPEN: Id = Id::from_token(5);
+
+/// The registration of the control socket.
+pub const CONTROL: Id = Id::from_token(6);
 
 const _: () = assert!(STOP.kind() == Fixed::NUMBER);
 
@@ -193,6 +197,9 @@ pub trait Net: Debug {
     fn now(&mut self) -> Now;
     /// From here on, `wait` reports under `id` that connections may be waiting.
     fn listen(&mut self, listener: &mut Self::Listener, id: Id) -> io::Result<()>;
+    /// From here on, `wait` reports nothing of this listener. Closing it is not enough where another
+    /// process has it as well.
+    fn ignore(&mut self, _: &mut Self::Listener) {}
     /// Accepts the next waiting connection.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
     /// Starts to connect; the socket is not registered yet.
@@ -202,6 +209,27 @@ pub trait Net: Debug {
     /// The signals since the last call: [`Signal::Stop`] as often as it came, one of the others
     /// once.
     fn signals(&mut self) -> Vec<Signal>;
+    /// Accepts the next connection to the control socket, which `wait` reports under [`CONTROL`];
+    /// and the process that made it, if that is known.
+    ///
+    /// Errors: none waits; `PermissionDenied`, another user made it.
+    fn accept_control(&mut self) -> io::Result<(Self::Socket, Option<u32>)> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+    /// Writes some of `message`, which is not empty, to a control connection, and with its first
+    /// byte passes on the control socket and these listeners.
+    ///
+    /// Errors: nothing was sent.
+    fn hand_over(
+        &mut self,
+        _: &Self::Socket,
+        _: &[&Self::Listener],
+        _message: &[u8],
+    ) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    /// The next instance may have the name of the control socket, which gets another.
+    fn step_aside(&mut self) {}
     /// Much was freed: the system gets it back.
     fn return_free_memory(&mut self) {}
     /// Whether event lines begin with the time: not where a person watches them come.
