@@ -13,7 +13,8 @@
 //! - [`proxy`] is the machine. It owns every table and turns them: wait, mark, expire, accept, run,
 //!   write. One [`proxy::Proxy`] holds all state; there are no globals and no shared ownership.
 //! - [`serve`] starts it; [`cli`] reads the command line, [`manual`] has the chapters it prints;
-//!   [`httpserver`], [`get`], [`top`] and [`demo`] are small blocking commands beside the balancer.
+//!   [`httpserver`], [`get`], [`top`], [`ctl`] and [`demo`] are small blocking commands beside the
+//!   balancer.
 //!
 //! # What holds everywhere
 //!
@@ -34,6 +35,8 @@ pub mod balance;
 pub mod base;
 pub mod cli;
 pub mod config;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod ctl;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod demo;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]

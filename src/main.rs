@@ -3,7 +3,7 @@
 use loadbalancer::cli::{self, Command, Config, Demo};
 use loadbalancer::config::{BackendSpec, Endpoint, Purpose};
 use loadbalancer::net::terminal;
-use loadbalancer::{demo, get, httpserver, replay, serve, top};
+use loadbalancer::{ctl, demo, get, httpserver, replay, serve, top};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -52,6 +52,10 @@ fn run(command: Command) -> ExitCode {
         Command::Get(options) => match get::run(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => fail("get", &failure, failure.exit_code()),
+        },
+        Command::Ctl(options) => match ctl::run(&options) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => fail("ctl", &failure, 1),
         },
         Command::Top(options) => match top::run(&options) {
             Ok(()) => ExitCode::SUCCESS,

@@ -216,7 +216,8 @@ fn the_readme_shows_the_short_help_as_it_is() {
 
 #[test]
 fn documents_name_no_option_that_is_not_there() {
-    let commands: [&[&str]; 6] = [&[], &["demo"], &["httpserver"], &["get"], &["top"], &["replay"]];
+    let commands: [&[&str]; 7] =
+        [&[], &["demo"], &["httpserver"], &["get"], &["top"], &["ctl"], &["replay"]];
     let known: BTreeSet<String> =
         commands.iter().flat_map(|command| options(command)).map(|option| option.long).collect();
     let mut complaints = Vec::new();

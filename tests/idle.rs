@@ -85,3 +85,12 @@ fn probes_wake_it_only_when_they_are_due() {
     backend.wait_for_probes(1);
     sleeps_on(&balancer);
 }
+
+#[test]
+fn a_command_leaves_no_timer() {
+    let backend = Backend::named("a");
+    let balancer = Balancer::over(&[&backend], &[]);
+    let place = balancer.address().to_string();
+    assert_eq!(common::run(&["ctl", &place, "status"]).code, Some(0));
+    sleeps_on(&balancer);
+}

@@ -50,7 +50,8 @@ fn options(command: &[&str]) -> Vec<String> {
     names
 }
 
-const COMMANDS: [&[&str]; 6] = [&[], &["demo"], &["httpserver"], &["get"], &["top"], &["replay"]];
+const COMMANDS: [&[&str]; 7] =
+    [&[], &["demo"], &["httpserver"], &["get"], &["top"], &["ctl"], &["replay"]];
 
 #[test]
 fn the_man_page_has_every_option_and_every_chapter() {

@@ -3,6 +3,7 @@
 use super::unit::Unit;
 use crate::balance::Strategy;
 use crate::config::{AdminAddress, Config, Endpoint, LogTarget};
+use crate::wire::command;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use std::time::Duration;
 pub const VERSION: &str = concat!("loadbalancer ", env!("CARGO_PKG_VERSION"));
 
 /// The commands by name.
-pub(super) const COMMANDS: [&str; 7] =
-    ["demo", "httpserver", "get", "top", "replay", "help", "version"];
+pub(super) const COMMANDS: [&str; 8] =
+    ["demo", "httpserver", "get", "top", "ctl", "replay", "help", "version"];
 
 /// A help text for a terminal of so many columns, ending in a newline.
 pub type HelpText = fn(usize) -> String;
@@ -31,6 +32,8 @@ pub enum Command {
     Get(Get),
     /// To show the servers of a running balancer.
     Top(Top),
+    /// To give a running balancer a command.
+    Ctl(Ctl),
     /// To make recorded choices again.
     Replay(Replay),
     /// To print this help text, or another one made from the option tables.
@@ -120,6 +123,15 @@ impl Default for Top {
     fn default() -> Top {
         Top { admin: Endpoint { host: Some("127.0.0.1".to_owned()), port: 8081 } }
     }
+}
+
+/// `loadbalancer ctl`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ctl {
+    /// Where the balancer listens; none: the only one that runs.
+    pub place: Option<String>,
+    /// None: the balancers that run are listed.
+    pub command: Option<command::Command>,
 }
 
 /// `loadbalancer replay`.

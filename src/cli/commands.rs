@@ -1,7 +1,7 @@
 //! All commands with what is shown of them, for the man page and completions.
 
 use super::sheet::Sheet;
-use super::{get, httpserver, pages, replay, top};
+use super::{ctl, get, httpserver, pages, replay, top};
 
 /// The sheets of all commands that have options, the balancer itself first.
 pub fn sheets() -> Vec<Sheet> {
@@ -11,6 +11,7 @@ pub fn sheets() -> Vec<Sheet> {
         httpserver::sheet(),
         get::sheet(),
         top::sheet(),
+        ctl::sheet(),
         replay::sheet(),
     ]
 }

@@ -6,6 +6,8 @@ mod balance;
 mod command;
 mod commands;
 mod completions;
+mod control_options;
+mod ctl;
 mod document_options;
 mod documents;
 mod duration;
@@ -42,7 +44,7 @@ mod value;
 mod tests;
 
 pub use crate::config::{Config, Endpoint, LogTarget};
-pub use command::{Command, Demo, Get, HelpText, HttpServer, Replay, Top, VERSION};
+pub use command::{Command, Ctl, Demo, Get, HelpText, HttpServer, Replay, Top, VERSION};
 pub use error::UsageError;
 pub use help::COLUMNS;
 pub use unit::Unit;
@@ -59,6 +61,7 @@ pub fn program(argv: &[OsString]) -> &'static str {
         [Some("httpserver"), _] | [_, Some("httpserver")] => "httpserver",
         [_, Some("get")] => "get",
         [_, Some("top")] => "top",
+        [_, Some("ctl")] => "ctl",
         [_, Some("demo")] => "demo",
         [_, Some("replay")] => "replay",
         [_, Some(_) | None] => "loadbalancer",
@@ -84,6 +87,7 @@ pub fn parse(argv: Vec<OsString>) -> Result<Command, UsageError> {
         Some("httpserver") => httpserver::httpserver(after_command.finish()),
         Some("get") => get::get(after_command.finish()),
         Some("top") => top::top(after_command.finish()),
+        Some("ctl") => ctl::ctl(after_command.finish()),
         Some("replay") => replay::replay(after_command.finish()),
         Some("help") => topic::help(after_command.finish()),
         Some("version") => topic::version(after_command.finish()),

@@ -114,7 +114,7 @@ impl Group {
             Group::Timeouts => "Time-outs",
             Group::Limits => "Limits",
             Group::Logging => "Logging",
-            Group::Admin => "Metrics and status",
+            Group::Admin => "Metrics, status, control",
             Group::Experiments => "Experiments",
             Group::About => "About",
         }

@@ -2,6 +2,7 @@
 //! part of [`Config`] it sets; the defaults are those of [`Config::default`].
 
 use super::admin_options;
+use super::control_options;
 use super::document_options;
 use super::duration::LONGEST;
 use super::health_options;
@@ -370,6 +371,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
     admin_options::ADMIN_HOST,
     admin_options::ADMIN_PUBLIC,
     admin_options::LIVE_PATH,
+    control_options::NO_CONTROL,
     document_options::PRINT_UNIT,
     document_options::MAN,
     document_options::COMPLETIONS,

@@ -33,8 +33,8 @@ const PAGE: Page = Page {
     usage: &[
         "loadbalancer [OPTIONS] ADDR BACKEND...",
         "loadbalancer [OPTIONS] [-p ADDR] -b BACKEND... | -f FILE",
-        "loadbalancer demo | httpserver | get | top | replay  (each has its --help)",
-        "loadbalancer help [TOPIC]                            (the manual)",
+        "loadbalancer demo | httpserver | get | top | ctl | replay  (each has --help)",
+        "loadbalancer help [TOPIC]                                  (the manual)",
         "loadbalancer version",
     ],
     notes: &[
@@ -62,7 +62,7 @@ const DEMO_PAGE: Page = Page {
 const SUMMARY: Summary = Summary {
     usage: &[
         "loadbalancer [OPTIONS] ADDR BACKEND...",
-        "loadbalancer demo | httpserver | get | top | help [TOPIC] | version",
+        "loadbalancer demo | httpserver | get | top | ctl | help | version",
     ],
     examples: &[
         ("loadbalancer 8080 1234 5678", "two servers on this machine"),

@@ -4,7 +4,7 @@
 use super::command::{COMMANDS, Command};
 use super::error::UsageError;
 use super::suggest::nearest;
-use super::{balance, get, httpserver, pages, top};
+use super::{balance, ctl, get, httpserver, pages, top};
 use crate::manual::{self, TOPICS};
 use std::ffi::OsString;
 
@@ -25,6 +25,7 @@ pub fn help(words: Vec<OsString>) -> Result<Command, UsageError> {
         "httpserver" => httpserver::httpserver(help_option()),
         "get" => get::get(help_option()),
         "top" => top::top(help_option()),
+        "ctl" => ctl::ctl(help_option()),
         _ => match manual::topic(&name) {
             Some(topic) => Ok(Command::Topic(topic.text)),
             None => Err(unknown(name)),
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_command_gives_its_help_text() {
-        for command in ["demo", "httpserver", "get", "top"] {
+        for command in ["demo", "httpserver", "get", "top", "ctl"] {
             match help(words(command)) {
                 Ok(Command::Help(text)) => assert!(text(80).contains(command), "{command}"),
                 other => panic!("{command}: {other:?}"),

@@ -31,6 +31,17 @@ pub enum Mode {
     Redirect,
 }
 
+impl Mode {
+    /// As `-m` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Http => "http",
+            Mode::Tcp => "tcp",
+            Mode::Redirect => "redirect",
+        }
+    }
+}
+
 /// The longest time of each wait. Each restarts with progress, except `head`, `queue`, `linger` and
 /// `drain`.
 #[derive(Clone, Debug)]
@@ -200,6 +211,8 @@ pub struct Config {
     pub admin_public: bool,
     /// A path that is answered 200 on the clients' port; none: all are forwarded.
     pub live_path: Option<String>,
+    /// There is a control socket, for `loadbalancer ctl`.
+    pub control: bool,
     /// Pairs in flight at most; none: what the open-file limit allows.
     pub pairs_max: Option<u32>,
     /// Tunnels at most that were HTTP requests once, counted apart from the pairs; none: as many as
@@ -276,6 +289,7 @@ impl Default for Config {
             admin_hosts: Vec::new(),
             admin_public: false,
             live_path: None,
+            control: true,
             pairs_max: None,
             tunnels_max: None,
             queue_max: None,

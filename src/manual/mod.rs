@@ -36,6 +36,7 @@ pub static TOPICS: &[Topic] = &[
     topic!("check", "finding what is wrong before the start"),
     topic!("replay", "recording choices, and comparing strategies over them"),
     topic!("signals", "signals, stopping and exit status"),
+    topic!("control", "`loadbalancer ctl`: drain a server, reload, stop"),
     topic!("systemd", "under systemd, and several processes on one port"),
     topic!("deploy", "deploys, a second balancer, Kubernetes, Nomad, log rotation"),
     topic!("strace", "one request as system calls"),

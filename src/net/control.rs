@@ -5,7 +5,7 @@
 use crate::wire::name::Name;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, DirBuilder, Permissions};
-use std::io;
+use std::io::{self, Read, Write};
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -21,6 +21,17 @@ const BACKLOG: i32 = 128;
 
 /// Most descriptors that are sent or received with one message.
 const DESCRIPTORS_MAX: usize = 128;
+
+/// Longest answer that is read: 1,000 servers with the longest names take half of it.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
+
+/// How many instances may listen at one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instances {
+    One,
+    /// With `SO_REUSEPORT`: each has its process in its name.
+    Several,
+}
 
 /// Who is at the other end, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +53,15 @@ impl ControlSocket {
     /// part of it.
     ///
     /// Errors: the system's, such as no directory for it.
-    pub fn open(listen: &str) -> io::Result<ControlSocket> {
-        let name = Name { user: user(), listen: listen.to_owned(), process: None };
-        match bind(&name) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                bind(&Name { process: Some(std::process::id()), ..name })
-            }
-            outcome => outcome,
+    pub fn open(listen: &str, instances: Instances) -> io::Result<ControlSocket> {
+        let alone = Name { user: user(), listen: listen.to_owned(), process: None };
+        let own = Name { process: Some(std::process::id()), ..alone.clone() };
+        match instances {
+            Instances::Several => bind(&own),
+            Instances::One => match bind(&alone) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => bind(&own),
+                outcome => outcome,
+            },
         }
     }
 
@@ -222,6 +235,36 @@ pub fn connect(name: &Name, limit: Duration) -> io::Result<UnixStream> {
     }
 }
 
+/// What an instance answers to a line.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    Done(String),
+    Refused(String),
+}
+
+/// Sends a line, without its end, to the instance of this name; what it answers, in whole lines.
+///
+/// Errors: as [`connect`]; `InvalidData`, it answers with something else.
+pub fn ask(name: &Name, line: &str, limit: Duration) -> io::Result<Answer> {
+    let mut stream = connect(name, limit)?;
+    stream.write_all(format!("{line}\n").as_bytes())?;
+    let mut answer = Vec::new();
+    let outcome = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
+    // With bytes of ours that it did not read, its end is a reset.
+    if let Err(error) = outcome.map(|_| ())
+        && error.kind() != io::ErrorKind::ConnectionReset
+    {
+        return Err(error);
+    }
+    let text = String::from_utf8_lossy(&answer);
+    let text = text.strip_suffix('\n').ok_or(io::ErrorKind::UnexpectedEof)?;
+    match (text.strip_prefix("ok "), text.strip_prefix("error ")) {
+        (Some(text), _) => Ok(Answer::Done(text.to_owned())),
+        (None, Some(text)) => Ok(Answer::Refused(text.to_owned())),
+        (None, None) => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
@@ -307,7 +350,8 @@ pub fn send(
 /// `received`; 0 bytes at the end of the input. Descriptors are not inherited by other programs.
 ///
 /// Errors: the system's; `InvalidData`, more descriptors than [`DESCRIPTORS_MAX`].
-#[allow(unsafe_code)]
+// Elsewhere the length of a header is of another type.
+#[allow(unsafe_code, clippy::unnecessary_cast)]
 pub fn receive(
     socket: BorrowedFd<'_>,
     into: &mut [u8],
@@ -357,7 +401,6 @@ pub fn receive(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     const LIMIT: Duration = Duration::from_secs(10);
@@ -369,7 +412,7 @@ mod tests {
 
     #[test]
     fn an_instance_is_found_by_name_and_connected_to() {
-        let socket = ControlSocket::open(&unique(1)).expect("a free name");
+        let socket = ControlSocket::open(&unique(1), Instances::One).expect("a free name");
         assert!(names().contains(socket.name()), "{:?}", names());
         let mut stream = connect(socket.name(), LIMIT).expect("it listens");
         let (accepted, peer) = socket.accept().expect("a connection");
@@ -383,22 +426,23 @@ mod tests {
 
     #[test]
     fn a_second_instance_at_an_address_has_its_process_in_its_name() {
-        let first = ControlSocket::open(&unique(2)).expect("a free name");
-        let second = ControlSocket::open(&unique(2)).expect("another name");
+        let first = ControlSocket::open(&unique(2), Instances::One).expect("a free name");
+        let second = ControlSocket::open(&unique(2), Instances::One).expect("another name");
         assert_eq!(first.name().process, None);
         assert_eq!(second.name().process, Some(std::process::id()));
         drop(first);
-        let third = ControlSocket::open(&unique(2)).expect("the name is free again");
+        let third =
+            ControlSocket::open(&unique(2), Instances::One).expect("the name is free again");
         assert_eq!(third.name().process, None);
     }
 
     #[test]
     fn who_steps_aside_leaves_the_name_to_the_next() {
-        let first = ControlSocket::open(&unique(3)).expect("a free name");
+        let first = ControlSocket::open(&unique(3), Instances::One).expect("a free name");
         let aside = first.renamed().expect("another name");
         let name = first.name().clone();
         drop(first);
-        let next = ControlSocket::open(&unique(3)).expect("the name is free");
+        let next = ControlSocket::open(&unique(3), Instances::One).expect("the name is free");
         assert_eq!(*next.name(), name);
         assert_ne!(*aside.name(), name);
     }

@@ -143,6 +143,12 @@ fn user(text: &str) -> io::Result<Option<User>> {
     )
 }
 
+/// The name of the user of this number, if there is one.
+pub fn user_name(number: u32) -> Option<String> {
+    let found = user(&number.to_string()).ok()??;
+    found.name.into_string().ok()
+}
+
 /// The number of the group of this name, if there is one.
 #[allow(unsafe_code)]
 fn group_id(text: &str) -> io::Result<Option<libc::gid_t>> {

@@ -5,6 +5,7 @@ use super::recent::Quantiles;
 use super::snapshot::{Backend, BackendState, DownKind, Process, Program, Stage};
 use super::{ProxyError, Record};
 use crate::base::time::Instant;
+use crate::wire::by_hand::ByHand;
 use std::time::Duration;
 
 /// The second of the program's life that everything is looked at.
@@ -80,6 +81,7 @@ pub fn up(counters: &BackendCounters) -> Backend<'_> {
         waiting: 0,
         weight: 2,
         backup: true,
+        by_hand: ByHand { wish: None, weight: Some(2) },
         down_time: Duration::ZERO,
         counters,
     }
@@ -95,6 +97,7 @@ pub fn down(counters: &BackendCounters) -> Backend<'_> {
         in_flight: 0,
         max: None,
         backup: false,
+        by_hand: ByHand::default(),
         ..up(counters)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::counters::{BackendCounters, Counters};
 use super::recent::Quantiles;
+use crate::wire::by_hand::ByHand;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -64,11 +65,6 @@ impl BackendState {
     /// Whether it can take requests.
     pub fn is_up(self) -> bool {
         matches!(self, BackendState::Up | BackendState::Slow)
-    }
-
-    /// Whether it is the operator's decision and not what was found.
-    pub fn is_by_hand(self) -> bool {
-        matches!(self, BackendState::Drain | BackendState::Disabled)
     }
 }
 
@@ -221,6 +217,8 @@ pub struct Backend<'a> {
     pub waiting: u32,
     pub weight: u32,
     pub backup: bool,
+    /// What `loadbalancer ctl` has set of it.
+    pub by_hand: ByHand,
     /// How long it has been down in all.
     pub down_time: Duration,
     pub counters: &'a BackendCounters,

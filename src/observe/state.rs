@@ -1,6 +1,7 @@
 //! The state of the program in lines for standard error (SIGUSR1): what is known without counting.
 
 use super::snapshot::BackendState;
+use crate::wire::by_hand::ByHand;
 use std::fmt;
 
 /// The line about the program.
@@ -18,7 +19,7 @@ pub struct ProgramState {
 impl fmt::Display for ProgramState {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ProgramState { in_flight, in_flight_max, queued, clients, up, total } = self;
-        write!(out, "state: {in_flight} of {in_flight_max} in flight, {queued} queued, ")?;
+        write!(out, "{in_flight} of {in_flight_max} in flight, {queued} queued, ")?;
         write!(out, "{clients} clients, {up} of {total} backends up")
     }
 }
@@ -33,20 +34,24 @@ pub struct ServerState<'a> {
     pub max: Option<u32>,
     pub weight: u32,
     pub backup: bool,
+    pub by_hand: ByHand,
     /// What the last probe found wrong.
     pub fault: Option<&'a dyn fmt::Display>,
 }
 
 impl fmt::Display for ServerState<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ServerState { name, state, in_flight, max, weight, backup, fault } = self;
-        write!(out, "state: backend {name} {}, {in_flight} in flight", state.name())?;
+        let ServerState { name, state, in_flight, max, weight, backup, by_hand, fault } = self;
+        write!(out, "backend {name} {}, {in_flight} in flight", state.name())?;
         if let Some(max) = max {
             write!(out, " of {max}")?;
         }
         write!(out, ", weight {weight}")?;
         if *backup {
             out.write_str(", backup")?;
+        }
+        if !by_hand.is_none() {
+            write!(out, ", {by_hand} by hand")?;
         }
         if let Some(fault) = fault {
             write!(out, ": {fault}")?;
@@ -68,13 +73,22 @@ mod tests {
             max: None,
             weight: 1,
             backup: false,
+            by_hand: ByHand::default(),
             fault: None,
         };
-        assert_eq!(server.to_string(), "state: backend a:80 up, 3 in flight, weight 1");
+        assert_eq!(server.to_string(), "backend a:80 up, 3 in flight, weight 1");
         let state = BackendState::Down;
-        let down =
-            ServerState { state, max: Some(9), backup: true, fault: Some(&"late"), ..server };
-        let expected = "state: backend a:80 down, 3 in flight of 9, weight 1, backup: late";
+        let by_hand = ByHand { weight: Some(1), ..ByHand::default() };
+        let down = ServerState {
+            state,
+            max: Some(9),
+            backup: true,
+            by_hand,
+            fault: Some(&"late"),
+            ..server
+        };
+        let expected =
+            "backend a:80 down, 3 in flight of 9, weight 1, backup, weight=1 by hand: late";
         assert_eq!(down.to_string(), expected);
     }
 }

@@ -98,7 +98,11 @@ pub fn backend(backend: &Backend<'_>, second: u32, picks: u64, out: &mut Writer<
         Some((_, reason)) => object.text("reason", reason),
         None => object.null("reason"),
     }
-    object.boolean("by_hand", backend.state.is_by_hand());
+    object.boolean("by_hand", !backend.by_hand.is_none());
+    match backend.by_hand {
+        by_hand if by_hand.is_none() => object.null("set_by_hand"),
+        by_hand => object.text("set_by_hand", by_hand),
+    }
     object.number("in_flight", u64::from(backend.in_flight));
     match backend.max {
         Some(max) => object.number("max", u64::from(max)),

@@ -19,7 +19,7 @@ const NAME_COLUMNS_MAX: usize = 40;
 
 /// The names of the columns; values are as wide as these.
 const COLUMNS: &str = "state    since_seconds in_flight     max weight share requests_per_second \
-    errors_per_second retries_per_second p50_seconds p95_seconds p99_seconds reason\n";
+    errors_per_second retries_per_second p50_seconds p95_seconds p99_seconds by_hand reason\n";
 
 /// Columns of the backends' names: as many as the longest needs, within bounds.
 pub fn name_columns<'a>(names: impl Iterator<Item = &'a str>) -> usize {
@@ -91,7 +91,7 @@ pub fn backend(
     let max = backend.max.map_or("-".to_owned(), |max| max.to_string());
     let _ = write!(
         out,
-        "{:columns$} {:8} {:13} {:9} {max:>7} {:6} {:5.3} {:19.1} {:17.3} {:18.3} {:>11} {:>11} {:>11} ",
+        "{:columns$} {:8} {:13} {:9} {max:>7} {:6} {:5.3} {:19.1} {:17.3} {:18.3} {:>11} {:>11} {:>11} {:7} ",
         backend.name,
         backend.state.name(),
         backend.since.as_secs(),
@@ -104,11 +104,20 @@ pub fn backend(
         percentile(50),
         percentile(95),
         percentile(99),
+        by_hand(backend),
     );
     let _ = match backend.down {
         Some((_, reason)) => writeln!(out, "{reason}"),
         None => writeln!(out, "-"),
     };
+}
+
+/// What was set by hand, as one word.
+fn by_hand(backend: &Backend<'_>) -> String {
+    match backend.by_hand {
+        by_hand if by_hand.is_none() => "-".to_owned(),
+        by_hand => by_hand.to_string().replace(' ', ","),
+    }
 }
 
 /// How long the program has run.

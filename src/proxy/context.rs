@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::http::date::{self, DATE_BYTES};
 use crate::net::{Net, Now};
 use crate::observe::counters::{Counters, Time};
+use crate::observe::snapshot::Stage;
 
 /// How far the program is on the way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,17 @@ pub enum Phase {
     LameDuck,
     /// Finishes what is in flight.
     Draining,
+}
+
+impl Phase {
+    /// As people see it.
+    pub fn stage(self) -> Stage {
+        match self {
+            Phase::Serving => Stage::Running,
+            Phase::LameDuck => Stage::LameDuck,
+            Phase::Draining => Stage::Draining,
+        }
+    }
 }
 
 /// Limits that depend on the machine.

@@ -24,7 +24,7 @@ impl<N: Net> Proxy<N> {
         let least = self.exchanges.context.now.instant + FINISH_MIN;
         let drain = match self.stop {
             Stop::By(deadline) => deadline.max(least),
-            Stop::No | Stop::DrainAt(_) | Stop::Now => least,
+            Stop::No | Stop::DrainAt(_) | Stop::HandedOver(_) | Stop::Now => least,
         };
         self.flush_logs(drain, least);
         let context = &mut self.exchanges.context;
@@ -56,7 +56,7 @@ impl<N: Net> Proxy<N> {
             (_, Stop::By(_)) => {
                 logs.event(format_args!("stopped: {cut_off} cut off after {limit} s"));
             }
-            (_, Stop::Now | Stop::DrainAt(_) | Stop::No) => {
+            (_, Stop::Now | Stop::DrainAt(_) | Stop::HandedOver(_) | Stop::No) => {
                 logs.event(format_args!("stopped: {cut_off} cut off by the second signal"));
             }
         }

@@ -181,7 +181,10 @@ impl<N: Net> Proxy<N> {
         let clients_max = exchanges.context.limits.clients_max;
         assert!(self.clients.len() <= clients_max, "no more clients than allowed");
         let admin = self.admin_clients().filter(|it| it.timer().is_armed()).count();
+        let control = self.control.iter().flat_map(|it| it.clients());
+        let control = control.filter(|it| it.timer.is_armed()).count();
         let armed = admin
+            + control
             + self.clients.iter().filter(|(_, it)| it.timer().is_armed()).count()
             + upstreams.iter().filter(|(_, it)| it.timer().is_armed()).count()
             + upstreams.probes().filter(|(_, it)| it.timer().is_armed()).count()
@@ -199,7 +202,9 @@ impl<N: Net> Proxy<N> {
 
     fn check_storages(&self) {
         let upstreams = &self.exchanges.upstreams;
+        let control = self.control.iter().flat_map(|it| it.clients());
         let held = self.admin_clients().map(|it| it.conn.storages()).sum::<usize>()
+            + control.map(|it| it.conn.storages()).sum::<usize>()
             + self.clients.iter().map(|(_, it)| it.conn.storages()).sum::<usize>()
             + upstreams.iter().map(|(_, it)| it.conn.storages()).sum::<usize>()
             + upstreams.probes().map(|(_, it)| it.conn().storages()).sum::<usize>();

@@ -27,6 +27,8 @@ kinds! {
     ProbeKind, ProbeKey = 4;
     /// Connections to the admin listener.
     AdminKind, AdminKey = 8;
+    /// Connections to the control socket.
+    ControlKind, ControlKey = 13;
 }
 
 /// The timer of a backend: its next probe, or the end of its silence threshold. Backends are
@@ -87,7 +89,7 @@ impl Kind for TrimKind {
 }
 
 /// All numbers: with one twice, a timer of one kind would wake an entry of another.
-const NUMBERS: [u8; 12] = [
+const NUMBERS: [u8; 13] = [
     ClientKind::NUMBER,
     UpstreamKind::NUMBER,
     PairKind::NUMBER,
@@ -100,6 +102,7 @@ const NUMBERS: [u8; 12] = [
     ManagerKind::NUMBER,
     PaceKind::NUMBER,
     TrimKind::NUMBER,
+    ControlKind::NUMBER,
 ];
 
 const _: () = {

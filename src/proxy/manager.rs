@@ -65,6 +65,11 @@ impl ManagerReport {
         Some(report)
     }
 
+    /// The manager hears from another process from here on.
+    pub fn end<N: Net>(mut self, cx: &mut LoopContext<N>) {
+        cx.wheel.cancel(&mut self.timer);
+    }
+
     /// The timer's node has fired.
     pub fn timer_fired(&mut self) {
         self.timer.fired();

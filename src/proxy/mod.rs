@@ -1,17 +1,18 @@
 //! The load balancer over some [`Net`]: one [`Proxy`] owns the clients, everything else they meet,
 //! and the turn that moves whatever can move.
 //!
-//! Five state machines, a folder each, and one direction of imports between them:
+//! Six state machines, a folder each, and one direction of imports between them:
 //!
 //! - `conn`: one socket with its buffers and readiness. Imports none of the others.
 //! - `upstream`: connections to backends, their pool, health checks and what is believed.
 //! - `client`: listeners, accepted connections, the request on each, the queue for the N slots.
 //! - `admin`: requests about this program, answered from memory. Imports the others.
+//! - `control`: lines on the control socket; what they ask for is done above. Imports `conn`.
 //! - `exchange`: requests joined to upstreams, their bytes, and how they end. Imports the others.
 //!
 //! Beside them, below all four: `kinds` (keys), `context` (what every step works with), `schedule`
 //! (whose step is next), `trim` (when memory goes back to the system), `log`, `retry`. Above them:
-//! this file, `turn`, `accept`, `fairness` and `finish`.
+//! this file, `turn`, `accept`, `steer`, `takeover`, `fairness` and `finish`.
 //!
 //! A lower machine never calls a higher one. What concerns a higher one is a value that is returned
 //! ([`kinds::Next`]) or picked up after the step ([`upstream::Upstreams::take_effect`]).
@@ -22,6 +23,7 @@ mod admin_turn;
 mod client;
 mod conn;
 mod context;
+mod control;
 mod exchange;
 mod fairness;
 mod finish;
@@ -34,6 +36,8 @@ mod memory;
 mod record;
 mod retry;
 mod schedule;
+mod steer;
+mod takeover;
 mod trim;
 mod turn;
 mod upstream;
@@ -43,7 +47,7 @@ pub use client::listener::{ListenerSettings, Scheme, Service};
 pub use client::plan;
 pub use context::Limits;
 pub use exchange::pump;
-pub use upstream::reload::Reload;
+pub use upstream::reload::{Applied, Reload};
 pub use upstream::{Member, ProbeResult};
 
 use crate::base::table::Table;
@@ -56,6 +60,7 @@ use client::acceptor::{Acceptor, Hints};
 use client::connection::Connection;
 use client::slow_clients::SlowClients;
 use context::LoopContext;
+use control::Control;
 use exchange::Exchanges;
 use kinds::{ClientKey, ClientKind};
 use log::Counts;
@@ -82,6 +87,9 @@ enum Stop {
     No,
     /// Serves on until this time.
     DrainAt(Instant),
+    /// Another process has the listeners: serves the connections it has until this time, then
+    /// drains.
+    HandedOver(Instant),
     /// Once nothing is in flight, at this time at the latest.
     By(Instant),
     /// Asked for twice.
@@ -98,6 +106,8 @@ pub struct Proxy<N: Net> {
     acceptor: Acceptor<N>,
     /// None without an admin listener.
     admin: Option<Box<Admin<N>>>,
+    /// None without a control socket.
+    control: Option<Box<Control<N>>>,
     /// Where the search for an idle client to close goes on.
     sweep_from: usize,
     slow_clients: SlowClients,
@@ -131,6 +141,7 @@ impl<N: Net> Proxy<N> {
             exchanges: Exchanges::new(context, upstreams, error_pages),
             acceptor: Acceptor::new(Hints::CLIENTS),
             admin: None,
+            control: None,
             sweep_from: 0,
             slow_clients: SlowClients::new(),
             list: ListWatch::default(),
@@ -164,13 +175,14 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Makes `members` the backends from here on. Those of `unknown`, whose names are not known for
-    /// the moment, stay if they take part.
-    pub fn apply(&mut self, members: &[Member], unknown: &[BackendSpec]) {
+    /// the moment, stay if they take part. What that has brought.
+    pub fn apply(&mut self, members: &[Member], unknown: &[BackendSpec]) -> Applied {
         let Exchanges { context, upstreams, .. } = &mut self.exchanges;
-        upstreams.apply(context, members, unknown);
+        let applied = upstreams.apply(context, members, unknown);
         self.exchanges.admission.open_one();
         self.admit_waiting();
         self.write_logs();
+        applied
     }
 
     /// What was asked for since this was called last.
@@ -203,26 +215,27 @@ impl<N: Net> Proxy<N> {
 
     /// Writes the state of the program and of each backend to the log of events.
     pub fn log_state(&mut self) {
-        let clients = self.clients.len();
-        let in_flight = self.exchanges.pairs().len();
-        let Exchanges { context, upstreams, admission, .. } = &mut self.exchanges;
+        let state = self.program_state();
+        let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+        context.logs.event(format_args!("state: {state}"));
         let cluster = upstreams.cluster();
-        let Counts { up, total, .. } = cluster.counts();
-        context.logs.event(format_args!(
-            "{}",
-            ProgramState {
-                in_flight,
-                in_flight_max: admission.slots_max(),
-                queued: admission.waiting(),
-                clients,
-                up,
-                total,
-            }
-        ));
         for id in cluster.ids() {
             cluster.log_state(id, &mut context.logs);
         }
         self.write_logs();
+    }
+
+    fn program_state(&self) -> ProgramState {
+        let Exchanges { upstreams, admission, .. } = &self.exchanges;
+        let Counts { up, total, .. } = upstreams.cluster().counts();
+        ProgramState {
+            in_flight: self.exchanges.pairs().len(),
+            in_flight_max: admission.slots_max(),
+            queued: admission.waiting(),
+            clients: self.clients.len(),
+            up,
+            total,
+        }
     }
 
     /// When the turn that runs, or the last one, began.

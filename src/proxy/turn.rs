@@ -47,13 +47,14 @@ impl<N: Net> Proxy<N> {
         if std::mem::take(&mut self.signalled) {
             self.take_signals();
         }
-        if let Stop::DrainAt(due) = self.stop
+        if let Stop::DrainAt(due) | Stop::HandedOver(due) = self.stop
             && due <= self.exchanges.context.now.instant
         {
             self.drain();
         }
         self.accept();
         self.accept_admin();
+        self.accept_control();
         self.look_at_slow_clients();
         self.exchanges.context.schedule.begin_turn();
         while let Some(id) = self.exchanges.context.schedule.pop() {
@@ -75,7 +76,7 @@ impl<N: Net> Proxy<N> {
             return Some(Duration::ZERO);
         }
         let drain = match self.stop {
-            Stop::DrainAt(due) => Some(due),
+            Stop::DrainAt(due) | Stop::HandedOver(due) => Some(due),
             Stop::By(deadline) => Some(deadline),
             Stop::No | Stop::Now => None,
         };
@@ -83,6 +84,7 @@ impl<N: Net> Proxy<N> {
         let earliest = or_never(cx.wheel.next_deadline())
             .min(or_never(self.acceptor.paused_until()))
             .min(or_never(self.admin_due()))
+            .min(or_never(self.control_due()))
             .min(or_never(cx.logs.due()))
             .min(or_never(drain));
         (earliest != Instant::NEVER).then(|| earliest.since(cx.now.instant))
@@ -107,6 +109,10 @@ impl<N: Net> Proxy<N> {
             admin.mark(context, key, ready);
         } else if let (Some(admin), Some(key)) = (&mut self.admin, id.key()) {
             admin.mark_listener(key);
+        } else if let (Some(control), Some(key)) = (&mut self.control, id.key()) {
+            control.mark(context, key, ready);
+        } else if let (Some(control), net::CONTROL) = (&mut self.control, id) {
+            control.approach();
         } else if id == net::STOP || id == net::RELOAD || id == net::REOPEN {
             self.signalled = true;
         }
@@ -137,6 +143,8 @@ impl<N: Net> Proxy<N> {
                 self.slow_clients.timer_fired();
             } else if let (Some(admin), Some(key)) = (&mut self.admin, id.key()) {
                 admin.timer_fired(context, key);
+            } else if let (Some(control), Some(key)) = (&mut self.control, id.key()) {
+                control.timer_fired(context, key);
             } else if id.number::<TrimKind>().is_some() {
                 peak_is_over = context.trim.timer_fired(context.limits.trim_bytes);
             }
@@ -164,6 +172,8 @@ impl<N: Net> Proxy<N> {
             upstreams.step_backend(context, backend);
         } else if let Some(key) = id.key() {
             self.step_admin(key);
+        } else if let Some(key) = id.key() {
+            self.step_control(key);
         }
         self.after_step();
     }
@@ -283,6 +293,7 @@ impl<N: Net> Proxy<N> {
                 (Signal::Reload, _) => self.list.ask(Reload::Now),
                 (Signal::ReopenLogs, _) => self.list.ask(Reload::Logs),
                 (Signal::Stop | Signal::HangUp, Stop::No) => self.begin_stop(),
+                (Signal::Stop | Signal::HangUp, Stop::HandedOver(_)) => self.drain(),
                 (Signal::Stop | Signal::HangUp, Stop::DrainAt(_) | Stop::By(_) | Stop::Now) => {
                     self.stop = Stop::Now;
                 }
@@ -291,7 +302,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// A stop was asked for: drains, after serving on for `--lame-duck`.
-    fn begin_stop(&mut self) {
+    pub(super) fn begin_stop(&mut self) {
         let context = &mut self.exchanges.context;
         let span = context.config.timeouts.lame_duck;
         if span.is_zero() {
@@ -307,7 +318,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Stops accepting, and lets what is in flight end.
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         // Connections in the backlog were promised an answer by the kernel.
         for _ in 0..BACKLOG_MAX / ACCEPTS_MAX {
             if !self.can_accept() {
@@ -315,12 +326,13 @@ impl<N: Net> Proxy<N> {
             }
             self.accept();
         }
-        self.acceptor.close();
+        self.acceptor.close(&mut self.exchanges.context.net);
         let in_flight = self.exchanges.pairs().len();
         let Exchanges { context, admission, .. } = &mut self.exchanges;
         let limit = context.config.timeouts.drain;
         self.stop = Stop::By(context.now.instant + limit);
         context.phase = Phase::Draining;
+        context.net.step_aside();
         context.logs.event(format_args!(
             "stopping: {in_flight} in flight, {} waiting, {} s at most; \
              a second signal stops at once",
@@ -339,13 +351,17 @@ impl<N: Net> Proxy<N> {
     fn status(&self) -> Status {
         let over = match self.stop {
             Stop::No | Stop::DrainAt(_) => false,
+            Stop::HandedOver(_) => self.has_no_client(),
             Stop::By(deadline) => {
-                let empty = self.clients.is_empty() && !self.acceptor.has_pending_accept();
-                empty || deadline <= self.exchanges.context.now.instant
+                self.has_no_client() || deadline <= self.exchanges.context.now.instant
             }
             Stop::Now => true,
         };
         if over { Status::Ended } else { Status::Running }
+    }
+
+    fn has_no_client(&self) -> bool {
+        self.clients.is_empty() && !self.acceptor.has_pending_accept()
     }
 }
 

@@ -66,7 +66,12 @@ pub struct Backends {
     looks_until_retry: u32,
     /// SIGHUP came and was not answered by a line yet.
     is_asked: bool,
+    /// What came of the last reload, for the one who asked for it.
+    outcome: Outcome,
 }
+
+/// What a reload has come to: what changed, or why nothing did.
+pub type Outcome = Result<String, String>;
 
 impl Backends {
     /// Looks every name up, waiting for [`START_WAIT`] at most.
@@ -116,6 +121,7 @@ impl Backends {
             applied: Vec::new(),
             looks_until_retry: LOOKS_PER_RETRY,
             is_asked: false,
+            outcome: Ok(String::new()),
         }
     }
 
@@ -129,21 +135,35 @@ impl Backends {
     /// SIGHUP: reads the list and resolves the names again, and answers with a line.
     pub fn reload(&mut self, has_log: bool, proxy: &mut Proxy<Kernel>) {
         self.look_up_names();
+        self.outcome = Ok("the names are as they were".to_owned());
         match &mut self.lists.file {
             Some(file) if file.is_regular() => {
                 file.request();
                 self.is_asked = true;
                 self.look_at_file(proxy);
             }
-            Some(file) => proxy.log_event(format_args!(
-                "the list file {} is no regular file: it was read once, at the start",
-                file.name()
-            )),
+            Some(file) => {
+                let name = file.name();
+                let line = format!(
+                    "the list file {name} is no regular file: it was read once, at the start"
+                );
+                proxy.log_event(format_args!("{line}"));
+                self.outcome = Err(line);
+            }
             None if has_log => {}
             None => proxy.log_event(format_args!(
                 "SIGHUP: no list file (-f) and no access log (-l) to read or open again"
             )),
         }
+        if self.lists.file.is_none() && !self.resolver.is_waiting() {
+            self.outcome =
+                Err("there is no list file (-f) to read and no name to look up".to_owned());
+        }
+    }
+
+    /// What the last reload has come to.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
     }
 
     /// SIGHUP was not carried out yet.
@@ -190,13 +210,18 @@ impl Backends {
             Some(Verdict::Unstable) => return proxy.look_at_list_soon(),
             Some(Verdict::Rejected(lines)) => {
                 self.is_asked = false;
+                let ends = [lines.first(), lines.last()].into_iter().flatten();
+                let ends: Vec<&str> = ends.map(String::as_str).collect();
+                self.outcome = Err(ends.join("; "));
                 lines.iter().for_each(|line| proxy.log_event(format_args!("{line}")));
             }
             Some(Verdict::Accepted(listed)) => {
                 self.lists.listed = listed;
                 self.look_up_names();
                 let is_same = !self.apply(proxy);
-                if std::mem::take(&mut self.is_asked) && is_same {
+                if self.lists.file.as_ref().is_some_and(ListFile::is_requested) {
+                    // It was asked for again meanwhile: the next reading answers.
+                } else if std::mem::take(&mut self.is_asked) && is_same {
                     let name = self.file_name();
                     let count = self.applied.len();
                     proxy.log_event(format_args!(
@@ -234,7 +259,7 @@ impl Backends {
     /// Makes the members of now those of the proxy; whether others are in use than before.
     fn apply(&mut self, proxy: &mut Proxy<Kernel>) -> bool {
         let members = self.members();
-        proxy.apply(&members, &[]);
+        self.outcome = Ok(proxy.apply(&members, &[]).to_string());
         let specs = specs(&members);
         let has_changed = specs != self.applied;
         self.applied = specs;

@@ -8,8 +8,9 @@ use crate::proxy::{ADMIN_PLACES, Limits};
 const RESERVED_MAX: u64 = 64;
 
 /// Least descriptors kept for that: the standard streams, the listener, the log, the poll, its
-/// waker and the pipes of the signals are 12, open all the time; 8 more are for a pending accept, a
-/// new log, the list file, the sockets of name lookups, and a few probes.
+/// waker, the pipes of the signals and the control socket are 13, open all the time; 7 more are for
+/// a pending accept, a new log, the list file, the sockets of name lookups, a command, and a few
+/// probes.
 const RESERVED_MIN: u64 = 20;
 
 /// Descriptors kept for the admin listener, its connections, and one that waits for a place.

@@ -23,11 +23,14 @@ pub use failure::Failure;
 use failure::say;
 use limits::{FILES_UNKNOWN, limits, report_limits};
 use prepare::{
-    all_taken, drop_privileges, error_pages, log_name, open_admin, open_listener, open_log,
-    open_record, system,
+    all_taken, drop_privileges, error_pages, log_name, open_admin, open_control, open_listener,
+    open_log, open_record, system,
 };
 pub use print::print_config;
 use std::net::SocketAddr;
+
+/// Why nothing is opened again.
+const NO_LOG: &str = "there is no access log (-l) to open again";
 
 /// Balances until a signal ends it. `listening` is called with the address, and that of the admin
 /// listener, once clients can connect.
@@ -60,6 +63,10 @@ pub fn run(
     if let Some(file) = record {
         kernel.record_to(file).map_err(system)?;
     }
+    let has_control = match open_control(&config, address) {
+        Some(socket) => kernel.steer_by(socket).map(|()| true).map_err(system)?,
+        None => false,
+    };
     kernel.report_to(Manager::find(&systemd::environment));
     if config.verbose {
         kernel.write_stderr_by_thread().map_err(system)?;
@@ -81,6 +88,9 @@ pub fn run(
     if let Some((listener, at)) = admin {
         proxy.listen(listener, ListenerSettings::admin(at)).map_err(system)?;
     }
+    if has_control {
+        proxy.listen_control();
+    }
     turn_until_stopped(&mut proxy, backends, log.as_ref())?;
     proxy.finish_logs();
     Ok(())
@@ -97,17 +107,21 @@ fn turn_until_stopped(
     while proxy.turn().map_err(system)? == Status::Running {
         match proxy.take_reload() {
             Some(Reload::Now) => {
-                if let Some(log) = log {
-                    reopen_log(log, proxy);
-                }
+                let reopened = log.map(|log| reopen_log(log, proxy));
+                // SIGHUP includes what was asked for with it.
+                proxy.answer_reopen(&reopened.unwrap_or_else(|| Err(NO_LOG.to_owned())));
                 proxy.set_reloading(true);
                 backends.reload(log.is_some(), proxy);
             }
             Some(Reload::Logs) => {
-                match log {
+                let outcome = match log {
                     Some(log) => reopen_log(log, proxy),
-                    None => proxy.log_event(format_args!("SIGUSR1: no access log (-l) to reopen")),
-                }
+                    None => {
+                        proxy.log_event(format_args!("SIGUSR1: no access log (-l) to reopen"));
+                        Err(NO_LOG.to_owned())
+                    }
+                };
+                proxy.answer_reopen(&outcome);
                 proxy.log_state();
                 backends.look(proxy);
             }
@@ -117,23 +131,29 @@ fn turn_until_stopped(
         backends.advance(proxy);
         if !backends.is_reloading() {
             proxy.set_reloading(false);
+            proxy.answer_reload(backends.outcome());
         }
     }
     Ok(())
 }
 
-/// Begins a new log, after the previous one was moved away. On failure that stays in use.
-fn reopen_log(log: &LogTarget, proxy: &mut Proxy<Kernel>) {
+/// Begins a new log, after the previous one was moved away; what happened, in words.
+///
+/// Errors: the previous one stays in use.
+fn reopen_log(log: &LogTarget, proxy: &mut Proxy<Kernel>) -> Result<String, String> {
     let opened = open_log(log).map_err(|failure| failure.to_string());
     let outcome = opened.and_then(|file| {
         proxy.hand_over_logs();
         let outcome = proxy.net_mut().log_access_to(file);
         outcome.map_err(|error| format!("cannot reopen {}: {}", log_name(log), reason(&error)))
     });
-    match outcome {
-        Ok(()) => proxy.log_event(format_args!("reopened {}", log_name(log))),
-        Err(problem) => proxy.log_event(format_args!("{problem}; still using the previous log")),
-    }
+    let outcome = match outcome {
+        Ok(()) => Ok(format!("reopened {}", log_name(log))),
+        Err(problem) => Err(format!("{problem}; still using the previous log")),
+    };
+    let (Ok(line) | Err(line)) = &outcome;
+    proxy.log_event(format_args!("{line}"));
+    outcome
 }
 
 /// The line that says where it listens and over which backends it balances by which strategy.

@@ -1,9 +1,10 @@
 //! What is done before anything is served: files are opened and read, privileges given up. Each
 //! failure is one sentence with the offending value and a hint.
 
-use super::failure::Failure;
+use super::failure::{Failure, say};
 use crate::base::reason::reason;
 use crate::config::{AdminAddress, Config, Endpoint, LogTarget, quote};
+use crate::net::control::{ControlSocket, Instances};
 use crate::net::files::read_regular;
 use crate::net::listen::{self, Listener, Sharing};
 use crate::net::log_file::LogFile;
@@ -139,6 +140,27 @@ pub fn open_admin(
         (opened, AdminAddress::Given(_) | AdminAddress::Preferred(_)) => opened,
     };
     opened.map(Some).map_err(|error| cannot_listen(at, &error))
+}
+
+/// Opens the control socket of the instance that listens at `address`, if there is to be one. It is
+/// no reason not to serve.
+pub fn open_control(config: &Config, address: SocketAddr) -> Option<ControlSocket> {
+    if !config.control {
+        return None;
+    }
+    let instances = if config.reuse_port { Instances::Several } else { Instances::One };
+    let opened = ControlSocket::open(&address.to_string(), instances);
+    opened
+        .inspect_err(|error| {
+            let reason = reason(error);
+            say(
+                config.events,
+                format_args!(
+                    "no control socket ({reason}): loadbalancer ctl cannot steer this process"
+                ),
+            );
+        })
+        .ok()
 }
 
 fn open(

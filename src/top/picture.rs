@@ -182,7 +182,7 @@ static COLUMNS: [Column; 12] = [
     },
     Column { title: "SHARE", rank: 9, align: Align::Right, cell: |server| percent(server.share) },
     Column { title: "WEIGHT", rank: 11, align: Align::Right, cell: |server| whole(server.weight) },
-    Column { title: "WHY", rank: 7, align: Align::Left, cell: |server| server.reason.clone() },
+    Column { title: "WHY", rank: 7, align: Align::Left, cell: Server::why },
 ];
 
 /// As the page has it.
@@ -253,8 +253,9 @@ impl Table {
             _ => Tone::Plain,
         };
         let mut block = vec![Line { tone, text: self.line(|column| (column.cell)(server)) }];
-        if !self.has_reasons && !server.reason.is_empty() {
-            block.push(Line { tone, text: cut(format!("  {}", server.reason), columns) });
+        let why = server.why();
+        if !self.has_reasons && !why.is_empty() {
+            block.push(Line { tone, text: cut(format!("  {why}"), columns) });
         }
         block
     }

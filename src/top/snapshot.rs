@@ -25,6 +25,8 @@ pub struct Server {
     pub state: String,
     /// Why it is in this state; empty for no reason.
     pub reason: String,
+    /// What was set by hand of it; empty for nothing.
+    pub by_hand: String,
     pub seconds: Option<f64>,
     pub in_flight: Option<f64>,
     /// None without a limit.
@@ -43,6 +45,15 @@ pub struct Server {
 }
 
 impl Server {
+    /// Why it is as it is: the reason, and what was set by hand.
+    pub fn why(&self) -> String {
+        match (self.reason.as_str(), self.by_hand.as_str()) {
+            (reason, "") => reason.to_owned(),
+            ("", by_hand) => format!("by hand: {by_hand}"),
+            (reason, by_hand) => format!("{reason}, by hand: {by_hand}"),
+        }
+    }
+
     /// Whether a person should look at it.
     pub fn is_in_trouble(&self) -> bool {
         let is_some = |value: Option<f64>| value.is_some_and(|value| value > 0.0);
@@ -102,6 +113,10 @@ fn server(names: &[&str], line: &str) -> Server {
             }
             "state" => {
                 server.state = cell.to_owned();
+                continue;
+            }
+            "by_hand" => {
+                server.by_hand = cell.strip_prefix('-').unwrap_or(cell).replace(',', " ");
                 continue;
             }
             "reason" => {
@@ -221,6 +236,7 @@ mod tests {
             name: "127.0.0.1:1234".to_owned(),
             state: "up".to_owned(),
             reason: String::new(),
+            by_hand: "weight=2".to_owned(),
             seconds: Some(75.0),
             in_flight: Some(3.0),
             max: Some(1_000.0),

@@ -33,7 +33,8 @@ impl Name {
             Some((listen, process)) => (listen, Some(process.parse().ok()?)),
             None => (place, None),
         };
-        let is_address = listen.rsplit_once(':').is_some_and(|(_, port)| is_port(port));
+        let is_address = listen.bytes().all(|byte| byte.is_ascii_graphic())
+            && listen.rsplit_once(':').is_some_and(|(_, port)| is_port(port));
         is_address.then(|| Name { user, listen: listen.to_owned(), process })
     }
 
@@ -121,6 +122,7 @@ mod tests {
             "loadbalancer/x/1.2.3.4:80",
             "loadbalancer/7/80",
             "loadbalancer/7/a:80/x",
+            "loadbalancer/7/\x1b[2Ja:80",
             "loadbalancers/7/a:80",
             "/run/loadbalancer/7/a:80",
         ] {

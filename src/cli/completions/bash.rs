@@ -3,7 +3,7 @@
 use super::super::command::COMMANDS;
 use super::super::commands::sheets;
 use super::super::sheet::{Sheet, Values};
-use super::{key, topics};
+use super::{key, topics, words};
 
 /// What does not depend on the tables. Bash makes words of their own out of `=` and what is around
 /// it, so that `--mode=tcp` is three. File names are left to the shell, which quotes them.
@@ -28,7 +28,7 @@ const END: &str = r#"    esac
         options='@COMMAND_WORDS@'
     elif [ "${word#-}" = "$word" ]; then
         [ "$command" = replay ] && compopt -o default 2>/dev/null
-        [ "$command" = help ] || return
+        case $command in help|ctl) ;; *) return ;; esac
     fi
     COMPREPLY=($(compgen -W "$options" -- "$word"))
 }
@@ -74,10 +74,11 @@ fn values(sheet: &Sheet) -> String {
     out
 }
 
-/// All long names of a command, and the short ones.
+/// All long names of a command, and the short ones; behind the words that follow it.
 fn all_options(sheet: &Sheet) -> String {
+    let own = words(sheet).into_iter().map(str::to_owned);
     let long = sheet.entries.iter().map(|entry| format!("--{}", entry.long));
     let short = sheet.entries.iter().filter_map(|entry| Some(format!("-{}", entry.short?)));
-    let names: Vec<String> = long.chain(short).collect();
+    let names: Vec<String> = own.chain(long).chain(short).collect();
     format!("        {}) options='{}' ;;\n", key(sheet), names.join(" "))
 }

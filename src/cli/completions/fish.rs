@@ -3,7 +3,7 @@
 use super::super::command::COMMANDS;
 use super::super::commands::sheets;
 use super::super::sheet::{Entry, Sheet, Values};
-use super::{about, key, quoted, topics};
+use super::{about, key, quoted, topics, words};
 
 /// A command is the first word only: a file may have its name.
 const HEAD: &str = "\
@@ -39,6 +39,13 @@ pub fn script(_columns: usize) -> String {
         ));
     }
     for sheet in &sheets {
+        let words = words(sheet).join(" ");
+        if !words.is_empty() {
+            let (key, words) = (key(sheet), quoted(&words));
+            out.push_str(&format!(
+                "complete -c loadbalancer -n '__loadbalancer_is {key}' -a {words}\n"
+            ));
+        }
         out.extend(sheet.entries.iter().map(|entry| option(sheet, entry)));
     }
     out.push_str("complete -c loadbalancer -n '__loadbalancer_is replay' -F\n");

@@ -8,6 +8,7 @@ pub mod zsh;
 use super::command::COMMANDS;
 use super::sheet::Sheet;
 use crate::manual::TOPICS;
+use crate::wire::command::COMMANDS as COMMANDS_OF_CTL;
 
 /// The key of a command in a script: `get`, and `balance` for the balancer itself.
 fn key(sheet: &Sheet) -> &'static str {
@@ -29,6 +30,12 @@ fn about(command: &str, sheets: &[Sheet]) -> &'static str {
         (None, "version") => "Prints the version",
         (None, _) => "Prints a chapter of the manual",
     }
+}
+
+/// The words that may follow a command; none for most.
+fn words(sheet: &Sheet) -> Vec<&'static str> {
+    let commands = COMMANDS_OF_CTL.iter().filter(|_| key(sheet) == "ctl");
+    commands.filter_map(|(usage, _)| usage.split(' ').next()).collect()
 }
 
 /// Text between single quotes of a POSIX shell.

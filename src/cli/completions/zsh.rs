@@ -3,7 +3,7 @@
 use super::super::command::COMMANDS;
 use super::super::commands::sheets;
 use super::super::sheet::{Entry, Values};
-use super::{about, key, quoted, topics};
+use super::{about, key, quoted, topics, words};
 
 const HEAD: &str = r#"#compdef loadbalancer
 _loadbalancer() {
@@ -37,7 +37,8 @@ pub fn script(_columns: usize) -> String {
         let first = match key(sheet) {
             "balance" => described(COMMANDS.into_iter().map(|it| (it, about(it, &sheets)))),
             "replay" => "_files".to_owned(),
-            _ => " ".to_owned(),
+            _ if words(sheet).is_empty() => " ".to_owned(),
+            _ => format!("({})", words(sheet).join(" ")),
         };
         out.push_str(&format!("        {} '*: : '\n      ;;\n", quoted(&format!("1: :{first}"))));
     }

@@ -83,6 +83,7 @@ fn help_shows_every_option() {
     check_help("httpserver -h", &httpserver::OPTIONS, &[]);
     check_help("loadbalancer get -h", &get::OPTIONS, &[]);
     check_help("loadbalancer top -h", &top::OPTIONS, &[]);
+    check_help("loadbalancer ctl -h", &ctl::OPTIONS, &[]);
     check_help("loadbalancer replay -h", &replay::OPTIONS, &[]);
     assert!(!help("loadbalancer demo --help").contains("--backend"));
 }
@@ -181,6 +182,7 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("admin-host", "lb.example", "--admin 77", "http tcp redirect"),
     ("admin-public", "", "--admin 77", "http tcp redirect"),
     ("live-path", "/x", "", "http redirect"),
+    ("no-control", "", "", "http tcp redirect"),
     ("events", "json", "", "http tcp redirect"),
     ("record", "run.record", "", "http tcp redirect"),
 ];
@@ -284,4 +286,5 @@ fn names_are_unique_in_each_table() {
     check(&httpserver::OPTIONS);
     check(&get::OPTIONS);
     check(&top::OPTIONS);
+    check(&ctl::OPTIONS);
 }

@@ -23,7 +23,7 @@ const ROWS: &str = "<!--=rows-->";
 /// What the page may do, as `Content-Security-Policy`: run its own script and style, by their hashes
 /// (CSP 3 §2.3.1), and ask this listener. A test holds the hashes.
 pub const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-ziN5iapQoIJiH0ooQ5ijuVfyDL22Chpw0Hwme+ylk+c='; \
+    script-src 'sha256-n2DWpmmToz74Cu12i7PLzMKwtUUgO/6j/B7owRs+dKQ='; \
     style-src 'sha256-EFzcpKov7B7BNjgMFWUOd1OJovefIgyQspCUGYR8VG4='; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -139,12 +139,11 @@ struct Why<'a>(&'a Backend<'a>);
 
 impl Display for Why<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.down, self.0.backup) {
-            (Some((_, reason)), false) => write!(out, "{reason}"),
-            (Some((_, reason)), true) => write!(out, "{reason}, backup"),
-            (None, true) => out.write_str("backup"),
-            (None, false) => Ok(()),
-        }
+        let Why(Backend { down, by_hand, backup, .. }) = self;
+        let mut words: Vec<String> = down.iter().map(|(_, reason)| reason.to_string()).collect();
+        let marks = [(!by_hand.is_none(), "by hand"), (*backup, "backup")];
+        words.extend(marks.iter().filter(|(is_so, _)| *is_so).map(|(_, word)| (*word).to_owned()));
+        out.write_str(&words.join(", "))
     }
 }
 

@@ -58,7 +58,7 @@ fn the_table_can_be_read_without_script() {
     let table = [
         (
             sample::up(&busy),
-            "up|127.0.0.1:1234|up|1m 15s|backup|3 / 1,000|2.0||1.0|ms|ms|ms|12|100%|2",
+            "up|127.0.0.1:1234|up|1m 15s|by hand, backup|3 / 1,000|2.0||1.0|ms|ms|ms|12|100%|2",
         ),
         (
             sample::down(&idle),

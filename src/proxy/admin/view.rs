@@ -1,18 +1,16 @@
 //! The loop as the admin listener shows it.
 
 use crate::base::backend_id::BackendId;
-use crate::config::Mode;
 use crate::net::Net;
 use crate::net::process::ProcessFigures;
 use crate::observe::recent::Quantiles;
-use crate::observe::snapshot::{Backend, BackendState, Process, Program, Readiness, Stage};
+use crate::observe::snapshot::{Backend, BackendState, Process, Program, Readiness};
 use crate::observe::status;
 use crate::proxy::client::acceptor::Acceptor;
-use crate::proxy::context::Phase;
 use crate::proxy::exchange::Exchanges;
 
 /// Descriptors that are open all the time, see `serve::limits`.
-const DESCRIPTORS_FIXED: usize = 12;
+const DESCRIPTORS_FIXED: usize = 13;
 
 /// What the loop owns beside [`Exchanges`].
 #[derive(Debug)]
@@ -38,18 +36,10 @@ impl<N: Net> View<'_, N> {
         let waiting = admission.waiting();
         Program {
             version: env!("CARGO_PKG_VERSION"),
-            mode: match context.config.mode {
-                Mode::Http => "http",
-                Mode::Tcp => "tcp",
-                Mode::Redirect => "redirect",
-            },
+            mode: context.config.mode.name(),
             strategy: context.config.strategy.name(),
             listen: self.surroundings.acceptor.addresses().collect(),
-            stage: match context.phase {
-                Phase::Serving => Stage::Running,
-                Phase::LameDuck => Stage::LameDuck,
-                Phase::Draining => Stage::Draining,
-            },
+            stage: context.phase.stage(),
             started_unix_ms: context.started_unix_ms,
             now_unix_ms: context.now.unix_ms,
             second: context.time.second,

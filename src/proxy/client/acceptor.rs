@@ -206,9 +206,19 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
         self.listeners.iter().map(|(_, listener)| listener.settings.address)
     }
 
-    /// Closes every listener: connections from here on are refused by the kernel.
-    pub fn close(&mut self) {
-        self.listeners = Table::new();
+    /// The listening sockets.
+    pub fn listeners(&self) -> impl Iterator<Item = &N::Listener> {
+        self.listeners.iter().map(|(_, listener)| &listener.socket)
+    }
+
+    /// Closes every listener: connections from here on are refused by the kernel, unless another
+    /// process has the socket as well.
+    pub fn close(&mut self, net: &mut N) {
+        for key in self.listeners.keys() {
+            if let Some(mut listener) = self.listeners.remove(key) {
+                net.ignore(&mut listener.socket);
+            }
+        }
     }
 
     /// One connection from the first listener that may have one.

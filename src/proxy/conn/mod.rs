@@ -125,6 +125,11 @@ impl<S: Socket> Conn<S> {
         Conn { socket, readiness, is_bulk: false, is_registered: false, buffers }
     }
 
+    /// The socket.
+    pub fn socket(&self) -> &S {
+        &self.socket
+    }
+
     /// Has the kernel report its readiness under `id`, once in its life.
     ///
     /// Errors: the system's, such as no room for another watch.

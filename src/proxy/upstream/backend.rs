@@ -8,6 +8,7 @@ use crate::base::wheel::Timer;
 use crate::config::BackendSpec;
 use crate::health::{Health, Page, ProbeFault};
 use crate::proxy::kinds::ProbeKey;
+use crate::wire::by_hand::ByHand;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -30,7 +31,11 @@ pub struct ProbeResult {
 /// One backend.
 #[derive(Debug)]
 pub struct Backend {
+    /// What is in force: `listed`, except for what is in `by_hand`.
     pub spec: BackendSpec,
+    /// As the command line or the list has it.
+    pub listed: BackendSpec,
+    pub by_hand: ByHand,
     /// As written, with `localhost` for a bare port.
     pub name: String,
     pub addresses: Addresses,
@@ -54,6 +59,8 @@ impl Backend {
     pub fn new(member: &Member, account: Account) -> Backend {
         Backend {
             spec: member.spec.clone(),
+            listed: member.spec.clone(),
+            by_hand: ByHand::default(),
             name: authority(&member.spec),
             addresses: Addresses::new(&member.addresses),
             health: Health::new(),

@@ -151,7 +151,10 @@ impl Cluster {
         hash: u64,
         now: Instant,
     ) -> String {
-        let name = |id| self.name(id).to_string();
+        let name = |id| match self.by_hand(id) {
+            by_hand if by_hand.is_none() => self.name(id).to_owned(),
+            by_hand => format!("{} ({by_hand} by hand)", self.name(id)),
+        };
         self.balancer.explain(backend, &Hint { tried, hash, now }).named(&name).to_string()
     }
 

@@ -6,6 +6,7 @@ mod account;
 pub mod acquire;
 mod addresses;
 mod backend;
+mod by_hand;
 mod closes;
 pub mod cluster;
 mod connection;
@@ -374,7 +375,7 @@ impl<N: Net> Upstreams<N> {
     }
 
     /// What is left of the backends.
-    fn standing(&self, cx: &LoopContext<N>) -> Standing {
+    pub(super) fn standing(&self, cx: &LoopContext<N>) -> Standing {
         let Config { mode, all_down_status, .. } = cx.config;
         Standing { counts: self.cluster.counts(), mode, all_down_status }
     }

@@ -5,6 +5,7 @@
 //! only says when it is due ([`ListWatch::take_wish`]) and is given the result
 //! ([`Upstreams::apply`]).
 
+use super::by_hand::{Kept, Left};
 use super::probe::Probe;
 use super::{Member, Upstream, UpstreamState, Upstreams};
 use crate::balance::AdminState;
@@ -35,16 +36,56 @@ pub enum Reload {
     Now,
 }
 
-/// The requests or sessions that a removed backend still has.
-struct Left(u32);
+/// What the operator wants of a backend, in words.
+pub(super) struct AdminWords<'a> {
+    name: &'a str,
+    admin: AdminState,
+    left: Left,
+    more: &'a str,
+}
 
-impl fmt::Display for Left {
+impl fmt::Display for AdminWords<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => out.write_str("idle, it may be stopped"),
-            1 => out.write_str("1 request left"),
-            count => write!(out, "{count} requests left"),
+        let AdminWords { name, admin, left, more } = self;
+        match admin {
+            AdminState::Ready => write!(out, "{name} is in rotation{more}"),
+            AdminState::Drain => write!(out, "{name} is draining{more} ({left})"),
+            AdminState::Down => write!(out, "{name} is set to down{more} ({left})"),
         }
+    }
+}
+
+/// What a new list has brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    added: usize,
+    gone: usize,
+    kept: usize,
+    /// Of those that were kept.
+    changed: usize,
+    by_hand: Kept,
+}
+
+impl Applied {
+    /// The list is as it was.
+    pub fn is_nothing(&self) -> bool {
+        (self.added, self.gone, self.changed) == (0, 0, 0)
+    }
+}
+
+impl fmt::Display for Applied {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Applied { added, gone, kept, changed, by_hand } = self;
+        if self.is_nothing() {
+            let plural = if *kept == 1 { "" } else { "s" };
+            return write!(out, "nothing has changed, {kept} backend{plural}{by_hand}");
+        }
+        write!(out, "backends reloaded: {added} added, {gone} removed, {kept} kept")?;
+        match changed {
+            0 => {}
+            changed => write!(out, " ({changed} changed)")?,
+        }
+        write!(out, "{by_hand}")
     }
 }
 
@@ -139,7 +180,12 @@ impl ListWatch {
 impl<N: Net> Upstreams<N> {
     /// Makes `members` the backends from here on. Those of `unknown`, whose names are not known for
     /// the moment, stay if they take part: what the names stood for may still be there.
-    pub fn apply(&mut self, cx: &mut LoopContext<N>, members: &[Member], unknown: &[BackendSpec]) {
+    pub fn apply(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        members: &[Member],
+        unknown: &[BackendSpec],
+    ) -> Applied {
         let before = self.cluster.counts();
         self.revision += 1;
         let changes = Changes::between(self.cluster.serving(), members, unknown);
@@ -150,19 +196,28 @@ impl<N: Net> Upstreams<N> {
                 self.leave_old_addresses(cx, backend);
             }
         }
-        let [added, gone, kept] = [changes.added.len(), changes.gone.len(), changes.kept.len()];
-        match (added + gone, changed) {
-            (0, 0) => {}
-            (_, 0) => cx.logs.event(format_args!(
-                "backends reloaded: {added} added, {gone} removed, {kept} kept"
-            )),
-            (_, _) => cx.logs.event(format_args!(
-                "backends reloaded: {added} added, {gone} removed, {kept} kept ({changed} changed)"
-            )),
+        let names_by_hand = changes.kept.iter().map(|(backend, ..)| *backend);
+        let applied = Applied {
+            added: changes.added.len(),
+            gone: changes.gone.len(),
+            kept: changes.kept.len(),
+            changed,
+            by_hand: self.cluster.kept_of(names_by_hand),
+        };
+        if !applied.is_nothing() {
+            cx.logs.event(format_args!("{applied}"));
         }
         for &backend in &changes.gone {
             let left = Left(self.cluster.in_flight(backend));
-            cx.logs.event(format_args!("removed {} ({left})", self.cluster.name(backend)));
+            let name = self.cluster.name(backend);
+            match self.cluster.by_hand(backend) {
+                by_hand if by_hand.is_none() => {
+                    cx.logs.event(format_args!("removed {name} ({left})"))
+                }
+                by_hand => cx.logs.event(format_args!(
+                    "removed {name} ({left}); {by_hand}, set by hand, is forgotten"
+                )),
+            }
             self.retire(cx, backend);
             self.cluster.account(backend).moved(cx.now.instant);
         }
@@ -176,6 +231,7 @@ impl<N: Net> Upstreams<N> {
         {
             cx.logs.event(format_args!("{standing}"));
         }
+        applied
     }
 
     /// Adds a backend, or readmits it if it was removed and has requests in flight.
@@ -202,29 +258,37 @@ impl<N: Net> Upstreams<N> {
         backend: BackendId,
         spec: &BackendSpec,
     ) -> bool {
+        let is_new = self.cluster.listed(backend) != spec;
         let old = self.cluster.reconfigure(backend, spec);
-        if old.admin != spec.admin {
-            self.admin_state_changed(cx, backend, old.admin);
+        if old.admin != self.cluster.spec(backend).admin {
+            self.admin_state_changed(cx, backend, old.admin, "");
         }
-        old != *spec
+        is_new
     }
 
-    /// The operator has taken a backend out of rotation or put it back: connections that would wait
-    /// for a next request are closed, and probes stop or begin again.
-    fn admin_state_changed(
+    /// What the operator wants of a backend, in words with `more` among them.
+    pub(super) fn admin_state<'a>(&'a self, backend: BackendId, more: &'a str) -> AdminWords<'a> {
+        AdminWords {
+            name: self.cluster.name(backend),
+            admin: self.cluster.spec(backend).admin,
+            left: Left(self.cluster.in_flight(backend)),
+            more,
+        }
+    }
+
+    /// The operator has taken a backend out of rotation or put it back, `how`: connections that would
+    /// wait for a next request are closed, and probes stop or begin again. What happened, in words.
+    pub(super) fn admin_state_changed(
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
         before: AdminState,
-    ) {
+        how: &str,
+    ) -> String {
         let now = self.cluster.spec(backend).admin;
-        let name = self.cluster.name(backend);
-        let left = Left(self.cluster.in_flight(backend));
-        match now {
-            AdminState::Ready => cx.logs.event(format_args!("{name} is in rotation again")),
-            AdminState::Drain => cx.logs.event(format_args!("{name} is draining ({left})")),
-            AdminState::Down => cx.logs.event(format_args!("{name} is set to down ({left})")),
-        }
+        let more = if now == AdminState::Ready { " again" } else { "" };
+        let text = self.admin_state(backend, more).to_string();
+        cx.logs.event(format_args!("{text}{how}"));
         self.cluster.account(backend).moved(cx.now.instant);
         if now != AdminState::Ready {
             self.close_waiting(cx, backend);
@@ -238,6 +302,7 @@ impl<N: Net> Upstreams<N> {
             }
             (AdminState::Ready | AdminState::Drain, AdminState::Ready | AdminState::Drain) => {}
         }
+        text
     }
 
     /// The backend's name no longer stands for some addresses: idle connections to them are closed,

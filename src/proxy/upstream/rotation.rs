@@ -9,6 +9,7 @@ use crate::base::time::Instant;
 use crate::config::{BackendSpec, Endpoint};
 use crate::health::State;
 use crate::proxy::log::Counts;
+use crate::wire::by_hand::ByHand;
 
 impl Cluster {
     /// Whether this backend exists and takes part.
@@ -45,19 +46,34 @@ impl Cluster {
         backend
     }
 
-    /// Applies what the list says of a backend now; returns what it said before.
+    /// Applies what the list says of a backend now; returns what was in force before.
     pub fn reconfigure(&mut self, backend: BackendId, spec: &BackendSpec) -> BackendSpec {
+        self.at(backend).listed = spec.clone();
+        self.put_in_force(backend)
+    }
+
+    /// Applies what was set by hand of a backend; returns what was in force before.
+    pub fn set_by_hand(&mut self, backend: BackendId, by_hand: ByHand) -> BackendSpec {
+        self.at(backend).by_hand = by_hand;
+        self.put_in_force(backend)
+    }
+
+    fn put_in_force(&mut self, backend: BackendId) -> BackendSpec {
         let before = self.usable_state(backend);
-        let old = std::mem::replace(&mut self.at(backend).spec, spec.clone());
-        if old != *spec {
-            self.balancer.reconfigure(backend, balance_spec(spec));
+        let entry = self.at(backend);
+        let spec = entry.by_hand.over(&entry.listed);
+        let old = std::mem::replace(&mut entry.spec, spec.clone());
+        if old != spec {
+            self.balancer.reconfigure(backend, balance_spec(&spec));
             self.count_up(backend, before, self.usable_state(backend));
         }
         old
     }
 
-    /// A backend gets no new request from here on, and leaves with its last pair.
+    /// A backend gets no new request from here on, and leaves with its last pair. What was set by
+    /// hand of it is forgotten.
     pub fn retire(&mut self, backend: BackendId) {
+        self.at(backend).by_hand = ByHand::default();
         let before = self.usable_state(backend);
         self.balancer.set_leaving(backend, true);
         self.count_up(backend, before, State::Down);
@@ -95,6 +111,11 @@ impl Cluster {
     }
 
     /// What the list says of it.
+    pub fn listed(&self, backend: BackendId) -> &BackendSpec {
+        &self.backends[backend.index()].listed
+    }
+
+    /// What is in force.
     pub fn spec(&self, backend: BackendId) -> &BackendSpec {
         &self.backends[backend.index()].spec
     }

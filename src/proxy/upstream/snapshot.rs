@@ -53,6 +53,7 @@ impl Cluster {
             },
             weight: entry.spec.weight,
             backup: entry.spec.backup,
+            by_hand: entry.by_hand,
             down_time: down + since_down.unwrap_or_default(),
             counters,
         })
@@ -60,6 +61,11 @@ impl Cluster {
 
     /// Writes the state of a backend as a line, if it is not a removed one.
     pub fn log_state(&self, backend: BackendId, logs: &mut Logs) {
+        self.with_state(backend, |state| logs.event(format_args!("state: {state}")));
+    }
+
+    /// Calls `write` with the state of a backend, if it is not a removed one.
+    pub fn with_state(&self, backend: BackendId, write: impl FnOnce(&ServerState<'_>)) {
         let (Some(entry), Some(state)) =
             (self.backends.get(backend.index()), self.state_of(backend))
         else {
@@ -74,9 +80,10 @@ impl Cluster {
             max: entry.spec.pairs_max,
             weight: entry.spec.weight,
             backup: entry.spec.backup,
+            by_hand: entry.by_hand,
             fault: fault.as_ref().map(|fault| fault as _),
         };
-        logs.event(format_args!("{server}"));
+        write(&server);
     }
 }
 

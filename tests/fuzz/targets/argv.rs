@@ -51,6 +51,10 @@ fn outcome(called: &str, words: &[&[u8]]) -> String {
             let has_value = |line: &str| line.is_empty() || line.contains(['=', '[', '#']);
             assert!(text.lines().all(has_value), "an argument reaches another line: {text}");
         }
+        Ok(Command::Ctl(ctl)) => {
+            let line = ctl.command.as_ref().map(ToString::to_string).unwrap_or_default();
+            assert!(is_one_line(&line) && ctl.place.as_deref().is_none_or(is_one_line), "{ctl:?}");
+        }
         // Any name may be one of a file.
         Ok(Command::Replay(_)) => {}
         Ok(Command::Help(text)) => assert!(text(60).ends_with('\n'), "{}", text(60)),
