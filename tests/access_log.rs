@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Backend, Balancer};
+use common::{Backend, Balancer, timed};
 use std::time::Duration;
 
 /// More lines than a pipe, the thread and a reader's buffer hold together.
@@ -32,19 +32,21 @@ fn lost(stderr: &str) -> Vec<usize> {
 
 #[test]
 fn a_reader_that_is_slow_when_it_ends_gets_every_line() {
-    let backend = Backend::named("a");
-    let mut balancer = Balancer::over(&[&backend], &["-l", "-"]);
-    let stdout = balancer.stdout.clone();
-    let unread = stdout.unread();
-    ask(&balancer);
-    balancer.signal("TERM");
-    balancer.stderr.wait_for("stopping: ");
-    // How long the reader stalls; less than the shortest wait at exit, a second.
-    std::thread::sleep(Duration::from_millis(300));
-    drop(unread);
-    assert_eq!(balancer.wait().code(), Some(0));
-    assert_eq!(stdout.whole().lines().count(), REQUESTS);
-    assert_eq!(lost(&balancer.stderr.whole()), []);
+    timed(|| {
+        let backend = Backend::named("a");
+        let mut balancer = Balancer::over(&[&backend], &["-l", "-"]);
+        let stdout = balancer.stdout.clone();
+        let unread = stdout.unread();
+        ask(&balancer);
+        balancer.signal("TERM");
+        balancer.stderr.wait_for("stopping: ");
+        // How long the reader stalls; less than the shortest wait at exit, a second.
+        std::thread::sleep(Duration::from_millis(300));
+        drop(unread);
+        assert_eq!(balancer.wait().code(), Some(0));
+        assert_eq!(stdout.whole().lines().count(), REQUESTS);
+        assert_eq!(lost(&balancer.stderr.whole()), []);
+    });
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Backend, Balancer, Gate, InFlight, Message, Peer, TempDir};
-use common::{ok, reply, run, wait_until};
+use common::{ok, reply, run, timed, wait_until};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 
@@ -298,16 +298,18 @@ fn half_requests_give_their_places_to_whole_ones() {
 
 #[test]
 fn half_requests_and_silent_connections_are_ended_in_time() {
-    let backend = Backend::named("a");
-    let options = ["--admin", "0", "--head-timeout", "50ms", "--keep-alive-timeout", "1s"];
-    let balancer = Balancer::over(&[&backend], &options);
-    let at = admin(&balancer);
-    let (mut half, mut silent) = (Peer::connect(at), Peer::connect(at));
-    half.send("GET /live");
-    assert_eq!(half.response().status(), 408);
-    silent.expect_end();
-    assert_eq!(ask(at, "/live").status(), 200);
-    assert_eq!(balancer.get("/").text(), "a");
+    timed(|| {
+        let backend = Backend::named("a");
+        let options = ["--admin", "0", "--head-timeout", "50ms", "--keep-alive-timeout", "1s"];
+        let balancer = Balancer::over(&[&backend], &options);
+        let at = admin(&balancer);
+        let (mut half, mut silent) = (Peer::connect(at), Peer::connect(at));
+        half.send("GET /live");
+        assert_eq!(half.response().status(), 408);
+        silent.expect_end();
+        assert_eq!(ask(at, "/live").status(), 200);
+        assert_eq!(balancer.get("/").text(), "a");
+    });
 }
 
 #[test]

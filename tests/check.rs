@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, BlackHole, TempDir, ok, run, wait_until};
+use common::{Backend, BlackHole, TempDir, ok, run, timed, wait_until};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 
@@ -20,41 +20,43 @@ fn verdicts(stdout: &str) -> Vec<String> {
 
 #[test]
 fn every_backend_gets_a_verdict_that_tells_what_is_wrong_apart() {
-    let up = Backend::named("a");
-    let without_page = Backend::named("b");
-    without_page.set_health(common::reply("404 Not Found", "", ""));
-    let failing = Backend::named("c");
-    failing.set_health(common::reply("500 Internal Server Error", "", ""));
-    let silent = Backend::named("d");
-    silent.hang_probes();
-    let strange = Backend::named("e");
-    strange.set_health(b"SSH-2.0-server\r\n\r\n".to_vec());
-    let refusing = Backend::refusing();
-    let hole = BlackHole::new();
-    let backends = [&up, &without_page, &failing, &silent, &strange, &refusing];
-    let mut names: Vec<String> = backends.iter().map(|backend| backend.argument()).collect();
-    names.extend([hole.argument(), "no-such-name.invalid:80".to_owned()]);
-    let mut arguments = vec!["127.0.0.1:0", "--check", "--health-timeout", "300ms"];
-    arguments.extend(names.iter().map(String::as_str));
-    let finished = run(&arguments);
-    let found = verdicts(&finished.stdout);
-    let expected = [
-        "up",
-        "up, 404 for GET /healthcheck",
-        "status 500",
-        "time-out, connected but no answer",
-        "no HTTP answer",
-        "refused",
-        "time-out, could not connect",
-    ];
-    for ((name, verdict), line) in names.iter().zip(expected).zip(&found) {
-        assert_eq!(*line, format!("{name}: {verdict}"), "{}", finished.stdout);
-    }
-    assert!(found[7].starts_with("no-such-name.invalid:80: unknown name: "), "{}", found[7]);
-    assert_eq!(found.len(), names.len());
-    assert_eq!(finished.code, Some(1));
-    assert!(finished.stderr.ends_with("the check found 6 problems\n"), "{}", finished.stderr);
-    assert!(up.requests().is_empty(), "a health request only");
+    timed(|| {
+        let up = Backend::named("a");
+        let without_page = Backend::named("b");
+        without_page.set_health(common::reply("404 Not Found", "", ""));
+        let failing = Backend::named("c");
+        failing.set_health(common::reply("500 Internal Server Error", "", ""));
+        let silent = Backend::named("d");
+        silent.hang_probes();
+        let strange = Backend::named("e");
+        strange.set_health(b"SSH-2.0-server\r\n\r\n".to_vec());
+        let refusing = Backend::refusing();
+        let hole = BlackHole::new();
+        let backends = [&up, &without_page, &failing, &silent, &strange, &refusing];
+        let mut names: Vec<String> = backends.iter().map(|backend| backend.argument()).collect();
+        names.extend([hole.argument(), "no-such-name.invalid:80".to_owned()]);
+        let mut arguments = vec!["127.0.0.1:0", "--check", "--health-timeout", "300ms"];
+        arguments.extend(names.iter().map(String::as_str));
+        let finished = run(&arguments);
+        let found = verdicts(&finished.stdout);
+        let expected = [
+            "up",
+            "up, 404 for GET /healthcheck",
+            "status 500",
+            "time-out, connected but no answer",
+            "no HTTP answer",
+            "refused",
+            "time-out, could not connect",
+        ];
+        for ((name, verdict), line) in names.iter().zip(expected).zip(&found) {
+            assert_eq!(*line, format!("{name}: {verdict}"), "{}", finished.stdout);
+        }
+        assert!(found[7].starts_with("no-such-name.invalid:80: unknown name: "), "{}", found[7]);
+        assert_eq!(found.len(), names.len());
+        assert_eq!(finished.code, Some(1));
+        assert!(finished.stderr.ends_with("the check found 6 problems\n"), "{}", finished.stderr);
+        assert!(up.requests().is_empty(), "a health request only");
+    });
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Backend, Balancer, Running, TempDir, ok, run, wait_until};
-use std::io::{ErrorKind, Read};
+use common::{Backend, Balancer, Running, TempDir, ok, run, timed, wait_until};
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -216,30 +216,33 @@ fn a_probe_has_the_host_and_the_method_that_are_asked_for() {
 /// A response to HEAD has the length of the content that GET would get, and no content.
 #[test]
 fn a_probe_by_head_does_not_wait_for_content() {
-    use std::io::{Read, Write};
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let backend = listener.local_addr().expect("an address").to_string();
-    let (sender, probed) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut kept = Vec::new();
-        for mut stream in listener.incoming().flatten() {
-            let mut head = [0; 1_024];
-            let count = stream.read(&mut head).unwrap_or(0);
-            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
-            let is_head = head[..count].starts_with(b"HEAD ") && stream.write_all(answer).is_ok();
-            kept.push(stream);
-            if sender.send(is_head).is_err() {
-                return;
+    timed(|| {
+        use std::io::{Read, Write};
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let backend = listener.local_addr().expect("an address").to_string();
+        let (sender, probed) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut kept = Vec::new();
+            for mut stream in listener.incoming().flatten() {
+                let mut head = [0; 1_024];
+                let count = stream.read(&mut head).unwrap_or(0);
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+                let is_head =
+                    head[..count].starts_with(b"HEAD ") && stream.write_all(answer).is_ok();
+                kept.push(stream);
+                if sender.send(is_head).is_err() {
+                    return;
+                }
             }
+        });
+        let options = ["-c", "20ms", "--health-timeout", "200ms", "--fall", "1"];
+        let arguments = ["127.0.0.1:0", &backend, "--health-method", "HEAD"];
+        let balancer = Balancer::start(&[&arguments[..], &options[..]].concat());
+        for _ in 0..20 {
+            assert!(probed.recv_timeout(common::DEADLINE).expect("a probe"));
         }
+        assert!(balancer.stderr.with(" down").is_empty());
     });
-    let options = ["-c", "20ms", "--health-timeout", "200ms", "--fall", "1"];
-    let arguments = ["127.0.0.1:0", &backend, "--health-method", "HEAD"];
-    let balancer = Balancer::start(&[&arguments[..], &options[..]].concat());
-    for _ in 0..20 {
-        assert!(probed.recv_timeout(common::DEADLINE).expect("a probe"));
-    }
-    assert!(balancer.stderr.with(" down").is_empty());
 }
 
 #[test]
@@ -501,13 +504,7 @@ fn a_line_on_standard_error_is_one_write() {
         command.args(arguments);
         let _running = Running::start_with_stderr(command, OwnedFd::from(stderr), std::io::empty());
         let mut bytes = [0; 1024];
-        // A wait that another signal or a stop of the test has interrupted goes on.
-        let count = loop {
-            match reader.recv(&mut bytes) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                outcome => break outcome.expect("a line"),
-            }
-        };
+        let count = common::datagram(&reader, &mut bytes);
         let line = String::from_utf8_lossy(&bytes[..count]);
         assert!(common::without_time(&line).starts_with(start), "{line:?}");
         assert!(line.ends_with('\n'), "{line:?}");

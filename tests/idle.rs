@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, wait_until};
+use common::{Backend, Balancer, timed, wait_until};
 use std::time::Duration;
 
 /// Fails if the process keeps waking up. One wake-up is allowed: for the timer of a wait that is
@@ -33,20 +33,22 @@ fn idle_connections_do_not_wake_it() {
 
 #[test]
 fn an_answered_request_leaves_no_timer_for_its_servers_silence() {
-    let backend = Backend::named("a");
-    let balancer = Balancer::probing(&[&backend], &["-c", "1h"]);
-    backend.wait_for_probes(1);
-    let mut kept = balancer.connect();
-    for _ in 0..3 {
-        // Further apart than a silence that is looked at.
+    timed(|| {
+        let backend = Backend::named("a");
+        let balancer = Balancer::probing(&[&backend], &["-c", "1h"]);
+        backend.wait_for_probes(1);
+        let mut kept = balancer.connect();
+        for _ in 0..3 {
+            // Further apart than a silence that is looked at.
+            std::thread::sleep(Duration::from_millis(300));
+            assert_eq!(kept.get("/").status(), 200);
+        }
+        // The balancer sleeps again as soon as it has written the response.
+        wait_until("its sleep", || balancer.is_asleep());
+        let before = balancer.wake_ups();
         std::thread::sleep(Duration::from_millis(300));
-        assert_eq!(kept.get("/").status(), 200);
-    }
-    // The balancer sleeps again as soon as it has written the response.
-    std::thread::sleep(Duration::from_millis(30));
-    let before = balancer.wake_ups();
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(balancer.wake_ups(), before, "no timer was due");
+        assert_eq!(balancer.wake_ups(), before, "no timer was due");
+    });
 }
 
 #[test]

