@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// Chunked, so that it is not known how much is to come.
 const UPLOAD: &str = "POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
 
+/// Of a length that is collected before a server is taken.
+const COLLECTED: &str = "POST /upload HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n";
+
 /// Sends a request for these bytes in chunks, one per pause, until it is dropped.
 struct Uploads {
     over: Arc<AtomicBool>,
@@ -22,11 +25,31 @@ struct Uploads {
 
 impl Uploads {
     fn begin(address: SocketAddr, count: usize, chunk: usize, pause: Duration) -> Uploads {
+        let chunk = format!("{chunk:x}\r\n{}\r\n", "x".repeat(chunk));
+        Uploads::of(UPLOAD, chunk, address, count, pause)
+    }
+
+    /// Of a body so small that it is collected.
+    fn begin_collected(
+        address: SocketAddr,
+        count: usize,
+        piece: usize,
+        pause: Duration,
+    ) -> Uploads {
+        Uploads::of(COLLECTED, "x".repeat(piece), address, count, pause)
+    }
+
+    fn of(
+        head: &str,
+        chunk: String,
+        address: SocketAddr,
+        count: usize,
+        pause: Duration,
+    ) -> Uploads {
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
-        let chunk = format!("{chunk:x}\r\n{}\r\n", "x".repeat(chunk));
         let mut peers: Vec<Peer> = (0..count).map(|_| Peer::connect(address)).collect();
-        peers.iter_mut().for_each(|peer| peer.send(UPLOAD));
+        peers.iter_mut().for_each(|peer| peer.send(head));
         let thread = std::thread::spawn(move || {
             while !is_over.load(Ordering::SeqCst) {
                 peers.retain_mut(|peer| peer.try_send(&chunk).is_ok());
@@ -128,11 +151,19 @@ fn with_a_rate_of_zero_nobody_is_ended() {
 
 #[test]
 fn where_every_place_is_taken_slow_clients_give_theirs_up() {
-    let backend = silent();
-    let balancer = Balancer::limited(100, &[&backend.argument(), "--health", "off"]);
-    // More than there are places for.
-    let _uploads = Uploads::begin(balancer.address(), 60, 1, Duration::from_secs(2));
-    assert_eq!(balancer.get("/").text(), "got");
+    // The second kind is collected here and holds no slot.
+    let kinds = [Uploads::begin, Uploads::begin_collected];
+    std::thread::scope(|scope| {
+        for begin in kinds {
+            scope.spawn(move || {
+                let backend = silent();
+                let balancer = Balancer::limited(100, &[&backend.argument(), "--health", "off"]);
+                // More than there are places for.
+                let _uploads = begin(balancer.address(), 60, 1, Duration::from_secs(2));
+                assert_eq!(balancer.get("/").text(), "got");
+            });
+        }
+    });
 }
 
 #[test]
@@ -207,6 +238,9 @@ fn idle_tunnels_hold_no_slot_and_have_a_limit_of_their_own() {
     assert_eq!(refused.status(), 503);
     assert!(refused.text().contains("all tunnels"), "{}", refused.text());
     assert!(refused.field("Retry-After").is_some());
+    // Its content is not waited for.
+    let unfinished = UPGRADE.replace("Host: x", "Host: x\r\nContent-Length: 9") + "half";
+    assert_eq!(balancer.exchange(unfinished).status(), 503);
     let count = *asked.lock().unwrap_or_else(PoisonError::into_inner);
     assert_eq!(count, 4, "the server is not asked for what cannot be");
     let h2c = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n\

@@ -55,7 +55,10 @@ impl<N: Net> Exchanges<N> {
     /// The request is refused or answered here, so that its body is not waited for.
     fn needs_no_server(&mut self, key: ClientKey, client: Client<'_, N>) -> bool {
         match client.intent(&self.context, &mut self.heads, key) {
-            Ok(Intent::Message(plan)) => plan.max_forwards_exhausted(),
+            Ok(Intent::Message(plan)) => {
+                let is_refused = plan.upgrade && !self.admission.has_room_for_tunnel();
+                is_refused || plan.max_forwards_exhausted()
+            }
             Ok(Intent::Session { .. }) => false,
             Err(_) => true,
         }
