@@ -3,6 +3,7 @@
 use loadbalancer::cli::{self, Command, Config, Demo};
 use loadbalancer::config::{BackendSpec, Endpoint, Purpose};
 use loadbalancer::net::terminal;
+use loadbalancer::serve::RunError;
 use loadbalancer::{ctl, demo, get, httpserver, replay, serve, top};
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -67,13 +68,16 @@ fn run(command: Command) -> ExitCode {
 fn balance(config: Config) -> ExitCode {
     let outcome = match config.purpose {
         Purpose::Serve => serve::run(config, |_, _| {}).map(|()| true),
-        Purpose::Check(reach) => serve::check(config, reach, &mut std::io::stdout()),
+        Purpose::Check(reach) => {
+            serve::check(config, reach, &mut std::io::stdout()).map_err(RunError::System)
+        }
         Purpose::Print => Ok(true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(failure) => fail("loadbalancer", &failure, 1),
+        Err(RunError::Usage(failure)) => fail("loadbalancer", &failure, USAGE),
+        Err(RunError::System(failure)) => fail("loadbalancer", &failure, 1),
     }
 }
 

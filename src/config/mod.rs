@@ -6,6 +6,7 @@ mod field_edit;
 pub mod list;
 mod network;
 mod number;
+mod own;
 mod quote;
 
 pub use address::{AddressError, Endpoint};
@@ -13,6 +14,7 @@ pub use backend::{BACKENDS_MAX, BackendSpec};
 pub use field_edit::{EDIT_BYTES_MAX, FieldEdit, Heads};
 pub use network::{Network, TrustedProxies};
 pub use number::whole;
+pub use own::OwnAddresses;
 pub use quote::quote;
 
 use crate::balance::Strategy;

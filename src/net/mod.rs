@@ -9,6 +9,7 @@
 pub mod background;
 pub mod control;
 pub mod files;
+pub mod interfaces;
 pub mod kernel;
 pub mod listen;
 pub mod log_file;

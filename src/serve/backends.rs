@@ -4,17 +4,19 @@
 //! A change takes effect as soon as it is known: addresses and removals at once, new names when
 //! they are resolved. Until a known name is resolved again its previous addresses are used.
 
-use super::failure::{Failure, say};
+use super::failure::{Failure, RunError, say};
 use super::list_file::{ListFile, Look, Verdict};
 use super::names::{Names, Recorded, name_of};
 use crate::base::reason::reason;
 use crate::config::list::Listed;
-use crate::config::{BackendSpec, Config};
+use crate::config::{BackendSpec, Config, Endpoint, OwnAddresses, quote};
 use crate::net::Waker;
+use crate::net::interfaces;
 use crate::net::kernel::Kernel;
 use crate::net::resolver::Resolver;
 use crate::proxy::{Member, Proxy};
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long the start waits for names. Those that are resolved later are used from then on.
@@ -61,6 +63,8 @@ pub struct Backends {
     lists: Lists,
     names: Names,
     resolver: Resolver,
+    /// Where this program listens itself: no such address is used.
+    own: OwnAddresses,
     /// Those in use.
     applied: Vec<BackendSpec>,
     looks_until_retry: u32,
@@ -75,8 +79,9 @@ pub type Outcome = Result<String, String>;
 
 impl Backends {
     /// Looks every name up, waiting for [`START_WAIT`] at most.
-    pub fn look_up(lists: Lists, waker: Waker) -> Backends {
-        let mut backends = Backends::new(lists, Resolver::new(waker));
+    pub fn look_up(lists: Lists, waker: Waker, own: OwnAddresses) -> Backends {
+        let mut backends = Backends::new(lists, Resolver::new(waker), own);
+        backends.look_at_machine();
         backends.look_up_names();
         for answer in backends.resolver.wait_for_answers(START_WAIT) {
             backends.names.record(answer);
@@ -86,22 +91,31 @@ impl Backends {
 
     /// Resolves every name; the members to start with.
     ///
-    /// Errors: a name of the command line is not known.
+    /// Errors: a name of the command line is not known, or a backend there is this program itself.
     pub fn resolve(
         lists: Lists,
         waker: Waker,
+        own: OwnAddresses,
         config: &Config,
-    ) -> Result<(Backends, Vec<Member>), Failure> {
-        let mut backends = Backends::look_up(lists, waker);
+    ) -> Result<(Backends, Vec<Member>), RunError> {
+        let mut backends = Backends::look_up(lists, waker, own);
         for spec in &backends.lists.given {
             if let Some(failure) =
                 name_of(&spec.endpoint).and_then(|host| backends.names.failure(host))
             {
                 let text = format!("backend {}: {failure}; check the name", spec.endpoint);
-                return Err(Failure(text));
+                return Err(RunError::System(Failure(text)));
+            }
+            if let Some(own) = backends.own_addresses(spec).first() {
+                let endpoint = quote(&spec.endpoint.to_string());
+                let text = format!(
+                    "the backend {endpoint} is the balancer itself, which listens on {own}: change \
+                     one of the ports"
+                );
+                return Err(RunError::Usage(Failure(text)));
             }
         }
-        for line in backends.unresolved(|_| true) {
+        for line in backends.unresolved(|_| true).into_iter().chain(backends.unused(|_| true)) {
             say(config.events, format_args!("{line}"));
         }
         let members = backends.members();
@@ -113,11 +127,12 @@ impl Backends {
         Ok((backends, members))
     }
 
-    fn new(lists: Lists, resolver: Resolver) -> Backends {
+    fn new(lists: Lists, resolver: Resolver, own: OwnAddresses) -> Backends {
         Backends {
             lists,
             names: Names::default(),
             resolver,
+            own,
             applied: Vec::new(),
             looks_until_retry: LOOKS_PER_RETRY,
             is_asked: false,
@@ -134,6 +149,7 @@ impl Backends {
 
     /// SIGHUP: reads the list and resolves the names again, and answers with a line.
     pub fn reload(&mut self, has_log: bool, proxy: &mut Proxy<Kernel>) {
+        self.look_at_machine();
         self.look_up_names();
         self.outcome = Ok("the names are as they were".to_owned());
         match &mut self.lists.file {
@@ -217,7 +233,11 @@ impl Backends {
             }
             Some(Verdict::Accepted(listed)) => {
                 self.lists.listed = listed;
+                self.look_at_machine();
                 self.look_up_names();
+                self.unused(|_| true)
+                    .iter()
+                    .for_each(|line| proxy.log_event(format_args!("{line}")));
                 let is_same = !self.apply(proxy);
                 if self.lists.file.as_ref().is_some_and(ListFile::is_requested) {
                     // It was asked for again meanwhile: the next reading answers.
@@ -243,7 +263,12 @@ impl Backends {
             let host = answer.host.clone();
             match self.names.record(answer) {
                 Recorded::Same => {}
-                Recorded::Addresses => has_changed = true,
+                Recorded::Addresses => {
+                    has_changed = true;
+                    self.look_at_machine();
+                    let lines = self.unused(|endpoint| name_of(endpoint) == Some(&host));
+                    lines.iter().for_each(|line| proxy.log_event(format_args!("{line}")));
+                }
                 Recorded::Failure => {
                     let lines = self.unresolved(|name| name == host);
                     lines.iter().for_each(|line| proxy.log_event(format_args!("{line}")));
@@ -279,8 +304,11 @@ impl Backends {
     /// Every backend in its order, as a member, or why its name has no address yet.
     pub fn resolved(&self) -> Vec<(String, Result<Member, String>)> {
         let resolved = |(spec, _): (&BackendSpec, Option<usize>)| {
-            let member = match self.names.addresses(&spec.endpoint) {
-                Some(addresses) => Ok(Member { spec: spec.clone(), addresses }),
+            let member = match self.usable(spec) {
+                Some(addresses) if !addresses.is_empty() => {
+                    Ok(Member { spec: spec.clone(), addresses })
+                }
+                Some(_) => Err(String::from("the balancer itself listens there")),
                 None => Err(match name_of(&spec.endpoint).and_then(|it| self.names.failure(it)) {
                     Some(failure) => format!("unknown name: {failure}"),
                     None => format!("unknown name: no answer from DNS in {START_WAIT:?}"),
@@ -294,10 +322,35 @@ impl Backends {
     /// Those whose addresses are known.
     fn members(&self) -> Vec<Member> {
         let member = |spec: &BackendSpec| {
-            let addresses = self.names.addresses(&spec.endpoint)?;
+            let addresses = self.usable(spec).filter(|addresses| !addresses.is_empty())?;
             Some(Member { spec: spec.clone(), addresses })
         };
         self.specs().filter_map(|(spec, _)| member(spec)).collect()
+    }
+
+    /// Where this backend may be, without this program's own addresses; none if its name is not
+    /// known yet.
+    fn usable(&self, spec: &BackendSpec) -> Option<Vec<SocketAddr>> {
+        let mut addresses = self.names.addresses(&spec.endpoint)?;
+        addresses.retain(|address| !self.own.contains(*address));
+        Some(addresses)
+    }
+
+    /// The addresses of this backend that are this program's own.
+    fn own_addresses(&self, spec: &BackendSpec) -> Vec<SocketAddr> {
+        let mut addresses = self.names.addresses(&spec.endpoint).unwrap_or_default();
+        addresses.retain(|address| self.own.contains(*address));
+        addresses
+    }
+
+    /// Asks for the machine's addresses, which may have changed, where they decide what is a loop.
+    fn look_at_machine(&mut self) {
+        let ports = self.specs().map(|(spec, _)| spec.endpoint.port);
+        if self.own.needs_machine(ports)
+            && let Ok(addresses) = interfaces::addresses()
+        {
+            self.own.set_machine(addresses);
+        }
     }
 
     fn look_up_names(&mut self) {
@@ -307,14 +360,39 @@ impl Backends {
         names.iter().for_each(|name| self.resolver.look_up(name));
     }
 
+    /// One line for each of these backends that has addresses of this program.
+    fn unused(&self, is_wanted: impl Fn(&Endpoint) -> bool) -> Vec<String> {
+        let line = |(spec, line): (&BackendSpec, Option<usize>)| {
+            let endpoint = Some(&spec.endpoint).filter(|endpoint| is_wanted(endpoint))?;
+            let own = *self.own_addresses(spec).first()?;
+            let place = self.place(line);
+            Some(match self.usable(spec)?.is_empty() {
+                true => format!(
+                    "{place} {endpoint}: the balancer itself listens on {own}, so this server is \
+                     not used; change one of the ports"
+                ),
+                false => format!(
+                    "{place} {endpoint}: the balancer itself listens on {own}, so that address is \
+                     not used"
+                ),
+            })
+        };
+        self.specs().filter_map(line).collect()
+    }
+
+    /// Where a backend is named, for a message: a line of the file, or none for the command line.
+    fn place(&self, line: Option<usize>) -> String {
+        match (line, &self.lists.file) {
+            (Some(line), Some(file)) => format!("{}:{line}:", file.path().display()),
+            (Some(_), None) | (None, _) => "backend".to_owned(),
+        }
+    }
+
     /// One line for each backend whose name is among these and could not be resolved.
     fn unresolved(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let line = |(spec, line): (&BackendSpec, Option<usize>)| {
             let host = name_of(&spec.endpoint).filter(|host| is_wanted(host))?;
-            let place = match (line, &self.lists.file) {
-                (Some(line), Some(file)) => format!("{}:{line}:", file.path().display()),
-                (Some(_), None) | (None, _) => "backend".to_owned(),
-            };
+            let place = self.place(line);
             let endpoint = &spec.endpoint;
             match self.names.failure(host) {
                 Some(failure) => {
@@ -333,3 +411,6 @@ impl Backends {
 fn specs(members: &[Member]) -> Vec<BackendSpec> {
     members.iter().map(|member| member.spec.clone()).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use super::limits::{FILES_UNKNOWN, limits, report_limits};
 use super::prepare::{
     cannot_open, check_record, drop_privileges, error_pages, open_admin, open_listener, system,
 };
-use crate::config::{Config, EventFormat, LogTarget, Reach};
+use crate::config::{Config, EventFormat, LogTarget, OwnAddresses, Reach};
 use crate::health::{Check, Page, ProbeFault, Settings};
 use crate::net::kernel::Kernel;
 use crate::net::listen;
@@ -40,13 +40,16 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
     let limits = limits(files, &config);
     report_limits(files, &limits, config.events);
+    let mut own = Vec::new();
     if reach == Reach::Backends {
-        problems.note(open_listener(&config, &mut PassedSockets::default()));
-        problems.note(open_admin(&config, &mut PassedSockets::default()));
+        let listener = problems.note(open_listener(&config, &mut PassedSockets::default()));
+        own.extend(listener.and_then(|listener| listener.local_addr().ok()));
+        let admin = problems.note(open_admin(&config, &mut PassedSockets::default())).flatten();
+        own.extend(admin.map(|(_, at)| at));
     }
     problems.note(drop_privileges(config.user.as_deref(), None));
     if let Some(lists) = lists.filter(|_| reach == Reach::Backends) {
-        problems.count += check_backends(config, limits, lists, out)?;
+        problems.count += check_backends(config, limits, lists, OwnAddresses::new(own), out)?;
     }
     let line = match problems.count {
         0 => "the configuration is valid".to_owned(),
@@ -88,12 +91,13 @@ fn check_backends(
     mut config: Config,
     limits: Limits,
     lists: Lists,
+    own: OwnAddresses,
     out: &mut impl Write,
 ) -> Result<usize, Failure> {
     let mut kernel = Kernel::new().map_err(system)?;
     // They would say the same in other words.
     kernel.discard_events();
-    let resolved = Backends::look_up(lists, kernel.waker()).resolved();
+    let resolved = Backends::look_up(lists, kernel.waker(), own).resolved();
     let members = resolved.iter().filter_map(|(_, member)| member.clone().ok()).collect::<Vec<_>>();
     if config.health.check == Check::Off {
         config.health.check = Check::Tcp;
@@ -105,7 +109,7 @@ fn check_backends(
     for (name, member) in &resolved {
         let verdict = match member {
             Ok(_) => Verdict::of(results.next().flatten(), &settings),
-            Err(problem) => Verdict::NotResolved(problem),
+            Err(problem) => Verdict::Unusable(problem),
         };
         unusable += usize::from(!verdict.is_up());
         // A reader that is gone has seen enough; the exit status says the rest.
@@ -141,7 +145,7 @@ fn probe(
 
 /// What a check says of one backend, with the time it took.
 enum Verdict<'a> {
-    NotResolved(&'a str),
+    Unusable(&'a str),
     NotProbed,
     Probed { result: ProbeResult, settings: &'a Settings },
 }
@@ -153,7 +157,7 @@ impl<'a> Verdict<'a> {
 
     fn is_up(&self) -> bool {
         match self {
-            Verdict::NotResolved(_) | Verdict::NotProbed => false,
+            Verdict::Unusable(_) | Verdict::NotProbed => false,
             Verdict::Probed { result, .. } => result.outcome.is_ok(),
         }
     }
@@ -162,7 +166,7 @@ impl<'a> Verdict<'a> {
 impl fmt::Display for Verdict<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (result, settings) = match self {
-            Verdict::NotResolved(problem) => return out.write_str(problem),
+            Verdict::Unusable(problem) => return out.write_str(problem),
             Verdict::NotProbed => {
                 return out
                     .write_str("not probed: no descriptor or port was left, or it was ended");

@@ -17,6 +17,28 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Why a balancer ended that was to run.
+#[derive(Debug)]
+pub enum RunError {
+    /// The command line asks for what cannot be, as the names in it show.
+    Usage(Failure),
+    /// The system refused.
+    System(Failure),
+}
+
+impl From<Failure> for RunError {
+    fn from(failure: Failure) -> RunError {
+        RunError::System(failure)
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (RunError::Usage(failure) | RunError::System(failure)) = self;
+        failure.fmt(out)
+    }
+}
+
 /// One line on standard error. Not `eprintln`, which panics if its reader is gone.
 pub(super) fn say(format: EventFormat, text: fmt::Arguments<'_>) {
     let style = match format {

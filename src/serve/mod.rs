@@ -11,7 +11,7 @@ mod prepare;
 mod print;
 
 use crate::base::reason::reason;
-use crate::config::{BackendSpec, Config, LogTarget, Mode};
+use crate::config::{BackendSpec, Config, LogTarget, Mode, OwnAddresses};
 use crate::net::kernel::Kernel;
 use crate::net::listen;
 use crate::net::privileges;
@@ -19,14 +19,15 @@ use crate::net::systemd::{self, Manager, PassedSockets};
 use crate::proxy::{ListenerSettings, Member, Proxy, Reload, Scheme, Status};
 use backends::Backends;
 pub use check::check;
-pub use failure::Failure;
 use failure::say;
+pub use failure::{Failure, RunError};
 use limits::{FILES_UNKNOWN, limits, report_limits};
 use prepare::{
     all_taken, drop_privileges, error_pages, log_name, open_admin, open_control, open_listener,
     open_log, open_record, system,
 };
 pub use print::print_config;
+use std::iter;
 use std::net::SocketAddr;
 
 /// Why nothing is opened again.
@@ -35,11 +36,12 @@ const NO_LOG: &str = "there is no access log (-l) to open again";
 /// Balances until a signal ends it. `listening` is called with the address, and that of the admin
 /// listener, once clients can connect.
 ///
-/// Errors: what the system refused, before the first client or while running.
+/// Errors: what the system refused, before the first client or while running; or a backend of the
+/// command line that is this program itself.
 pub fn run(
     config: Config,
     listening: impl FnOnce(SocketAddr, Option<SocketAddr>),
-) -> Result<(), Failure> {
+) -> Result<(), RunError> {
     let mut passed = PassedSockets::take(&systemd::environment).map_err(Failure)?;
     // Next what may wait for others, as signals end the program until the kernel is opened.
     let lists = backends::read_lists(&config)?;
@@ -56,7 +58,9 @@ pub fn run(
     all_taken(&passed)?;
     drop_privileges(config.user.as_deref(), access.as_ref())?;
     let mut kernel = Kernel::new().map_err(system)?;
-    let (backends, members) = Backends::resolve(lists, kernel.waker(), &config)?;
+    let own = iter::once(address).chain(admin.as_ref().map(|(_, at)| *at)).collect();
+    let own = OwnAddresses::new(own);
+    let (backends, members) = Backends::resolve(lists, kernel.waker(), own, &config)?;
     if let Some(file) = access {
         kernel.log_access_to(file).map_err(system)?;
     }
