@@ -1,11 +1,12 @@
-//! Clients that send or read slowly while others wait: they are ended, and nobody else is.
+//! Clients that send or read slowly while others wait: they are ended. That nobody else is, and when
+//! exactly, `timeouts/slow.rs` has under a virtual clock.
 
 #![cfg(target_os = "linux")]
 
 mod common;
 
 use common::{Backend, Balancer, Message, Peer, ok, wait_until};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -115,38 +116,6 @@ fn slow_readers_give_their_slots_to_a_get_that_waits() {
     assert!(line.contains("slower than --min-rate"), "{line}");
     let is_reset = readers.iter_mut().any(|reader| reader.try_response("GET").is_err());
     assert!(is_reset, "a response that is cut off must not look whole");
-}
-
-#[test]
-fn a_client_at_a_fair_rate_keeps_its_slot() {
-    let backend = silent();
-    let balancer = Balancer::over(&[&backend], &["-N", "2", "--queue-timeout", "15s"]);
-    // One byte less than 1 KiB would be too slow; what is around the bytes of a chunk counts too.
-    let _fair = Uploads::begin(balancer.address(), 2, 1_300, Duration::from_secs(1));
-    wait_until("the uploads at the server", || backend.connections() == 2);
-    assert_eq!(balancer.get("/").status(), 503, "nobody's slot came free");
-}
-
-#[test]
-fn a_slow_client_of_a_slow_server_keeps_its_slot() {
-    let gate = common::Gate::new();
-    let backend = Backend::held(&gate);
-    let balancer = Balancer::over(&[&backend], &["-N", "1", "--queue-timeout", "13s"]);
-    let mut first = balancer.ask("/");
-    backend.wait_for_requests(1);
-    assert_eq!(balancer.get("/").status(), 503);
-    gate.open();
-    assert_eq!(first.response().status(), 200, "it was the server that was waited for");
-}
-
-#[test]
-fn with_a_rate_of_zero_nobody_is_ended() {
-    let backend = silent();
-    let options = ["-N", "1", "--min-rate", "0", "--queue-timeout", "13s"];
-    let balancer = Balancer::over(&[&backend], &options);
-    let _uploads = Uploads::begin(balancer.address(), 1, 1, Duration::from_secs(2));
-    wait_until("the upload at the server", || backend.connections() == 1);
-    assert_eq!(balancer.get("/").status(), 503);
 }
 
 #[test]
@@ -275,21 +244,4 @@ fn tunnels_that_are_established_at_once_stay_within_their_limit() {
     let mut statuses: Vec<u16> = peers.iter_mut().map(|peer| peer.response().status()).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [101, 101, 503, 503, 503]);
-}
-
-#[test]
-fn tcp_sessions_count_as_pairs_and_have_no_least_rate() {
-    let backend = Backend::raw(|peer| {
-        peer.send("hello");
-        let _ = peer.try_rest();
-    });
-    let balancer = Balancer::over(&[&backend], &["-m", "tcp", "-N", "1"]);
-    let mut first = balancer.connect();
-    assert_eq!(first.exactly(5), b"hello");
-    let second = TcpStream::connect(balancer.address()).expect("it listens");
-    second.set_read_timeout(Some(Duration::from_secs(12))).expect("a time-out");
-    let read = std::io::Read::read(&mut &second, &mut [0; 5]);
-    assert!(read.is_err(), "it waits for the first: {read:?}");
-    first.half_close();
-    assert!(first.rest().is_empty(), "it was not ended");
 }

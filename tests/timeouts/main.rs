@@ -4,6 +4,7 @@
 mod collected;
 mod logged;
 mod overload;
+mod slow;
 mod stage;
 mod stalled;
 

@@ -27,6 +27,8 @@ struct Line {
     received: Vec<u8>,
     /// How many bytes more the peer takes.
     room: usize,
+    /// Bytes that the peer has sent or taken.
+    moved: u64,
     /// The proxy has closed it.
     closed: bool,
 }
@@ -98,6 +100,7 @@ impl Socket for Wire {
         let line = &mut self.world.borrow_mut().lines[self.link];
         let count = line.room.min(from.len());
         line.room -= count;
+        line.moved += count as u64;
         line.received.extend_from_slice(&from[..count]);
         if count > 0 { Ok(count) } else { Err(ErrorKind::WouldBlock.into()) }
     }
@@ -132,6 +135,10 @@ impl Socket for Wire {
 
     fn local_address(&self) -> Option<SocketAddr> {
         None
+    }
+
+    fn bytes_moved(&self) -> Option<u64> {
+        Some(self.world.borrow().lines[self.link].moved)
     }
 
     fn reset_on_drop(&mut self) {}
@@ -273,6 +280,7 @@ impl Stage {
     pub fn say(&mut self, link: Link, bytes: impl AsRef<[u8]>) {
         let mut world = self.world.borrow_mut();
         world.lines[link].sent.extend(bytes.as_ref());
+        world.lines[link].moved += bytes.as_ref().len() as u64;
         world.report(link);
         drop(world);
         self.pass(Duration::ZERO);
