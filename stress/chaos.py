@@ -144,6 +144,9 @@ class Round:
         self.strategy = usable[number % len(usable)]
         self.complaints, self.asked, self.bad, self.edits, self.moods = [], 0, 0, 0, 0
         self.over = asyncio.Event()
+        # Well-behaved sessions that are not known to have reached a server.
+        self.connecting, self.may_connect = 0, asyncio.Event()
+        self.may_connect.set()
 
     def file(self, name):
         return os.path.join(self.directory, name)
@@ -295,7 +298,7 @@ class Round:
     # The operator.
 
     def lines(self, words):
-        """A line for each server; `words` by its index, none: it is left out."""
+        """A line for each server; `words` by its index, None where it is left out."""
         chosen = [(server, words.get(at, "")) for at, server in enumerate(self.servers)]
         return [f"{HOST}:{server.port} {word}".strip() for server, word in chosen if word is not None]
 
@@ -309,7 +312,7 @@ class Round:
             await asyncio.sleep(rng.uniform(0.1, 0.8))
             # One steady server is always there and takes requests.
             kept = rng.choice([0, 1])
-            words = {at: rng.choice(["", "", "weight=5", "max=2", "backup", "drain", "down", None])
+            words = {at: rng.choice(["", "", "", "weight=5", "max=2", "backup", "drain", "down", None])
                      for at in range(4) if at != kept}
             lines = self.lines(words)
             if rng.random() < 0.1:
@@ -331,9 +334,16 @@ class Round:
         if self.mode != "tcp":
             moods += ["hangs", "resets", "garbage", "fails"]
         while not self.over.is_set():
-            await self.servers[rng.choice([2, 3])].set_mood(rng.choice(moods))
+            mood = rng.choice(moods)
+            if self.mode == "tcp" and mood == "gone":
+                # What its kernel has accepted is reset then, which nobody could repair.
+                self.may_connect.clear()
+                while self.connecting:
+                    await asyncio.sleep(0.01)
+            await self.servers[rng.choice([2, 3])].set_mood(mood)
+            self.may_connect.set()
             self.moods += 1
-            await asyncio.sleep(rng.uniform(0.1, 1.5))
+            await asyncio.sleep(rng.uniform(0.05, 0.6))
 
     # Clients.
 
@@ -344,6 +354,9 @@ class Round:
             requests = requests and requests - 1
             path = f"/good/{rng.randrange(1 << 30)}"
             is_fresh = kept is None
+            if is_fresh:
+                await self.may_connect.wait()
+                self.connecting += 1
             began = self.seconds()
             try:
                 kept = kept or await asyncio.open_connection(HOST, self.port)
@@ -356,6 +369,7 @@ class Round:
                 problem = None if not is_fresh and not is_partial else repr(error)
                 self.close(kept)
                 kept = None
+            self.connecting -= is_fresh
             self.asked += 1
             if problem:
                 self.complain(f"{path}, begun at {began:.2f} s on a "
