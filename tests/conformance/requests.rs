@@ -367,7 +367,10 @@ fn a_request_in_a_loop_is_answered_508() {
     let directory = TempDir::new();
     let list = directory.file("servers", "");
     let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "--health", "off"]);
-    directory.file("servers", format!("{}\n", balancer.address()));
+    // Through a second one, as its own address is refused.
+    let address = balancer.address().to_string();
+    let second = Balancer::start(&["127.0.0.1:0", &address, "--health", "off"]);
+    directory.file("servers", format!("{}\n", second.address()));
     balancer.signal("HUP");
     wait_until("an end of the loop", || balancer.get("/").status() == 508);
     let cause = "loadbalancer; error=proxy_loop_detected";
