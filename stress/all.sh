@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: all.sh [SCRIPTS…]
 #
-# Runs the scripts here (or only those named) in their short form, one after the other, in about two
+# Runs the scripts here (or only those named) in their short form, one after the other, in about four
 # minutes, and prints a table. The output of a failed script follows its row. Exit status 1 if one
 # failed; a script whose tool is missing is skipped, which is no failure.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -23,7 +23,7 @@ for name in "${names[@]}"; do
     PLACE[$name]=127.0.0.1:$(free_port)
     start_placed "$name" --delay 0.02
 done
-options=(-f "$WORK/servers" -c 1s --lame-duck 1s --admin "127.0.0.1:$(free_port)")
+options=(-f "$WORK/servers" -c 1s --lame-duck 2s --admin "127.0.0.1:$(free_port)")
 admin=http://${options[-1]}
 
 # list [NAME]: all servers, NAME with the word `drain`; the balancer reads it at once.
