@@ -135,6 +135,21 @@ fn a_passed_socket_is_used_for_its_address_and_outlives_the_process() {
 }
 
 #[test]
+fn a_passed_socket_is_used_for_the_admin_address() {
+    let backend = Backend::named("a");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let mut early = Peer::connect(address);
+    early.send("GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let arguments = ["127.0.0.1:0", &backend.argument(), "--admin", &address.to_string()];
+    let balancer = Balancer::of(Running::start_as_is(&mut with_socket(listener, &arguments)));
+    assert_eq!(early.response().status(), 200, "what waited in the kernel is answered");
+    assert_ne!(balancer.address(), address);
+    assert_eq!(balancer.get("/").text(), "a");
+    balancer.stop();
+}
+
+#[test]
 fn a_passed_socket_that_fits_no_address_is_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
