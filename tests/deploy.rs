@@ -213,7 +213,7 @@ fn the_kubernetes_example_is_a_good_command_line_within_its_grace_period() {
     let directory = TempDir::new();
     let list = directory.file("servers", probes[2..].join("\n"));
     let checked = run(&["--print-config", "0", "-f", &list]);
-    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    assert_eq!((checked.code, checked.stderr.as_str()), (Some(0), ""), "a bad line is reported");
 }
 
 #[test]
