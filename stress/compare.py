@@ -25,6 +25,11 @@ from statistics import median
 
 OTHERS = ["floor", "haproxy", "nginx"]
 TARGETS = ["ours"] + OTHERS
+# This program without an access log, beside those that have one.
+UNLOGGED = "unlogged"
+# What listeners are made for, each with the mode of the forwarder that is the least for it.
+KINDS = {"http": "pairs", "log": "pairs", "new": "requests", "one": "once", "big": "splice",
+         "tcp": "pairs"}
 SLICE_SECONDS_MAX = 60
 
 
@@ -33,7 +38,7 @@ class Measure:
     """What one slice does; a row of the table."""
 
     name: str
-    kind: str  # which listeners take part: http, new, big or tcp
+    kind: str  # which listeners take part, see KINDS
     load: str  # arguments of the load
     requests: int  # per slice
     bars: tuple  # ratio to the floor, to HAProxy, to nginx: at most; of MB: at least
@@ -56,6 +61,7 @@ class Measure:
 SMALL = (1.15, 0.55, 0.70)
 MIDDLE = (1.15, 0.50, 0.65)
 BROWSER = (1.20, 0.50, 0.60)
+LOG = (1.25, 0.60, 0.85)
 NEW = (1.20, 0.75, 0.80)
 BIG = (0.85, 1.15, 2.5)
 
@@ -71,10 +77,12 @@ MEASURES = [
     Measure("post-128-32", "http", "-c 32 -p 128", 12000, SMALL),
     Measure("post-4k-1", "http", "-c 1 -p 4096", 3000, SMALL),
     Measure("post-4k-32", "http", "-c 32 -p 4096", 12000, SMALL),
-    Measure("new-128-1", "new", "-c 1 -x", 1500, NEW),
+    Measure("log-128-32", "log", "-c 32", 12000, LOG),
+    Measure("new-128-1", "one", "-c 1 -x", 1500, NEW),
     Measure("new-128-32", "new", "-c 32 -x", 4000, NEW),
     Measure("answer-1m-4", "big", "-c 4 -u /1048576", 400, BIG, 1.048576),
     Measure("answer-64m-4", "big", "-c 4 -u /67108864", 8, BIG, 67.108864),
+    Measure("post-1m-4", "big", "-c 4 -p 1048576", 400, BIG, 1.048576),
     Measure("upload-1m-4", "big", "-c 4 -s 1048576", 400, BIG, 1.048576),
     Measure("upload-64m-4", "big", "-c 4 -s 67108864", 8, BIG, 67.108864),
     Measure("tcp-128-32", "tcp", "-c 32 -r 128", 12000, (1.10, 0.85, 1.0)),
@@ -143,6 +151,12 @@ http {{
         location / {{ proxy_pass http://backend; }}
     }}
     server {{
+        listen 127.0.0.1:{log} backlog=4096;
+        access_log {home}/nginx.access combined buffer=64k flush=1s;
+        proxy_buffers 8 16k;
+        location / {{ proxy_pass http://backend; }}
+    }}
+    server {{
         listen 127.0.0.1:{big} backlog=4096;
         proxy_buffers 8 32k;
         proxy_buffer_size 32k;
@@ -185,7 +199,7 @@ class Bench:
         self.proxy_cpu, self.load_cpu = cpus[0], cpus[1]
         os.sched_setaffinity(0, {self.load_cpu})
         self.notes = []
-        self.places = {target: {} for target in TARGETS}  # kind -> (pid, port)
+        self.places = {target: {} for target in TARGETS + [UNLOGGED]}  # kind -> (pid, port)
 
     def spawn(self, cpu, *command, **streams):
         def pinned():
@@ -208,9 +222,10 @@ class Bench:
         http, raw = self.start_backend()
         self.start_floor(http, raw)
         self.start_ours(http, raw)
-        ports = dict(zip(["http", "big", "tcp"], free_ports(3)), backend=http, raw=raw)
+        listeners = ["http", "big", "tcp", "log"]
+        ports = dict(zip(listeners, free_ports(4)), backend=http, raw=raw)
         self.start_haproxy(ports)
-        ports.update(zip(["http", "big", "tcp"], free_ports(3)))
+        ports.update(zip(listeners, free_ports(4)))
         self.start_nginx(ports)
 
     def start_backend(self):
@@ -221,23 +236,21 @@ class Bench:
         return map(int, read_line(backend.stdout, "the backend").split())
 
     def start_floor(self, http, raw):
-        for kind, mode, to in [
-            ("http", "pairs", http),
-            ("new", "requests", http),
-            ("big", "splice", http),
-            ("tcp", "pairs", raw),
-        ]:
+        for kind, mode in KINDS.items():
             child = self.spawn(
-                self.proxy_cpu, self.tools / "forwarder", mode, 0, to,
+                self.proxy_cpu, self.tools / "forwarder", mode, 0, raw if kind == "tcp" else http,
                 stdout=subprocess.PIPE, text=True,
             )
             port = int(read_line(child.stdout, "the forwarder"))
             self.places["floor"][kind] = (child.pid, port)
 
     def start_ours(self, http, raw):
-        for kinds, mode, to in [(["http", "new", "big"], "http", http), (["tcp"], "tcp", raw)]:
-            place = self.start_program("-b", f"127.0.0.1:{to}", "-m", mode)
-            self.places["ours"].update(dict.fromkeys(kinds, place))
+        place = self.start_program("-b", f"127.0.0.1:{http}")
+        self.places["ours"].update(dict.fromkeys(["http", "new", "one", "big"], place))
+        self.places[UNLOGGED]["log"] = place
+        log = Path(self.home, "ours.access")
+        self.places["ours"]["log"] = self.start_program("-b", f"127.0.0.1:{http}", "-l", log)
+        self.places["ours"]["tcp"] = self.start_program("-b", f"127.0.0.1:{raw}", "-m", "tcp")
 
     def start_program(self, *options):
         """Its pid and port."""
@@ -259,6 +272,8 @@ class Bench:
                 self.proxy_cpu, "haproxy", "-db", "-f", config, stdout=err, stderr=err
             )
         self.place("haproxy", child, ports)
+        # It logs to a syslog server, not to a file.
+        del self.places["haproxy"]["log"]
 
     def start_nginx(self, ports):
         module, stream = nginx_stream()
@@ -289,8 +304,8 @@ class Bench:
                     said = Path(self.home, f"{target}.err").read_text().strip()
                     raise Failed(f"{target} did not start: {said}") from None
                 time.sleep(0.01)
-        for kind in ["http", "new", "big", "tcp"]:
-            port = ports["http" if kind == "new" else kind]
+        for kind in KINDS:
+            port = ports["http" if kind in ("new", "one") else kind]
             self.places[target][kind] = (child.pid, port)
 
     def start_load(self, target, *words):
@@ -437,6 +452,15 @@ def show(results):
         print(f"| {r['measure']:<15} |" + "".join(f" {cell:>30} |" for cell in cells))
 
 
+def cost_of_log(results):
+    """What the access log adds to a request, in µs: the median of the differences within a round."""
+    for result in results:
+        if UNLOGGED in result["targets"]:
+            logged, plain = (result["targets"][t]["figures"] for t in ("ours", UNLOGGED))
+            return median(a - b for a, b in zip(logged, plain))
+    return None
+
+
 def noise(slices):
     """How much the floor itself varied from round to round: the middle half, in percent."""
     spreads = []
@@ -533,9 +557,12 @@ def main():
                      version("nginx", "-v"))
     print(f"The floor varied by {varied} % from round to round.\n")
     show(results)
+    log = cost_of_log(results)
+    if log is not None:
+        print(f"\nThe access log adds {log:.2f} µs per request.")
     for line in bench.notes + failures:
         print(f"\n{line}")
-    keep(options, {**about, "floor_varied_percent": varied, "results": results,
+    keep(options, {**about, "floor_varied_percent": varied, "access_log_us": log, "results": results,
                    "failures": failures})
     return 1 if failures else 0
 

@@ -6,6 +6,8 @@
 //   pairs      each client gets a backend connection of its own, for as long as it stays
 //   requests   a client brings one request: it goes to a pooled backend connection, one receive is
 //              the whole response, and the client is closed (small responses only)
+//   once       as requests, with one accept for each time the listener is reported: no call that
+//              finds nothing
 //   splice     as pairs, but the bytes stay in the kernel: socket -> pipe -> socket
 
 #define _GNU_SOURCE
@@ -37,6 +39,7 @@ typedef struct conn {
 } conn;
 
 static enum { PAIRS, REQUESTS, SPLICE } mode;
+static int accepts_once;
 static int epoll, listener;
 static struct sockaddr_in backend_address;
 static conn *pool[POOL_MAX];
@@ -226,6 +229,7 @@ static void accept_all(void) {
         conn *client = new_conn(fd, 0);
         if (mode == REQUESTS) {
             if (!request_on(client)) watch(client);
+            if (accepts_once) return;
             continue;
         }
         client->peer = connect_backend();
@@ -255,17 +259,20 @@ static void stop(int signal) {
 
 int main(int count, char **words) {
     if (count != 4) {
-        fprintf(stderr, "usage: forwarder pairs|requests|splice LISTEN_PORT BACKEND_PORT\n");
+        fprintf(stderr, "usage: forwarder pairs|requests|once|splice LISTEN_PORT BACKEND_PORT\n");
         return 2;
     }
-    mode = words[1][0] == 'r' ? REQUESTS : words[1][0] == 's' ? SPLICE : PAIRS;
+    accepts_once = words[1][0] == 'o';
+    mode = words[1][0] == 'r' || accepts_once ? REQUESTS : words[1][0] == 's' ? SPLICE : PAIRS;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, stop);
     backend_address =
         (struct sockaddr_in){AF_INET, htons(atoi(words[3])), {htonl(INADDR_LOOPBACK)}, {0}};
     epoll = epoll_create1(0);
     listener = listen_on(atoi(words[2]));
-    struct epoll_event event = {EPOLLIN | EPOLLET, {.ptr = NULL}}, events[EVENTS_MAX];
+    // Reported again as long as somebody waits, if only one is accepted.
+    unsigned edge = accepts_once ? 0 : EPOLLET;
+    struct epoll_event event = {EPOLLIN | edge, {.ptr = NULL}}, events[EVENTS_MAX];
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event)) die("epoll_ctl");
     for (;;) {
         int ready = epoll_wait(epoll, events, EVENTS_MAX, -1);
