@@ -177,6 +177,9 @@ fn check(window: &[u8], fields: &Fields) -> Parse {
 /// Empty lines before a head must end in CRLF too (RFC 9112 §2.2).
 fn leading_lines_end_in_crlf(window: &[u8]) -> bool {
     let is_line_end = |byte: &u8| matches!(*byte, b'\r' | b'\n');
+    if !window.first().is_some_and(is_line_end) {
+        return true;
+    }
     let first = window.iter().position(|byte| !is_line_end(byte)).unwrap_or_default();
     window[..first].chunks(2).all(|end| end == b"\r\n")
 }
