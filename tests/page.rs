@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Balancer, DEADLINE, Peer, Running, wait_until};
+use common::{Balancer, DEADLINE, Peer, Running, timed, wait_until};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -242,59 +242,65 @@ impl Drop for Stage {
 
 #[test]
 fn values_follow_the_load_and_a_killed_server_turns_red_with_its_reason() {
-    let stage = Stage::new();
-    let Some(mut browser) = Browser::open(&stage.url()) else { return };
-    let [one, two] = [0, 1].map(|at| stage.servers[at].1.clone());
-    assert_eq!(browser.text("tbody tr td"), one);
-    browser.wait_for("requests", "parseFloat(document.querySelector('#rps').textContent) > 1");
-    browser.wait_for("a time", "parseFloat(document.querySelector('#p99').textContent) > 0");
-    let total = browser.value("last.requests_total");
-    browser.wait_for("more requests", &format!("last.requests_total > {total}"));
-    browser.wait_for("a line", "document.querySelector('#flow path + path').getTotalLength() > 0");
-    let state = "document.querySelector('tbody tr:last-child td:nth-child(2)')";
-    assert_eq!(browser.value(&format!("{state}.textContent")), "up");
-    assert_eq!(browser.text("#ready"), "2 of 2 servers up");
+    timed(|| {
+        let stage = Stage::new();
+        let Some(mut browser) = Browser::open(&stage.url()) else { return };
+        let [one, two] = [0, 1].map(|at| stage.servers[at].1.clone());
+        assert_eq!(browser.text("tbody tr td"), one);
+        browser.wait_for("requests", "parseFloat(document.querySelector('#rps').textContent) > 1");
+        browser.wait_for("a time", "parseFloat(document.querySelector('#p99').textContent) > 0");
+        let total = browser.value("last.requests_total");
+        browser.wait_for("more requests", &format!("last.requests_total > {total}"));
+        browser
+            .wait_for("a line", "document.querySelector('#flow path + path').getTotalLength() > 0");
+        let state = "document.querySelector('tbody tr:last-child td:nth-child(2)')";
+        assert_eq!(browser.value(&format!("{state}.textContent")), "up");
+        assert_eq!(browser.text("#ready"), "2 of 2 servers up");
 
-    let polls = browser.value("turns").parse::<usize>().expect("a count");
-    let killed = Instant::now();
-    stage.servers[1].0.signal("KILL");
-    browser.wait_for("the server to be down", &format!("{state}.textContent === 'down'"));
-    let took = browser.value("turns").parse::<usize>().expect("a count") - polls;
-    eprintln!("shown after {:?}, {took} polls", killed.elapsed());
-    assert!(took <= POLLS_MAX, "after {took} polls");
-    let color = browser.value(&format!("getComputedStyle({state}).color"));
-    assert!(["rgb(192, 40, 45)", "rgb(255, 123, 120)"].contains(&color.as_str()), "{color}");
-    let why = browser.text("tbody tr:last-child td:nth-child(4)");
-    assert!(why.to_lowercase().contains("refused"), "{why:?}");
-    assert_eq!(browser.text("tbody tr:last-child td"), two);
-    assert_eq!(browser.text("#ready"), "1 of 2 servers up");
-    assert_eq!(browser.value("document.title"), "1 down · loadbalancer");
+        let polls = browser.value("turns").parse::<usize>().expect("a count");
+        let killed = Instant::now();
+        stage.servers[1].0.signal("KILL");
+        browser.wait_for("the server to be down", &format!("{state}.textContent === 'down'"));
+        let took = browser.value("turns").parse::<usize>().expect("a count") - polls;
+        eprintln!("shown after {:?}, {took} polls", killed.elapsed());
+        assert!(took <= POLLS_MAX, "after {took} polls");
+        let color = browser.value(&format!("getComputedStyle({state}).color"));
+        assert!(["rgb(192, 40, 45)", "rgb(255, 123, 120)"].contains(&color.as_str()), "{color}");
+        let why = browser.text("tbody tr:last-child td:nth-child(4)");
+        assert!(why.to_lowercase().contains("refused"), "{why:?}");
+        assert_eq!(browser.text("tbody tr:last-child td"), two);
+        assert_eq!(browser.text("#ready"), "1 of 2 servers up");
+        assert_eq!(browser.value("document.title"), "1 down · loadbalancer");
 
-    // After a restart the chart goes on where it was.
-    browser.value("(restarted = { ...last.program }, restarted.start_time_seconds += 2, 0)");
-    browser.value("(show({ ...last, program: restarted }), 0)");
-    let points = "document.querySelector('#flow path').getAttribute('d').match(/[ML][\\d.]+/g)";
-    let right = format!("Math.max(...{points}.map((point) => Number(point.slice(1)))) <= 300");
-    assert_eq!(browser.value(&right), "true");
+        // After a restart the chart goes on where it was.
+        browser.value("(restarted = { ...last.program }, restarted.start_time_seconds += 2, 0)");
+        browser.value("(show({ ...last, program: restarted }), 0)");
+        let points = "document.querySelector('#flow path').getAttribute('d').match(/[ML][\\d.]+/g)";
+        let right = format!("Math.max(...{points}.map((point) => Number(point.slice(1)))) <= 300");
+        assert_eq!(browser.value(&right), "true");
 
-    assert_eq!(browser.errors(), Vec::<String>::new());
-    let asked: Vec<String> = browser
-        .reports()
-        .iter()
-        .filter(|report| report.contains("\"method\":\"Network.requestWillBeSent\""))
-        .filter_map(|report| Some(value(report.split_once("\"request\":")?.1, "url").to_owned()))
-        .collect();
-    let status = format!("{}status", stage.url());
-    assert!(asked.contains(&status), "{asked:?}");
-    let foreign: Vec<&String> =
-        asked.iter().filter(|url| **url != stage.url() && **url != status).collect();
-    let foreign: Vec<&&String> = foreign.iter().filter(|url| !url.starts_with("data:")).collect();
-    assert!(foreign.is_empty(), "{foreign:?}");
+        assert_eq!(browser.errors(), Vec::<String>::new());
+        let asked: Vec<String> = browser
+            .reports()
+            .iter()
+            .filter(|report| report.contains("\"method\":\"Network.requestWillBeSent\""))
+            .filter_map(|report| {
+                Some(value(report.split_once("\"request\":")?.1, "url").to_owned())
+            })
+            .collect();
+        let status = format!("{}status", stage.url());
+        assert!(asked.contains(&status), "{asked:?}");
+        let foreign: Vec<&String> =
+            asked.iter().filter(|url| **url != stage.url() && **url != status).collect();
+        let foreign: Vec<&&String> =
+            foreign.iter().filter(|url| !url.starts_with("data:")).collect();
+        assert!(foreign.is_empty(), "{foreign:?}");
 
-    stage.balancer.signal("KILL");
-    browser.wait_for("its end", "document.body.className === 'lost'");
-    let link = browser.text("#link");
-    assert!(link.starts_with("no answer since "), "{link:?}");
+        stage.balancer.signal("KILL");
+        browser.wait_for("its end", "document.body.className === 'lost'");
+        let link = browser.text("#link");
+        assert!(link.starts_with("no answer since "), "{link:?}");
+    });
 }
 
 #[test]
