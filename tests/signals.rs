@@ -67,7 +67,7 @@ fn sigusr1_without_an_access_log_ends_nothing_and_is_answered() {
     balancer.signal("USR1");
     balancer.stderr.wait_for("SIGUSR1: no access log (-l) to reopen");
     let state = balancer.stderr.wait_for("state: backend ");
-    assert!(state.ends_with(" up, 0 in flight, weight 1"), "{state}");
+    assert!(state.contains(" up for ") && state.ends_with("s, 0 in flight, weight 1"), "{state}");
     let program = balancer.stderr.wait_for(" in flight, 0 queued, ");
     assert!(program.ends_with("1 of 1 backends up"), "{program}");
     assert_eq!(balancer.get("/").status(), 200);

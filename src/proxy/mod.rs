@@ -220,7 +220,7 @@ impl<N: Net> Proxy<N> {
         context.logs.event(format_args!("state: {state}"));
         let cluster = upstreams.cluster();
         for id in cluster.ids() {
-            cluster.log_state(id, &mut context.logs);
+            cluster.log_state(id, context.now.instant, &mut context.logs);
         }
         self.write_logs();
     }

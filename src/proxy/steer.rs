@@ -167,7 +167,7 @@ impl<N: Net> Proxy<N> {
         );
         let cluster = self.exchanges.upstreams.cluster();
         for id in cluster.ids() {
-            cluster.with_state(id, |state| {
+            cluster.with_state(id, self.exchanges.context.now.instant, |state| {
                 // Writing to a string does not fail.
                 let _ = write!(text, "\n{state}");
             });

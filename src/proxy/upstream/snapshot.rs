@@ -3,11 +3,13 @@
 use super::cluster::Cluster;
 use crate::balance::{AdminState, Membership};
 use crate::base::backend_id::BackendId;
+use crate::base::time::Instant;
 use crate::health::{DownReason, ProbeFault, State};
 use crate::net::Now;
 use crate::observe::snapshot::{Backend, BackendState, DownKind};
 use crate::observe::state::ServerState;
 use crate::proxy::log::Logs;
+use std::fmt::Display;
 use std::time::Duration;
 
 impl Cluster {
@@ -60,12 +62,17 @@ impl Cluster {
     }
 
     /// Writes the state of a backend as a line, if it is not a removed one.
-    pub fn log_state(&self, backend: BackendId, logs: &mut Logs) {
-        self.with_state(backend, |state| logs.event(format_args!("state: {state}")));
+    pub fn log_state(&self, backend: BackendId, now: Instant, logs: &mut Logs) {
+        self.with_state(backend, now, |state| logs.event(format_args!("state: {state}")));
     }
 
     /// Calls `write` with the state of a backend, if it is not a removed one.
-    pub fn with_state(&self, backend: BackendId, write: impl FnOnce(&ServerState<'_>)) {
+    pub fn with_state(
+        &self,
+        backend: BackendId,
+        now: Instant,
+        write: impl FnOnce(&ServerState<'_>),
+    ) {
         let (Some(entry), Some(state)) =
             (self.backends.get(backend.index()), self.state_of(backend))
         else {
@@ -73,15 +80,17 @@ impl Cluster {
         };
         let last = self.last_probe(backend);
         let fault = last.and_then(|last| last.outcome.err());
+        let down = entry.account.down().map(|(_, reason)| reason as &dyn Display);
         let server = ServerState {
             name: &entry.name,
             state,
+            since: now.since(entry.account.changed_at()),
             in_flight: self.in_flight(backend),
             max: entry.spec.pairs_max,
             weight: entry.spec.weight,
             backup: entry.spec.backup,
             by_hand: entry.by_hand,
-            fault: fault.as_ref().map(|fault| fault as _),
+            reason: down.or(fault.as_ref().map(|fault| fault as _)),
         };
         write(&server);
     }
