@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::in_process::{Counting, allocations_so_far, limits, proxy};
+use common::in_process::{Counting, add_admin, allocations_so_far, limits, proxy};
 use common::{Backend, Peer};
 use loadbalancer::balance::{NAMES, Strategy};
-use loadbalancer::config::{Config, LogTarget, Mode};
+use loadbalancer::config::{AdminAddress, Config, Endpoint, LogTarget, Mode};
 use loadbalancer::net::kernel::Kernel;
 use loadbalancer::net::log_writer::LogWriter;
 use std::io::{self, Write};
@@ -100,6 +100,72 @@ fn no_request_allocates_in_steady_state() {
     }
     for mode in [Mode::Redirect, Mode::Tcp] {
         assert_eq!(allocations(1, |config| config.mode = mode), 0, "{mode:?}");
+    }
+}
+
+fn set_admin(config: &mut Config) {
+    config.admin = Some(AdminAddress::Given(Endpoint { host: None, port: 0 }));
+}
+
+#[test]
+fn no_request_that_is_counted_allocates() {
+    for mode in [Mode::Http, Mode::Redirect, Mode::Tcp] {
+        let count = allocations(1, |config| {
+            config.mode = mode;
+            set_admin(config);
+        });
+        assert_eq!(count, 0, "{mode:?}");
+    }
+}
+
+const SCRAPES: usize = 20;
+
+/// How often the loop allocates while it answers [`SCRAPES`] requests for `target`.
+fn scrape_allocations(names: usize, target: &'static str) -> usize {
+    let backend = Backend::named("a");
+    let (mut proxy, address) = proxy(&backend, names, limits(), set_admin);
+    let admin = add_admin(&mut proxy);
+    let (steady, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _done = Done(&done, address);
+            let mut client = Peer::connect(admin);
+            let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let mut scrape = || {
+                client.send(&request);
+                assert_eq!(client.response().status(), 200);
+            };
+            (0..SCRAPES).for_each(|_| scrape());
+            steady.store(true, SeqCst);
+            (0..SCRAPES).for_each(|_| scrape());
+        });
+        let mut before = None;
+        while !done.load(SeqCst) {
+            proxy.turn().expect("a wait that works");
+            if steady.load(SeqCst) && before.is_none() {
+                before = Some(allocations_so_far());
+            }
+        }
+        allocations_so_far() - before.expect("a turn in steady state")
+    })
+}
+
+#[test]
+fn a_scrape_allocates_little_however_many_servers_there_are() {
+    // What the system says of the process is read anew each time.
+    for target in ["/metrics", "/status", "/ready"] {
+        for names in [1, 300] {
+            let count = scrape_allocations(names, target);
+            assert!(count <= SCRAPES * 4, "{target}, {names} servers: {count}");
+        }
+    }
+    // For people: each number is a short text of its own.
+    for target in ["/status?text", "/"] {
+        for names in [1, 300] {
+            let count = scrape_allocations(names, target);
+            let most = SCRAPES * (40 + 20 * names);
+            assert!(count <= most, "{target}, {names} servers: {count}, at most {most}");
+        }
     }
 }
 

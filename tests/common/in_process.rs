@@ -5,7 +5,7 @@ use loadbalancer::config::{BackendSpec, Config, Endpoint};
 use loadbalancer::health::Check;
 use loadbalancer::net::kernel::Kernel;
 use loadbalancer::net::listen::{Sharing, listen};
-use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme};
+use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme, Service};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -87,4 +87,13 @@ pub fn proxy(
     let mut proxy = Proxy::new(kernel, config, members, limits, HashMap::new(), 1);
     proxy.listen(listener, settings).expect("listening");
     (proxy, address)
+}
+
+/// Where `proxy` answers requests about itself from here on.
+pub fn add_admin(proxy: &mut Proxy<Kernel>) -> SocketAddr {
+    let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let settings = ListenerSettings { address, scheme: Scheme::Http, service: Service::Admin };
+    proxy.listen(listener, settings).expect("listening");
+    address
 }

@@ -143,21 +143,21 @@ impl Report {
                 }
             }
             Kind::Json { picks } => {
-                let (all, recent) = view.last_minute();
+                let (program, all) = view.whole_program();
                 *picks = all;
-                status::begin(&Program { recent, ..program.clone() }, out);
+                status::begin(&program, out);
             }
             Kind::Text { picks, columns } => {
-                let (all, recent) = view.last_minute();
+                let (program, all) = view.whole_program();
                 let backends = (0..view.len()).filter_map(|index| view.backend(index));
                 *columns = status_text::name_columns(backends.map(|backend| backend.name));
                 *picks = all;
-                status_text::begin(&Program { recent, ..program.clone() }, *columns, out);
+                status_text::begin(&program, *columns, out);
             }
             Kind::Html { picks } => {
-                let (all, recent) = view.last_minute();
+                let (program, all) = view.whole_program();
                 *picks = all;
-                page::begin(&Program { recent, ..program.clone() }, out);
+                page::begin(&program, out);
             }
         }
         Part::Backend { family, index: 0, order: Order::First }

@@ -28,7 +28,8 @@ pub struct View<'a, N: Net> {
 }
 
 impl<N: Net> View<'_, N> {
-    /// Everything but the backends; without durations of the last minute.
+    /// Everything but the backends, without what takes memory or time: where it listens, and the
+    /// durations of the last minute. Each piece of a report asks for this.
     pub fn program(&self) -> Program<'_> {
         let (context, admission) = (&self.exchanges.context, &self.exchanges.admission);
         let in_flight = self.exchanges.pairs().len();
@@ -38,7 +39,7 @@ impl<N: Net> View<'_, N> {
             version: env!("CARGO_PKG_VERSION"),
             mode: context.config.mode.name(),
             strategy: context.config.strategy.name(),
-            listen: self.surroundings.acceptor.addresses().collect(),
+            listen: Vec::new(),
             stage: context.phase.stage(),
             started_unix_ms: context.started_unix_ms,
             now_unix_ms: context.now.unix_ms,
@@ -70,6 +71,13 @@ impl<N: Net> View<'_, N> {
         Process { pid, cpu, resident_bytes, descriptors_open, descriptors_max }
     }
 
+    /// The same with all of it; and the requests of the last minute at all backends.
+    pub fn whole_program(&self) -> (Program<'_>, u64) {
+        let (picks, recent) = self.last_minute();
+        let listen = self.surroundings.acceptor.addresses().collect();
+        (Program { recent, listen, ..self.program() }, picks)
+    }
+
     /// How many backends are in which state.
     fn states(&self) -> [u64; BackendState::ALL.len()] {
         let cluster = self.exchanges.upstreams.cluster();
@@ -98,7 +106,7 @@ impl<N: Net> View<'_, N> {
     }
 
     /// Requests of the last minute at all backends, and how long they waited for responses.
-    pub fn last_minute(&self) -> (u64, Quantiles) {
+    fn last_minute(&self) -> (u64, Quantiles) {
         let second = self.exchanges.context.time.second;
         let mut recent = Quantiles::default();
         let mut picks = 0;
