@@ -3,10 +3,14 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, InFlight, Message, Peer, TempDir};
+use common::{Backend, Balancer, Gate, InFlight, Message, Peer, Running, TempDir};
 use common::{ok, reply, run, timed, wait_until};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+
+/// Connections that the admin listener has at a time.
+const PLACES: usize = 16;
 
 /// Where the admin listener of `balancer` is.
 fn admin(balancer: &Balancer) -> SocketAddr {
@@ -294,6 +298,40 @@ fn half_requests_give_their_places_to_whole_ones() {
     assert_eq!(balancer.get("/").text(), "a");
     assert_eq!(ask(at, "/live").status(), 200);
     drop(half);
+}
+
+#[test]
+fn it_answers_when_traffic_has_used_all_descriptors_it_may() {
+    let gate = Gate::new();
+    let backend = Backend::held(&gate);
+    let program = env!("CARGO_BIN_EXE_loadbalancer");
+    let own = backend.argument();
+    let options = "--health off --admin 0 --queue-timeout 1h --response-timeout 1h";
+    let line = format!("ulimit -n 72; exec {program} 127.0.0.1:0 {own} {options}");
+    let balancer = Balancer::of(Running::start(Command::new("sh").args(["-c", &line])));
+    let at = admin(&balancer);
+    let clients: Vec<Peer> = (0..72).map(|_| balancer.ask("/held")).collect();
+    let value = |name: &str| metrics(at)[&format!("loadbalancer_{name}")];
+    let most = value("requests_in_flight_max");
+    wait_until("every slot in use", || value("requests_in_flight") == most);
+    backend.wait_for_requests(most as usize);
+    wait_until("no client more", || {
+        let before = value("clients_accepted_total");
+        (0..5).all(|_| value("clients_accepted_total") == before)
+    });
+    let mut visitors: Vec<Peer> = (0..PLACES).map(|_| Peer::connect(at)).collect();
+    for target in ["/ready", "/metrics"] {
+        for visitor in &mut visitors {
+            visitor.send(request("GET", target, "localhost"));
+        }
+        for visitor in &mut visitors {
+            assert_eq!(visitor.response().status(), 200, "{target}");
+        }
+    }
+    // More than there are places: the one that has been idle longest goes.
+    assert_eq!(value("requests_in_flight"), most, "no answer had to wait for the traffic");
+    gate.open();
+    drop(clients);
 }
 
 #[test]
