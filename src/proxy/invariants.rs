@@ -16,6 +16,7 @@ use crate::base::wheel::Timer;
 use crate::health::Check;
 use crate::http::forward::GROWTH_BYTES_MAX;
 use crate::net::Net;
+use crate::observe::counters::Counters;
 use std::time::Duration;
 
 /// The wheel's tick: a node fires this much after its deadline at most.
@@ -60,6 +61,8 @@ pub struct BackendCensus {
 /// What was counted since the start, of the backends that are listed.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted {
+    /// Clients accepted.
+    pub accepted: u64,
     /// Requests that ended.
     pub requests: u64,
     /// Answers of this program.
@@ -84,7 +87,8 @@ impl<N: Net> Proxy<N> {
             (responses + counters.first_byte.count(), attempts + counters.attempts(0))
         });
         let local = counters.local().map(|(_, count)| count).sum();
-        Some(Counted { requests: counters.requests, local, responses, attempts })
+        let Counters { accepted, requests, .. } = *counters;
+        Some(Counted { accepted, requests, local, responses, attempts })
     }
 
     /// The backends that are listed, and those removed ones with requests in flight.

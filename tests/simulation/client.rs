@@ -1,6 +1,6 @@
 //! Scripted clients: what they send, how they read, when they leave, and what they must get.
 
-use super::kernel::{Dice, Heard, Kernel, LinkId};
+use super::kernel::{Dice, Heard, Kernel, LinkId, Peer};
 use super::oracle::{Fate, Oracle, Request};
 use super::talker::{Pace, Talker};
 use super::waiting::Read;
@@ -181,7 +181,7 @@ impl Client {
 
     pub fn arrive(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
         self.active_at = kernel.now;
-        self.link = kernel.arrive(self.number);
+        self.link = kernel.arrive(Peer::Client(self.number));
         let Some(link) = self.link else {
             self.over = true;
             return;
@@ -534,6 +534,7 @@ impl Client {
             assert_eq!(reading.trailers, kept, "trailers of answer {answer}");
         }
         self.answered += 1;
+        oracle.completed += 1;
         self.leave_given = false;
         self.answered_read = Some(Read { turn: kernel.turn, at: kernel.now });
     }

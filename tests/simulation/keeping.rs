@@ -2,7 +2,7 @@
 //! such times that they meet the ends: almost none may be lost, and few may need a new connection.
 
 use super::client::{Client, Leave};
-use super::kernel::{Event, Headers, Kernel, Style};
+use super::kernel::{Event, Headers, Kernel, ListenerId, Style};
 use super::listing::{Listing, SITES_PER_NAME};
 use super::net::{SimListener, SimNet};
 use super::oracle::Oracle;
@@ -122,7 +122,8 @@ fn draw(case: &Case, seed: u64) -> Script {
         (0..CLIENTS).map(|number| client(number, case, &manner, &mut kernel, &mut oracle));
     let clients = clients.collect();
     let world = Rc::new(RefCell::new(World::new(kernel, oracle, clients, manner, listing)));
-    let (net, listener) = (SimNet { world: Rc::clone(&world) }, SimListener::new(&world));
+    let (net, listener) =
+        (SimNet { world: Rc::clone(&world) }, SimListener::new(&world, ListenerId::Traffic));
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
     let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
     let settle_micros = scene.settle(&config).as_micros() as u64;

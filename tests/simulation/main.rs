@@ -24,6 +24,7 @@ mod scene;
 mod script;
 mod server;
 mod talker;
+mod visitor;
 mod waiting;
 mod wire;
 mod world;
@@ -61,6 +62,8 @@ struct Tally {
     reloads: u64,
     /// Sessions of whose clients a PROXY header told the server.
     introduced: u64,
+    /// Requests to the admin listener that were answered.
+    scraped: u64,
     /// Choices that were recorded and made again.
     replayed: u64,
 }
@@ -95,6 +98,7 @@ fn every_seed_ends_well() {
         assert!(kinds.iter().all(|&kind| kind > count / 100), "a kind is missing: {tally:?}");
         assert!(tally.replayed > count, "hardly any choice was recorded: {tally:?}");
         assert!(tally.suspicions > count / 100, "no server was silent: {tally:?}");
+        assert!(tally.scraped > count, "the admin listener was hardly asked: {tally:?}");
         assert!(tally.slow > 0, "no slow client was ended: {tally:?}");
         assert!(tally.introduced > count / 100, "hardly any server got a header: {tally:?}");
         assert!(tally.reloads > count / 4, "the list of servers hardly changed: {tally:?}");

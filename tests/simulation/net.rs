@@ -1,6 +1,6 @@
 //! `Net` and `Socket` over the simulated kernel: every call may first let the world move on.
 
-use super::kernel::{Dice, LISTENER, address};
+use super::kernel::{Dice, LISTENER, ListenerId, address};
 use super::world::World;
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
@@ -32,18 +32,19 @@ pub struct SimSocket {
 #[derive(Debug)]
 pub struct SimListener {
     world: Rc<RefCell<World>>,
+    at: ListenerId,
 }
 
 impl SimListener {
-    pub fn new(world: &Rc<RefCell<World>>) -> SimListener {
-        SimListener { world: Rc::clone(world) }
+    pub fn new(world: &Rc<RefCell<World>>, at: ListenerId) -> SimListener {
+        SimListener { world: Rc::clone(world), at }
     }
 }
 
 impl Drop for SimListener {
     fn drop(&mut self) {
         if let Ok(mut world) = self.world.try_borrow_mut() {
-            world.close_listener();
+            world.close_listener(self.at);
         }
     }
 }
@@ -167,13 +168,13 @@ impl Net for SimNet {
         Now { instant: Instant::from_micros(micros), unix_ms: 784_111_777_000 + micros / 1000 }
     }
 
-    fn listen(&mut self, _: &mut SimListener, id: Id) -> io::Result<()> {
-        self.world.borrow_mut().kernel.listener = Some(id);
+    fn listen(&mut self, listener: &mut SimListener, id: Id) -> io::Result<()> {
+        self.world.borrow_mut().kernel.listeners[listener.at as usize].id = Some(id);
         Ok(())
     }
 
-    fn accept(&mut self, _: &mut SimListener) -> io::Result<(SimSocket, SocketAddr)> {
-        let link = self.world.borrow_mut().interleave().accept()?;
+    fn accept(&mut self, listener: &mut SimListener) -> io::Result<(SimSocket, SocketAddr)> {
+        let link = self.world.borrow_mut().interleave().accept(listener.at)?;
         Ok((SimSocket { world: Rc::clone(&self.world), link }, address(link)))
     }
 

@@ -166,6 +166,10 @@ pub struct Oracle {
     pub head: HeadLimits,
     /// Counted for the report: that the scripts reach what they should.
     pub served: u64,
+    /// Answers that clients have read to their ends.
+    pub completed: u64,
+    /// Requests to the admin listener that were answered.
+    pub scraped: u64,
     pub local: u64,
     pub retried: u64,
     pub tunnelled: u64,

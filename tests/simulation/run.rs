@@ -3,6 +3,7 @@
 
 use super::Tally;
 use super::epilogue::Epilogue;
+use super::kernel::ListenerId;
 use super::net::SimNet;
 use super::record;
 use super::script::{self, Script};
@@ -10,7 +11,7 @@ use super::world::World;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::base::table::Id;
 use loadbalancer::proxy::invariants::Census;
-use loadbalancer::proxy::{Proxy, Status};
+use loadbalancer::proxy::{ADMIN_PLACES, Proxy, Status};
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 
@@ -97,8 +98,11 @@ impl Run {
             let now = state.kernel.now;
             // Long enough for every time-out of what is left.
             let until = *quiet_until.get_or_insert(now + self.settle_micros);
-            let left = [census.clients, census.pairs, census.upstreams, census.probes];
-            if left == [0; 4] || now >= until || state.sleeps_for_ever {
+            let Census { clients, pairs, upstreams, probes, admin_clients, .. } = census;
+            if [clients, pairs, upstreams, probes, admin_clients] == [0; 5]
+                || now >= until
+                || state.sleeps_for_ever
+            {
                 check_empty(&census);
                 if census.probes == 0 {
                     return Phase::Running;
@@ -135,6 +139,10 @@ impl Run {
             // One that has waited and found no room is back.
             assert!(census.waiting <= most + 1, "more than {most} wait: {census:?}");
         }
+        let traffic = self.world.borrow().kernel.traffic_clients();
+        let held = census.slots_used + census.waiting + census.tunnels;
+        assert!(census.clients <= traffic && held <= traffic, "{traffic} clients: {census:?}");
+        assert!(census.admin_clients <= ADMIN_PLACES, "{census:?}");
         self.check_slow_clients(&census);
         let mut state = self.world.borrow_mut();
         state.oracle.suspicions = census.suspicions;
@@ -196,6 +204,10 @@ fn check_counted(run: &Run) {
     assert!(counted.requests >= served + local, "{counted:?}: {served} served, {local} local");
     assert!(counted.local >= local, "{counted:?}: {local} local");
     assert!(counted.requests >= counted.local, "{counted:?}");
+    let accepted = world.kernel.listeners[ListenerId::Traffic as usize].accepted;
+    // One may be accepted and wait for a place.
+    let uncounted = accepted.checked_sub(counted.accepted);
+    assert!(uncounted.is_some_and(|count| count <= 1), "{accepted} accepted: {counted:?}");
     if world.listing.applied == 0 {
         assert!(counted.responses >= served, "{counted:?}: {served} served");
         assert!(counted.responses <= counted.attempts, "{counted:?}");
@@ -204,6 +216,7 @@ fn check_counted(run: &Run) {
 
 fn check_empty(census: &Census) {
     assert_eq!((census.clients, census.pairs), (0, 0), "left behind: {census:?}");
+    assert_eq!(census.admin_clients, 0, "left behind: {census:?}");
     assert_eq!((census.waiting, census.slots_used), (0, 0), "left behind: {census:?}");
     assert_eq!(census.upstreams, 0, "left behind: {census:?}");
     if census.probes == 0 {
@@ -232,5 +245,6 @@ impl Tally {
         self.slow += oracle.slow;
         self.introduced += oracle.introduced;
         self.reloads += world.listing.applied;
+        self.scraped += oracle.scraped;
     }
 }

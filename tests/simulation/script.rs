@@ -3,7 +3,7 @@
 use super::client::{Client, Leave};
 use super::edits;
 use super::epilogue::Epilogue;
-use super::kernel::{Dice, Event, Headers, Kernel, LISTENER};
+use super::kernel::{Dice, Event, Headers, Kernel, LISTENER, ListenerId};
 use super::listing::{Listing, SITES_PER_NAME};
 use super::net::{SimListener, SimNet};
 use super::oracle::{Fate, Oracle};
@@ -11,10 +11,11 @@ use super::request::{self, Sender};
 use super::scene::{CLIENTS_MOST, Scene};
 use super::server::Manner;
 use super::talker::{Pace, Talker};
+use super::visitor;
 use super::world::World;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::Mode;
-use loadbalancer::proxy::{ListenerSettings, Proxy, Scheme};
+use loadbalancer::proxy::{ListenerSettings, Proxy, Scheme, Service};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -68,10 +69,16 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     plan_trouble(&scene, &listing, &mut kernel);
     let late = kernel.rng.chance(if scene.reloads { 500 } else { 50 });
     let epilogue = late.then(|| Epilogue::draw(&scene, &config, &mut kernel));
-    let world = World::new(kernel, oracle, clients, manner, listing);
+    let visitors = match config.admin {
+        Some(_) => visitor::draw(&mut kernel),
+        None => Vec::new(),
+    };
+    let has_admin = config.admin.is_some();
+    let mut world = World::new(kernel, oracle, clients, manner, listing);
+    world.visitors = visitors;
     let world = Rc::new(RefCell::new(world));
     let net = SimNet { world: Rc::clone(&world) };
-    let listener = SimListener::new(&world);
+    let listener = SimListener::new(&world, ListenerId::Traffic);
     let absence_micros = scene.absence(&config).map(|span| span.as_micros() as u64);
     let settle_micros = scene.settle(&config).as_micros() as u64;
     let address = SocketAddr::from(LISTENER);
@@ -79,6 +86,12 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let ends_slow = config.mode == Mode::Http && config.rate_min >= 2_000;
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), proxy_seed);
     proxy.listen(listener, settings).expect("listening");
+    if has_admin {
+        let listener = SimListener::new(&world, ListenerId::Admin);
+        let address = SocketAddr::from(([127, 0, 0, 1], 81));
+        let settings = ListenerSettings { address, scheme: Scheme::Http, service: Service::Admin };
+        proxy.listen(listener, settings).expect("listening");
+    }
     Script {
         world,
         proxy,

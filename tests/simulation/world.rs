@@ -1,11 +1,12 @@
 //! Everything outside the proxy: the kernel, the peers and what they know.
 
 use super::client::Client;
-use super::kernel::{Dice, Event, Kernel, LinkId, Peer, Port, Stage};
+use super::kernel::{Dice, Event, Kernel, LinkId, ListenerId, Peer, Port, Stage};
 use super::listing::{Listing, Reading};
 use super::oracle::Oracle;
 use super::reuse;
 use super::server::{Manner, ServerConn};
+use super::visitor::Visitor;
 use super::waiting;
 use loadbalancer::proxy::invariants::BackendCensus;
 use std::io;
@@ -21,6 +22,8 @@ pub struct World {
     pub kernel: Kernel,
     pub oracle: Oracle,
     pub clients: Vec<Client>,
+    /// Clients of the admin listener.
+    pub visitors: Vec<Visitor>,
     pub conns: Vec<ServerConn>,
     pub manner: Manner,
     pub listing: Listing,
@@ -49,6 +52,7 @@ impl World {
             kernel,
             oracle,
             clients,
+            visitors: Vec::new(),
             conns: Vec::new(),
             manner,
             listing,
@@ -171,8 +175,14 @@ impl World {
             Event::Arrive(client) => {
                 self.clients[client].arrive(&mut self.kernel, &mut self.oracle);
             }
+            Event::Visit(visitor) => {
+                self.visitors[visitor].arrive(&mut self.kernel);
+            }
             Event::Wake(link) => match self.kernel.links[link].peer {
                 Peer::Nobody => {}
+                Peer::Visitor(visitor) => {
+                    self.visitors[visitor].step(&mut self.kernel, &mut self.oracle);
+                }
                 Peer::Client(client) => {
                     self.clients[client].step(&mut self.kernel, &mut self.oracle);
                     self.interfere();
@@ -265,8 +275,8 @@ impl World {
         site.is_some_and(|site| self.kernel.ports[site] == Port::Stopped)
     }
 
-    pub fn close_listener(&mut self) {
-        self.kernel.listening = false;
+    pub fn close_listener(&mut self, at: ListenerId) {
+        self.kernel.listeners[at as usize].open = false;
     }
 
     /// The clock jumps, as after a suspension.
@@ -280,7 +290,8 @@ impl World {
     }
 
     pub fn clients_are_over(&self) -> bool {
-        self.clients.iter().all(|client| client.over)
+        let visitors_are_over = self.visitors.iter().all(|visitor| visitor.is_over(&self.kernel));
+        visitors_are_over && self.clients.iter().all(|client| client.over)
     }
 
     /// Called when the calendar is empty: every peer that is not done must have a reason.

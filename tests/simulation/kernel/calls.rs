@@ -1,17 +1,17 @@
 //! The system calls of the simulated kernel.
 
-use super::link::{Bits, LinkId, Peer, Port, Stage, Unasked};
-use super::{Dice, Event, Kernel};
+use super::link::{Bits, Link, LinkId, Peer, Port, Stage, Unasked};
+use super::{Dice, Event, Kernel, ListenerId};
 use loadbalancer::base::table::Id;
 use loadbalancer::net::Signal;
 use loadbalancer::wire::proxy_protocol::{self, Named, Version};
 use std::io::{self, ErrorKind};
 
 impl Kernel {
-    pub fn accept(&mut self) -> io::Result<LinkId> {
-        if !self.backlog.is_empty() {
+    pub fn accept(&mut self, at: ListenerId) -> io::Result<LinkId> {
+        if !self.listeners[at as usize].backlog.is_empty() {
             self.shortage()?;
-            if self.is_out_of_descriptors() {
+            if at == ListenerId::Traffic && self.is_out_of_descriptors() {
                 self.unaccepted_at = Some(self.now);
                 return Err(io::Error::from_raw_os_error(libc::EMFILE));
             }
@@ -19,10 +19,12 @@ impl Kernel {
         if self.mischief() {
             return Err(ErrorKind::Interrupted.into());
         }
-        let Some(link) = self.backlog.pop_front() else {
-            self.listener_armed = true;
+        let listener = &mut self.listeners[at as usize];
+        let Some(link) = listener.backlog.pop_front() else {
+            listener.armed = true;
             return Err(ErrorKind::WouldBlock.into());
         };
+        listener.accepted += 1;
         self.links[link].proxy_open = true;
         self.trace(format_args!("accept link {link}"));
         Ok(link)
@@ -44,9 +46,17 @@ impl Kernel {
         self.shortage_at.is_some() || self.style.descriptors != usize::MAX
     }
 
-    /// All connections that the proxy may have are open.
+    /// All connections that the proxy may have are open; those of the admin listener have
+    /// descriptors of their own.
     pub fn is_out_of_descriptors(&self) -> bool {
-        self.links.iter().filter(|link| link.proxy_open).count() >= self.style.descriptors
+        let counts = |link: &&Link| link.proxy_open && !matches!(link.peer, Peer::Visitor(_));
+        self.links.iter().filter(counts).count() >= self.style.descriptors
+    }
+
+    /// Clients whose connections were accepted and are open.
+    pub fn traffic_clients(&self) -> usize {
+        let is_one = |link: &&Link| link.proxy_open && matches!(link.peer, Peer::Client(_));
+        self.links.iter().filter(is_one).count()
     }
 
     pub fn connect(&mut self, site: usize) -> io::Result<LinkId> {

@@ -54,13 +54,14 @@ impl Kernel {
         for link in due {
             self.report(link, ready);
         }
-        let listener = self.listener.map(|id| (id, &mut self.listener_pending));
+        let listeners = self.listeners.iter_mut();
+        let listeners = listeners.filter_map(|it| it.id.map(|id| (id, &mut it.pending)));
         let fixed = [
             (STOP, &mut self.stop_pending),
             (RELOAD, &mut self.reload_pending),
             (WAKER, &mut self.waker_pending),
         ];
-        for (id, pending) in listener.into_iter().chain(fixed) {
+        for (id, pending) in listeners.chain(fixed) {
             if std::mem::take(pending) {
                 let (readable, [writable, ended, broken]) = (true, [false; 3]);
                 ready.push(Ready { id, readable, writable, ended, broken });

@@ -13,6 +13,8 @@ pub type LinkId = usize;
 pub enum Peer {
     Nobody,
     Client(usize),
+    /// A client of the admin listener.
+    Visitor(usize),
     Server(usize),
 }
 

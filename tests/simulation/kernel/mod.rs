@@ -35,11 +35,40 @@ impl Dice for Rng {
     }
 }
 
+/// A listener of the proxy, by what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerId {
+    Traffic,
+    Admin,
+}
+
+/// A listener of the proxy.
+#[derive(Debug)]
+pub struct Listener {
+    backlog: VecDeque<LinkId>,
+    pub open: bool,
+    armed: bool,
+    pending: bool,
+    /// Connections that were accepted.
+    pub accepted: u64,
+    /// What it was registered as.
+    pub id: Option<Id>,
+}
+
+impl Listener {
+    fn new() -> Listener {
+        let backlog = VecDeque::new();
+        Listener { backlog, open: true, armed: false, pending: false, accepted: 0, id: None }
+    }
+}
+
 /// What is in the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Event {
     /// A client connects.
     Arrive(usize),
+    /// A client of the admin listener connects.
+    Visit(usize),
     /// The peer of a link gets to act.
     Wake(LinkId),
     /// A connect is decided.
@@ -96,8 +125,8 @@ pub struct Kernel {
     pub piped: u64,
     pub now: u64,
     pub links: Vec<Link>,
-    pub backlog: VecDeque<LinkId>,
-    pub listening: bool,
+    /// By [`ListenerId`].
+    pub listeners: [Listener; 2],
     pub ports: Vec<Port>,
     pub headers: Headers,
     pub jumped: bool,
@@ -116,10 +145,6 @@ pub struct Kernel {
     stop_pending: bool,
     reload_pending: bool,
     waker_pending: bool,
-    listener_armed: bool,
-    listener_pending: bool,
-    /// What the listener was registered as.
-    pub listener: Option<Id>,
     calendar: BinaryHeap<Reverse<(u64, u64, Event)>>,
     sequence: u64,
     hot: Vec<LinkId>,
@@ -135,8 +160,7 @@ impl Kernel {
             piped: 0,
             now: 1_000_000,
             links: Vec::new(),
-            backlog: VecDeque::new(),
-            listening: true,
+            listeners: [Listener::new(), Listener::new()],
             ports: vec![Port::Listens; sites],
             headers,
             jumped: false,
@@ -150,9 +174,6 @@ impl Kernel {
             stop_pending: false,
             reload_pending: false,
             waker_pending: false,
-            listener_armed: false,
-            listener_pending: false,
-            listener: None,
             calendar: BinaryHeap::new(),
             sequence: 0,
             hot: Vec::new(),

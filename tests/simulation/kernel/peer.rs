@@ -1,7 +1,7 @@
 //! What peers and the network do to a connection.
 
 use super::link::{Bits, Heard, LinkId, Peer, Stage, Unasked};
-use super::{Dice, Event, Kernel};
+use super::{Dice, Event, Kernel, ListenerId};
 use loadbalancer::net::Signal;
 use std::io::ErrorKind;
 
@@ -73,18 +73,28 @@ impl Kernel {
     }
 
     /// A client connects; none when the listener is closed.
-    pub fn arrive(&mut self, client: usize) -> Option<LinkId> {
-        if !self.listening {
+    pub fn arrive(&mut self, peer: Peer) -> Option<LinkId> {
+        let at = match peer {
+            Peer::Visitor(_) => ListenerId::Admin,
+            Peer::Client(_) | Peer::Server(_) | Peer::Nobody => ListenerId::Traffic,
+        };
+        if !self.listeners[at as usize].open {
             return None;
         }
-        let link = self.new_link(Peer::Client(client), Stage::Established);
-        self.backlog.push_back(link);
-        self.trace(format_args!("client {client} connects as link {link}"));
-        if self.listener_armed || self.style.spurious {
-            self.listener_armed = false;
-            self.listener_pending = true;
+        let link = self.new_link(peer, Stage::Established);
+        self.trace(format_args!("{peer:?} connects as link {link}"));
+        let listener = &mut self.listeners[at as usize];
+        listener.backlog.push_back(link);
+        if listener.armed || self.style.spurious {
+            listener.armed = false;
+            listener.pending = true;
         }
         Some(link)
+    }
+
+    /// It waits to be accepted.
+    fn is_queued(&self, link: LinkId) -> bool {
+        self.listeners.iter().any(|listener| listener.backlog.contains(&link))
     }
 
     pub fn peer_read(&mut self, link: LinkId, most: usize) -> Heard {
@@ -120,11 +130,12 @@ impl Kernel {
     }
 
     pub(super) fn peer_send(&mut self, link: LinkId, bytes: &[u8]) -> Option<usize> {
+        let is_queued = self.is_queued(link);
         let it = &mut self.links[link];
         if it.peer_reset {
             return None;
         }
-        if !it.proxy_open && it.stage == Stage::Established && !self.backlog.contains(&link) {
+        if !it.proxy_open && it.stage == Stage::Established && !is_queued {
             let at = self.now + self.delay();
             self.schedule(at, Event::ResetAtPeer(link));
             return Some(bytes.len());
