@@ -65,7 +65,7 @@ fn rest(stream: &mut UnixStream) -> String {
 
 /// The servers that answer the next requests.
 fn answers(balancer: &Balancer, count: usize) -> Vec<String> {
-    (0..count).map(|_| balancer.get("/").text().to_owned()).collect()
+    (0..count).map(|_| balancer.get("/").text()).collect()
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn marks_are_shown_wherever_a_server_is() {
     let shown = |path: &str| {
         let mut peer = common::Peer::connect(admin);
         peer.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
-        peer.response().text().to_owned()
+        peer.response().text()
     };
     assert!(shown("/status").contains("\"by_hand\":false,\"set_by_hand\":null"));
     done(&balancer, &format!("drain {}", a.argument()));

@@ -33,11 +33,11 @@ const IMPORTS: &[(&str, &str)] = &[
     ("httpserver", "base http cli config net libc"),
     // get: one client requests URLs.
     ("top", "base http cli config get net"),
-    // http: dates.
-    ("ctl", "base http cli wire net"),
+    // observe: times as event lines have them.
+    ("ctl", "base cli wire net observe"),
     ("demo", "base http cli config"),
     ("replay", "base balance cli config"),
-    ("serve", "base config health net proxy observe"),
+    ("serve", "base wire config health net proxy observe"),
 ];
 
 /// Crates from elsewhere, as they are written in paths.

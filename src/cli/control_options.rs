@@ -14,3 +14,14 @@ pub const NO_CONTROL: Opt<Config> = Opt {
     modes: EVERY,
     take: Take::Flag { set: |c| c.control = false, is_set: |c| !c.control },
 };
+
+pub const TAKEOVER: Opt<Config> = Opt {
+    long: "takeover",
+    short: None,
+    value: "",
+    group: Group::Where,
+    help: "Replace the loadbalancer that listens there without losing a request; if there is none, \
+           start as usual",
+    modes: EVERY,
+    take: Take::Flag { set: |c| c.takeover = true, is_set: |c| c.takeover },
+};

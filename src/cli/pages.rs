@@ -109,7 +109,7 @@ pub fn balance_options() -> Vec<&'static Opt<Config>> {
 /// prints nothing but help.
 pub fn demo_options() -> Vec<&'static Opt<Config>> {
     let is_ours = |row: &&Opt<Config>| {
-        matches!(row.long, "backend" | "file" | "check" | "print-config")
+        matches!(row.long, "backend" | "file" | "takeover" | "check" | "print-config")
             || matches!(row.take, Take::First { .. })
     };
     OPTIONS.iter().filter(|row| !is_ours(row)).collect()

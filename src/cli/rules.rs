@@ -66,6 +66,15 @@ pub fn settle(
     ];
     let rules = rules.into_iter().chain([
         (
+            config.takeover && config.reuse_port,
+            "--takeover replaces the one process at an address, and with --reuse-port there may be \
+             several: leave one of them out",
+        ),
+        (
+            config.takeover && config.listen.port == 0,
+            "--takeover needs a port, as nothing listens on port 0: write the one that is in use",
+        ),
+        (
             given.has("check") && given.has("print-config"),
             "--check and --print-config each end the program: leave one of them out",
         ),

@@ -195,6 +195,8 @@ pub struct Config {
     pub reuse_port: bool,
     /// Peers that must send a PROXY header before anything else.
     pub proxy_protocol: TrustedProxies,
+    /// The instance that listens there is replaced.
+    pub takeover: bool,
     /// Backends of the command line in the given order; [`list::List`] adds those of the file.
     pub backends: Vec<BackendSpec>,
     /// The backend list file (`-f`).
@@ -282,6 +284,7 @@ impl Default for Config {
             listen: Endpoint { host: None, port: 80 },
             reuse_port: false,
             proxy_protocol: TrustedProxies::None,
+            takeover: false,
             backends: Vec::new(),
             list_file: None,
             mode: Mode::Http,

@@ -1,7 +1,7 @@
 //! The list of instances as text.
 
-use crate::http::date::Civil;
 use crate::net::privileges::user_name;
+use crate::observe::event_time::Utc;
 use crate::wire::info::Info;
 use crate::wire::name::Name;
 
@@ -28,12 +28,11 @@ fn cells(name: &Name, info: Option<&Info>) -> [String; 6] {
         let process = name.process.map_or_else(unknown, |process| process.to_string());
         return [name.place(), process, user, unknown(), "no answer".to_owned(), unknown()];
     };
-    let Civil { year, month, day, hour, minute, second } = Civil::of(*started);
     [
         name.place(),
         process.to_string(),
         user,
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"),
+        Utc(*started).to_string(),
         state.clone(),
         format!("{up} of {total}"),
     ]

@@ -55,16 +55,24 @@ impl PassedSockets {
         }
         let mut passed = PassedSockets::default();
         for fd in (LISTEN_FDS_START..).take(count) {
-            let listener = listener(fd).map_err(|error| {
+            let taken = inherited(fd).and_then(|owned| passed.add(owned));
+            taken.map_err(|error| {
                 format!(
                     "descriptor {fd} of LISTEN_FDS is no listening TCP socket ({}); give the \
                      socket unit a ListenStream= with a port",
                     reason(&error)
                 )
             })?;
-            passed.listeners.push(listener);
         }
         Ok(passed)
+    }
+
+    /// Adds one that was received in another way.
+    ///
+    /// Errors: it is no listening TCP socket.
+    pub fn add(&mut self, socket: OwnedFd) -> io::Result<()> {
+        self.listeners.push(listener(socket)?);
+        Ok(())
     }
 
     /// The one for `host` and `port`, as `listen::listen` understands them.
@@ -87,17 +95,21 @@ impl PassedSockets {
     }
 }
 
-/// The inherited descriptor as a listening socket, set up as one of our own.
+/// The descriptor of this number, which the environment says is ours.
 #[allow(unsafe_code)]
-fn listener(fd: RawFd) -> io::Result<(SocketAddr, TcpListener)> {
+fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the call only reads the flags of a descriptor, if there is one of this number.
     if unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: it is open, the environment says that it was opened for this process, and it is
     // taken once, at the start.
-    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
-    let listener = TcpListener::from(owned);
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A descriptor as a listening socket, set up as one of our own.
+fn listener(socket: OwnedFd) -> io::Result<(SocketAddr, TcpListener)> {
+    let listener = TcpListener::from(socket);
     let socket = SockRef::from(&listener);
     let address = socket.local_addr()?.as_socket();
     let address = address.filter(|_| socket.is_listener().unwrap_or(false));
@@ -115,6 +127,8 @@ pub struct Manager {
     socket: UnixDatagram,
     to: UnixAddr,
     watchdog: Option<Duration>,
+    /// It started another process, which this one replaces.
+    is_new_to_it: bool,
     /// Kept for its memory.
     text: String,
 }
@@ -127,7 +141,14 @@ impl Manager {
         socket.set_nonblocking(true).ok()?;
         let micros = number(environment, "WATCHDOG_PID", "WATCHDOG_USEC").filter(|it| *it > 0);
         let watchdog = micros.map(Duration::from_micros);
-        Some(Manager { socket, to, watchdog, text: String::new() })
+        Some(Manager { socket, to, watchdog, is_new_to_it: false, text: String::new() })
+    }
+
+    /// The same for a process that replaces the one it started, which knows its watchdog.
+    pub fn replacing(mut self, watchdog: Option<Duration>) -> Manager {
+        self.is_new_to_it = true;
+        self.watchdog = self.watchdog.or(watchdog);
+        self
     }
 
     /// What it asks for.
@@ -140,6 +161,9 @@ impl Manager {
         self.text.clear();
         // Writing to a string does not fail.
         let _ = match notice {
+            Notice::Ready if self.is_new_to_it => {
+                writeln!(self.text, "READY=1\nMAINPID={}", std::process::id())
+            }
             Notice::Ready => self.text.write_str("READY=1\n"),
             Notice::Reloading => {
                 writeln!(self.text, "RELOADING=1\nMONOTONIC_USEC={}", monotonic().as_micros())

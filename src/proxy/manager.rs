@@ -30,6 +30,15 @@ enum Announced {
     Stopping,
 }
 
+/// Whether the first probes hold up the notice that the program is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstProbes {
+    /// For [`FIRST_PROBES_MAX`] at most.
+    Awaited,
+    /// They were awaited before.
+    Over,
+}
+
 /// The service manager's view of the program.
 #[derive(Debug)]
 pub struct ManagerReport {
@@ -48,12 +57,16 @@ pub struct ManagerReport {
 
 impl ManagerReport {
     /// The report to the manager of this kernel, if there is one.
-    pub fn begin<N: Net>(cx: &mut LoopContext<N>) -> Option<ManagerReport> {
+    pub fn begin<N: Net>(cx: &mut LoopContext<N>, probes: FirstProbes) -> Option<ManagerReport> {
         let manager = cx.net.service_manager()?;
         let now = cx.now.instant;
+        let until = match probes {
+            FirstProbes::Awaited => now + FIRST_PROBES_MAX,
+            FirstProbes::Over => now,
+        };
         let alive_interval = manager.watchdog.map(|span| span / 2);
         let mut report = ManagerReport {
-            announced: Announced::Nothing { until: now + FIRST_PROBES_MAX },
+            announced: Announced::Nothing { until },
             revision: None,
             timer: Timer::new(),
             alive_due: alive_interval.map(|span| now + span),

@@ -47,6 +47,7 @@ pub use client::listener::{ListenerSettings, Scheme, Service};
 pub use client::plan;
 pub use context::Limits;
 pub use exchange::pump;
+pub use manager::FirstProbes;
 pub use upstream::reload::{Applied, Reload};
 pub use upstream::{Member, ProbeResult};
 
@@ -154,7 +155,6 @@ impl<N: Net> Proxy<N> {
         let Exchanges { context, upstreams, .. } = &mut proxy.exchanges;
         upstreams.schedule_first_probes(context);
         proxy.list.watch(context);
-        proxy.manager = ManagerReport::begin(context);
         if proxy.exchanges.upstreams.cluster().is_recording() {
             // What comes later has a time.
             proxy.write_record();
@@ -172,6 +172,21 @@ impl<N: Net> Proxy<N> {
             }
             Service::Admin => self.listen_admin(listener, settings),
         }
+    }
+
+    /// The service manager of the kernel below, if there is one, has notices from here on; that
+    /// clients can connect once every server was probed, or at once if they were `probed`.
+    pub fn report_to_manager(&mut self, probed: FirstProbes) {
+        let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+        self.manager = ManagerReport::begin(context, probed);
+        if let Some(report) = &mut self.manager {
+            report.update(context, upstreams);
+        }
+    }
+
+    /// Whether every backend that is probed has had a probe end.
+    pub fn are_all_probed(&self) -> bool {
+        self.exchanges.upstreams.are_all_probed()
     }
 
     /// Makes `members` the backends from here on. Those of `unknown`, whose names are not known for

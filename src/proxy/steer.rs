@@ -6,7 +6,7 @@ use super::kinds::ControlKey;
 use super::{Proxy, Reload, Stop};
 use crate::base::time::Instant;
 use crate::net::Net;
-use crate::observe::event_time::EventTime;
+use crate::observe::event_time::Utc;
 use crate::wire::by_hand::ByHand;
 use crate::wire::command::Command;
 use crate::wire::info::Info;
@@ -86,6 +86,19 @@ impl<N: Net> Proxy<N> {
         Ok(text)
     }
 
+    /// What was set by hand of the server of this name, at the process that this one replaces, is
+    /// in force here; false if there is no such server.
+    pub fn take_by_hand(&mut self, name: &str, by_hand: ByHand) -> bool {
+        let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+        let cluster = upstreams.cluster();
+        let found = cluster.serving().map(|(id, _)| id).find(|id| cluster.name(*id) == name);
+        if let Some(backend) = found {
+            upstreams.set_by_hand(context, backend, by_hand);
+        }
+        self.write_logs();
+        found.is_some()
+    }
+
     fn later(&mut self, key: ControlKey, awaited: Awaited, reload: Reload) {
         self.list.ask(reload);
         if let Some(control) = &mut self.control {
@@ -158,7 +171,7 @@ impl<N: Net> Proxy<N> {
             env!("CARGO_PKG_VERSION"),
             std::process::id(),
             context.phase.stage().name(),
-            EventTime(Some(context.started_unix_ms)).to_string().trim_end(),
+            Utc(context.started_unix_ms / 1000),
             context.config.mode.name(),
             context.config.strategy.name(),
             if addresses.is_empty() { "" } else { " on " },

@@ -42,7 +42,9 @@ impl<N: Net> Proxy<N> {
                 let mut roles = vec![Role::Listener; listeners.len() + 1];
                 roles[0] = Role::Control;
                 let by_hand = self.exchanges.upstreams.cluster().all_by_hand();
-                let message = Handover { process: std::process::id(), roles, by_hand }.write();
+                let watchdog = context.net.service_manager().and_then(|it| it.watchdog);
+                let process = std::process::id();
+                let message = Handover { process, roles, by_hand, watchdog }.write();
                 match control.hand_over(context, key, &listeners, message) {
                     Ok(()) => return,
                     Err(error) => format!("the sockets cannot be passed on: {error}"),
@@ -63,9 +65,11 @@ impl<N: Net> Proxy<N> {
         if let Some(report) = self.manager.take() {
             report.end(context);
         }
-        let span = context.config.timeouts.lame_duck.max(IDLE_SPAN);
-        self.stop = Stop::HandedOver(context.now.instant + span);
-        context.phase = Phase::LameDuck;
+        if self.stop == Stop::No {
+            let span = context.config.timeouts.lame_duck.max(IDLE_SPAN);
+            self.stop = Stop::HandedOver(context.now.instant + span);
+            context.phase = Phase::LameDuck;
+        }
         context.logs.event(format_args!(
             "{} has taken over: every response ends its connection, and this process ends with the \
              last one",

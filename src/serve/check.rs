@@ -3,6 +3,7 @@
 
 use super::backends::{self, Backends, Lists};
 use super::failure::{Failure, say};
+use super::instances::{future_addresses, instance_at};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
 use super::prepare::{
     cannot_open, check_record, drop_privileges, error_pages, open_admin, open_listener, system,
@@ -40,14 +41,16 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
     let limits = limits(files, &config);
     report_limits(files, &limits, config.events);
-    let mut own = Vec::new();
-    if reach == Reach::Backends {
+    // What listens there may be what is to be replaced.
+    let replaced = instance_at(&config.listen).filter(|_| config.takeover);
+    let mut own = replaced.as_ref().map(|name| future_addresses(&config, name)).unwrap_or_default();
+    if reach == Reach::Backends && replaced.is_none() {
         let listener = problems.note(open_listener(&config, &mut PassedSockets::default()));
         own.extend(listener.and_then(|listener| listener.local_addr().ok()));
         let admin = problems.note(open_admin(&config, &mut PassedSockets::default())).flatten();
         own.extend(admin.map(|(_, at)| at));
     }
-    problems.note(drop_privileges(config.user.as_deref(), None));
+    problems.note(drop_privileges(config.user.as_deref()));
     if let Some(lists) = lists.filter(|_| reach == Reach::Backends) {
         problems.count += check_backends(config, limits, lists, OwnAddresses::new(own), out)?;
     }

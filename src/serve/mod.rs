@@ -4,31 +4,31 @@
 mod backends;
 mod check;
 mod failure;
+mod instances;
 mod limits;
 mod list_file;
 mod names;
 mod prepare;
 mod print;
+mod start;
+mod takeover;
 
 use crate::base::reason::reason;
 use crate::config::{BackendSpec, Config, LogTarget, Mode, OwnAddresses};
 use crate::net::kernel::Kernel;
-use crate::net::listen;
 use crate::net::privileges;
 use crate::net::systemd::{self, Manager, PassedSockets};
-use crate::proxy::{ListenerSettings, Member, Proxy, Reload, Scheme, Status};
+use crate::proxy::{FirstProbes, Member, Proxy, Reload, Status};
 use backends::Backends;
 pub use check::check;
 use failure::say;
 pub use failure::{Failure, RunError};
-use limits::{FILES_UNKNOWN, limits, report_limits};
-use prepare::{
-    all_taken, drop_privileges, error_pages, log_name, open_admin, open_control, open_listener,
-    open_log, open_record, system,
-};
+use instances::future_addresses;
+use prepare::{all_taken, drop_privileges, log_name, open_log, system};
 pub use print::print_config;
-use std::iter;
+use start::{Loop, Prepared, Sockets};
 use std::net::SocketAddr;
+use takeover::Predecessor;
 
 /// Why nothing is opened again.
 const NO_LOG: &str = "there is no access log (-l) to open again";
@@ -43,59 +43,69 @@ pub fn run(
     listening: impl FnOnce(SocketAddr, Option<SocketAddr>),
 ) -> Result<(), RunError> {
     let mut passed = PassedSockets::take(&systemd::environment).map_err(Failure)?;
-    // Next what may wait for others, as signals end the program until the kernel is opened.
-    let lists = backends::read_lists(&config)?;
-    let error_pages = error_pages(&config)?;
-    let log = config.access_log.clone();
-    let access = log.as_ref().map(open_log).transpose()?;
-    let record = config.record.as_deref().map(open_record).transpose()?;
-    let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
-    let limits = limits(files, &config);
-    report_limits(files, &limits, config.events);
-    let listener = open_listener(&config, &mut passed)?;
-    let address = listener.local_addr().map_err(system)?;
-    let admin = open_admin(&config, &mut passed)?;
-    all_taken(&passed)?;
-    drop_privileges(config.user.as_deref(), access.as_ref())?;
-    let mut kernel = Kernel::new().map_err(system)?;
-    let own = iter::once(address).chain(admin.as_ref().map(|(_, at)| *at)).collect();
-    let own = OwnAddresses::new(own);
-    let (backends, members) = Backends::resolve(lists, kernel.waker(), own, &config)?;
-    if let Some(file) = access {
-        kernel.log_access_to(file).map_err(system)?;
-    }
-    if let Some(file) = record {
-        kernel.record_to(file).map_err(system)?;
-    }
-    let has_control = match open_control(&config, address) {
-        Some(socket) => kernel.steer_by(socket).map(|()| true).map_err(system)?,
-        None => false,
+    let prepared = Prepared::of(&config)?;
+    let Some(name) = takeover::find(&config) else {
+        let sockets = Sockets::open(&config, &mut passed, None)?;
+        all_taken(&passed)?;
+        drop_privileges(config.user.as_deref())?;
+        let begun = prepared.start(config.clone(), sockets.addresses())?;
+        return serve(&config, begun, sockets, None, listening);
     };
-    kernel.report_to(Manager::find(&systemd::environment));
-    if config.verbose {
-        kernel.write_stderr_by_thread().map_err(system)?;
+    let own = OwnAddresses::new(future_addresses(&config, &name));
+    let mut begun = prepared.start(config.clone(), own)?;
+    if takeover::probe_once(&mut begun.proxy)? == Status::Ended {
+        return Ok(());
     }
-    say(config.events, format_args!("{}", start_line(&config, address, &members)));
+    let taken = takeover::take(&name, &mut passed)?;
+    if taken.is_none() {
+        let place = name.place();
+        say(config.events, format_args!("the balancer on {place} has ended: starting as usual"));
+    }
+    let (predecessor, control) = taken.unzip();
+    let sockets = Sockets::open(&config, &mut passed, control)?;
+    // Where this process does not listen, nobody does from here on.
+    drop(passed);
+    drop_privileges(config.user.as_deref())?;
+    serve(&config, begun, sockets, predecessor, listening)
+}
+
+/// Serves until the end; a predecessor is dismissed once clients can connect here.
+fn serve(
+    config: &Config,
+    begun: Loop,
+    sockets: Sockets,
+    predecessor: Option<Predecessor>,
+    listening: impl FnOnce(SocketAddr, Option<SocketAddr>),
+) -> Result<(), RunError> {
+    let Loop { mut proxy, backends, members } = begun;
+    let (address, admin) = (sockets.address, sockets.admin_address());
+    sockets.attach(config, &mut proxy)?;
+    say(config.events, format_args!("{}", start_line(config, address, &members)));
     if privileges::is_root() {
         say(
             config.events,
             format_args!("running as root; --user NAME gives that up once the port is bound"),
         );
     }
-    if let Some((_, at)) = &admin {
+    if let Some(at) = admin {
         say(config.events, format_args!("admin on http://{at}/"));
     }
-    listening(address, admin.as_ref().map(|(_, at)| *at));
-    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
-    let mut proxy = Proxy::new(kernel, config, members, limits, error_pages, listen::seed());
-    proxy.listen(listener, settings).map_err(system)?;
-    if let Some((listener, at)) = admin {
-        proxy.listen(listener, ListenerSettings::admin(at)).map_err(system)?;
+    listening(address, admin);
+    let manager = Manager::find(&systemd::environment);
+    match predecessor {
+        None => {
+            proxy.net_mut().report_to(manager);
+            proxy.report_to_manager(FirstProbes::Awaited);
+        }
+        Some(predecessor) => {
+            let watchdog = predecessor.handover.watchdog;
+            proxy.net_mut().report_to(manager.map(|manager| manager.replacing(watchdog)));
+            predecessor.pass_on(&mut proxy);
+            proxy.report_to_manager(FirstProbes::Over);
+            predecessor.dismiss(&mut proxy);
+        }
     }
-    if has_control {
-        proxy.listen_control();
-    }
-    turn_until_stopped(&mut proxy, backends, log.as_ref())?;
+    turn_until_stopped(&mut proxy, backends, config.access_log.as_ref())?;
     proxy.finish_logs();
     Ok(())
 }

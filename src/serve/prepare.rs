@@ -2,6 +2,7 @@
 //! failure is one sentence with the offending value and a hint.
 
 use super::failure::{Failure, say};
+use super::instances::holder;
 use crate::base::reason::reason;
 use crate::config::{AdminAddress, Config, Endpoint, LogTarget, quote};
 use crate::net::control::{ControlSocket, Instances};
@@ -25,22 +26,35 @@ pub fn system(error: io::Error) -> Failure {
     Failure(format!("the system refused what the loop needs: {}", reason(&error)))
 }
 
-/// Becomes the user of `--user`; a log that is a file becomes that user's, to be reopened.
-pub fn drop_privileges(user: Option<&str>, log: Option<&LogFile>) -> Result<(), Failure> {
-    let Some(user) = user else { return Ok(()) };
+/// The user of `--user`, if there is one.
+///
+/// Errors: no such user, or one that gives nothing up.
+fn identity(user: Option<&str>) -> Result<Option<(&str, Identity)>, Failure> {
+    let Some(user) = user else { return Ok(None) };
     let identity = Identity::find(user).map_err(|problem| {
         Failure(format!("--user: {problem}; name a user of this machine, such as nobody"))
     })?;
     if identity.is_root() {
         return Err(Failure(String::from("--user root gives nothing up; name another user")));
     }
-    let outcome = log.map_or(Ok(()), |log| identity.own(log)).and_then(|()| identity.assume());
-    outcome.map_err(|error| {
-        let reason = reason(&error);
-        Failure(format!(
-            "cannot become the user {user}: {reason}; start as root, or without --user"
-        ))
-    })
+    Ok(Some((user, identity)))
+}
+
+fn cannot_become(user: &str, error: &io::Error) -> Failure {
+    let reason = reason(error);
+    Failure(format!("cannot become the user {user}: {reason}; start as root, or without --user"))
+}
+
+/// A log that is a file becomes that of the user of `--user`, to be reopened.
+pub fn own_log(user: Option<&str>, log: Option<&LogFile>) -> Result<(), Failure> {
+    let (Some((user, identity)), Some(log)) = (identity(user)?, log) else { return Ok(()) };
+    identity.own(log).map_err(|error| cannot_become(user, &error))
+}
+
+/// Becomes the user of `--user`.
+pub fn drop_privileges(user: Option<&str>) -> Result<(), Failure> {
+    let Some((user, identity)) = identity(user)? else { return Ok(()) };
+    identity.assume().map_err(|error| cannot_become(user, &error))
 }
 
 /// Reads the files of `--error-page`, by status.
@@ -118,7 +132,23 @@ pub fn log_name(log: &LogTarget) -> String {
 pub fn open_listener(config: &Config, passed: &mut PassedSockets) -> Result<Listener, Failure> {
     let sharing = if config.reuse_port { Sharing::ReusePort } else { Sharing::Alone };
     let at = &config.listen;
-    open(at, at.port, sharing, passed).map_err(|error| cannot_listen(at, &error))
+    open(at, at.port, sharing, passed).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => in_use(at, &error),
+        _ => cannot_listen(at, &error),
+    })
+}
+
+/// The address of clients is in use; by which instance, if it is one.
+fn in_use(at: &Endpoint, error: &io::Error) -> Failure {
+    let Failure(text) = cannot_listen(at, error);
+    match holder(at) {
+        Some(holder) => Failure(format!(
+            "cannot listen on {at}: {}: another program listens there: {holder}, stop it or choose \
+             another port",
+            reason(error)
+        )),
+        None => Failure(text),
+    }
 }
 
 /// Opens the admin listener, if there is to be one; where it is.

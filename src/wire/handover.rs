@@ -8,6 +8,7 @@
 
 use super::by_hand::ByHand;
 use std::fmt;
+use std::time::Duration;
 
 /// The version that this program writes and reads.
 pub const VERSION: u8 = 1;
@@ -28,6 +29,8 @@ const ROLES: u16 = 1;
 const BY_HAND: u16 = 2;
 /// The number of the process that writes it.
 const PROCESS: u16 = 3;
+/// Microseconds after which the service manager ends a process that it hears nothing of.
+const WATCHDOG: u16 = 4;
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub struct Handover {
     pub roles: Vec<Role>,
     /// Servers by name.
     pub by_hand: Vec<(String, ByHand)>,
+    /// Of the service manager, if there is one that asks for signs of life.
+    pub watchdog: Option<Duration>,
 }
 
 /// Why bytes are no message. Each displays as one clause.
@@ -82,6 +87,10 @@ impl Handover {
         add(&mut fields, ROLES, &roles);
         for (server, by_hand) in &self.by_hand {
             add(&mut fields, BY_HAND, format!("{server}\n{by_hand}").as_bytes());
+        }
+        if let Some(span) = self.watchdog {
+            let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+            add(&mut fields, WATCHDOG, &micros.to_be_bytes());
         }
         let mut message = MAGIC.to_vec();
         message.push(VERSION);
@@ -127,6 +136,10 @@ impl Handover {
     fn take(&mut self, kind: u16, value: &[u8]) -> Option<()> {
         match kind {
             PROCESS => self.process = u32::from_be_bytes(value.try_into().ok()?),
+            WATCHDOG => {
+                let micros = u64::from_be_bytes(value.try_into().ok()?);
+                self.watchdog = Some(Duration::from_micros(micros));
+            }
             ROLES => {
                 let roles = value.iter().map(|&byte| role_of(byte));
                 self.roles = roles.collect::<Option<_>>()?;
@@ -182,6 +195,7 @@ mod tests {
                 ("10.0.0.1:80".to_owned(), drained),
                 ("[::1]:80".to_owned(), ByHand { wish: None, weight: Some(1) }),
             ],
+            watchdog: Some(Duration::from_millis(1500)),
         }
     }
 

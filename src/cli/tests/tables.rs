@@ -77,8 +77,16 @@ fn the_short_help_is_one_screen() {
 #[test]
 fn help_shows_every_option() {
     check_help("loadbalancer --help", options::OPTIONS, &[]);
-    let not_of_demo =
-        ["backend", "file", "check", "print-config", "print-unit", "man", "completions"];
+    let not_of_demo = [
+        "backend",
+        "file",
+        "takeover",
+        "check",
+        "print-config",
+        "print-unit",
+        "man",
+        "completions",
+    ];
     check_help("loadbalancer demo --help", options::OPTIONS, &not_of_demo);
     check_help("httpserver -h", &httpserver::OPTIONS, &[]);
     check_help("loadbalancer get -h", &get::OPTIONS, &[]);
@@ -183,6 +191,7 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("admin-public", "", "--admin 77", "http tcp redirect"),
     ("live-path", "/x", "", "http redirect"),
     ("no-control", "", "", "http tcp redirect"),
+    ("takeover", "", "", "http tcp redirect"),
     ("events", "json", "", "http tcp redirect"),
     ("record", "run.record", "", "http tcp redirect"),
 ];

@@ -1,0 +1,122 @@
+//! The two halves of a start: files, names and the loop; and the sockets. A takeover opens its
+//! sockets last, everybody else first.
+
+use super::backends::{self, Backends, Lists};
+use super::failure::{Failure, RunError};
+use super::limits::{FILES_UNKNOWN, limits, report_limits};
+use super::prepare::{
+    error_pages, open_admin, open_control, open_listener, open_log, open_record, own_log, system,
+};
+use crate::config::{Config, OwnAddresses};
+use crate::net::control::ControlSocket;
+use crate::net::kernel::Kernel;
+use crate::net::listen::{self, Listener};
+use crate::net::log_file::LogFile;
+use crate::net::systemd::PassedSockets;
+use crate::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// What was read and opened of files.
+pub struct Prepared {
+    lists: Lists,
+    error_pages: HashMap<u16, Vec<u8>>,
+    access: Option<LogFile>,
+    record: Option<LogFile>,
+    limits: Limits,
+}
+
+/// A loop that serves nobody yet.
+pub struct Loop {
+    pub proxy: Proxy<Kernel>,
+    pub backends: Backends,
+    /// The servers that take part.
+    pub members: Vec<Member>,
+}
+
+impl Prepared {
+    /// Reads and opens what `config` names. It may wait for others, as signals end the program.
+    pub fn of(config: &Config) -> Result<Prepared, Failure> {
+        let lists = backends::read_lists(config)?;
+        let error_pages = error_pages(config)?;
+        let access = config.access_log.as_ref().map(open_log).transpose()?;
+        own_log(config.user.as_deref(), access.as_ref())?;
+        let record = config.record.as_deref().map(open_record).transpose()?;
+        let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
+        let limits = limits(files, config);
+        report_limits(files, &limits, config.events);
+        Ok(Prepared { lists, error_pages, access, record, limits })
+    }
+
+    /// Looks names up and makes the loop; `own` is where this program listens, which no server is.
+    pub fn start(self, config: Config, own: OwnAddresses) -> Result<Loop, RunError> {
+        let Prepared { lists, error_pages, access, record, limits } = self;
+        let mut kernel = Kernel::new().map_err(system)?;
+        let (backends, members) = Backends::resolve(lists, kernel.waker(), own, &config)?;
+        if let Some(file) = access {
+            kernel.log_access_to(file).map_err(system)?;
+        }
+        if let Some(file) = record {
+            kernel.record_to(file).map_err(system)?;
+        }
+        if config.verbose {
+            kernel.write_stderr_by_thread().map_err(system)?;
+        }
+        let seed = listen::seed();
+        let proxy = Proxy::new(kernel, config, members.clone(), limits, error_pages, seed);
+        Ok(Loop { proxy, backends, members })
+    }
+}
+
+/// The sockets that others connect to.
+pub struct Sockets {
+    listener: Listener,
+    /// Where clients connect.
+    pub address: SocketAddr,
+    admin: Option<(Listener, SocketAddr)>,
+    control: Option<ControlSocket>,
+}
+
+impl Sockets {
+    /// Takes those that were passed, and opens the others. Without `control` one is opened.
+    pub fn open(
+        config: &Config,
+        passed: &mut PassedSockets,
+        control: Option<ControlSocket>,
+    ) -> Result<Sockets, Failure> {
+        let listener = open_listener(config, passed)?;
+        let address = listener.local_addr().map_err(system)?;
+        let admin = open_admin(config, passed)?;
+        Ok(Sockets { listener, address, admin, control })
+    }
+
+    /// Where the admin listener is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(_, address)| *address)
+    }
+
+    /// Where this program listens.
+    pub fn addresses(&self) -> OwnAddresses {
+        OwnAddresses::new(
+            [Some(self.address), self.admin_address()].into_iter().flatten().collect(),
+        )
+    }
+
+    /// The loop accepts from them from here on. A control socket is opened as the user that the
+    /// program runs as by now: its peers see whose it is.
+    pub fn attach(self, config: &Config, proxy: &mut Proxy<Kernel>) -> Result<(), Failure> {
+        let Sockets { listener, address, admin, control } = self;
+        let service = config.mode.into();
+        let settings = ListenerSettings { address, scheme: Scheme::Http, service };
+        proxy.listen(listener, settings).map_err(system)?;
+        if let Some((listener, at)) = admin {
+            proxy.listen(listener, ListenerSettings::admin(at)).map_err(system)?;
+        }
+        let control = control.filter(|_| config.control);
+        if let Some(socket) = control.or_else(|| open_control(config, address)) {
+            proxy.net_mut().steer_by(socket).map_err(system)?;
+            proxy.listen_control();
+        }
+        Ok(())
+    }
+}
