@@ -37,6 +37,7 @@ pub static TOPICS: &[Topic] = &[
     topic!("replay", "recording choices, and comparing strategies over them"),
     topic!("signals", "signals, stopping and exit status"),
     topic!("control", "`loadbalancer ctl`: drain a server, reload, stop"),
+    topic!("takeover", "replacing a running balancer without losing a request"),
     topic!("systemd", "under systemd, and several processes on one port"),
     topic!("deploy", "deploys, a second balancer, Kubernetes, Nomad, log rotation"),
     topic!("strace", "one request as system calls"),
