@@ -9,6 +9,7 @@ use super::exchange::verdict::Phase;
 use super::exchange::{Direction, Pair, Place};
 use super::kinds::{ClientKey, UpstreamKey};
 use super::upstream::{Upstream, UpstreamState};
+use crate::balance::AdminState;
 use crate::base::backend_id::BackendId;
 use crate::base::buffer::LARGE_BYTES;
 use crate::base::time::Instant;
@@ -53,6 +54,9 @@ pub struct BackendCensus {
     /// It takes new requests; false for one that was removed and still has requests in flight.
     pub serving: bool,
     pub up: bool,
+    /// What is in force, by the list and by hand.
+    pub admin: AdminState,
+    pub weight: u32,
     pub in_flight: usize,
     /// Requests that were lost because it closed their pooled connection, where that is counted.
     pub races_lost: Option<u64>,
@@ -98,6 +102,8 @@ impl<N: Net> Proxy<N> {
             name: cluster.name(backend).to_string(),
             serving: cluster.is_serving(backend),
             up: cluster.is_up(backend),
+            admin: cluster.spec(backend).admin,
+            weight: cluster.spec(backend).weight,
             in_flight: cluster.in_flight(backend) as usize,
             races_lost: cluster.races_lost(backend),
         });

@@ -52,7 +52,11 @@ pub fn find<'a>(
         |name, wanted| name.rsplit_once(':').is_some_and(|(_, port)| port == wanted),
         |name, wanted| name.get(..wanted.len()).is_some_and(|it| it.eq_ignore_ascii_case(wanted)),
     ];
-    for test in tests.into_iter().filter(|_| !wanted.is_empty()) {
+    // With its port a name is whole: the beginning of another one is another server.
+    let port = wanted.rsplit(':').next().unwrap_or_default();
+    let is_whole = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let count = tests.len() - usize::from(is_whole);
+    for test in tests.into_iter().take(count).filter(|_| !wanted.is_empty()) {
         let mut found = names.clone().enumerate().filter(|(_, name)| test(name, wanted));
         match (found.next(), found.next()) {
             (Some((place, _)), None) => return Ok(place),
@@ -109,6 +113,10 @@ mod tests {
         ] {
             let error = find(wanted, NAMES.into_iter()).expect_err(wanted);
             assert_eq!(error.to_string(), expected, "{wanted}");
+        }
+        for whole in ["10.0.0.1:123", "123", "localhost:1"] {
+            let error = find(whole, NAMES.into_iter()).expect_err(whole);
+            assert!(matches!(error, NotFound::None(..)), "{whole}: {error}");
         }
         let one = find("x", ["a:1"].into_iter()).expect_err("another");
         assert_eq!(one.to_string(), "there is no server `x`; there is a:1");

@@ -2,6 +2,7 @@
 //! and new clients must be served by it. An earlier leak (a slot, a client entry, a server that
 //! is never used again) shows here.
 
+use super::by_hand::Order;
 use super::client::{Client, Leave};
 use super::kernel::{Dice, Event, Kernel, Port};
 use super::oracle::Oracle;
@@ -58,6 +59,7 @@ impl Epilogue {
             kernel.wake_at(link, kernel.now);
         }
         world.listing.list_only(self.name);
+        world.orders = vec![Order::up(self.name)];
         kernel.reload();
         world.oracle.epilogue_from = Some(world.oracle.requests.len());
         world.oracle.crowded |= self.clients > world.oracle.clients_max;

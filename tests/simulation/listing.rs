@@ -2,6 +2,7 @@
 //! with a server from then on.
 
 use super::beliefs::Beliefs;
+use super::by_hand::{Hand, Order};
 use super::kernel::{Dice, Kernel, Link, LinkId, Port};
 use loadbalancer::balance::AdminState;
 use loadbalancer::base::rng::Rng;
@@ -32,9 +33,14 @@ struct Line {
 }
 
 impl Line {
-    /// How many requests the server may have in flight; none: without limit.
-    fn limit(&self) -> Option<u32> {
-        match self.admin {
+    /// What the list says that can be set by hand as well.
+    fn listed(&self) -> (AdminState, u32) {
+        (self.admin, self.weight)
+    }
+
+    /// How many requests the server may have in flight if this is wanted of it; none: without limit.
+    fn limit(&self, admin: AdminState) -> Option<u32> {
+        match admin {
             AdminState::Ready => self.pairs_max,
             AdminState::Drain | AdminState::Down => Some(0),
         }
@@ -47,6 +53,9 @@ struct Given {
     /// Since when it has these addresses and this state.
     since: u64,
     admin: AdminState,
+    weight: u32,
+    /// Its line in the list.
+    line: Line,
     sites: Vec<usize>,
     /// The limits of requests in flight, each with the turn from which on it held.
     limits: Vec<(u64, Option<u32>)>,
@@ -80,8 +89,12 @@ pub struct Listing {
     port_since: Vec<u64>,
     /// The header that servers get first.
     pub send_proxy: Option<Version>,
+    /// What is set by hand of each name.
+    hands: Vec<Hand>,
     /// Edits that were applied, for the report.
     pub applied: u64,
+    /// Commands that were carried out, for the report.
+    pub ordered: u64,
 }
 
 impl Listing {
@@ -112,7 +125,9 @@ impl Listing {
             was_empty: false,
             port_since: vec![0; names * SITES_PER_NAME],
             send_proxy: None,
+            hands: vec![Hand::default(); names],
             applied: 0,
+            ordered: 0,
         };
         let reading = listing.read();
         listing.give(&reading, 0, 0);
@@ -211,30 +226,32 @@ impl Listing {
 
     fn give(&mut self, reading: &Reading, turn: u64, now: u64) {
         for (name, line) in reading.lines.iter().enumerate() {
-            let given = &mut self.given[name];
-            match (line.listed, line.known, &mut *given) {
-                (false, _, _) => *given = None,
-                (true, true, Some(given)) => {
-                    if given.sites != line.sites || given.admin != line.admin {
+            if !line.listed {
+                // What was set by hand goes with the server.
+                (self.given[name], self.hands[name]) = (None, Hand::default());
+                continue;
+            }
+            let (admin, weight) = self.hands[name].over(line.listed());
+            let limit = (turn, line.limit(admin));
+            match &mut self.given[name] {
+                // A name that cannot be resolved keeps the addresses it had. Its other settings
+                // are taken over with this list.
+                Some(given) => {
+                    let sites = if line.known { &line.sites } else { &given.sites }.clone();
+                    if given.sites != sites || given.admin != admin {
                         given.since = now;
                     }
-                    given.admin = line.admin;
-                    given.sites.clone_from(&line.sites);
-                    given.limits.push((turn, line.limit()));
+                    (given.admin, given.weight, given.sites) = (admin, weight, sites);
+                    given.line = line.clone();
+                    given.limits.push(limit);
                 }
-                (true, true, None) => {
-                    let (sites, limits) = (line.sites.clone(), vec![(turn, line.limit())]);
-                    *given = Some(Given { since: now, admin: line.admin, sites, limits });
+                None if line.known => {
+                    let (line, sites) = (line.clone(), line.sites.clone());
+                    let limits = vec![limit];
+                    self.given[name] =
+                        Some(Given { since: now, admin, weight, line, sites, limits });
                 }
-                // A name that cannot be resolved keeps the addresses it had. Its other settings
-                // may be taken over with this list or once it can be resolved again.
-                (true, false, Some(given)) => {
-                    if given.admin != line.admin {
-                        (given.since, given.admin) = (now, line.admin);
-                    }
-                    given.limits.push((turn, line.limit()));
-                }
-                (true, false, None) => {}
+                None => {}
             }
         }
         for (site, gone) in self.gone.iter_mut().enumerate() {
@@ -243,6 +260,37 @@ impl Listing {
             *gone = if is_used { None } else { gone.or(Some(turn)) };
         }
         self.was_empty |= !self.has_ready();
+    }
+
+    /// A command for any server.
+    pub fn draw_order(&self, rng: &mut Rng) -> Order {
+        Order::draw(self.lines.len(), rng)
+    }
+
+    /// The proxy was given a command in this turn.
+    pub fn order(&mut self, order: Order, (turn, now): (u64, u64), is_done: bool) {
+        let given = self.given[order.name].as_mut();
+        assert_eq!(is_done, given.is_some(), "{order:?} is for a server that is in use, or not");
+        let Some(given) = given else { return };
+        self.ordered += 1;
+        let hand = &mut self.hands[order.name];
+        hand.take(order.change, given.line.listed());
+        let (admin, weight) = hand.over(given.line.listed());
+        if given.admin != admin {
+            given.since = now;
+        }
+        (given.admin, given.weight) = (admin, weight);
+        given.limits.push((turn, given.line.limit(admin)));
+        self.was_empty |= !self.has_ready();
+    }
+
+    /// Each server is what the list and the operator want of it.
+    pub fn check_in_force(&self, backends: &[BackendCensus]) {
+        for backend in backends.iter().filter(|backend| backend.serving) {
+            let given = self.given[name_of(&backend.name)].as_ref();
+            let wanted = given.map(|given| (given.admin, given.weight));
+            assert_eq!(Some((backend.admin, backend.weight)), wanted, "{}", backend.name);
+        }
     }
 
     /// The proxy has been given the list: servers that stay keep their health and what is in

@@ -7,6 +7,7 @@
 //! the edges the contract of `net` promises and no more: spurious reports heal lost wake-ups.
 
 mod beliefs;
+mod by_hand;
 mod client;
 mod edits;
 mod epilogue;
@@ -60,6 +61,8 @@ struct Tally {
     slow: u64,
     /// Lists of servers that were applied.
     reloads: u64,
+    /// Commands for servers that were carried out.
+    orders: u64,
     /// Sessions of whose clients a PROXY header told the server.
     introduced: u64,
     /// Requests to the admin listener that were answered.
@@ -101,6 +104,7 @@ fn every_seed_ends_well() {
         assert!(tally.scraped > count, "the admin listener was hardly asked: {tally:?}");
         assert!(tally.slow > 0, "no slow client was ended: {tally:?}");
         assert!(tally.introduced > count / 100, "hardly any server got a header: {tally:?}");
+        assert!(tally.orders > count / 10, "hardly anything was set by hand: {tally:?}");
         assert!(tally.reloads > count / 4, "the list of servers hardly changed: {tally:?}");
     }
 }

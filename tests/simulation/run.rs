@@ -4,6 +4,7 @@
 use super::Tally;
 use super::epilogue::Epilogue;
 use super::kernel::ListenerId;
+use super::listing::{SITES_PER_NAME, authority};
 use super::net::SimNet;
 use super::record;
 use super::script::{self, Script};
@@ -164,8 +165,21 @@ impl Run {
             state.listing.check_removed(&state.kernel, &backends);
         }
         drop(state);
+        self.give_orders();
         self.apply_list();
         Phase::Running
+    }
+
+    /// What the operator set by hand is in force at once.
+    fn give_orders(&mut self) {
+        let orders = std::mem::take(&mut self.world.borrow_mut().orders);
+        for order in orders {
+            let name = authority(order.name * SITES_PER_NAME);
+            let is_done = self.proxy.set_by_hand(&name, order.change).is_ok();
+            let mut world = self.world.borrow_mut();
+            world.order_is_given(order, is_done);
+            world.listing.check_in_force(&self.proxy.backend_census());
+        }
     }
 
     /// While others wait, slots do not stay for ever with clients that do nothing.
@@ -190,7 +204,9 @@ impl Run {
         let before = self.proxy.backend_census();
         self.world.borrow_mut().list_is_applied(&reading, before);
         self.proxy.apply(&reading.members, &reading.unknown);
-        self.world.borrow().listing.check_applied(&self.proxy.backend_census());
+        let after = self.proxy.backend_census();
+        self.world.borrow().listing.check_applied(&after);
+        self.world.borrow().listing.check_in_force(&after);
     }
 }
 
@@ -246,5 +262,6 @@ impl Tally {
         self.introduced += oracle.introduced;
         self.reloads += world.listing.applied;
         self.scraped += oracle.scraped;
+        self.orders += world.listing.ordered;
     }
 }

@@ -1,5 +1,6 @@
 //! Draws a run from its seed: what it is about, and its clients with their requests.
 
+use super::by_hand;
 use super::client::{Client, Leave};
 use super::edits;
 use super::epilogue::Epilogue;
@@ -121,6 +122,7 @@ fn plan_trouble(scene: &Scene, listing: &Listing, kernel: &mut Kernel) {
             let at = kernel.now + kernel.rng.below(span);
             kernel.schedule(at, Event::Edit);
         }
+        by_hand::plan(span, kernel);
     }
 }
 

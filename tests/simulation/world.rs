@@ -1,5 +1,6 @@
 //! Everything outside the proxy: the kernel, the peers and what they know.
 
+use super::by_hand::Order;
 use super::client::Client;
 use super::kernel::{Dice, Event, Kernel, LinkId, ListenerId, Peer, Port, Stage};
 use super::listing::{Listing, Reading};
@@ -30,6 +31,8 @@ pub struct World {
     /// A list that was read, and that the proxy was not given yet.
     pub reading: Option<Reading>,
     /// All faults are over.
+    /// What the operator sets by hand.
+    pub orders: Vec<Order>,
     pub is_epilogue: bool,
     /// Peers that would have acted had their server not been stopped.
     pub frozen: Vec<LinkId>,
@@ -57,6 +60,7 @@ impl World {
             manner,
             listing,
             reading: None,
+            orders: Vec::new(),
             is_epilogue: false,
             frozen: Vec::new(),
             busy: 0,
@@ -161,6 +165,15 @@ impl World {
         }
     }
 
+    /// The proxy has carried out a command, or refused it.
+    pub fn order_is_given(&mut self, order: Order, is_done: bool) {
+        self.kernel.trace(format_args!("the proxy is given {order:?}: {is_done}"));
+        self.listing.order(order, (self.kernel.turn, self.kernel.now), is_done);
+        if !self.listing.has_ready() {
+            self.oracle.fault_at = Some(self.kernel.now);
+        }
+    }
+
     /// Runs what is due.
     pub fn run_due(&mut self) {
         while let Some(event) = self.kernel.due() {
@@ -171,7 +184,7 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             // What was planned for later would be a fault.
-            Event::Toggle(_) | Event::Edit | Event::Stop if self.is_epilogue => {}
+            Event::Toggle(_) | Event::Edit | Event::Order | Event::Stop if self.is_epilogue => {}
             Event::Arrive(client) => {
                 self.clients[client].arrive(&mut self.kernel, &mut self.oracle);
             }
@@ -209,6 +222,11 @@ impl World {
             Event::Edit => {
                 self.listing.edit(&mut self.kernel);
                 self.kernel.reload();
+            }
+            Event::Order => {
+                let order = self.listing.draw_order(&mut self.kernel.rng);
+                self.orders.push(order);
+                self.kernel.wake_proxy();
             }
             Event::ListRead => {
                 self.reading = Some(self.listing.read());

@@ -51,12 +51,15 @@ impl ByHand {
         BackendSpec { admin, weight: self.weight.unwrap_or(listed.weight), ..listed.clone() }
     }
 
-    /// The same without what the list says anyway.
-    fn beside(self, listed: &BackendSpec) -> ByHand {
-        let is_listed = self.wish == Some(Wish::Up) && listed.admin == AdminState::Ready;
+    /// The same after a command, where the list says this. What it says anyway is not set; the rest
+    /// stays as it is.
+    fn after(self, change: ByHand, listed: &BackendSpec) -> ByHand {
+        let is_listed = change.wish == Some(Wish::Up) && listed.admin == AdminState::Ready;
         ByHand {
-            wish: self.wish.filter(|_| !is_listed),
-            weight: self.weight.filter(|weight| *weight != listed.weight),
+            wish: change.wish.map_or(self.wish, |wish| Some(wish).filter(|_| !is_listed)),
+            weight: change
+                .weight
+                .map_or(self.weight, |weight| Some(weight).filter(|it| *it != listed.weight)),
         }
     }
 }
@@ -81,10 +84,10 @@ impl Cluster {
 
     /// The backend that takes part and that an operator means by `wanted`.
     pub fn find(&self, wanted: &str) -> Result<BackendId, NotFound> {
-        let names = || self.serving().map(|(backend, _)| self.name(backend));
-        let names: Vec<&str> = names().collect();
-        let place = server::find(wanted, names.iter().copied())?;
-        Ok(self.serving().nth(place).map_or(BackendId::new(0), |(backend, _)| backend))
+        let serving = self.serving().map(|(backend, _)| (backend, self.name(backend)));
+        let serving: Vec<(BackendId, &str)> = serving.collect();
+        let place = server::find(wanted, serving.iter().map(|(_, name)| *name))?;
+        Ok(serving[place].0)
     }
 }
 
@@ -97,9 +100,7 @@ impl<N: Net> Upstreams<N> {
         change: ByHand,
     ) -> String {
         let before = self.cluster.by_hand(backend);
-        let wanted =
-            ByHand { wish: change.wish.or(before.wish), weight: change.weight.or(before.weight) };
-        let wanted = wanted.beside(self.cluster.listed(backend));
+        let wanted = before.after(change, self.cluster.listed(backend));
         let old = self.cluster.set_by_hand(backend, wanted);
         self.revision += 1;
         let mut text = String::new();

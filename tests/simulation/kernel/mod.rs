@@ -87,6 +87,8 @@ pub enum Event {
     Edit,
     /// The list was read, and its names were looked up.
     ListRead,
+    /// The operator sets something of a server by hand.
+    Order,
 }
 
 /// The properties of this run's kernel.
