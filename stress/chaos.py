@@ -51,13 +51,18 @@ class Server:
 
     def __init__(self, mode, port, rng):
         self.mode, self.port, self.rng = mode, port, rng
-        self.mood, self.changed = "well", asyncio.Event()
+        self.mood, self.changed, self.lock = "well", asyncio.Event(), asyncio.Lock()
         self.listener, self.writers = None, set()
 
     async def open(self):
         self.listener = await asyncio.start_server(self.serve, HOST, self.port, reuse_address=True)
 
     async def set_mood(self, mood):
+        # Opening takes a while.
+        async with self.lock:
+            await self.change_to(mood)
+
+    async def change_to(self, mood):
         self.mood = mood
         self.changed.set()
         self.changed = asyncio.Event()
@@ -236,12 +241,13 @@ class Round:
                      for _ in range(4)]
         if self.admin:
             innocents.append(asyncio.create_task(self.scrape()))
+        faults = [asyncio.create_task(self.change_moods(random.Random(self.rng.random()))),
+                  asyncio.create_task(self.edit_list(random.Random(self.rng.random())))]
         others = [asyncio.create_task(self.misbehave(random.Random(self.rng.random())))
                   for _ in range(self.rng.choice([4, 12, 12, 40]))]
-        others += [asyncio.create_task(self.change_moods(random.Random(self.rng.random()))),
-                   asyncio.create_task(self.edit_list(random.Random(self.rng.random())))]
         await asyncio.sleep(seconds)
         self.over.set()
+        await asyncio.gather(*faults)
         for server in self.servers:
             await server.set_mood("well")
         for task in innocents:
