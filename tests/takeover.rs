@@ -337,7 +337,8 @@ fn what_was_set_by_hand_stays() {
     let new = replaced(&old, &a, &[&two]);
     assert_eq!((0..4).map(|_| new.get("/").text()).collect::<Vec<_>>(), ["b"; 4]);
     let status = run(&["ctl", &at, "status"]).stdout;
-    assert!(status.contains(&format!("backend {one} drain, 0 in flight, weight 1, drain by hand")));
+    assert!(status.contains(&format!("backend {one} drain for ")), "{status}");
+    assert!(status.contains(", 0 in flight, weight 1, drain by hand"), "{status}");
     assert!(status.contains("weight 9, weight=9 by hand"), "{status}");
     let last = replaced(&new, &a, &[]);
     last.stderr.wait_for(&format!("{two}: weight=9, set by hand before, is forgotten"));
