@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Peer, TempDir, ok, wait_until};
+use common::{Backend, Balancer, Peer, TempDir, ok, timed, wait_until};
 use std::process::Command;
 use std::time::Duration;
 
@@ -274,19 +274,21 @@ fn a_server_that_speaks_first_gets_its_header_all_the_same() {
 
 #[test]
 fn probes_say_that_they_are_the_balancers_own() {
-    for (words, expected) in
-        [("send-proxy", v2(0x20, 0, &[])), ("send-proxy-v1", b"PROXY UNKNOWN\r\n".to_vec())]
-    {
-        let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let heard = std::sync::Arc::clone(&seen);
-        let backend = Backend::raw(move |peer| {
-            let bytes = peer.try_rest().unwrap_or_default();
-            heard.lock().expect("no panic").push(bytes);
-        });
-        let (_balancer, _directory) = announcing(&backend, words, &["-c", "20ms"]);
-        wait_until("a probe has come", || !seen.lock().expect("no panic").is_empty());
-        assert_eq!(seen.lock().expect("no panic")[0], expected, "{words}");
-    }
+    timed(|| {
+        for (words, expected) in
+            [("send-proxy", v2(0x20, 0, &[])), ("send-proxy-v1", b"PROXY UNKNOWN\r\n".to_vec())]
+        {
+            let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+            let heard = std::sync::Arc::clone(&seen);
+            let backend = Backend::raw(move |peer| {
+                let bytes = peer.try_rest().unwrap_or_default();
+                heard.lock().expect("no panic").push(bytes);
+            });
+            let (_balancer, _directory) = announcing(&backend, words, &["-c", "20ms"]);
+            wait_until("a probe has come", || !seen.lock().expect("no panic").is_empty());
+            assert_eq!(seen.lock().expect("no panic")[0], expected, "{words}");
+        }
+    });
 }
 
 #[test]
@@ -398,48 +400,54 @@ fn the_client_of_haproxy_is_the_client() {
 
 #[test]
 fn haproxy_is_told_the_client() {
-    if !is_installed("haproxy") {
-        return;
-    }
-    let directory = TempDir::new();
-    let (_haproxy, address) = listening("haproxy", &directory, |at| {
-        format!(
-            "{HAPROXY} mode http\nfrontend f\n bind {at} accept-proxy\n http-request return \
+    timed(|| {
+        if !is_installed("haproxy") {
+            return;
+        }
+        let directory = TempDir::new();
+        let (_haproxy, address) = listening("haproxy", &directory, |at| {
+            format!(
+                "{HAPROXY} mode http\nfrontend f\n bind {at} accept-proxy\n http-request return \
              status 200 content-type text/plain lf-string \"%[src] %[dst_port]\"\n"
-        )
+            )
+        });
+        for words in ["send-proxy", "send-proxy-v1"] {
+            let list = directory.file("list", format!("{address} {words}\n"));
+            let balancer =
+                Balancer::start(&["127.0.0.1:0", "-f", &list, "-m", "tcp", "-c", "50ms"]);
+            let mut client = Peer::connect_from(9, balancer.address());
+            let expected = format!("127.0.0.9 {}", balancer.address().port());
+            assert_eq!(client.get("/").text(), expected, "{words}");
+        }
     });
-    for words in ["send-proxy", "send-proxy-v1"] {
-        let list = directory.file("list", format!("{address} {words}\n"));
-        let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "-m", "tcp", "-c", "50ms"]);
-        let mut client = Peer::connect_from(9, balancer.address());
-        let expected = format!("127.0.0.9 {}", balancer.address().port());
-        assert_eq!(client.get("/").text(), expected, "{words}");
-    }
 }
 
 #[test]
 fn nginx_is_told_the_client() {
-    if !is_installed("nginx") {
-        return;
-    }
-    let directory = TempDir::new();
-    let root = directory.path().display().to_string();
-    let (nginx, address) = listening("nginx", &directory, |at| {
-        format!(
-            "daemon off; master_process off; pid {root}/pid; error_log stderr info;\n\
+    timed(|| {
+        if !is_installed("nginx") {
+            return;
+        }
+        let directory = TempDir::new();
+        let root = directory.path().display().to_string();
+        let (nginx, address) = listening("nginx", &directory, |at| {
+            format!(
+                "daemon off; master_process off; pid {root}/pid; error_log stderr info;\n\
              events {{ }}\nhttp {{ access_log off; default_type text/plain;\n\
              client_body_temp_path {root}/1; proxy_temp_path {root}/2;\n\
              fastcgi_temp_path {root}/3; uwsgi_temp_path {root}/4; scgi_temp_path {root}/5;\n\
              server {{ listen {at} proxy_protocol; location / {{\n\
              return 200 '$proxy_protocol_addr $proxy_protocol_server_port'; }} }} }}\n"
-        )
+            )
+        });
+        for words in ["send-proxy", "send-proxy-v1"] {
+            let list = directory.file("list", format!("{address} {words}\n"));
+            let balancer =
+                Balancer::start(&["127.0.0.1:0", "-f", &list, "-m", "tcp", "-c", "50ms"]);
+            let mut client = Peer::connect_from(9, balancer.address());
+            let expected = format!("127.0.0.9 {}", balancer.address().port());
+            assert_eq!(client.get("/").text(), expected, "{words}");
+        }
+        assert_eq!(nginx.stderr.with("broken header"), Vec::<String>::new());
     });
-    for words in ["send-proxy", "send-proxy-v1"] {
-        let list = directory.file("list", format!("{address} {words}\n"));
-        let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "-m", "tcp", "-c", "50ms"]);
-        let mut client = Peer::connect_from(9, balancer.address());
-        let expected = format!("127.0.0.9 {}", balancer.address().port());
-        assert_eq!(client.get("/").text(), expected, "{words}");
-    }
-    assert_eq!(nginx.stderr.with("broken header"), Vec::<String>::new());
 }
