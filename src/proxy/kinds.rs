@@ -4,16 +4,21 @@ use crate::base::backend_id::BackendId;
 use crate::base::table::{Key, Kind};
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident, $key:ident = $number:literal;)*) => {$(
+    ($($(#[$doc:meta])* $kind:ident $(, $key:ident)? = $number:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $kind;
         impl Kind for $kind {
             const NUMBER: u8 = $number;
         }
-        #[allow(missing_docs)]
-        pub type $key = Key<$kind>;
-    )*};
+        $(
+            #[allow(missing_docs)]
+            pub type $key = Key<$kind>;
+        )?
+    )*
+        /// All numbers: with one twice, a timer of one kind would wake an entry of another.
+        const NUMBERS: &[u8] = &[$($number),*];
+    };
 }
 
 kinds! {
@@ -29,81 +34,22 @@ kinds! {
     AdminKind, AdminKey = 8;
     /// Connections to the control socket.
     ControlKind, ControlKey = 13;
+    /// The timer of a backend: its next probe, or the end of its silence threshold. Backends are
+    /// numbered, not in a table.
+    BackendKind = 5;
+    /// The timer of the next look at the list file; there is one.
+    ListKind = 6;
+    /// Listening sockets for clients.
+    ListenerKind = 7;
+    /// The admin listener.
+    AdminListenerKind = 9;
+    /// The timer of the next look at slow clients; there is one.
+    PaceKind = 10;
+    /// The timer for the service manager; there is one.
+    ManagerKind = 11;
+    /// The timer of the next trim; there is one.
+    TrimKind = 12;
 }
-
-/// The timer of a backend: its next probe, or the end of its silence threshold. Backends are
-/// numbered, not in a table.
-#[derive(Debug)]
-pub struct BackendKind;
-
-impl Kind for BackendKind {
-    const NUMBER: u8 = 5;
-}
-
-/// The timer of the next look at the list file; there is one.
-#[derive(Debug)]
-pub struct ListKind;
-
-impl Kind for ListKind {
-    const NUMBER: u8 = 6;
-}
-
-/// Listening sockets for clients.
-#[derive(Debug)]
-pub struct ListenerKind;
-
-impl Kind for ListenerKind {
-    const NUMBER: u8 = 7;
-}
-
-/// The admin listener.
-#[derive(Debug)]
-pub struct AdminListenerKind;
-
-impl Kind for AdminListenerKind {
-    const NUMBER: u8 = 9;
-}
-
-/// The timer of the next look at slow clients; there is one.
-#[derive(Debug)]
-pub struct PaceKind;
-
-impl Kind for PaceKind {
-    const NUMBER: u8 = 10;
-}
-
-/// The timer for the service manager; there is one.
-#[derive(Debug)]
-pub struct ManagerKind;
-
-impl Kind for ManagerKind {
-    const NUMBER: u8 = 11;
-}
-
-/// The timer of the next trim; there is one.
-#[derive(Debug)]
-pub struct TrimKind;
-
-impl Kind for TrimKind {
-    const NUMBER: u8 = 12;
-}
-
-/// All numbers: with one twice, a timer of one kind would wake an entry of another.
-const NUMBERS: [u8; 13] = [
-    ClientKind::NUMBER,
-    UpstreamKind::NUMBER,
-    PairKind::NUMBER,
-    ProbeKind::NUMBER,
-    BackendKind::NUMBER,
-    ListKind::NUMBER,
-    ListenerKind::NUMBER,
-    AdminKind::NUMBER,
-    AdminListenerKind::NUMBER,
-    ManagerKind::NUMBER,
-    PaceKind::NUMBER,
-    TrimKind::NUMBER,
-    ControlKind::NUMBER,
-];
 
 const _: () = {
     let (mut seen, mut at) = (0u16, 0);
