@@ -32,6 +32,20 @@ impl Method {
         }
     }
 
+    /// Whether it asks for a representation and nothing else.
+    pub fn is_get_or_head(self) -> bool {
+        match self {
+            Method::Get | Method::Head => true,
+            Method::Post
+            | Method::Put
+            | Method::Delete
+            | Method::Connect
+            | Method::Options
+            | Method::Trace
+            | Method::Other => false,
+        }
+    }
+
     /// Whether the request may be repeated (RFC 9110 §9.2.2). Unknown methods may not.
     pub fn is_idempotent(self) -> bool {
         match self {

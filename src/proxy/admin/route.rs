@@ -78,16 +78,7 @@ fn answer(bytes: &[u8], head: &RequestHead, hosts: &[String]) -> Result<Page, Re
         return Err(FOREIGN_HOST);
     }
     let page = page(target.path.of(bytes)).ok_or(UNKNOWN)?;
-    match head.method {
-        Method::Get | Method::Head => Ok(page),
-        Method::Post
-        | Method::Put
-        | Method::Delete
-        | Method::Connect
-        | Method::Options
-        | Method::Trace
-        | Method::Other => Err(WRONG_METHOD),
-    }
+    if head.method.is_get_or_head() { Ok(page) } else { Err(WRONG_METHOD) }
 }
 
 fn page(target: &[u8]) -> Option<Page> {
