@@ -309,15 +309,10 @@ impl fmt::Display for Quoted<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::written;
     use super::*;
     use crate::http::date::log_date;
     use crate::http::head;
-
-    fn written(write: impl FnOnce(&mut Line<'_>)) -> String {
-        let mut out = Vec::new();
-        write(&mut Line(&mut out));
-        String::from_utf8(out).expect("ASCII")
-    }
 
     #[test]
     fn one_request_is_one_line_for_any_bytes_of_the_client() {

@@ -95,15 +95,17 @@ fn hex_digit(value: u8) -> u8 {
     b"0123456789abcdef"[usize::from(value & 15)]
 }
 
+/// What `write` appends to an empty line.
+#[cfg(test)]
+pub fn written(write: impl FnOnce(&mut Line<'_>)) -> String {
+    let mut out = Vec::new();
+    write(&mut Line(&mut out));
+    String::from_utf8(out).expect("ASCII")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn written(write: impl FnOnce(&mut Line<'_>)) -> String {
-        let mut out = Vec::new();
-        write(&mut Line(&mut out));
-        String::from_utf8(out).expect("ASCII")
-    }
 
     #[test]
     fn numbers_are_written_as_the_standard_formatter_writes_them() {
