@@ -27,8 +27,8 @@ const TRIMMED_MAX: usize = 16;
 #[derive(Debug, Default)]
 pub struct Pool {
     spare: [Vec<Box<[u8]>>; CLASSES],
-    in_use: usize,
-    bytes_in_use: usize,
+    /// Storages of each class that buffers own.
+    lent: [usize; CLASSES],
 }
 
 impl Pool {
@@ -40,18 +40,18 @@ impl Pool {
 
     /// An empty pool; allocates nothing.
     pub const fn new() -> Pool {
-        Pool { spare: [const { Vec::new() }; CLASSES], in_use: 0, bytes_in_use: 0 }
+        Pool { spare: [const { Vec::new() }; CLASSES], lent: [0; CLASSES] }
     }
 
     /// Number of storages that buffers own.
     pub fn in_use(&self) -> usize {
-        self.in_use
+        self.lent.iter().sum()
     }
 
     /// Size of the storages that buffers own.
     #[inline]
     pub fn bytes_in_use(&self) -> usize {
-        self.bytes_in_use
+        self.lent.iter().zip(CLASS_BYTES).map(|(count, bytes)| count * bytes).sum()
     }
 
     /// Size of the storages that are kept for reuse.
@@ -60,16 +60,14 @@ impl Pool {
     }
 
     fn take(&mut self, class: usize) -> Box<[u8]> {
-        let bytes = CLASS_BYTES[class];
-        self.in_use += 1;
-        self.bytes_in_use += bytes;
-        self.spare[class].pop().unwrap_or_else(|| vec![0; bytes].into_boxed_slice())
+        self.lent[class] += 1;
+        let spare = self.spare[class].pop();
+        spare.unwrap_or_else(|| vec![0; CLASS_BYTES[class]].into_boxed_slice())
     }
 
     fn put_back(&mut self, storage: Box<[u8]>) {
-        self.in_use -= 1;
-        self.bytes_in_use -= storage.len();
         let class = class_for(storage.len());
+        self.lent[class] -= 1;
         let spare = &mut self.spare[class];
         if spare.len() < SPARE_MAX[class] {
             spare.push(storage);
