@@ -36,7 +36,8 @@ fn with_listeners<const COUNT: usize>(
     let addresses = settings.map(|(scheme, service)| {
         let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let settings = ListenerSettings { address, scheme, service: service.into() };
+        let settings =
+            ListenerSettings { scheme, ..ListenerSettings::plain(address, service.into()) };
         proxy.listen(listener, settings).expect("listening");
         address
     });

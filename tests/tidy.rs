@@ -23,8 +23,8 @@ const IMPORTS: &[(&str, &str)] = &[
     ("cli", "base balance config health manual wire pico_args"),
     // http: what is logged of a request are fields of its parsed head.
     ("observe", "base http wire"),
-    // wire: the names of control sockets.
-    ("net", "base wire mio signal_hook socket2 libc"),
+    // config: files are read, and messages quote their names. wire: the names of control sockets.
+    ("net", "base config wire mio signal_hook socket2 libc rustls ring"),
     ("proxy", "base http wire balance health config observe net"),
     // httpserver: both read bodies through one blocking reader. net: both write files that appear
     // under their names once they are whole.
@@ -41,8 +41,8 @@ const IMPORTS: &[(&str, &str)] = &[
 ];
 
 /// Crates from elsewhere, as they are written in paths.
-const CRATES: [&str; 7] =
-    ["httparse", "libc", "mio", "pico_args", "signal_hook", "slab", "socket2"];
+const CRATES: [&str; 9] =
+    ["httparse", "libc", "mio", "pico_args", "ring", "rustls", "signal_hook", "slab", "socket2"];
 
 /// A file of the source that is no test.
 struct Source {
@@ -174,6 +174,18 @@ fn modules_import_downwards_only() {
             }
         }
     }
+    none(&complaints);
+}
+
+/// Version 0.24 of the library has another interface, so little should know this one.
+#[test]
+fn only_the_folder_of_tls_knows_its_library() {
+    let complaints: Vec<String> = sources()
+        .iter()
+        .filter(|source| !source.path.starts_with("net/tls/"))
+        .filter(|source| source.paths().iter().any(|path| path[0] == "rustls" || path[0] == "ring"))
+        .map(|source| format!("src/{} names the TLS library; only net/tls/ may", source.path))
+        .collect();
     none(&complaints);
 }
 

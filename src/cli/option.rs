@@ -83,6 +83,8 @@ pub enum Group {
     Limits,
     /// Access log and verbosity.
     Logging,
+    /// Certificates and what goes with them.
+    Tls,
     /// What other programs and browsers can ask for.
     Admin,
     /// Faults on purpose.
@@ -93,9 +95,10 @@ pub enum Group {
 
 impl Group {
     /// Every group in the order of help.
-    pub const ALL: [Group; 9] = [
+    pub const ALL: [Group; 10] = [
         Group::Where,
         Group::How,
+        Group::Tls,
         Group::Health,
         Group::Timeouts,
         Group::Limits,
@@ -110,6 +113,7 @@ impl Group {
         match self {
             Group::Where => "Where",
             Group::How => "How",
+            Group::Tls => "TLS",
             Group::Health => "Health",
             Group::Timeouts => "Time-outs",
             Group::Limits => "Limits",

@@ -14,6 +14,7 @@ use super::network_options;
 use super::option::{Group, Opt, Take};
 use super::rows::{FORMATS, ON_DOWN, REDIRECTS, limit, timeout};
 use super::strategy;
+use super::tls_options;
 use super::value::{
     add_page, choice, field_name, list_file, named, names, or, shown_backend, shown_page,
     shown_path, small, user, whole,
@@ -207,6 +208,8 @@ pub static OPTIONS: &[Opt<Config>] = &[
     },
     message_options::HEADER_UP,
     message_options::HEADER_DOWN,
+    tls_options::CERT,
+    tls_options::KEY,
     health_options::HEALTH,
     health_options::CHECK_INTERVAL,
     health_options::PROBE_PER_REQUESTS,

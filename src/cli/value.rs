@@ -33,10 +33,7 @@ pub fn small(text: &str, range: RangeInclusive<u16>) -> Result<u16, String> {
 
 /// What to write for a feature that other programs have under this name.
 const ELSEWHERE: [(&[&str], &str); 2] = [
-    (
-        &["https", "tls", "ssl"],
-        "TLS is not decrypted here: write -m tcp, which forwards it as it is",
-    ),
+    (&["https", "tls", "ssl"], "for https write --cert FILE, or -m tcp to forward TLS as it is"),
     (
         &["sticky", "cookie", "session", "persistence"],
         "to keep a client on its server write -s source, or -s header --hash-field NAME",
@@ -120,6 +117,14 @@ pub fn add_page(text: &str, pages: &mut Vec<(u16, PathBuf)>) -> Result<(), Strin
     }
     pages.push((code, file));
     Ok(())
+}
+
+/// A file of certificates or keys, which is read more than once.
+pub fn pem_file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" | "-" => Err(format!("{} is not a file: write the name of one", quote(text))),
+        name => Ok(name.into()),
+    }
 }
 
 /// A list file, which is read more than once.

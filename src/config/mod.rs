@@ -2,6 +2,7 @@
 
 mod address;
 mod backend;
+mod certificate;
 mod field_edit;
 pub mod list;
 mod network;
@@ -11,6 +12,7 @@ mod quote;
 
 pub use address::{AddressError, Endpoint};
 pub use backend::{BACKENDS_MAX, BackendSpec};
+pub use certificate::CertificateFile;
 pub use field_edit::{EDIT_BYTES_MAX, FieldEdit, Heads};
 pub use network::{Network, TrustedProxies};
 pub use number::whole;
@@ -201,6 +203,8 @@ pub struct Config {
     pub backends: Vec<BackendSpec>,
     /// The backend list file (`-f`).
     pub list_file: Option<PathBuf>,
+    /// Certificates for clients, who then speak TLS; none: they do not.
+    pub certificates: Vec<CertificateFile>,
     /// What is done with a client's bytes.
     pub mode: Mode,
     /// How backends are chosen.
@@ -287,6 +291,7 @@ impl Default for Config {
             takeover: false,
             backends: Vec::new(),
             list_file: None,
+            certificates: Vec::new(),
             mode: Mode::Http,
             strategy: Strategy::RoundRobin,
             hash_field: None,

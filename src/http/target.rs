@@ -33,6 +33,17 @@ impl Target {
     }
 }
 
+/// The host of an authority, without the port and the brackets of an IPv6 address.
+pub fn host_of(authority: &[u8]) -> &[u8] {
+    let end = match authority.strip_prefix(b"[") {
+        Some(rest) => rest.iter().position(|&byte| byte == b']').map_or(0, |at| at + 1),
+        None => 0,
+    };
+    let port = authority[end..].iter().position(|&byte| byte == b':');
+    let host = &authority[..port.map_or(authority.len(), |at| end + at)];
+    host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host)
+}
+
 /// Reads the target of `head`, whose bytes are `bytes`, and checks it and `Host`.
 ///
 /// Errors: 400 for a malformed target or `Host`, 501 for CONNECT.

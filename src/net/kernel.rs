@@ -5,20 +5,20 @@ use super::listen;
 use super::log_file::LogFile;
 use super::log_writer::LogWriter;
 use super::memory;
-use super::pipe::{self, Pipe};
 use super::process::ProcessFigures;
 use super::signals::Signals;
+use super::stream::Stream;
 use super::systemd::Manager;
-use super::tcp_info;
+use super::tls;
 use super::{
     CONTROL, LogFailure, Net, Notice, Now, RELOAD, REOPEN, Ready, STOP, ServiceManager, Signal,
-    Sink, Socket, WAKER, Waker,
+    Sink, WAKER, Waker,
 };
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
@@ -67,6 +67,8 @@ pub struct Kernel {
     discards_events: bool,
     manager: Option<Manager>,
     control: Option<ControlSocket>,
+    /// How sessions with clients begin; none without certificates.
+    acceptor: Option<tls::Acceptor>,
     waker: Waker,
     start: std::time::Instant,
     calendar: Calendar,
@@ -101,6 +103,7 @@ impl Kernel {
             discards_events: false,
             manager: None,
             control: None,
+            acceptor: None,
             waker,
             start,
             calendar,
@@ -128,6 +131,16 @@ impl Kernel {
             let _ = self.poll.registry().deregister(earlier.source());
         }
         Ok(())
+    }
+
+    /// Listeners in TLS accept by this.
+    pub fn secure_with(&mut self, acceptor: tls::Acceptor) {
+        self.acceptor = Some(acceptor);
+    }
+
+    /// What listeners in TLS accept by.
+    pub fn acceptor_mut(&mut self) -> Option<&mut tls::Acceptor> {
+        self.acceptor.as_mut()
     }
 
     /// Event lines are taken and not written from here on.
@@ -234,7 +247,7 @@ fn since_1970() -> Duration {
 }
 
 impl Net for Kernel {
-    type Socket = mio::net::TcpStream;
+    type Socket = Stream;
     type Listener = mio::net::TcpListener;
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
@@ -276,14 +289,20 @@ impl Net for Kernel {
     }
 
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)> {
-        listener.accept()
+        listener.accept().map(|(tcp, peer)| (Stream::new(tcp), peer))
+    }
+
+    fn secure(&mut self, socket: &mut Stream, received: &[u8]) -> io::Result<()> {
+        let acceptor = self.acceptor.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        socket.secure(acceptor.accept(received)?);
+        Ok(())
     }
 
     fn accept_control(&mut self) -> io::Result<(Self::Socket, Option<u32>)> {
         let Some(socket) = &self.control else { return Err(io::ErrorKind::WouldBlock.into()) };
         let (stream, peer) = socket.accept()?;
         // A stream is read, written and ended alike in every family.
-        Ok((mio::net::TcpStream::from(stream), peer.process))
+        Ok((Stream::new(mio::net::TcpStream::from(stream)), peer.process))
     }
 
     fn hand_over(
@@ -309,12 +328,12 @@ impl Net for Kernel {
             .map_err(|error| connect_error(error, || listen::has_route(to)))?;
         // Without it a second small write waits for the first one's acknowledgement.
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(Stream::new(stream))
     }
 
     fn register(&mut self, socket: &mut Self::Socket, id: Id) -> io::Result<()> {
         let both = mio::Interest::READABLE | mio::Interest::WRITABLE;
-        self.poll.registry().register(socket, mio::Token(id.token()), both)
+        self.poll.registry().register(socket.tcp(), mio::Token(id.token()), both)
     }
 
     fn signals(&mut self) -> Vec<Signal> {
@@ -387,72 +406,6 @@ impl Net for Kernel {
             self.drop_finished_logs();
         }
         failure
-    }
-}
-
-impl Socket for mio::net::TcpStream {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        Read::read(self, into)
-    }
-
-    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        Write::write(self, from)
-    }
-
-    fn connected(&mut self) -> io::Result<bool> {
-        if let Some(error) = self.take_error()? {
-            return Err(error);
-        }
-        match self.peer_addr() {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn fault(&mut self) -> Option<io::Error> {
-        self.take_error().unwrap_or_else(Some)
-    }
-
-    fn end_output(&mut self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-
-    type Pipe = Pipe;
-
-    fn pipe() -> io::Result<Pipe> {
-        Pipe::new()
-    }
-
-    fn read_into(&mut self, pipe: &mut Pipe, max: usize) -> io::Result<usize> {
-        pipe.take(self, max)
-    }
-
-    fn send_room(&self) -> usize {
-        pipe::send_room(self)
-    }
-
-    fn write_from(&mut self, pipe: &mut Pipe, count: usize) -> io::Result<usize> {
-        pipe.give(self, count)
-    }
-
-    fn local_address(&self) -> Option<SocketAddr> {
-        self.local_addr().ok()
-    }
-
-    fn enable_keep_alive(&mut self) {
-        // If the system refuses it, the time-outs remain.
-        let _ = socket2::SockRef::from(&*self).set_tcp_keepalive(&listen::KEEP_ALIVE);
-    }
-
-    fn bytes_moved(&self) -> Option<u64> {
-        tcp_info::bytes_moved(self)
-    }
-
-    fn reset_on_drop(&mut self) {
-        // Best effort: if the option cannot be set, closing still ends the connection.
-        let _ = socket2::SockRef::from(&*self).set_linger(Some(Duration::ZERO));
     }
 }
 

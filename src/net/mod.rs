@@ -22,9 +22,15 @@ pub mod process;
 pub mod resolver;
 pub mod signals;
 pub mod stop;
+pub mod stream;
 pub mod systemd;
 mod tcp_info;
 pub mod terminal;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/absent.rs"]
+pub mod tls;
 
 use crate::base::table::{Id, Kind};
 use crate::base::time::Instant;
@@ -144,12 +150,59 @@ pub enum Notice<'a> {
     Status(fmt::Arguments<'a>),
 }
 
+/// Where the handshake of a secured socket stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    Complete,
+    /// The next bytes of the peer are a new edge.
+    WantsRead,
+    /// Room to write is a new edge.
+    WantsWrite,
+    /// The peer speaks in the clear; what it has sent is read next, and written to it as it is.
+    NotTls,
+}
+
+/// What a handshake came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Secured<'a> {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite's name in the registry of IANA.
+    pub cipher: &'static str,
+    /// An earlier session goes on.
+    pub is_resumed: bool,
+    /// The name that the client has asked for (SNI).
+    pub server_name: Option<&'a str>,
+    /// Whose certificate the client has shown (RFC 4514), in printable ASCII.
+    pub subject: Option<&'a str>,
+}
+
 /// A connected or connecting non-blocking stream. Dropping it closes it.
 pub trait Socket: Debug {
     /// Reads into `into`, which is not empty; returns 0 at the end of the input.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
-    /// Writes some of `from`, which is not empty.
+    /// Whether a read that filled less than it could has left nothing behind, so that later bytes
+    /// are a new edge: always, for a socket in the clear.
+    fn is_drained(&self) -> bool {
+        true
+    }
+    /// Writes some of `from`, which is not empty. After less than that, later calls begin with the
+    /// rest of it.
     fn write(&mut self, from: &[u8]) -> io::Result<usize>;
+    /// Goes on with the handshake, if [`Net::secure`] was called, until it is complete.
+    ///
+    /// Errors: it failed, or the peer is gone.
+    fn handshake(&mut self) -> io::Result<Handshake> {
+        Ok(Handshake::Complete)
+    }
+    /// What the handshake came to; none in the clear.
+    fn secured(&self) -> Option<Secured<'_>> {
+        None
+    }
+    /// Whether the certificate that the peer was shown is for `host`; true in the clear.
+    fn covers(&self, _host: &str) -> bool {
+        true
+    }
     /// After `writable` on a connecting socket: true once established, false when the report was
     /// spurious, the error when it failed.
     fn connected(&mut self) -> io::Result<bool>;
@@ -157,7 +210,15 @@ pub trait Socket: Debug {
     /// the end of the input a read does not return a reset, so that only this does.
     fn fault(&mut self) -> Option<io::Error>;
     /// Shuts the write side down: the peer reads an end after what was written.
+    ///
+    /// Errors: `WouldBlock` if there is no room for it: to be called again.
     fn end_output(&mut self) -> io::Result<()>;
+    /// Something is missing at the end of the output: a peer that can be shown that, sees it.
+    fn mark_cut_off(&mut self) {}
+    /// Whether bytes may pass through a pipe.
+    fn can_splice(&self) -> bool {
+        true
+    }
     /// A pipe for bytes that go from socket to socket without being copied to user space.
     type Pipe: Debug;
     /// A new, empty pipe.
@@ -203,6 +264,13 @@ pub trait Net: Debug {
     fn ignore(&mut self, _: &mut Self::Listener) {}
     /// Accepts the next waiting connection.
     fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
+    /// From here on, the client's socket carries TLS, with the certificates of this program.
+    /// `received` are the bytes that were read of it.
+    ///
+    /// Errors: there are none for this.
+    fn secure(&mut self, _: &mut Self::Socket, _received: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Starts to connect; the socket is not registered yet.
     fn connect(&mut self, to: SocketAddr) -> io::Result<Self::Socket>;
     /// From here on, `wait` reports the socket's readiness under `id`.

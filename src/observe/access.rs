@@ -2,6 +2,7 @@
 
 use super::event_time::EventTime;
 use super::line::{Escape, Line};
+use super::secured::SecuredNotes;
 use super::{Outcome, ProxyError, Record};
 use crate::base::time::Instant;
 use crate::http::date::{Civil, LOG_DATE_BYTES};
@@ -30,6 +31,8 @@ pub struct RequestNotes {
     pub reason: &'static str,
     /// The backend as configured; empty if none was chosen.
     backend: String,
+    /// The client's connection, if it is in TLS.
+    pub secured: Option<SecuredNotes>,
 }
 
 impl RequestNotes {
@@ -42,6 +45,7 @@ impl RequestNotes {
         self.why.clear();
         self.reason = "";
         self.backend.clear();
+        self.secured = None;
     }
 
     /// Notes what the logs need of a request whose head has these `bytes`.
@@ -175,6 +179,9 @@ impl Json<'_> {
         string(line, "cause", cause(record.outcome).as_bytes());
         string(line, "end", record.outcome.name().as_bytes());
         string(line, "reason", notes.reason.as_bytes());
+        if let Some(secured) = &notes.secured {
+            secured.write_members(line);
+        }
     }
 }
 
@@ -278,6 +285,9 @@ impl fmt::Display for Verbose<'_> {
         }
         if !notes.why.is_empty() {
             write!(out, "; {}", notes.why)?;
+        }
+        if let Some(secured) = &notes.secured {
+            write!(out, "; {secured}")?;
         }
         write!(out, "; {:016x}", notes.id)
     }

@@ -16,6 +16,7 @@ pub mod recent;
 #[cfg(test)]
 pub mod sample;
 pub mod seconds;
+pub mod secured;
 pub mod snapshot;
 pub mod state;
 pub mod status;

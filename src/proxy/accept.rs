@@ -3,7 +3,7 @@
 use super::Proxy;
 use super::client::acceptor::{Accepted, Arrival, Room};
 use super::client::connection::Connection;
-use super::client::listener::Service;
+use super::client::listener::{ListenerSettings, Security, Service};
 use super::client::request::RequestState;
 use super::exchange::Exchanges;
 use super::kinds::Next;
@@ -52,7 +52,7 @@ impl<N: Net> Proxy<N> {
     }
 
     fn admit_client(&mut self, accepted: Accepted<N::Socket>) {
-        let service = accepted.settings.service;
+        let ListenerSettings { service, security, .. } = accepted.settings;
         let cx = &mut self.exchanges.context;
         if let Some(counters) = cx.counters() {
             counters.accepted += 1;
@@ -63,6 +63,10 @@ impl<N: Net> Proxy<N> {
         client.wake(cx, key);
         if must_name_client {
             client.await_proxy_header(cx);
+        } else if security == Security::Tls {
+            if client.begin_handshake(cx).is_err() {
+                self.close_client(key);
+            }
         } else if service == Service::Tcp && self.exchanges.seek_slot(key, client) == Next::Gone {
             // A session has no head to wait for.
             self.close_client(key);
@@ -79,6 +83,7 @@ impl<N: Net> Proxy<N> {
         }
         let timeouts = &self.exchanges.context.config.timeouts;
         let (idle_until, linger_until) = (now + timeouts.keep_alive, now + timeouts.linger);
+        let secured_by = now + timeouts.head;
         let is_silent = |client: &Connection<N::Socket>| match client.request.state {
             // One that is scheduled may have sent its request.
             RequestState::Idle => {
@@ -87,6 +92,7 @@ impl<N: Net> Proxy<N> {
             RequestState::Preamble => {
                 !client.is_scheduled() && client.lacks_header_since(now, GRACE)
             }
+            RequestState::Handshake => client.request.deadline + GRACE <= secured_by,
             RequestState::Lingering { until } => until + GRACE <= linger_until,
             RequestState::Head
             | RequestState::CollectingBody

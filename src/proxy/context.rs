@@ -13,6 +13,10 @@ use crate::net::{Net, Now};
 use crate::observe::counters::{Counters, Time};
 use crate::observe::snapshot::Stage;
 
+/// Steps of handshakes per turn. One takes the time of many requests, so that a burst of them would
+/// hold up everybody else.
+const HANDSHAKE_STEPS_MAX: u32 = 8;
+
 /// How far the program is on the way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -71,6 +75,8 @@ pub struct LoopContext<N: Net> {
     pub pool: Pool,
     pub trim: Trim,
     pub schedule: Schedule,
+    /// Steps of handshakes that this turn may still do.
+    handshake_steps: u32,
     pub logs: Logs,
     /// What was counted, for `/metrics` and `/status`.
     counters: Counters,
@@ -100,6 +106,7 @@ impl<N: Net> LoopContext<N> {
             pool: Pool::new(),
             trim: Trim::default(),
             schedule: Schedule::default(),
+            handshake_steps: 0,
             logs,
             counters: Counters::default(),
             started_unix_ms: now.unix_ms,
@@ -128,6 +135,19 @@ impl<N: Net> LoopContext<N> {
         if self.net.times_events() || self.logs.has_time() {
             self.logs.set_time(self.now.unix_ms);
         }
+    }
+
+    /// The steps of a turn begin.
+    pub fn begin_steps(&mut self) {
+        self.schedule.begin_turn();
+        self.handshake_steps = HANDSHAKE_STEPS_MAX;
+    }
+
+    /// Whether this turn may do another step of a handshake, which is counted.
+    pub fn take_handshake_step(&mut self) -> bool {
+        let left = self.handshake_steps.checked_sub(1);
+        self.handshake_steps = left.unwrap_or(0);
+        left.is_some()
     }
 
     /// Gives back memory that a peak has left unused, after everybody else has.

@@ -244,6 +244,13 @@ impl<N: Net> Proxy<N> {
             RequestState::Preamble => {
                 assert!(!conn.could_read(), "a PROXY header is read as it comes");
             }
+            RequestState::Handshake => {
+                assert!(!conn.has_storage(), "what comes in a handshake stays with the socket");
+                assert!(
+                    !(conn.is_readable() && conn.is_writable()),
+                    "a handshake goes on as it can"
+                );
+            }
             RequestState::Idle => {
                 assert!(!conn.has_storage(), "an idle client holds no storage");
                 assert!(!conn.could_read(), "an idle client has nothing to read");
@@ -292,11 +299,12 @@ impl<N: Net> Proxy<N> {
                 assert!(!conn.buffers.outbox.is_empty(), "a response that is out is over");
             }
             RequestState::Preamble
+            | RequestState::Handshake
             | RequestState::CollectingBody
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_) => {
-                panic!("an admin request needs no slot")
+                panic!("an admin request needs no slot and no handshake")
             }
         }
     }

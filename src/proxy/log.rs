@@ -128,6 +128,17 @@ impl Logs {
         }
     }
 
+    /// A client's handshake failed: reported at most every [`REPORT_INTERVAL`].
+    pub fn failed_handshake(&mut self, client: IpAddr, error: &io::Error, now: Instant) {
+        // A client that goes before it has said anything is no news: port scans do that.
+        let is_news = error.kind() != io::ErrorKind::ConnectionAborted;
+        if is_news && self.tls_reported_at.is_none_or(|last| now.since(last) >= REPORT_INTERVAL) {
+            self.tls_reported_at = Some(now);
+            let client = client.to_canonical();
+            self.event(format_args!("client {client}: TLS handshake failed: {}", reason(error)));
+        }
+    }
+
     /// A client was ended at `rate` bytes per second, less than the `least`: reported at most every
     /// [`REPORT_INTERVAL`].
     pub fn slow_client(&mut self, client: IpAddr, (rate, least): (u64, u32), now: Instant) {

@@ -43,7 +43,7 @@ mod turn;
 mod upstream;
 
 pub use admin::PLACES as ADMIN_PLACES;
-pub use client::listener::{ListenerSettings, Scheme, Service};
+pub use client::listener::{ListenerSettings, Scheme, Security, Service};
 pub use client::plan;
 pub use context::Limits;
 pub use exchange::pump;

@@ -56,7 +56,7 @@ impl<N: Net> Proxy<N> {
         self.accept_admin();
         self.accept_control();
         self.look_at_slow_clients();
-        self.exchanges.context.schedule.begin_turn();
+        self.exchanges.context.begin_steps();
         while let Some(id) = self.exchanges.context.schedule.pop() {
             self.step(id);
         }
@@ -286,7 +286,9 @@ impl<N: Net> Proxy<N> {
 
     fn take_signals(&mut self) {
         let config = &self.exchanges.context.config;
-        let rereads = config.list_file.is_some() || config.access_log.is_some();
+        let rereads = config.list_file.is_some()
+            || config.access_log.is_some()
+            || !config.certificates.is_empty();
         for signal in self.exchanges.context.net.signals() {
             match (signal, self.stop) {
                 (Signal::HangUp, _) if rereads => self.list.ask(Reload::Now),
@@ -370,15 +372,5 @@ fn line_of<S>(
     clients: &Table<ClientKind, Connection<S>>,
     key: ClientKey,
 ) -> Option<admission::Line> {
-    match clients.get(key)?.request.state {
-        RequestState::WaitingForSlot(line) => Some(line),
-        RequestState::Preamble
-        | RequestState::Idle
-        | RequestState::Head
-        | RequestState::CollectingBody
-        | RequestState::Admitted
-        | RequestState::Paired(_)
-        | RequestState::FlushingResponse(_)
-        | RequestState::Lingering { .. } => None,
-    }
+    clients.get(key)?.request.state.line()
 }

@@ -148,7 +148,7 @@ impl Backends {
     }
 
     /// SIGHUP: reads the list and resolves the names again, and answers with a line.
-    pub fn reload(&mut self, has_log: bool, proxy: &mut Proxy<Kernel>) {
+    pub fn reload(&mut self, has_more: bool, proxy: &mut Proxy<Kernel>) {
         self.look_at_machine();
         self.look_up_names();
         self.outcome = Ok("the names are as they were".to_owned());
@@ -166,7 +166,7 @@ impl Backends {
                 proxy.log_event(format_args!("{line}"));
                 self.outcome = Err(line);
             }
-            None if has_log => {}
+            None if has_more => {}
             None => proxy.log_event(format_args!(
                 "SIGHUP: no list file (-f) and no access log (-l) to read or open again"
             )),

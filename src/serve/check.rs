@@ -2,6 +2,7 @@
 //! Serves nobody.
 
 use super::backends::{self, Backends, Lists};
+use super::certificates::read_certificates;
 use super::failure::{Failure, say};
 use super::instances::{future_addresses, instance_at};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
@@ -36,6 +37,7 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     let skipped = lists.as_ref().map_or(0, |lists| lists.skipped);
     problems.count += skipped;
     problems.note(error_pages(&config));
+    problems.note(read_certificates(&config));
     problems.note(check_log(&config));
     problems.note(config.record.as_deref().map(check_record).transpose());
     let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);

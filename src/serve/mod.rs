@@ -2,6 +2,7 @@
 //! opened, the loop run. Every failure is one sentence with the offending value and a hint.
 
 mod backends;
+mod certificates;
 mod check;
 mod failure;
 mod instances;
@@ -20,6 +21,7 @@ use crate::net::privileges;
 use crate::net::systemd::{self, Manager, PassedSockets};
 use crate::proxy::{FirstProbes, Member, Proxy, Reload, Status};
 use backends::Backends;
+use certificates::CertificateFiles;
 pub use check::check;
 use failure::say;
 pub use failure::{Failure, RunError};
@@ -77,7 +79,7 @@ fn serve(
     predecessor: Option<Predecessor>,
     listening: impl FnOnce(SocketAddr, Option<SocketAddr>),
 ) -> Result<(), RunError> {
-    let Loop { mut proxy, backends, members } = begun;
+    let Loop { mut proxy, backends, certificates, members } = begun;
     let (address, admin) = (sockets.address, sockets.admin_address());
     sockets.attach(config, &mut proxy)?;
     say(config.events, format_args!("{}", start_line(config, address, &members)));
@@ -105,7 +107,7 @@ fn serve(
             predecessor.dismiss(&mut proxy);
         }
     }
-    turn_until_stopped(&mut proxy, backends, config.access_log.as_ref())?;
+    turn_until_stopped(&mut proxy, backends, certificates, config.access_log.as_ref())?;
     proxy.finish_logs();
     Ok(())
 }
@@ -115,6 +117,7 @@ fn serve(
 fn turn_until_stopped(
     proxy: &mut Proxy<Kernel>,
     mut backends: Backends,
+    mut certificates: CertificateFiles,
     log: Option<&LogTarget>,
 ) -> Result<(), Failure> {
     backends.begin(proxy);
@@ -125,7 +128,8 @@ fn turn_until_stopped(
                 // SIGHUP includes what was asked for with it.
                 proxy.answer_reopen(&reopened.unwrap_or_else(|| Err(NO_LOG.to_owned())));
                 proxy.set_reloading(true);
-                backends.reload(log.is_some(), proxy);
+                backends.reload(log.is_some() || !certificates.is_empty(), proxy);
+                certificates.reload(proxy);
             }
             Some(Reload::Logs) => {
                 let outcome = match log {
@@ -138,11 +142,16 @@ fn turn_until_stopped(
                 proxy.answer_reopen(&outcome);
                 proxy.log_state();
                 backends.look(proxy);
+                certificates.look(proxy);
             }
-            Some(Reload::IfChanged) => backends.look(proxy),
+            Some(Reload::IfChanged) => {
+                backends.look(proxy);
+                certificates.look(proxy);
+            }
             None => {}
         }
         backends.advance(proxy);
+        certificates.advance(proxy);
         if !backends.is_reloading() {
             proxy.set_reloading(false);
             proxy.answer_reload(backends.outcome());
@@ -172,7 +181,12 @@ fn reopen_log(log: &LogTarget, proxy: &mut Proxy<Kernel>) -> Result<String, Stri
 
 /// The line that says where it listens and over which backends it balances by which strategy.
 fn start_line(config: &Config, address: SocketAddr, members: &[Member]) -> String {
-    let scheme = if config.mode == Mode::Tcp { "tcp" } else { "http" };
+    let scheme = match (config.mode, config.certificates.is_empty()) {
+        (Mode::Tcp, true) => "tcp",
+        (Mode::Tcp, false) => "tls",
+        (Mode::Http | Mode::Redirect, true) => "http",
+        (Mode::Http | Mode::Redirect, false) => "https",
+    };
     let verb = match config.mode {
         Mode::Http | Mode::Tcp => "balancing",
         Mode::Redirect => "redirecting",

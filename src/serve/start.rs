@@ -2,6 +2,7 @@
 //! sockets last, everybody else first.
 
 use super::backends::{self, Backends, Lists};
+use super::certificates::{CertificateFiles, read_certificates};
 use super::failure::{Failure, RunError};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
 use super::prepare::{
@@ -13,7 +14,8 @@ use crate::net::kernel::Kernel;
 use crate::net::listen::{self, Listener};
 use crate::net::log_file::LogFile;
 use crate::net::systemd::PassedSockets;
-use crate::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme};
+use crate::net::tls::Acceptor;
+use crate::proxy::{Limits, ListenerSettings, Member, Proxy, Service};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -21,6 +23,8 @@ use std::net::SocketAddr;
 pub struct Prepared {
     lists: Lists,
     error_pages: HashMap<u16, Vec<u8>>,
+    certificates: CertificateFiles,
+    acceptor: Option<Acceptor>,
     access: Option<LogFile>,
     record: Option<LogFile>,
     limits: Limits,
@@ -30,6 +34,7 @@ pub struct Prepared {
 pub struct Loop {
     pub proxy: Proxy<Kernel>,
     pub backends: Backends,
+    pub certificates: CertificateFiles,
     /// The servers that take part.
     pub members: Vec<Member>,
 }
@@ -39,18 +44,20 @@ impl Prepared {
     pub fn of(config: &Config) -> Result<Prepared, Failure> {
         let lists = backends::read_lists(config)?;
         let error_pages = error_pages(config)?;
+        let certificates = CertificateFiles::new(config);
+        let acceptor = read_certificates(config)?;
         let access = config.access_log.as_ref().map(open_log).transpose()?;
         own_log(config.user.as_deref(), access.as_ref())?;
         let record = config.record.as_deref().map(open_record).transpose()?;
         let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
         let limits = limits(files, config);
         report_limits(files, &limits, config.events);
-        Ok(Prepared { lists, error_pages, access, record, limits })
+        Ok(Prepared { lists, error_pages, certificates, acceptor, access, record, limits })
     }
 
     /// Looks names up and makes the loop; `own` is where this program listens, which no server is.
     pub fn start(self, config: Config, own: OwnAddresses) -> Result<Loop, RunError> {
-        let Prepared { lists, error_pages, access, record, limits } = self;
+        let Prepared { lists, error_pages, certificates, acceptor, access, record, limits } = self;
         let mut kernel = Kernel::new().map_err(system)?;
         let (backends, members) = Backends::resolve(lists, kernel.waker(), own, &config)?;
         if let Some(file) = access {
@@ -59,12 +66,15 @@ impl Prepared {
         if let Some(file) = record {
             kernel.record_to(file).map_err(system)?;
         }
+        if let Some(acceptor) = acceptor {
+            kernel.secure_with(acceptor);
+        }
         if config.verbose {
             kernel.write_stderr_by_thread().map_err(system)?;
         }
         let seed = listen::seed();
         let proxy = Proxy::new(kernel, config, members.clone(), limits, error_pages, seed);
-        Ok(Loop { proxy, backends, members })
+        Ok(Loop { proxy, backends, certificates, members })
     }
 }
 
@@ -107,10 +117,13 @@ impl Sockets {
     pub fn attach(self, config: &Config, proxy: &mut Proxy<Kernel>) -> Result<(), Failure> {
         let Sockets { listener, address, admin, control } = self;
         let service = config.mode.into();
-        let settings = ListenerSettings { address, scheme: Scheme::Http, service };
+        let settings = match config.certificates.is_empty() {
+            true => ListenerSettings::plain(address, service),
+            false => ListenerSettings::tls(address, service),
+        };
         proxy.listen(listener, settings).map_err(system)?;
         if let Some((listener, at)) = admin {
-            proxy.listen(listener, ListenerSettings::admin(at)).map_err(system)?;
+            proxy.listen(listener, ListenerSettings::plain(at, Service::Admin)).map_err(system)?;
         }
         let control = control.filter(|_| config.control);
         if let Some(socket) = control.or_else(|| open_control(config, address)) {

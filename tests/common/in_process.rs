@@ -5,7 +5,7 @@ use loadbalancer::config::{BackendSpec, Config, Endpoint};
 use loadbalancer::health::Check;
 use loadbalancer::net::kernel::Kernel;
 use loadbalancer::net::listen::{Sharing, listen};
-use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme, Service};
+use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Service};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -83,7 +83,7 @@ pub fn proxy(
     config.health.check = Check::Off;
     set(&mut config);
     let kernel = Kernel::new().expect("a poll");
-    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
+    let settings = ListenerSettings::plain(address, config.mode.into());
     let mut proxy = Proxy::new(kernel, config, members, limits, HashMap::new(), 1);
     proxy.listen(listener, settings).expect("listening");
     (proxy, address)
@@ -93,7 +93,7 @@ pub fn proxy(
 pub fn add_admin(proxy: &mut Proxy<Kernel>) -> SocketAddr {
     let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
     let address = listener.local_addr().expect("bound");
-    let settings = ListenerSettings { address, scheme: Scheme::Http, service: Service::Admin };
+    let settings = ListenerSettings::plain(address, Service::Admin);
     proxy.listen(listener, settings).expect("listening");
     address
 }

@@ -16,7 +16,7 @@ use super::world::World;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{AdminAddress, Config, Endpoint, Mode};
 use loadbalancer::health::Check;
-use loadbalancer::proxy::{Limits, ListenerSettings, Proxy, Scheme};
+use loadbalancer::proxy::{Limits, ListenerSettings, Proxy};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -125,7 +125,7 @@ fn draw(case: &Case, seed: u64) -> Script {
     let (net, listener) =
         (SimNet { world: Rc::clone(&world) }, SimListener::new(&world, ListenerId::Traffic));
     let address = SocketAddr::from(([127, 0, 0, 1], 80));
-    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
+    let settings = ListenerSettings::plain(address, config.mode.into());
     let settle_micros = scene.settle(&config).as_micros() as u64;
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), seed);
     proxy.listen(listener, settings).expect("listening");

@@ -1,10 +1,10 @@
 //! `Net` and `Socket` over the simulated kernel: every call may first let the world move on.
 
-use super::kernel::{Dice, LISTENER, ListenerId, address};
+use super::kernel::{Carried, Dice, LISTENER, ListenerId, address};
 use super::world::World;
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
-use loadbalancer::net::{Net, Now, Ready, Signal, Sink, Socket};
+use loadbalancer::net::{Handshake, Net, Now, Ready, Secured, Signal, Sink, Socket};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
@@ -49,6 +49,12 @@ impl Drop for SimListener {
     }
 }
 
+impl SimSocket {
+    fn carried(&self) -> Carried {
+        self.world.borrow().kernel.links[self.link].carried
+    }
+}
+
 impl Drop for SimSocket {
     fn drop(&mut self) {
         if let Ok(mut world) = self.world.try_borrow_mut() {
@@ -66,6 +72,21 @@ impl Socket for SimSocket {
         self.world.borrow_mut().write(self.link, from)
     }
 
+    fn handshake(&mut self) -> io::Result<Handshake> {
+        self.world.borrow_mut().interleave().handshake(self.link)
+    }
+
+    fn secured(&self) -> Option<Secured<'_>> {
+        let is_complete = self.carried() == Carried::Secured;
+        is_complete.then_some(Secured {
+            version: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+            is_resumed: false,
+            server_name: None,
+            subject: None,
+        })
+    }
+
     fn connected(&mut self) -> io::Result<bool> {
         self.world.borrow_mut().interleave().connected(self.link)
     }
@@ -78,6 +99,10 @@ impl Socket for SimSocket {
         self.world.borrow_mut().interleave().end_output(self.link)
     }
 
+    fn can_splice(&self) -> bool {
+        self.carried() == Carried::Content
+    }
+
     type Pipe = VecDeque<u8>;
 
     fn pipe() -> io::Result<VecDeque<u8>> {
@@ -86,6 +111,7 @@ impl Socket for SimSocket {
 
     fn read_into(&mut self, pipe: &mut VecDeque<u8>, max: usize) -> io::Result<usize> {
         assert!(pipe.is_empty(), "a piece goes on whole before the next is taken");
+        assert!(self.can_splice(), "what is secured is read");
         let mut world = self.world.borrow_mut();
         // Pipes count in pieces: a short move says nothing of what is left.
         let most = world.kernel.rng.between(1, PIPE_BYTES as u64) as usize;
@@ -102,6 +128,7 @@ impl Socket for SimSocket {
 
     fn write_from(&mut self, pipe: &mut VecDeque<u8>, count: usize) -> io::Result<usize> {
         assert_eq!(count, pipe.len(), "what is in a pipe is known");
+        assert!(self.can_splice(), "what is secured is written");
         let written = self.world.borrow_mut().write(self.link, pipe.make_contiguous())?;
         pipe.drain(..written);
         Ok(written)
@@ -176,6 +203,14 @@ impl Net for SimNet {
     fn accept(&mut self, listener: &mut SimListener) -> io::Result<(SimSocket, SocketAddr)> {
         let link = self.world.borrow_mut().interleave().accept(listener.at)?;
         Ok((SimSocket { world: Rc::clone(&self.world), link }, address(link)))
+    }
+
+    fn secure(&mut self, socket: &mut SimSocket, received: &[u8]) -> io::Result<()> {
+        assert!(received.is_empty(), "nothing was read before");
+        let mut world = self.world.borrow_mut();
+        assert!(world.oracle.is_tls, "clients in the clear are not asked for a handshake");
+        world.kernel.links[socket.link].carried = Carried::Handshake;
+        Ok(())
     }
 
     fn connect(&mut self, to: SocketAddr) -> io::Result<SimSocket> {

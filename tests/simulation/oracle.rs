@@ -141,6 +141,8 @@ pub struct Side {
 #[derive(Debug, Default)]
 pub struct Oracle {
     pub requests: Vec<Request>,
+    /// Clients speak TLS.
+    pub is_tls: bool,
     pub answers: Vec<Answer>,
     pub sides: Vec<Side>,
     /// Sessions whose servers were told of their client by a header.
@@ -282,7 +284,7 @@ impl Oracle {
             add("x-forwarded-host", "elsewhere");
         } else {
             add("x-forwarded-for", &meant.ip);
-            add("x-forwarded-proto", "http");
+            add("x-forwarded-proto", if self.is_tls { "https" } else { "http" });
             if let Some(host) = &meant.authority {
                 add("x-forwarded-host", host);
             }

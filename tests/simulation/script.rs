@@ -15,8 +15,8 @@ use super::talker::{Pace, Talker};
 use super::visitor;
 use super::world::World;
 use loadbalancer::base::rng::Rng;
-use loadbalancer::config::Mode;
-use loadbalancer::proxy::{ListenerSettings, Proxy, Scheme, Service};
+use loadbalancer::config::{Mode, TrustedProxies};
+use loadbalancer::proxy::{ListenerSettings, Proxy, Service};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -83,14 +83,21 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let absence_micros = scene.absence(&config).map(|span| span.as_micros() as u64);
     let settle_micros = scene.settle(&config).as_micros() as u64;
     let address = SocketAddr::from(LISTENER);
-    let settings = ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
+    // By the seed alone, so that the seeds keep their runs.
+    let is_introduced = config.proxy_protocol != TrustedProxies::None;
+    let is_tls = config.mode != Mode::Tcp && !is_introduced && seed.is_multiple_of(5);
+    world.borrow_mut().oracle.is_tls = is_tls;
+    let settings = match is_tls {
+        true => ListenerSettings::tls(address, config.mode.into()),
+        false => ListenerSettings::plain(address, config.mode.into()),
+    };
     let ends_slow = config.mode == Mode::Http && config.rate_min >= 2_000;
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), proxy_seed);
     proxy.listen(listener, settings).expect("listening");
     if has_admin {
         let listener = SimListener::new(&world, ListenerId::Admin);
         let address = SocketAddr::from(([127, 0, 0, 1], 81));
-        let settings = ListenerSettings { address, scheme: Scheme::Http, service: Service::Admin };
+        let settings = ListenerSettings::plain(address, Service::Admin);
         proxy.listen(listener, settings).expect("listening");
     }
     Script {

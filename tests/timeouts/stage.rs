@@ -5,7 +5,7 @@ use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
 use loadbalancer::config::Config;
 use loadbalancer::net::{Net, Now, Ready, STOP, Signal, Sink, Socket};
-use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Scheme, Status};
+use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Status};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -239,8 +239,7 @@ impl Stage {
         };
         let net = Wires(world.clone());
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let settings =
-            ListenerSettings { address, scheme: Scheme::Http, service: config.mode.into() };
+        let settings = ListenerSettings::plain(address, config.mode.into());
         let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), 1);
         proxy.listen((), settings).expect("listening");
         Stage { world, proxy, ended: false }

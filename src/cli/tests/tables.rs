@@ -151,6 +151,8 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("trust-forwarded", "", "", "http redirect"),
     ("header-up", "-X-Env", "", "http"),
     ("header-down", "X-Env:prod", "", "http"),
+    ("cert", "c.pem", "", "http tcp redirect"),
+    ("key", "k.pem", "--cert c.pem", "http tcp redirect"),
     ("health", "off", "", "http tcp redirect"),
     ("check-interval", "77s", "", "http tcp redirect"),
     ("probe-per-requests", "77", "", "http tcp redirect"),

@@ -190,9 +190,13 @@ const BAD_VALUES: &[(&str, &str)] = &[
     ("-m htp", "-m: `htp` is not one of http, tcp, redirect; did you mean http?"),
     (
         "-m https",
-        "-m: `https` is not one of http, tcp, redirect; TLS is not decrypted here: write -m tcp, \
-         which forwards it as it is",
+        "-m: `https` is not one of http, tcp, redirect; for https write --cert FILE, or -m tcp \
+         to forward TLS as it is",
     ),
+    ("--key k.pem", "--key: a key follows its certificate: write --cert FILE first"),
+    ("--cert c --key k --key l", "--key: the --cert before it has a --key already: keep one"),
+    ("--cert c --cert c", "--cert: c is given twice: keep one"),
+    ("--cert -", "--cert: `-` is not a file: write the name of one"),
     (
         "-s sticky",
         "-s: `sticky` is not one of first, rr, rand, least-conn, least-time, least-load, rank, \

@@ -70,10 +70,13 @@ impl<N: Net> Step<'_, N> {
                 RequestState::FlushingResponse(after) => self.flush(after),
                 RequestState::Lingering { until } => connection.linger(cx, until),
                 RequestState::Preamble
+                | RequestState::Handshake
                 | RequestState::CollectingBody
                 | RequestState::WaitingForSlot(_)
                 | RequestState::Admitted
-                | RequestState::Paired(_) => panic!("an admin request needs no slot"),
+                | RequestState::Paired(_) => {
+                    panic!("an admin request needs no slot and no handshake")
+                }
             };
             let next = if next == Next::Park { self.park() } else { next };
             if next != Next::Again {
@@ -270,11 +273,12 @@ impl<N: Net> Step<'_, N> {
             }
             RequestState::Head | RequestState::Idle | RequestState::Lingering { .. } => Next::Gone,
             RequestState::Preamble
+            | RequestState::Handshake
             | RequestState::CollectingBody
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_) => {
-                panic!("an admin request needs no slot")
+                panic!("an admin request needs no slot and no handshake")
             }
         }
     }

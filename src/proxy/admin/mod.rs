@@ -140,6 +140,7 @@ impl<N: Net> Admin<N> {
             RequestState::Idle | RequestState::Lingering { .. } => true,
             RequestState::Head | RequestState::FlushingResponse(_) => client.moved + STALLED <= now,
             RequestState::Preamble
+            | RequestState::Handshake
             | RequestState::CollectingBody
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted

@@ -4,16 +4,18 @@
 use super::acceptor::Accepted;
 use super::admission::Line;
 use super::heads::Heads;
-use super::listener::{ListenerSettings, Service};
+use super::listener::{ListenerSettings, Scheme, Security, Service};
 use super::plan::{self, HashBy, Intent, PlanContext};
 use super::request::{After, Request, RequestState};
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::http::head::{self, Parse, Refusal};
+use crate::http::target;
 use crate::net::{Net, Ready, Socket};
 use crate::observe::Record;
 use crate::observe::access::RequestNotes;
+use crate::observe::secured::SecuredNotes;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{ClientKey, Next, OwnUpstream};
@@ -173,7 +175,10 @@ impl<S: Socket> Connection<S> {
     pub fn begin_drain<N: Net>(&mut self, cx: &LoopContext<N>) {
         let latest = cx.now.instant + DRAIN_SLOW_MAX;
         match self.request.state {
-            RequestState::Preamble | RequestState::Head | RequestState::CollectingBody => {
+            RequestState::Preamble
+            | RequestState::Handshake
+            | RequestState::Head
+            | RequestState::CollectingBody => {
                 self.request.deadline = self.request.deadline.min(latest);
             }
             RequestState::Lingering { until } => {
@@ -185,6 +190,18 @@ impl<S: Socket> Connection<S> {
             | RequestState::Paired(_)
             | RequestState::FlushingResponse(_) => {}
         }
+    }
+
+    /// From here on it carries TLS; what has come belongs to the handshake.
+    ///
+    /// Errors: this program has no certificates.
+    pub fn begin_handshake<N: Net<Socket = S>>(
+        &mut self,
+        cx: &mut LoopContext<N>,
+    ) -> io::Result<()> {
+        let deadline = cx.now.instant + span_of_slow(cx, cx.config.timeouts.head);
+        self.request.wait(RequestState::Handshake, deadline);
+        self.conn.secure(&mut cx.net, &mut cx.pool)
     }
 
     /// Reads until there is a whole head, or nothing more for now.
@@ -236,6 +253,12 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// A request has come in the clear where the listener speaks TLS.
+    #[inline]
+    pub fn speaks_plainly_where_tls_is(&self) -> bool {
+        self.settings.security == Security::Tls && self.conn.secured().is_none()
+    }
+
     /// Whether a byte of a request line has come.
     pub fn has_begun_request(&self) -> bool {
         self.conn.buffers.inbox.data().iter().any(|byte| !b"\r\n".contains(byte))
@@ -258,12 +281,30 @@ impl<S: Socket> Connection<S> {
         let field = cx.config.hash_field.as_deref().unwrap_or_default();
         let context = PlanContext {
             hash_by: HashBy { strategy: cx.config.strategy, field, client: self.ip() },
-            is_trusted: cx.config.trust_forwarded.contains(self.ip()),
+            is_secured: self.settings.scheme == Scheme::Https
+                || cx.config.trust_forwarded.contains(self.ip()),
             fields_max: cx.config.head.fields,
             streams: cx.config.stream_requests,
             edits_fields: cx.edits.up.is_some(),
         };
-        plan::plan(bytes, head, &context).map(Intent::Message)
+        let plan = plan::plan(bytes, head, &context)?;
+        if self.settings.security == Security::Tls {
+            self.check_host(plan.target.authority.map(|span| span.of(bytes)))?;
+        }
+        Ok(Intent::Message(plan))
+    }
+
+    /// A client that has verified one server must not reach another behind it by mistake
+    /// (RFC 9110 §7.4).
+    fn check_host(&self, authority: Option<&[u8]>) -> Result<(), Refusal> {
+        let host = authority.map(target::host_of).and_then(|host| str::from_utf8(host).ok());
+        match host {
+            Some(host) if !host.is_empty() && !self.conn.covers(host) => Err(Refusal {
+                status: 421,
+                reason: "the certificate of this connection is not for the Host that was asked for",
+            }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The beginnings of a record of its request, with what the logs need of the bytes at the start
@@ -278,6 +319,13 @@ impl<S: Socket> Connection<S> {
         let notes = (cx.config.verbose || cx.config.access_log.is_some()).then(|| {
             let mut notes = cx.logs.begin_notes();
             self.note(heads, key, &mut notes);
+            notes.secured = self.conn.secured().map(|secured| SecuredNotes {
+                version: secured.version,
+                cipher: secured.cipher,
+                is_resumed: secured.is_resumed,
+                server_name: secured.server_name.unwrap_or_default().to_owned(),
+                subject: secured.subject.unwrap_or_default().to_owned(),
+            });
             notes
         });
         let Request { arrived, ready, .. } = self.request;

@@ -21,6 +21,15 @@ impl Scheme {
     }
 }
 
+/// What the connections of a listener carry below their protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Nothing.
+    Plain,
+    /// TLS, which ends here.
+    Tls,
+}
+
 /// What is done with the connections of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -50,14 +59,20 @@ pub struct ListenerSettings {
     /// Where it listens. A connection's own local address would cost a system call each.
     pub address: SocketAddr,
     pub scheme: Scheme,
+    pub security: Security,
     /// What the connections carry and what is done with it.
     pub service: Service,
 }
 
 impl ListenerSettings {
-    /// Of the admin listener.
-    pub fn admin(address: SocketAddr) -> ListenerSettings {
-        ListenerSettings { address, scheme: Scheme::Http, service: Service::Admin }
+    /// Of a listener in the clear.
+    pub fn plain(address: SocketAddr, service: Service) -> ListenerSettings {
+        ListenerSettings { address, scheme: Scheme::Http, security: Security::Plain, service }
+    }
+
+    /// Of a listener in TLS.
+    pub fn tls(address: SocketAddr, service: Service) -> ListenerSettings {
+        ListenerSettings { address, scheme: Scheme::Https, security: Security::Tls, service }
     }
 }
 

@@ -53,8 +53,8 @@ pub struct HashBy<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct PlanContext<'a> {
     pub hash_by: HashBy<'a>,
-    /// The client is a trusted proxy, whose own connections may have been secured.
-    pub is_trusted: bool,
+    /// The connection is secured, or may be: by a trusted proxy in front of this one.
+    pub is_secured: bool,
     /// Most field lines of head and trailer section together.
     pub fields_max: u32,
     /// A body is forwarded as it comes. Otherwise this program gives leave to send it, and the
@@ -92,7 +92,7 @@ const _: () = assert!(HeadLimits::MOST.target as usize <= head::TARGET_BYTES_MAX
 /// Errors: what the head says cannot be served, with the status for it.
 pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Result<Plan, Refusal> {
     let target = target::target(bytes, head)?;
-    if target.is_https && !context.is_trusted {
+    if target.is_https && !context.is_secured {
         let reason = "https was asked for over a connection that is not secured";
         return Err(Refusal { status: 421, reason });
     }

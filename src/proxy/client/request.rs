@@ -22,6 +22,9 @@ pub enum After {
 pub enum RequestState {
     /// The PROXY header that is required is not complete. Deadline, fixed: close.
     Preamble,
+    /// The connection's TLS handshake is not complete, so that nothing was asked for yet. Deadline,
+    /// fixed: head → close.
+    Handshake,
     /// No byte of it yet; the connection holds no storage. Deadline: keep-alive → close.
     Idle,
     /// The head is not complete. Deadline, fixed: head → 408.
@@ -43,6 +46,24 @@ pub enum RequestState {
         /// The end of its time.
         until: Instant,
     },
+}
+
+impl RequestState {
+    /// In which line it waits for a slot; none if it does not.
+    pub fn line(self) -> Option<Line> {
+        match self {
+            RequestState::WaitingForSlot(line) => Some(line),
+            RequestState::Preamble
+            | RequestState::Handshake
+            | RequestState::Idle
+            | RequestState::Head
+            | RequestState::CollectingBody
+            | RequestState::Admitted
+            | RequestState::Paired(_)
+            | RequestState::FlushingResponse(_)
+            | RequestState::Lingering { .. } => None,
+        }
+    }
 }
 
 /// One message of a client.

@@ -7,7 +7,7 @@ use crate::base::buffer::{Buffer, LARGE_BYTES, Pool};
 use crate::base::table::Id;
 use crate::http::forward::GROWTH_BYTES_MAX;
 use crate::net::pipe::PIPE_BYTES;
-use crate::net::{Net, Ready, Socket};
+use crate::net::{Handshake, Net, Ready, Secured, Socket};
 use pipes::Piped;
 use std::io;
 use std::net::SocketAddr;
@@ -200,6 +200,49 @@ impl<S: Socket> Conn<S> {
         Ok(self.readiness.writable)
     }
 
+    /// From here on the client's socket carries TLS. What was read of it belongs to the handshake.
+    ///
+    /// Errors: this program has no certificates.
+    pub fn secure<N: Net<Socket = S>>(&mut self, net: &mut N, pool: &mut Pool) -> io::Result<()> {
+        let outcome = net.secure(&mut self.socket, self.buffers.inbox.data());
+        self.buffers.inbox.clear(pool);
+        outcome
+    }
+
+    /// Goes on with the handshake of a secured socket; `Complete` or `NotTls` when it is over.
+    ///
+    /// Errors: it failed, or the peer is gone.
+    pub fn handshake(&mut self) -> io::Result<Handshake> {
+        let handshake = self.socket.handshake()?;
+        match handshake {
+            Handshake::WantsRead => self.readiness.readable = false,
+            Handshake::WantsWrite => self.readiness.writable = false,
+            // What came behind it may be read already.
+            Handshake::Complete | Handshake::NotTls => self.readiness.readable = true,
+        }
+        Ok(handshake)
+    }
+
+    /// What the handshake of a secured socket came to.
+    pub fn secured(&self) -> Option<Secured<'_>> {
+        self.socket.secured()
+    }
+
+    /// Whether the certificate that the peer was shown is for `host`.
+    pub fn covers(&self, host: &str) -> bool {
+        self.socket.covers(host)
+    }
+
+    /// Whether bytes may go from this socket or to it through a pipe.
+    pub fn can_splice(&self) -> bool {
+        self.socket.can_splice()
+    }
+
+    /// Something is missing at the end of the output, and the peer is to see that if it can.
+    pub fn mark_cut_off(&mut self) {
+        self.socket.mark_cut_off();
+    }
+
     /// Closing resets the connection from here on: the peer must not take it for an orderly end.
     pub fn reset_on_drop(&mut self) {
         self.socket.reset_on_drop();
@@ -282,7 +325,11 @@ impl<S: Socket> Conn<S> {
         if let Ok(count @ 1..) = outcome {
             self.buffers.inbox.filled(count);
             // Later bytes are a new edge; only a reported end would not be (see `net`).
-            if count < whole && !self.readiness.eof && !self.readiness.fault {
+            if count < whole
+                && !self.readiness.eof
+                && !self.readiness.fault
+                && self.socket.is_drained()
+            {
                 self.readiness.readable = false;
             }
         }
@@ -356,11 +403,19 @@ impl<S: Socket> Conn<S> {
             }
         }
         if self.buffers.output == Output::Ending && self.buffers.outbox.is_empty() {
-            self.buffers.output = Output::Ended;
-            // A failure means that the peer is gone already, which the next read will say.
-            let _ = self.socket.end_output();
+            self.end_output();
         }
         flushed
+    }
+
+    fn end_output(&mut self) {
+        match self.socket.end_output() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readiness.writable = false;
+            }
+            // A failure means that the peer is gone already, which the next read will say.
+            Ok(()) | Err(_) => self.buffers.output = Output::Ended,
+        }
     }
 
     /// Pipe → socket, until one of them has or takes no more.

@@ -88,6 +88,7 @@ impl<N: Net> Exchanges<N> {
             RequestState::Admitted => admission.release(),
             RequestState::Paired(_) => panic!("the attempt ends before its request"),
             RequestState::Preamble
+            | RequestState::Handshake
             | RequestState::Idle
             | RequestState::Head
             | RequestState::CollectingBody
@@ -175,6 +176,7 @@ impl<N: Net> Exchanges<N> {
         let then = RequestState::FlushingResponse(After::Linger);
         self.conclude(client, &mut ended.record, then);
         if by_server && shows {
+            client.conn.mark_cut_off();
             return Next::Again;
         }
         client.conn.reset_on_drop();
@@ -200,7 +202,10 @@ impl<N: Net> Exchanges<N> {
     /// False if the client had none, or none that is not answered.
     pub fn cut_off(&mut self, key: ClientKey, client: Client<'_, N>) -> bool {
         let is_cut = match client.request.state {
-            RequestState::Preamble | RequestState::Idle | RequestState::Lingering { .. } => false,
+            RequestState::Preamble
+            | RequestState::Handshake
+            | RequestState::Idle
+            | RequestState::Lingering { .. } => false,
             RequestState::Head
             | RequestState::CollectingBody
             | RequestState::WaitingForSlot(_)
@@ -218,7 +223,10 @@ impl<N: Net> Exchanges<N> {
     #[cold]
     fn give_up(&mut self, key: ClientKey, client: Client<'_, N>, outcome: Outcome) {
         let mut record = match client.request.state {
-            RequestState::Preamble | RequestState::Idle | RequestState::Head => return,
+            RequestState::Preamble
+            | RequestState::Handshake
+            | RequestState::Idle
+            | RequestState::Head => return,
             RequestState::FlushingResponse(_) | RequestState::Lingering { .. } => return,
             RequestState::CollectingBody => self.record_of_body(key, client),
             RequestState::WaitingForSlot(_) | RequestState::Admitted => {

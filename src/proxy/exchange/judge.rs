@@ -144,6 +144,7 @@ impl<N: Net> Exchanges<N> {
             }
             RequestState::CollectingBody | RequestState::FlushingResponse(_) => Some(Holds::Place),
             RequestState::Preamble
+            | RequestState::Handshake
             | RequestState::Idle
             | RequestState::Head
             | RequestState::WaitingForSlot(_)
@@ -160,6 +161,7 @@ impl<N: Net> Exchanges<N> {
             RequestState::Paired(pair) => pair,
             RequestState::CollectingBody => return self.expire_body(key, client),
             RequestState::Preamble
+            | RequestState::Handshake
             | RequestState::Idle
             | RequestState::Head
             | RequestState::WaitingForSlot(_)

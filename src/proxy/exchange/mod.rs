@@ -4,6 +4,7 @@
 pub mod budget;
 mod collect;
 mod conclude;
+mod handshake;
 pub mod judge;
 mod pair;
 mod preamble;
@@ -105,6 +106,7 @@ impl<N: Net> Exchanges<N> {
     pub fn step(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         for _ in 0..STEPS_MAX {
             let next = match client.request.state {
+                RequestState::Handshake => self.shake_hands(key, client),
                 RequestState::Idle | RequestState::Head => self.read_head(key, client),
                 RequestState::Preamble => self.read_proxy_header(key, client),
                 RequestState::CollectingBody => self.read_body(key, client),
@@ -162,7 +164,9 @@ impl<N: Net> Exchanges<N> {
                 Next::Gone
             }
             RequestState::Preamble => self.expire_proxy_header(client),
-            RequestState::Idle | RequestState::Lingering { .. } => Next::Gone,
+            RequestState::Handshake | RequestState::Idle | RequestState::Lingering { .. } => {
+                Next::Gone
+            }
             RequestState::Admitted => self.abandon(key, client),
         }
     }
@@ -170,6 +174,10 @@ impl<N: Net> Exchanges<N> {
     fn read_head(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         match client.read_head(&mut self.context, &mut self.heads, key) {
             HeadRead::Incomplete(next) => next,
+            HeadRead::Complete if client.speaks_plainly_where_tls_is() => {
+                let reason = "this port speaks TLS: write https:// in place of http://";
+                self.refuse_head(key, client, Answer::local(400, reason, ProxyError::Request))
+            }
             HeadRead::Complete if self.asks_for_life(key, client) => {
                 self.answer_live_path(key, client)
             }

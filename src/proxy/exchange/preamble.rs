@@ -3,7 +3,7 @@
 use super::{Client, Exchanges};
 use crate::net::Net;
 use crate::observe::counters::HeaderOutcome;
-use crate::proxy::client::listener::Service;
+use crate::proxy::client::listener::{Security, Service};
 use crate::proxy::client::preamble::{HEADER_TIME_MAX, HeaderRead};
 use crate::proxy::kinds::{ClientKey, Next};
 use crate::proxy::upstream::acquire::Acquired;
@@ -32,12 +32,19 @@ impl<N: Net> Exchanges<N> {
             }
         };
         self.count_proxy_header(outcome);
+        match client.settings().security {
+            Security::Plain => self.begin_requests(key, client),
+            Security::Tls if client.begin_handshake(&mut self.context).is_err() => Next::Gone,
+            Security::Tls => Next::Again,
+        }
+    }
+
+    /// Nothing is left that comes before the first request, or before a session.
+    pub(super) fn begin_requests(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        client.await_first_request(&self.context);
         match client.settings().service {
             Service::Tcp => self.seek_slot(key, client),
-            Service::Http | Service::Redirect | Service::Admin => {
-                client.await_first_request(&self.context);
-                Next::Again
-            }
+            Service::Http | Service::Redirect | Service::Admin => Next::Again,
         }
     }
 

@@ -68,6 +68,7 @@ fn pipe_for<'a, S: Socket>(
     assert!(!past, "nothing is read past what is in a pipe: it would overtake it");
     if lent.is_none() {
         let direct = from.buffers.inbox.is_vacant() && to.buffers.outbox.is_empty();
+        let direct = direct && from.can_splice() && to.can_splice();
         if !(from.is_readable() && direct && max >= RELAY_BYTES_MIN) {
             return None;
         }

@@ -22,7 +22,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How often to look whether the list file has changed: one `stat` each time.
+/// How often to look whether the list file, or a certificate, has changed: one `stat` each.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is to be read or opened again; each includes those before it.
@@ -132,9 +132,9 @@ impl<'a> Changes<'a> {
 }
 
 impl ListWatch {
-    /// Plans the next look at the list file, if there is one.
+    /// Plans the next look at the list file and the certificates, if there are any.
     pub fn watch<N: Net>(&mut self, cx: &mut LoopContext<N>) {
-        if cx.config.list_file.is_some() {
+        if cx.config.list_file.is_some() || !cx.config.certificates.is_empty() {
             self.look_later(cx);
         }
     }

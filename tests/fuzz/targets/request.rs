@@ -66,7 +66,7 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
     let client = CLIENT.parse().expect("an address");
     let context = PlanContext {
         hash_by: HashBy { strategy: Strategy::Uri, field: "", client },
-        is_trusted: trust_forwarded,
+        is_secured: trust_forwarded,
         fields_max: 100,
         streams: true,
         edits_fields: false,

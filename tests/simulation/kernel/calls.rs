@@ -1,9 +1,9 @@
 //! The system calls of the simulated kernel.
 
-use super::link::{Bits, Link, LinkId, Peer, Port, Stage, Unasked};
+use super::link::{Bits, Carried, Link, LinkId, Peer, Port, Stage, Unasked};
 use super::{Dice, Event, Kernel, ListenerId};
 use loadbalancer::base::table::Id;
-use loadbalancer::net::Signal;
+use loadbalancer::net::{Handshake, Signal};
 use loadbalancer::wire::proxy_protocol::{self, Named, Version};
 use std::io::{self, ErrorKind};
 
@@ -112,6 +112,7 @@ impl Kernel {
 
     pub fn read(&mut self, link: LinkId, into: &mut [u8]) -> io::Result<usize> {
         assert!(!into.is_empty(), "a read of nothing");
+        assert!(self.links[link].carried != Carried::Handshake, "a handshake is not content");
         if self.mischief() {
             return Err(ErrorKind::Interrupted.into());
         }
@@ -166,6 +167,33 @@ impl Kernel {
         }
         it.armed = true;
         Err(ErrorKind::WouldBlock.into())
+    }
+
+    /// A handshake of which the client's first bytes are the last message: it is complete with them,
+    /// and leaves them to be read.
+    pub fn handshake(&mut self, link: LinkId) -> io::Result<Handshake> {
+        let is_late = self.mischief() && !self.links[link].end_reported;
+        let it = &mut self.links[link];
+        assert!(it.carried == Carried::Handshake, "a handshake is complete once");
+        if !it.to_proxy.data.is_empty() {
+            if is_late {
+                // The rest of the message arrives later, which is a new edge.
+                it.armed = true;
+                self.edge(link, Bits { readable: true, ..Bits::default() });
+                return Ok(Handshake::WantsRead);
+            }
+            it.carried = Carried::Secured;
+            self.trace(format_args!("link {link}: the handshake is complete"));
+            return Ok(Handshake::Complete);
+        }
+        if it.to_proxy.fin || it.dead {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(error) = it.error.take() {
+            return Err(error.into());
+        }
+        it.armed = true;
+        Ok(Handshake::WantsRead)
     }
 
     /// Notes that these bytes, about to be written, begin a request or a TCP session with a server.

@@ -103,10 +103,21 @@ pub struct Idling {
     pub end_told: Option<(u64, u64)>,
 }
 
+/// What a connection carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carried {
+    Content,
+    /// Nothing to be read before a handshake.
+    Handshake,
+    /// Content that must not pass through a pipe.
+    Secured,
+}
+
 /// One connection between the proxy and a peer.
 #[derive(Debug)]
 pub struct Link {
     pub peer: Peer,
+    pub carried: Carried,
     /// The server it was to lead to.
     pub site: Option<usize>,
     pub stage: Stage,

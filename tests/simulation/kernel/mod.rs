@@ -8,7 +8,7 @@ mod link;
 mod peer;
 
 pub use header::{Headers, LISTENER};
-pub use link::{Heard, Link, LinkId, Peer, Port, Stage, Unasked, address};
+pub use link::{Carried, Heard, Link, LinkId, Peer, Port, Stage, Unasked, address};
 
 use link::{Bits, Idling, Pipe};
 use loadbalancer::base::rng::Rng;
@@ -260,6 +260,7 @@ impl Kernel {
         let (to_proxy, to_peer) = (pipe(), pipe());
         self.links.push(Link {
             peer,
+            carried: Carried::Content,
             site: None,
             stage,
             opened_turn: self.turn,

@@ -1,0 +1,106 @@
+//! In place of TLS in a program that was built without it: nothing can be made of these types.
+
+use crate::config::CertificateFile;
+use crate::net::{Handshake, Secured};
+use std::convert::Infallible;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// What the connections carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    Http,
+    Anything,
+}
+
+/// Certificates that were read.
+#[derive(Debug)]
+pub struct ReadCertificates {
+    pub certificates: Certificates,
+    pub warnings: Vec<String>,
+}
+
+/// There are none.
+#[derive(Debug)]
+pub struct Certificates(Infallible);
+
+impl Certificates {
+    /// Errors: always.
+    pub fn read(_: &[CertificateFile], _: Option<&Path>) -> Result<ReadCertificates, String> {
+        Err("this program was built without TLS; build it with the feature `tls`, or leave --cert \
+             out"
+        .to_owned())
+    }
+}
+
+/// There is none.
+#[derive(Debug)]
+pub struct Acceptor(Infallible);
+
+impl Acceptor {
+    /// Cannot be called.
+    pub fn new(certificates: Certificates, _: Carries) -> Result<Acceptor, String> {
+        match certificates.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn replace(&mut self, _: Certificates) -> Result<(), String> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn accept(&self, _: &[u8]) -> io::Result<Session> {
+        match self.0 {}
+    }
+}
+
+/// There is none.
+#[derive(Debug)]
+pub struct Session(Infallible);
+
+impl Session {
+    /// Cannot be called.
+    pub fn handshake(&mut self, _: &mut (impl Read + Write)) -> io::Result<Handshake> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn read(&mut self, _: &mut (impl Read + Write), _: &mut [u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn is_drained(&self) -> bool {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn write(&mut self, _: &mut (impl Read + Write), _: &[u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn end_output(&mut self, _: &mut impl Write) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn close(&mut self, _: &mut impl Write) {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn withhold_goodbye(&mut self) {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn secured(&self) -> Option<Secured<'_>> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn covers(&self, _: &str) -> bool {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,127 @@
+//! The side that clients connect to: how their sessions begin, with which certificates and which
+//! ticket keys. Certificates change while it is in use; sessions keep those they began with.
+
+use super::certificates::Certificates;
+use super::engine::Engine;
+use super::session::{Scratch, Session};
+use super::tickets::{TicketKey, Tickets};
+use super::{VERSIONS, provider};
+use rustls::server::{
+    ServerConfig, ServerSessionMemoryCache, StoresServerSessions, UnbufferedServerConnection,
+    WebPkiClientVerifier,
+};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Sessions of TLS 1.2 that are kept for clients without tickets; about 1 KiB each.
+const SESSIONS_MAX: usize = 2048;
+
+/// What the connections carry, as it is agreed on with the client (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    Http,
+    /// Any protocol: none is agreed on.
+    Anything,
+}
+
+/// How sessions with clients begin.
+#[derive(Debug)]
+pub struct Acceptor {
+    config: Arc<ServerConfig>,
+    certificates: Arc<Certificates>,
+    tickets: Arc<Tickets>,
+    sessions: Arc<dyn StoresServerSessions>,
+    scratch: Rc<Scratch>,
+    carries: Carries,
+}
+
+impl Acceptor {
+    /// Sessions with these certificates.
+    ///
+    /// Errors: the system gives no random bytes; the authorities of clients cannot be used.
+    pub fn new(certificates: Certificates, carries: Carries) -> Result<Acceptor, String> {
+        let certificates = Arc::new(certificates);
+        let tickets = Arc::new(Tickets::new()?);
+        let sessions = ServerSessionMemoryCache::new(SESSIONS_MAX);
+        Ok(Acceptor {
+            config: config(&certificates, &tickets, sessions.clone(), carries)?,
+            certificates,
+            tickets,
+            sessions,
+            scratch: Scratch::shared(),
+            carries,
+        })
+    }
+
+    /// Sessions that begin from here on have these certificates.
+    ///
+    /// Errors: they cannot be used; nothing has changed.
+    pub fn replace(&mut self, certificates: Certificates) -> Result<(), String> {
+        let certificates = Arc::new(certificates);
+        let same = match (&certificates.client_authorities, &self.certificates.client_authorities) {
+            (None, None) => true,
+            (Some(new), Some(old)) => new.roots == old.roots,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !same {
+            // A session that is resumed is not verified again: those of other authorities end.
+            self.tickets = Arc::new(Tickets::new()?);
+            self.sessions = ServerSessionMemoryCache::new(SESSIONS_MAX);
+        }
+        let sessions = Arc::clone(&self.sessions);
+        self.config = config(&certificates, &self.tickets, sessions, self.carries)?;
+        self.certificates = certificates;
+        Ok(())
+    }
+
+    /// A session with a client that has connected. `received` was read from its socket already.
+    ///
+    /// Errors: the library's, which has none for this at present.
+    pub fn accept(&self, received: &[u8]) -> io::Result<Session> {
+        let server =
+            UnbufferedServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)?;
+        let certificates = Some(Arc::clone(&self.certificates));
+        Ok(Session::begin(Engine::Server(server), certificates, &self.scratch, received))
+    }
+
+    /// The keys of session tickets, the one that makes tickets first: for a successor.
+    pub fn ticket_keys(&self) -> Vec<TicketKey> {
+        self.tickets.export()
+    }
+
+    /// Takes over the ticket keys of a predecessor.
+    pub fn set_ticket_keys(&self, keys: &[TicketKey]) {
+        self.tickets.import(keys);
+    }
+}
+
+fn config(
+    certificates: &Arc<Certificates>,
+    tickets: &Arc<Tickets>,
+    sessions: Arc<dyn StoresServerSessions>,
+    carries: Carries,
+) -> Result<Arc<ServerConfig>, String> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(VERSIONS)
+        .map_err(|error| error.to_string())?;
+    let builder = match &certificates.client_authorities {
+        Some(authorities) => {
+            let authorities = Arc::clone(authorities);
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(authorities, provider()).build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| error.to_string())?)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let resolver: Arc<Certificates> = Arc::clone(certificates);
+    let mut config = builder.with_cert_resolver(resolver);
+    config.ticketer = Arc::<Tickets>::clone(tickets);
+    config.session_storage = sessions;
+    config.send_tls13_tickets = 1;
+    config.alpn_protocols = match carries {
+        Carries::Http => vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()],
+        Carries::Anything => Vec::new(),
+    };
+    Ok(Arc::new(config))
+}

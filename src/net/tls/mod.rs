@@ -1,0 +1,30 @@
+//! TLS (RFC 8446, RFC 5246), below the sockets: what is above reads and writes content. Only this
+//! folder knows the library (rustls).
+
+mod acceptor;
+mod certificates;
+mod engine;
+mod self_signed;
+mod session;
+#[cfg(test)]
+mod tests;
+mod tickets;
+mod x509;
+
+pub use acceptor::{Acceptor, Carries};
+pub use certificates::{Certificates, ReadCertificates};
+pub use self_signed::SelfSigned;
+pub use session::Session;
+pub use tickets::TicketKey;
+
+use rustls::SupportedProtocolVersion;
+use rustls::crypto::CryptoProvider;
+use std::sync::Arc;
+
+/// The versions that are spoken.
+static VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+/// The cryptography.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}

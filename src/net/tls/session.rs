@@ -1,0 +1,436 @@
+//! One connection in TLS, over a socket that is handed in with each call: records in and out, the
+//! handshake, and how each side ends. It keeps no more than a partial record, what is decrypted and
+//! not taken, and what the socket had no room for; everything else passes through the scratch
+//! memory that all sessions share.
+
+use super::certificates::Certificates;
+use super::engine::{Engine, Out, Queue, Stop};
+use super::x509::Certificate;
+use crate::base::buffer::LARGE_BYTES;
+use crate::net::{Handshake, Secured};
+use rustls::Error;
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Read, Write};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A record with all that is around its content (RFC 8446 §5.2).
+const RECORD_BYTES_MAX: usize = 5 + (1 << 14) + 256;
+
+/// Ciphertext that passes through memory at once, in either direction: a buffer in records, and what
+/// was left of a record before.
+const SCRATCH_BYTES: usize = LARGE_BYTES + 3 * RECORD_BYTES_MAX;
+
+/// Bytes read beyond the room there is for content: what records add to some of it.
+const FRAMING_BYTES: usize = 512;
+
+/// Bytes in a row that may bring no content, beyond a whole record. The library bounds empty records
+/// and key updates; this is for what it does not know.
+const EMPTY_BYTES_MAX: usize = 128 * 1024;
+
+/// Memory for ciphertext in passing, shared by the sessions of a loop.
+#[derive(Debug)]
+pub struct Scratch(RefCell<Box<[u8]>>);
+
+impl Scratch {
+    /// Room for one read or write.
+    pub fn shared() -> Rc<Scratch> {
+        Rc::new(Scratch(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice())))
+    }
+}
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No byte of the peer's has come.
+    New,
+    Handshake,
+    Open,
+    /// The peer has said that it sends no more.
+    PeerClosed,
+    /// The peer does not speak TLS: its bytes pass as they are.
+    Plain,
+    Failed,
+}
+
+/// What of our end is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goodbye {
+    /// The peer is told that nothing follows.
+    Due,
+    Said,
+    /// The peer must see that something is missing.
+    Withheld,
+}
+
+/// One connection in TLS.
+#[derive(Debug)]
+pub struct Session {
+    engine: Engine,
+    scratch: Rc<Scratch>,
+    stage: Stage,
+    goodbye: Goodbye,
+    /// The last read left nothing behind.
+    drained: bool,
+    /// Of a record or message of which more must come.
+    received: Vec<u8>,
+    /// Decrypted and not taken.
+    held: Queue,
+    /// Ciphertext that the socket had no room for.
+    unsent: Queue,
+    /// Bytes given to [`Session::write`] whose ciphertext is in `unsent`: not counted as written
+    /// until all of it is.
+    promised: usize,
+    /// The certificates of the time when it began; none on the side that connects.
+    certificates: Option<Arc<Certificates>>,
+    /// The name that the client has asked for, if it has.
+    asked: Option<Box<str>>,
+    /// Whose certificate the peer has shown, if it has.
+    subject: Option<Box<str>>,
+}
+
+/// What a read from the socket brought.
+struct Received {
+    /// Bytes that came.
+    bytes: usize,
+    /// Bytes of content in the caller's memory.
+    taken: usize,
+    /// The socket has no more for now.
+    was_short: bool,
+}
+
+impl Session {
+    /// A session that begins now. `received` was read from the socket already.
+    pub fn begin(
+        engine: Engine,
+        certificates: Option<Arc<Certificates>>,
+        scratch: &Rc<Scratch>,
+        received: &[u8],
+    ) -> Session {
+        Session {
+            engine,
+            scratch: Rc::clone(scratch),
+            stage: Stage::New,
+            goodbye: Goodbye::Due,
+            drained: false,
+            received: received.to_vec(),
+            held: Queue::default(),
+            unsent: Queue::default(),
+            promised: 0,
+            certificates,
+            asked: None,
+            subject: None,
+        }
+    }
+
+    /// Goes on with the handshake as far as the socket allows.
+    ///
+    /// Errors: the peer's or ours, in words; the peer was sent an alert.
+    pub fn handshake(&mut self, wire: &mut (impl Read + Write)) -> io::Result<Handshake> {
+        if self.stage == Stage::New && self.received.is_empty() {
+            // A client speaks first.
+            self.run(&mut [], &mut [])?;
+        } else if self.stage == Stage::New {
+            self.begin_with_received()?;
+        }
+        loop {
+            match self.flush(wire) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(Handshake::WantsWrite);
+                }
+                outcome => outcome?,
+            }
+            match self.stage {
+                Stage::New | Stage::Handshake => {}
+                Stage::Open | Stage::PeerClosed => return Ok(Handshake::Complete),
+                Stage::Plain => return Ok(Handshake::NotTls),
+                Stage::Failed => return Err(ErrorKind::InvalidData.into()),
+            }
+            match self.receive(wire, &mut []) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(Handshake::WantsRead);
+                }
+                outcome => outcome?,
+            };
+        }
+    }
+
+    fn begin_with_received(&mut self) -> io::Result<()> {
+        let mut received = std::mem::take(&mut self.received);
+        let used = self.first_run(&mut received, &mut [])?.0;
+        received.drain(..used);
+        self.received = received;
+        Ok(())
+    }
+
+    /// Reads content into `into`, which is not empty; 0 once the peer has said that it sends no
+    /// more.
+    ///
+    /// Errors: `UnexpectedEof` if the socket ended before that, as something may be missing.
+    pub fn read(&mut self, wire: &mut (impl Read + Write), into: &mut [u8]) -> io::Result<usize> {
+        self.drained = false;
+        if !self.held.is_empty() {
+            return Ok(self.held.take(into));
+        }
+        let mut empty = 0;
+        while empty < EMPTY_BYTES_MAX {
+            match self.stage {
+                Stage::Open => {}
+                Stage::PeerClosed => return Ok(0),
+                Stage::Plain => {
+                    let count = wire.read(into)?;
+                    self.drained = count < into.len();
+                    return Ok(count);
+                }
+                Stage::New | Stage::Handshake | Stage::Failed => {
+                    return Err(ErrorKind::InvalidData.into());
+                }
+            }
+            let received = self.receive(wire, into)?;
+            if received.taken > 0 {
+                let is_open = self.stage == Stage::Open;
+                self.drained = received.was_short && self.held.is_empty() && is_open;
+                return Ok(received.taken);
+            }
+            empty += received.bytes;
+        }
+        Err(io::Error::new(ErrorKind::InvalidData, "records without content"))
+    }
+
+    /// After a read that filled less than it could: nothing was left behind, so that later bytes
+    /// are reported.
+    pub fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// One read from the socket, and what follows from it.
+    fn receive(&mut self, wire: &mut (impl Read + Write), into: &mut [u8]) -> io::Result<Received> {
+        let scratch = Rc::clone(&self.scratch);
+        let mut scratch = scratch.0.borrow_mut();
+        let kept = self.received.len();
+        let room = scratch.len() - kept;
+        if room < RECORD_BYTES_MAX {
+            self.fail();
+            return Err(io::Error::new(ErrorKind::InvalidData, "a handshake message is too long"));
+        }
+        let most = room.min(into.len().max(RECORD_BYTES_MAX) + FRAMING_BYTES);
+        let count = match wire.read(&mut scratch[kept..kept + most])? {
+            0 if self.stage == Stage::New => return Err(ErrorKind::ConnectionAborted.into()),
+            0 => {
+                let text = "the connection ended without close_notify";
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
+            }
+            count => count,
+        };
+        scratch[..kept].copy_from_slice(&self.received);
+        let data = &mut scratch[..kept + count];
+        let outcome = match self.stage {
+            Stage::New => self.first_run(data, into),
+            _ => self.run(data, into),
+        };
+        if outcome.is_err() {
+            // The alert that says why.
+            let _ = self.flush(wire);
+        }
+        let (used, taken) = outcome?;
+        let left = &data[used..];
+        match left.is_empty() {
+            true => self.received = Vec::new(),
+            false => {
+                self.received.clear();
+                self.received.reserve_exact(left.len());
+                self.received.extend_from_slice(left);
+            }
+        }
+        // What a read gives rise to goes out; what finds no room goes before the next write.
+        let _ = self.flush(wire);
+        Ok(Received { bytes: count, taken, was_short: count < most })
+    }
+
+    /// [`Session::run`] for the peer's first bytes.
+    fn first_run(&mut self, data: &mut [u8], into: &mut [u8]) -> io::Result<(usize, usize)> {
+        // The methods of HTTP begin with a letter, the records of TLS never.
+        if self.engine.is_server() && data.first().is_some_and(u8::is_ascii_uppercase) {
+            self.stage = Stage::Plain;
+            self.held.push(data);
+            return Ok((data.len(), 0));
+        }
+        self.stage = Stage::Handshake;
+        self.run(data, into)
+    }
+
+    /// Lets the library work on `data`: how much of it is used up, and how much content is in
+    /// `into`. What does not fit there is held.
+    fn run(&mut self, data: &mut [u8], into: &mut [u8]) -> io::Result<(usize, usize)> {
+        let (mut used, mut taken) = (0, 0);
+        let mut failure: Option<Error> = None;
+        // After a failure only for the alert, as the data would fail again.
+        while failure.is_none() || self.engine.has_output() {
+            let mut out = Out {
+                into: &mut into[taken..],
+                taken: 0,
+                held: &mut self.held,
+                unsent: &mut self.unsent,
+            };
+            let (discard, stop) = self.engine.process(&mut data[used..], &mut out);
+            taken += out.taken;
+            used += discard;
+            match stop {
+                Stop::More => {}
+                Stop::PeerClosed if self.engine.is_handshaking() => {
+                    failure = Some(Error::General("it was closed during the handshake".to_owned()));
+                }
+                Stop::PeerClosed => self.stage = Stage::PeerClosed,
+                Stop::Waits => break,
+                Stop::Failed(error) => failure = Some(error),
+            }
+        }
+        if let Some(error) = failure {
+            self.fail();
+            return Err(io::Error::new(ErrorKind::InvalidData, error));
+        }
+        if let Some(certificates) = &self.certificates
+            && self.engine.is_handshaking()
+        {
+            self.asked = certificates.take_asked().or(self.asked.take());
+        }
+        if self.stage == Stage::Handshake && !self.engine.is_handshaking() {
+            self.stage = Stage::Open;
+            self.subject = self.engine.peer_certificate().and_then(subject);
+        }
+        Ok((used, taken))
+    }
+
+    fn fail(&mut self) {
+        (self.stage, self.goodbye) = (Stage::Failed, Goodbye::Withheld);
+    }
+
+    /// Writes some of `from`. As long as ciphertext of it is left here, at least its last byte does
+    /// not count as written, and the next call must begin with the bytes that do not.
+    pub fn write(&mut self, wire: &mut (impl Read + Write), from: &[u8]) -> io::Result<usize> {
+        if self.stage == Stage::Plain {
+            return wire.write(from);
+        }
+        let mut done = 0;
+        if !self.unsent.is_empty() {
+            let sent = wire.write(self.unsent.data())?;
+            done = self.count_sent(sent);
+            if !self.unsent.is_empty() {
+                return written(done);
+            }
+        }
+        assert!(done <= from.len(), "what is written was given before");
+        let rest = &from[done..];
+        let rest = &rest[..rest.len().min(LARGE_BYTES)];
+        if rest.is_empty() {
+            return written(done);
+        }
+        match self.write_new(wire, rest) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => written(done),
+            outcome => outcome.map(|count| done + count),
+        }
+    }
+
+    fn write_new(&mut self, wire: &mut (impl Read + Write), from: &[u8]) -> io::Result<usize> {
+        let scratch = Rc::clone(&self.scratch);
+        let mut scratch = scratch.0.borrow_mut();
+        let count = self.engine.encrypt(&mut self.received, from, &mut scratch[..])?;
+        let records = &scratch[..count];
+        let (sent, outcome) = match wire.write(records) {
+            Ok(sent) if sent == count => return Ok(from.len()),
+            Ok(sent) => (sent, Ok(())),
+            Err(error) => (0, Err(error)),
+        };
+        // Sealed once, they must go out: the next ones have later numbers.
+        self.unsent.push(&records[sent..]);
+        self.promised = from.len();
+        outcome?;
+        written(self.count_sent_already(sent))
+    }
+
+    /// `sent` bytes of the ciphertext have gone: how many bytes of content that counts for.
+    fn count_sent(&mut self, sent: usize) -> usize {
+        self.unsent.consume(sent);
+        self.count_sent_already(sent)
+    }
+
+    fn count_sent_already(&mut self, sent: usize) -> usize {
+        let most = match self.unsent.is_empty() {
+            true => self.promised,
+            false => self.promised.saturating_sub(1).min(sent),
+        };
+        self.promised -= most;
+        most
+    }
+
+    /// Writes ciphertext that is left.
+    fn flush(&mut self, wire: &mut impl Write) -> io::Result<()> {
+        // What content it counts for is counted by the next write.
+        while !self.unsent.is_empty() && self.promised == 0 {
+            match wire.write(self.unsent.data()) {
+                Ok(0) => return Err(ErrorKind::WouldBlock.into()),
+                Ok(count) => self.unsent.consume(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        match self.promised {
+            0 => Ok(()),
+            _ => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Says that nothing follows, unless that would not be true. After that the socket's own end may
+    /// go.
+    ///
+    /// Errors: `WouldBlock` until it is out: to be called again once the socket has room.
+    pub fn end_output(&mut self, wire: &mut impl Write) -> io::Result<()> {
+        let is_open = matches!(self.stage, Stage::Open | Stage::PeerClosed);
+        if is_open && self.goodbye == Goodbye::Due && self.promised == 0 {
+            let mut alert = [0; 64];
+            let count = self.engine.close_notify(&mut self.received, &mut alert)?;
+            self.unsent.push(&alert[..count]);
+            self.goodbye = Goodbye::Said;
+        }
+        self.flush(wire)
+    }
+
+    /// The connection is about to close: the peer is told if it has got all there was.
+    pub fn close(&mut self, wire: &mut impl Write) {
+        // Without room for it, the peer takes the end for a broken connection, which is safe.
+        let _ = self.end_output(wire);
+    }
+
+    /// The peer must not take the end for an orderly one.
+    pub fn withhold_goodbye(&mut self) {
+        if self.goodbye == Goodbye::Due {
+            self.goodbye = Goodbye::Withheld;
+        }
+    }
+
+    /// What the handshake came to; none before its end.
+    pub fn secured(&self) -> Option<Secured<'_>> {
+        match self.stage {
+            Stage::Open | Stage::PeerClosed => {
+                let (server_name, subject) = (self.asked.as_deref(), self.subject.as_deref());
+                Some(Secured { server_name, subject, ..self.engine.secured()? })
+            }
+            Stage::New | Stage::Handshake | Stage::Plain | Stage::Failed => None,
+        }
+    }
+
+    /// Whether the certificate that was shown to the client is for `host`, a name or an address.
+    pub fn covers(&self, host: &str) -> bool {
+        let Some(certificates) = &self.certificates else { return true };
+        certificates.covers(self.asked.as_deref(), host)
+    }
+}
+
+fn subject(der: &[u8]) -> Option<Box<str>> {
+    Certificate::read(der).map(|certificate| certificate.subject.into_boxed_str())
+}
+
+/// The outcome of a write: without a byte, there is no room.
+fn written(count: usize) -> io::Result<usize> {
+    if count == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(count) }
+}

@@ -1,0 +1,38 @@
+//! The TLS handshake of a client's connection, before its first request.
+
+use super::{Client, Exchanges};
+use crate::net::{Handshake, Net};
+use crate::proxy::client::listener::Service;
+use crate::proxy::client::request::RequestState;
+use crate::proxy::kinds::{ClientKey, Next};
+
+impl<N: Net> Exchanges<N> {
+    /// Goes on with the handshake, if this turn has room for it.
+    pub(super) fn shake_hands(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+        if client.conn.has_failed() {
+            return Next::Gone;
+        }
+        // What it waits for has not come: stepped for another reason.
+        if !client.conn.is_readable() || !client.conn.is_writable() {
+            return Next::Park;
+        }
+        if !self.context.take_handshake_step() {
+            return Next::Yield;
+        }
+        match client.conn.handshake() {
+            Ok(Handshake::WantsRead | Handshake::WantsWrite) => Next::Park,
+            Ok(Handshake::Complete) => self.begin_requests(key, client),
+            Ok(Handshake::NotTls) if client.settings().service == Service::Tcp => Next::Gone,
+            Ok(Handshake::NotTls) => {
+                // It is read, to be answered in a way that its client understands.
+                client.request.state = RequestState::Idle;
+                Next::Again
+            }
+            Err(error) => {
+                let now = self.context.now.instant;
+                self.context.logs.failed_handshake(client.ip(), &error, now);
+                Next::Gone
+            }
+        }
+    }
+}

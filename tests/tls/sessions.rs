@@ -1,0 +1,182 @@
+//! What a connection in TLS is like for its client and for the servers.
+
+use crate::client::{Client, Identity, plain};
+use crate::common::{Backend, assert_same_bytes, ok, pattern, reply, wait_until};
+use std::io::Write;
+
+#[test]
+fn requests_are_forwarded_and_servers_know_that_it_was_https() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::named("one");
+    let balancer = identity.over(&[&backend], &[]);
+    assert!(balancer.start_line.contains("listening on https://"), "{}", balancer.start_line);
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    for _ in 0..3 {
+        client.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        assert!(client.wait_for("one").starts_with("HTTP/1.1 200"));
+    }
+    let seen = backend.requests();
+    assert_eq!(seen.len(), 3);
+    assert!(seen.iter().all(|one| one.field("X-Forwarded-Proto") == Some("https")));
+    assert_eq!(client.0.conn.alpn_protocol(), None);
+}
+
+#[test]
+fn bodies_go_both_ways_whole() {
+    let identity = Identity::of(&["a.example"]);
+    let content = pattern(3_000_000);
+    let answer = content.clone();
+    let backend = Backend::start(move |_| ok(&answer));
+    let balancer = identity.over(&[&backend], &[]);
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    let length = content.len();
+    let head = "Host: a.example\r\nConnection: close\r\n";
+    client.send(format!("POST / HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n"));
+    client.send(&content);
+    client.wait_for("\r\n\r\n");
+    let (got, is_orderly) = client.rest();
+    assert!(is_orderly);
+    assert_same_bytes("the response", &got, &content);
+    assert_same_bytes("the request", &backend.requests()[0].body, &content);
+}
+
+#[test]
+fn a_response_that_is_cut_off_does_not_end_with_close_notify() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::raw(|peer| {
+        if peer.request().is_some() {
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+        }
+    });
+    let balancer = identity.over(&[&backend], &[]);
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    client.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let (got, is_orderly) = client.rest();
+    assert!(got.ends_with(b"half") && !is_orderly);
+}
+
+#[test]
+fn a_client_that_ends_its_side_gets_its_response() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::named("one");
+    let balancer = identity.over(&[&backend], &[]);
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    client.0.conn.complete_io(&mut client.0.sock).expect("a handshake");
+    client.0.conn.send_close_notify();
+    client.0.flush().expect("writing");
+    let (got, _) = client.rest();
+    assert!(got.is_empty(), "nothing was asked for");
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    client.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    client.0.conn.send_close_notify();
+    client.0.flush().expect("writing");
+    let (got, is_orderly) = client.rest();
+    assert!(got.ends_with(b"one") && is_orderly);
+}
+
+#[test]
+fn http_in_the_clear_gets_a_400_that_says_why() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::named("one");
+    let balancer = identity.over(&[&backend], &[]);
+    let answer = plain(&balancer, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    assert_eq!(answer.status(), 400);
+    assert!(answer.text().contains("https://"), "{}", answer.text());
+    assert!(backend.requests().is_empty());
+}
+
+#[test]
+fn a_host_that_the_certificate_is_not_for_gets_421() {
+    let (first, second) = (Identity::of(&["a.example"]), Identity::of(&["*.b.example"]));
+    let backend = Backend::named("one");
+    let balancer = first.over(&[&backend], &["--cert", &second.pem]);
+    for (identity, name, host, status) in [
+        (&first, "a.example", "a.example", 200),
+        (&first, "a.example", "a.example:8443", 200),
+        (&first, "a.example", "x.b.example", 421),
+        (&second, "x.b.example", "y.b.example", 200),
+        (&second, "x.b.example", "a.example", 421),
+        (&second, "x.b.example", "127.0.0.1", 421),
+    ] {
+        let mut client = Client::connect(&balancer, &identity.config(), name);
+        let got = client.get(host);
+        assert!(got.starts_with(&format!("HTTP/1.1 {status}")), "{name}, {host}: {got}");
+    }
+}
+
+#[test]
+fn an_https_target_is_right_in_tls_and_misdirected_in_the_clear() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::named("one");
+    let balancer = identity.over(&[&backend], &[]);
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    client.send("GET https://a.example/x HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    assert!(client.wait_for("one").starts_with("HTTP/1.1 200"));
+    assert_eq!(backend.targets(), ["/x"]);
+}
+
+#[test]
+fn any_protocol_is_carried_in_tcp_mode_also_when_the_server_speaks_first() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::raw(|peer| {
+        peer.send("hello\n");
+        assert_eq!(peer.exactly(5), b"quit\n");
+        peer.send("bye\n");
+    });
+    let balancer = identity.over(&[&backend], &["-m", "tcp"]);
+    assert!(balancer.start_line.contains("listening on tls://"), "{}", balancer.start_line);
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    client.wait_for("hello\n");
+    client.send("quit\n");
+    assert_eq!(client.rest(), (b"bye\n".to_vec(), true));
+}
+
+#[test]
+fn the_logs_say_what_was_agreed_on() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::start(|_| reply("204 No Content", "", ""));
+    let log = identity.directory.file("log", "");
+    let options = ["-v", "-l", &log, "--log-format", "json"];
+    let balancer = identity.over(&[&backend], &options);
+    let config = identity.config();
+    for _ in 0..2 {
+        Client::connect(&balancer, &config, "a.example").get("a.example");
+    }
+    balancer.stderr.wait_for("TLSv1.3 TLS_AES_256_GCM_SHA384 for a.example, resumed");
+    let lines = || std::fs::read_to_string(&log).expect("the log");
+    wait_until("two lines", || lines().lines().count() == 2);
+    let lines = lines();
+    for (line, resumed) in lines.lines().zip(["false", "true"]) {
+        let members = format!(
+            r#""tls":"TLSv1.3","cipher":"TLS_AES_256_GCM_SHA384","sni":"a.example","subject":"","resumed":{resumed}}}"#
+        );
+        assert!(line.ends_with(&members), "{line}");
+    }
+}
+
+#[test]
+fn a_handshake_that_stalls_ends_with_the_time_for_heads() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::named("one");
+    let balancer = identity.over(&[&backend], &["--head-timeout", "100ms"]);
+    for begun in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let mut peer = balancer.connect();
+        peer.send(begun);
+        assert!(peer.try_rest().is_ok_and(|rest| rest.is_empty()), "{begun:?}");
+    }
+}
+
+#[test]
+fn the_program_ends_while_handshakes_stall() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::named("one");
+    let balancer = identity.over(&[&backend], &["--drain-timeout", "30s"]);
+    let mut peer = balancer.connect();
+    peer.send(b"\x16\x03\x01\x02\x00\x01");
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    client.send("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    client.wait_for("one");
+    balancer.stop();
+    let (got, is_orderly) = client.rest();
+    assert!(got.is_empty() && is_orderly, "an idle connection ends in order");
+}
