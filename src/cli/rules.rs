@@ -64,6 +64,7 @@ pub fn settle(
              out",
         ),
     ];
+    let for_tls = ["client-ca", "hsts", "redirect-http"];
     let rules = rules.into_iter().chain([
         (
             config.takeover && config.reuse_port,
@@ -73,6 +74,11 @@ pub fn settle(
         (
             config.takeover && config.listen.port == 0,
             "--takeover needs a port, as nothing listens on port 0: write the one that is in use",
+        ),
+        (
+            config.certificates.is_empty() && for_tls.iter().any(|long| given.has(long)),
+            "--client-ca, --hsts and --redirect-http are for TLS only: add --cert FILE or leave \
+             them out",
         ),
         (
             given.has("check") && given.has("print-config"),

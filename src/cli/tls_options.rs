@@ -1,9 +1,10 @@
 //! The rows of the option table about TLS.
 
-use super::modes::EVERY;
+use super::modes::{EVERY, HEADS};
 use super::option::{Group, Opt, Take};
-use super::value::pem_file;
-use crate::config::{CertificateFile, Config};
+use super::value::{pem_file, shown_path};
+use crate::config::{CertificateFile, Config, Endpoint};
+use std::time::Duration;
 
 pub const CERT: Opt<Config> = Opt {
     long: "cert",
@@ -48,4 +49,49 @@ pub const KEY: Opt<Config> = Opt {
             keys.map(|key| key.display().to_string()).collect()
         },
     },
+};
+
+pub const CLIENT_CA: Opt<Config> = Opt {
+    long: "client-ca",
+    short: None,
+    value: "FILE",
+    group: Group::Tls,
+    help: "Require a certificate of clients that one of the authorities in FILE has signed; servers \
+           get its subject as X-Client-Cert-Subject",
+    modes: EVERY,
+    take: Take::Text {
+        set: |c, v| pem_file(v).map(|file| c.client_ca = Some(file)),
+        default: |c| shown_path(c.client_ca.as_deref()),
+    },
+};
+
+pub const REDIRECT_HTTP: Opt<Config> = Opt {
+    long: "redirect-http",
+    short: None,
+    value: "ADDR",
+    group: Group::Tls,
+    help: "Listen here too, and answer each request with 308 to the same in https",
+    modes: HEADS,
+    take: Take::Text {
+        set: |c, v| {
+            let at = Endpoint::listener(v).map_err(|error| error.to_string())?;
+            c.redirect_http = Some(at);
+            Ok(())
+        },
+        default: |c| c.redirect_http.as_ref().map_or("off".to_owned(), Endpoint::to_string),
+    },
+};
+
+/// Browsers take ten years for ever.
+const HSTS_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+pub const HSTS: Opt<Config> = Opt {
+    long: "hsts",
+    short: None,
+    value: "TIME",
+    group: Group::Tls,
+    help: "Have browsers use https only for so long after each response, such as 8760h for a year; \
+           0: not",
+    modes: HEADS,
+    take: Take::Duration { at: |c| &mut c.hsts, least: Duration::ZERO, most: HSTS_MAX },
 };

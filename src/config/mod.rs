@@ -205,6 +205,12 @@ pub struct Config {
     pub list_file: Option<PathBuf>,
     /// Certificates for clients, who then speak TLS; none: they do not.
     pub certificates: Vec<CertificateFile>,
+    /// The authorities of clients' certificates, which are then required.
+    pub client_ca: Option<PathBuf>,
+    /// How long browsers are to use https only (`Strict-Transport-Security`); 0: not said.
+    pub hsts: Duration,
+    /// Where requests in the clear are redirected to https; none: nowhere.
+    pub redirect_http: Option<Endpoint>,
     /// What is done with a client's bytes.
     pub mode: Mode,
     /// How backends are chosen.
@@ -292,6 +298,9 @@ impl Default for Config {
             backends: Vec::new(),
             list_file: None,
             certificates: Vec::new(),
+            client_ca: None,
+            hsts: Duration::ZERO,
+            redirect_http: None,
             mode: Mode::Http,
             strategy: Strategy::RoundRobin,
             hash_field: None,

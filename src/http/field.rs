@@ -28,6 +28,8 @@ pub enum Name {
     UserAgent,
     Via,
     WwwAuthenticate,
+    /// Whose certificate a client has shown; set here.
+    XClientCertSubject,
     XForwardedFor,
     XForwardedHost,
     /// Any further `X-Forwarded-*`: `-Port`, `-Prefix`, `-Ssl`, …
@@ -70,6 +72,7 @@ impl Name {
             (17, b'x') => match_name(name, b"x-forwarded-proto", Name::XForwardedProto),
             (18, b'p') => match_name(name, b"proxy-authenticate", Name::ProxyAuthenticate),
             (19, b'p') => match_name(name, b"proxy-authorization", Name::ProxyAuthorization),
+            (21, b'x') => match_name(name, b"x-client-cert-subject", Name::XClientCertSubject),
             _ => Name::Other,
         };
         match found {
@@ -127,6 +130,7 @@ impl Name {
                 | Name::Forwarded
                 | Name::MaxForwards
                 | Name::Via
+                | Name::XClientCertSubject
                 | Name::XForwardedFor
                 | Name::XForwardedHost
                 | Name::XForwardedOther

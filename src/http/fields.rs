@@ -231,7 +231,8 @@ impl Fields {
             | Name::Te
             | Name::UserAgent
             | Name::XForwardedOther
-            | Name::XRealIp => {}
+            | Name::XRealIp
+            | Name::XClientCertSubject => {}
         }
     }
 }

@@ -35,13 +35,18 @@ impl Target {
 
 /// The host of an authority, without the port and the brackets of an IPv6 address.
 pub fn host_of(authority: &[u8]) -> &[u8] {
+    let host = without_port(authority);
+    host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host)
+}
+
+/// An authority without its port.
+pub fn without_port(authority: &[u8]) -> &[u8] {
     let end = match authority.strip_prefix(b"[") {
         Some(rest) => rest.iter().position(|&byte| byte == b']').map_or(0, |at| at + 1),
         None => 0,
     };
     let port = authority[end..].iter().position(|&byte| byte == b':');
-    let host = &authority[..port.map_or(authority.len(), |at| end + at)];
-    host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")).unwrap_or(host)
+    &authority[..port.map_or(authority.len(), |at| end + at)]
 }
 
 /// Reads the target of `head`, whose bytes are `bytes`, and checks it and `Host`.

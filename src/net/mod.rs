@@ -162,6 +162,9 @@ pub enum Handshake {
     NotTls,
 }
 
+/// Longest subject of a client's certificate, in bytes as RFC 4514 writes it.
+pub const SUBJECT_BYTES_MAX: usize = 512;
+
 /// What a handshake came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Secured<'a> {

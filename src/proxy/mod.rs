@@ -167,7 +167,7 @@ impl<N: Net> Proxy<N> {
     /// Errors: the system's, such as no room for another watch.
     pub fn listen(&mut self, listener: N::Listener, settings: ListenerSettings) -> io::Result<()> {
         match settings.service {
-            Service::Http | Service::Tcp | Service::Redirect => {
+            Service::Http | Service::Tcp | Service::Redirect | Service::ToHttps { .. } => {
                 self.acceptor.listen(&mut self.exchanges.context.net, listener, settings)
             }
             Service::Admin => self.listen_admin(listener, settings),

@@ -18,7 +18,8 @@ pub fn read_certificates(config: &Config) -> Result<Option<Acceptor>, Failure> {
     if config.certificates.is_empty() {
         return Ok(None);
     }
-    let read = Certificates::read(&config.certificates, None).map_err(Failure)?;
+    let read =
+        Certificates::read(&config.certificates, config.client_ca.as_deref()).map_err(Failure)?;
     for warning in &read.warnings {
         say(config.events, format_args!("{warning}"));
     }
@@ -41,6 +42,7 @@ struct Reading {
 #[derive(Debug)]
 pub struct CertificateFiles {
     files: Vec<CertificateFile>,
+    client_ca: Option<PathBuf>,
     paths: Vec<PathBuf>,
     /// As they were when they were read last.
     seen: Vec<Option<Stamp>>,
@@ -58,11 +60,13 @@ impl CertificateFiles {
         let paths: Vec<PathBuf> = files
             .iter()
             .flat_map(|file| std::iter::once(&file.chain).chain(&file.key))
+            .chain(&config.client_ca)
             .cloned()
             .collect();
         CertificateFiles {
             seen: stamps(&paths),
             files,
+            client_ca: config.client_ca.clone(),
             paths,
             is_requested: false,
             reading: None,
@@ -95,8 +99,9 @@ impl CertificateFiles {
             return proxy.look_at_list_soon();
         }
         let (files, paths) = (self.files.clone(), self.paths.clone());
+        let client_ca = self.client_ca.clone();
         let read = move || Reading {
-            outcome: Certificates::read(&files, None),
+            outcome: Certificates::read(&files, client_ca.as_deref()),
             stamps: self::stamps(&paths),
         };
         match Task::start(proxy.net_mut().waker(), read) {

@@ -7,7 +7,8 @@ use super::failure::{Failure, say};
 use super::instances::{future_addresses, instance_at};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
 use super::prepare::{
-    cannot_open, check_record, drop_privileges, error_pages, open_admin, open_listener, system,
+    cannot_open, check_record, drop_privileges, error_pages, open_admin, open_listener,
+    open_redirect, system,
 };
 use crate::config::{Config, EventFormat, LogTarget, OwnAddresses, Reach};
 use crate::health::{Check, Page, ProbeFault, Settings};
@@ -51,6 +52,8 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
         own.extend(listener.and_then(|listener| listener.local_addr().ok()));
         let admin = problems.note(open_admin(&config, &mut PassedSockets::default())).flatten();
         own.extend(admin.map(|(_, at)| at));
+        let redirect = open_redirect(&config, &mut PassedSockets::default());
+        own.extend(problems.note(redirect).flatten().map(|(_, at)| at));
     }
     problems.note(drop_privileges(config.user.as_deref()));
     if let Some(lists) = lists.filter(|_| reach == Reach::Backends) {

@@ -81,6 +81,7 @@ fn serve(
 ) -> Result<(), RunError> {
     let Loop { mut proxy, backends, certificates, members } = begun;
     let (address, admin) = (sockets.address, sockets.admin_address());
+    let redirect = sockets.redirect_address();
     sockets.attach(config, &mut proxy)?;
     say(config.events, format_args!("{}", start_line(config, address, &members)));
     if privileges::is_root() {
@@ -91,6 +92,9 @@ fn serve(
     }
     if let Some(at) = admin {
         say(config.events, format_args!("admin on http://{at}/"));
+    }
+    if let Some(at) = redirect {
+        say(config.events, format_args!("redirecting to https on http://{at}/"));
     }
     listening(address, admin);
     let manager = Manager::find(&systemd::environment);

@@ -193,6 +193,18 @@ pub fn open_control(config: &Config, address: SocketAddr) -> Option<ControlSocke
         .ok()
 }
 
+/// Opens the listener that redirects to https, if there is to be one; where it is.
+pub fn open_redirect(
+    config: &Config,
+    passed: &mut PassedSockets,
+) -> Result<Option<(Listener, SocketAddr)>, Failure> {
+    let Some(at) = &config.redirect_http else { return Ok(None) };
+    let sharing = if config.reuse_port { Sharing::ReusePort } else { Sharing::Alone };
+    let listener = open(at, at.port, sharing, passed).map_err(|error| cannot_listen(at, &error))?;
+    let address = listener.local_addr().map_err(system)?;
+    Ok(Some((listener, address)))
+}
+
 fn open(
     at: &Endpoint,
     port: u16,

@@ -6,7 +6,8 @@ use super::certificates::{CertificateFiles, read_certificates};
 use super::failure::{Failure, RunError};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
 use super::prepare::{
-    error_pages, open_admin, open_control, open_listener, open_log, open_record, own_log, system,
+    error_pages, open_admin, open_control, open_listener, open_log, open_record, open_redirect,
+    own_log, system,
 };
 use crate::config::{Config, OwnAddresses};
 use crate::net::control::ControlSocket;
@@ -84,6 +85,7 @@ pub struct Sockets {
     /// Where clients connect.
     pub address: SocketAddr,
     admin: Option<(Listener, SocketAddr)>,
+    redirect: Option<(Listener, SocketAddr)>,
     control: Option<ControlSocket>,
 }
 
@@ -97,7 +99,8 @@ impl Sockets {
         let listener = open_listener(config, passed)?;
         let address = listener.local_addr().map_err(system)?;
         let admin = open_admin(config, passed)?;
-        Ok(Sockets { listener, address, admin, control })
+        let redirect = open_redirect(config, passed)?;
+        Ok(Sockets { listener, address, admin, redirect, control })
     }
 
     /// Where the admin listener is.
@@ -105,17 +108,21 @@ impl Sockets {
         self.admin.as_ref().map(|(_, address)| *address)
     }
 
+    /// Where requests in the clear are redirected to https.
+    pub fn redirect_address(&self) -> Option<SocketAddr> {
+        self.redirect.as_ref().map(|(_, address)| *address)
+    }
+
     /// Where this program listens.
     pub fn addresses(&self) -> OwnAddresses {
-        OwnAddresses::new(
-            [Some(self.address), self.admin_address()].into_iter().flatten().collect(),
-        )
+        let others = [self.admin_address(), self.redirect_address()];
+        OwnAddresses::new(others.into_iter().flatten().chain([self.address]).collect())
     }
 
     /// The loop accepts from them from here on. A control socket is opened as the user that the
     /// program runs as by now: its peers see whose it is.
     pub fn attach(self, config: &Config, proxy: &mut Proxy<Kernel>) -> Result<(), Failure> {
-        let Sockets { listener, address, admin, control } = self;
+        let Sockets { listener, address, admin, redirect, control } = self;
         let service = config.mode.into();
         let settings = match config.certificates.is_empty() {
             true => ListenerSettings::plain(address, service),
@@ -124,6 +131,10 @@ impl Sockets {
         proxy.listen(listener, settings).map_err(system)?;
         if let Some((listener, at)) = admin {
             proxy.listen(listener, ListenerSettings::plain(at, Service::Admin)).map_err(system)?;
+        }
+        if let Some((listener, at)) = redirect {
+            let service = Service::ToHttps { port: address.port() };
+            proxy.listen(listener, ListenerSettings::plain(at, service)).map_err(system)?;
         }
         let control = control.filter(|_| config.control);
         if let Some(socket) = control.or_else(|| open_control(config, address)) {

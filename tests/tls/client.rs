@@ -3,7 +3,7 @@
 use crate::common::{Backend, Balancer, Message, Peer, TempDir};
 use loadbalancer::net::tls::SelfSigned;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -39,7 +39,13 @@ impl Identity {
         Balancer::over(backends, &[&["--cert", &self.pem], options].concat())
     }
 
+    /// What a client of this server trusts.
     pub fn config(&self) -> Arc<ClientConfig> {
+        self.config_showing(None)
+    }
+
+    /// The same of a client that shows a certificate.
+    pub fn config_showing(&self, shown: Option<&SelfSigned>) -> Arc<ClientConfig> {
         let der = CertificateDer::from_pem_slice(self.made.certificate.as_bytes()).expect("PEM");
         let mut roots = RootCertStore::empty();
         roots.add(der).expect("a root");
@@ -47,9 +53,11 @@ impl Identity {
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Arc::new(config)
+            .with_root_certificates(roots);
+        let Some(shown) = shown else { return Arc::new(config.with_no_client_auth()) };
+        let der = CertificateDer::from_pem_slice(shown.certificate.as_bytes()).expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).expect("a key");
+        Arc::new(config.with_client_auth_cert(vec![der], key).expect("a certificate"))
     }
 }
 

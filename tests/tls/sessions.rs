@@ -1,7 +1,7 @@
 //! What a connection in TLS is like for its client and for the servers.
 
 use crate::client::{Client, Identity, plain};
-use crate::common::{Backend, assert_same_bytes, ok, pattern, reply, wait_until};
+use crate::common::{Backend, Peer, assert_same_bytes, ok, pattern, reply, wait_until};
 use std::io::Write;
 
 #[test]
@@ -152,6 +152,97 @@ fn the_logs_say_what_was_agreed_on() {
         );
         assert!(line.ends_with(&members), "{line}");
     }
+}
+
+#[test]
+fn servers_get_the_subject_of_a_client_and_nobody_else_can_say_it() {
+    let (identity, alice) = (Identity::of(&["a.example"]), Identity::of(&["alice"]));
+    let backend = Backend::named("one");
+    let authorities = alice.certificate();
+    let balancer = identity.over(&[&backend], &["-v", "--client-ca", &authorities]);
+    let config = identity.config_showing(Some(&alice.made));
+    let mut client = Client::connect(&balancer, &config, "a.example");
+    let forged = "X-Client-Cert-Subject: CN=root\r\nx_client-cert-subject: CN=root\r\n\
+                  Connection: x-client-cert-subject\r\n";
+    client.send(format!("GET / HTTP/1.1\r\nHost: a.example\r\n{forged}\r\n"));
+    client.wait_for("one");
+    let seen = backend.wait_for_requests(1);
+    assert_eq!(seen[0].fields("X-Client-Cert-Subject"), ["CN=alice"]);
+    assert_eq!(seen[0].field("x_client-cert-subject"), None);
+    balancer.stderr.wait_for("for a.example with CN=alice");
+    let mut nobody = Client::connect(&balancer, &identity.config(), "a.example");
+    let outcome = nobody.0.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let (got, is_orderly) = nobody.rest();
+    assert!(outcome.is_err() || (got.is_empty() && !is_orderly));
+    balancer.stderr.wait_for("TLS handshake failed: peer sent no certificates");
+    assert_eq!(backend.requests().len(), 1);
+}
+
+#[test]
+fn without_authorities_a_subject_is_dropped() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::named("one");
+    let balancer = identity.over(&[&backend], &[]);
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    client.send("GET / HTTP/1.1\r\nHost: a.example\r\nX-Client-Cert-Subject: CN=root\r\n\r\n");
+    client.wait_for("one");
+    assert_eq!(backend.wait_for_requests(1)[0].field("X-Client-Cert-Subject"), None);
+}
+
+#[test]
+fn browsers_are_told_to_use_https_only_in_https() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::start(|request| match request.target() {
+        "/own" => reply("200 OK", "Strict-Transport-Security: max-age=7\r\n", "one"),
+        _ => ok("one"),
+    });
+    let balancer = identity.over(&[&backend], &["--hsts", "1h"]);
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    for (target, host, expected) in [
+        ("/", "a.example", "Strict-Transport-Security: max-age=3600\r\n"),
+        ("/own", "a.example", "Strict-Transport-Security: max-age=7\r\n"),
+    ] {
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        let got = client.wait_for("one");
+        assert!(got.contains(expected), "{target}: {got}");
+        assert_eq!(got.matches("Strict-Transport-Security").count(), 1, "{target}: {got}");
+    }
+    let refused = Client::connect(&balancer, &identity.config(), "a.example").get("b.example");
+    assert!(refused.starts_with("HTTP/1.1 421"), "{refused}");
+    assert!(refused.contains("Strict-Transport-Security: max-age=3600\r\n"), "{refused}");
+}
+
+#[test]
+fn requests_in_the_clear_are_sent_to_https() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::named("one");
+    let balancer = identity.over(&[&backend], &["--redirect-http", "127.0.0.1:0"]);
+    let line = balancer.stderr.wait_for("redirecting to https on http://");
+    let at = line.rsplit("http://").next().expect("an address").trim_end_matches('/').to_owned();
+    let port = balancer.address().port();
+    let mut peer = Peer::connect(at.parse().expect("an address"));
+    for (request, expected) in [
+        ("GET /a?b=c HTTP/1.1\r\nHost: a.example\r\n\r\n", format!("a.example:{port}/a?b=c")),
+        (
+            "POST /a HTTP/1.1\r\nHost: a.example:80\r\nContent-Length: 0\r\n\r\n",
+            format!("a.example:{port}/a"),
+        ),
+        ("GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", format!("[::1]:{port}/")),
+        (
+            "GET http://b.example/x HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            format!("b.example:{port}/x"),
+        ),
+    ] {
+        peer.send(request);
+        let answer = peer.response();
+        assert_eq!(answer.status(), 308, "{request}");
+        let location = format!("https://{expected}");
+        assert_eq!(answer.field("Location"), Some(&*location), "{request}");
+        assert_eq!(answer.field("Strict-Transport-Security"), None);
+    }
+    peer.send("GET / HTTP/1.1\r\nHost:\r\n\r\n");
+    assert_eq!(peer.response().status(), 400);
+    assert!(backend.requests().is_empty());
 }
 
 #[test]

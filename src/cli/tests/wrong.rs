@@ -86,6 +86,11 @@ const WRONG: &[(&str, &str)] = &[
         "the backend `localhost:9000` is the balancer itself: change one of the ports",
     ),
     (
+        "8080 1 --hsts 1h",
+        "--client-ca, --hsts and --redirect-http are for TLS only: add --cert FILE or leave them \
+         out",
+    ),
+    (
         "8080 1 --admin-host lb.example",
         "--admin-host and --admin-public are for the admin listener only: add --admin 9000 or \
          leave them out",

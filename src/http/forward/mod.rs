@@ -6,13 +6,18 @@ mod request;
 mod response;
 
 pub use request::{RequestContext, offers_upgrade, request, was_offered};
-pub use response::{BodyTransform, Persistence, response};
+pub use response::{Additions, BodyTransform, Persistence, response, write_hsts};
 
 /// Most bytes by which a forwarded head can be longer than the received one: two copies of an
-/// authority, two of an address, and constant text.
-pub const GROWTH_BYTES_MAX: usize = 1024;
+/// authority, two of an address, the subject of a certificate, and constant text.
+pub const GROWTH_BYTES_MAX: usize = 1536;
+
+/// Most bytes of `X-Client-Cert-Subject`.
+pub const SUBJECT_BYTES_MAX: usize = 512;
 
 // A space and a CR for each line of a response head with bare LFs, and constant text.
 const _: () = assert!(GROWTH_BYTES_MAX > 2 * super::head::FIELDS_MAX + 200);
 
-const _: () = assert!(GROWTH_BYTES_MAX > 2 * super::target::AUTHORITY_BYTES_MAX + 2 * 46 + 200);
+const _: () = assert!(
+    GROWTH_BYTES_MAX > 2 * super::target::AUTHORITY_BYTES_MAX + 2 * 46 + SUBJECT_BYTES_MAX + 250
+);

@@ -19,6 +19,8 @@ pub struct RequestContext<'a> {
     /// The client is a trusted proxy (`--trust-forwarded`): its `X-Forwarded-*` are kept and
     /// extended. Otherwise they are replaced.
     pub trust_forwarded: bool,
+    /// Whose certificate the client has shown, for `X-Client-Cert-Subject`.
+    pub client_subject: Option<&'a str>,
     /// `Upgrade` is forwarded, and the connection may become a tunnel.
     pub upgrade: bool,
     /// `Expect` is forwarded: the request has content (RFC 9110 §10.1.1).
@@ -81,6 +83,7 @@ pub fn request(
             | Name::XForwardedOther
             | Name::XForwardedProto
             | Name::XRealIp => context.trust_forwarded,
+            Name::XClientCertSubject => context.trust_forwarded && context.client_subject.is_none(),
             Name::Expect => context.expect,
             Name::MaxForwards => context.max_forwards.is_none(),
             Name::ContentLength => !head.fields.length_needs_rewrite,
@@ -98,6 +101,9 @@ pub fn request(
         Version::Http10 => b"Via: 1.0 loadbalancer\r\nX-Forwarded-For: ",
     });
     write_forwarded_fields(bytes, head, authority, context, &mut to);
+    if let Some(subject) = context.client_subject {
+        to.append_all(&[b"X-Client-Cert-Subject: ", subject.as_bytes(), b"\r\n"]);
+    }
     if let Some(offered) = head.fields.upgrade.filter(|_| context.upgrade) {
         write_offer(offered.of(bytes), &mut to);
     }
@@ -156,6 +162,7 @@ mod tests {
         let client = "10.1.2.3".parse().expect("an address");
         let context = RequestContext {
             scheme: "http",
+            client_subject: None,
             client,
             default_host: "backend:81",
             trust_forwarded,

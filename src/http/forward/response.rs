@@ -74,8 +74,17 @@ pub enum Persistence {
     Upgrade,
 }
 
-/// Writes the response head for the client to the start of `out`; returns its length. `date` is
-/// used when the server sent none (RFC 9110 §6.6.1); an interim response gets none.
+/// What a final response says unless its server has said it.
+#[derive(Clone, Copy, Debug)]
+pub struct Additions<'a> {
+    /// `Date` (RFC 9110 §6.6.1).
+    pub date: &'a [u8; DATE_BYTES],
+    /// `max-age` in seconds of `Strict-Transport-Security` (RFC 6797 §6.1).
+    pub hsts: Option<u64>,
+}
+
+/// Writes the response head for the client to the start of `out`; returns its length. An interim
+/// response gets no `additions`.
 ///
 /// Errors: it does not fit into `out`.
 pub fn response(
@@ -83,7 +92,7 @@ pub fn response(
     head: &ResponseHead,
     transform: BodyTransform,
     persistence: Persistence,
-    date: Option<&[u8; DATE_BYTES]>,
+    additions: Option<Additions<'_>>,
     out: &mut [u8],
 ) -> Result<usize, Overflow> {
     let mut to = Writer::new(out);
@@ -111,8 +120,15 @@ pub fn response(
         BodyTransform::Unchunk => false,
         BodyTransform::Chunk => true,
     };
-    if let Some(date) = date.filter(|_| !head.fields.has_date) {
-        to.append_all(&[b"Date: ", date, b"\r\n"]);
+    if let Some(additions) = additions {
+        if !head.fields.has_date {
+            to.append_all(&[b"Date: ", additions.date, b"\r\n"]);
+        }
+        if let Some(seconds) = additions.hsts
+            && head.fields.find_text(bytes, b"strict-transport-security").is_none()
+        {
+            write_hsts(seconds, &mut to);
+        }
     }
     if framed {
         write_framing(&head.fields, chunked, &mut to);
@@ -128,6 +144,13 @@ pub fn response(
     }
     to.append(b"\r\n");
     to.finish()
+}
+
+/// `Strict-Transport-Security` (RFC 6797 §6.1).
+pub fn write_hsts(seconds: u64, to: &mut Writer<'_>) {
+    to.append(b"Strict-Transport-Security: max-age=");
+    to.append_decimal(seconds);
+    to.append(b"\r\n");
 }
 
 #[cfg(test)]
@@ -196,15 +219,19 @@ mod tests {
         assert_eq!(head::response(text, &mut head), Parse::Complete);
         let date = imf_fixdate(0);
         let mut out = [0; 512];
-        let mut write = |transform, persistence, date| {
+        let mut write = |transform, persistence, additions| {
             let length =
-                response(text, &head, transform, persistence, date, &mut out).expect("fits");
+                response(text, &head, transform, persistence, additions, &mut out).expect("fits");
             String::from_utf8_lossy(&out[..length]).into_owned()
         };
         assert_eq!(
-            write(BodyTransform::Chunk, Persistence::Default, Some(&date)),
+            write(
+                BodyTransform::Chunk,
+                Persistence::Default,
+                Some(Additions { date: &date, hsts: Some(60) })
+            ),
             "HTTP/1.1 200 OK\r\nServer: s\r\nX: y\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
-             Transfer-Encoding: chunked\r\n\r\n"
+             Strict-Transport-Security: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n"
         );
         assert_eq!(
             write(BodyTransform::Keep, Persistence::Close, None),

@@ -7,7 +7,7 @@ use super::certificates::Certificates;
 use super::engine::{Engine, Out, Queue, Stop};
 use super::x509::Certificate;
 use crate::base::buffer::LARGE_BYTES;
-use crate::net::{Handshake, Secured};
+use crate::net::{Handshake, SUBJECT_BYTES_MAX, Secured};
 use rustls::Error;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -297,6 +297,11 @@ impl Session {
         if self.stage == Stage::Handshake && !self.engine.is_handshaking() {
             self.stage = Stage::Open;
             self.subject = self.engine.peer_certificate().and_then(subject);
+            if self.subject.as_ref().is_some_and(|it| it.len() > SUBJECT_BYTES_MAX) {
+                self.fail();
+                let text = "the subject of the client's certificate is too long";
+                return Err(io::Error::new(ErrorKind::InvalidData, text));
+            }
         }
         Ok((used, taken))
     }

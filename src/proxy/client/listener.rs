@@ -39,6 +39,8 @@ pub enum Service {
     Tcp,
     /// [`Mode::Redirect`].
     Redirect,
+    /// Each request is answered with the same in https, on this port (`--redirect-http`).
+    ToHttps { port: u16 },
     /// Questions about this program, answered from memory (`--admin`).
     Admin,
 }

@@ -2,13 +2,24 @@
 
 use super::answer::Answer;
 use super::connection::Connection;
+use super::listener::Security;
 use super::plan::Plan;
 use super::request::After;
 use crate::http::head::{self, Method, Version};
 use crate::http::reply::{self, Reply, Written};
+use crate::http::target;
 use crate::net::{Net, Socket};
 use crate::observe::ProxyError;
 use crate::proxy::context::LoopContext;
+
+/// Where `Location` leads to.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// A server, as `host:port`.
+    Backend(&'a str),
+    /// The host that was asked for, in TLS on this port.
+    Tls { port: u16 },
+}
 
 /// What a local answer is made of.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +27,8 @@ pub struct LocalAnswer<'a> {
     pub answer: Answer,
     /// The request, if its head could be used.
     pub plan: Option<&'a Plan>,
-    /// `host:port` for `Location`, with the request's path.
-    pub authority: Option<&'a str>,
+    /// For `Location`, with the request's path.
+    pub origin: Option<Origin<'a>>,
     /// `Retry-After` in seconds, for an answer that may be another one later.
     pub retry_after: u32,
     pub request_id: u64,
@@ -35,6 +46,7 @@ impl<S: Socket> Connection<S> {
     ) -> Option<(After, Written)> {
         let LocalAnswer { answer, plan, .. } = *local;
         let last = self.is_at_its_last(cx);
+        let hsts = (self.settings().security == Security::Tls).then(|| cx.hsts()).flatten();
         let buffers = &mut self.conn.buffers;
         let inbox = &mut buffers.inbox;
         if inbox.is_held() {
@@ -45,9 +57,23 @@ impl<S: Socket> Connection<S> {
             plan.body.is_ended() && plan.keep_alive && inbox.data().len() >= plan.head_bytes
         });
         let stays = skippable.is_some() && !last;
-        let location = local.authority.zip(plan).map(|(authority, Plan { target, .. })| {
+        let colon_port = match local.origin {
+            // The port of https is not said (RFC 9110 §4.2.2).
+            Some(Origin::Tls { port: 443 }) | Some(Origin::Backend(_)) | None => String::new(),
+            Some(Origin::Tls { port }) => format!(":{port}"),
+        };
+        let location = local.origin.zip(plan).map(|(origin, Plan { target, .. })| {
             let [lead, path] = target.after_authority(inbox.data());
-            [authority.as_bytes(), lead, path]
+            match origin {
+                Origin::Backend(authority) => {
+                    [b"http://", authority.as_bytes(), b"" as &[u8], lead, path]
+                }
+                Origin::Tls { .. } => {
+                    let host = target.authority.map(|span| span.of(inbox.data()));
+                    let host = target::without_port(host.unwrap_or_default());
+                    [b"https://", host, colon_port.as_bytes(), lead, path]
+                }
+            }
         });
         let again = answer.status == 503 || answer.cause == ProxyError::Unavailable;
         let reply = Reply {
@@ -58,6 +84,7 @@ impl<S: Socket> Connection<S> {
             request_id: local.request_id,
             retry_after: answer.retry_after.or(again.then_some(local.retry_after)),
             location,
+            hsts,
             close: !stays,
             keep_alive: stays && plan.is_some_and(|plan| plan.version == Version::Http10),
             // Without a plan what came is all there is to go by.

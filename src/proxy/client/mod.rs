@@ -17,4 +17,4 @@ pub mod queue_speed;
 pub mod request;
 pub mod slow_clients;
 
-pub use local::LocalAnswer;
+pub use local::{LocalAnswer, Origin};

@@ -228,6 +228,11 @@ impl<S: Socket> Conn<S> {
         self.socket.secured()
     }
 
+    /// The buffers, and whose certificate the peer has shown.
+    pub fn buffers_and_subject(&mut self) -> (&mut Buffers, Option<&str>) {
+        (&mut self.buffers, self.socket.secured().and_then(|secured| secured.subject))
+    }
+
     /// Whether the certificate that the peer was shown is for `host`.
     pub fn covers(&self, host: &str) -> bool {
         self.socket.covers(host)

@@ -10,16 +10,26 @@ use crate::http::body::Body;
 use crate::http::forward::BodyTransform;
 use crate::net::Net;
 use crate::observe::{Outcome, ProxyError, Record};
-use crate::proxy::client::LocalAnswer;
 use crate::proxy::client::admission::Admission;
 use crate::proxy::client::answer::Answer;
 use crate::proxy::client::listener::Service;
 use crate::proxy::client::plan::Plan;
 use crate::proxy::client::request::{After, RequestState};
+use crate::proxy::client::{LocalAnswer, Origin};
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
 use crate::proxy::upstream::Served;
 use crate::proxy::upstream::acquire::Unavailable;
+
+/// Where else a client is to ask.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Location {
+    Backend(BackendId),
+    /// The same host, in TLS on this port.
+    Tls {
+        port: u16,
+    },
+}
 
 impl<N: Net> Exchanges<N> {
     /// The end of an attempt, which leaves its client with only the slot, if it has one.
@@ -270,16 +280,16 @@ impl<N: Net> Exchanges<N> {
         self.answer_local(client, plan, answer, None, record)
     }
 
-    /// Answers with the address of a backend in `Location`.
+    /// Answers with where else to ask in `Location`.
     pub(super) fn answer_with_location(
         &mut self,
         client: Client<'_, N>,
         plan: &Plan,
         answer: Answer,
-        backend: BackendId,
+        location: Location,
         record: Record,
     ) -> Next {
-        self.answer_local(client, Some(plan), answer, Some(backend), record)
+        self.answer_local(client, Some(plan), answer, Some(location), record)
     }
 
     fn answer_local(
@@ -287,7 +297,7 @@ impl<N: Net> Exchanges<N> {
         client: Client<'_, N>,
         plan: Option<&Plan>,
         answer: Answer,
-        location: Option<BackendId>,
+        location: Option<Location>,
         mut record: Record,
     ) -> Next {
         record.status = answer.status;
@@ -306,7 +316,7 @@ impl<N: Net> Exchanges<N> {
         let written = match client.settings().service {
             // A session that is not HTTP has no place for an answer.
             Service::Tcp => None,
-            Service::Http | Service::Redirect | Service::Admin => {
+            Service::Http | Service::Redirect | Service::ToHttps { .. } | Service::Admin => {
                 let id = record.notes.as_ref().map(|notes| notes.id);
                 let local = LocalAnswer {
                     answer,
@@ -314,7 +324,13 @@ impl<N: Net> Exchanges<N> {
                     retry_after: self
                         .queue_speed
                         .wait_seconds(self.admission.waiting(), cx.now.instant),
-                    authority: location.map(|backend| self.upstreams.cluster().name(backend)),
+                    origin: match location {
+                        Some(Location::Backend(backend)) => {
+                            Some(Origin::Backend(self.upstreams.cluster().name(backend)))
+                        }
+                        Some(Location::Tls { port }) => Some(Origin::Tls { port }),
+                        None => None,
+                    },
                     request_id: id.unwrap_or_else(|| cx.logs.request_id()),
                     page: self.error_pages.get(&answer.status).map(Vec::as_slice),
                 };

@@ -10,6 +10,7 @@ mod pair;
 mod preamble;
 pub mod pump;
 mod queue;
+mod redirects;
 mod request_way;
 mod response_way;
 mod splice;
@@ -25,7 +26,7 @@ use crate::proxy::client::admission::{Admission, Line};
 use crate::proxy::client::answer::Answer;
 use crate::proxy::client::connection::{Connection, HeadRead};
 use crate::proxy::client::heads::Heads;
-use crate::proxy::client::listener::Service;
+use crate::proxy::client::listener::{Security, Service};
 use crate::proxy::client::plan::{Intent, Plan};
 use crate::proxy::client::queue_speed::QueueSpeed;
 use crate::proxy::client::request::RequestState;
@@ -178,6 +179,9 @@ impl<N: Net> Exchanges<N> {
                 let reason = "this port speaks TLS: write https:// in place of http://";
                 self.refuse_head(key, client, Answer::local(400, reason, ProxyError::Request))
             }
+            HeadRead::Complete if let Service::ToHttps { port } = client.settings().service => {
+                self.redirect_to_https(key, client, port)
+            }
             HeadRead::Complete if self.asks_for_life(key, client) => {
                 self.answer_live_path(key, client)
             }
@@ -305,24 +309,6 @@ impl<N: Net> Exchanges<N> {
         self.answer(client, Some(plan), answer, record)
     }
 
-    /// Answers with the chosen server's address: nothing is proxied, no slot is taken.
-    fn redirect(&mut self, key: ClientKey, client: Client<'_, N>, plan: &Plan) -> Next {
-        let mut record = client.record(&mut self.context, &mut self.heads, key);
-        let chosen = self.upstreams.redirect(&mut self.context, plan.hash, &mut record.notes);
-        let backend = match chosen {
-            Ok(backend) => backend,
-            Err(unavailable) => {
-                let answer = self.unavailable_answer(unavailable);
-                return self.answer(client, Some(plan), answer, record);
-            }
-        };
-        let usual = if plan.method.is_get_or_head() { 301 } else { 308 };
-        let status = self.context.config.redirect_status.unwrap_or(usual);
-        let reason = "another server has what was asked for; its address is in Location";
-        let answer = Answer::local(status, reason, ProxyError::InternalResponse);
-        self.answer_with_location(client, plan, answer, backend, record)
-    }
-
     /// Joins an admitted client to a backend of the policy's choice.
     fn begin(&mut self, key: ClientKey, client: Client<'_, N>, intent: &Intent) -> Next {
         let mut state = self.retry_state(key, client);
@@ -448,6 +434,7 @@ impl<N: Net> Exchanges<N> {
             last: client.is_at_its_last(context),
             client_ip: client.ip(),
             scheme: client.settings().scheme,
+            hsts: (client.settings().security == Security::Tls).then(|| context.hsts()).flatten(),
             client: &mut client.conn,
             deadline: &mut client.request.deadline,
             upstream: lease.upstream,

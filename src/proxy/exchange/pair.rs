@@ -189,6 +189,8 @@ pub struct Exchange<'a, S: Socket> {
     pub client: &'a mut Conn<S>,
     pub client_ip: IpAddr,
     pub scheme: Scheme,
+    /// `max-age` of `Strict-Transport-Security`.
+    pub hsts: Option<u64>,
     pub upstream: &'a mut Upstream<S>,
     /// The backend as written, for requests without `Host`.
     pub authority: &'a str,

@@ -44,7 +44,9 @@ impl<N: Net> Exchanges<N> {
         client.await_first_request(&self.context);
         match client.settings().service {
             Service::Tcp => self.seek_slot(key, client),
-            Service::Http | Service::Redirect | Service::Admin => Next::Again,
+            Service::Http | Service::Redirect | Service::ToHttps { .. } | Service::Admin => {
+                Next::Again
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::config::EDIT_BYTES_MAX;
 use crate::http::body::Body;
 use crate::http::forward::{self, BodyTransform, RequestContext};
 use crate::http::head;
-use crate::net::Socket;
+use crate::net::{SUBJECT_BYTES_MAX, Socket};
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
 use crate::proxy::upstream::HeaderWrite;
 
@@ -134,7 +134,8 @@ impl<S: Socket> Exchange<'_, S> {
     /// The head goes into an empty outbox, where it always fits; what is forwarded stays in the
     /// inbox until the response begins, so that it can be sent again.
     fn forward_request(&mut self) -> Result<bool, Fault> {
-        let inbox = &mut self.client.buffers.inbox;
+        let (buffers, client_subject) = self.client.buffers_and_subject();
+        let inbox = &mut buffers.inbox;
         let plan = self.pair.plan();
         let head = self.heads.recall(self.pair.client, inbox.data());
         let context = RequestContext {
@@ -142,6 +143,7 @@ impl<S: Socket> Exchange<'_, S> {
             default_host: self.authority,
             trust_forwarded: self.config.trust_forwarded.contains(self.client_ip),
             scheme: self.scheme.name(),
+            client_subject,
             upgrade: plan.upgrade,
             expect: plan.expects_continue,
             max_forwards: plan.forwards.map(|left| left.saturating_sub(1)),
@@ -180,6 +182,8 @@ pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut
     }
     moved
 }
+
+const _: () = assert!(SUBJECT_BYTES_MAX <= forward::SUBJECT_BYTES_MAX, "a subject fits");
 
 const _: () = assert!(
     head::HEAD_BYTES_MAX + forward::GROWTH_BYTES_MAX + EDIT_BYTES_MAX

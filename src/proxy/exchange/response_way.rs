@@ -6,8 +6,7 @@ use super::pump;
 use super::request_way::tunnel;
 use super::verdict::{Fault, Phase};
 use crate::http::body::Body;
-use crate::http::date::DATE_BYTES;
-use crate::http::forward::{self, BodyTransform, Persistence};
+use crate::http::forward::{self, Additions, BodyTransform, Persistence};
 use crate::http::framing;
 use crate::http::head::{self, Parse, Version};
 use crate::http::keep_alive::KeepAlive;
@@ -203,8 +202,8 @@ impl<S: Socket> Exchange<'_, S> {
         self.pair.response = Direction::after_head(body);
         self.pair.record.status = head.status;
         self.pair.record.answered = Some(self.now);
-        let date = self.date;
-        self.write_head(transform, persistence, Some(date))?;
+        let additions = Additions { date: self.date, hsts: self.hsts };
+        self.write_head(transform, persistence, Some(additions))?;
         self.client.buffers.inbox.release();
         Ok(true)
     }
@@ -214,13 +213,14 @@ impl<S: Socket> Exchange<'_, S> {
         &mut self,
         transform: BodyTransform,
         persistence: Persistence,
-        date: Option<&[u8; DATE_BYTES]>,
+        additions: Option<Additions<'_>>,
     ) -> Result<(), Fault> {
         let inbox = &mut self.upstream.conn.buffers.inbox;
         let outbox = &mut self.client.buffers.outbox;
         let head = &self.response_head;
         let out = outbox.space(self.pool);
-        let mut written = forward::response(inbox.data(), head, transform, persistence, date, out);
+        let mut written =
+            forward::response(inbox.data(), head, transform, persistence, additions, out);
         if let (Some(edits), Ok(length)) = (&self.edits.down, written) {
             written = match head.status {
                 100 | 102..=199 => Ok(edits.strip(out, length)),

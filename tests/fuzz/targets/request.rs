@@ -109,6 +109,7 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
 fn written(data: &[u8], head: &RequestHead, plan: &Plan, trust_forwarded: bool) -> Vec<u8> {
     let context = RequestContext {
         scheme: "http",
+        client_subject: None,
         client: CLIENT.parse().expect("an address"),
         default_host: DEFAULT_HOST,
         trust_forwarded,

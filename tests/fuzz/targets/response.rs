@@ -148,9 +148,10 @@ fn written(
     persistence: Persistence,
 ) -> Vec<u8> {
     let date = imf_fixdate(0);
-    let date = (head.status >= 200).then_some(&date);
+    let additions =
+        (head.status >= 200).then_some(forward::Additions { date: &date, hsts: Some(60) });
     let mut out = vec![0; head.bytes + GROWTH_BYTES_MAX];
-    let length = forward::response(data, head, transform, persistence, date, &mut out);
+    let length = forward::response(data, head, transform, persistence, additions, &mut out);
     out.truncate(length.expect("it fits"));
     out
 }
@@ -169,9 +170,12 @@ fn compare(sent: &Head, received: &Head, persistence: Persistence) {
     // The program may leave out a reason that is not ASCII.
     assert!(received.start[2] == sent.start[2] || !sent.start[2].is_ascii(), "{received:?}");
     let mut lines = end_to_end(received, sent);
-    if sent.all("date").is_empty() {
-        lines.retain(|(name, _)| name != "date");
-        assert_eq!(received.all("date").len(), usize::from(sent.start[1][0] != b'1'));
+    // What is added to a final response unless its server has said it.
+    for added in ["date", "strict-transport-security"] {
+        if sent.all(added).is_empty() {
+            lines.retain(|(name, _)| name != added);
+            assert_eq!(received.all(added).len(), usize::from(sent.start[1][0] != b'1'));
+        }
     }
     assert_eq!(lines, end_to_end(sent, sent));
     hop_by_hop(sent, received);
