@@ -66,9 +66,20 @@ pub struct Client(pub StreamOwned<ClientConnection, TcpStream>);
 
 impl Client {
     pub fn connect(balancer: &Balancer, config: &Arc<ClientConfig>, name: &str) -> Client {
+        Client::connect_after(b"", balancer, config, name)
+    }
+
+    /// A client whose connection begins with `header` in the clear.
+    pub fn connect_after(
+        header: &[u8],
+        balancer: &Balancer,
+        config: &Arc<ClientConfig>,
+        name: &str,
+    ) -> Client {
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         let tls = ClientConnection::new(Arc::clone(config), name).expect("a client");
-        let tcp = TcpStream::connect(balancer.address()).expect("connecting");
+        let mut tcp = TcpStream::connect(balancer.address()).expect("connecting");
+        tcp.write_all(header).expect("writing");
         tcp.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out");
         Client(StreamOwned::new(tls, tcp))
     }

@@ -75,6 +75,20 @@ fn a_client_that_ends_its_side_gets_its_response() {
 }
 
 #[test]
+fn a_proxy_header_comes_before_the_handshake() {
+    let identity = Identity::of(&["a.example"]);
+    let backend = Backend::named("one");
+    let balancer = identity.over(&[&backend], &["--proxy-protocol", "127.0.0.1"]);
+    let header = b"PROXY TCP4 192.0.2.7 192.0.2.1 50000 443\r\n";
+    let config = identity.config();
+    let mut client = Client::connect_after(header, &balancer, &config, "a.example");
+    assert!(client.get("a.example").ends_with("one"));
+    let seen = backend.wait_for_requests(1);
+    assert_eq!(seen[0].field("X-Forwarded-For"), Some("192.0.2.7"));
+    assert_eq!(seen[0].field("X-Forwarded-Proto"), Some("https"));
+}
+
+#[test]
 fn http_in_the_clear_gets_a_400_that_says_why() {
     let identity = Identity::of(&["a.example"]);
     let backend = Backend::named("one");

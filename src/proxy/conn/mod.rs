@@ -206,6 +206,8 @@ impl<S: Socket> Conn<S> {
     pub fn secure<N: Net<Socket = S>>(&mut self, net: &mut N, pool: &mut Pool) -> io::Result<()> {
         let outcome = net.secure(&mut self.socket, self.buffers.inbox.data());
         self.buffers.inbox.clear(pool);
+        // Also if the kernel reports nothing more.
+        self.readiness.readable = true;
         outcome
     }
 
