@@ -1,6 +1,8 @@
 //! Which backends are eligible: keeps the state and counters of each, and passes changes to the
 //! policy.
 
+mod warming;
+
 use super::candidate::{AdminState, Candidate, Membership, Spec};
 use super::explain::{Explanation, Skip};
 use super::first::First;
@@ -13,6 +15,7 @@ use super::policy::{Change, Hint, Policy};
 use super::random::Random;
 use super::rank::Rank;
 use super::round_robin::RoundRobin;
+use super::slow_start::SlowStart;
 use super::strategy::Strategy;
 use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
@@ -46,6 +49,7 @@ pub struct Balancer {
     candidates: Vec<Candidate>,
     tiers: [Tier; 2],
     holds: Holds,
+    pub(super) slow_start: SlowStart,
 }
 
 impl Balancer {
@@ -58,6 +62,7 @@ impl Balancer {
             candidates,
             tiers: [tier(seed), tier(seed.rotate_left(32))],
             holds: Holds::default(),
+            slow_start: SlowStart::new(strategy, Duration::ZERO),
         };
         // All are added before the first enters: turns are spaced by the number of backends.
         for (index, candidate) in balancer.candidates.iter().enumerate() {
@@ -67,6 +72,12 @@ impl Balancer {
             balancer.refresh(index);
         }
         balancer
+    }
+
+    /// The same, with backends that warm up for so long; zero: they do not.
+    pub fn with_slow_start(mut self, span: Duration) -> Balancer {
+        self.slow_start = SlowStart::new(self.strategy, span);
+        self
     }
 
     /// Adds a backend, up and idle, at the lowest vacant index.
@@ -93,6 +104,7 @@ impl Balancer {
         candidate.membership = Membership::Vacant;
         self.holds.remove(index);
         self.refresh(index);
+        self.cool(index);
         let tier = self.candidates[index].tier();
         self.tiers[tier].policy.remove(index);
     }
@@ -227,11 +239,18 @@ impl Balancer {
         while let Some(index) = self.holds.pop_due(hint.now) {
             self.release(index);
         }
+        let warms = self.slow_start.is_active();
+        if warms {
+            self.advance_slow_start(hint.now);
+        }
         for id in hint.tried {
             self.hide(id.index());
         }
-        let tier = &mut self.tiers[usize::from(self.tiers[0].visible == 0)];
-        let picked = tier.policy.pick(&self.candidates, hint);
+        let tier = usize::from(self.tiers[0].visible == 0);
+        let picked = match warms {
+            true => self.pick_in_slow_start(tier, hint),
+            false => self.tiers[tier].policy.pick(&self.candidates, hint),
+        };
         for id in hint.tried {
             self.refresh(id.index());
         }
@@ -249,6 +268,9 @@ impl Balancer {
             match skip(candidate, hint.tried.contains(&BackendId::new(index))) {
                 Some(skip) => skipped.push((index, skip)),
                 None if candidate.membership == Membership::Vacant => {}
+                None if index != picked && self.slow_start.has_passed(index) => {
+                    skipped.push((index, Skip::SlowStart));
+                }
                 None if candidate.tier() == tier => among.push(index),
                 None => skipped.push((index, Skip::Backup)),
             }

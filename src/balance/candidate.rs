@@ -50,6 +50,9 @@ pub enum Membership {
     Leaving,
 }
 
+/// The share of a backend that is not warming up, in permille.
+pub(super) const SHARE_FULL: u32 = 1000;
+
 /// One backend as the policies see it.
 #[derive(Clone, Debug)]
 pub struct Candidate {
@@ -68,6 +71,8 @@ pub struct Candidate {
     pub(super) failing: bool,
     /// The policy of its tier may pick it. Not derived: a tried one is hidden during a pick.
     pub(super) visible: bool,
+    /// What it gets now of its weight and limit, in permille: less than all while it warms up.
+    pub(super) share: u32,
 }
 
 impl Candidate {
@@ -82,6 +87,7 @@ impl Candidate {
             usual_us: None,
             failing: false,
             visible: false,
+            share: SHARE_FULL,
         }
     }
 
@@ -90,14 +96,30 @@ impl Candidate {
         self.membership == Membership::Serving && self.spec.admin == AdminState::Ready
     }
 
-    /// In rotation, up and below its own limit. (A backup must also wait for the others.)
-    pub fn is_eligible(&self) -> bool {
-        self.is_in_rotation() && self.up && !self.is_full()
+    /// In rotation and up: it may get pairs when it has room.
+    pub fn is_usable(&self) -> bool {
+        self.is_in_rotation() && self.up
     }
 
-    /// As many pairs in flight as its own limit allows.
+    /// In rotation, up and below its own limit. (A backup must also wait for the others.)
+    pub fn is_eligible(&self) -> bool {
+        self.is_usable() && !self.is_full()
+    }
+
+    /// As many pairs in flight as its own limit allows now.
     pub fn is_full(&self) -> bool {
-        self.spec.pairs_max.is_some_and(|max| self.in_flight >= max)
+        self.spec.pairs_max.is_some_and(|max| self.in_flight >= self.limit_now(max))
+    }
+
+    /// What it may have in flight now of its limit, at least 1.
+    fn limit_now(&self, max: u32) -> u32 {
+        match self.share {
+            SHARE_FULL => max,
+            share => {
+                let most = u64::from(max) * u64::from(share);
+                u32::try_from(most.div_ceil(u64::from(SHARE_FULL))).unwrap_or(max).min(max)
+            }
+        }
     }
 
     /// Pairs in flight and failed requests that count as such: what policies compare.

@@ -22,6 +22,8 @@ pub enum Skip {
     Disabled,
     /// At its own limit of pairs.
     Full,
+    /// It warms up and has had its share.
+    SlowStart,
     /// It already failed this request.
     Tried,
     /// A backup, and others are left.
@@ -217,6 +219,7 @@ impl fmt::Display for Skip {
             Skip::Draining => "draining",
             Skip::Disabled => "set to down",
             Skip::Full => "at its max",
+            Skip::SlowStart => "in slow start",
             Skip::Tried => "already tried",
             Skip::Backup => "a backup",
         })

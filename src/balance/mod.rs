@@ -26,6 +26,7 @@ mod rank;
 pub mod record;
 mod round_robin;
 mod slot;
+mod slow_start;
 mod strategy;
 #[cfg(test)]
 mod tests;

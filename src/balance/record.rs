@@ -22,18 +22,23 @@ pub struct Setting {
     pub places: usize,
     /// Longest wait for a place.
     pub queue: Duration,
+    /// How long a backend that came back or was added warms up; zero: not at all.
+    pub slow_start: Duration,
 }
 
 impl Setting {
     /// The lines that say so.
-    pub fn lines(self) -> [Line<'static>; 4] {
-        let Setting { strategy, seed, places, queue } = self;
-        [
+    pub fn lines(self) -> impl Iterator<Item = Line<'static>> {
+        let Setting { strategy, seed, places, queue, slow_start } = self;
+        let always = [
             Line::Strategy(strategy),
             Line::Seed(seed),
             Line::Places(places),
             Line::QueueTimeout(queue),
-        ]
+        ];
+        // A record without it is one of a version that had no slow start.
+        let warms = (!slow_start.is_zero()).then_some(Line::SlowStart(slow_start));
+        always.into_iter().chain(warms)
     }
 }
 
@@ -44,6 +49,7 @@ pub enum Line<'a> {
     Seed(u64),
     Places(usize),
     QueueTimeout(Duration),
+    SlowStart(Duration),
     /// The balancer begins, with the backends added so far.
     Run,
     /// The time of the lines that follow.
@@ -64,6 +70,8 @@ pub enum Line<'a> {
     Removed(BackendId),
     Up(BackendId),
     Down(BackendId),
+    /// It came back or was added, and warms up.
+    Warmed(BackendId),
     /// The next request that is picked for has waited for a place.
     Waited(Duration),
     Picked {
@@ -165,6 +173,7 @@ impl fmt::Display for Line<'_> {
             Line::Seed(seed) => write!(out, "seed {seed:016x}"),
             Line::Places(places) => write!(out, "places {places}"),
             Line::QueueTimeout(span) => write!(out, "queue-timeout {}", span.as_micros()),
+            Line::SlowStart(span) => write!(out, "slow-start {}", span.as_micros()),
             Line::Run => out.write_str("run"),
             Line::At(at) => write!(out, "at {}", at.as_micros()),
             Line::Added { id, name, spec } => write!(out, "add {} {name} {spec}", Index(id)),
@@ -174,6 +183,7 @@ impl fmt::Display for Line<'_> {
             Line::Removed(id) => write!(out, "remove {}", Index(id)),
             Line::Up(id) => write!(out, "up {}", Index(id)),
             Line::Down(id) => write!(out, "down {}", Index(id)),
+            Line::Warmed(id) => write!(out, "warm {}", Index(id)),
             Line::Waited(span) => write!(out, "waited {}", span.as_micros()),
             Line::Picked { picked, hash, tried } => {
                 write!(out, "pick {} {hash:x}", OrDash(picked.map(Index)))?;
@@ -303,6 +313,7 @@ impl Parser {
                 places => Line::Places(places as usize),
             },
             "queue-timeout" => Line::QueueTimeout(words.micros()?),
+            "slow-start" => Line::SlowStart(words.micros()?),
             "run" => Line::Run,
             "at" => Line::At(words.time()?),
             "add" => {
@@ -315,6 +326,7 @@ impl Parser {
             "remove" => Line::Removed(words.id()?),
             "up" => Line::Up(words.id()?),
             "down" => Line::Down(words.id()?),
+            "warm" => Line::Warmed(words.id()?),
             "waited" => Line::Waited(words.micros()?),
             "pick" => {
                 let picked = words.optional("the number of a backend or -")?.map(id);
@@ -367,6 +379,7 @@ mod tests {
             (Line::Seed(0xab), "seed 00000000000000ab"),
             (Line::Places(448), "places 448"),
             (Line::QueueTimeout(Duration::from_secs(30)), "queue-timeout 30000000"),
+            (Line::SlowStart(Duration::from_secs(60)), "slow-start 60000000"),
             (Line::Run, "run"),
             (Line::At(at), "at 77"),
             (Line::Added { id: one, name: "a:80", spec }, "add 1 a:80 weight=3 max=9 backup drain"),
@@ -376,6 +389,7 @@ mod tests {
             (Line::Removed(one), "remove 1"),
             (Line::Up(one), "up 1"),
             (Line::Down(one), "down 1"),
+            (Line::Warmed(one), "warm 1"),
             (Line::Waited(Duration::from_millis(2)), "waited 2000"),
             (Line::Picked { picked: Some(one), hash: 0xff, tried: &[] }, "pick 1 ff"),
             (Line::Picked { picked: None, hash: 0, tried: &[one, id(2)] }, "pick - 0 1 2"),

@@ -2,6 +2,7 @@
 
 mod fairness;
 mod policies;
+mod slow_start;
 
 use super::*;
 use crate::base::backend_id::BackendId;

@@ -215,6 +215,8 @@ pub struct Config {
     pub mode: Mode,
     /// How backends are chosen.
     pub strategy: Strategy,
+    /// How long the share of a server that came back or was added rises; zero: it has all at once.
+    pub slow_start: Duration,
     /// Field name for [`Strategy::Header`], lower case.
     pub hash_field: Option<String>,
     /// Where `/metrics`, `/status` and the live page are (`--admin`); none: nowhere.
@@ -303,6 +305,7 @@ impl Default for Config {
             redirect_http: None,
             mode: Mode::Http,
             strategy: Strategy::RoundRobin,
+            slow_start: Duration::ZERO,
             hash_field: None,
             admin: None,
             admin_hosts: Vec::new(),

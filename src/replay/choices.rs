@@ -89,6 +89,7 @@ impl Run {
             Line::Readmitted(id) => self.balancer.set_leaving(id, false),
             Line::Up(id) => self.balancer.set_up(id, true),
             Line::Down(id) => self.balancer.set_up(id, false),
+            Line::Warmed(id) => self.balancer.warm(id, self.now),
             Line::Served { id, response_us, at } => self.balancer.served(id, response_us, at),
             Line::Failed { id, response_us, at } => self.balancer.failed(id, response_us, at),
             Line::Probed { id, duration_us } => self.balancer.probed(id, duration_us),
@@ -101,7 +102,9 @@ impl Run {
                 ));
             }
             Line::Strategy(_) | Line::Seed(_) | Line::Places(_) => return Err(unexpected(line)),
-            Line::QueueTimeout(_) | Line::Run => return Err(unexpected(line)),
+            Line::QueueTimeout(_) | Line::SlowStart(_) | Line::Run => {
+                return Err(unexpected(line));
+            }
         }
         Ok(None)
     }
@@ -166,10 +169,12 @@ fn subject(line: &Line<'_>) -> Option<BackendId> {
         Line::Changed { id, .. } | Line::Served { id, .. } | Line::Failed { id, .. } => Some(id),
         Line::Probed { id, .. } | Line::Reported { id, .. } => Some(id),
         Line::Leaving(id) | Line::Readmitted(id) | Line::Removed(id) => Some(id),
-        Line::Up(id) | Line::Down(id) | Line::Began(id) | Line::Ended(id) => Some(id),
+        Line::Up(id) | Line::Down(id) | Line::Warmed(id) => Some(id),
+        Line::Began(id) | Line::Ended(id) => Some(id),
         Line::Added { .. } | Line::Picked { .. } | Line::At(_) | Line::Waited(_) => None,
         Line::Lost(_) | Line::Stopped | Line::Run => None,
         Line::Strategy(_) | Line::Seed(_) | Line::Places(_) | Line::QueueTimeout(_) => None,
+        Line::SlowStart(_) => None,
     }
 }
 

@@ -138,9 +138,9 @@ impl Survey {
             Line::At(_) | Line::Picked { picked: None, .. } | Line::Stopped => Ok(()),
             Line::Failed { .. } | Line::Probed { .. } | Line::Reported { .. } => Ok(()),
             Line::Began(_) | Line::Ended(_) | Line::Up(_) | Line::Down(_) => Ok(()),
-            Line::Leaving(_) | Line::Readmitted(_) => Ok(()),
+            Line::Leaving(_) | Line::Readmitted(_) | Line::Warmed(_) => Ok(()),
             Line::Strategy(_) | Line::Seed(_) | Line::Places(_) => Err(misplaced(line)),
-            Line::QueueTimeout(_) | Line::Run => Err(misplaced(line)),
+            Line::QueueTimeout(_) | Line::SlowStart(_) | Line::Run => Err(misplaced(line)),
         }
     }
 }
@@ -247,6 +247,7 @@ impl Reading {
             }
             Line::Up(id) => self.add(self.now, Event::Up(id)),
             Line::Down(id) => self.add(self.now, Event::Down(id)),
+            Line::Warmed(id) => self.add(self.now, Event::Warmed(id)),
             Line::Probed { id, duration_us } => {
                 self.add(self.now, Event::Probed { id, duration_us });
             }
@@ -257,7 +258,9 @@ impl Reading {
             Line::Began(_) | Line::Ended(_) | Line::Served { .. } | Line::Failed { .. } => {}
             Line::Lost(_) | Line::Stopped => {}
             Line::Strategy(_) | Line::Seed(_) | Line::Places(_) => return Err(misplaced(line)),
-            Line::QueueTimeout(_) | Line::Run => return Err(misplaced(line)),
+            Line::QueueTimeout(_) | Line::SlowStart(_) | Line::Run => {
+                return Err(misplaced(line));
+            }
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ impl Header {
     /// Errors: a line is bad, or missing.
     pub fn read<R: BufRead>(lines: &mut Lines<R>) -> Result<Header, Problem> {
         let (mut strategy, mut seed, mut places, mut queue) = (None, None, None, None);
+        let mut slow_start = Duration::ZERO;
         let mut backends = Vec::new();
         loop {
             let Some(line) = lines.next()? else {
@@ -32,6 +33,7 @@ impl Header {
                 Line::Seed(value) => seed = Some(value),
                 Line::Places(value) => places = Some(value),
                 Line::QueueTimeout(value) => queue = Some(value),
+                Line::SlowStart(value) => slow_start = value,
                 Line::Added { id, name, spec } => {
                     if id.index() != backends.len() || backends.len() == BACKENDS_MAX {
                         let expected = backends.len();
@@ -54,6 +56,7 @@ impl Header {
             seed: seed.ok_or_else(|| missing("seed"))?,
             places: places.ok_or_else(|| missing("places"))?,
             queue: queue.unwrap_or(Duration::MAX),
+            slow_start,
         };
         Ok(Header { setting, backends })
     }
@@ -62,6 +65,7 @@ impl Header {
     pub fn balancer(&self, strategy: Strategy) -> Balancer {
         let spec = |(name, settings): &(String, Settings)| settings.named(name);
         let specs: Vec<Spec> = self.backends.iter().map(spec).collect();
-        Balancer::new(strategy, &specs, self.setting.seed)
+        let balancer = Balancer::new(strategy, &specs, self.setting.seed);
+        balancer.with_slow_start(self.setting.slow_start)
     }
 }

@@ -33,6 +33,7 @@ pub enum Event {
     Removed(BackendId),
     Up(BackendId),
     Down(BackendId),
+    Warmed(BackendId),
     Probed {
         id: BackendId,
         duration_us: u64,
@@ -166,6 +167,10 @@ impl<'a> Model<'a> {
             Event::Removed(id) => self.remove(id),
             Event::Up(id) => self.with(id, |it, id| it.set_up(id, true)),
             Event::Down(id) => self.with(id, |it, id| it.set_up(id, false)),
+            Event::Warmed(id) => {
+                let now = self.now;
+                self.with(id, |it, id| it.warm(id, now));
+            }
             Event::Probed { id, duration_us } => {
                 self.with(id, |it, id| it.probed(id, duration_us));
             }

@@ -67,8 +67,9 @@ struct Tally {
     introduced: u64,
     /// Requests to the admin listener that were answered.
     scraped: u64,
-    /// Choices that were recorded and made again.
+    /// Choices that were recorded and made again, and servers that warmed up meanwhile.
     replayed: u64,
+    warmed: u64,
 }
 
 #[test]
@@ -100,6 +101,7 @@ fn every_seed_ends_well() {
         assert!(tally.served > count, "hardly anything was served: {tally:?}");
         assert!(kinds.iter().all(|&kind| kind > count / 100), "a kind is missing: {tally:?}");
         assert!(tally.replayed > count, "hardly any choice was recorded: {tally:?}");
+        assert!(tally.warmed > count / 100, "hardly any server warmed up: {tally:?}");
         assert!(tally.suspicions > count / 100, "no server was silent: {tally:?}");
         assert!(tally.scraped > count, "the admin listener was hardly asked: {tally:?}");
         assert!(tally.slow > 0, "no slow client was ended: {tally:?}");

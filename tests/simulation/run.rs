@@ -64,6 +64,7 @@ pub fn run(seed: u64, verbose: bool, tally: &mut Tally) {
     let record = std::mem::take(&mut world.borrow_mut().record);
     if !record.is_empty() {
         tally.replayed += record::check(&record, &mut Rng::new(seed));
+        tally.warmed += record.windows(6).filter(|text| text == b"\nwarm ").count() as u64;
     }
     drop::<Proxy<SimNet>>(proxy);
 }

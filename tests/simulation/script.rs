@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// One run, ready to be turned.
 pub struct Script {
@@ -58,6 +59,10 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     edits::draw(&mut config, &mut features);
     if config.mode != Mode::Redirect && features.chance(150) {
         config.queue_max = Some(features.below(4) as u32);
+    }
+    if features.chance(300) {
+        let millis = [2, 20, 1_000, 60_000][features.below(4) as usize];
+        config.slow_start = Duration::from_millis(millis);
     }
     config.record = seed.is_multiple_of(3).then(|| PathBuf::from("record"));
     config.proxy_protocol = headers.from.clone();

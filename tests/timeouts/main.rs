@@ -5,6 +5,7 @@ mod collected;
 mod logged;
 mod overload;
 mod slow;
+mod slow_start;
 mod stage;
 mod stalled;
 

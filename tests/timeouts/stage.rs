@@ -3,7 +3,7 @@
 
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
-use loadbalancer::config::Config;
+use loadbalancer::config::{BackendSpec, Config};
 use loadbalancer::net::{Net, Now, Ready, STOP, Signal, Sink, Socket};
 use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Status};
 use std::cell::RefCell;
@@ -209,6 +209,15 @@ impl Net for Wires {
     }
 }
 
+/// The servers of ports of this machine.
+fn members(backends: &[BackendSpec]) -> Vec<Member> {
+    let member = |spec: &BackendSpec| Member {
+        spec: spec.clone(),
+        addresses: vec![SocketAddr::from(([127, 0, 0, 1], spec.endpoint.port))],
+    };
+    backends.iter().map(member).collect()
+}
+
 /// The proxy and its peers.
 pub struct Stage {
     world: Shared,
@@ -225,11 +234,7 @@ impl Stage {
     /// The same, with so many places for clients.
     pub fn with_places(config: Config, pairs_max: usize, clients_max: usize) -> Stage {
         let world = Shared::default();
-        let members = config.backends.iter().map(|spec| Member {
-            spec: spec.clone(),
-            addresses: vec![SocketAddr::from(([127, 0, 0, 1], spec.endpoint.port))],
-        });
-        let members = members.collect();
+        let members = members(&config.backends);
         let limits = Limits {
             pairs_max,
             tunnels_max: pairs_max,
@@ -243,6 +248,12 @@ impl Stage {
         let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), 1);
         proxy.listen((), settings).expect("listening");
         Stage { world, proxy, ended: false }
+    }
+
+    /// Makes these the backends from here on.
+    pub fn list(&mut self, backends: &[BackendSpec]) {
+        self.proxy.apply(&members(backends), &[]);
+        self.pass(Duration::ZERO);
     }
 
     /// Advances the clock; everything that is due happens.

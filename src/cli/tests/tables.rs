@@ -137,6 +137,7 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("file", "list", "", "http tcp redirect"),
     ("mode", "tcp", "", "http tcp redirect"),
     ("strategy", "rand", "", "http tcp redirect"),
+    ("slow-start", "77s", "", "http tcp redirect"),
     ("hash-field", "x-user", "-s header", "http redirect"),
     ("reuse-port", "", "", "http tcp redirect"),
     ("proxy-protocol", "any", "", "http tcp redirect"),

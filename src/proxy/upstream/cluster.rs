@@ -30,6 +30,8 @@ pub struct Cluster {
     /// Requests since all backends were probed because of their number.
     since_probes: u32,
     pub(super) rng: Rng,
+    /// There is a slow start.
+    pub(super) warms: bool,
 }
 
 /// A response, as evidence about the backend that gave it.
@@ -67,6 +69,7 @@ impl Cluster {
             up: members.iter().filter(|it| it.spec.admin == AdminState::Ready).count(),
             since_probes: 0,
             rng: Rng::new(seed),
+            warms: !config.slow_start.is_zero(),
         }
     }
 
@@ -356,6 +359,9 @@ impl Cluster {
         let after = health.state();
         if in_rotation {
             self.count_up(backend, before, after);
+        }
+        if let Transition::Up(_) = transition {
+            self.warm(backend, now);
         }
         Some(transition)
     }

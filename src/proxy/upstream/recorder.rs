@@ -24,7 +24,7 @@ impl Tape {
     /// The lines about the start.
     fn begin(setting: Setting, backends: &[(&str, Spec)]) -> Tape {
         let mut tape = Tape { lines: format!("{VERSION_LINE}\n") };
-        setting.lines().iter().for_each(|line| tape.note(line));
+        setting.lines().for_each(|line| tape.note(&line));
         for (index, &(name, spec)) in backends.iter().enumerate() {
             let spec = Settings::of(spec);
             tape.note(&Line::Added { id: BackendId::new(index), name, spec });
@@ -51,8 +51,10 @@ impl Recorder {
     pub fn new(config: &Config, backends: &[(&str, Spec)], places: usize, seed: u64) -> Recorder {
         let strategy = config.strategy;
         let specs: Vec<Spec> = backends.iter().map(|(_, spec)| *spec).collect();
-        let balancer = Balancer::new(strategy, &specs, seed);
-        let setting = Setting { strategy, seed, places, queue: config.timeouts.queue };
+        let slow_start = config.slow_start;
+        let balancer = Balancer::new(strategy, &specs, seed).with_slow_start(slow_start);
+        let queue = config.timeouts.queue;
+        let setting = Setting { strategy, seed, places, queue, slow_start };
         let tape = config.record.is_some().then(|| Tape::begin(setting, backends));
         Recorder { balancer, tape: tape.map(Box::new) }
     }
@@ -112,6 +114,11 @@ impl Recorder {
     pub fn set_up(&mut self, id: BackendId, up: bool) {
         self.note(|| if up { Line::Up(id) } else { Line::Down(id) });
         self.balancer.set_up(id, up);
+    }
+
+    pub fn warm(&mut self, id: BackendId, now: Instant) {
+        self.note(|| Line::Warmed(id));
+        self.balancer.warm(id, now);
     }
 
     pub fn set_leaving(&mut self, id: BackendId, leaving: bool) {

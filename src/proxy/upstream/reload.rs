@@ -221,9 +221,14 @@ impl<N: Net> Upstreams<N> {
             self.retire(cx, backend);
             self.cluster.account(backend).moved(cx.now.instant);
         }
+        // Those that are added together share from the start where no other is there.
+        let has_others = self.cluster.has_any_up();
         for member in &changes.added {
             let backend = self.add(cx, member);
             cx.logs.event(format_args!("added {}", self.cluster.name(backend)));
+            if has_others {
+                self.cluster.warm(backend, cx.now.instant);
+            }
         }
         let standing = self.standing(cx);
         if (before.total > 0 && standing.counts.total == 0)
@@ -289,6 +294,9 @@ impl<N: Net> Upstreams<N> {
         let more = if now == AdminState::Ready { " again" } else { "" };
         let text = self.admin_state(backend, more).to_string();
         cx.logs.event(format_args!("{text}{how}"));
+        if now == AdminState::Ready {
+            self.cluster.warm(backend, cx.now.instant);
+        }
         self.cluster.account(backend).moved(cx.now.instant);
         if now != AdminState::Ready {
             self.close_waiting(cx, backend);

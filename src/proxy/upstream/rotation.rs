@@ -23,6 +23,11 @@ impl Cluster {
         backend.index() < self.backends.len() && self.balancer.candidate(backend).is_in_rotation()
     }
 
+    /// Whether any backend in rotation is up and no suspect.
+    pub fn has_any_up(&self) -> bool {
+        self.up > 0
+    }
+
     /// Whether this backend takes part and is to be probed.
     pub fn is_probed(&self, backend: BackendId) -> bool {
         self.is_serving(backend) && self.backends[backend.index()].spec.admin != AdminState::Down
@@ -44,6 +49,13 @@ impl Cluster {
         }
         self.count_up(backend, State::Down, self.usable_state(backend));
         backend
+    }
+
+    /// A backend came back or was added: where there is a slow start, its share rises.
+    pub fn warm(&mut self, backend: BackendId, now: Instant) {
+        if self.warms {
+            self.balancer.warm(backend, now);
+        }
     }
 
     /// Applies what the list says of a backend now; returns what was in force before.
