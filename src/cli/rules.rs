@@ -22,20 +22,44 @@ pub fn settle(
         // A server in TCP mode need not speak HTTP.
         config.health.check = Check::Tcp;
     }
-    let probes = ["check-interval", "probe-per-requests", "health-timeout", "rise", "fall"];
-    let asks = ["health-path", "health-host", "health-method", "health-expect"];
-    let mut says_how = ["health", "check-interval", "probe-per-requests"].iter().chain(&asks);
     // `rank` goes by how long probes take.
-    if !says_how.any(|long| given.has(long)) && config.strategy != Strategy::Rank {
+    if !SAY_HOW.iter().any(|long| given.has(long)) && config.strategy != Strategy::Rank {
         config.health.pace = Pace::Default;
     }
+    let mut rules = (strategy_rules(config).into_iter())
+        .chain(health_rules(config, given))
+        .chain(listener_rules(config, given))
+        .chain(output_rules(config, given));
+    match rules.find(|(is_broken, _)| *is_broken) {
+        Some((_, reason)) => Err(UsageError::Conflict(reason)),
+        None => Ok(()),
+    }
+}
+
+/// Options that say when servers are probed, and how it is counted.
+const PROBES: [&str; 5] =
+    ["check-interval", "probe-per-requests", "health-timeout", "rise", "fall"];
+
+/// Options that say what an HTTP probe asks for and expects.
+const ASKS: [&str; 4] = ["health-path", "health-host", "health-method", "health-expect"];
+
+/// Options that say that probes are wanted, or which ones.
+const SAY_HOW: [&str; 7] = [
+    "health",
+    "check-interval",
+    "probe-per-requests",
+    "health-path",
+    "health-host",
+    "health-method",
+    "health-expect",
+];
+
+/// Whether the rule is broken, and what to do then.
+type Rule = (bool, &'static str);
+
+fn strategy_rules(config: &Config) -> [Rule; 2] {
     let is_header = config.strategy == Strategy::Header;
-    let rules = [
-        (
-            config.admin.is_none() && (given.has("admin-host") || given.has("admin-public")),
-            "--admin-host and --admin-public are for the admin listener only: add --admin 9000 or \
-             leave them out",
-        ),
+    [
         (
             is_header && config.hash_field.is_none(),
             "-s header needs a field to hash: add --hash-field x-user-id",
@@ -44,17 +68,18 @@ pub fn settle(
             !is_header && config.hash_field.is_some(),
             "--hash-field is for -s header only: add -s header or leave it out",
         ),
+    ]
+}
+
+fn health_rules(config: &Config, given: &Given) -> [Rule; 3] {
+    [
         (
-            given.has("log-format") && config.access_log.is_none(),
-            "--log-format is for the access log only: add -l FILE or leave it out",
-        ),
-        (
-            config.health.check == Check::Off && probes.iter().any(|long| given.has(long)),
+            config.health.check == Check::Off && PROBES.iter().any(|long| given.has(long)),
             "--health off makes no probes: leave it out, or leave -c, -R, --health-timeout, \
              --rise and --fall out",
         ),
         (
-            config.health.check != Check::Http && asks.iter().any(|long| given.has(long)),
+            config.health.check != Check::Http && ASKS.iter().any(|long| given.has(long)),
             "--health-path, --health-host, --health-method and --health-expect are for HTTP \
              probes: add --health http or leave them out",
         ),
@@ -63,9 +88,17 @@ pub fn settle(
             "-s rank uses the durations of probes, and --health off makes none: leave one of them \
              out",
         ),
-    ];
+    ]
+}
+
+fn listener_rules(config: &Config, given: &Given) -> [Rule; 4] {
     let for_tls = ["client-ca", "hsts", "redirect-http"];
-    let rules = rules.into_iter().chain([
+    [
+        (
+            config.admin.is_none() && (given.has("admin-host") || given.has("admin-public")),
+            "--admin-host and --admin-public are for the admin listener only: add --admin 9000 or \
+             leave them out",
+        ),
         (
             config.takeover && config.reuse_port,
             "--takeover replaces the one process at an address, and with --reuse-port there may be \
@@ -80,6 +113,15 @@ pub fn settle(
             "--client-ca, --hsts and --redirect-http are for TLS only: add --cert FILE or leave \
              them out",
         ),
+    ]
+}
+
+fn output_rules(config: &Config, given: &Given) -> [Rule; 3] {
+    [
+        (
+            given.has("log-format") && config.access_log.is_none(),
+            "--log-format is for the access log only: add -l FILE or leave it out",
+        ),
         (
             given.has("check") && given.has("print-config"),
             "--check and --print-config each end the program: leave one of them out",
@@ -88,11 +130,7 @@ pub fn settle(
             config.record.is_some() && config.record == log_file(config),
             "-l and --record name the same file: give each a file of its own",
         ),
-    ]);
-    match rules.into_iter().find(|(is_broken, _)| *is_broken) {
-        Some((_, reason)) => Err(UsageError::Conflict(reason)),
-        None => Ok(()),
-    }
+    ]
 }
 
 fn log_file(config: &Config) -> Option<PathBuf> {

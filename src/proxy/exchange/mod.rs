@@ -204,7 +204,7 @@ impl<N: Net> Exchanges<N> {
         let head = self.heads.recall(key, bytes);
         let target = head.target.of(bytes);
         let asked = target.split(|&byte| byte == b'?').next().unwrap_or_default();
-        asked == path.as_bytes() && matches!(head.method, Method::Get | Method::Head)
+        asked == path.as_bytes() && head.method.is_get_or_head()
     }
 
     /// Answers for this program, in every state of the queue and of the servers: 200 until it is to

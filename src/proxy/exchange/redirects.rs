@@ -3,7 +3,6 @@
 
 use super::conclude::Location;
 use super::{Client, Exchanges};
-use crate::http::head::Method;
 use crate::net::Net;
 use crate::observe::{ProxyError, Record};
 use crate::proxy::client::answer::Answer;
@@ -22,16 +21,7 @@ impl<N: Net> Exchanges<N> {
                 return self.answer(client, Some(plan), answer, record);
             }
         };
-        let usual = match plan.method {
-            Method::Get | Method::Head => 301,
-            Method::Post
-            | Method::Put
-            | Method::Delete
-            | Method::Connect
-            | Method::Options
-            | Method::Trace
-            | Method::Other => 308,
-        };
+        let usual = if plan.method.is_get_or_head() { 301 } else { 308 };
         let status = self.context.config.redirect_status.unwrap_or(usual);
         let reason = "another server has what was asked for; its address is in Location";
         let answer = Answer::local(status, reason, ProxyError::InternalResponse);
