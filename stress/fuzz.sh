@@ -3,8 +3,8 @@
 #        fuzz.sh --merge
 #
 # Coverage-guided runs of the properties that hold for any input (tests/fuzz), one target after the
-# other, SECONDS each (default 600): request, response, chunked, list, argv, proxy. Prints executions
-# and coverage per target. An input that breaks a property is left in tests/fuzz/corpus, where
+# other, SECONDS each (default 600): request, response, chunked, list, argv, proxy, control. Prints
+# executions and coverage per target. An input that breaks a property is left in tests/fuzz/corpus, where
 # `cargo test` finds it, and the exit status is 1. Other inputs are kept in target/fuzz/corpus;
 # --merge reduces it to the fewest and smallest files that reach the same code, into tests/fuzz.
 #

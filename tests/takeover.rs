@@ -424,6 +424,18 @@ fn one_that_ends_after_a_takeover_stops_at_a_signal() {
 }
 
 #[test]
+fn a_check_for_a_takeover_leaves_the_one_that_serves_alone() {
+    let a = Backend::named("a");
+    let old = Balancer::over(&[&a], &[]);
+    let (address, server) = (old.address().to_string(), a.argument());
+    let check = run(&[&address, &server, "--takeover", "--check"]);
+    assert_eq!(check.code, Some(0), "{check:?}");
+    assert_eq!(run(&[&address, &server, "--check"]).code, Some(1), "the address is in use");
+    assert_eq!(old.get("/").text(), "a");
+    assert_eq!(old.stderr.with("take over"), [""; 0]);
+}
+
+#[test]
 fn options_that_contradict_it_are_refused() {
     for (options, part) in [
         (

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_and_a_command_are_told_apart() {
+    fn an_address_before_the_command_names_the_instance() {
         let drain = |server: &str| Some(command::Command::Set(server.to_owned(), Wish::Drain));
         for (line, place, command) in [
             ("", None, None),

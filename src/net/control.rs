@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn who_steps_aside_leaves_the_name_to_the_next() {
+    fn an_instance_that_steps_aside_leaves_its_name_to_the_next() {
         let first = ControlSocket::open(&unique(3), Instances::One).expect("a free name");
         let aside = first.renamed().expect("another name");
         let name = first.name().clone();

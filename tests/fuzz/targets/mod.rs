@@ -3,6 +3,7 @@
 
 mod argv;
 mod chunked;
+mod control;
 mod list;
 mod proxy;
 mod reader;
@@ -19,13 +20,14 @@ use reader::Head;
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("request", request::run),
     ("response", response::run),
     ("chunked", chunked::run),
     ("list", list::run),
     ("argv", argv::run),
     ("proxy", proxy::run),
+    ("control", control::run),
 ];
 
 /// Places to cut an input of `length` bytes at: all of them while it is short.
