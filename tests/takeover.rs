@@ -424,6 +424,28 @@ fn one_that_ends_after_a_takeover_stops_at_a_signal() {
 }
 
 #[test]
+fn root_replaces_one_that_runs_as_another_user() {
+    if control::user() != 0 {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let (a, b) = (Backend::named("a"), Backend::named("b"));
+    let user = ["--user", "61004:61004"];
+    let mut old = Balancer::over(&[&a], &user);
+    // Twice: the second time the control socket has gone over once.
+    for backend in [&b, &a] {
+        let new = replaced(&old, backend, &user);
+        assert_eq!(old.wait().code(), Some(0));
+        let status = run(&["ctl", &new.address().to_string(), "status"]);
+        assert!(status.stdout.contains(&format!("pid {}, running", new.id())), "{status:?}");
+        let text = std::fs::read_to_string(format!("/proc/{}/status", new.id())).expect("it runs");
+        assert!(text.contains("Uid:\t61004\t61004"), "{text}");
+        old = new;
+    }
+    assert_eq!(old.get("/").text(), "a");
+}
+
+#[test]
 fn a_check_for_a_takeover_leaves_the_one_that_serves_alone() {
     let a = Backend::named("a");
     let old = Balancer::over(&[&a], &[]);
