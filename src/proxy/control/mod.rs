@@ -191,6 +191,10 @@ impl<N: Net> Control<N> {
 
     /// Those that wait for this get their answer.
     pub fn answer_all(&mut self, cx: &mut LoopContext<N>, awaited: Awaited, answer: &Answer) {
+        // Asked in every turn, and there is hardly ever a connection.
+        if self.clients.is_empty() {
+            return;
+        }
         for key in self.clients.keys() {
             if self.clients.get(key).is_some_and(|client| client.awaits(awaited)) {
                 self.answer(cx, key, answer);
