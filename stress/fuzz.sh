@@ -3,8 +3,9 @@
 #        fuzz.sh --merge
 #
 # Coverage-guided runs of the properties that hold for any input (tests/fuzz), one target after the
-# other, SECONDS each (default 600): request, response, chunked, list, argv, proxy, control. Prints
-# executions and coverage per target. An input that breaks a property is left in tests/fuzz/corpus, where
+# other, SECONDS each (default 600): request, response, chunked, list, argv, proxy, control, records.
+# Prints executions and coverage per target. An input that breaks a property is left in
+# tests/fuzz/corpus, where
 # `cargo test` finds it, and the exit status is 1. Other inputs are kept in target/fuzz/corpus;
 # --merge reduces it to the fewest and smallest files that reach the same code, into tests/fuzz.
 #
@@ -77,7 +78,7 @@ merge() {
     echo "$target: $(find "$TREE/$target" -type f | wc -l) files"
 }
 
-TARGETS=(request response chunked list argv)
+TARGETS=(request response chunked list argv proxy records)
 case ${1:-} in
     -h | --help) usage; exit 0 ;;
     --merge) build; for target in "${TARGETS[@]}"; do merge "$target"; done; exit 0 ;;
@@ -87,7 +88,7 @@ number SECONDS "$SECONDS_EACH"
 shift $(($# > 0))
 [ $# -eq 0 ] || TARGETS=("$@")
 for target in "${TARGETS[@]}"; do
-    [ -d "$TREE/$target" ] || die "there is no target $target: request, response, chunked, list or argv"
+    [ -d "$TREE/$target" ] || die "there is no target $target: request, response, chunked, list, argv, proxy or records"
 done
 build
 printf '%-10s %12s %10s %10s\n' target executions edges features

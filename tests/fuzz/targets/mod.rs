@@ -7,6 +7,8 @@ mod control;
 mod list;
 mod proxy;
 mod reader;
+#[cfg(feature = "tls")]
+mod records;
 mod request;
 mod response;
 
@@ -20,7 +22,7 @@ use reader::Head;
 pub type Target = fn(&[u8]);
 
 /// Every target by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: &[(&str, Target)] = &[
     ("request", request::run),
     ("response", response::run),
     ("chunked", chunked::run),
@@ -28,6 +30,8 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("argv", argv::run),
     ("proxy", proxy::run),
     ("control", control::run),
+    #[cfg(feature = "tls")]
+    ("records", records::run),
 ];
 
 /// Places to cut an input of `length` bytes at: all of them while it is short.
