@@ -22,7 +22,7 @@ cat "$WORK/chain" "$WORK/key" >"$WORK/both.pem"
 mkdir "$WORK/files"
 printf x >"$WORK/files/small"
 head -c 67108864 /dev/zero >"$WORK/files/large"
-start_listening files "$LOADBALANCER" httpserver 127.0.0.1:0 "$WORK/files"
+start_listening files "$LOADBALANCER" httpserver 127.0.0.1:0 -d "$WORK/files"
 to=127.0.0.1:${PORT_OF[files]}
 
 # is_open PORT

@@ -16,6 +16,7 @@ const PAGE: Page = Page {
         ("loadbalancer get http://localhost:8080/file", "save it as ./file"),
         ("loadbalancer get http://localhost:8080/file -o copy", "save it as ./copy"),
         ("loadbalancer get http://localhost:8080/file -o -", "print it"),
+        ("loadbalancer get https://www.example.org/file", "from a server in TLS"),
         (
             "loadbalancer get -q -o /dev/null http://localhost:8080/",
             "check that it can be downloaded, as a container's health check",
@@ -87,13 +88,15 @@ fn help_text(columns: usize) -> String {
     help::text(&sheet(), &[], columns)
 }
 
-/// Accepts `http://` followed by a host, without spaces; the rest is checked on connecting.
+/// Accepts `http://` or `https://` followed by a host, without spaces; the rest is checked on connecting.
 fn check(url: String) -> Result<String, UsageError> {
     let shown = quote(&url);
     let reason = match url.split_once("://") {
         None => format!("{shown} is not a URL: write {}", quote(&format!("http://{url}"))),
-        Some((scheme, _)) if !scheme.eq_ignore_ascii_case("http") => {
-            format!("{shown} is not plain HTTP: write a URL beginning with http://")
+        Some((scheme, _))
+            if !["http", "https"].iter().any(|it| scheme.eq_ignore_ascii_case(it)) =>
+        {
+            format!("{shown} is no URL of HTTP: write one beginning with http:// or https://")
         }
         Some((_, rest)) if rest.is_empty() || rest.starts_with(['/', '?', '#']) => {
             format!("{shown} names no host: write http://host:port/file")

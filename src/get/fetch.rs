@@ -1,7 +1,8 @@
 //! One request to one URL, and the head of its final response.
 
 use super::failure::{Failure, is_printable};
-use super::url::Url;
+use super::stream::Stream;
+use super::url::{Scheme, Url};
 use crate::http::body::Body;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};
@@ -30,7 +31,7 @@ pub struct Response {
     /// Length of the content; none when it ends with the last chunk or the connection.
     pub length: Option<u64>,
     body: Body,
-    reader: Reader<TcpStream>,
+    reader: Reader<Stream>,
 }
 
 impl Response {
@@ -55,10 +56,16 @@ impl Response {
 /// byte, and for a connection if it is shorter than usual.
 pub fn open(url: &Url, timeout: Duration) -> Result<Response, Failure> {
     let connected = connect(url, timeout.min(CONNECT));
-    let mut stream = connected.map_err(|error| Failure::Connect(url.clone(), error))?;
+    let tcp = connected.map_err(|error| Failure::Connect(url.clone(), error))?;
     let lost = |error: io::Error| Failure::lost(url, timeout, error);
-    stream.set_read_timeout(Some(timeout)).map_err(lost)?;
-    stream.set_write_timeout(Some(timeout)).map_err(lost)?;
+    tcp.set_read_timeout(Some(timeout)).map_err(lost)?;
+    tcp.set_write_timeout(Some(timeout)).map_err(lost)?;
+    let mut stream = match url.scheme() {
+        Scheme::Http => Stream::Plain(tcp),
+        Scheme::Https => {
+            Stream::secure(tcp, url.host()).map_err(|error| Failure::Connect(url.clone(), error))?
+        }
+    };
     let (path, host) = (url.path(), url.authority());
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: loadbalancer-get/{}\r\n\
@@ -93,7 +100,7 @@ fn connect(url: &Url, timeout: Duration) -> io::Result<TcpStream> {
 fn read_head(
     url: &Url,
     timeout: Duration,
-    reader: &mut Reader<TcpStream>,
+    reader: &mut Reader<Stream>,
     head: &mut ResponseHead,
 ) -> Result<(), Failure> {
     loop {
@@ -115,7 +122,7 @@ fn read_head(
 
 fn response(
     url: &Url,
-    mut reader: Reader<TcpStream>,
+    mut reader: Reader<Stream>,
     head: &ResponseHead,
 ) -> Result<Response, Failure> {
     let body = framing::response(head, Method::Get)

@@ -5,6 +5,7 @@ mod failure;
 pub mod fetch;
 mod progress;
 mod save;
+mod stream;
 mod url;
 
 use crate::cli::Get;

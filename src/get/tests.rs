@@ -160,7 +160,7 @@ fn each_failure_has_its_reason_and_leaves_no_file() {
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx", "the chunked body is malformed"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\na", "Content-Length is malformed"),
         ("HTTP/1.1 301 Moved\r\n\r\n", "the redirect has no Location field"),
-        ("HTTP/1.1 301 Moved\r\nLocation: https://h/\r\n\r\n", "redirected, but `https` is not"),
+        ("HTTP/1.1 301 Moved\r\nLocation: ftp://h/\r\n\r\n", "redirected, but `ftp` is not"),
         ("HTTP/1.1 200", "the server closed without a response"),
         ("SSH-2.0-OpenSSH\r\n", "the status line is malformed"),
         ("", "the server closed without a response"),
@@ -215,7 +215,7 @@ fn a_wrong_url_is_exit_code_2_and_a_failure_1() {
         let get = Get { url: url.to_owned(), ..Get::default() };
         run(&get).unwrap_err()
     };
-    for url in ["https://h/", "h", "http://u@h/", "http://h:0/"] {
+    for url in ["ftp://h/", "h", "http://u@h/", "http://h:0/"] {
         assert_eq!(outcome(url).exit_code(), 2, "{url}");
     }
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

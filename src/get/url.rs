@@ -5,12 +5,36 @@ use crate::config::{AddressError, Endpoint, quote};
 use crate::http::percent;
 use std::fmt;
 
-/// Port of a URL without one (RFC 9110 §4.2.1).
-const HTTP_PORT: u16 = 80;
+/// How a server is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
 
-/// An absolute `http` URL.
+impl Scheme {
+    const ALL: [Scheme; 2] = [Scheme::Http, Scheme::Https];
+
+    fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    /// Port of a URL without one (RFC 9110 §4.2.1, §4.2.2).
+    fn port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+/// An absolute `http` or `https` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
+    scheme: Scheme,
     /// Host, always there, and port.
     endpoint: Endpoint,
     /// Path and query; begins with a slash; visible ASCII only.
@@ -22,7 +46,7 @@ pub struct Url {
 pub enum UrlError {
     /// No scheme; the text.
     NoScheme(String),
-    /// Another scheme than `http`.
+    /// Another scheme than `http` and `https`.
     Scheme(String),
     /// `user:password@`.
     Credentials,
@@ -37,7 +61,7 @@ impl fmt::Display for UrlError {
                 write!(f, "{} is not a URL: write http://host:port/file", quote(text))
             }
             UrlError::Scheme(scheme) => {
-                write!(f, "{} is not supported: only plain http:// is", quote(scheme))
+                write!(f, "{} is not supported: only http:// and https:// are", quote(scheme))
             }
             UrlError::Credentials => {
                 f.write_str("the URL has a user name, which is not supported: leave it out")
@@ -53,13 +77,13 @@ impl Url {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(UrlError::NoScheme(text.to_owned()));
         };
-        if !scheme.eq_ignore_ascii_case("http") {
-            return Err(UrlError::Scheme(scheme.to_owned()));
-        }
+        let known = Scheme::ALL.into_iter().find(|it| scheme.eq_ignore_ascii_case(it.name()));
+        let scheme = known.ok_or_else(|| UrlError::Scheme(scheme.to_owned()))?;
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let lead = if path.starts_with('/') { "" } else { "/" };
-        Ok(Url { endpoint: endpoint(authority)?, path: format!("{lead}{}", clean(path)) })
+        let endpoint = endpoint(authority, scheme.port())?;
+        Ok(Url { scheme, endpoint, path: format!("{lead}{}", clean(path)) })
     }
 
     /// Resolves `reference`, the value of a `Location` field in a response to this URL
@@ -76,7 +100,7 @@ impl Url {
             return Url::read(reference);
         }
         if reference.starts_with("//") {
-            return Url::read(&format!("http:{reference}"));
+            return Url::read(&format!("{}:{reference}", self.scheme.name()));
         }
         let own = self.path.split('?').next().unwrap_or_default();
         let path = match reference.as_bytes().first() {
@@ -88,7 +112,12 @@ impl Url {
                 without_dots(&format!("{directory}{reference}"))
             }
         };
-        Ok(Url { endpoint: self.endpoint.clone(), path })
+        Ok(Url { scheme: self.scheme, endpoint: self.endpoint.clone(), path })
+    }
+
+    /// How the server is reached.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// Host without brackets.
@@ -106,11 +135,12 @@ impl Url {
         &self.path
     }
 
-    /// The value of `Host`: without the port when it is 80 (RFC 9110 §7.2).
+    /// The value of `Host`: without the port when it is the scheme's (RFC 9110 §7.2).
     pub fn authority(&self) -> String {
         let text = self.endpoint.to_string();
-        match text.strip_suffix(":80") {
-            Some(host) if self.port() == HTTP_PORT => host.to_owned(),
+        let port = self.scheme.port();
+        match text.strip_suffix(&format!(":{port}")) {
+            Some(host) if self.port() == port => host.to_owned(),
             Some(_) | None => text,
         }
     }
@@ -118,11 +148,11 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.path)
+        write!(f, "{}://{}{}", self.scheme.name(), self.authority(), self.path)
     }
 }
 
-fn endpoint(authority: &str) -> Result<Endpoint, UrlError> {
+fn endpoint(authority: &str, port: u16) -> Result<Endpoint, UrlError> {
     if authority.contains('@') {
         return Err(UrlError::Credentials);
     }
@@ -130,7 +160,7 @@ fn endpoint(authority: &str) -> Result<Endpoint, UrlError> {
     let after_host = authority.rfind(']').map_or(authority, |at| &authority[at..]);
     let full = match after_host.contains(':') {
         true => authority.to_owned(),
-        false => format!("{authority}:{HTTP_PORT}"),
+        false => format!("{authority}:{port}"),
     };
     match Endpoint::backend(&full) {
         // A port alone is an address elsewhere, but not in a URL.
@@ -178,6 +208,8 @@ mod tests {
             ("HTTP://h", "http://h/"),
             ("http://h:/", "http://h/"),
             ("http://h:80/a", "http://h/a"),
+            ("https://h:443/a", "https://h/a"),
+            ("https://h:80", "https://h:80/"),
             ("http://h:8080?q", "http://h:8080/?q"),
             ("http://[::1]/a#b", "http://[::1]/a"),
             ("http://[::1]:8080/", "http://[::1]:8080/"),
@@ -192,7 +224,7 @@ mod tests {
     fn each_wrong_url_has_its_error() {
         let wrong = |text: &str| Url::read(text).unwrap_err();
         assert_eq!(wrong("h/a"), UrlError::NoScheme("h/a".into()));
-        assert_eq!(wrong("https://h/"), UrlError::Scheme("https".into()));
+        assert_eq!(wrong("ftp://h/"), UrlError::Scheme("ftp".into()));
         assert_eq!(wrong("http://me:secret@h/"), UrlError::Credentials);
         for text in ["http://", "http:///a", "http://h:0/", "http://h:x/", "http://a b/"] {
             assert!(matches!(wrong(text), UrlError::Address(_)), "{text}");
@@ -225,7 +257,10 @@ mod tests {
             let joined = base.join(reference.as_bytes()).unwrap();
             assert_eq!(joined.to_string(), expected, "{reference}");
         }
-        for reference in ["https://g/", "mailto:x", "g:h"] {
+        let secure = Url::read("https://a/b").unwrap();
+        assert_eq!(secure.join(b"//g/h").unwrap().to_string(), "https://g/h");
+        assert_eq!(secure.join(b"http://g/h").unwrap().to_string(), "http://g/h");
+        for reference in ["ftp://g/", "mailto:x", "g:h"] {
             assert!(matches!(base.join(reference.as_bytes()), Err(UrlError::Scheme(_))));
         }
     }

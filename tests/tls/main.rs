@@ -7,5 +7,6 @@ mod common;
 
 mod client;
 mod files;
+mod get;
 mod installed;
 mod sessions;

@@ -153,7 +153,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     ("get", "no URL given: write loadbalancer get http://localhost:8080/file"),
     ("get h:1/f", "`h:1/f` is not a URL: write `http://h:1/f`"),
-    ("get https://h", "`https://h` is not plain HTTP: write a URL beginning with http://"),
+    ("get ftp://h", "`ftp://h` is no URL of HTTP: write one beginning with http:// or https://"),
     ("get http:///f", "`http:///f` names no host: write http://host:port/file"),
     (
         "get http://h/a http://h/b",

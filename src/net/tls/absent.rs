@@ -4,7 +4,7 @@ use crate::config::CertificateFile;
 use crate::net::{Handshake, Secured};
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the connections carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,22 @@ impl Acceptor {
 
     /// Cannot be called.
     pub fn accept(&self, _: &[u8]) -> io::Result<Session> {
+        match self.0 {}
+    }
+}
+
+/// There is none.
+#[derive(Debug)]
+pub struct Connector(Infallible);
+
+impl Connector {
+    /// Errors: always.
+    pub fn trusting(_: Option<PathBuf>) -> Result<Connector, String> {
+        Err("this program was built without TLS; build it with the feature `tls`".to_owned())
+    }
+
+    /// Cannot be called.
+    pub fn connect(&self, _: &str) -> Result<Session, String> {
         match self.0 {}
     }
 }

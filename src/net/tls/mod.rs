@@ -3,6 +3,7 @@
 
 mod acceptor;
 mod certificates;
+mod connector;
 mod engine;
 mod self_signed;
 mod session;
@@ -13,6 +14,7 @@ mod x509;
 
 pub use acceptor::{Acceptor, Carries};
 pub use certificates::{Certificates, ReadCertificates};
+pub use connector::Connector;
 pub use self_signed::SelfSigned;
 pub use session::Session;
 pub use tickets::TicketKey;

@@ -287,7 +287,7 @@ impl Session {
         }
         if let Some(error) = failure {
             self.fail();
-            return Err(io::Error::new(ErrorKind::InvalidData, error));
+            return Err(io::Error::new(ErrorKind::InvalidData, words(&error)));
         }
         if let Some(certificates) = &self.certificates
             && self.engine.is_handshaking()
@@ -433,6 +433,28 @@ impl Session {
 
 fn subject(der: &[u8]) -> Option<Box<str>> {
     Certificate::read(der).map(|certificate| certificate.subject.into_boxed_str())
+}
+
+/// What went wrong. Of a certificate in words that say what to do about it.
+fn words(error: &Error) -> String {
+    use rustls::CertificateError as Wrong;
+    let words = match error {
+        Error::InvalidCertificate(Wrong::Expired | Wrong::ExpiredContext { .. }) => {
+            "its certificate has expired"
+        }
+        Error::InvalidCertificate(Wrong::NotValidYet | Wrong::NotValidYetContext { .. }) => {
+            "its certificate is not valid yet; is this machine's clock right?"
+        }
+        Error::InvalidCertificate(
+            Wrong::NotValidForName | Wrong::NotValidForNameContext { .. },
+        ) => "its certificate is for another name",
+        // The latter: its authority has the name of one that is.
+        Error::InvalidCertificate(Wrong::UnknownIssuer | Wrong::BadSignature) => {
+            "its certificate is signed by nobody that is trusted here"
+        }
+        error => return error.to_string(),
+    };
+    words.to_owned()
 }
 
 /// The outcome of a write: without a byte, there is no room.
