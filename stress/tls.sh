@@ -13,6 +13,7 @@ number HANDSHAKES "$HANDSHAKES" 50
 number IDLE "$IDLE" 50
 PATH=$PATH:/usr/sbin:/sbin
 need openssl openssl
+need wrk wrk
 ulimit -n 20000 2>/dev/null || ulimit -n "$(ulimit -H -n)"
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \

@@ -85,6 +85,8 @@ pub struct Session {
     certificates: Option<Arc<Certificates>>,
     /// The name that the client has asked for, if it has.
     asked: Option<Box<str>>,
+    /// The certificate is for that name: the usual `Host` needs no search.
+    covers_asked: bool,
     /// Whose certificate the peer has shown, if it has.
     subject: Option<Box<str>>,
 }
@@ -119,6 +121,7 @@ impl Session {
             promised: 0,
             certificates,
             asked: None,
+            covers_asked: false,
             subject: None,
         }
     }
@@ -293,6 +296,8 @@ impl Session {
             && self.engine.is_handshaking()
         {
             self.asked = certificates.take_asked().or(self.asked.take());
+            let asked = self.asked.as_deref();
+            self.covers_asked = asked.is_some_and(|name| certificates.covers(asked, name));
         }
         if self.stage == Stage::Handshake && !self.engine.is_handshaking() {
             self.stage = Stage::Open;
@@ -426,6 +431,10 @@ impl Session {
 
     /// Whether the certificate that was shown to the client is for `host`, a name or an address.
     pub fn covers(&self, host: &str) -> bool {
+        let asked = self.asked.as_deref();
+        if self.covers_asked && asked == Some(host) {
+            return true;
+        }
         let Some(certificates) = &self.certificates else { return true };
         certificates.covers(self.asked.as_deref(), host)
     }
