@@ -20,7 +20,7 @@ fn with_listeners<const COUNT: usize>(
 ) {
     let host = Some("127.0.0.1".to_owned());
     let spec = BackendSpec::new(Endpoint { host: host.clone(), port: backend.port() });
-    let members = vec![Member { spec: spec.clone(), addresses: vec![backend.address()] }];
+    let members = vec![Member { spec: spec.clone(), addresses: vec![backend.address().into()] }];
     let mut config = Config::new(Endpoint { host, port: 0 }, vec![spec]);
     config.health.check = Check::Off;
     let kernel = Kernel::new().expect("a poll");
@@ -36,8 +36,7 @@ fn with_listeners<const COUNT: usize>(
     let addresses = settings.map(|(scheme, service)| {
         let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let settings =
-            ListenerSettings { scheme, ..ListenerSettings::plain(address, service.into()) };
+        let settings = ListenerSettings { scheme, ..ListenerSettings::plain(service.into()) };
         proxy.listen(listener, settings).expect("listening");
         address
     });

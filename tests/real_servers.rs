@@ -206,3 +206,81 @@ fn an_http_1_0_client_gets_compressed_pages_of_nginx_complete() {
     let answer = balancer.exchange(request.replace("HTTP/1.1", "HTTP/1.0"));
     assert_same_bytes("the page", &answer.body, &expected.body);
 }
+
+/// An application server on a unix socket, once it listens. `arguments` name what it runs.
+fn on_socket(program: &str, directory: &TempDir, arguments: &[&str]) -> Option<(Running, String)> {
+    if !is_installed(program, "--version") {
+        return None;
+    }
+    let path = directory.path().join("app.sock");
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(directory.path());
+    match program {
+        "gunicorn" => command.arg("--bind").arg(format!("unix:{}", path.display())),
+        _ => command.arg("--uds").arg(&path),
+    };
+    let mut server = Running::start(&mut command);
+    common::wait_until("the server listens", || {
+        assert!(server.is_running(), "{program} ended: {}", server.stderr.whole());
+        std::os::unix::net::UnixStream::connect(&path).is_ok()
+    });
+    Some((server, format!("unix:{}", path.display())))
+}
+
+/// Requests of several kinds to a server that answers with the client, the host and the length of
+/// the content, over the connections that it keeps or does not.
+fn serves_on_socket(socket: &str) {
+    let balancer = Balancer::start(&["127.0.0.1:0", socket, "-c", "50ms"]);
+    let mut client = balancer.connect();
+    for round in 0..20 {
+        assert_eq!(client.get("/").text(), "127.0.0.1 example.test 0", "round {round}");
+        let content = pattern(round * 5_000);
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: example.test\r\nContent-Length: {}\r\n\r\n",
+            content.len()
+        ));
+        client.send(&content);
+        let expected = format!("127.0.0.1 example.test {}", content.len());
+        assert_eq!(client.response().text(), expected, "round {round}");
+    }
+    assert_eq!(balancer.stderr.with(" down"), Vec::<String>::new());
+}
+
+#[test]
+fn gunicorn_serves_on_a_unix_socket() {
+    let directory = TempDir::new();
+    directory.file(
+        "app.py",
+        "def app(environ, start_response):\n\
+         \x20   length = len(environ['wsgi.input'].read())\n\
+         \x20   text = '%s %s %d' % (environ.get('HTTP_X_FORWARDED_FOR'), environ['HTTP_HOST'], length)\n\
+         \x20   start_response('200 OK', [('Content-Length', str(len(text)))])\n\
+         \x20   return [text.encode()]\n",
+    );
+    let options = ["app:app", "--workers", "1", "--threads", "2"];
+    let Some((_server, socket)) = on_socket("gunicorn", &directory, &options) else { return };
+    serves_on_socket(&socket);
+}
+
+#[test]
+fn uvicorn_serves_on_a_unix_socket() {
+    let directory = TempDir::new();
+    directory.file(
+        "app.py",
+        "async def app(scope, receive, send):\n\
+         \x20   if scope['type'] != 'http':\n\
+         \x20       return\n\
+         \x20   length, more = 0, True\n\
+         \x20   while more:\n\
+         \x20       event = await receive()\n\
+         \x20       length += len(event.get('body', b''))\n\
+         \x20       more = event.get('more_body', False)\n\
+         \x20   fields = {name: value.decode() for name, value in scope['headers']}\n\
+         \x20   text = '%s %s %d' % (fields.get(b'x-forwarded-for'), fields[b'host'], length)\n\
+         \x20   size = (b'content-length', str(len(text)).encode())\n\
+         \x20   await send({'type': 'http.response.start', 'status': 200, 'headers': [size]})\n\
+         \x20   await send({'type': 'http.response.body', 'body': text.encode()})\n",
+    );
+    let Some((_server, socket)) = on_socket("uvicorn", &directory, &["app:app"]) else { return };
+    serves_on_socket(&socket);
+}

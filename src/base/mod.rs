@@ -1,6 +1,7 @@
 //! The lowest layer: time, keys, buffers, timers, random numbers, tokens, texts of
 //! numbers and errors. Does no I/O.
 
+pub mod address;
 pub mod backend_id;
 pub mod buffer;
 pub mod decimal;

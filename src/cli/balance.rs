@@ -26,18 +26,18 @@ pub fn balance(words: Vec<OsString>) -> Result<Command, UsageError> {
     if !given.has("listen")
         && let Some(first) = given.arguments.iter().position(is_positional)
     {
-        config.listen = address(&given.arguments.remove(first), Endpoint::listener)?;
+        config.listen = address(&given.arguments.remove(first), Endpoint::listener_or_socket)?;
     }
     let mut positional = given.arguments.iter().filter(|argument| argument.option.is_none());
     if given.has("listen")
         && let Some(first) = positional.next()
-        && let Endpoint { host: None, port } = address(first, Endpoint::listener)?
+        && let Endpoint { host: None, port } = address(first, Endpoint::listener_or_socket)?
     {
         let (argument, listen) = (first.text.clone(), config.listen);
         return Err(UsageError::UnclearPort { argument, port, listen });
     }
     for argument in &given.arguments {
-        let backend = address(argument, Endpoint::backend)?;
+        let backend = address(argument, Endpoint::backend_or_socket)?;
         add(&mut config, backend)?;
     }
     if config.backends.is_empty() && config.list_file.is_none() {
@@ -77,6 +77,12 @@ pub fn demo(words: Vec<OsString>) -> Result<Command, UsageError> {
     if let Some(argument) = arguments.next() {
         let hint = "the demo takes one address and brings its own backends";
         return Err(UsageError::UnexpectedArgument { argument: argument.text.clone(), hint });
+    }
+    if config.listen.unix_name().is_some() {
+        return Err(UsageError::BadValue {
+            spelled: "-p/--listen".to_owned(),
+            reason: AddressError::UnixHere(config.listen.to_string()).to_string(),
+        });
     }
     // The demo must not open a port to the network unless asked to.
     config.listen.host.get_or_insert_with(|| "127.0.0.1".to_owned());

@@ -105,9 +105,11 @@ impl fmt::Display for UsageError {
             TooManyBackends => {
                 write!(f, "there are more than {BACKENDS_MAX} backends: leave some out")
             }
-            Loop(backend) => {
-                write!(f, "the backend `{backend}` is the balancer itself: change one of the ports")
-            }
+            Loop(backend) => write!(
+                f,
+                "the backend `{backend}` is the balancer itself: change one of the {}",
+                kind(backend)
+            ),
             NoEffect { spelled, mode, modes } => {
                 let modes = modes.join(" or -m ");
                 write!(
@@ -122,6 +124,11 @@ impl fmt::Display for UsageError {
             }
         }
     }
+}
+
+/// What tells two addresses of this machine apart.
+fn kind(endpoint: &Endpoint) -> &'static str {
+    if endpoint.unix_name().is_some() { "names" } else { "ports" }
 }
 
 impl std::error::Error for UsageError {}

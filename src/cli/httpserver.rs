@@ -126,6 +126,13 @@ pub fn httpserver(words: Vec<OsString>) -> Result<Command, UsageError> {
         return Err(UsageError::Conflict(reason));
     }
     let mut arguments = given.arguments.iter();
+    if server.listen.unix_name().is_some() {
+        let text = server.listen.to_string();
+        return Err(UsageError::BadValue {
+            spelled: "-p/--listen".to_owned(),
+            reason: AddressError::UnixHere(text).to_string(),
+        });
+    }
     if !given.has("listen") {
         let what = "port to listen on";
         let missing = UsageError::MissingArgument { what, example: "loadbalancer httpserver 1234" };

@@ -2,7 +2,30 @@
 
 use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
-use crate::config::{Config, TrustedProxies};
+use crate::config::{Config, TrustedProxies, quote};
+
+pub const SOCKET_MODE: Opt<Config> = Opt {
+    long: "socket-mode",
+    short: None,
+    value: "MODE",
+    group: Group::Where,
+    help: "Mode of the file of a unix socket to listen on, in octal: who may write may connect",
+    modes: EVERY,
+    take: Take::Text {
+        set: |c, v| file_mode(v).map(|mode| c.socket_mode = Some(mode)),
+        default: |c| {
+            c.socket_mode.map_or_else(|| "by the umask".to_owned(), |mode| format!("{mode:03o}"))
+        },
+    },
+};
+
+/// Permissions in octal digits.
+fn file_mode(text: &str) -> Result<u32, String> {
+    let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_digit());
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|&mode| is_octal && mode <= 0o777)
+        .ok_or_else(|| format!("{} is not a file mode: write one like 660", quote(text)))
+}
 
 /// Stands for every peer.
 const ANY: &str = "any";

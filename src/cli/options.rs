@@ -56,6 +56,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
         modes: EVERY,
         take: Take::Flag { set: |c| c.reuse_port = true, is_set: |c| c.reuse_port },
     },
+    network_options::SOCKET_MODE,
     network_options::PROXY_PROTOCOL,
     control_options::TAKEOVER,
     Opt {

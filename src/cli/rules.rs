@@ -6,7 +6,8 @@ use super::option::Opt;
 use super::scan::Given;
 use super::value::named;
 use crate::balance::Strategy;
-use crate::config::{AdminAddress, Config, LogTarget, Mode};
+use crate::base::address::UnixName;
+use crate::config::{AdminAddress, Config, LogTarget, Mode, TrustedProxies};
 use crate::health::{Check, Pace};
 use std::path::PathBuf;
 
@@ -29,6 +30,7 @@ pub fn settle(
     let mut rules = (strategy_rules(config).into_iter())
         .chain(health_rules(config, given))
         .chain(listener_rules(config, given))
+        .chain(socket_rules(config))
         .chain(output_rules(config, given));
     match rules.find(|(is_broken, _)| *is_broken) {
         Some((_, reason)) => Err(UsageError::Conflict(reason)),
@@ -129,6 +131,43 @@ fn output_rules(config: &Config, given: &Given) -> [Rule; 3] {
         (
             config.record.is_some() && config.record == log_file(config),
             "-l and --record name the same file: give each a file of its own",
+        ),
+    ]
+}
+
+/// What a unix socket does not go with.
+fn socket_rules(config: &Config) -> [Rule; 6] {
+    let socket = config.listen.unix_name();
+    [
+        (
+            config.socket_mode.is_some() && !matches!(socket, Some(UnixName::Path(_))),
+            "--socket-mode is for a unix socket with a path: listen on unix:/PATH, or leave it out",
+        ),
+        (
+            config.takeover && socket.is_some(),
+            "--takeover is for ports, and a unix socket has none: leave one of them out",
+        ),
+        (
+            config.reuse_port && socket.is_some(),
+            "--reuse-port is for ports, and a unix socket has none: leave one of them out",
+        ),
+        (
+            config.redirect_http.is_some() && socket.is_some(),
+            "--redirect-http sends clients to the port of TLS, and a unix socket has none: leave \
+             one of them out",
+        ),
+        (
+            config.strategy == Strategy::Source
+                && socket.is_some()
+                && config.proxy_protocol != TrustedProxies::All,
+            "-s source goes by the client's address, which those of a unix socket do not have: \
+             choose another strategy, or add --proxy-protocol any if a balancer in front sends it",
+        ),
+        (
+            config.mode == Mode::Redirect
+                && config.backends.iter().any(|spec| spec.endpoint.unix_name().is_some()),
+            "-m redirect sends clients to the backends, and they cannot reach a unix socket: \
+             leave one of them out",
         ),
     ]
 }

@@ -187,7 +187,7 @@ impl<T> Scanner<'_, T> {
                 .and_then(|path| set(self.target, path)),
             Take::Listen(at) => {
                 let value = text(self.value(row, &spelled, attached)?)?;
-                let read = Endpoint::listener(&value).map_err(|error| error.to_string());
+                let read = Endpoint::listener_or_socket(&value).map_err(|error| error.to_string());
                 read.map(|listen| *at(self.target) = listen)
             }
             Take::Log(at) => file_name(self.value(row, &spelled, attached)?)

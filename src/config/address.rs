@@ -1,8 +1,9 @@
-//! `PORT`, `HOST:PORT` and `[IPv6]:PORT` as values, and why a text is not one of them.
+//! `PORT`, `HOST:PORT`, `[IPv6]:PORT` and `unix:/PATH` as values, and why a text is not one of them.
 //! Resolves no name: that is for the code that connects or listens.
 
 use super::network::Network;
 use super::quote::quote;
+use crate::base::address::{UNIX, UNIX_BYTES_MAX, UnixName};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -15,7 +16,8 @@ const FORMS: &str = "PORT, HOST:PORT or [IPv6]:PORT";
 /// A port on a host, as written. No host: all interfaces for a listener, localhost for a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// Host name or address without brackets; none for a bare port.
+    /// Host name or address without brackets, or a unix socket as it is written, with port 0; none
+    /// for a bare port.
     pub host: Option<String>,
     /// Port; 0 asks for a free one and is allowed for listeners only.
     pub port: u16,
@@ -60,6 +62,14 @@ pub enum AddressError {
     Star(String, String),
     /// Characters or a length no host name has.
     NotHost(String),
+    /// A path without the word before it.
+    IsPath(String),
+    /// `unix:` without a path or name.
+    NotUnix(String),
+    /// A name that is too long for a unix socket; the second is its length.
+    LongUnix(String, usize),
+    /// A unix socket where there can be none.
+    UnixHere(String),
 }
 
 impl fmt::Display for AddressError {
@@ -101,6 +111,16 @@ impl fmt::Display for AddressError {
                 let [all, ipv4] = ["[::]", "0.0.0.0"].map(|host| quote(&format!("{host}:{port}")));
                 (text, format!("means all interfaces: write {all}, or {ipv4} for IPv4 only"))
             }
+            IsPath(text) => (text, format!("is a path: write {}", quote(&format!("{UNIX}{text}")))),
+            NotUnix(text) => (text, fixed("is not a unix socket: write unix:/PATH or unix:@NAME")),
+            LongUnix(text, bytes) => {
+                let reason = format!(
+                    "is too long for a unix socket: its name has {bytes} bytes, {UNIX_BYTES_MAX} \
+                     are allowed"
+                );
+                (text, reason)
+            }
+            UnixHere(text) => (text, format!("is a unix socket: write {FORMS}")),
             NotHost(host) => {
                 (host, fixed("cannot be a host name: use letters, digits, `-`, `_`, single dots"))
             }
@@ -114,6 +134,9 @@ impl std::error::Error for AddressError {}
 impl Endpoint {
     /// Reads an address to listen on: no host means all interfaces, port 0 a free port.
     pub fn listener(text: &str) -> Result<Endpoint, AddressError> {
+        if text.starts_with(UNIX) {
+            return Err(AddressError::UnixHere(text.to_owned()));
+        }
         refuse_other(text)?;
         match text.strip_prefix('[') {
             Some(rest) => bracketed(text, rest),
@@ -130,6 +153,21 @@ impl Endpoint {
         }
     }
 
+    /// As [`Endpoint::listener`], or a unix socket.
+    pub fn listener_or_socket(text: &str) -> Result<Endpoint, AddressError> {
+        socket(text).unwrap_or_else(|| Endpoint::listener(text))
+    }
+
+    /// As [`Endpoint::backend`], or a unix socket.
+    pub fn backend_or_socket(text: &str) -> Result<Endpoint, AddressError> {
+        socket(text).unwrap_or_else(|| Endpoint::backend(text))
+    }
+
+    /// The unix socket that it is; none of a port.
+    pub fn unix_name(&self) -> Option<UnixName> {
+        self.host.as_deref().and_then(UnixName::parse)
+    }
+
     /// Whether both name the same backend: a bare port is `localhost`, case does not count.
     /// Names are compared as written; that two resolve alike is not known here.
     pub fn is_same_backend(&self, other: &Endpoint) -> bool {
@@ -140,6 +178,9 @@ impl Endpoint {
     /// itself. Names other than `localhost`, which is tried as 127.0.0.1 first, are not resolved
     /// here; what is not certain is false.
     pub fn reaches(&self, listener: &Endpoint) -> bool {
+        if self.unix_name().is_some() {
+            return self == listener;
+        }
         let to = self.host.as_deref().unwrap_or("localhost");
         let to_ip = local_ip(to);
         let is_local = to_ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified());
@@ -160,7 +201,11 @@ impl Endpoint {
 
     /// What [`Endpoint::is_same_backend`] compares.
     pub(super) fn backend_key(&self) -> (String, u16) {
-        (self.host.as_deref().unwrap_or("localhost").to_ascii_lowercase(), self.port)
+        let host = self.host.as_deref().unwrap_or("localhost");
+        match self.unix_name() {
+            Some(_) => (host.to_owned(), self.port),
+            None => (host.to_ascii_lowercase(), self.port),
+        }
     }
 }
 
@@ -169,10 +214,34 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
             None => write!(f, "{}", self.port),
+            Some(host) if host.starts_with(UNIX) => f.write_str(host),
             Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
             Some(host) => write!(f, "{host}:{}", self.port),
         }
     }
+}
+
+/// The unix socket that `text` is, or why it is none; none for other addresses.
+fn socket(text: &str) -> Option<Result<Endpoint, AddressError>> {
+    if text.starts_with('/') && Network::parse(text).is_err() {
+        return Some(Err(AddressError::IsPath(text.to_owned())));
+    }
+    let rest = text.strip_prefix(UNIX)?;
+    if text.contains(|char: char| char.is_whitespace() || char.is_control()) {
+        return Some(Err(AddressError::Space(text.to_owned())));
+    }
+    if let Some(path) = rest.strip_prefix("//") {
+        let hint = path.starts_with('/').then(|| format!("{UNIX}{path}"));
+        return Some(Err(AddressError::Url(text.to_owned(), hint)));
+    }
+    let bytes = UnixName::parse(text).map_or(0, |name| name.bytes());
+    // A path of one byte is a directory.
+    let is_name = bytes > usize::from(rest.starts_with('/'));
+    Some(match is_name {
+        true if bytes > UNIX_BYTES_MAX => Err(AddressError::LongUnix(text.to_owned(), bytes)),
+        true => Ok(Endpoint { host: Some(text.to_owned()), port: 0 }),
+        false => Err(AddressError::NotUnix(text.to_owned())),
+    })
 }
 
 /// The address that `host` is, or `localhost` stands for first.

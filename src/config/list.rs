@@ -155,8 +155,13 @@ fn spec(bytes: &[u8], mode: Mode) -> Result<Option<BackendSpec>, String> {
     let Some(address) = words.next() else {
         return Ok(None);
     };
-    let endpoint =
-        Endpoint::backend(address).map_err(|error| format!("expected host:port, {error}"))?;
+    let endpoint = Endpoint::backend_or_socket(address)
+        .map_err(|error| format!("expected host:port, {error}"))?;
+    if mode == Mode::Redirect && endpoint.unix_name().is_some() {
+        return Err(String::from(
+            "expected host:port, as clients are not redirected to unix sockets",
+        ));
+    }
     let mut spec = BackendSpec::new(endpoint);
     let mut seen = Vec::new();
     for word in words {

@@ -193,6 +193,8 @@ impl AdminAddress {
 pub struct Config {
     /// Where clients connect.
     pub listen: Endpoint,
+    /// Mode of the file of a unix socket there; none: what the umask leaves.
+    pub socket_mode: Option<u32>,
     /// Other processes may listen there as well.
     pub reuse_port: bool,
     /// Peers that must send a PROXY header before anything else.
@@ -294,6 +296,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: Endpoint { host: None, port: 80 },
+            socket_mode: None,
             reuse_port: false,
             proxy_protocol: TrustedProxies::None,
             takeover: false,

@@ -95,13 +95,14 @@ impl TrustedProxies {
         Ok(TrustedProxies::From(networks.collect::<Result<_, _>>()?))
     }
 
-    /// Whether a client with this address is one of them.
-    pub fn contains(&self, client: IpAddr) -> bool {
+    /// Whether a client with this address is one of them. One of a unix socket, which has none, is
+    /// where all are.
+    pub fn contains(&self, client: Option<IpAddr>) -> bool {
         match self {
             TrustedProxies::None => false,
             TrustedProxies::All => true,
             TrustedProxies::From(networks) => {
-                networks.iter().any(|network| network.contains(client))
+                client.is_some_and(|client| networks.iter().any(|it| it.contains(client)))
             }
         }
     }
@@ -172,7 +173,10 @@ mod tests {
             (&list, "::1", true),
             (&list, "11.0.0.1", false),
         ] {
-            assert_eq!(proxies.contains(ip.parse().expect("an address")), expected, "{ip}");
+            assert_eq!(proxies.contains(ip.parse().ok()), expected, "{ip}");
+        }
+        for (proxies, expected) in [(TrustedProxies::All, true), (list, false)] {
+            assert_eq!(proxies.contains(None), expected, "a unix socket's client");
         }
         assert!(TrustedProxies::parse("10.0.0.1,").is_err());
     }

@@ -1,6 +1,7 @@
 //! Whether connecting to an address reaches this program itself: a backend there is a loop, each
 //! round of which takes two descriptors. Pure.
 
+use crate::base::address::Address;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The addresses this program listens on.
@@ -10,13 +11,31 @@ pub struct OwnAddresses {
     listeners: Vec<SocketAddr>,
     /// The addresses of this machine's interfaces.
     machine: Vec<IpAddr>,
+    /// The unix socket that it listens on.
+    socket: Option<Address>,
 }
 
 impl OwnAddresses {
     /// Those of these listeners. For one on all interfaces only loopback addresses are known to be
     /// own until [`OwnAddresses::set_machine`] says more.
     pub fn new(listeners: Vec<SocketAddr>) -> OwnAddresses {
-        OwnAddresses { listeners, machine: Vec::new() }
+        OwnAddresses { listeners, machine: Vec::new(), socket: None }
+    }
+
+    /// The same with this one, if it is a unix socket.
+    pub fn with_socket(self, address: &Address) -> OwnAddresses {
+        match address {
+            Address::Ip(_) => self,
+            Address::Unix(_) => OwnAddresses { socket: Some(address.clone()), ..self },
+        }
+    }
+
+    /// Whether a connection to `to` is accepted by this program.
+    pub fn has(&self, to: &Address) -> bool {
+        match to {
+            Address::Ip(to) => self.contains(*to),
+            Address::Unix(_) => self.socket.as_ref() == Some(to),
+        }
     }
 
     /// The interfaces have these addresses now.
@@ -33,7 +52,7 @@ impl OwnAddresses {
         ports.into_iter().any(on_all)
     }
 
-    /// Whether a connection to `to` is accepted by this program.
+    /// The same of an IP address.
     pub fn contains(&self, to: SocketAddr) -> bool {
         let ip = destination(to.ip());
         self.listeners.iter().any(|at| at.port() == to.port() && self.accepts(at.ip(), ip))

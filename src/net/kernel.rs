@@ -1,7 +1,7 @@
 //! [`Net`] over mio: epoll or kqueue, sockets, the system clock, standard error and the access log.
 
 use super::control::{self, ControlSocket};
-use super::listen;
+use super::listen::{self, Listener};
 use super::log_file::LogFile;
 use super::log_writer::LogWriter;
 use super::memory;
@@ -10,10 +10,12 @@ use super::signals::Signals;
 use super::stream::Stream;
 use super::systemd::Manager;
 use super::tls;
+use super::unix;
 use super::{
     CONTROL, LogFailure, Net, Notice, Now, RELOAD, REOPEN, Ready, STOP, ServiceManager, Signal,
     Sink, WAKER, Waker,
 };
+use crate::base::address::Address;
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use std::fs::File;
@@ -248,7 +250,7 @@ fn since_1970() -> Duration {
 
 impl Net for Kernel {
     type Socket = Stream;
-    type Listener = mio::net::TcpListener;
+    type Listener = Listener;
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
@@ -280,16 +282,35 @@ impl Net for Kernel {
 
     fn listen(&mut self, listener: &mut Self::Listener, id: Id) -> io::Result<()> {
         let token = mio::Token(id.token());
-        self.poll.registry().register(listener, token, mio::Interest::READABLE)
+        let (registry, read) = (self.poll.registry(), mio::Interest::READABLE);
+        match listener {
+            Listener::Tcp(listener) => registry.register(listener, token, read),
+            Listener::Unix(listener) => registry.register(&mut listener.socket, token, read),
+        }
+    }
+
+    fn address(&self, listener: &Listener) -> Option<Address> {
+        listener.address().ok()
     }
 
     fn ignore(&mut self, listener: &mut Self::Listener) {
         // It is closed next, which is enough where no other process has it.
-        let _ = self.poll.registry().deregister(listener);
+        let _ = match listener {
+            Listener::Tcp(listener) => self.poll.registry().deregister(listener),
+            Listener::Unix(listener) => self.poll.registry().deregister(&mut listener.socket),
+        };
     }
 
-    fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)> {
-        listener.accept().map(|(tcp, peer)| (Stream::new(tcp), peer))
+    fn accept(
+        &mut self,
+        listener: &mut Self::Listener,
+    ) -> io::Result<(Self::Socket, Option<SocketAddr>)> {
+        match listener {
+            Listener::Tcp(listener) => {
+                listener.accept().map(|(tcp, peer)| (Stream::new(tcp), Some(peer)))
+            }
+            Listener::Unix(listener) => Ok((Stream::new(listener.accept()?), None)),
+        }
     }
 
     fn secure(&mut self, socket: &mut Stream, received: &[u8]) -> io::Result<()> {
@@ -323,7 +344,11 @@ impl Net for Kernel {
         let _ = self.steer_by(socket);
     }
 
-    fn connect(&mut self, to: SocketAddr) -> io::Result<Self::Socket> {
+    fn connect(&mut self, to: &Address) -> io::Result<Self::Socket> {
+        let to = match to {
+            Address::Ip(to) => *to,
+            Address::Unix(name) => return unix::connect(name).map(Stream::new),
+        };
         let stream = mio::net::TcpStream::connect(to)
             .map_err(|error| connect_error(error, || listen::has_route(to)))?;
         // Without it a second small write waits for the first one's acknowledgement.

@@ -1,13 +1,13 @@
 //! Opens the listening socket, looks up names, and raises the open-file limit.
 
+use super::unix::{BACKLOG, SocketFile, UnixListener};
+use crate::base::address::Address;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
-
-/// Established connections that wait in the kernel to be accepted; capped by `net.core.somaxconn`.
-pub const BACKLOG: i32 = 4096;
 
 /// TCP keep-alive: below the 350 s after which common load balancers and NATs forget an idle
 /// connection; a peer that is gone is noticed after 120 + 9 * 15 s.
@@ -15,7 +15,48 @@ pub const KEEP_ALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(120)).with_interval(Duration::from_secs(15));
 
 /// A listening socket of the loop.
-pub type Listener = mio::net::TcpListener;
+#[derive(Debug)]
+pub enum Listener {
+    Tcp(mio::net::TcpListener),
+    Unix(UnixListener),
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listener::Tcp(listener) => listener.as_fd(),
+            Listener::Unix(listener) => listener.socket.as_fd(),
+        }
+    }
+}
+
+impl Listener {
+    /// Where it is.
+    ///
+    /// Errors: the system's.
+    pub fn address(&self) -> io::Result<Address> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().map(Address::Ip),
+            Listener::Unix(listener) => Ok(listener.name().clone().into()),
+        }
+    }
+
+    /// The file of a unix socket, if it has one.
+    pub fn file(&self) -> Option<&SocketFile> {
+        match self {
+            Listener::Tcp(_) => None,
+            Listener::Unix(listener) => listener.file(),
+        }
+    }
+
+    /// The same; an error of a unix socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self.address()? {
+            Address::Ip(address) => Ok(address),
+            Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
 
 /// Whether other processes may listen on the same port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +69,7 @@ pub enum Sharing {
 /// A socket that listens already, for the loop.
 pub fn adopt(listener: TcpListener) -> io::Result<Listener> {
     listener.set_nonblocking(true)?;
-    Ok(Listener::from_std(listener))
+    Ok(Listener::Tcp(mio::net::TcpListener::from_std(listener)))
 }
 
 /// As [`blocking`], for the loop.

@@ -31,7 +31,9 @@ pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "tls/absent.rs"]
 pub mod tls;
+pub mod unix;
 
+use crate::base::address::Address;
 use crate::base::table::{Id, Kind};
 use crate::base::time::Instant;
 use process::ProcessFigures;
@@ -262,11 +264,17 @@ pub trait Net: Debug {
     fn now(&mut self) -> Now;
     /// From here on, `wait` reports under `id` that connections may be waiting.
     fn listen(&mut self, listener: &mut Self::Listener, id: Id) -> io::Result<()>;
+    /// Where it listens; none if the system does not say.
+    fn address(&self, listener: &Self::Listener) -> Option<Address>;
     /// From here on, `wait` reports nothing of this listener. Closing it is not enough where another
     /// process has it as well.
     fn ignore(&mut self, _: &mut Self::Listener) {}
-    /// Accepts the next waiting connection.
-    fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, SocketAddr)>;
+    /// Accepts the next waiting connection, with its peer's address: the client of a unix socket
+    /// has none.
+    fn accept(
+        &mut self,
+        listener: &mut Self::Listener,
+    ) -> io::Result<(Self::Socket, Option<SocketAddr>)>;
     /// From here on, the client's socket carries TLS, with the certificates of this program.
     /// `received` are the bytes that were read of it.
     ///
@@ -275,7 +283,7 @@ pub trait Net: Debug {
         Err(io::ErrorKind::Unsupported.into())
     }
     /// Starts to connect; the socket is not registered yet.
-    fn connect(&mut self, to: SocketAddr) -> io::Result<Self::Socket>;
+    fn connect(&mut self, to: &Address) -> io::Result<Self::Socket>;
     /// From here on, `wait` reports the socket's readiness under `id`.
     fn register(&mut self, socket: &mut Self::Socket, id: Id) -> io::Result<()>;
     /// The signals since the last call: [`Signal::Stop`] as often as it came, one of the others

@@ -4,7 +4,8 @@ use super::log_file::LogFile;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::unix::fs::fchown;
+use std::os::unix::fs::{fchown, lchown};
+use std::path::Path;
 
 /// A user with the groups it is a member of.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,6 +64,13 @@ impl Identity {
             LogFile::Regular(file) => fchown(file, Some(self.user), Some(self.group)),
             LogFile::Stream(_) | LogFile::Unread(_) => Ok(()),
         }
+    }
+
+    /// Makes the file of a unix socket its own, so that it looks as if this user had made it.
+    ///
+    /// Errors: the process is not allowed to.
+    pub fn own_socket(&self, path: &Path) -> io::Result<()> {
+        lchown(path, Some(self.user), Some(self.group))
     }
 
     /// Becomes this user, in all threads and for good: without supplementary groups of the previous

@@ -1,4 +1,5 @@
-//! [`Socket`] over a TCP connection of the operating system, in the clear or in TLS.
+//! [`Socket`] over a connection of the operating system, by TCP or over a unix socket, in the clear or
+//! in TLS.
 
 use super::listen;
 use super::pipe::{self, Pipe};
@@ -6,6 +7,7 @@ use super::tcp_info;
 use super::tls::Session;
 use super::{Handshake, Secured, Socket};
 use mio::net::TcpStream;
+use socket2::SockRef;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -91,7 +93,8 @@ impl Socket for Stream {
         if let Some(error) = self.tcp.take_error()? {
             return Err(error);
         }
-        match self.tcp.peer_addr() {
+        // Of any family, which `TcpStream::peer_addr` is not.
+        match SockRef::from(&self.tcp).peer_addr() {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
@@ -139,12 +142,12 @@ impl Socket for Stream {
     }
 
     fn local_address(&self) -> Option<SocketAddr> {
-        self.tcp.local_addr().ok()
+        SockRef::from(&self.tcp).local_addr().ok()?.as_socket()
     }
 
     fn enable_keep_alive(&mut self) {
         // If the system refuses it, the time-outs remain.
-        let _ = socket2::SockRef::from(&self.tcp).set_tcp_keepalive(&listen::KEEP_ALIVE);
+        let _ = SockRef::from(&self.tcp).set_tcp_keepalive(&listen::KEEP_ALIVE);
     }
 
     fn bytes_moved(&self) -> Option<u64> {
@@ -154,6 +157,6 @@ impl Socket for Stream {
     fn reset_on_drop(&mut self) {
         self.mark_cut_off();
         // Best effort: if the option cannot be set, closing still ends the connection.
-        let _ = socket2::SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO));
     }
 }

@@ -1,5 +1,6 @@
 //! One log line per request: the combined format, JSON, and the format of `-v`.
 
+use super::client::ClientName;
 use super::event_time::EventTime;
 use super::line::{Escape, Line};
 use super::secured::SecuredNotes;
@@ -91,7 +92,7 @@ fn truncated(text: &[u8]) -> &[u8] {
 /// A line of the access log: the combined format, then the id of the request and the backend.
 #[derive(Debug)]
 pub struct Combined<'a> {
-    pub client: IpAddr,
+    pub client: Option<IpAddr>,
     /// When the response was complete.
     pub date: &'a [u8; LOG_DATE_BYTES],
     pub record: &'a Record,
@@ -102,7 +103,7 @@ impl Combined<'_> {
     /// Appends the line, without its end.
     pub fn write(&self, line: &mut Line<'_>) {
         let Combined { client, date, record, notes } = self;
-        line.ip(*client);
+        line.client(*client);
         line.text(" - - [");
         line.0.extend_from_slice(*date);
         line.text("] \"");
@@ -127,7 +128,7 @@ impl Combined<'_> {
 /// characters.
 #[derive(Debug)]
 pub struct Json<'a> {
-    pub client: IpAddr,
+    pub client: Option<IpAddr>,
     /// When the response was complete, in milliseconds since 1970.
     pub unix_ms: u64,
     /// When the response was complete.
@@ -160,7 +161,7 @@ impl Json<'_> {
         line.text(",\"id\":\"");
         line.hex(notes.id);
         line.text("\",\"client\":\"");
-        line.ip(self.client);
+        line.client(self.client);
         line.text("\"");
         string(line, "request", &notes.request_line);
         number(line, "status", u64::from(record.status));
@@ -228,7 +229,7 @@ fn micros(line: &mut Line<'_>, key: &str, span: Option<Duration>) {
 /// server.
 #[derive(Debug)]
 pub struct Verbose<'a> {
-    pub client: IpAddr,
+    pub client: Option<IpAddr>,
     /// What event lines begin with.
     pub time: EventTime,
     /// When the response was complete, in milliseconds since 1970.
@@ -250,7 +251,7 @@ impl fmt::Display for Verbose<'_> {
                 write!(out, "{:03} ", self.unix_ms % 1000)?;
             }
         }
-        write!(out, "{} ", self.client.to_canonical())?;
+        write!(out, "{} ", ClientName(self.client))?;
         write!(out, "\"{}\" {} ", Quoted(&notes.request_line), record.status)?;
         write!(out, "{} bytes ", record.response_bytes)?;
         write!(out, "{} ms", Millis(self.now.since(record.arrived)))?;
@@ -346,7 +347,7 @@ mod tests {
             answered: Some(at(2_000)),
             ..Record::default()
         };
-        let client = "::ffff:10.0.0.1".parse().expect("an address");
+        let client = "::ffff:10.0.0.1".parse().ok();
         let (now, unix_ms) = (at(3_500), 784_111_777_604);
         let (record, notes) = (&record, &notes);
         assert_eq!(
@@ -408,7 +409,7 @@ mod tests {
             let mut notes = RequestNotes::default();
             notes.begin(1);
             notes.line(&bytes);
-            let (client, record) = ("10.0.0.1".parse().expect("an address"), Record::default());
+            let (client, record) = ("10.0.0.1".parse().ok(), Record::default());
             let now = Instant::START;
             let (record, notes) = (&record, &notes);
             let line = written(|line| Json { client, unix_ms: 0, now, record, notes }.write(line));
@@ -468,7 +469,7 @@ mod tests {
                 admitted: Instant::from_micros(302_500),
                 ..Record::default()
             };
-            let client = "10.0.0.1".parse().expect("an address");
+            let client = "10.0.0.1".parse().ok();
             let now = Instant::from_micros(604_900);
             let line = Verbose {
                 client,

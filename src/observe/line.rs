@@ -1,6 +1,7 @@
 //! The parts of a log line, appended to bytes. Without the standard formatter, whose calls for a
 //! line cost as much as forwarding its request.
 
+use super::client::UNIX_CLIENT;
 use crate::base::decimal::Decimal;
 use crate::http::writer::Writer;
 use std::net::IpAddr;
@@ -51,6 +52,14 @@ impl Line<'_> {
         writer.append_ip(ip);
         let length = writer.finish().unwrap_or(0);
         self.0.extend_from_slice(&text[..length]);
+    }
+
+    /// A client's address, or what stands for it.
+    pub fn client(&mut self, client: Option<IpAddr>) {
+        match client {
+            Some(ip) => self.ip(ip),
+            None => self.text(UNIX_CLIENT),
+        }
     }
 
     /// Text from the network, to stand between double quotes.

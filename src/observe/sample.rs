@@ -4,6 +4,7 @@ use super::counters::{BackendCounters, Counters, RetryReason, Time};
 use super::recent::Quantiles;
 use super::snapshot::{Backend, BackendState, DownKind, Process, Program, Stage};
 use super::{ProxyError, Record};
+use crate::base::address::Address;
 use crate::base::time::Instant;
 use crate::wire::by_hand::ByHand;
 use std::time::Duration;
@@ -50,7 +51,7 @@ pub fn program(counters: &Counters) -> Program<'_> {
         version: "0.1.0",
         mode: "http",
         strategy: "rr",
-        listen: vec!["127.0.0.1:8080".parse().expect("an address")],
+        listen: vec![Address::Ip("127.0.0.1:8080".parse().expect("an address"))],
         stage: Stage::Running,
         started_unix_ms: 0,
         now_unix_ms: 5_000,

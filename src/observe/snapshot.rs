@@ -2,9 +2,9 @@
 
 use super::counters::{BackendCounters, Counters};
 use super::recent::Quantiles;
+use crate::base::address::Address;
 use crate::wire::by_hand::ByHand;
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How far the program is in its life.
@@ -130,7 +130,7 @@ pub struct Program<'a> {
     pub mode: &'static str,
     pub strategy: &'static str,
     /// Where clients connect; empty once that is over.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<Address>,
     pub stage: Stage,
     /// Milliseconds since 1970.
     pub started_unix_ms: u64,

@@ -57,7 +57,8 @@ impl<N: Net> Proxy<N> {
         if let Some(counters) = cx.counters() {
             counters.accepted += 1;
         }
-        let must_name_client = cx.config.proxy_protocol.contains(accepted.peer.ip());
+        let must_name_client =
+            cx.config.proxy_protocol.contains(accepted.peer.map(|peer| peer.ip()));
         let key = self.clients.insert(Connection::accepted(cx, accepted));
         let client = self.clients.get_mut(key).expect("it was inserted just now");
         client.wake(cx, key);

@@ -11,6 +11,7 @@ use crate::http::head::TLS_HELLO;
 use crate::net::{Net, Now, Sink};
 use crate::observe::Record;
 use crate::observe::access::{Combined, Json, RequestNotes, Verbose};
+use crate::observe::client::ClientName;
 use crate::observe::event::{Event, Style, Subject};
 use crate::observe::event_time::EventTime;
 use crate::observe::log_buffer::LogBuffer;
@@ -117,37 +118,37 @@ impl Logs {
     }
 
     /// A client began a TLS handshake: reported at most every [`REPORT_INTERVAL`].
-    pub fn tls_client(&mut self, client: IpAddr, now: Instant) {
+    pub fn tls_client(&mut self, client: Option<IpAddr>, now: Instant) {
         if self.tls_reported_at.is_none_or(|last| now.since(last) >= REPORT_INTERVAL) {
             self.tls_reported_at = Some(now);
             self.event(format_args!(
                 "client {}: {}; use http://, or forward TLS with -m tcp",
-                client.to_canonical(),
+                ClientName(client),
                 TLS_HELLO.reason
             ));
         }
     }
 
     /// A client's handshake failed: reported at most every [`REPORT_INTERVAL`].
-    pub fn failed_handshake(&mut self, client: IpAddr, error: &io::Error, now: Instant) {
+    pub fn failed_handshake(&mut self, client: Option<IpAddr>, error: &io::Error, now: Instant) {
         // A client that goes before it has said anything is no news: port scans do that.
         let is_news = error.kind() != io::ErrorKind::ConnectionAborted;
         if is_news && self.tls_reported_at.is_none_or(|last| now.since(last) >= REPORT_INTERVAL) {
             self.tls_reported_at = Some(now);
-            let client = client.to_canonical();
-            self.event(format_args!("client {client}: TLS handshake failed: {}", reason(error)));
+            let (client, reason) = (ClientName(client), reason(error));
+            self.event(format_args!("client {client}: TLS handshake failed: {reason}"));
         }
     }
 
     /// A client was ended at `rate` bytes per second, less than the `least`: reported at most every
     /// [`REPORT_INTERVAL`].
-    pub fn slow_client(&mut self, client: IpAddr, (rate, least): (u64, u32), now: Instant) {
+    pub fn slow_client(&mut self, client: Option<IpAddr>, (rate, least): (u64, u32), now: Instant) {
         if self.slow_reported_at.is_none_or(|last| now.since(last) >= REPORT_INTERVAL) {
             self.slow_reported_at = Some(now);
             self.event(format_args!(
                 "client {}: ended, as it moved {rate} bytes per second while others waited and \
                  --min-rate is {least}",
-                client.to_canonical(),
+                ClientName(client),
             ));
         }
     }
@@ -168,7 +169,13 @@ impl Logs {
 
     /// Adds the lines of a request that has ended: for `-v`, and for the access log. Its notes are
     /// gone after that.
-    pub fn request(&mut self, config: &Config, now: Now, client: IpAddr, record: &mut Record) {
+    pub fn request(
+        &mut self,
+        config: &Config,
+        now: Now,
+        client: Option<IpAddr>,
+        record: &mut Record,
+    ) {
         let Some(notes) = record.notes.take() else { return };
         if config.verbose {
             self.verbose_line(now, client, record, &notes);
@@ -181,7 +188,13 @@ impl Logs {
         }
     }
 
-    fn verbose_line(&mut self, now: Now, client: IpAddr, record: &Record, notes: &RequestNotes) {
+    fn verbose_line(
+        &mut self,
+        now: Now,
+        client: Option<IpAddr>,
+        record: &Record,
+        notes: &RequestNotes,
+    ) {
         let Now { instant: now, unix_ms } = now;
         match self.style {
             Style::Text(time) => {
@@ -199,7 +212,7 @@ impl Logs {
         &mut self,
         format: LogFormat,
         now: Now,
-        client: IpAddr,
+        client: Option<IpAddr>,
         record: &Record,
         notes: &RequestNotes,
     ) {

@@ -7,6 +7,7 @@
 use super::failure::{Failure, RunError, say};
 use super::list_file::{ListFile, Look, Verdict};
 use super::names::{Names, Recorded, name_of};
+use crate::base::address::Address;
 use crate::base::reason::reason;
 use crate::config::list::Listed;
 use crate::config::{BackendSpec, Config, Endpoint, OwnAddresses, quote};
@@ -16,7 +17,6 @@ use crate::net::kernel::Kernel;
 use crate::net::resolver::Resolver;
 use crate::proxy::{Member, Proxy};
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long the start waits for names. Those that are resolved later are used from then on.
@@ -330,16 +330,16 @@ impl Backends {
 
     /// Where this backend may be, without this program's own addresses; none if its name is not
     /// known yet.
-    fn usable(&self, spec: &BackendSpec) -> Option<Vec<SocketAddr>> {
+    fn usable(&self, spec: &BackendSpec) -> Option<Vec<Address>> {
         let mut addresses = self.names.addresses(&spec.endpoint)?;
-        addresses.retain(|address| !self.own.contains(*address));
+        addresses.retain(|address| !self.own.has(address));
         Some(addresses)
     }
 
     /// The addresses of this backend that are this program's own.
-    fn own_addresses(&self, spec: &BackendSpec) -> Vec<SocketAddr> {
+    fn own_addresses(&self, spec: &BackendSpec) -> Vec<Address> {
         let mut addresses = self.names.addresses(&spec.endpoint).unwrap_or_default();
-        addresses.retain(|address| self.own.contains(*address));
+        addresses.retain(|address| self.own.has(address));
         addresses
     }
 
@@ -364,7 +364,7 @@ impl Backends {
     fn unused(&self, is_wanted: impl Fn(&Endpoint) -> bool) -> Vec<String> {
         let line = |(spec, line): (&BackendSpec, Option<usize>)| {
             let endpoint = Some(&spec.endpoint).filter(|endpoint| is_wanted(endpoint))?;
-            let own = *self.own_addresses(spec).first()?;
+            let own = self.own_addresses(spec).into_iter().next()?;
             let place = self.place(line);
             Some(match self.usable(spec)?.is_empty() {
                 true => format!(

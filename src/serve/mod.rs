@@ -14,6 +14,7 @@ mod print;
 mod start;
 mod takeover;
 
+use crate::base::address::Address;
 use crate::base::reason::reason;
 use crate::config::{BackendSpec, Config, LogTarget, Mode, OwnAddresses};
 use crate::net::kernel::Kernel;
@@ -80,10 +81,10 @@ fn serve(
     listening: impl FnOnce(SocketAddr, Option<SocketAddr>),
 ) -> Result<(), RunError> {
     let Loop { mut proxy, backends, certificates, members } = begun;
-    let (address, admin) = (sockets.address, sockets.admin_address());
+    let (address, admin) = (sockets.address.clone(), sockets.admin_address());
     let redirect = sockets.redirect_address();
     sockets.attach(config, &mut proxy)?;
-    say(config.events, format_args!("{}", start_line(config, address, &members)));
+    say(config.events, format_args!("{}", start_line(config, &address, &members)));
     if privileges::is_root() {
         say(
             config.events,
@@ -96,7 +97,9 @@ fn serve(
     if let Some(at) = redirect {
         say(config.events, format_args!("redirecting to https on http://{at}/"));
     }
-    listening(address, admin);
+    if let Address::Ip(address) = address {
+        listening(address, admin);
+    }
     let manager = Manager::find(&systemd::environment);
     match predecessor {
         None => {
@@ -184,7 +187,7 @@ fn reopen_log(log: &LogTarget, proxy: &mut Proxy<Kernel>) -> Result<String, Stri
 }
 
 /// The line that says where it listens and over which backends it balances by which strategy.
-fn start_line(config: &Config, address: SocketAddr, members: &[Member]) -> String {
+fn start_line(config: &Config, address: &Address, members: &[Member]) -> String {
     let scheme = match (config.mode, config.certificates.is_empty()) {
         (Mode::Tcp, true) => "tcp",
         (Mode::Tcp, false) => "tls",
@@ -195,10 +198,12 @@ fn start_line(config: &Config, address: SocketAddr, members: &[Member]) -> Strin
         Mode::Http | Mode::Tcp => "balancing",
         Mode::Redirect => "redirecting",
     };
-    let shown = if address.ip().is_unspecified() {
-        format!("{scheme}://localhost:{} (all interfaces)", address.port())
-    } else {
-        format!("{scheme}://{address}")
+    let shown = match address {
+        Address::Ip(address) if address.ip().is_unspecified() => {
+            format!("{scheme}://localhost:{} (all interfaces)", address.port())
+        }
+        Address::Ip(address) => format!("{scheme}://{address}"),
+        Address::Unix(name) => name.to_string(),
     };
     let name = |member: &Member| {
         let BackendSpec { endpoint, admin, .. } = &member.spec;

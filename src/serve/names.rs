@@ -1,5 +1,6 @@
 //! The addresses of host names, as far as they are known.
 
+use crate::base::address::{Address, UNIX};
 use crate::base::reason::reason;
 use crate::config::Endpoint;
 use crate::net::resolver::Answer;
@@ -31,15 +32,20 @@ pub enum Recorded {
 
 /// The name to look up for this endpoint; none where the address is written there.
 pub fn name_of(endpoint: &Endpoint) -> Option<&str> {
-    endpoint.host.as_deref().filter(|host| host.parse::<IpAddr>().is_err())
+    let is_name = |host: &&str| host.parse::<IpAddr>().is_err() && !host.starts_with(UNIX);
+    endpoint.host.as_deref().filter(is_name)
 }
 
 impl Names {
     /// Where this endpoint may be, in the order to try; none if its name is not known yet. A bare
     /// port is on this machine.
-    pub fn addresses(&self, endpoint: &Endpoint) -> Option<Vec<SocketAddr>> {
+    pub fn addresses(&self, endpoint: &Endpoint) -> Option<Vec<Address>> {
+        if let Some(name) = endpoint.unix_name() {
+            return Some(vec![name.into()]);
+        }
         let port = endpoint.port;
-        let ips = |ips: &[IpAddr]| ips.iter().map(|ip| SocketAddr::from((*ip, port))).collect();
+        let at = |ip: &IpAddr| Address::Ip(SocketAddr::from((*ip, port)));
+        let ips = |ips: &[IpAddr]| ips.iter().map(at).collect();
         let Some(host) = &endpoint.host else {
             return Some(ips(&[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]));
         };
@@ -47,9 +53,7 @@ impl Names {
             return Some(ips(&[ip]));
         }
         let name = self.0.get(host).filter(|name| !name.addresses.is_empty())?;
-        let mut addresses = name.addresses.clone();
-        addresses.iter_mut().for_each(|address| address.set_port(port));
-        Some(addresses)
+        Some(name.addresses.iter().map(|address| at(&address.ip())).collect())
     }
 
     /// Remembers an answer.
@@ -111,6 +115,8 @@ mod tests {
             (Some("10.0.0.1"), Some(vec!["10.0.0.1:80"])),
             (Some("2001:db8::1"), Some(vec!["[2001:db8::1]:80"])),
             (Some("a"), None),
+            (Some("unix:/a"), Some(vec!["unix:/a"])),
+            (Some("unix:@a"), Some(vec!["unix:@a"])),
         ] {
             let addresses = names.addresses(&endpoint(host));
             let shown = addresses.map(|all| all.iter().map(ToString::to_string).collect());
@@ -135,7 +141,8 @@ mod tests {
             ("has moved", Ok(2), Recorded::Addresses, Some(2)),
         ] {
             assert_eq!(names.record(answer(outcome)), recorded, "{name}");
-            let expected = last.map(|last| vec![SocketAddr::from(([10, 0, 0, last], 80))]);
+            let expected =
+                last.map(|last| vec![Address::Ip(SocketAddr::from(([10, 0, 0, last], 80)))]);
             assert_eq!(names.addresses(&endpoint(Some("a"))), expected, "{name}");
             assert_eq!(names.failure("a").is_some(), outcome.is_err(), "{name}");
         }

@@ -11,6 +11,7 @@ use crate::net::listen::{self, Listener, Sharing};
 use crate::net::log_file::LogFile;
 use crate::net::privileges::Identity;
 use crate::net::systemd::PassedSockets;
+use crate::net::unix::{self, SocketFile};
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -49,6 +50,12 @@ fn cannot_become(user: &str, error: &io::Error) -> Failure {
 pub fn own_log(user: Option<&str>, log: Option<&LogFile>) -> Result<(), Failure> {
     let (Some((user, identity)), Some(log)) = (identity(user)?, log) else { return Ok(()) };
     identity.own(log).map_err(|error| cannot_become(user, &error))
+}
+
+/// The file of a unix socket becomes that of the user of `--user`: clients see whose it is.
+fn own_socket(user: Option<&str>, file: Option<&SocketFile>) -> Result<(), Failure> {
+    let (Some((user, identity)), Some(file)) = (identity(user)?, file) else { return Ok(()) };
+    identity.own_socket(file.path()).map_err(|error| cannot_become(user, &error))
 }
 
 /// Becomes the user of `--user`.
@@ -132,6 +139,12 @@ pub fn log_name(log: &LogTarget) -> String {
 pub fn open_listener(config: &Config, passed: &mut PassedSockets) -> Result<Listener, Failure> {
     let sharing = if config.reuse_port { Sharing::ReusePort } else { Sharing::Alone };
     let at = &config.listen;
+    if let Some(name) = at.unix_name() {
+        let opened = unix::listen(&name, config.socket_mode);
+        let listener = opened.map_err(|error| cannot_listen_on_socket(at, &error))?;
+        own_socket(config.user.as_deref(), listener.file())?;
+        return Ok(Listener::Unix(listener));
+    }
     open(at, at.port, sharing, passed).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => in_use(at, &error),
         _ => cannot_listen(at, &error),
@@ -228,6 +241,23 @@ pub fn all_taken(passed: &PassedSockets) -> Result<(), Failure> {
              listen; make its ListenStream= and the listen address equal"
         )))
     })
+}
+
+/// A unix socket cannot be listened on.
+fn cannot_listen_on_socket(address: &Endpoint, error: &io::Error) -> Failure {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there; stop it or choose another name",
+        io::ErrorKind::AlreadyExists => {
+            "a file that is no socket is there; remove it or choose another name"
+        }
+        io::ErrorKind::NotFound => "its directory does not exist; create it",
+        io::ErrorKind::PermissionDenied => {
+            "its directory, or the socket of another user there, does not allow it; choose another \
+             directory"
+        }
+        _ => "choose another name",
+    };
+    Failure(format!("cannot listen on {address}: {}: {hint}", reason(error)))
 }
 
 /// An address cannot be listened on.

@@ -9,6 +9,7 @@ use super::prepare::{
     error_pages, open_admin, open_control, open_listener, open_log, open_record, open_redirect,
     own_log, system,
 };
+use crate::base::address::Address;
 use crate::config::{Config, OwnAddresses};
 use crate::net::control::ControlSocket;
 use crate::net::kernel::Kernel;
@@ -83,7 +84,7 @@ impl Prepared {
 pub struct Sockets {
     listener: Listener,
     /// Where clients connect.
-    pub address: SocketAddr,
+    pub address: Address,
     admin: Option<(Listener, SocketAddr)>,
     redirect: Option<(Listener, SocketAddr)>,
     control: Option<ControlSocket>,
@@ -97,7 +98,7 @@ impl Sockets {
         control: Option<ControlSocket>,
     ) -> Result<Sockets, Failure> {
         let listener = open_listener(config, passed)?;
-        let address = listener.local_addr().map_err(system)?;
+        let address = listener.address().map_err(system)?;
         let admin = open_admin(config, passed)?;
         let redirect = open_redirect(config, passed)?;
         Ok(Sockets { listener, address, admin, redirect, control })
@@ -115,8 +116,13 @@ impl Sockets {
 
     /// Where this program listens.
     pub fn addresses(&self) -> OwnAddresses {
+        let ip = match &self.address {
+            Address::Ip(address) => Some(*address),
+            Address::Unix(_) => None,
+        };
         let others = [self.admin_address(), self.redirect_address()];
-        OwnAddresses::new(others.into_iter().flatten().chain([self.address]).collect())
+        let ips = ip.into_iter().chain(others.into_iter().flatten()).collect();
+        OwnAddresses::new(ips).with_socket(&self.address)
     }
 
     /// The loop accepts from them from here on. A control socket is opened as the user that the
@@ -125,19 +131,24 @@ impl Sockets {
         let Sockets { listener, address, admin, redirect, control } = self;
         let service = config.mode.into();
         let settings = match config.certificates.is_empty() {
-            true => ListenerSettings::plain(address, service),
-            false => ListenerSettings::tls(address, service),
+            true => ListenerSettings::plain(service),
+            false => ListenerSettings::tls(service),
         };
         proxy.listen(listener, settings).map_err(system)?;
-        if let Some((listener, at)) = admin {
-            proxy.listen(listener, ListenerSettings::plain(at, Service::Admin)).map_err(system)?;
+        if let Some((listener, _)) = admin {
+            proxy.listen(listener, ListenerSettings::plain(Service::Admin)).map_err(system)?;
         }
-        if let Some((listener, at)) = redirect {
-            let service = Service::ToHttps { port: address.port() };
-            proxy.listen(listener, ListenerSettings::plain(at, service)).map_err(system)?;
+        if let (Some((listener, _)), Address::Ip(secured)) = (redirect, &address) {
+            let service = Service::ToHttps { port: secured.port() };
+            proxy.listen(listener, ListenerSettings::plain(service)).map_err(system)?;
         }
         let control = control.filter(|_| config.control);
-        if let Some(socket) = control.or_else(|| open_control(config, address)) {
+        // It is called by where the program listens, as far as that is a port.
+        let open = || match address {
+            Address::Ip(address) => open_control(config, address),
+            Address::Unix(_) => None,
+        };
+        if let Some(socket) = control.or_else(open) {
             proxy.net_mut().steer_by(socket).map_err(system)?;
             proxy.listen_control();
         }

@@ -77,13 +77,13 @@ pub fn proxy(
     let listener = listen(host.as_deref(), 0, Sharing::Alone).expect("a free port");
     let address = listener.local_addr().expect("bound");
     let spec = BackendSpec::new(Endpoint { host: host.clone(), port: backend.port() });
-    let member = Member { spec: spec.clone(), addresses: vec![backend.address()] };
+    let member = Member { spec: spec.clone(), addresses: vec![backend.address().into()] };
     let members = vec![member; names];
     let mut config = Config::new(Endpoint { host, port: address.port() }, vec![spec; names]);
     config.health.check = Check::Off;
     set(&mut config);
     let kernel = Kernel::new().expect("a poll");
-    let settings = ListenerSettings::plain(address, config.mode.into());
+    let settings = ListenerSettings::plain(config.mode.into());
     let mut proxy = Proxy::new(kernel, config, members, limits, HashMap::new(), 1);
     proxy.listen(listener, settings).expect("listening");
     (proxy, address)
@@ -93,7 +93,7 @@ pub fn proxy(
 pub fn add_admin(proxy: &mut Proxy<Kernel>) -> SocketAddr {
     let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
     let address = listener.local_addr().expect("bound");
-    let settings = ListenerSettings::plain(address, Service::Admin);
+    let settings = ListenerSettings::plain(Service::Admin);
     proxy.listen(listener, settings).expect("listening");
     address
 }

@@ -188,11 +188,11 @@ impl Client {
         };
         let ends = kernel.introduce(link);
         if let Some(talker) = &self.talker {
-            oracle.sides[talker.side()].ends = Some(ends);
+            oracle.sides[talker.side()].ends = ends;
         }
         for item in &self.items {
             let request = &mut oracle.requests[item.request];
-            request.ip = ends.source.ip().to_string();
+            request.ip = ends.map(|ends| ends.source.ip().to_string()).unwrap_or_default();
             request.link = Some(link);
         }
         kernel.wake_at(link, kernel.now);

@@ -19,7 +19,6 @@ use loadbalancer::health::Check;
 use loadbalancer::proxy::{Limits, ListenerSettings, Proxy};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 const SEEDS: u64 = 2;
@@ -124,8 +123,7 @@ fn draw(case: &Case, seed: u64) -> Script {
     let world = Rc::new(RefCell::new(World::new(kernel, oracle, clients, manner, listing)));
     let (net, listener) =
         (SimNet { world: Rc::clone(&world) }, SimListener::new(&world, ListenerId::Traffic));
-    let address = SocketAddr::from(([127, 0, 0, 1], 80));
-    let settings = ListenerSettings::plain(address, config.mode.into());
+    let settings = ListenerSettings::plain(config.mode.into());
     let settle_micros = scene.settle(&config).as_micros() as u64;
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), seed);
     proxy.listen(listener, settings).expect("listening");

@@ -5,6 +5,7 @@ use super::beliefs::Beliefs;
 use super::by_hand::{Hand, Order};
 use super::kernel::{Dice, Kernel, Link, LinkId, Port};
 use loadbalancer::balance::AdminState;
+use loadbalancer::base::address::{Address, UnixName};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{BackendSpec, Endpoint};
 use loadbalancer::proxy::Member;
@@ -436,6 +437,22 @@ fn name_of(authority: &str) -> usize {
     port.unwrap_or_else(|| panic!("no server is called {authority:?}")) - 1
 }
 
-fn address_of(site: usize) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], site as u16 + 1))
+/// Every other site is a unix socket.
+fn address_of(site: usize) -> Address {
+    match site % 2 {
+        0 => SocketAddr::from(([127, 0, 0, 1], site as u16 + 1)).into(),
+        _ => UnixName::Path(format!("/{site}")).into(),
+    }
+}
+
+/// The site that has this address.
+pub fn site_at(address: &Address) -> usize {
+    match address {
+        Address::Ip(address) => usize::from(address.port()) - 1,
+        Address::Unix(name) => {
+            let text = name.to_string();
+            let number = text.strip_prefix("unix:/").and_then(|number| number.parse().ok());
+            number.unwrap_or_else(|| panic!("no site is at {text}"))
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! `Net` and `Socket` over the simulated kernel: every call may first let the world move on.
 
-use super::kernel::{Carried, Dice, LISTENER, ListenerId, address};
+use super::kernel::{Carried, Dice, LISTENER, ListenerId};
+use super::listing::site_at;
 use super::world::World;
+use loadbalancer::base::address::Address;
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
 use loadbalancer::net::{Handshake, Net, Now, Ready, Secured, Signal, Sink, Socket};
@@ -200,9 +202,17 @@ impl Net for SimNet {
         Ok(())
     }
 
-    fn accept(&mut self, listener: &mut SimListener) -> io::Result<(SimSocket, SocketAddr)> {
+    fn address(&self, _: &SimListener) -> Option<Address> {
+        Some(SocketAddr::from(LISTENER).into())
+    }
+
+    fn accept(
+        &mut self,
+        listener: &mut SimListener,
+    ) -> io::Result<(SimSocket, Option<SocketAddr>)> {
         let link = self.world.borrow_mut().interleave().accept(listener.at)?;
-        Ok((SimSocket { world: Rc::clone(&self.world), link }, address(link)))
+        let peer = self.world.borrow().kernel.peer_address(link);
+        Ok((SimSocket { world: Rc::clone(&self.world), link }, peer))
     }
 
     fn secure(&mut self, socket: &mut SimSocket, received: &[u8]) -> io::Result<()> {
@@ -213,8 +223,8 @@ impl Net for SimNet {
         Ok(())
     }
 
-    fn connect(&mut self, to: SocketAddr) -> io::Result<SimSocket> {
-        let site = usize::from(to.port()) - 1;
+    fn connect(&mut self, to: &Address) -> io::Result<SimSocket> {
+        let site = site_at(to);
         let link = self.world.borrow_mut().connect(site)?;
         Ok(SimSocket { world: Rc::clone(&self.world), link })
     }

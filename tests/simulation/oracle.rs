@@ -279,11 +279,15 @@ impl Oracle {
         let mut add = |name: &str, value: &str| fields.push((name.to_string(), value.to_string()));
         add("via", if meant.is_old { "1.0 loadbalancer" } else { "1.1 loadbalancer" });
         if meant.forges && self.trusts_clients {
-            add("x-forwarded-for", &format!("6.6.6.6, 7.7.7.7, {}", meant.ip));
+            let more = if meant.ip.is_empty() { "" } else { ", " };
+            add("x-forwarded-for", &format!("6.6.6.6, 7.7.7.7{more}{}", meant.ip));
             add("x-forwarded-proto", "https");
             add("x-forwarded-host", "elsewhere");
         } else {
-            add("x-forwarded-for", &meant.ip);
+            // The client of a unix socket has no address.
+            if !meant.ip.is_empty() {
+                add("x-forwarded-for", &meant.ip);
+            }
             add("x-forwarded-proto", if self.is_tls { "https" } else { "http" });
             if let Some(host) = &meant.authority {
                 add("x-forwarded-host", host);

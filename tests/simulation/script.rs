@@ -4,7 +4,7 @@ use super::by_hand;
 use super::client::{Client, Leave};
 use super::edits;
 use super::epilogue::Epilogue;
-use super::kernel::{Dice, Event, Headers, Kernel, LISTENER, ListenerId};
+use super::kernel::{Dice, Event, Headers, Kernel, ListenerId};
 use super::listing::{Listing, SITES_PER_NAME};
 use super::net::{SimListener, SimNet};
 use super::oracle::{Fate, Oracle};
@@ -19,7 +19,6 @@ use loadbalancer::config::{Mode, TrustedProxies};
 use loadbalancer::proxy::{ListenerSettings, Proxy, Service};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -44,7 +43,7 @@ const STEADY_MICROS: u64 = 100_000;
 pub fn draw(seed: u64, verbose: bool) -> Script {
     let mut rng = Rng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let scene = Scene::draw(&mut rng);
-    let mut headers = Headers::draw(seed);
+    let mut headers = Headers::draw(seed, scene.mode);
     let mut listing = Listing::draw(scene.names, rng.chance(300), &mut rng);
     if scene.mode == Mode::Tcp {
         listing.send_proxy = headers.draw_sent();
@@ -87,22 +86,20 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let listener = SimListener::new(&world, ListenerId::Traffic);
     let absence_micros = scene.absence(&config).map(|span| span.as_micros() as u64);
     let settle_micros = scene.settle(&config).as_micros() as u64;
-    let address = SocketAddr::from(LISTENER);
     // By the seed alone, so that the seeds keep their runs.
     let is_introduced = config.proxy_protocol != TrustedProxies::None;
     let is_tls = config.mode != Mode::Tcp && !is_introduced && seed.is_multiple_of(5);
     world.borrow_mut().oracle.is_tls = is_tls;
     let settings = match is_tls {
-        true => ListenerSettings::tls(address, config.mode.into()),
-        false => ListenerSettings::plain(address, config.mode.into()),
+        true => ListenerSettings::tls(config.mode.into()),
+        false => ListenerSettings::plain(config.mode.into()),
     };
     let ends_slow = config.mode == Mode::Http && config.rate_min >= 2_000;
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), proxy_seed);
     proxy.listen(listener, settings).expect("listening");
     if has_admin {
         let listener = SimListener::new(&world, ListenerId::Admin);
-        let address = SocketAddr::from(([127, 0, 0, 1], 81));
-        let settings = ListenerSettings::plain(address, Service::Admin);
+        let settings = ListenerSettings::plain(Service::Admin);
         proxy.listen(listener, settings).expect("listening");
     }
     Script {

@@ -1,6 +1,7 @@
 //! A proxy between peers that do only what the test says, under a clock that moves only when there
 //! is nothing left to do, so that each time-out can be tested on both sides of its limit.
 
+use loadbalancer::base::address::Address;
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
 use loadbalancer::config::{BackendSpec, Config};
@@ -173,12 +174,17 @@ impl Net for Wires {
         Ok(())
     }
 
-    fn accept(&mut self, _: &mut ()) -> io::Result<(Wire, SocketAddr)> {
-        let link = self.0.borrow_mut().arrived.pop_front().ok_or(ErrorKind::WouldBlock)?;
-        Ok((Wire { world: self.0.clone(), link }, SocketAddr::from(([10, 0, 0, 1], 40_000))))
+    fn address(&self, (): &()) -> Option<Address> {
+        None
     }
 
-    fn connect(&mut self, to: SocketAddr) -> io::Result<Wire> {
+    fn accept(&mut self, _: &mut ()) -> io::Result<(Wire, Option<SocketAddr>)> {
+        let link = self.0.borrow_mut().arrived.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        Ok((Wire { world: self.0.clone(), link }, Some(SocketAddr::from(([10, 0, 0, 1], 40_000)))))
+    }
+
+    fn connect(&mut self, to: &Address) -> io::Result<Wire> {
+        let Address::Ip(to) = to else { panic!("only ports are listed") };
         let mut world = self.0.borrow_mut();
         let line = Line { server: Some(to.port()), room: usize::MAX, ..Line::default() };
         world.lines.push(line);
@@ -213,7 +219,7 @@ impl Net for Wires {
 fn members(backends: &[BackendSpec]) -> Vec<Member> {
     let member = |spec: &BackendSpec| Member {
         spec: spec.clone(),
-        addresses: vec![SocketAddr::from(([127, 0, 0, 1], spec.endpoint.port))],
+        addresses: vec![SocketAddr::from(([127, 0, 0, 1], spec.endpoint.port)).into()],
     };
     backends.iter().map(member).collect()
 }
@@ -243,8 +249,7 @@ impl Stage {
             trim_bytes: 1 << 20,
         };
         let net = Wires(world.clone());
-        let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        let settings = ListenerSettings::plain(address, config.mode.into());
+        let settings = ListenerSettings::plain(config.mode.into());
         let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), 1);
         proxy.listen((), settings).expect("listening");
         Stage { world, proxy, ended: false }

@@ -140,6 +140,7 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("slow-start", "77s", "", "http tcp redirect"),
     ("hash-field", "x-user", "-s header", "http redirect"),
     ("reuse-port", "", "", "http tcp redirect"),
+    ("socket-mode", "660", "", "http tcp redirect"),
     ("proxy-protocol", "any", "", "http tcp redirect"),
     ("user", "nobody:nogroup", "", "http tcp redirect"),
     ("retries", "5", "", "http tcp"),
@@ -207,7 +208,11 @@ const MODES: [&str; 3] = ["http", "tcp", "redirect"];
 /// A call with the sample of one option in `mode`, which the option itself may set.
 fn sample_call((long, value, beside, _): (&str, &str, &str, &str), mode: &str) -> String {
     let mode = if long == "mode" { String::new() } else { format!("-m {mode}") };
-    let addresses = if long == "listen" { "-b 1234" } else { "8080 1234" };
+    let addresses = match long {
+        "listen" => "-b 1234",
+        "socket-mode" => "unix:/run/lb.sock 1234",
+        _ => "8080 1234",
+    };
     format!("loadbalancer {addresses} {mode} {beside} --{long} {value}")
 }
 

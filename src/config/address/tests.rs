@@ -178,3 +178,41 @@ fn random_text_never_panics_and_good_ones_round_trip() {
         }
     }
 }
+
+#[test]
+fn unix_sockets_are_read_where_they_may_be() {
+    let longest = format!("unix:/{}", "x".repeat(106));
+    let abstract_longest = format!("unix:@{}", "x".repeat(107));
+    for text in ["unix:/run/a.sock", "unix:@a", "unix:/a:b", &longest, &abstract_longest] {
+        let expected = endpoint(text, 0);
+        for read in [Endpoint::listener_or_socket, Endpoint::backend_or_socket] {
+            assert_eq!(read(text), Ok(expected.clone()), "{text}");
+        }
+        assert_eq!(expected.to_string(), text);
+        assert!(expected.reaches(&expected), "{text}");
+        for read in [Endpoint::listener, Endpoint::backend] {
+            assert_eq!(read(text), Err(AddressError::UnixHere(text.to_owned())), "{text}");
+        }
+    }
+    let (one, two) = (endpoint("unix:/A", 0), endpoint("unix:/a", 0));
+    assert!(!one.is_same_backend(&two) && !one.reaches(&two), "the case of paths counts");
+    assert!(!one.reaches(&endpoint("", 0)));
+    for text in ["8080", "h:1", "10.0.0.0:80"] {
+        assert_eq!(Endpoint::listener_or_socket(text), Endpoint::listener(text));
+    }
+    for (text, expected) in [
+        (format!("{longest}x"), "107 are allowed"),
+        (format!("{abstract_longest}x"), "107 are allowed"),
+        ("unix:".into(), "write unix:/PATH or unix:@NAME"),
+        ("unix:/".into(), "write unix:/PATH or unix:@NAME"),
+        ("unix:@".into(), "write unix:/PATH or unix:@NAME"),
+        ("unix:a.sock".into(), "write unix:/PATH or unix:@NAME"),
+        ("unix:/a b".into(), "has a space in it: write HOST:PORT without"),
+        ("unix://a".into(), "is a URL: write HOST:PORT of a plain HTTP server"),
+        ("unix:///a".into(), "is a URL: write `unix:/a`"),
+        ("/a".into(), "is a path: write `unix:/a`"),
+    ] {
+        let error = Endpoint::backend_or_socket(&text).expect_err(&text).to_string();
+        assert!(error.ends_with(expected), "{error}");
+    }
+}

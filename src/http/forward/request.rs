@@ -10,8 +10,8 @@ use std::net::IpAddr;
 /// What goes into a forwarded request besides what the client sent.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestContext<'a> {
-    /// Address of the client, for `X-Forwarded-For`.
-    pub client: IpAddr,
+    /// Address of the client, for `X-Forwarded-For`; none of a unix socket's client.
+    pub client: Option<IpAddr>,
     /// How the client reached this program: `http` or `https`.
     pub scheme: &'a str,
     /// `Host` for an HTTP/1.0 request without one.
@@ -96,9 +96,14 @@ pub fn request(
         to.append_decimal(u64::from(left));
         to.append(b"\r\n");
     }
-    to.append(match head.version {
-        Version::Http11 => b"Via: 1.1 loadbalancer\r\nX-Forwarded-For: ",
-        Version::Http10 => b"Via: 1.0 loadbalancer\r\nX-Forwarded-For: ",
+    let keep = context.trust_forwarded && head.fields.has_forwarded;
+    let names_client =
+        context.client.is_some() || (keep && head.fields.find(Name::XForwardedFor).is_some());
+    to.append(match (head.version, names_client) {
+        (Version::Http11, true) => b"Via: 1.1 loadbalancer\r\nX-Forwarded-For: ",
+        (Version::Http10, true) => b"Via: 1.0 loadbalancer\r\nX-Forwarded-For: ",
+        (Version::Http11, false) => b"Via: 1.1 loadbalancer",
+        (Version::Http10, false) => b"Via: 1.0 loadbalancer",
     });
     write_forwarded_fields(bytes, head, authority, context, &mut to);
     if let Some(subject) = context.client_subject {
@@ -119,7 +124,7 @@ fn write_offer(offered: &[u8], to: &mut Writer<'_>) {
     to.append(b"\r\n");
 }
 
-/// The value of `X-Forwarded-For`, then `-Proto` and `-Host`: one line each, as many servers read
+/// The value of `X-Forwarded-For`, if there is one, then `-Proto` and `-Host`: one line each, as many servers read
 /// only the first.
 fn write_forwarded_fields(
     bytes: &[u8],
@@ -131,11 +136,15 @@ fn write_forwarded_fields(
     let keep = context.trust_forwarded && head.fields.has_forwarded;
     if keep {
         let lines = head.fields.lines().iter();
-        for line in lines.filter(|line| line.name == Name::XForwardedFor) {
-            to.append_all(&[line.value.of(bytes), b", "]);
+        let mut values = lines.filter(|line| line.name == Name::XForwardedFor).peekable();
+        while let Some(line) = values.next() {
+            let goes_on = context.client.is_some() || values.peek().is_some();
+            to.append_all(&[line.value.of(bytes), if goes_on { b", " } else { b"" }]);
         }
     }
-    to.append_ip(context.client);
+    if let Some(client) = context.client {
+        to.append_ip(client);
+    }
     if !(keep && head.fields.find(Name::XForwardedProto).is_some()) {
         to.append(b"\r\nX-Forwarded-Proto: ");
         to.append(context.scheme.as_bytes());
@@ -155,11 +164,19 @@ mod tests {
     use crate::http::target;
 
     fn forwarded(text: &str, trust_forwarded: bool, upgrade: bool) -> String {
+        forwarded_of("10.1.2.3".parse().ok(), text, trust_forwarded, upgrade)
+    }
+
+    fn forwarded_of(
+        client: Option<IpAddr>,
+        text: &str,
+        trust_forwarded: bool,
+        upgrade: bool,
+    ) -> String {
         let bytes = text.as_bytes();
         let mut head = RequestHead::default();
         assert_eq!(head::request(bytes, &mut head), Parse::Complete, "{text:?}");
         let target = target::target(bytes, &head).expect("an accepted target");
-        let client = "10.1.2.3".parse().expect("an address");
         let context = RequestContext {
             scheme: "http",
             client_subject: None,
@@ -214,6 +231,27 @@ mod tests {
             ),
         ] {
             assert_eq!(forwarded(text, false, true), format!("{expected}{ADDED}"));
+        }
+    }
+
+    #[test]
+    fn a_client_without_an_address_adds_none() {
+        let proto = "X-Forwarded-Proto: http\r\nX-Forwarded-Host: x\r\n\r\n";
+        for (lines, is_trusted, expected) in [
+            ("", false, ""),
+            ("", true, ""),
+            ("X-Forwarded-For: 1.1.1.1\r\n", false, ""),
+            ("X-Forwarded-For: 1.1.1.1\r\n", true, "X-Forwarded-For: 1.1.1.1\r\n"),
+            (
+                "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\n",
+                true,
+                "X-Forwarded-For: 1.1.1.1, 2.2.2.2\r\n",
+            ),
+        ] {
+            let text = format!("GET / HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
+            let start = "GET / HTTP/1.1\r\nHost: x\r\nVia: 1.1 loadbalancer\r\n";
+            let read = forwarded_of(None, &text, is_trusted, false);
+            assert_eq!(read, format!("{start}{expected}{proto}"), "{lines} {is_trusted}");
         }
     }
 

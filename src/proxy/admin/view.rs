@@ -74,7 +74,7 @@ impl<N: Net> View<'_, N> {
     /// The same with all of it; and the requests of the last minute at all backends.
     pub fn whole_program(&self) -> (Program<'_>, u64) {
         let (picks, recent) = self.last_minute();
-        let listen = self.surroundings.acceptor.addresses().collect();
+        let listen = self.surroundings.acceptor.addresses().cloned().collect();
         (Program { recent, listen, ..self.program() }, picks)
     }
 

@@ -1,6 +1,7 @@
 //! Accepting connections: from which listener, how many in a turn, and when not.
 
 use super::listener::{Listener, ListenerSettings};
+use crate::base::address::Address;
 use crate::base::reason::reason;
 use crate::base::table::{Key, Kind, Table};
 use crate::base::time::Instant;
@@ -21,7 +22,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Accepted<S> {
     pub socket: S,
-    pub peer: SocketAddr,
+    /// None of a unix socket's client.
+    pub peer: Option<SocketAddr>,
     pub settings: ListenerSettings,
 }
 
@@ -120,7 +122,8 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
         socket: N::Listener,
         settings: ListenerSettings,
     ) -> io::Result<()> {
-        let key = self.listeners.insert(Listener { socket, settings, readable: true });
+        let address = net.address(&socket);
+        let key = self.listeners.insert(Listener { socket, address, settings, readable: true });
         let listener = self.listeners.get_mut(key).expect("it was inserted just now");
         net.listen(&mut listener.socket, key.into())
     }
@@ -202,8 +205,8 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
     }
 
     /// Where it accepts from.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().map(|(_, listener)| listener.settings.address)
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.listeners.iter().filter_map(|(_, listener)| listener.address.as_ref())
     }
 
     /// The listening sockets.

@@ -50,7 +50,8 @@ pub struct Connection<S> {
     pub request: Request,
     timer: Timer,
     scheduled: bool,
-    peer: SocketAddr,
+    /// None of a unix socket's client.
+    peer: Option<SocketAddr>,
     /// Where the client connected to, if a PROXY header says so.
     destination: Option<Box<SocketAddr>>,
     settings: ListenerSettings,
@@ -80,11 +81,11 @@ impl<S: Socket> Connection<S> {
 
     /// A PROXY header says whose connection it is.
     pub fn become_client(&mut self, ends: Ends) {
-        (self.peer, self.destination) = (ends.source, Some(Box::new(ends.destination)));
+        (self.peer, self.destination) = (Some(ends.source), Some(Box::new(ends.destination)));
     }
 
-    /// The client's address.
-    pub fn peer(&self) -> SocketAddr {
+    /// The client's address; none of a unix socket's client.
+    pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
 
@@ -93,9 +94,9 @@ impl<S: Socket> Connection<S> {
         self.destination.as_deref().copied()
     }
 
-    /// The client's address without the port.
-    pub fn ip(&self) -> IpAddr {
-        self.peer.ip()
+    /// The client's address without the port; none of a unix socket's client.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.peer.map(|peer| peer.ip())
     }
 
     /// The listener's settings.

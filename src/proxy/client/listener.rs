@@ -1,7 +1,7 @@
 //! Listening sockets, each with its own settings.
 
+use crate::base::address::Address;
 use crate::config::Mode;
-use std::net::SocketAddr;
 
 /// How clients reached a listener, as far as they can see it (RFC 9110 §4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +58,6 @@ impl From<Mode> for Service {
 /// What a listener does with its connections. A copy goes with every connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerSettings {
-    /// Where it listens. A connection's own local address would cost a system call each.
-    pub address: SocketAddr,
     pub scheme: Scheme,
     pub security: Security,
     /// What the connections carry and what is done with it.
@@ -68,13 +66,13 @@ pub struct ListenerSettings {
 
 impl ListenerSettings {
     /// Of a listener in the clear.
-    pub fn plain(address: SocketAddr, service: Service) -> ListenerSettings {
-        ListenerSettings { address, scheme: Scheme::Http, security: Security::Plain, service }
+    pub fn plain(service: Service) -> ListenerSettings {
+        ListenerSettings { scheme: Scheme::Http, security: Security::Plain, service }
     }
 
     /// Of a listener in TLS.
-    pub fn tls(address: SocketAddr, service: Service) -> ListenerSettings {
-        ListenerSettings { address, scheme: Scheme::Https, security: Security::Tls, service }
+    pub fn tls(service: Service) -> ListenerSettings {
+        ListenerSettings { scheme: Scheme::Https, security: Security::Tls, service }
     }
 }
 
@@ -82,6 +80,8 @@ impl ListenerSettings {
 #[derive(Debug)]
 pub struct Listener<L> {
     pub socket: L,
+    /// Where it is; none if the system does not say.
+    pub address: Option<Address>,
     pub settings: ListenerSettings,
     /// A connection may be waiting.
     pub readable: bool,

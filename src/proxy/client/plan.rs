@@ -46,7 +46,8 @@ pub struct HashBy<'a> {
     pub strategy: Strategy,
     /// Field name for [`Strategy::Header`].
     pub field: &'a str,
-    pub client: IpAddr,
+    /// None of a unix socket's client.
+    pub client: Option<IpAddr>,
 }
 
 /// What a plan depends on besides the request.
@@ -229,10 +230,12 @@ fn hash(bytes: &[u8], head: &RequestHead, by: &HashBy<'_>) -> u64 {
     }
 }
 
-/// The hash of a client's address, also what TCP mode chooses by.
-pub fn hash_of_address(client: IpAddr) -> u64 {
-    match client.to_canonical() {
-        IpAddr::V4(v4) => balance::hash(&v4.octets()),
-        IpAddr::V6(v6) => balance::hash(&v6.octets()),
+/// The hash of a client's address, also what TCP mode chooses by: the same for all clients of unix
+/// sockets.
+pub fn hash_of_address(client: Option<IpAddr>) -> u64 {
+    match client.map(|client| client.to_canonical()) {
+        Some(IpAddr::V4(v4)) => balance::hash(&v4.octets()),
+        Some(IpAddr::V6(v6)) => balance::hash(&v6.octets()),
+        None => balance::hash(&[]),
     }
 }

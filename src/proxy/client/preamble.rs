@@ -48,10 +48,10 @@ impl<S: Socket> Connection<S> {
 
     /// Whose connection it is, for the header to a server.
     pub fn ends(&self) -> Named {
+        let Some(source) = self.peer() else { return Named::Unknown };
         let destination = self.destination().or_else(|| self.conn.local_address());
-        destination.map_or(Named::Unknown, |destination| {
-            Named::Client(Ends { source: self.peer(), destination })
-        })
+        destination
+            .map_or(Named::Unknown, |destination| Named::Client(Ends { source, destination }))
     }
 
     /// Reads until there is a whole header, or nothing more for now.

@@ -223,7 +223,8 @@ impl<N: Net> Exchanges<N> {
         let facts = self.exchange(client, key).facts(fault);
         let pair = self.pairs.get_mut(key).expect("a paired client's pair is there");
         let upstream = self.upstreams.get(pair.upstream).expect("a pair's upstream is there");
-        let (backend, address, begun) = (pair.backend, upstream.address(), pair.record.begun);
+        let (backend, address, begun) =
+            (pair.backend, upstream.address().clone(), pair.record.begun);
         let reused = upstream.is_reused();
         let cx = &mut self.context;
         let is_race = fault == Fault::UpstreamClosed
@@ -233,10 +234,10 @@ impl<N: Net> Exchanges<N> {
                 != PooledClose::AtWork;
         let failed = match fault {
             Fault::ConnectFailed(kind) => {
-                self.upstreams.attempt_not_connected(cx, backend, address, kind)
+                self.upstreams.attempt_not_connected(cx, backend, &address, kind)
             }
             Fault::Expired if facts.connecting => {
-                self.upstreams.attempt_connect_expired(cx, backend, address, begun)
+                self.upstreams.attempt_connect_expired(cx, backend, &address, begun)
             }
             Fault::Expired if facts.is_waiting_for_server() => {
                 self.upstreams.attempt_failed(cx, backend, false);

@@ -187,7 +187,7 @@ pub enum Heard {
 pub struct Exchange<'a, S: Socket> {
     pub pair: &'a mut Pair,
     pub client: &'a mut Conn<S>,
-    pub client_ip: IpAddr,
+    pub client_ip: Option<IpAddr>,
     pub scheme: Scheme,
     /// `max-age` of `Strict-Transport-Security`.
     pub hsts: Option<u64>,

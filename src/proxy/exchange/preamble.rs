@@ -2,6 +2,7 @@
 
 use super::{Client, Exchanges};
 use crate::net::Net;
+use crate::observe::client::ClientName;
 use crate::observe::counters::HeaderOutcome;
 use crate::proxy::client::listener::{Security, Service};
 use crate::proxy::client::preamble::{HEADER_TIME_MAX, HeaderRead};
@@ -70,7 +71,7 @@ impl<N: Net> Exchanges<N> {
         self.count_proxy_header(outcome);
         self.context.logs.event(format_args!(
             "client {}: closed, as --proxy-protocol requires a PROXY header from there: {reason}",
-            client.ip().to_canonical(),
+            ClientName(client.ip()),
         ));
         Next::Gone
     }

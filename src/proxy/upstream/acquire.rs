@@ -81,8 +81,8 @@ impl<N: Net> Upstreams<N> {
                     if let Some(counters) = self.cluster.account(backend).counters() {
                         counters.connect_failed_at_once();
                     }
-                    let address = self.cluster.address(backend);
-                    match self.connect_failed(cx, backend, address, error.kind()) {
+                    let address = self.cluster.address(backend).clone();
+                    match self.connect_failed(cx, backend, &address, error.kind()) {
                         ConnectFailure::TryNextAddress => continue,
                         ConnectFailure::AllAddressesFailed(_) => {
                             tried.backends.push(backend);
@@ -286,8 +286,8 @@ impl<N: Net> Upstreams<N> {
         backend: BackendId,
         pair: PairKey,
     ) -> io::Result<UpstreamKey> {
-        let address = self.cluster.address(backend);
-        let mut conn = Conn::connecting(cx.net.connect(address)?);
+        let address = self.cluster.address(backend).clone();
+        let mut conn = Conn::connecting(cx.net.connect(&address)?);
         if cx.config.mode == Mode::Tcp {
             conn.enable_keep_alive();
         }

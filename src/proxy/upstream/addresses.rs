@@ -1,7 +1,7 @@
 //! The addresses a backend's name stands for, and which of them is used. Pure.
 
+use crate::base::address::Address;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 
 /// What follows from an address that could not be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ enum Fault {
 /// Addresses in the order they are tried, at least one.
 #[derive(Debug)]
 pub struct Addresses {
-    all: Vec<SocketAddr>,
+    all: Vec<Address>,
     /// Index of the one in use.
     current: usize,
     /// Addresses in a row that could not be connected to.
@@ -39,36 +39,36 @@ pub struct Addresses {
 
 impl Addresses {
     /// The first is tried first.
-    pub fn new(all: &[SocketAddr]) -> Addresses {
+    pub fn new(all: &[Address]) -> Addresses {
         assert!(!all.is_empty(), "a name that is not known makes no member");
         Addresses { all: all.to_vec(), current: 0, misses: 0, fault: Fault::None }
     }
 
     /// Where to connect to now.
-    pub fn current(&self) -> SocketAddr {
-        self.all[self.current]
+    pub fn current(&self) -> &Address {
+        &self.all[self.current]
     }
 
     /// Whether the name stands for this one.
-    pub fn contains(&self, address: SocketAddr) -> bool {
-        self.all.contains(&address)
+    pub fn contains(&self, address: &Address) -> bool {
+        self.all.contains(address)
     }
 
     /// The name stands for these now; whether an address is gone. The one in use stays in use if it
     /// is among them.
-    pub fn replace(&mut self, all: &[SocketAddr]) -> bool {
-        let used = self.current();
+    pub fn replace(&mut self, all: &[Address]) -> bool {
+        let used = self.current().clone();
         let is_gone = self.all.iter().any(|old| !all.contains(old));
         if self.all != all {
             *self = Addresses::new(all);
-            self.current = all.iter().position(|&one| one == used).unwrap_or(0);
+            self.current = all.iter().position(|one| *one == used).unwrap_or(0);
         }
         is_gone
     }
 
     /// This address could not be connected to, so the next one is used. Once all have failed in a
     /// row the backend itself has.
-    pub fn failed(&mut self, address: SocketAddr, kind: ErrorKind) -> ConnectFailure {
+    pub fn failed(&mut self, address: &Address, kind: ErrorKind) -> ConnectFailure {
         if address != self.current() {
             // Another attempt has found that out before, or the name has changed.
             return ConnectFailure::TryNextAddress;
@@ -98,11 +98,13 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
     const REFUSED: ErrorKind = ErrorKind::ConnectionRefused;
 
-    fn addresses(ports: &[u16]) -> Vec<SocketAddr> {
-        ports.iter().map(|&port| SocketAddr::from(([127, 0, 0, 1], port))).collect()
+    fn addresses(ports: &[u16]) -> Vec<Address> {
+        let address = |&port| SocketAddr::from(([127, 0, 0, 1], port)).into();
+        ports.iter().map(address).collect()
     }
 
     #[test]
@@ -110,20 +112,20 @@ mod tests {
         use ConnectFailure::{AllAddressesFailed, NoLocalPort, TryNextAddress};
         let all = addresses(&[1, 2]);
         let mut two = Addresses::new(&all);
-        assert_eq!(two.failed(all[0], REFUSED), TryNextAddress);
-        assert_eq!(two.failed(all[0], REFUSED), TryNextAddress, "known already");
-        assert_eq!(two.current(), all[1]);
+        assert_eq!(two.failed(&all[0], REFUSED), TryNextAddress);
+        assert_eq!(two.failed(&all[0], REFUSED), TryNextAddress, "known already");
+        assert_eq!(two.current(), &all[1]);
         two.works();
-        assert_eq!(two.failed(all[1], REFUSED), TryNextAddress, "counted from zero");
+        assert_eq!(two.failed(&all[1], REFUSED), TryNextAddress, "counted from zero");
         assert_eq!(
-            two.failed(all[0], ErrorKind::TimedOut),
+            two.failed(&all[0], ErrorKind::TimedOut),
             AllAddressesFailed(ErrorKind::TimedOut)
         );
         let no_port = ErrorKind::AddrNotAvailable;
-        assert_eq!(two.failed(all[1], REFUSED), TryNextAddress);
-        assert_eq!(two.failed(all[0], no_port), NoLocalPort, "it may listen there only");
-        assert_eq!(two.failed(all[1], no_port), TryNextAddress);
-        assert_eq!(two.failed(all[0], no_port), NoLocalPort);
+        assert_eq!(two.failed(&all[1], REFUSED), TryNextAddress);
+        assert_eq!(two.failed(&all[0], no_port), NoLocalPort, "it may listen there only");
+        assert_eq!(two.failed(&all[1], no_port), TryNextAddress);
+        assert_eq!(two.failed(&all[0], no_port), NoLocalPort);
     }
 
     #[test]
@@ -138,10 +140,10 @@ mod tests {
         ] {
             let all = addresses(&[1, 2, 3]);
             let mut addresses_now = Addresses::new(&all);
-            addresses_now.failed(all[0], REFUSED);
+            addresses_now.failed(&all[0], REFUSED);
             assert_eq!(addresses_now.replace(&addresses(new)), is_gone, "{name}");
-            assert_eq!(addresses_now.current().port(), current, "{name}");
-            assert_eq!(addresses_now.contains(all[0]), new.contains(&1), "{name}");
+            assert_eq!(*addresses_now.current(), addresses(&[current])[0], "{name}");
+            assert_eq!(addresses_now.contains(&all[0]), new.contains(&1), "{name}");
         }
     }
 
@@ -150,7 +152,7 @@ mod tests {
         let all = addresses(&[1, 2]);
         let mut moved = Addresses::new(&all[..1]);
         moved.replace(&all[1..]);
-        assert_eq!(moved.failed(all[0], REFUSED), ConnectFailure::TryNextAddress);
-        assert_eq!(moved.current(), all[1]);
+        assert_eq!(moved.failed(&all[0], REFUSED), ConnectFailure::TryNextAddress);
+        assert_eq!(moved.current(), &all[1]);
     }
 }

@@ -3,13 +3,13 @@
 use super::account::Account;
 use super::addresses::Addresses;
 use super::pool::Idle;
+use crate::base::address::Address;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
 use crate::config::BackendSpec;
 use crate::health::{Health, Page, ProbeFault};
 use crate::proxy::kinds::ProbeKey;
 use crate::wire::by_hand::ByHand;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A configured backend with the addresses its name stands for.
@@ -17,7 +17,7 @@ use std::time::Duration;
 pub struct Member {
     pub spec: BackendSpec,
     /// In the order they are tried; at least one.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
 }
 
 /// What the last probe of a backend came to.
@@ -38,6 +38,8 @@ pub struct Backend {
     pub by_hand: ByHand,
     /// As written, with `localhost` for a bare port.
     pub name: String,
+    /// The `Host` of requests that need one.
+    pub host: String,
     pub addresses: Addresses,
     pub health: Health,
     pub account: Account,
@@ -61,7 +63,8 @@ impl Backend {
             spec: member.spec.clone(),
             listed: member.spec.clone(),
             by_hand: ByHand::default(),
-            name: authority(&member.spec),
+            name: name(&member.spec),
+            host: host(&member.spec),
             addresses: Addresses::new(&member.addresses),
             health: Health::new(),
             account,
@@ -75,10 +78,19 @@ impl Backend {
     }
 }
 
-/// `host:port` as it goes into `Host` and `Location`; a bare port is on this machine.
-pub fn authority(spec: &BackendSpec) -> String {
+/// As written; a bare port is on this machine.
+pub fn name(spec: &BackendSpec) -> String {
     match spec.endpoint.host {
         Some(_) => spec.endpoint.to_string(),
         None => format!("localhost:{}", spec.endpoint.port),
+    }
+}
+
+/// `host:port` as it goes into `Host` and `Location`. A unix socket has none: other programs say
+/// `localhost` for it.
+fn host(spec: &BackendSpec) -> String {
+    match spec.endpoint.unix_name() {
+        Some(_) => String::from("localhost"),
+        None => name(spec),
     }
 }

@@ -2,11 +2,12 @@
 
 use super::account::{Account, Counting};
 use super::addresses::ConnectFailure;
-use super::backend::{Backend, Member, authority};
+use super::backend::{self, Backend, Member};
 use super::pool::Idle;
 use super::recorder::Recorder;
 use super::starvation::Origin;
 use crate::balance::{self, AdminState, Candidate, Hint, Spec};
+use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -16,7 +17,7 @@ use crate::health::{
 };
 use crate::proxy::kinds::UpstreamKey;
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// All backends.
@@ -38,7 +39,8 @@ pub struct Cluster {
 #[derive(Clone, Copy, Debug)]
 pub struct Served {
     pub status: u16,
-    pub client: IpAddr,
+    /// None of a unix socket.
+    pub client: Option<IpAddr>,
     /// When the request was sent.
     pub sent: Instant,
     /// When the response began.
@@ -92,12 +94,12 @@ impl Cluster {
     }
 
     /// The name of a backend stands for these addresses now; whether an address is gone.
-    pub fn set_addresses(&mut self, backend: BackendId, addresses: &[SocketAddr]) -> bool {
+    pub fn set_addresses(&mut self, backend: BackendId, addresses: &[Address]) -> bool {
         self.at(backend).addresses.replace(addresses)
     }
 
     /// Whether the backend's name stands for this address.
-    pub fn has_address(&self, backend: BackendId, address: SocketAddr) -> bool {
+    pub fn has_address(&self, backend: BackendId, address: &Address) -> bool {
         self.backends[backend.index()].addresses.contains(address)
     }
 
@@ -116,8 +118,13 @@ impl Cluster {
         self.backends.get(backend.index()).map_or("", |backend| &backend.name)
     }
 
+    /// The `Host` of requests to it that have none.
+    pub fn host(&self, backend: BackendId) -> &str {
+        &self.backends[backend.index()].host
+    }
+
     /// Where to connect to now.
-    pub fn address(&self, backend: BackendId) -> SocketAddr {
+    pub fn address(&self, backend: BackendId) -> &Address {
         self.backends[backend.index()].addresses.current()
     }
 
@@ -268,6 +275,8 @@ impl Cluster {
         let micros = answered.since(sent).as_micros() as u64;
         if outlier::is_error(status) {
             self.balancer.failed(backend, Some(micros), answered);
+            // The clients of unix sockets count as one.
+            let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             Observation::Erred { sent, client }
         } else {
             self.balancer.served(backend, micros, answered);
@@ -372,7 +381,7 @@ impl Cluster {
     pub fn address_failed(
         &mut self,
         backend: BackendId,
-        address: SocketAddr,
+        address: &Address,
         kind: ErrorKind,
     ) -> ConnectFailure {
         self.at(backend).addresses.failed(address, kind)
@@ -429,6 +438,6 @@ pub(super) fn balance_spec(spec: &BackendSpec) -> Spec {
         backup: spec.backup,
         pairs_max: spec.pairs_max,
         admin: spec.admin,
-        id: balance::hash(authority(spec).as_bytes()),
+        id: balance::hash(backend::name(spec).as_bytes()),
     }
 }

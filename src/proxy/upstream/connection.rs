@@ -2,6 +2,7 @@
 
 use super::reuse::IdleSince;
 use super::starvation::Origin;
+use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
 use crate::base::time::Instant;
@@ -12,7 +13,6 @@ use crate::proxy::conn::pipes::Lent;
 use crate::proxy::conn::{Conn, Flushed};
 use crate::proxy::kinds::{ClientKey, PairKey};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 
 /// What was written to a connection for its pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub struct Upstream<S: Socket> {
     /// it served so far, and no other.
     pub(super) is_authenticated: bool,
     /// Where it leads to.
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     /// Responses that came whole.
     pub(super) served: u32,
     /// What the server said with the last one about how long it keeps the connection.
@@ -101,8 +101,8 @@ impl<S: Socket> Upstream<S> {
     }
 
     /// Where it leads to: one of the backend's addresses, unless its name has changed since.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// What the server says about how long it keeps the connection. Of servers that repeat how many

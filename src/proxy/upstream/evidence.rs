@@ -4,6 +4,7 @@ use super::Upstreams;
 use super::addresses::ConnectFailure;
 use super::cluster::Served;
 use super::starvation::Origin;
+use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::health::Observation;
@@ -11,7 +12,6 @@ use crate::net::Net;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::UpstreamKey;
 use std::io;
-use std::net::SocketAddr;
 
 impl<N: Net> Upstreams<N> {
     /// A request could not connect to this address.
@@ -19,7 +19,7 @@ impl<N: Net> Upstreams<N> {
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        address: SocketAddr,
+        address: &Address,
         kind: io::ErrorKind,
     ) -> ConnectFailure {
         if let Some(counters) = self.cluster.account(backend).counters() {
@@ -39,7 +39,7 @@ impl<N: Net> Upstreams<N> {
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        address: SocketAddr,
+        address: &Address,
         kind: io::ErrorKind,
     ) -> bool {
         self.connect_failed(cx, backend, address, kind) != ConnectFailure::TryNextAddress

@@ -83,7 +83,7 @@ pub enum Effect {
 pub struct Lease<'a, S: Socket> {
     pub upstream: &'a mut Upstream<S>,
     pub pipes: &'a mut Pipes<S::Pipe>,
-    /// The backend as written, `host:port`.
+    /// `host:port` of the backend.
     pub authority: &'a str,
 }
 
@@ -132,7 +132,7 @@ impl<N: Net> Upstreams<N> {
     pub fn lease(&mut self, key: UpstreamKey, backend: BackendId) -> Lease<'_, N::Socket> {
         let upstream =
             self.table.get_mut(key).expect("a pair's upstream stays as long as the pair");
-        Lease { upstream, pipes: &mut self.pipes, authority: self.cluster.name(backend) }
+        Lease { upstream, pipes: &mut self.pipes, authority: self.cluster.host(backend) }
     }
 
     /// What goes first on a new connection to a backend.
@@ -223,7 +223,7 @@ impl<N: Net> Upstreams<N> {
         let since = IdleSince { released: now, answered: answered.unwrap_or(now) };
         upstream.served = upstream.served.saturating_add(1);
         let clean = answered.is_some() && upstream.conn.is_reusable() && !cx.is_draining();
-        let stays = in_rotation && self.cluster.has_address(backend, upstream.address);
+        let stays = in_rotation && self.cluster.has_address(backend, &upstream.address);
         if clean && stays && upstream.is_authenticated {
             upstream.state = UpstreamState::Owned { client, backend, since };
             if upstream.conn.is_readable() {

@@ -1,6 +1,7 @@
 //! The connection of one health check, from the connect to the end of the answer. What is sent and
 //! which answers are healthy is decided by `health::check`, when it is made by `probing`.
 
+use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
 use crate::base::time::Instant;
@@ -14,7 +15,6 @@ use crate::net::Socket;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
 use crate::wire::proxy_protocol::{self, Named, Version};
 use std::io;
-use std::net::SocketAddr;
 
 /// Bytes of an answer's body that are looked at: a load report is two numbers.
 const BODY_BYTES_MAX: usize = 64;
@@ -33,7 +33,7 @@ pub struct Probe<S> {
     pub(super) conn: Conn<S>,
     pub(super) backend: BackendId,
     /// Where it leads to.
-    address: SocketAddr,
+    address: Address,
     /// The PROXY header that goes first.
     header: Option<Version>,
     pub(super) is_connecting: bool,
@@ -58,7 +58,7 @@ impl<S> Probe<S> {
     pub fn new(
         conn: Conn<S>,
         backend: BackendId,
-        (address, header): (SocketAddr, Option<Version>),
+        (address, header): (Address, Option<Version>),
         now: Instant,
         deadline: Instant,
     ) -> Probe<S> {
@@ -101,8 +101,8 @@ impl<S> Probe<S> {
     }
 
     /// Where it leads to.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// When it last made progress: started, or connected.

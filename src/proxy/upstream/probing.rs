@@ -4,6 +4,7 @@ use super::Upstreams;
 use super::addresses::ConnectFailure;
 use super::backend::ProbeResult;
 use super::probe::Probe;
+use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
 use crate::base::table::Id;
 use crate::base::time::Instant;
@@ -13,7 +14,6 @@ use crate::proxy::conn::Conn;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{BackendKind, ProbeKey};
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Probes that start at once because of the number of requests, and how soon as many more do.
@@ -110,13 +110,13 @@ impl<N: Net> Upstreams<N> {
             // It may have been too early.
             return self.plan_next_probe(cx, backend);
         }
-        let address = self.cluster.address(backend);
-        match cx.net.connect(address) {
+        let address = self.cluster.address(backend).clone();
+        match cx.net.connect(&address) {
             Ok(socket) => self.enter_probe(cx, backend, address, socket),
             // Nothing to hold against the backend; the next probe comes at its time.
             Err(error) if net::is_shortage(&error) => self.plan_next_probe(cx, backend),
             Err(error) => {
-                self.missed_probe(cx, backend, address, error.kind(), cx.now.instant);
+                self.missed_probe(cx, backend, &address, error.kind(), cx.now.instant);
             }
         }
     }
@@ -125,7 +125,7 @@ impl<N: Net> Upstreams<N> {
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        address: SocketAddr,
+        address: Address,
         socket: N::Socket,
     ) {
         let now = cx.now.instant;
@@ -148,7 +148,7 @@ impl<N: Net> Upstreams<N> {
     pub fn step_probe(&mut self, cx: &mut LoopContext<N>, key: ProbeKey) {
         let Some(probe) = self.probes.get_mut(key) else { return };
         probe.scheduled = false;
-        let host = self.cluster.name(probe.backend);
+        let host = self.cluster.host(probe.backend);
         let settings = self.cluster.settings();
         let head = &mut self.probe_head;
         let was_connecting = probe.is_connecting;
@@ -166,17 +166,17 @@ impl<N: Net> Upstreams<N> {
                 return cx.wheel.arm(&mut probe.timer, probe.deadline, key.into());
             }
         };
-        let (backend, started, address) = (probe.backend, probe.started, probe.address());
+        let (backend, started, address) = (probe.backend, probe.started, probe.address().clone());
         let connecting = probe.is_connecting;
         let body = std::mem::take(&mut probe.body);
         self.remove_probe(cx, key);
         *self.cluster.probe(backend) = None;
         match outcome {
             Err(ProbeFault::Connect(kind)) => {
-                self.missed_probe(cx, backend, address, kind, started)
+                self.missed_probe(cx, backend, &address, kind, started)
             }
             Err(ProbeFault::TimedOut) if connecting => {
-                self.missed_probe(cx, backend, address, io::ErrorKind::TimedOut, started);
+                self.missed_probe(cx, backend, &address, io::ErrorKind::TimedOut, started);
             }
             outcome => self.judge_probe(cx, backend, started, outcome, &body),
         }
@@ -188,7 +188,7 @@ impl<N: Net> Upstreams<N> {
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        address: SocketAddr,
+        address: &Address,
         kind: io::ErrorKind,
         started: Instant,
     ) {

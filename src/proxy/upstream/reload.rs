@@ -9,6 +9,7 @@ use super::by_hand::{Kept, Left};
 use super::probe::Probe;
 use super::{Member, Upstream, UpstreamState, Upstreams};
 use crate::balance::AdminState;
+use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
 use crate::base::table::Id;
 use crate::base::wheel::Timer;
@@ -19,7 +20,6 @@ use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{ListKind, UpstreamKey};
 use std::collections::HashMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How often to look whether the list file, or a certificate, has changed: one `stat` each.
@@ -101,7 +101,7 @@ pub struct ListWatch {
 #[derive(Debug, Default)]
 struct Changes<'a> {
     /// Each with what it is to be now, and its addresses unless its name is unknown for the moment.
-    kept: Vec<(BackendId, &'a BackendSpec, Option<&'a [SocketAddr]>)>,
+    kept: Vec<(BackendId, &'a BackendSpec, Option<&'a [Address]>)>,
     gone: Vec<BackendId>,
     /// In the order of the list, which decides turns and the policy `first`.
     added: Vec<&'a Member>,
@@ -113,7 +113,7 @@ impl<'a> Changes<'a> {
         members: &'a [Member],
         unknown: &'a [BackendSpec],
     ) -> Changes<'a> {
-        type Wanted<'a> = (&'a BackendSpec, Option<&'a [SocketAddr]>);
+        type Wanted<'a> = (&'a BackendSpec, Option<&'a [Address]>);
         let known = members.iter().map(|member| (&member.spec, Some(&member.addresses[..])));
         let all = known.chain(unknown.iter().map(|spec| (spec, None)));
         let mut wanted: HashMap<&Endpoint, Wanted<'_>> =
@@ -319,7 +319,7 @@ impl<N: Net> Upstreams<N> {
     fn leave_old_addresses(&mut self, cx: &mut LoopContext<N>, backend: BackendId) {
         for key in self.cluster.idle(backend).take() {
             match self.table.get(key) {
-                Some(upstream) if self.cluster.has_address(backend, upstream.address) => {
+                Some(upstream) if self.cluster.has_address(backend, &upstream.address) => {
                     self.cluster.idle(backend).push(key);
                 }
                 Some(_) => self.close(cx, key),
@@ -379,10 +379,11 @@ impl<N: Net> Upstreams<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
     fn member(port: u16) -> Member {
         let spec = BackendSpec::new(Endpoint { host: Some("a".to_owned()), port });
-        Member { spec, addresses: vec![SocketAddr::from(([127, 0, 0, 1], port))] }
+        Member { spec, addresses: vec![SocketAddr::from(([127, 0, 0, 1], port)).into()] }
     }
 
     #[test]

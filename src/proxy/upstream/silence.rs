@@ -4,6 +4,7 @@
 use super::addresses::ConnectFailure;
 use super::probe::Probe;
 use super::{Effect, Upstreams};
+use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::health::{Action, Check, Observation};
@@ -12,7 +13,6 @@ use crate::observe::counters::ConnectKind;
 use crate::proxy::context::LoopContext;
 use crate::proxy::retry::Tried;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A request whose connect gets no answer goes elsewhere after this part of the connect time-out at
@@ -123,7 +123,7 @@ impl<N: Net> Upstreams<N> {
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        address: SocketAddr,
+        address: &Address,
         begun: Instant,
     ) -> bool {
         let whole = begun + cx.config.timeouts.connect <= cx.now.instant;

@@ -63,7 +63,7 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
     if head::request(data, &mut head) != Parse::Complete {
         return None;
     }
-    let client = CLIENT.parse().expect("an address");
+    let client = CLIENT.parse().ok();
     let context = PlanContext {
         hash_by: HashBy { strategy: Strategy::Uri, field: "", client },
         is_secured: trust_forwarded,
@@ -110,7 +110,7 @@ fn written(data: &[u8], head: &RequestHead, plan: &Plan, trust_forwarded: bool) 
     let context = RequestContext {
         scheme: "http",
         client_subject: None,
-        client: CLIENT.parse().expect("an address"),
+        client: CLIENT.parse().ok(),
         default_host: DEFAULT_HOST,
         trust_forwarded,
         upgrade: plan.upgrade,

@@ -3,7 +3,7 @@
 use super::link::{LinkId, address};
 use super::{Dice, Kernel};
 use loadbalancer::base::rng::Rng;
-use loadbalancer::config::TrustedProxies;
+use loadbalancer::config::{Mode, TrustedProxies};
 use loadbalancer::wire::proxy_protocol::{self, Ends, Named, Version};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -17,23 +17,27 @@ const NOOP: u8 = 4;
 #[derive(Debug)]
 pub struct Headers {
     pub from: TrustedProxies,
+    /// The listener is a unix socket, whose clients have no address.
+    is_unix: bool,
     rng: Rng,
 }
 
 impl Headers {
-    pub fn draw(seed: u64) -> Headers {
+    pub fn draw(seed: u64, mode: Mode) -> Headers {
         let mut rng = Rng::new(seed ^ 0x50_52_4F_58_59);
         let from = match rng.below(8) {
             0 => TrustedProxies::All,
             1 => TrustedProxies::parse("10.0.0.0/29").expect("a network"),
             _ => TrustedProxies::None,
         };
-        Headers { from, rng }
+        // A header of version 1 without addresses looks like that of a probe.
+        let is_unix = mode != Mode::Tcp && rng.chance(150);
+        Headers { from, is_unix, rng }
     }
 
     /// Nobody sends one.
     pub fn none() -> Headers {
-        Headers { from: TrustedProxies::None, rng: Rng::new(0) }
+        Headers { from: TrustedProxies::None, is_unix: false, rng: Rng::new(0) }
     }
 
     /// What servers of TCP mode get first.
@@ -45,9 +49,10 @@ impl Headers {
 impl Kernel {
     /// A client is there: whose connection the proxy has to take it for. Its header, if it sends
     /// one, goes first.
-    pub fn introduce(&mut self, link: LinkId) -> Ends {
-        let own = Ends { source: address(link), destination: LISTENER.into() };
-        if !self.headers.from.contains(address(link).ip()) {
+    pub fn introduce(&mut self, link: LinkId) -> Option<Ends> {
+        let peer = self.peer_address(link);
+        let own = peer.map(|source| Ends { source, destination: LISTENER.into() });
+        if !self.headers.from.contains(peer.map(|peer| peer.ip())) {
             return own;
         }
         let rng = &mut self.headers.rng;
@@ -65,7 +70,7 @@ impl Kernel {
         let (named, known) = match rng.below(8) {
             0 => (Named::Unknown, own),
             1 => (Named::Proxy, own),
-            _ => (Named::Client(ends), ends),
+            _ => (Named::Client(ends), Some(ends)),
         };
         let version = [Version::V1, Version::V2][rng.below(2) as usize];
         let mut header = proxy_protocol::write(version, named).bytes().to_vec();
@@ -79,6 +84,11 @@ impl Kernel {
         self.links[link].header_bytes = header.len() as u64;
         self.links[link].header = header;
         known
+    }
+
+    /// What the kernel says of a client's address.
+    pub fn peer_address(&self, link: LinkId) -> Option<SocketAddr> {
+        (!self.headers.is_unix).then(|| address(link))
     }
 
     /// Sends what is left of the header, or a part of it; whether none is left. None when the

@@ -8,7 +8,7 @@ mod link;
 mod peer;
 
 pub use header::{Headers, LISTENER};
-pub use link::{Carried, Heard, Link, LinkId, Peer, Port, Stage, Unasked, address};
+pub use link::{Carried, Heard, Link, LinkId, Peer, Port, Stage, Unasked};
 
 use link::{Bits, Idling, Pipe};
 use loadbalancer::base::rng::Rng;
