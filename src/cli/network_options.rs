@@ -1,8 +1,10 @@
 //! The rows of the option table about what is in front of the balancer and around it.
 
+use super::duration::LONGEST;
 use super::modes::EVERY;
 use super::option::{Group, Opt, Take};
 use crate::config::{Config, TrustedProxies, quote};
+use std::time::Duration;
 
 pub const SOCKET_MODE: Opt<Config> = Opt {
     long: "socket-mode",
@@ -26,6 +28,19 @@ fn file_mode(text: &str) -> Result<u32, String> {
     mode.filter(|&mode| is_octal && mode <= 0o777)
         .ok_or_else(|| format!("{} is not a file mode: write one like 660", quote(text)))
 }
+
+/// Shortest time between two lookups of a name, so that DNS servers are not flooded.
+const RESOLVE_MIN: Duration = Duration::from_millis(100);
+
+pub const RESOLVE_INTERVAL: Opt<Config> = Opt {
+    long: "resolve-interval",
+    short: None,
+    value: "TIME",
+    group: Group::Where,
+    help: "Look the names of backends up again after so long",
+    modes: EVERY,
+    take: Take::Duration { at: |c| &mut c.timeouts.resolve, least: RESOLVE_MIN, most: LONGEST },
+};
 
 /// Stands for every peer.
 const ANY: &str = "any";

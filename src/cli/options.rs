@@ -40,7 +40,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
         value: "FILE",
         group: Group::Where,
         help: "File of backends, one per line: host:port [weight=N] [max=N] [backup] \
-               [drain|down]; # starts a comment; read again when it changes",
+               [each] [drain|down]; # starts a comment; read again when it changes",
         modes: EVERY,
         take: Take::Path {
             set: |c, v| list_file(v).map(|file| c.list_file = Some(file)),
@@ -56,6 +56,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
         modes: EVERY,
         take: Take::Flag { set: |c| c.reuse_port = true, is_set: |c| c.reuse_port },
     },
+    network_options::RESOLVE_INTERVAL,
     network_options::SOCKET_MODE,
     network_options::PROXY_PROTOCOL,
     control_options::TAKEOVER,

@@ -7,7 +7,7 @@ const WORD_CHARS_MAX: usize = 40;
 const PART_CHARS_MIN: usize = 4;
 
 /// The candidate nearest to `word`: at most a third of its letters (at least one) changed, added,
-/// dropped or swapped, in any case; or else the only candidate that contains it.
+/// dropped or swapped, in any case; or else the candidate that contains it, the shortest of several.
 pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let letters: Vec<char> = word.chars().take(WORD_CHARS_MAX + 1).map(lower).collect();
     if letters.len() > WORD_CHARS_MAX {
@@ -27,6 +27,8 @@ pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
             containing.push(name);
         }
     }
+    let shortest = containing.iter().map(|name| name.len()).min();
+    containing.retain(|name| Some(name.len()) == shortest);
     match (best, &containing[..]) {
         (Some((_, name)), _) => Some(name),
         (None, [only]) => Some(only),

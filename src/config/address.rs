@@ -163,6 +163,12 @@ impl Endpoint {
         socket(text).unwrap_or_else(|| Endpoint::backend(text))
     }
 
+    /// The host name in it, which may stand for several addresses; none of what needs no lookup.
+    pub fn host_name(&self) -> Option<&str> {
+        let is_name = |host: &&str| host.parse::<IpAddr>().is_err() && !host.starts_with(UNIX);
+        self.host.as_deref().filter(is_name)
+    }
+
     /// The unix socket that it is; none of a port.
     pub fn unix_name(&self) -> Option<UnixName> {
         self.host.as_deref().and_then(UnixName::parse)

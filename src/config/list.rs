@@ -3,7 +3,7 @@
 
 use super::Mode;
 use super::address::Endpoint;
-use super::backend::{BACKENDS_MAX, BackendSpec};
+use super::backend::{BACKENDS_MAX, BackendSpec, Naming};
 use super::number;
 use super::quote::quote;
 use crate::balance::AdminState;
@@ -183,15 +183,25 @@ fn setting(spec: &mut BackendSpec, word: &str, mode: Mode) -> Result<(), String>
         None if word == "backup" => spec.backup = true,
         None if word == Version::V1.word() => set_header(spec, Version::V1, mode)?,
         None if word == Version::V2.word() => set_header(spec, Version::V2, mode)?,
+        None if word == "each" => set_each(spec)?,
         None if word == "drain" => set_admin(spec, AdminState::Drain)?,
         None if word == "down" => set_admin(spec, AdminState::Down)?,
         Some(_) | None => {
             return Err(format!(
-                "expected weight=N, max=N, backup, send-proxy, send-proxy-v1, drain or down, got {}",
+                "expected weight=N, max=N, backup, each, send-proxy, send-proxy-v1, drain or down, got {}",
                 quote(word)
             ));
         }
     }
+    Ok(())
+}
+
+fn set_each(spec: &mut BackendSpec) -> Result<(), String> {
+    if spec.endpoint.host_name().is_none() {
+        let shown = quote(&spec.endpoint.to_string());
+        return Err(format!("expected each after a host name, {shown} is one backend"));
+    }
+    spec.naming = Naming::Each;
     Ok(())
 }
 

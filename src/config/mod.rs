@@ -11,7 +11,7 @@ mod own;
 mod quote;
 
 pub use address::{AddressError, Endpoint};
-pub use backend::{BACKENDS_MAX, BackendSpec};
+pub use backend::{BACKENDS_MAX, BackendSpec, Naming};
 pub use certificate::CertificateFile;
 pub use field_edit::{EDIT_BYTES_MAX, FieldEdit, Heads};
 pub use network::{Network, TrustedProxies};
@@ -68,6 +68,8 @@ pub struct Timeouts {
     pub linger: Duration,
     /// A pooled connection to a backend without use.
     pub pool: Duration,
+    /// Between two lookups of the names of backends.
+    pub resolve: Duration,
     /// Serving on after a stop was requested, not ready; 0: not at all.
     pub lame_duck: Duration,
     /// Finishing the requests in flight after that.
@@ -86,6 +88,7 @@ impl Default for Timeouts {
             queue: Duration::from_secs(30),
             linger: Duration::from_secs(30),
             pool: Duration::from_secs(30),
+            resolve: Duration::from_secs(30),
             lame_duck: Duration::ZERO,
             drain: Duration::from_secs(30),
         }

@@ -30,7 +30,7 @@ pub static TOPICS: &[Topic] = &[
     topic!("bodies", "when the body of a request is forwarded"),
     topic!("limits", "limits and time-outs, with defaults"),
     topic!("headers", "what is changed in messages, and what is refused"),
-    topic!("networks", "PROXY headers, unix sockets"),
+    topic!("networks", "PROXY headers, unix sockets, names that move"),
     topic!("watch", "the live page, and `top`, the same in a terminal"),
     topic!("logs", "event lines, `-v`, access log formats and their fields"),
     topic!("metrics", "`--admin`: Prometheus, status, readiness, live page"),

@@ -200,6 +200,7 @@ impl<N: Net> Proxy<N> {
             + upstreams.probes().filter(|(_, it)| it.timer().is_armed()).count()
             + cluster.ids().filter(|&it| cluster.timer_of(it).is_armed()).count()
             + usize::from(self.list.is_planned())
+            + usize::from(self.lookup.is_planned())
             + usize::from(self.slow_clients.timer().is_armed())
             + usize::from(exchanges.context.trim.is_planned());
         assert_eq!(exchanges.context.wheel.len(), armed, "each node in the wheel has its owner");

@@ -49,6 +49,8 @@ kinds! {
     ManagerKind = 11;
     /// The timer of the next trim; there is one.
     TrimKind = 12;
+    /// The timer of the next lookup of names; there is one.
+    NamesKind = 14;
 }
 
 const _: () = {

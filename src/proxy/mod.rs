@@ -71,6 +71,7 @@ use std::collections::HashMap;
 use std::io;
 use upstream::Upstreams;
 use upstream::cluster::Cluster;
+use upstream::lookup::LookupWatch;
 use upstream::reload::ListWatch;
 
 /// Whether to call [`Proxy::turn`] again.
@@ -113,6 +114,7 @@ pub struct Proxy<N: Net> {
     sweep_from: usize,
     slow_clients: SlowClients,
     list: ListWatch,
+    lookup: LookupWatch,
     /// The record of choices, as far as it is not written.
     record: RecordLog,
     /// None where no service manager wants to know.
@@ -146,6 +148,7 @@ impl<N: Net> Proxy<N> {
             sweep_from: 0,
             slow_clients: SlowClients::new(),
             list: ListWatch::default(),
+            lookup: LookupWatch::default(),
             record: RecordLog::default(),
             manager: None,
             stop: Stop::No,
@@ -209,6 +212,20 @@ impl<N: Net> Proxy<N> {
     pub fn set_reloading(&mut self, is_reloading: bool) {
         if let Some(report) = &mut self.manager {
             report.set_reloading(&mut self.exchanges.context, is_reloading);
+        }
+    }
+
+    /// Whether the names of backends are to be looked up again now.
+    pub fn take_lookup(&mut self) -> bool {
+        self.lookup.take_due()
+    }
+
+    /// Plans the next lookup of names, if there are any.
+    pub fn plan_lookup(&mut self, has_names: bool) {
+        let context = &mut self.exchanges.context;
+        match has_names {
+            true => self.lookup.plan(context),
+            false => self.lookup.cancel(context),
         }
     }
 

@@ -12,7 +12,7 @@ use super::context::Phase;
 use super::exchange::Exchanges;
 use super::exchange::judge::Reroute;
 use super::kinds::{
-    BackendKind, ClientKey, ClientKind, ListKind, ManagerKind, Next, PaceKind, TrimKind,
+    BackendKind, ClientKey, ClientKind, ListKind, ManagerKind, NamesKind, Next, PaceKind, TrimKind,
 };
 use super::upstream::Effect;
 use super::{Proxy, Reload, Status, Stop};
@@ -135,6 +135,8 @@ impl<N: Net> Proxy<N> {
                 upstreams.backend_timer_fired(context, backend);
             } else if id.number::<ListKind>().is_some() {
                 self.list.timer_fired(context);
+            } else if id.number::<NamesKind>().is_some() {
+                self.lookup.timer_fired();
             } else if id.number::<ManagerKind>().is_some() {
                 if let Some(report) = &mut self.manager {
                     report.timer_fired();

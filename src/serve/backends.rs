@@ -6,11 +6,12 @@
 
 use super::failure::{Failure, RunError, say};
 use super::list_file::{ListFile, Look, Verdict};
+use super::members::{self, members_of};
 use super::names::{Names, Recorded, name_of};
 use crate::base::address::Address;
 use crate::base::reason::reason;
 use crate::config::list::Listed;
-use crate::config::{BackendSpec, Config, Endpoint, OwnAddresses, quote};
+use crate::config::{BACKENDS_MAX, BackendSpec, Config, Endpoint, OwnAddresses, quote};
 use crate::net::Waker;
 use crate::net::interfaces;
 use crate::net::kernel::Kernel;
@@ -118,7 +119,16 @@ impl Backends {
         for line in backends.unresolved(|_| true).into_iter().chain(backends.unused(|_| true)) {
             say(config.events, format_args!("{line}"));
         }
-        let members = backends.members();
+        let (members, surplus) = backends.members();
+        if surplus > 0 {
+            say(
+                config.events,
+                format_args!(
+                    "{surplus} addresses are not used, as there are more than {BACKENDS_MAX} \
+                     backends"
+                ),
+            );
+        }
         backends.applied = specs(&members);
         if members.is_empty() {
             let status = config.all_down_status;
@@ -145,6 +155,17 @@ impl Backends {
         if !self.names.failed().is_empty() {
             proxy.look_at_list_later();
         }
+        proxy.plan_lookup(self.has_names());
+    }
+
+    /// `--resolve-interval` has passed: looks every name up.
+    pub fn look_up_again(&mut self, proxy: &mut Proxy<Kernel>) {
+        self.look_up_names();
+        proxy.plan_lookup(self.has_names());
+    }
+
+    fn has_names(&self) -> bool {
+        self.specs().any(|(spec, _)| name_of(&spec.endpoint).is_some())
     }
 
     /// SIGHUP: reads the list and resolves the names again, and answers with a line.
@@ -152,6 +173,7 @@ impl Backends {
         self.look_at_machine();
         self.look_up_names();
         self.outcome = Ok("the names are as they were".to_owned());
+        let has_names = self.has_names();
         match &mut self.lists.file {
             Some(file) if file.is_regular() => {
                 file.request();
@@ -167,6 +189,9 @@ impl Backends {
                 self.outcome = Err(line);
             }
             None if has_more => {}
+            None if has_names => {
+                proxy.log_event(format_args!("SIGHUP: names are looked up again"));
+            }
             None => proxy.log_event(format_args!(
                 "SIGHUP: no list file (-f) and no access log (-l) to read or open again"
             )),
@@ -261,6 +286,7 @@ impl Backends {
         let mut has_changed = false;
         while let Some(answer) = self.resolver.take_answer() {
             let host = answer.host.clone();
+            let before = self.names.shown(&host);
             match self.names.record(answer) {
                 Recorded::Same => {}
                 Recorded::Addresses => {
@@ -268,6 +294,10 @@ impl Backends {
                     self.look_at_machine();
                     let lines = self.unused(|endpoint| name_of(endpoint) == Some(&host));
                     lines.iter().for_each(|line| proxy.log_event(format_args!("{line}")));
+                    let now = self.names.shown(&host);
+                    if !before.is_empty() && before != now {
+                        proxy.log_event(format_args!("{host} is now {now}, was {before}"));
+                    }
                 }
                 Recorded::Failure => {
                     let lines = self.unresolved(|name| name == host);
@@ -283,7 +313,13 @@ impl Backends {
 
     /// Makes the members of now those of the proxy; whether others are in use than before.
     fn apply(&mut self, proxy: &mut Proxy<Kernel>) -> bool {
-        let members = self.members();
+        let (members, surplus) = self.members();
+        if surplus > 0 {
+            proxy.log_event(format_args!(
+                "{surplus} addresses are not used, as there are more than {BACKENDS_MAX} backends"
+            ));
+        }
+        proxy.plan_lookup(self.has_names());
         self.outcome = Ok(proxy.apply(&members, &[]).to_string());
         let specs = specs(&members);
         let has_changed = specs != self.applied;
@@ -303,29 +339,37 @@ impl Backends {
 
     /// Every backend in its order, as a member, or why its name has no address yet.
     pub fn resolved(&self) -> Vec<(String, Result<Member, String>)> {
-        let resolved = |(spec, _): (&BackendSpec, Option<usize>)| {
-            let member = match self.usable(spec) {
+        let mut seen = HashSet::new();
+        let mut all = Vec::new();
+        for (spec, _) in self.specs() {
+            let problem = match self.usable(spec) {
                 Some(addresses) if !addresses.is_empty() => {
-                    Ok(Member { spec: spec.clone(), addresses })
+                    let members = members_of(spec, addresses, &mut seen).into_iter();
+                    all.extend(members.map(|member| (member.spec.to_string(), Ok(member))));
+                    continue;
                 }
-                Some(_) => Err(String::from("the balancer itself listens there")),
-                None => Err(match name_of(&spec.endpoint).and_then(|it| self.names.failure(it)) {
-                    Some(failure) => format!("unknown name: {failure}"),
-                    None => format!("unknown name: no answer from DNS in {START_WAIT:?}"),
-                }),
+                Some(_) => String::from("the balancer itself listens there"),
+                None => self.not_resolved(spec),
             };
-            (spec.endpoint.to_string(), member)
-        };
-        self.specs().map(resolved).collect()
+            all.push((spec.to_string(), Err(problem)));
+        }
+        all
     }
 
-    /// Those whose addresses are known.
-    fn members(&self) -> Vec<Member> {
-        let member = |spec: &BackendSpec| {
+    fn not_resolved(&self, spec: &BackendSpec) -> String {
+        match name_of(&spec.endpoint).and_then(|it| self.names.failure(it)) {
+            Some(failure) => format!("unknown name: {failure}"),
+            None => format!("unknown name: no answer from DNS in {START_WAIT:?}"),
+        }
+    }
+
+    /// Those whose addresses are known, and how many more there would be.
+    fn members(&self) -> (Vec<Member>, usize) {
+        let known = |(spec, _)| {
             let addresses = self.usable(spec).filter(|addresses| !addresses.is_empty())?;
-            Some(Member { spec: spec.clone(), addresses })
+            Some((spec, addresses))
         };
-        self.specs().filter_map(|(spec, _)| member(spec)).collect()
+        members::members(self.specs().filter_map(known))
     }
 
     /// Where this backend may be, without this program's own addresses; none if its name is not

@@ -8,6 +8,7 @@ mod failure;
 mod instances;
 mod limits;
 mod list_file;
+mod members;
 mod names;
 mod prepare;
 mod print;
@@ -16,7 +17,7 @@ mod takeover;
 
 use crate::base::address::Address;
 use crate::base::reason::reason;
-use crate::config::{BackendSpec, Config, LogTarget, Mode, OwnAddresses};
+use crate::config::{Config, LogTarget, Mode, OwnAddresses};
 use crate::net::kernel::Kernel;
 use crate::net::privileges;
 use crate::net::systemd::{self, Manager, PassedSockets};
@@ -157,6 +158,9 @@ fn turn_until_stopped(
             }
             None => {}
         }
+        if proxy.take_lookup() {
+            backends.look_up_again(proxy);
+        }
         backends.advance(proxy);
         certificates.advance(proxy);
         if !backends.is_reloading() {
@@ -205,12 +209,9 @@ fn start_line(config: &Config, address: &Address, members: &[Member]) -> String 
         Address::Ip(address) => format!("{scheme}://{address}"),
         Address::Unix(name) => name.to_string(),
     };
-    let name = |member: &Member| {
-        let BackendSpec { endpoint, admin, .. } = &member.spec;
-        match admin.word() {
-            "" => endpoint.to_string(),
-            word => format!("{endpoint} ({word})"),
-        }
+    let name = |member: &Member| match member.spec.admin.word() {
+        "" => member.spec.to_string(),
+        word => format!("{} ({word})", member.spec),
     };
     let names: Vec<String> = members.iter().map(name).collect();
     let (strategy, count) = (config.strategy.name(), names.len());

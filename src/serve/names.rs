@@ -1,6 +1,6 @@
 //! The addresses of host names, as far as they are known.
 
-use crate::base::address::{Address, UNIX};
+use crate::base::address::Address;
 use crate::base::reason::reason;
 use crate::config::Endpoint;
 use crate::net::resolver::Answer;
@@ -32,8 +32,7 @@ pub enum Recorded {
 
 /// The name to look up for this endpoint; none where the address is written there.
 pub fn name_of(endpoint: &Endpoint) -> Option<&str> {
-    let is_name = |host: &&str| host.parse::<IpAddr>().is_err() && !host.starts_with(UNIX);
-    endpoint.host.as_deref().filter(is_name)
+    endpoint.host_name()
 }
 
 impl Names {
@@ -62,8 +61,13 @@ impl Names {
         match answer.outcome {
             Ok(addresses) => {
                 let has_failed = name.failure.take().is_some();
-                let is_new = name.addresses != addresses;
-                name.addresses = addresses;
+                // DNS servers answer in another order each time.
+                let is_known = |one: &SocketAddr| name.addresses.contains(one);
+                let is_new =
+                    name.addresses.len() != addresses.len() || !addresses.iter().all(is_known);
+                if is_new {
+                    name.addresses = addresses;
+                }
                 if is_new || has_failed { Recorded::Addresses } else { Recorded::Same }
             }
             Err(error) => {
@@ -73,6 +77,14 @@ impl Names {
                 if is_new { Recorded::Failure } else { Recorded::Same }
             }
         }
+    }
+
+    /// Its addresses, for people; empty if none is known.
+    pub fn shown(&self, host: &str) -> String {
+        let addresses = self.0.get(host).map(|name| &name.addresses[..]).unwrap_or_default();
+        let mut shown: Vec<String> = addresses.iter().map(|it| it.ip().to_string()).collect();
+        shown.sort();
+        shown.join(", ")
     }
 
     /// Why the last lookup of this name failed; none if it did not.

@@ -5,7 +5,7 @@ use super::backends::read_lists;
 use super::failure::Failure;
 use super::limits::{FILES_UNKNOWN, limits};
 use crate::base::buffer::{LARGE_BYTES, Pool};
-use crate::config::{BACKENDS_MAX, BackendSpec, Config};
+use crate::config::{BACKENDS_MAX, BackendSpec, Config, Naming};
 use crate::net::listen;
 use crate::proxy::{ADMIN_PLACES, Limits};
 use std::fmt;
@@ -68,13 +68,16 @@ struct Listed<'a>(&'a BackendSpec);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, admin } = self.0;
+        let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, naming, admin } = self.0;
         write!(out, "{endpoint} weight={weight}")?;
         if let Some(max) = pairs_max {
             write!(out, " max={max}")?;
         }
         if *backup {
             out.write_str(" backup")?;
+        }
+        if *naming == Naming::Each {
+            out.write_str(" each")?;
         }
         if let Some(version) = send_proxy {
             write!(out, " {}", version.word())?;

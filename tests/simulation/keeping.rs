@@ -98,7 +98,7 @@ fn draw(case: &Case, seed: u64) -> Script {
         hogs: false,
         steady: true,
     };
-    let listing = Listing::draw(scene.names, false, &mut rng);
+    let mut listing = Listing::draw(scene.names, false, &mut rng);
     let members = listing.read().members;
     let style = Style {
         buffer_min: 100_000,
@@ -128,6 +128,7 @@ fn draw(case: &Case, seed: u64) -> Script {
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), seed);
     proxy.listen(listener, settings).expect("listening");
     Script {
+        resolve_micros: None,
         ends_slow: false,
         world,
         proxy,

@@ -19,6 +19,9 @@ pub const SITES_PER_NAME: usize = 3;
 /// Turns that a change may take to reach what is under way: one in which it is stepped.
 const TURNS_TO_ACT: u64 = 1;
 
+/// What a lookup may take: the answer, ticks of the timer wheel, long turns.
+const LOOKUP_LATE_MICROS: u64 = 200_000;
+
 /// One line of the operator's list.
 #[derive(Clone, Debug)]
 struct Line {
@@ -92,6 +95,10 @@ pub struct Listing {
     pub send_proxy: Option<Version>,
     /// What is set by hand of each name.
     hands: Vec<Hand>,
+    /// Decides which names move; apart, so that other runs stay as they are.
+    moves: Rng,
+    /// When a name got other addresses that the proxy has to find by itself.
+    pub moved_at: Option<u64>,
     /// Edits that were applied, for the report.
     pub applied: u64,
     /// Commands that were carried out, for the report.
@@ -127,16 +134,23 @@ impl Listing {
             port_since: vec![0; names * SITES_PER_NAME],
             send_proxy: None,
             hands: vec![Hand::default(); names],
+            moves: Rng::new(names as u64),
+            moved_at: None,
             applied: 0,
             ordered: 0,
         };
-        let reading = listing.read();
+        let reading = listing.look();
         listing.give(&reading, 0, 0);
         listing
     }
 
     /// The list as it is now.
-    pub fn read(&self) -> Reading {
+    pub fn read(&mut self) -> Reading {
+        self.moved_at = None;
+        self.look()
+    }
+
+    fn look(&self) -> Reading {
         let mut reading = Reading { lines: self.lines.clone(), ..Reading::default() };
         let listed = self.lines.iter().enumerate().filter(|(_, line)| line.listed);
         for (name, line) in listed {
@@ -176,6 +190,21 @@ impl Listing {
             }
             kernel.trace(format_args!("operator: server {name} is now {:?}", self.lines[name]));
         }
+    }
+
+    /// A name gets other addresses, of which nobody tells the proxy.
+    pub fn move_name(&mut self, kernel: &Kernel) {
+        let name = self.moves.below(self.lines.len() as u64) as usize;
+        self.lines[name].sites = draw_sites(name, &mut self.moves);
+        self.moved_at.get_or_insert(kernel.now);
+        kernel.trace(format_args!("server {name} has moved: {:?}", self.lines[name]));
+    }
+
+    /// Names are looked up again often enough that the proxy knows by now.
+    pub fn check_looked_up(&self, now: u64, interval: u64) {
+        let limit = interval + LOOKUP_LATE_MICROS;
+        let is_known = self.moved_at.is_none_or(|at| now <= at + limit);
+        assert!(is_known, "a name that moved at {:?} was not looked up by {now}", self.moved_at);
     }
 
     /// An address of a name: most often its first.

@@ -37,6 +37,7 @@ pub struct Run {
     settle_micros: u64,
     absence_micros: Option<u64>,
     ends_slow: bool,
+    resolve_micros: Option<u64>,
     /// The clients that hold all slots while others wait for them, and since when.
     slow: (Vec<Id>, u64),
 }
@@ -72,10 +73,20 @@ pub fn run(seed: u64, verbose: bool, tally: &mut Tally) {
 impl Run {
     /// A run at its beginning, and how it ends.
     pub fn of(script: Script) -> (Run, Option<Epilogue>) {
-        let Script { world, proxy, pairs_max, settle_micros, absence_micros, ends_slow, epilogue } =
-            script;
+        let Script { world, proxy, pairs_max, resolve_micros, .. } = script;
+        let Script { settle_micros, absence_micros, ends_slow, epilogue, .. } = script;
         let slow = (Vec::new(), 0);
-        (Run { world, proxy, pairs_max, settle_micros, absence_micros, ends_slow, slow }, epilogue)
+        let run = Run {
+            world,
+            proxy,
+            pairs_max,
+            settle_micros,
+            absence_micros,
+            ends_slow,
+            resolve_micros,
+            slow,
+        };
+        (run, epilogue)
     }
 
     /// The world, and how many requests the proxy takes for lost with pooled connections.
@@ -153,8 +164,13 @@ impl Run {
             assert!(state.oracle.stopping_at.is_some(), "ended without being asked");
             return Phase::Ended;
         }
-        if self.proxy.take_reload().is_some() {
+        let is_asked = self.proxy.take_reload().is_some();
+        let is_due = self.proxy.take_lookup();
+        if is_asked || is_due {
             state.read_list();
+        }
+        if let Some(interval) = self.resolve_micros.filter(|_| !state.kernel.jumped) {
+            state.listing.check_looked_up(state.kernel.now, interval);
         }
         let backends = self.proxy.backend_census();
         state.oracle.beliefs.check(&backends);
@@ -205,6 +221,7 @@ impl Run {
         let before = self.proxy.backend_census();
         self.world.borrow_mut().list_is_applied(&reading, before);
         self.proxy.apply(&reading.members, &reading.unknown);
+        self.proxy.plan_lookup(self.resolve_micros.is_some());
         let after = self.proxy.backend_census();
         self.world.borrow().listing.check_applied(&after);
         self.world.borrow().listing.check_in_force(&after);

@@ -35,6 +35,8 @@ pub struct Script {
     /// The least rate is more than that of clients that hang.
     pub ends_slow: bool,
     pub epilogue: Option<Epilogue>,
+    /// How often names are looked up; none: nobody has any.
+    pub resolve_micros: Option<u64>,
 }
 
 /// How long steady clients send requests.
@@ -65,6 +67,9 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     }
     config.record = seed.is_multiple_of(3).then(|| PathBuf::from("record"));
     config.proxy_protocol = headers.from.clone();
+    config.timeouts.resolve = headers.draw_interval();
+    let resolve = config.timeouts.resolve.as_micros() as u64;
+    let resolve_micros = listing.several_addresses.then_some(resolve);
     let limits = scene.limits(&mut rng);
     let proxy_seed = rng.bits();
     let mut kernel = Kernel::new(rng, style, scene.names * SITES_PER_NAME, headers);
@@ -102,6 +107,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
         let settings = ListenerSettings::plain(Service::Admin);
         proxy.listen(listener, settings).expect("listening");
     }
+    proxy.plan_lookup(resolve_micros.is_some());
     Script {
         world,
         proxy,
@@ -110,6 +116,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
         absence_micros,
         ends_slow,
         epilogue,
+        resolve_micros,
     }
 }
 
@@ -120,6 +127,10 @@ fn plan_trouble(scene: &Scene, listing: &Listing, kernel: &mut Kernel) {
             let at = kernel.now + kernel.rng.below(30_000);
             kernel.schedule(at, Event::Toggle(site));
         }
+    }
+    for _ in 0..if listing.several_addresses { kernel.headers.draw_moves() } else { 0 } {
+        let at = kernel.now + kernel.headers.draw_span();
+        kernel.schedule(at, Event::Move);
     }
     if kernel.rng.chance(80) {
         let at = kernel.now + kernel.rng.below(30_000);

@@ -184,7 +184,8 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             // What was planned for later would be a fault.
-            Event::Toggle(_) | Event::Edit | Event::Order | Event::Stop if self.is_epilogue => {}
+            Event::Toggle(_) | Event::Edit | Event::Move | Event::Order | Event::Stop
+                if self.is_epilogue => {}
             Event::Arrive(client) => {
                 self.clients[client].arrive(&mut self.kernel, &mut self.oracle);
             }
@@ -228,6 +229,7 @@ impl World {
                 self.orders.push(order);
                 self.kernel.wake_proxy();
             }
+            Event::Move => self.listing.move_name(&self.kernel),
             Event::ListRead => {
                 self.reading = Some(self.listing.read());
                 self.kernel.wake_proxy();

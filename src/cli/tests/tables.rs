@@ -140,6 +140,7 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("slow-start", "77s", "", "http tcp redirect"),
     ("hash-field", "x-user", "-s header", "http redirect"),
     ("reuse-port", "", "", "http tcp redirect"),
+    ("resolve-interval", "77s", "", "http tcp redirect"),
     ("socket-mode", "660", "", "http tcp redirect"),
     ("proxy-protocol", "any", "", "http tcp redirect"),
     ("user", "nobody:nogroup", "", "http tcp redirect"),

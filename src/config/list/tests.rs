@@ -10,12 +10,14 @@ fn parse(bytes: &[u8]) -> List {
 /// `line: address weight backup max` of each backend.
 fn shown(list: &List) -> Vec<String> {
     let line = |listed: &Listed| {
-        let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, admin } = &listed.spec;
+        let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, naming, admin } =
+            &listed.spec;
+        let each = if *naming == Naming::Each { " each" } else { "" };
         let header = send_proxy.map_or(String::new(), |it| format!(" {}", it.word()));
         let backup = if *backup { " backup" } else { "" };
         let max = pairs_max.map_or(String::new(), |max| format!(" max={max}"));
         let admin = if admin.word().is_empty() { "" } else { &format!(" {}", admin.word()) };
-        format!("{}: {endpoint} {weight}{backup}{max}{header}{admin}", listed.line)
+        format!("{}: {endpoint} {weight}{backup}{max}{each}{header}{admin}", listed.line)
     };
     list.backends.iter().map(line).collect()
 }
@@ -26,7 +28,8 @@ fn warned(list: &List) -> Vec<String> {
 
 #[test]
 fn good_files_are_read_whole() {
-    let table: [(&str, &[u8], &[&str]); 15] = [
+    let table: [(&str, &[u8], &[&str]); 16] = [
+        ("each", b"h:1 each\nh:2 weight=2 each\n", &["1: h:1 1 each", "2: h:2 2 each"]),
         (
             "headers",
             b"h:1 send-proxy\nh:2 send-proxy-v1 backup\n",
@@ -57,8 +60,11 @@ fn good_files_are_read_whole() {
 #[test]
 fn a_bad_line_is_located_and_skipped() {
     let weight = "expected weight= a whole number from 1 to 1000";
-    let words = "expected weight=N, max=N, backup, send-proxy, send-proxy-v1, drain or down";
-    let table: [(&[u8], String); 20] = [
+    let words = "expected weight=N, max=N, backup, each, send-proxy, send-proxy-v1, drain or down";
+    let table: [(&[u8], String); 23] = [
+        (b"10.0.0.1:1 each", "expected each after a host name, `10.0.0.1:1` is one backend".into()),
+        (b"80 each", "expected each after a host name, `80` is one backend".into()),
+        (b"unix:/a each", "expected each after a host name, `unix:/a` is one backend".into()),
         (b"h:1 send-proxy send-proxy-v1", "expected either send-proxy or send-proxy-v1".into()),
         (b"h:1 send-proxy=2", format!("{words}, got `send-proxy=2`")),
         (b"abc", "expected host:port, `abc` has no port: write `abc:PORT`".into()),

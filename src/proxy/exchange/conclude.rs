@@ -326,7 +326,7 @@ impl<N: Net> Exchanges<N> {
                         .wait_seconds(self.admission.waiting(), cx.now.instant),
                     origin: match location {
                         Some(Location::Backend(backend)) => {
-                            Some(Origin::Backend(self.upstreams.cluster().name(backend)))
+                            Some(Origin::Backend(self.upstreams.cluster().authority(backend)))
                         }
                         Some(Location::Tls { port }) => Some(Origin::Tls { port }),
                         None => None,

@@ -103,9 +103,12 @@ impl<S: Socket> Exchange<'_, S> {
                 if self.client.buffers.input == Input::Failed {
                     return Err(Fault::ClientGone);
                 }
-                // A header that fails is a connect that fails: nothing of the client's was sent.
                 let header = self.upstream.finish_header(self.pool);
-                let header = header.map_err(Fault::ConnectFailed)?;
+                let header = header.map_err(|kind| match self.has_heard_server() {
+                    true => Fault::UpstreamClosed,
+                    // A connect that fails: neither side has seen a byte of the other.
+                    false => Fault::ConnectFailed(kind),
+                })?;
                 if header == HeaderWrite::Unfinished {
                     return Ok(false);
                 }
@@ -129,6 +132,14 @@ impl<S: Socket> Exchange<'_, S> {
                 Ok(true)
             }
         }
+    }
+
+    /// Something of the server's has come, which its client may have got.
+    #[cold]
+    fn has_heard_server(&self) -> bool {
+        let buffers = &self.upstream.conn.buffers;
+        let waits = !buffers.inbox.is_empty() || self.upstream.pipe_down.is_some();
+        self.pair.record.response_bytes > 0 || waits || buffers.input == Input::Eof
     }
 
     /// The head goes into an empty outbox, where it always fits; what is forwarded stays in the

@@ -6,7 +6,7 @@ use super::pool::Idle;
 use crate::base::address::Address;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
-use crate::config::BackendSpec;
+use crate::config::{BackendSpec, Naming};
 use crate::health::{Health, Page, ProbeFault};
 use crate::proxy::kinds::ProbeKey;
 use crate::wire::by_hand::ByHand;
@@ -36,8 +36,11 @@ pub struct Backend {
     /// As the command line or the list has it.
     pub listed: BackendSpec,
     pub by_hand: ByHand,
-    /// As written, with `localhost` for a bare port.
+    /// As people know it: as written, with `localhost` for a bare port; `address (name)` of an
+    /// address of a name.
     pub name: String,
+    /// `host:port` for `Location`.
+    pub authority: String,
     /// The `Host` of requests that need one.
     pub host: String,
     pub addresses: Addresses,
@@ -63,7 +66,11 @@ impl Backend {
             spec: member.spec.clone(),
             listed: member.spec.clone(),
             by_hand: ByHand::default(),
-            name: name(&member.spec),
+            name: match &member.spec.naming {
+                Naming::AsWritten | Naming::Each => authority(&member.spec),
+                Naming::Of(_) => member.spec.to_string(),
+            },
+            authority: authority(&member.spec),
             host: host(&member.spec),
             addresses: Addresses::new(&member.addresses),
             health: Health::new(),
@@ -79,18 +86,19 @@ impl Backend {
 }
 
 /// As written; a bare port is on this machine.
-pub fn name(spec: &BackendSpec) -> String {
+pub fn authority(spec: &BackendSpec) -> String {
     match spec.endpoint.host {
         Some(_) => spec.endpoint.to_string(),
         None => format!("localhost:{}", spec.endpoint.port),
     }
 }
 
-/// `host:port` as it goes into `Host` and `Location`. A unix socket has none: other programs say
-/// `localhost` for it.
+/// `host:port` as it goes into `Host`. A unix socket has none: other programs say `localhost` for
+/// it. Servers that are one service know it by its name.
 fn host(spec: &BackendSpec) -> String {
-    match spec.endpoint.unix_name() {
-        Some(_) => String::from("localhost"),
-        None => name(spec),
+    match (&spec.naming, spec.endpoint.unix_name()) {
+        (Naming::Of(name), _) => format!("{name}:{}", spec.endpoint.port),
+        (_, Some(_)) => String::from("localhost"),
+        (Naming::AsWritten | Naming::Each, None) => authority(spec),
     }
 }

@@ -118,6 +118,11 @@ impl Cluster {
         self.backends.get(backend.index()).map_or("", |backend| &backend.name)
     }
 
+    /// `host:port` for `Location`.
+    pub fn authority(&self, backend: BackendId) -> &str {
+        &self.backends[backend.index()].authority
+    }
+
     /// The `Host` of requests to it that have none.
     pub fn host(&self, backend: BackendId) -> &str {
         &self.backends[backend.index()].host
@@ -438,6 +443,6 @@ pub(super) fn balance_spec(spec: &BackendSpec) -> Spec {
         backup: spec.backup,
         pairs_max: spec.pairs_max,
         admin: spec.admin,
-        id: balance::hash(backend::name(spec).as_bytes()),
+        id: balance::hash(backend::authority(spec).as_bytes()),
     }
 }

@@ -12,6 +12,7 @@ pub mod cluster;
 mod connection;
 mod due;
 mod evidence;
+pub mod lookup;
 mod pool;
 mod probe;
 mod probing;

@@ -3,7 +3,7 @@
 
 use super::is_one_line;
 use loadbalancer::config::list::{List, WARNINGS_MAX};
-use loadbalancer::config::{BACKENDS_MAX, BackendSpec, Mode};
+use loadbalancer::config::{BACKENDS_MAX, BackendSpec, Mode, Naming};
 use std::collections::BTreeSet;
 
 fn parse(bytes: &[u8]) -> List {
@@ -16,11 +16,12 @@ fn specs(list: &List) -> Vec<BackendSpec> {
 
 /// The line that means `spec`.
 fn written(spec: &BackendSpec) -> String {
-    let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, admin } = spec;
+    let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, naming, admin } = spec;
+    let each = if *naming == Naming::Each { " each" } else { "" };
     let header = send_proxy.map_or(String::new(), |it| format!(" {}", it.word()));
     let backup = if *backup { " backup" } else { "" };
     let max = pairs_max.map_or(String::new(), |max| format!(" max={max}"));
-    format!("{endpoint} weight={weight}{backup}{max}{header} {}\n", admin.word())
+    format!("{endpoint} weight={weight}{backup}{max}{each}{header} {}\n", admin.word())
 }
 
 pub fn run(data: &[u8]) {

@@ -6,6 +6,7 @@ use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{Mode, TrustedProxies};
 use loadbalancer::wire::proxy_protocol::{self, Ends, Named, Version};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// Where the proxy listens.
 pub const LISTENER: ([u8; 4], u16) = ([127, 0, 0, 1], 80);
@@ -38,6 +39,21 @@ impl Headers {
     /// Nobody sends one.
     pub fn none() -> Headers {
         Headers { from: TrustedProxies::None, is_unix: false, rng: Rng::new(0) }
+    }
+
+    /// How often names are looked up.
+    pub fn draw_interval(&mut self) -> Duration {
+        Duration::from_millis([20, 300, 5_000][self.rng.below(3) as usize])
+    }
+
+    /// How many names move.
+    pub fn draw_moves(&mut self) -> u64 {
+        self.rng.below(4)
+    }
+
+    /// When, in microseconds from the start.
+    pub fn draw_span(&mut self) -> u64 {
+        self.rng.below(60_000)
     }
 
     /// What servers of TCP mode get first.

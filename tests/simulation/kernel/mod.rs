@@ -85,6 +85,8 @@ pub enum Event {
     Stop,
     /// The operator edits the list of servers.
     Edit,
+    /// A name gets other addresses.
+    Move,
     /// The list was read, and its names were looked up.
     ListRead,
     /// The operator sets something of a server by hand.
