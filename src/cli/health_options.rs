@@ -1,9 +1,10 @@
 //! The rows of the option table about health checks.
 
 use super::duration::LONGEST;
-use super::modes::{EVERY, HTTP};
+use super::modes::{EVERY, HTTP, TCP};
 use super::option::{Group, Opt, Take};
 use super::rows::{CHECKS, INTERVAL_MIN, METHODS, PROBE_TIMEOUT_MAX, TIMEOUT_MIN};
+use super::text;
 use super::value::{choice, host_field, named, names, or, small, target, whole};
 use crate::config::Config;
 
@@ -148,5 +149,43 @@ pub const FALL_ON_5XX: Opt<Config> = Opt {
     take: Take::Text {
         set: |c, v| small(v, 1..=1_000).map(|n| c.health.fall_on_5xx = Some(n)),
         default: |c| or(c.health.fall_on_5xx, "off"),
+    },
+};
+
+pub const HEALTH_SEND: Opt<Config> = Opt {
+    long: "health-send",
+    short: None,
+    value: "TEXT",
+    group: Group::Health,
+    help: "What a TCP probe sends first; with the escapes \\r, \\n, \\t, \\\\ and \\xHH",
+    modes: TCP,
+    take: Take::Text {
+        set: |c, v| {
+            let send = text::bytes(v)?;
+            c.health.dialogue.get_or_insert_default().send = send;
+            Ok(())
+        },
+        default: |c| {
+            c.health.dialogue.as_ref().map_or_else(String::new, |it| text::shown(&it.send))
+        },
+    },
+};
+
+pub const HEALTH_EXPECT_TEXT: Opt<Config> = Opt {
+    long: "health-expect-text",
+    short: None,
+    value: "TEXT",
+    group: Group::Health,
+    help: "What the first 4096 bytes of the answer to a TCP probe contain, with the same escapes",
+    modes: TCP,
+    take: Take::Text {
+        set: |c, v| {
+            let expect = text::bytes(v)?;
+            c.health.dialogue.get_or_insert_default().expect = expect;
+            Ok(())
+        },
+        default: |c| {
+            c.health.dialogue.as_ref().map_or_else(String::new, |it| text::shown(&it.expect))
+        },
     },
 };

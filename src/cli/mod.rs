@@ -35,6 +35,7 @@ mod sheet;
 mod shell;
 mod strategy;
 mod suggest;
+mod text;
 mod tls_options;
 mod top;
 mod topic;

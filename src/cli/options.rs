@@ -232,6 +232,8 @@ pub static OPTIONS: &[Opt<Config>] = &[
     health_options::HEALTH_HOST,
     health_options::HEALTH_METHOD,
     health_options::HEALTH_EXPECT,
+    health_options::HEALTH_SEND,
+    health_options::HEALTH_EXPECT_TEXT,
     health_options::HEALTH_TIMEOUT,
     health_options::RISE,
     health_options::FALL,

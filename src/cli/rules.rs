@@ -29,6 +29,7 @@ pub fn settle(
     }
     let mut rules = (strategy_rules(config).into_iter())
         .chain(health_rules(config, given))
+        .chain(text_rules(config))
         .chain(listener_rules(config, given))
         .chain(socket_rules(config))
         .chain(output_rules(config, given));
@@ -131,6 +132,22 @@ fn output_rules(config: &Config, given: &Given) -> [Rule; 3] {
         (
             config.record.is_some() && config.record == log_file(config),
             "-l and --record name the same file: give each a file of its own",
+        ),
+    ]
+}
+
+/// What texts of TCP probes need.
+fn text_rules(config: &Config) -> [Rule; 2] {
+    let dialogue = config.health.dialogue.as_ref();
+    [
+        (
+            dialogue.is_some() && config.health.check != Check::Tcp,
+            "--health-send and --health-expect-text are for TCP probes: add --health tcp or leave \
+             them out",
+        ),
+        (
+            dialogue.is_some_and(|dialogue| dialogue.expect.is_empty()),
+            "--health-send alone shows no more than connecting does: add --health-expect-text TEXT",
         ),
     ]
 }

@@ -176,7 +176,10 @@ impl Health {
                     ProbeFault::TimedOut | ProbeFault::Connect(ErrorKind::TimedOut) => {
                         self.silence.probe_hung(started, now);
                     }
-                    ProbeFault::Status(_) | ProbeFault::Broken | ProbeFault::TooLong => {
+                    ProbeFault::Status(_)
+                    | ProbeFault::Broken
+                    | ProbeFault::Unexpected
+                    | ProbeFault::TooLong => {
                         self.silence.probe_answered(started, now);
                     }
                     // Neither silent nor there.
@@ -299,7 +302,12 @@ impl Health {
             (Reported::Up, _) => None,
             (
                 Reported::Down { .. },
-                Some(ProbeFault::Status(_) | ProbeFault::Broken | ProbeFault::TooLong),
+                Some(
+                    ProbeFault::Status(_)
+                    | ProbeFault::Broken
+                    | ProbeFault::Unexpected
+                    | ProbeFault::TooLong,
+                ),
             ) => None,
             (Reported::Down { .. }, None | Some(ProbeFault::Connect(_) | ProbeFault::TimedOut)) => {
                 is_newer.then(|| self.rise(Proof::Request)).flatten()
@@ -357,7 +365,12 @@ impl Health {
             (Reported::Down { .. }, Some(ProbeFault::Connect(_))) => Kind::Connect,
             (
                 Reported::Down { .. },
-                Some(ProbeFault::Broken | ProbeFault::TooLong | ProbeFault::Status(_)),
+                Some(
+                    ProbeFault::Broken
+                    | ProbeFault::Unexpected
+                    | ProbeFault::TooLong
+                    | ProbeFault::Status(_),
+                ),
             ) => return None,
         };
         Some(LastResort { kind, failed_at: self.failed_at })

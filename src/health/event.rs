@@ -17,6 +17,8 @@ pub enum ProbeFault {
     Status(u16),
     /// The answer was malformed or incomplete.
     Broken,
+    /// The text that was expected is not in it.
+    Unexpected,
     /// The answer had more bytes or interim responses than a health check needs.
     TooLong,
 }
@@ -151,7 +153,7 @@ impl ProbeFault {
     pub fn is_hang(self) -> bool {
         match self {
             ProbeFault::TimedOut | ProbeFault::Connect(ErrorKind::TimedOut) => true,
-            ProbeFault::Status(_) => false,
+            ProbeFault::Status(_) | ProbeFault::Unexpected => false,
             ProbeFault::Connect(_) | ProbeFault::Broken | ProbeFault::TooLong => false,
         }
     }
@@ -196,6 +198,9 @@ impl fmt::Display for ProbeFault {
             ProbeFault::TimedOut => out.write_str("health check timed out"),
             ProbeFault::Status(status) => write!(out, "health check answered {status}"),
             ProbeFault::Broken => out.write_str("health check got a broken answer"),
+            ProbeFault::Unexpected => {
+                out.write_str("health check got another answer than expected")
+            }
             ProbeFault::TooLong => {
                 out.write_str("health check answer exceeds 64 KiB or 16 interim responses")
             }

@@ -6,6 +6,7 @@
 
 mod belief;
 pub mod check;
+pub mod dialogue;
 mod event;
 mod latency;
 pub mod outlier;

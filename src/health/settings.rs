@@ -1,5 +1,6 @@
 //! How backends are probed and judged: what the user can set.
 
+use super::dialogue::Dialogue;
 use std::time::Duration;
 
 /// What an active probe does (`--health`).
@@ -56,6 +57,8 @@ pub struct Settings {
     pub method: Method,
     /// The only healthy status; none: every complete answer below 500.
     pub expect: Option<u16>,
+    /// What a probe that only connects says and waits for; none: nothing.
+    pub dialogue: Option<Dialogue>,
     /// Time between two probes of one backend.
     pub interval: Duration,
     /// Whether that was chosen.
@@ -80,6 +83,7 @@ impl Default for Settings {
             host: None,
             method: Method::Get,
             expect: None,
+            dialogue: None,
             interval: Duration::from_secs(2),
             pace: Pace::Configured,
             timeout: Duration::from_secs(2),

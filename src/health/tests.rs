@@ -378,7 +378,7 @@ fn down_after(
         let took = match fault {
             ProbeFault::TimedOut => settings.timeout,
             ProbeFault::Connect(_) | ProbeFault::Status(_) => Duration::ZERO,
-            ProbeFault::Broken | ProbeFault::TooLong => Duration::ZERO,
+            ProbeFault::Broken | ProbeFault::Unexpected | ProbeFault::TooLong => Duration::ZERO,
         };
         let now = started + took;
         let failed = Observation::ProbeFailed { started, fault };

@@ -194,6 +194,7 @@ impl fmt::Display for Verdict<'_> {
             Err(ProbeFault::TimedOut) => out.write_str("time-out, connected but no answer")?,
             Err(ProbeFault::Status(status)) => write!(out, "status {status}")?,
             Err(ProbeFault::Broken) => out.write_str("no HTTP answer")?,
+            Err(ProbeFault::Unexpected) => out.write_str("another answer than expected")?,
             Err(ProbeFault::TooLong) => out.write_str("the answer is too long")?,
         }
         let micros = result.took.as_micros();

@@ -166,6 +166,8 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("health-host", "www.example.org", "--health http", "http tcp redirect"),
     ("health-method", "HEAD", "--health http", "http tcp redirect"),
     ("health-expect", "200", "--health http", "http tcp redirect"),
+    ("health-send", "PING", "--health-expect-text PONG", "tcp"),
+    ("health-expect-text", "PONG", "", "tcp"),
     ("health-timeout", "77ms", "", "http tcp redirect"),
     ("rise", "77", "", "http tcp redirect"),
     ("fall", "77", "", "http tcp redirect"),

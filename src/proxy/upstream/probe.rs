@@ -130,12 +130,20 @@ impl<S: Socket> Probe<S> {
         if self.conn.flush(pool) == Flushed::Failed {
             return Some(Err(ProbeFault::Broken));
         }
-        if settings.check == Check::Tcp {
+        let dialogue = settings.dialogue.as_ref().filter(|_| settings.check == Check::Tcp);
+        if settings.check == Check::Tcp && dialogue.is_none() {
             return self.conn.buffers.outbox.is_empty().then_some(Ok(Page::Found));
         }
         for _ in 0..READS_MAX {
             let filled = self.conn.fill(pool);
-            if let Some(outcome) = self.read(settings, head) {
+            let buffers = &self.conn.buffers;
+            let outcome = match dialogue {
+                Some(dialogue) => {
+                    dialogue.judge(buffers.inbox.data(), buffers.input != Input::Open)
+                }
+                None => self.read(settings, head),
+            };
+            if let Some(outcome) = outcome {
                 return Some(outcome);
             }
             if filled != Filled::Something {
@@ -151,6 +159,12 @@ impl<S: Socket> Probe<S> {
         if let Some(version) = self.header.filter(|_| !self.is_connecting) {
             let header = proxy_protocol::write(version, Named::Proxy);
             self.conn.buffers.outbox.append(header.bytes(), pool);
+        }
+        if let Some(dialogue) = &settings.dialogue
+            && !self.is_connecting
+            && settings.check == Check::Tcp
+        {
+            self.conn.buffers.outbox.append(&dialogue.send, pool);
         }
         if !self.is_connecting && settings.check == Check::Http {
             let mut request = Vec::new();

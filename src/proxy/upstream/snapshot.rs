@@ -105,7 +105,9 @@ fn kind(reason: &DownReason) -> DownKind {
             ProbeFault::Connect(_) => DownKind::ProbeConnect,
             ProbeFault::TimedOut => DownKind::ProbeTimeout,
             ProbeFault::Status(_) => DownKind::ProbeStatus,
-            ProbeFault::Broken | ProbeFault::TooLong => DownKind::ProbeBroken,
+            ProbeFault::Broken | ProbeFault::Unexpected | ProbeFault::TooLong => {
+                DownKind::ProbeBroken
+            }
         },
     }
 }
