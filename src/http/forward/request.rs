@@ -19,6 +19,9 @@ pub struct RequestContext<'a> {
     /// The client is a trusted proxy (`--trust-forwarded`): its `X-Forwarded-*` are kept and
     /// extended. Otherwise they are replaced.
     pub trust_forwarded: bool,
+    /// The client's own `X-Client-Cert-Subject` is kept: it is trusted, and no certificate is asked
+    /// for here, so that the field is about one that it has verified itself.
+    pub keep_subject: bool,
     /// Whose certificate the client has shown, for `X-Client-Cert-Subject`.
     pub client_subject: Option<&'a str>,
     /// `Upgrade` is forwarded, and the connection may become a tunnel.
@@ -83,7 +86,7 @@ pub fn request(
             | Name::XForwardedOther
             | Name::XForwardedProto
             | Name::XRealIp => context.trust_forwarded,
-            Name::XClientCertSubject => context.trust_forwarded && context.client_subject.is_none(),
+            Name::XClientCertSubject => context.keep_subject,
             Name::Expect => context.expect,
             Name::MaxForwards => context.max_forwards.is_none(),
             Name::ContentLength => !head.fields.length_needs_rewrite,
@@ -179,6 +182,7 @@ mod tests {
         let target = target::target(bytes, &head).expect("an accepted target");
         let context = RequestContext {
             scheme: "http",
+            keep_subject: trust_forwarded,
             client_subject: None,
             client,
             default_host: "backend:81",

@@ -266,6 +266,8 @@ impl Session {
     /// `into`. What does not fit there is held.
     fn run(&mut self, data: &mut [u8], into: &mut [u8]) -> io::Result<(usize, usize)> {
         let (mut used, mut taken) = (0, 0);
+        let was_handshaking = self.stage == Stage::Handshake;
+        let mut has_closed = false;
         let mut failure: Option<Error> = None;
         // After a failure only for the alert, as the data would fail again.
         while failure.is_none() || self.engine.has_output() {
@@ -283,7 +285,7 @@ impl Session {
                 Stop::PeerClosed if self.engine.is_handshaking() => {
                     failure = Some(Error::General("it was closed during the handshake".to_owned()));
                 }
-                Stop::PeerClosed => self.stage = Stage::PeerClosed,
+                Stop::PeerClosed => has_closed = true,
                 Stop::Waits => break,
                 Stop::Failed(error) => failure = Some(error),
             }
@@ -299,16 +301,26 @@ impl Session {
             let asked = self.asked.as_deref();
             self.covers_asked = asked.is_some_and(|name| certificates.covers(asked, name));
         }
-        if self.stage == Stage::Handshake && !self.engine.is_handshaking() {
-            self.stage = Stage::Open;
-            self.subject = self.engine.peer_certificate().and_then(subject);
-            if self.subject.as_ref().is_some_and(|it| it.len() > SUBJECT_BYTES_MAX) {
-                self.fail();
-                let text = "the subject of the client's certificate is too long";
-                return Err(io::Error::new(ErrorKind::InvalidData, text));
-            }
+        if was_handshaking && !self.engine.is_handshaking() {
+            self.complete()?;
+        }
+        // It may have come with the end of the handshake.
+        if has_closed {
+            self.stage = Stage::PeerClosed;
         }
         Ok((used, taken))
+    }
+
+    /// The handshake is over: whose certificate it was.
+    fn complete(&mut self) -> io::Result<()> {
+        self.stage = Stage::Open;
+        self.subject = self.engine.peer_certificate().and_then(subject);
+        if self.subject.as_ref().is_some_and(|it| it.len() > SUBJECT_BYTES_MAX) {
+            self.fail();
+            let text = "the subject of the client's certificate is too long";
+            return Err(io::Error::new(ErrorKind::InvalidData, text));
+        }
+        Ok(())
     }
 
     fn fail(&mut self) {

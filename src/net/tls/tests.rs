@@ -626,6 +626,30 @@ fn clients_without_the_certificate_that_is_required_are_refused() {
     }
 }
 
+/// The end of the handshake, a request and the client's end may come in one read.
+#[test]
+fn a_client_that_ends_its_side_at_once_keeps_its_subject() {
+    let alice = SelfSigned::new(&["alice"], VALID).expect("random");
+    let identity = identity(&[&["a.example"]], Some(&alice));
+    for version in VERSIONS {
+        let config = client_config(&identity, &[version], Some(&alice));
+        let mut talk = Talk::new(&identity, connect(&config, "a.example"), usize::MAX);
+        while talk.client.is_handshaking() {
+            talk.client_sends();
+            talk.server.handshake(&mut talk.wire).expect("a flight");
+            talk.client_reads();
+        }
+        talk.client.writer().write_all(b"hello").expect("memory");
+        talk.client.send_close_notify();
+        talk.client_sends();
+        let at = talk.server.handshake(&mut talk.wire).expect("the rest");
+        assert_eq!(at, Handshake::Complete);
+        let secured = talk.server.secured().expect("a session");
+        assert_eq!(secured.subject, Some("CN=alice"), "{version:?}");
+        assert_eq!(talk.server_reads().expect("content"), (b"hello".to_vec(), true));
+    }
+}
+
 #[test]
 fn sessions_of_one_loop_share_their_memory_and_not_their_bytes() {
     let identity = identity(&[&["a.example"]], None);

@@ -149,10 +149,12 @@ impl<S: Socket> Exchange<'_, S> {
         let inbox = &mut buffers.inbox;
         let plan = self.pair.plan();
         let head = self.heads.recall(self.pair.client, inbox.data());
+        let trust_forwarded = self.config.trust_forwarded.contains(self.client_ip);
         let context = RequestContext {
             client: self.client_ip,
             default_host: self.authority,
-            trust_forwarded: self.config.trust_forwarded.contains(self.client_ip),
+            trust_forwarded,
+            keep_subject: trust_forwarded && self.config.client_ca.is_none(),
             scheme: self.scheme.name(),
             client_subject,
             upgrade: plan.upgrade,
