@@ -39,12 +39,15 @@ pub struct Certificates {
     by_name: HashMap<String, usize>,
     /// The same by what follows `*.`.
     by_parent: HashMap<String, usize>,
-    /// The name in the hello that was looked at last. The library does not say it otherwise; the
-    /// session takes it as soon as the library returns.
-    asked: Mutex<Option<Box<str>>>,
+    /// The name in the hello that was looked at last, if there was one in it. The library does not
+    /// say it otherwise; the session takes it as soon as the library returns.
+    asked: Mutex<Option<Asked>>,
     /// The authorities of clients' certificates; none: clients need none.
     pub client_authorities: Option<Arc<RootCertStore>>,
 }
+
+/// The name that a hello asks for, if it does.
+pub type Asked = Option<Box<str>>;
 
 /// Certificates that were read, and what is to be said about them.
 #[derive(Debug)]
@@ -109,12 +112,12 @@ impl Certificates {
         self.chosen(asked).names.iter().any(|name| name.covers(address))
     }
 
-    /// The name that the client whose hello was looked at last has asked for.
-    pub fn take_asked(&self) -> Option<Box<str>> {
+    /// What the hello that was looked at last asks for; none if no hello was since the last call.
+    pub fn take_asked(&self) -> Option<Asked> {
         self.last_asked().take()
     }
 
-    fn last_asked(&self) -> MutexGuard<'_, Option<Box<str>>> {
+    fn last_asked(&self) -> MutexGuard<'_, Option<Asked>> {
         // No code that holds the lock can panic.
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,7 +130,7 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        *self.last_asked() = hello.server_name().map(Box::from);
+        *self.last_asked() = Some(hello.server_name().map(Box::from));
         Some(Arc::clone(&self.chosen(hello.server_name()).certified))
     }
 }

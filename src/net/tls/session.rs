@@ -278,6 +278,15 @@ impl Session {
                 unsent: &mut self.unsent,
             };
             let (discard, stop) = self.engine.process(&mut data[used..], &mut out);
+            // After every call, also one that fails: the next hello may be another session's.
+            if was_handshaking
+                && let Some(certificates) = &self.certificates
+                && let Some(asked) = certificates.take_asked()
+            {
+                self.covers_asked = (asked.as_deref())
+                    .is_some_and(|name| certificates.covers(Some(name), name));
+                self.asked = asked;
+            }
             taken += out.taken;
             used += discard;
             match stop {
@@ -293,13 +302,6 @@ impl Session {
         if let Some(error) = failure {
             self.fail();
             return Err(io::Error::new(ErrorKind::InvalidData, words(&error)));
-        }
-        if let Some(certificates) = &self.certificates
-            && self.engine.is_handshaking()
-        {
-            self.asked = certificates.take_asked().or(self.asked.take());
-            let asked = self.asked.as_deref();
-            self.covers_asked = asked.is_some_and(|name| certificates.covers(asked, name));
         }
         if was_handshaking && !self.engine.is_handshaking() {
             self.complete()?;

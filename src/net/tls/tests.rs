@@ -650,6 +650,25 @@ fn a_client_that_ends_its_side_at_once_keeps_its_subject() {
     }
 }
 
+/// A hello that fails after its name was read leaves nothing to the next client.
+#[test]
+fn the_name_of_a_hello_that_failed_is_not_the_next_clients() {
+    let identity = identity(&[&["a.example"], &["127.0.0.1"]], None);
+    let mut nameless = ClientConfig::clone(&client_config(&identity, VERSIONS, None));
+    nameless.enable_sni = false;
+    let nameless = Arc::new(nameless);
+    // No protocol in common, which the library sees after it has chosen a certificate.
+    let mut failing = ClientConfig::clone(&client_config(&identity, VERSIONS, None));
+    failing.alpn_protocols = vec![b"none".to_vec()];
+    let failing = Arc::new(failing);
+    let mut failed = Talk::new(&identity, connect(&failing, "b.example"), usize::MAX);
+    assert!(failed.shake_hands().is_err());
+    let mut talk = Talk::new(&identity, connect(&nameless, "a.example"), usize::MAX);
+    talk.shake_hands().expect("a handshake");
+    assert_eq!(talk.server.secured().expect("a session").server_name, None);
+    assert!(talk.server.covers("a.example") && !talk.server.covers("b.example"));
+}
+
 #[test]
 fn sessions_of_one_loop_share_their_memory_and_not_their_bytes() {
     let identity = identity(&[&["a.example"]], None);
