@@ -263,12 +263,8 @@ mod tests {
 
     #[test]
     fn a_certificate_that_is_not_valid_now_is_warned_of() {
-        let leaf = Certificate {
-            not_before: 10 * 86_400,
-            not_after: 100 * 86_400,
-            names: Vec::new(),
-            subject: String::new(),
-        };
+        let leaf =
+            Certificate { not_before: 10 * 86_400, not_after: 100 * 86_400, names: Vec::new() };
         for (day, expected) in [
             (0, Some("is not valid for another 10 days")),
             (10, None),

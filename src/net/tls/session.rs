@@ -5,7 +5,7 @@
 
 use super::certificates::Certificates;
 use super::engine::{Engine, Out, Queue, Stop};
-use super::x509::Certificate;
+use super::x509;
 use crate::base::buffer::LARGE_BYTES;
 use crate::net::{Handshake, SUBJECT_BYTES_MAX, Secured};
 use rustls::Error;
@@ -316,13 +316,16 @@ impl Session {
     /// The handshake is over: whose certificate it was.
     fn complete(&mut self) -> io::Result<()> {
         self.stage = Stage::Open;
-        self.subject = self.engine.peer_certificate().and_then(subject);
-        if self.subject.as_ref().is_some_and(|it| it.len() > SUBJECT_BYTES_MAX) {
-            self.fail();
-            let text = "the subject of the client's certificate is too long";
-            return Err(io::Error::new(ErrorKind::InvalidData, text));
+        match self.engine.peer_certificate().map(identity).transpose() {
+            Ok(subject) => {
+                self.subject = subject;
+                Ok(())
+            }
+            Err(text) => {
+                self.fail();
+                Err(io::Error::new(ErrorKind::InvalidData, text))
+            }
         }
-        Ok(())
     }
 
     fn fail(&mut self) {
@@ -454,8 +457,15 @@ impl Session {
     }
 }
 
-fn subject(der: &[u8]) -> Option<Box<str>> {
-    Certificate::read(der).map(|certificate| certificate.subject.into_boxed_str())
+/// Whose certificate in DER it is. One without a subject that servers can be given lets nobody in.
+fn identity(der: &[u8]) -> Result<Box<str>, &'static str> {
+    match x509::subject(der) {
+        None => Err("the subject of the client's certificate cannot be read"),
+        Some(subject) if subject.len() > SUBJECT_BYTES_MAX => {
+            Err("the subject of the client's certificate is too long")
+        }
+        Some(subject) => Ok(subject.into_boxed_str()),
+    }
 }
 
 /// What went wrong. Of a certificate in words that say what to do about it.

@@ -46,8 +46,6 @@ pub struct Certificate {
     pub not_after: i64,
     /// What it is for: its alternative names; without any, its common name.
     pub names: Vec<Name>,
-    /// Whose it is, as RFC 4514 writes it, in printable ASCII; empty if it does not say.
-    pub subject: String,
 }
 
 /// A name of a server.
@@ -85,12 +83,7 @@ impl Name {
 impl Certificate {
     /// Reads a certificate in DER; none if it is none.
     pub fn read(der: &[u8]) -> Option<Certificate> {
-        let mut tbs = Der(Der(Der(der).take(SEQUENCE)?).take(SEQUENCE)?);
-        tbs.skip(VERSION);
-        tbs.take(INTEGER)?;
-        // Signature algorithm, issuer.
-        tbs.take(SEQUENCE)?;
-        tbs.take(SEQUENCE)?;
+        let mut tbs = from_validity(der)?;
         let mut validity = Der(tbs.take(SEQUENCE)?);
         let (not_before, not_after) = (validity.time()?, validity.time()?);
         let subject = tbs.take(SEQUENCE)?;
@@ -103,12 +96,33 @@ impl Certificate {
             }
         }
         if names.is_empty() {
-            let common = attributes(subject).find(|(kind, _)| *kind == COMMON_NAME);
-            let common = common.and_then(|(_, value)| std::str::from_utf8(value).ok());
+            let all = attributes(subject).unwrap_or_default();
+            let common = all.iter().find(|attribute| attribute.kind == COMMON_NAME);
+            let common = common.and_then(|common| std::str::from_utf8(common.value).ok());
             names.extend(common.filter(|name| !name.is_empty()).map(Name::of));
         }
-        Some(Certificate { not_before, not_after, names, subject: written(subject) })
+        Some(Certificate { not_before, not_after, names })
     }
+}
+
+/// Whose a certificate in DER is, as RFC 4514 writes it, in printable ASCII; empty if it does not
+/// say, none if it cannot be read. The library may accept what is not read here, so that nothing
+/// else of the certificate is looked at.
+pub fn subject(der: &[u8]) -> Option<String> {
+    let mut tbs = from_validity(der)?;
+    tbs.take(SEQUENCE)?;
+    Some(written(&attributes(tbs.take(SEQUENCE)?)?))
+}
+
+/// The `TBSCertificate` of a certificate, from its validity on.
+fn from_validity(der: &[u8]) -> Option<Der<'_>> {
+    let mut tbs = Der(Der(Der(der).take(SEQUENCE)?).take(SEQUENCE)?);
+    tbs.skip(VERSION);
+    tbs.take(INTEGER)?;
+    // Signature algorithm, issuer.
+    tbs.take(SEQUENCE)?;
+    tbs.take(SEQUENCE)?;
+    Some(tbs)
 }
 
 fn alternative_names(extensions: &[u8]) -> Option<Vec<Name>> {
@@ -147,25 +161,40 @@ fn general_name(tag: u8, value: &[u8]) -> Option<Name> {
     }
 }
 
-/// The attributes of a distinguished name, with their types, in its order.
-fn attributes(name: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut sets = Der(name);
-    std::iter::from_fn(move || sets.take(SET)).flat_map(|set| {
-        let mut pairs = Der(set);
-        std::iter::from_fn(move || {
-            let mut pair = Der(pairs.take(SEQUENCE)?);
-            Some((pair.take(OBJECT_IDENTIFIER)?, pair.any()?.1))
-        })
-    })
+/// An attribute of a distinguished name.
+#[derive(Debug)]
+struct Attribute<'a> {
+    /// Number of its relative distinguished name, which may have several.
+    rdn: usize,
+    kind: &'a [u8],
+    value: &'a [u8],
 }
 
-/// A distinguished name as RFC 4514 writes it, the most specific attribute first.
-fn written(name: &[u8]) -> String {
+/// The attributes of a distinguished name in its order; none if it is damaged.
+fn attributes(name: &[u8]) -> Option<Vec<Attribute<'_>>> {
+    let (mut all, mut sets) = (Vec::new(), Der(name));
+    for rdn in 0.. {
+        if sets.is_empty() {
+            break;
+        }
+        let mut pairs = Der(sets.take(SET)?);
+        while !pairs.is_empty() {
+            let mut pair = Der(pairs.take(SEQUENCE)?);
+            all.push(Attribute { rdn, kind: pair.take(OBJECT_IDENTIFIER)?, value: pair.any()?.1 });
+        }
+    }
+    Some(all)
+}
+
+/// A distinguished name as RFC 4514 §2.1 writes it, the most specific attribute first.
+fn written(all: &[Attribute<'_>]) -> String {
     let mut text = String::new();
-    let all: Vec<_> = attributes(name).collect();
-    for (kind, value) in all.into_iter().rev() {
-        if !text.is_empty() {
-            text.push(',');
+    let mut before: Option<usize> = None;
+    for &Attribute { rdn, kind, value } in all.iter().rev() {
+        match before.replace(rdn) {
+            Some(before) if before == rdn => text.push('+'),
+            Some(_) => text.push(','),
+            None => {}
         }
         match ATTRIBUTES.iter().find(|(oid, _)| *oid == kind) {
             Some((_, short)) => text.push_str(short),
@@ -221,6 +250,10 @@ fn push_dotted(oid: &[u8], text: &mut String) {
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The content of the next element, if it has this tag.
     fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         (self.0.first() == Some(&tag)).then(|| self.any().map(|(_, value)| value)).flatten()
@@ -339,7 +372,7 @@ mod tests {
         );
         let read = Certificate::read(&der).expect("a certificate");
         assert_eq!((read.not_before, read.not_after), (1, 2_529_705_599));
-        assert_eq!(read.subject, "CN=alice\\0D\\0A\\C3\\A9,O=A\\, B");
+        assert_eq!(subject(&der).as_deref(), Some("CN=alice\\0D\\0A\\C3\\A9,O=A\\, B"));
         let covered = ["example.ORG", "a.example.org", "127.0.0.1"];
         for host in covered {
             assert!(read.names.iter().any(|name| name.covers(host)), "{host}");
@@ -354,15 +387,18 @@ mod tests {
         let der = certificate(&[&attribute(COMMON_NAME, b"localhost")], &[]);
         let read = Certificate::read(&der).expect("a certificate");
         assert_eq!(read.names, [Name::Dns("localhost".to_owned())]);
-        let nobody = Certificate::read(&certificate(&[], &[])).expect("a certificate");
-        assert!(nobody.names.is_empty() && nobody.subject.is_empty());
+        let der = certificate(&[], &[]);
+        let nobody = Certificate::read(&der).expect("a certificate");
+        assert!(nobody.names.is_empty());
+        assert_eq!(subject(&der).as_deref(), Some(""));
     }
 
     #[test]
     fn what_is_cut_off_or_changed_never_panics() {
         let der = certificate(&[&attribute(&[0x2a, 0x83, 1], b"x")], &[(DNS_NAME, b"a.b")]);
-        assert_eq!(Certificate::read(&der).expect("one").subject, "1.2.385=x");
+        assert_eq!(subject(&der).as_deref(), Some("1.2.385=x"));
         for end in 0..der.len() {
+            assert_eq!(subject(&der[..end]), None, "cut at {end}");
             assert_eq!(Certificate::read(&der[..end]), None, "cut at {end}");
         }
         for at in 0..der.len() {
@@ -370,9 +406,31 @@ mod tests {
                 let mut changed = der.clone();
                 changed[at] ^= bits;
                 // Whatever it is read as.
-                let _ = Certificate::read(&changed);
+                let _ = (Certificate::read(&changed), subject(&changed));
             }
         }
+    }
+
+    #[test]
+    fn a_subject_is_read_whatever_else_cannot_be_and_never_in_part() {
+        let alice = attribute(COMMON_NAME, b"alice");
+        // Alternative names that are none, as a tag of theirs is changed.
+        let mut der = certificate(&[&alice], &[(DNS_NAME, b"a.b")]);
+        let at = der.windows(3).position(|it| it == SUBJECT_ALT_NAME).expect("an extension");
+        der[at - 2] = INTEGER;
+        assert_eq!(Certificate::read(&der), None);
+        assert_eq!(subject(&der).as_deref(), Some("CN=alice"));
+        // What follows the first attribute is none.
+        let junk = element(SET, &[&element(INTEGER, &[&[1]])]);
+        assert_eq!(subject(&certificate(&[&alice, &junk], &[])), None);
+    }
+
+    #[test]
+    fn attributes_that_belong_together_are_joined_by_a_plus() {
+        let pair = |oid: &[u8], value: &[u8]| attribute(oid, value).split_off(2);
+        let together = element(SET, &[&pair(COMMON_NAME, b"alice"), &pair(&[0x55, 4, 11], b"dev")]);
+        let der = certificate(&[&attribute(&[0x55, 4, 10], b"A"), &together], &[]);
+        assert_eq!(subject(&der).as_deref(), Some("OU=dev+CN=alice,O=A"));
     }
 
     #[test]
