@@ -221,6 +221,9 @@ fn browsers_are_told_to_use_https_only_in_https() {
         assert!(got.contains(expected), "{target}: {got}");
         assert_eq!(got.matches("Strict-Transport-Security").count(), 1, "{target}: {got}");
     }
+    let in_the_clear = plain(&balancer, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    assert_eq!(in_the_clear.status(), 400);
+    assert_eq!(in_the_clear.field("Strict-Transport-Security"), None);
     let refused = Client::connect(&balancer, &identity.config(), "a.example").get("b.example");
     assert!(refused.starts_with("HTTP/1.1 421"), "{refused}");
     assert!(refused.contains("Strict-Transport-Security: max-age=3600\r\n"), "{refused}");

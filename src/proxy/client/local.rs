@@ -2,7 +2,6 @@
 
 use super::answer::Answer;
 use super::connection::Connection;
-use super::listener::Security;
 use super::plan::Plan;
 use super::request::After;
 use crate::http::head::{self, Method, Version};
@@ -46,7 +45,8 @@ impl<S: Socket> Connection<S> {
     ) -> Option<(After, Written)> {
         let LocalAnswer { answer, plan, .. } = *local;
         let last = self.is_at_its_last(cx);
-        let hsts = (self.settings().security == Security::Tls).then(|| cx.hsts()).flatten();
+        // In the clear it says nothing (RFC 6797 §7.2).
+        let hsts = self.conn.secured().and_then(|_| cx.hsts());
         let buffers = &mut self.conn.buffers;
         let inbox = &mut buffers.inbox;
         if inbox.is_held() {
