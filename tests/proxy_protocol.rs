@@ -96,7 +96,6 @@ fn the_source_strategy_goes_by_the_named_client() {
 #[test]
 fn what_is_no_header_closes_the_connection_with_one_line() {
     let backend = naming();
-    let balancer = requiring(&backend, &[]);
     let line = |text: &str| text.as_bytes().to_vec();
     for (name, bytes, reason) in [
         ("a request", line(GET), "it begins in another way"),
@@ -109,12 +108,13 @@ fn what_is_no_header_closes_the_connection_with_one_line() {
         ("a TLV too long", v2(0x21, 0x11, &[&IPV4[..], &[1, 0, 9]].concat()), "a TLV ends after"),
         ("a wrong version", v2(0x31, 0x11, &IPV4), "neither 1 nor 2"),
     ] {
-        let before = balancer.stderr.with("closed, as").len();
+        // One each, as such lines are limited.
+        let balancer = requiring(&backend, &[]);
         let mut client = balancer.connect();
         let _ = client.try_send(&bytes);
         let rest = client.try_rest().unwrap_or_default();
         assert!(rest.is_empty(), "{name}: {rest:?}");
-        let lines = balancer.stderr.wait_for_count("closed, as", before + 1);
+        let lines = balancer.stderr.wait_for_count("closed, as", 1);
         let said = lines.last().expect("a line");
         let start = "client 127.0.0.1: closed, as --proxy-protocol requires a PROXY header";
         assert!(said.contains(start) && said.contains(reason), "{name}: {said}");
@@ -135,14 +135,32 @@ fn a_second_header_is_no_request() {
 #[test]
 fn a_header_that_does_not_come_in_time_closes_the_connection() {
     let backend = naming();
-    let balancer = requiring(&backend, &[]);
-    let mut silent = balancer.connect();
-    let mut slow = balancer.connect();
+    let balancers = [requiring(&backend, &[]), requiring(&backend, &[])];
+    let mut silent = balancers[0].connect();
+    let mut slow = balancers[1].connect();
     slow.send("PROXY TCP4 ");
     silent.expect_end();
     slow.expect_end();
-    balancer.stderr.wait_for("nothing has come for 3 s");
-    balancer.stderr.wait_for("its header is not complete after 3 s");
+    balancers[0].stderr.wait_for("nothing has come for 3 s");
+    balancers[1].stderr.wait_for("its header is not complete after 3 s");
+}
+
+/// A client must not be able to fill a disk with lines.
+#[test]
+fn many_refused_headers_are_few_lines() {
+    let backend = naming();
+    let balancer = requiring(&backend, &[]);
+    for _ in 0..30 {
+        let mut client = balancer.connect();
+        let _ = client.try_send(GET.as_bytes());
+        let _ = client.try_rest();
+    }
+    let header = "PROXY TCP4 203.0.113.7 198.51.100.2 1 2\r\n";
+    assert_eq!(balancer.exchange(format!("{header}{GET}")).status(), 200);
+    balancer.stderr.wait_for("closed, as");
+    // One for every ten seconds that the machine has taken.
+    let count = balancer.stderr.with("closed, as").len();
+    assert!(count < 15, "{count} lines");
 }
 
 #[test]

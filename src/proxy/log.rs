@@ -59,6 +59,8 @@ pub struct Logs {
     failure_reported_at: Option<Instant>,
     /// When a client that speaks TLS was reported last.
     tls_reported_at: Option<Instant>,
+    /// When a PROXY header that was refused was reported last.
+    header_reported_at: Option<Instant>,
     /// When a client that was too slow was reported last.
     slow_reported_at: Option<Instant>,
     /// The id of the last request that was logged; starts at random.
@@ -81,6 +83,7 @@ impl Logs {
             lost_reported_at: Instant::START,
             failure_reported_at: None,
             tls_reported_at: None,
+            header_reported_at: None,
             slow_reported_at: None,
             last_id: balance::hash(&seed.to_le_bytes()),
         }
@@ -137,6 +140,19 @@ impl Logs {
             self.tls_reported_at = Some(now);
             let (client, reason) = (ClientName(client), reason(error));
             self.event(format_args!("client {client}: TLS handshake failed: {reason}"));
+        }
+    }
+
+    /// A client without a PROXY header that can be used was closed: reported at most every
+    /// [`REPORT_INTERVAL`].
+    pub fn refused_header(&mut self, client: Option<IpAddr>, reason: &str, now: Instant) {
+        if self.header_reported_at.is_none_or(|last| now.since(last) >= REPORT_INTERVAL) {
+            self.header_reported_at = Some(now);
+            self.event(format_args!(
+                "client {}: closed, as --proxy-protocol requires a PROXY header from there: \
+                 {reason}",
+                ClientName(client),
+            ));
         }
     }
 

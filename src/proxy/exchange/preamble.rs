@@ -2,7 +2,6 @@
 
 use super::{Client, Exchanges};
 use crate::net::Net;
-use crate::observe::client::ClientName;
 use crate::observe::counters::HeaderOutcome;
 use crate::proxy::client::listener::{Security, Service};
 use crate::proxy::client::preamble::{HEADER_TIME_MAX, HeaderRead};
@@ -69,10 +68,8 @@ impl<N: Net> Exchanges<N> {
         reason: &str,
     ) -> Next {
         self.count_proxy_header(outcome);
-        self.context.logs.event(format_args!(
-            "client {}: closed, as --proxy-protocol requires a PROXY header from there: {reason}",
-            ClientName(client.ip()),
-        ));
+        let now = self.context.now.instant;
+        self.context.logs.refused_header(client.ip(), reason, now);
         Next::Gone
     }
 
