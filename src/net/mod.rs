@@ -200,6 +200,11 @@ pub trait Socket: Debug {
     fn handshake(&mut self) -> io::Result<Handshake> {
         Ok(Handshake::Complete)
     }
+
+    /// Bytes of the peer's that the handshake of a secured socket has read so far.
+    fn handshake_bytes(&self) -> u64 {
+        0
+    }
     /// What the handshake came to; none in the clear.
     fn secured(&self) -> Option<Secured<'_>> {
         None

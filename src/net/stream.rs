@@ -81,6 +81,10 @@ impl Socket for Stream {
         }
     }
 
+    fn handshake_bytes(&self) -> u64 {
+        self.tls.as_ref().map_or(0, |tls| tls.handshake_bytes())
+    }
+
     fn secured(&self) -> Option<Secured<'_>> {
         self.tls.as_ref()?.secured()
     }

@@ -84,7 +84,6 @@ impl<N: Net> Proxy<N> {
         }
         let timeouts = &self.exchanges.context.config.timeouts;
         let (idle_until, linger_until) = (now + timeouts.keep_alive, now + timeouts.linger);
-        let secured_by = now + timeouts.head;
         let is_silent = |client: &Connection<N::Socket>| match client.request.state {
             // One that is scheduled may have sent its request.
             RequestState::Idle => {
@@ -93,7 +92,10 @@ impl<N: Net> Proxy<N> {
             RequestState::Preamble => {
                 !client.is_scheduled() && client.lacks_header_since(now, GRACE)
             }
-            RequestState::Handshake => client.request.deadline + GRACE <= secured_by,
+            // It may be we who are behind.
+            RequestState::Handshake => {
+                !client.is_scheduled() && client.request.ready + GRACE <= now
+            }
             RequestState::Lingering { until } => until + GRACE <= linger_until,
             RequestState::Head
             | RequestState::CollectingBody

@@ -143,11 +143,14 @@ impl<N: Net> LoopContext<N> {
         self.handshake_steps = HANDSHAKE_STEPS_MAX;
     }
 
-    /// Whether this turn may do another step of a handshake, which is counted.
-    pub fn take_handshake_step(&mut self) -> bool {
-        let left = self.handshake_steps.checked_sub(1);
-        self.handshake_steps = left.unwrap_or(0);
-        left.is_some()
+    /// Whether this turn may do another step of a handshake.
+    pub fn has_handshake_step(&self) -> bool {
+        self.handshake_steps > 0
+    }
+
+    /// A step of a handshake was done.
+    pub fn count_handshake_step(&mut self) {
+        self.handshake_steps = self.handshake_steps.saturating_sub(1);
     }
 
     /// Gives back memory that a peak has left unused, after everybody else has.

@@ -72,7 +72,7 @@ impl<N: Net> Proxy<N> {
         let client = self.clients.get_mut(key).expect("it was looked at just now");
         match self.exchanges.end_slow(key, client, rate) {
             Next::Gone => self.close_client(key),
-            Next::Again | Next::Yield | Next::Park => {
+            Next::Again | Next::Yield | Next::Defer | Next::Park => {
                 client.wake(&mut self.exchanges.context, key);
             }
         }

@@ -78,6 +78,8 @@ pub enum Next {
     Park,
     /// More could move, but others are waiting.
     Yield,
+    /// The turn has no more room for what it would do: it comes before others of the next turn.
+    Defer,
     /// The connection is over: it leaves its table.
     Gone,
 }

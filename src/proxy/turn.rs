@@ -185,6 +185,7 @@ impl<N: Net> Proxy<N> {
         client.begin_step();
         match self.exchanges.step(key, client) {
             Next::Again | Next::Yield => client.wake_later(&mut self.exchanges.context, key),
+            Next::Defer => client.defer(&mut self.exchanges.context, key),
             Next::Park => {}
             Next::Gone => self.close_client(key),
         }

@@ -78,6 +78,11 @@ impl Socket for SimSocket {
         self.world.borrow_mut().interleave().handshake(self.link)
     }
 
+    fn handshake_bytes(&self) -> u64 {
+        // It is complete with its first ones.
+        u64::from(self.carried() != Carried::Handshake)
+    }
+
     fn secured(&self) -> Option<Secured<'_>> {
         let is_complete = self.carried() == Carried::Secured;
         is_complete.then_some(Secured {

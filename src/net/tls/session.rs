@@ -81,6 +81,8 @@ pub struct Session {
     /// Bytes given to [`Session::write`] whose ciphertext is in `unsent`: not counted as written
     /// until all of it is.
     promised: usize,
+    /// Bytes that came before the handshake was complete.
+    handshake_bytes: u64,
     /// The certificates of the time when it began; none on the side that connects.
     certificates: Option<Arc<Certificates>>,
     /// The name that the client has asked for, if it has.
@@ -119,6 +121,7 @@ impl Session {
             held: Queue::default(),
             unsent: Queue::default(),
             promised: 0,
+            handshake_bytes: received.len() as u64,
             certificates,
             asked: None,
             covers_asked: false,
@@ -225,6 +228,9 @@ impl Session {
             }
             count => count,
         };
+        if matches!(self.stage, Stage::New | Stage::Handshake) {
+            self.handshake_bytes += count as u64;
+        }
         scratch[..kept].copy_from_slice(&self.received);
         let data = &mut scratch[..kept + count];
         let outcome = match self.stage {
@@ -433,6 +439,11 @@ impl Session {
         if self.goodbye == Goodbye::Due {
             self.goodbye = Goodbye::Withheld;
         }
+    }
+
+    /// Bytes that came before the handshake was complete.
+    pub fn handshake_bytes(&self) -> u64 {
+        self.handshake_bytes
     }
 
     /// What the handshake came to; none before its end.

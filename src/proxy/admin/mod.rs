@@ -177,7 +177,7 @@ impl<N: Net> Admin<N> {
         client.connection.begin_step();
         let heads = &mut self.heads;
         match (Step { client, exchanges, surroundings, heads, key }).run() {
-            Next::Again | Next::Yield => {
+            Next::Again | Next::Yield | Next::Defer => {
                 client.connection.wake_later(&mut exchanges.context, key);
             }
             Next::Park => {}

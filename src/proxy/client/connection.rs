@@ -153,6 +153,11 @@ impl<S: Socket> Connection<S> {
         cx.schedule.next_turn(key.into(), &mut self.scheduled);
     }
 
+    /// Has it stepped at the beginning of the next turn.
+    pub fn defer<N: Net>(&mut self, cx: &mut LoopContext<N>, key: impl Into<Id>) {
+        cx.schedule.first_of_next_turn(key.into(), &mut self.scheduled);
+    }
+
     /// It is taken from the run queue and stepped now.
     pub fn begin_step(&mut self) {
         self.scheduled = false;
@@ -202,6 +207,7 @@ impl<S: Socket> Connection<S> {
     ) -> io::Result<()> {
         let deadline = cx.now.instant + span_of_slow(cx, cx.config.timeouts.head);
         self.request.wait(RequestState::Handshake, deadline);
+        self.request.ready = cx.now.instant;
         self.conn.secure(&mut cx.net, &mut cx.pool)
     }
 

@@ -225,6 +225,11 @@ impl<S: Socket> Conn<S> {
         Ok(handshake)
     }
 
+    /// Bytes that the handshake of a secured socket has read so far.
+    pub fn handshake_bytes(&self) -> u64 {
+        self.socket.handshake_bytes()
+    }
+
     /// What the handshake of a secured socket came to.
     pub fn secured(&self) -> Option<Secured<'_>> {
         self.socket.secured()

@@ -16,10 +16,20 @@ impl<N: Net> Exchanges<N> {
         if !client.conn.is_readable() || !client.conn.is_writable() {
             return Next::Park;
         }
-        if !self.context.take_handshake_step() {
-            return Next::Yield;
+        let now = self.context.now.instant;
+        if !self.context.has_handshake_step() {
+            // It may wait so for several turns.
+            let is_late = client.request.deadline <= now;
+            return if is_late { Next::Gone } else { Next::Defer };
         }
-        match client.conn.handshake() {
+        let bytes = client.conn.handshake_bytes();
+        let outcome = client.conn.handshake();
+        // What has read nothing has computed nothing.
+        if client.conn.handshake_bytes() != bytes {
+            self.context.count_handshake_step();
+            client.request.ready = now;
+        }
+        match outcome {
             Ok(Handshake::WantsRead | Handshake::WantsWrite) => Next::Park,
             Ok(Handshake::Complete) => self.begin_requests(key, client),
             Ok(Handshake::NotTls) if client.settings().service == Service::Tcp => Next::Gone,
@@ -29,7 +39,6 @@ impl<N: Net> Exchanges<N> {
                 Next::Again
             }
             Err(error) => {
-                let now = self.context.now.instant;
                 self.context.logs.failed_handshake(client.ip(), &error, now);
                 Next::Gone
             }

@@ -126,7 +126,7 @@ impl<N: Net> Exchanges<N> {
             match next {
                 Next::Again => {}
                 Next::Yield => break,
-                Next::Park | Next::Gone => return next,
+                Next::Defer | Next::Park | Next::Gone => return next,
             }
         }
         Next::Yield
