@@ -197,8 +197,12 @@ impl Backends {
             )),
         }
         if self.lists.file.is_none() && !self.resolver.is_waiting() {
-            self.outcome =
-                Err("there is no list file (-f) to read and no name to look up".to_owned());
+            self.outcome = match has_more {
+                true => Ok("the backends are as they were".to_owned()),
+                false => {
+                    Err("there is no list file (-f) to read and no name to look up".to_owned())
+                }
+            };
         }
     }
 

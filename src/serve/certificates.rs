@@ -1,6 +1,7 @@
 //! The certificates for clients: read at the start, and again when their files change or SIGHUP
 //! asks for it. What cannot be used changes nothing.
 
+use super::backends::Outcome;
 use super::failure::{Failure, say};
 use crate::base::reason::reason;
 use crate::config::{CertificateFile, Config, Mode};
@@ -49,6 +50,10 @@ pub struct CertificateFiles {
     /// To be read whatever `seen` says.
     is_requested: bool,
     reading: Option<Task<Reading>>,
+    /// SIGHUP came, and no reading since has ended.
+    is_asked: bool,
+    /// What came of the last reload, for the one who asked for it.
+    outcome: Outcome,
     /// Why the last reading was not used, so that it is reported once.
     reported: Option<String>,
 }
@@ -70,6 +75,8 @@ impl CertificateFiles {
             paths,
             is_requested: false,
             reading: None,
+            is_asked: false,
+            outcome: Ok(String::new()),
             reported: None,
         }
     }
@@ -81,8 +88,21 @@ impl CertificateFiles {
 
     /// SIGHUP: they are read, and the outcome is reported.
     pub fn reload(&mut self, proxy: &mut Proxy<Kernel>) {
-        (self.is_requested, self.reported) = (true, None);
+        if self.files.is_empty() {
+            return;
+        }
+        (self.is_requested, self.is_asked, self.reported) = (true, true, None);
         self.look(proxy);
+    }
+
+    /// SIGHUP was not carried out yet.
+    pub fn is_reloading(&self) -> bool {
+        self.is_asked
+    }
+
+    /// What the last reload has come to; none without certificates.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        (!self.files.is_empty()).then_some(&self.outcome)
     }
 
     /// Has them read if one has changed.
@@ -108,8 +128,11 @@ impl CertificateFiles {
             Ok(task) => {
                 (self.reading, self.seen, self.is_requested) = (Some(task), stamps, false);
             }
-            Err(error) => proxy
-                .log_event(format_args!("cannot read the certificates now: {}", reason(&error))),
+            Err(error) => {
+                let line = format!("cannot read the certificates now: {}", reason(&error));
+                proxy.log_event(format_args!("{line}"));
+                (self.is_asked, self.outcome) = (false, Err(line));
+            }
         }
     }
 
@@ -132,6 +155,10 @@ impl CertificateFiles {
             Some(reading) => self.apply(reading.outcome, proxy),
             None => self.apply(Err("reading the certificates was interrupted".to_owned()), proxy),
         }
+        if self.is_asked && self.is_requested {
+            // It was asked for again meanwhile: the next reading answers.
+            self.look(proxy);
+        }
     }
 
     fn apply(&mut self, read: Result<ReadCertificates, String>, proxy: &mut Proxy<Kernel>) {
@@ -140,18 +167,24 @@ impl CertificateFiles {
             let acceptor = acceptor.expect("there are certificates, so there is an acceptor");
             acceptor.replace(read.certificates).map(|()| read.warnings)
         });
-        match outcome {
+        self.is_asked &= self.is_requested;
+        self.outcome = match outcome {
             Ok(warnings) => {
                 self.reported = None;
                 warnings.iter().for_each(|line| proxy.log_event(format_args!("{line}")));
-                proxy.log_event(format_args!("the certificates were read again"));
+                let line = "the certificates were read again";
+                proxy.log_event(format_args!("{line}"));
+                Ok(line.to_owned())
             }
-            Err(why) if self.reported.as_ref() == Some(&why) => {}
             Err(why) => {
-                proxy.log_event(format_args!("{why}; still using the previous certificates"));
-                self.reported = Some(why);
+                let line = format!("{why}; still using the previous certificates");
+                if self.reported.as_ref() != Some(&why) {
+                    proxy.log_event(format_args!("{line}"));
+                    self.reported = Some(why);
+                }
+                Err(line)
             }
-        }
+        };
     }
 }
 

@@ -22,7 +22,7 @@ use crate::net::kernel::Kernel;
 use crate::net::privileges;
 use crate::net::systemd::{self, Manager, PassedSockets};
 use crate::proxy::{FirstProbes, Member, Proxy, Reload, Status};
-use backends::Backends;
+use backends::{Backends, Outcome};
 use certificates::CertificateFiles;
 pub use check::check;
 use failure::say;
@@ -128,6 +128,7 @@ fn turn_until_stopped(
     mut certificates: CertificateFiles,
     log: Option<&LogTarget>,
 ) -> Result<(), Failure> {
+    let mut is_reloading = false;
     backends.begin(proxy);
     while proxy.turn().map_err(system)? == Status::Running {
         match proxy.take_reload() {
@@ -138,6 +139,7 @@ fn turn_until_stopped(
                 proxy.set_reloading(true);
                 backends.reload(log.is_some() || !certificates.is_empty(), proxy);
                 certificates.reload(proxy);
+                is_reloading = true;
             }
             Some(Reload::Logs) => {
                 let outcome = match log {
@@ -163,12 +165,23 @@ fn turn_until_stopped(
         }
         backends.advance(proxy);
         certificates.advance(proxy);
-        if !backends.is_reloading() {
+        if is_reloading && !backends.is_reloading() && !certificates.is_reloading() {
+            is_reloading = false;
             proxy.set_reloading(false);
-            proxy.answer_reload(backends.outcome());
+            proxy.answer_reload(&joined(backends.outcome(), certificates.outcome()));
         }
     }
     Ok(())
+}
+
+/// What a reload of both has come to: what has failed, if anything has.
+fn joined(backends: &Outcome, certificates: Option<&Outcome>) -> Outcome {
+    match (backends, certificates) {
+        (outcome, None) => outcome.clone(),
+        (Ok(backends), Some(Ok(certificates))) => Ok(format!("{backends}; {certificates}")),
+        (Err(backends), Some(Err(certificates))) => Err(format!("{backends}; {certificates}")),
+        (Err(failure), Some(Ok(_))) | (Ok(_), Some(Err(failure))) => Err(failure.clone()),
+    }
 }
 
 /// Begins a new log, after the previous one was moved away; what happened, in words.

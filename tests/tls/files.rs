@@ -1,7 +1,7 @@
 //! The files of certificates and keys: what is wrong with them, and what happens when they change.
 
 use crate::client::{Client, Identity, VALID};
-use crate::common::{Backend, TempDir, run, wait_until};
+use crate::common::{Backend, Finished, TempDir, run, wait_until};
 use loadbalancer::net::tls::SelfSigned;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -105,4 +105,26 @@ fn a_wrong_certificate_changes_nothing_until_it_is_right() {
     std::fs::copy(&new.pem, &old.pem).expect("a new certificate");
     balancer.signal("HUP");
     wait_until_shown(&balancer, &new);
+}
+
+/// What `ctl reload` prints, and whether it was carried out.
+fn reload(balancer: &crate::common::Balancer) -> (bool, String) {
+    let address = balancer.address().to_string();
+    let Finished { code, stdout, stderr } = run(&["ctl", &address, "reload"]);
+    (code == Some(0), format!("{stdout}{stderr}"))
+}
+
+#[test]
+fn a_reload_is_answered_when_the_certificates_were_read() {
+    let (old, new) = (Identity::of(&["a.example"]), Identity::of(&["a.example"]));
+    let backend = Backend::named("one");
+    let balancer = old.over(&[&backend], &[]);
+    std::fs::copy(&new.pem, &old.pem).expect("a new certificate");
+    let (is_done, text) = reload(&balancer);
+    assert!(is_done && text.contains("the certificates were read again"), "{text}");
+    let mut client = Client::connect(&balancer, &new.config(), "a.example");
+    assert!(client.get("a.example").ends_with("one"), "the answer comes when it is in use");
+    std::fs::write(&old.pem, "nonsense").expect("a file");
+    let (is_done, text) = reload(&balancer);
+    assert!(!is_done && text.contains("still using the previous certificates"), "{text}");
 }
