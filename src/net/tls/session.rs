@@ -28,6 +28,10 @@ const FRAMING_BYTES: usize = 512;
 /// and key updates; this is for what it does not know.
 const EMPTY_BYTES_MAX: usize = 128 * 1024;
 
+/// Bytes of a handshake that are kept of a client that is not known, until its message is whole: a
+/// hello has 2 KiB at most in practice. More only for certificates of clients.
+const HELLO_BYTES_MAX: usize = 20 * 1024;
+
 /// Memory for ciphertext in passing, shared by the sessions of a loop.
 #[derive(Debug)]
 pub struct Scratch(RefCell<Box<[u8]>>);
@@ -89,6 +93,8 @@ pub struct Session {
     asked: Option<Box<str>>,
     /// The certificate is for that name: the usual `Host` needs no search.
     covers_asked: bool,
+    /// A hello has come whole.
+    has_hello: bool,
     /// Whose certificate the peer has shown, if it has.
     subject: Option<Box<str>>,
 }
@@ -125,6 +131,7 @@ impl Session {
             certificates,
             asked: None,
             covers_asked: false,
+            has_hello: false,
             subject: None,
         }
     }
@@ -214,8 +221,17 @@ impl Session {
         let scratch = Rc::clone(&self.scratch);
         let mut scratch = scratch.0.borrow_mut();
         let kept = self.received.len();
-        let room = scratch.len() - kept;
-        if room < RECORD_BYTES_MAX {
+        let limit = match self.stage {
+            Stage::New | Stage::Handshake if !self.expects_certificate() => HELLO_BYTES_MAX,
+            Stage::New
+            | Stage::Handshake
+            | Stage::Open
+            | Stage::PeerClosed
+            | Stage::Plain
+            | Stage::Failed => scratch.len(),
+        };
+        let room = limit.saturating_sub(kept);
+        if room == 0 || (limit == scratch.len() && room < RECORD_BYTES_MAX) {
             self.fail();
             return Err(io::Error::new(ErrorKind::InvalidData, "a handshake message is too long"));
         }
@@ -256,6 +272,13 @@ impl Session {
         Ok(Received { bytes: count, taken, was_short: count < most })
     }
 
+    /// The peer's certificate is what comes next: of a client once its hello was answered, or of a
+    /// server.
+    fn expects_certificate(&self) -> bool {
+        let Some(certificates) = &self.certificates else { return true };
+        certificates.client_authorities.is_some() && self.has_hello
+    }
+
     /// [`Session::run`] for the peer's first bytes.
     fn first_run(&mut self, data: &mut [u8], into: &mut [u8]) -> io::Result<(usize, usize)> {
         // The methods of HTTP begin with a letter, the records of TLS never.
@@ -291,7 +314,7 @@ impl Session {
             {
                 self.covers_asked = (asked.as_deref())
                     .is_some_and(|name| certificates.covers(Some(name), name));
-                self.asked = asked;
+                (self.asked, self.has_hello) = (asked, true);
             }
             taken += out.taken;
             used += discard;

@@ -669,6 +669,27 @@ fn the_name_of_a_hello_that_failed_is_not_the_next_clients() {
     assert!(talk.server.covers("a.example") && !talk.server.covers("b.example"));
 }
 
+/// A client that is not known yet takes little memory.
+#[test]
+fn a_hello_that_is_too_long_is_refused_before_it_is_whole() {
+    let alice = SelfSigned::new(&["alice"], VALID).expect("random");
+    for authority in [None, Some(&alice)] {
+        let identity = identity(&[&["a.example"]], authority);
+        let config = client_config(&identity, VERSIONS, None);
+        let mut talk = Talk::new(&identity, connect(&config, "a.example"), usize::MAX);
+        // Records of 16 KiB with a hello of 60,000 bytes, of which half comes.
+        let mut content = vec![1, 0, 0xea, 0x60];
+        content.resize(32 * 1024, 0);
+        for piece in content.chunks(1 << 14) {
+            talk.wire.to_server.extend([22, 3, 1, 0x40, 0]);
+            talk.wire.to_server.extend(piece);
+        }
+        let error = talk.server.handshake(&mut talk.wire).expect_err("too long");
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(!talk.wire.to_server.is_empty(), "the rest was not read");
+    }
+}
+
 #[test]
 fn sessions_of_one_loop_share_their_memory_and_not_their_bytes() {
     let identity = identity(&[&["a.example"]], None);
