@@ -5,6 +5,7 @@ use super::client::connection::Connection;
 use super::client::listener::Service;
 use super::client::request::RequestState;
 use super::client::slow_clients::Holds;
+use super::conn::Output;
 use super::exchange::verdict::Phase;
 use super::exchange::{Direction, Pair, Place};
 use super::kinds::{ClientKey, UpstreamKey};
@@ -268,7 +269,11 @@ impl<N: Net> Proxy<N> {
             }
             RequestState::FlushingResponse(_) => {
                 assert!(!conn.could_write(), "a response is written as it can");
-                assert!(!conn.buffers.outbox.is_empty(), "a response that is out is over");
+                let is_ending = conn.buffers.output == Output::Ending && conn.secured().is_some();
+                assert!(
+                    !conn.buffers.outbox.is_empty() || is_ending,
+                    "a response that is out is over, in TLS with its end"
+                );
             }
             RequestState::Lingering { .. } => assert!(!conn.could_read(), "lingering reads on"),
             RequestState::WaitingForSlot(_) | RequestState::Paired(_) => {}

@@ -16,7 +16,7 @@ use crate::net::{Net, Ready, Socket};
 use crate::observe::Record;
 use crate::observe::access::RequestNotes;
 use crate::observe::secured::SecuredNotes;
-use crate::proxy::conn::{Conn, Filled, Flushed, Input};
+use crate::proxy::conn::{Conn, Filled, Flushed, Input, Output};
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{ClientKey, Next, OwnUpstream};
 use crate::wire::proxy_protocol::Ends;
@@ -385,15 +385,29 @@ impl<S: Socket> Connection<S> {
                 // With unread bytes in the kernel, closing would reset the connection and could
                 // take our response away from the client (RFC 9112 §9.6).
                 let unread = self.conn.is_readable() || !self.conn.buffers.inbox.is_empty();
-                if unread { self.begin_linger(cx) } else { Next::Gone }
+                if unread { self.begin_linger(cx) } else { self.end_output(cx) }
             }
             After::Linger => self.begin_linger(cx),
         }
     }
 
-    fn begin_linger<N: Net>(&mut self, cx: &LoopContext<N>) -> Next {
-        if self.conn.buffers.input != Input::Open {
+    /// All of the response is out. In TLS the client must be able to tell that, by a record for which
+    /// there may be no room yet.
+    fn end_output<N: Net>(&mut self, cx: &mut LoopContext<N>) -> Next {
+        if self.conn.secured().is_none() {
             return Next::Gone;
+        }
+        if self.conn.buffers.output == Output::Open {
+            self.request.deadline = cx.now.instant + cx.config.timeouts.idle;
+        }
+        self.conn.finish_output();
+        self.conn.flush(&mut cx.pool);
+        if self.conn.buffers.output.is_over() { Next::Gone } else { Next::Park }
+    }
+
+    fn begin_linger<N: Net>(&mut self, cx: &mut LoopContext<N>) -> Next {
+        if self.conn.buffers.input != Input::Open {
+            return self.end_output(cx);
         }
         self.conn.finish_output();
         let until = cx.now.instant + span_of_slow(cx, cx.config.timeouts.linger);
