@@ -395,7 +395,7 @@ fn another_user_is_refused_and_root_is_not() {
         println!("skipped: no python3");
         return;
     };
-    assert_ne!(String::from_utf8_lossy(&outcome.stdout), "b'ok", "{outcome:?}");
+    assert!(!outcome.stdout.starts_with(b"b'ok"), "{outcome:?}");
     balancer.stderr.wait_for("a connection of another user was refused");
     assert_eq!(answers(&balancer, 1), ["a"]);
 }

@@ -21,6 +21,9 @@ use std::time::Duration;
 /// Connections at a time. One more takes the place of the one that has waited longest for a line.
 const PLACES: usize = 4;
 
+/// Most connections that are accepted in a turn. Those of other users take no place.
+const ACCEPTS_MAX: usize = 16;
+
 /// How long accepting pauses when the machine has no descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -97,10 +100,13 @@ impl<N: Net> Control<N> {
         }
     }
 
-    /// Accepts what waits, up to the number of places.
+    /// Accepts what waits, up to the number of places and [`ACCEPTS_MAX`]; the next turn goes on.
     pub fn accept(&mut self, cx: &mut LoopContext<N>) {
         let now = cx.now.instant;
-        while self.is_approached && self.due(now).is_some_and(|due| due <= now) {
+        for _ in 0..ACCEPTS_MAX {
+            if self.due(now).is_none_or(|due| due > now) {
+                return;
+            }
             if self.clients.len() >= PLACES
                 && let Some(key) = self.longest_waiting()
             {
