@@ -207,9 +207,9 @@ fn name_of(address: &SockAddr) -> Option<Name> {
 /// The names of all instances that run: of every user where names are abstract, else of this one.
 pub fn names() -> Vec<Name> {
     if IS_ABSTRACT {
-        return crate::wire::name::listed(
-            &fs::read_to_string("/proc/net/unix").unwrap_or_default(),
-        );
+        // Names of other programs may have any bytes.
+        let table = fs::read("/proc/net/unix").unwrap_or_default();
+        return crate::wire::name::listed(&String::from_utf8_lossy(&table));
     }
     let Ok(entries) = directory().and_then(fs::read_dir) else { return Vec::new() };
     let files = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -422,6 +422,18 @@ mod tests {
         stream.read_to_string(&mut text).expect("text");
         assert_eq!(text, "hello");
         assert_eq!(socket.accept().expect_err("none").kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_name_of_another_program_that_is_no_text_hides_no_instance() {
+        use std::os::unix::ffi::OsStrExt;
+        let bytes = [b"\0\xff\xfe", unique(4).as_bytes()].concat();
+        let other = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+        let at = SockAddr::unix(std::ffi::OsStr::from_bytes(&bytes)).expect("a name");
+        other.bind(&at).expect("a free name");
+        let socket = ControlSocket::open(&unique(4), Instances::One).expect("a free name");
+        assert!(names().contains(socket.name()), "{:?}", names());
     }
 
     #[test]
