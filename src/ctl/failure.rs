@@ -21,6 +21,11 @@ pub enum Failure {
     Output(io::Error),
 }
 
+/// What another process wrote, without control characters.
+fn for_terminal(text: &str) -> String {
+    text.chars().filter(|char| !char.is_control()).collect()
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -47,10 +52,21 @@ impl fmt::Display for Failure {
                 }
                 _ => write!(out, "{place}: no answer from the balancer: {}", reason(error)),
             },
-            Failure::Refused(text) => out.write_str(text),
+            Failure::Refused(text) => out.write_str(&for_terminal(text)),
             Failure::Output(error) => write!(out, "cannot write the answer: {}", reason(error)),
         }
     }
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_balancer_says_against_a_command_does_not_steer_the_terminal() {
+        let failure = Failure::Refused("no \x1b[2Jserver\r\n\u{9b}x".to_owned());
+        assert_eq!(failure.to_string(), "no [2Jserverx");
+    }
+}
