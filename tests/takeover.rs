@@ -315,6 +315,24 @@ fn a_second_one_is_refused_while_one_takes_over() {
 }
 
 #[test]
+fn what_is_set_by_hand_while_one_takes_over_is_refused_and_not_lost() {
+    let a = Backend::named("a");
+    let old = Balancer::over(&[&a], &[]);
+    let (at, server) = (old.address().to_string(), a.argument());
+    let (first, _) = handed_to(&old);
+    let own = std::process::id();
+    for words in [&["ctl", &at, "drain", &server][..], &["ctl", &at, "weight", &server, "9"]] {
+        let outcome = run(words);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        let expected = format!("ctl: process {own} is taking over: try again\n");
+        assert_eq!(outcome.stderr, expected);
+    }
+    drop(first);
+    old.stderr.wait_for("has gone away; this one serves on");
+    assert_eq!(run(&["ctl", &at, "drain", &server]).code, Some(0));
+}
+
+#[test]
 fn another_version_is_refused_by_the_one_that_serves() {
     let a = Backend::named("a");
     let old = Balancer::over(&[&a], &[]);

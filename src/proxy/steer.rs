@@ -3,6 +3,7 @@
 use super::control::{Answer, Awaited, Control, Event};
 use super::exchange::Exchanges;
 use super::kinds::ControlKey;
+use super::takeover::By;
 use super::{Proxy, Reload, Stop};
 use crate::base::time::Instant;
 use crate::net::Net;
@@ -54,15 +55,23 @@ impl<N: Net> Proxy<N> {
         debug_assert!(event.is_none(), "a connection that is answered asks for nothing");
     }
 
+    /// Sets what `change` has of a server, unless another process has a copy of what is set by hand.
+    fn set_by_command(&mut self, server: &str, change: ByHand) -> Answer {
+        match self.control.as_ref().and_then(|control| control.taker()) {
+            Some(taker) => Err(format!("{} is taking over: try again", By(taker))),
+            None => self.set_by_hand(server, change),
+        }
+    }
+
     fn carry_out(&mut self, key: ControlKey, command: Command) {
         let answer = match command {
             Command::Info => Ok(self.info().to_string()),
             Command::Status => Ok(self.status_lines()),
             Command::Set(server, wish) => {
-                self.set_by_hand(&server, ByHand { wish: Some(wish), weight: None })
+                self.set_by_command(&server, ByHand { wish: Some(wish), weight: None })
             }
             Command::Weight(server, weight) => {
-                self.set_by_hand(&server, ByHand { wish: None, weight: Some(weight) })
+                self.set_by_command(&server, ByHand { wish: None, weight: Some(weight) })
             }
             Command::Reload => return self.later(key, Awaited::Reload, Reload::Now),
             Command::Reopen => return self.later(key, Awaited::Reopen, Reload::Logs),

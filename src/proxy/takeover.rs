@@ -17,7 +17,7 @@ use std::time::Duration;
 const IDLE_SPAN: Duration = Duration::from_secs(5);
 
 /// The process that takes over.
-struct By(Taker);
+pub(super) struct By(pub(super) Taker);
 
 impl fmt::Display for By {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
