@@ -97,14 +97,6 @@ impl ControlSocket {
         bind(&Name { process: Some(std::process::id()), ..self.name.clone() })
     }
 
-    /// The file of the socket is removed, where there is one.
-    pub fn remove_file(&self) {
-        if !IS_ABSTRACT && let Ok(path) = file_of(&self.name) {
-            // One that is gone already is as good.
-            let _ = fs::remove_file(path);
-        }
-    }
-
     /// The next connection, and who made it.
     ///
     /// Errors: none waits; `PermissionDenied`, it is another user's.

@@ -128,11 +128,16 @@ impl Kernel {
     pub fn steer_by(&mut self, mut socket: ControlSocket) -> io::Result<()> {
         let (token, read) = (mio::Token(CONTROL.token()), mio::Interest::READABLE);
         self.poll.registry().register(socket.source(), token, read)?;
-        if let Some(mut earlier) = self.control.replace(socket) {
-            // Another process may have it, and closing would not end the reports then.
-            let _ = self.poll.registry().deregister(earlier.source());
-        }
+        self.stop_steering();
+        self.control = Some(socket);
         Ok(())
+    }
+
+    fn stop_steering(&mut self) {
+        if let Some(mut socket) = self.control.take() {
+            // Another process may have it, and closing would not end the reports then.
+            let _ = self.poll.registry().deregister(socket.source());
+        }
     }
 
     /// Listeners in TLS accept by this.
@@ -339,9 +344,15 @@ impl Net for Kernel {
     }
 
     fn step_aside(&mut self) {
-        let Some(Ok(socket)) = self.control.as_ref().map(ControlSocket::renamed) else { return };
-        // On failure the name stays taken, and the next instance has its process in its own.
-        let _ = self.steer_by(socket);
+        let Some(socket) = &self.control else { return };
+        if socket.name().process == Some(std::process::id()) {
+            return;
+        }
+        match socket.renamed().and_then(|socket| self.steer_by(socket)) {
+            Ok(()) => {}
+            // The next instance may have the socket: connections there are not for this one.
+            Err(_) => self.stop_steering(),
+        }
     }
 
     fn connect(&mut self, to: &Address) -> io::Result<Self::Socket> {
