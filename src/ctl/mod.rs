@@ -13,7 +13,7 @@ pub use failure::Failure;
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
-/// Longest wait for a part of an answer. A reload may take 10 s.
+/// Longest wait for an answer. A reload may take 10 s.
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// The same for the list: it is answered from memory.
@@ -34,6 +34,10 @@ pub fn run(ctl: &Ctl) -> Result<(), Failure> {
         if names.is_empty() {
             return Err(Failure::NoneThere(place.clone()));
         }
+    }
+    names.retain(|name| !control::is_squatted(name));
+    if names.is_empty() {
+        return Err(Failure::NoneRuns);
     }
     match &ctl.command {
         None => print(&table::text(&names.iter().map(row).collect::<Vec<_>>())),

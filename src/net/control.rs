@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Whether there are abstract names.
 const IS_ABSTRACT: bool = cfg!(target_os = "linux");
@@ -23,7 +23,10 @@ const BACKLOG: i32 = 128;
 const DESCRIPTORS_MAX: usize = 128;
 
 /// Longest answer that is read: 1,000 servers with the longest names take half of it.
-const ANSWER_BYTES_MAX: u64 = 1 << 20;
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// For a connection on which nothing is read or written.
+const SQUATTER_LIMIT: Duration = Duration::from_secs(1);
 
 /// How many instances may listen at one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +211,40 @@ pub fn names() -> Vec<Name> {
     files.filter_map(|file| Name::from_file(user(), &file)).collect()
 }
 
+/// Whether a process of another user than the one in the name listens under it: anybody can take an
+/// abstract name. It is connected to.
+pub fn is_squatted(name: &Name) -> bool {
+    connect(name, SQUATTER_LIMIT)
+        .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
+/// Has the next read of `stream` end at `deadline`.
+///
+/// Errors: `TimedOut`, that is over; the system's.
+pub fn read_until(stream: &UnixStream, deadline: Instant) -> io::Result<()> {
+    match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+        left => stream.set_read_timeout(Some(left)),
+    }
+}
+
+/// Reads to the end, or [`ANSWER_BYTES_MAX`], all before `deadline`.
+pub fn read_answer(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
+    let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+    while answer.len() < ANSWER_BYTES_MAX {
+        read_until(stream, deadline)?;
+        match stream.read(&mut part) {
+            Ok(0) => break,
+            Ok(count) => answer.extend_from_slice(&part[..count]),
+            // With bytes of ours that it did not read, its end is a reset.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(answer)
+}
+
 /// A blocking connection to the instance of this name. Each read and write may take `limit`.
 ///
 /// Errors: `PermissionDenied`, its user is not the one in the name; the system's.
@@ -234,20 +271,15 @@ pub enum Answer {
     Refused(String),
 }
 
-/// Sends a line, without its end, to the instance of this name; what it answers, in whole lines.
+/// Sends a line, without its end, to the instance of this name; what it answers within `limit`, in
+/// whole lines.
 ///
 /// Errors: as [`connect`]; `InvalidData`, it answers with something else.
 pub fn ask(name: &Name, line: &str, limit: Duration) -> io::Result<Answer> {
+    let deadline = Instant::now() + limit;
     let mut stream = connect(name, limit)?;
     stream.write_all(format!("{line}\n").as_bytes())?;
-    let mut answer = Vec::new();
-    let outcome = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
-    // With bytes of ours that it did not read, its end is a reset.
-    if let Err(error) = outcome.map(|_| ())
-        && error.kind() != io::ErrorKind::ConnectionReset
-    {
-        return Err(error);
-    }
+    let answer = read_answer(&mut stream, deadline)?;
     let text = String::from_utf8_lossy(&answer);
     let text = text.strip_suffix('\n').ok_or(io::ErrorKind::UnexpectedEof)?;
     match (text.strip_prefix("ok "), text.strip_prefix("error ")) {
@@ -426,6 +458,24 @@ mod tests {
         other.bind(&at).expect("a free name");
         let socket = ControlSocket::open(&unique(4), Instances::One).expect("a free name");
         assert!(names().contains(socket.name()), "{:?}", names());
+    }
+
+    #[test]
+    fn an_answer_in_pieces_has_one_limit() {
+        let socket = ControlSocket::open(&unique(5), Instances::One).expect("a free name");
+        let name = socket.name().clone();
+        let asked = std::thread::spawn(move || ask(&name, "status", Duration::from_millis(300)));
+        let mut accepted = None;
+        while accepted.is_none() {
+            accepted = socket.accept().ok();
+        }
+        let mut stream = UnixStream::from(accepted.expect("a connection").0);
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let error = asked.join().expect("an outcome").expect_err("it never ends");
+        let is_over = matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock);
+        assert!(is_over, "{error}");
     }
 
     #[test]
