@@ -208,6 +208,12 @@ impl<N: Net> Proxy<N> {
         self.list.take_wish()
     }
 
+    /// Asks for what [`Proxy::take_reload`] has returned again, soon.
+    pub fn ask_reload(&mut self, reload: Reload) {
+        self.list.ask(reload);
+        self.look_at_list_soon();
+    }
+
     /// Tells the service manager, if there is one, whether what was to be read again is being read.
     pub fn set_reloading(&mut self, is_reloading: bool) {
         if let Some(report) = &mut self.manager {

@@ -51,6 +51,19 @@ impl<N: Net> Proxy<N> {
     pub(super) fn answer(&mut self, key: ControlKey, answer: &Answer) {
         let Some(control) = &mut self.control else { return };
         control.answer(&mut self.exchanges.context, key, answer);
+        self.write_answer(key);
+    }
+
+    /// As [`Proxy::answer`], for the process that took over. This one does not end before the other
+    /// has ended the connection: a service manager may have to hear of its main process first.
+    pub(super) fn confirm(&mut self, key: ControlKey, answer: &Answer) {
+        let Some(control) = &mut self.control else { return };
+        control.confirm(&mut self.exchanges.context, key, answer);
+        self.write_answer(key);
+    }
+
+    fn write_answer(&mut self, key: ControlKey) {
+        let Some(control) = &mut self.control else { return };
         let event = control.step(&mut self.exchanges.context, key);
         debug_assert!(event.is_none(), "a connection that is answered asks for nothing");
     }

@@ -75,7 +75,7 @@ impl<N: Net> Proxy<N> {
              last one",
             By(taker)
         ));
-        self.answer(key, &Ok("handed over".to_owned()));
+        self.confirm(key, &Ok("handed over".to_owned()));
     }
 
     pub(super) fn not_handed_over(&mut self, taker: Taker) {

@@ -356,7 +356,10 @@ impl<N: Net> Proxy<N> {
     fn status(&self) -> Status {
         let over = match self.stop {
             Stop::No | Stop::DrainAt(_) => false,
-            Stop::HandedOver(_) => self.has_no_client(),
+            Stop::HandedOver(_) => {
+                let control = self.control.as_ref();
+                self.has_no_client() && !control.is_some_and(|control| control.has_leaving())
+            }
             Stop::By(deadline) => {
                 self.has_no_client() || deadline <= self.exchanges.context.now.instant
             }

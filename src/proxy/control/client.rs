@@ -58,6 +58,8 @@ enum State {
     Writing(After),
     /// It was given the listening sockets: its next line is awaited.
     Taking,
+    /// It knows that it has them alone: its end is awaited.
+    Leaving,
 }
 
 /// What follows an answer.
@@ -65,6 +67,7 @@ enum State {
 enum After {
     Close,
     Take,
+    Leave,
 }
 
 /// A connection to the control socket.
@@ -121,10 +124,17 @@ impl<S: Socket> ControlClient<S> {
     pub fn taker(&self) -> Option<Taker> {
         match self.state {
             State::Writing(After::Take) | State::Taking => Some(self.process),
-            State::Line | State::Answered | State::Waiting(_) | State::Writing(After::Close) => {
-                None
-            }
+            State::Line
+            | State::Answered
+            | State::Waiting(_)
+            | State::Writing(After::Close | After::Leave)
+            | State::Leaving => None,
         }
+    }
+
+    /// Whether it has taken over, and may still have to say so elsewhere.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.state, State::Writing(After::Leave) | State::Leaving)
     }
 
     /// It is answered later.
@@ -140,6 +150,12 @@ impl<S: Socket> ControlClient<S> {
         self.deadline = now + LIMIT;
     }
 
+    /// It is told that it has the listening sockets alone.
+    pub fn begin_leave(&mut self, answer: Vec<u8>, now: Instant) {
+        self.begin_answer(answer, now);
+        self.state = State::Writing(After::Leave);
+    }
+
     /// It was sent the listening sockets and the first `sent` bytes of the message beside them.
     pub fn begin_handover(&mut self, message: Vec<u8>, sent: usize, now: Instant) {
         self.begin_answer(message, now);
@@ -152,6 +168,7 @@ impl<S: Socket> ControlClient<S> {
         match self.state {
             State::Line | State::Taking => self.read(cx),
             State::Writing(after) => self.write(cx, after),
+            State::Leaving => self.await_end(cx),
             State::Answered => Progress::Ends,
             State::Waiting(_) if self.deadline > cx.now.instant => Progress::Parks,
             State::Waiting(_) => {
@@ -188,6 +205,20 @@ impl<S: Socket> ControlClient<S> {
         }
     }
 
+    fn await_end<N: Net<Socket = S>>(&mut self, cx: &mut LoopContext<N>) -> Progress {
+        loop {
+            let filled = self.conn.fill(&mut cx.pool);
+            self.conn.buffers.inbox.clear(&mut cx.pool);
+            let is_over = filled == Filled::Failed || self.deadline <= cx.now.instant;
+            if is_over || self.conn.buffers.input != Input::Open {
+                return Progress::Ends;
+            }
+            if !self.conn.is_readable() {
+                return Progress::Parks;
+            }
+        }
+    }
+
     fn event(&mut self, command: Result<Command, CommandError>) -> Event {
         match (std::mem::replace(&mut self.state, State::Answered), command) {
             (State::Taking, Ok(Command::Ready)) => Event::TakerReady(self.process),
@@ -206,7 +237,11 @@ impl<S: Socket> ControlClient<S> {
                         self.state = State::Taking;
                         return self.read(cx);
                     }
-                    After::Close | After::Take => {}
+                    After::Leave if rest.is_empty() => {
+                        self.state = State::Leaving;
+                        return self.await_end(cx);
+                    }
+                    After::Close | After::Take | After::Leave => {}
                 }
                 let piece = &rest[..rest.len().min(LARGE_BYTES)];
                 self.conn.buffers.outbox.append(piece, &mut cx.pool);

@@ -187,6 +187,19 @@ impl<N: Net> Control<N> {
         }
     }
 
+    /// The process that took over has its answer.
+    pub fn confirm(&mut self, cx: &mut LoopContext<N>, key: ControlKey, answer: &Answer) {
+        if let Some(client) = self.clients.get_mut(key) {
+            client.begin_leave(bytes_of(answer), cx.now.instant);
+            client.wake(cx, key);
+        }
+    }
+
+    /// Whether a process that took over still has its connection.
+    pub fn has_leaving(&self) -> bool {
+        self.clients().any(ControlClient::is_leaving)
+    }
+
     /// The connection waits for what comes after this turn.
     pub fn wait_for(&mut self, cx: &mut LoopContext<N>, key: ControlKey, awaited: Awaited) {
         if let Some(client) = self.clients.get_mut(key) {
