@@ -14,6 +14,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A process that is to replace `old`, over this server.
@@ -221,23 +222,24 @@ impl Impostor {
 
     /// The next connection, with its line read.
     fn accept(&self) -> UnixStream {
-        let mut accepted = None;
-        wait_until("a connection", || {
-            accepted = self.control.accept().ok();
-            accepted.is_some()
+        let (mut accepted, mut line) = (None, [0; 11]);
+        // One that only looks whose name it is ends without a line.
+        wait_until("a line", || {
+            let Ok((stream, _)) = self.control.accept() else { return false };
+            let mut stream = UnixStream::from(stream);
+            stream.set_nonblocking(false).expect("blocking");
+            let has_line = stream.read_exact(&mut line).is_ok();
+            accepted = Some(stream);
+            has_line
         });
-        let mut stream = UnixStream::from(accepted.expect("a connection").0);
-        stream.set_nonblocking(false).expect("blocking");
-        let mut line = [0; 11];
-        stream.read_exact(&mut line).expect("a line");
         assert_eq!(&line, b"takeover 1\n");
-        stream
+        accepted.expect("a connection")
     }
 
-    /// The message that hands over its sockets.
-    fn hand_over(&self, stream: &UnixStream) {
+    /// The message that hands over its sockets, as from this process.
+    fn hand_over(&self, stream: &UnixStream, process: u32) {
         let roles = vec![Role::Control, Role::Listener];
-        let message = Handover { process: 1, roles, ..Handover::default() }.write();
+        let message = Handover { process, roles, ..Handover::default() }.write();
         let sockets = [self.control.as_fd(), self.listener.as_fd()];
         let sent = send(stream.as_fd(), &message, &sockets).expect("room");
         assert_eq!(sent, message.len());
@@ -264,6 +266,133 @@ fn what_does_not_hand_over_is_refused_with_its_reason() {
     }
 }
 
+/// The number of a process that has ended.
+fn ended_process() -> u32 {
+    let mut child = std::process::Command::new("true").spawn().expect("it runs");
+    child.wait().expect("it ends");
+    child.id()
+}
+
+#[test]
+fn one_that_has_changed_its_mind_serves_on_alone() {
+    let a = Backend::named("a");
+    for (answer, part) in [
+        (&b"error too late\n"[..], "which goes on: too late"),
+        (b"", "which goes on: this process was not ready within 5 s"),
+    ] {
+        let impostor = Impostor::new();
+        let new = next_at(impostor.address(), &a, &[]);
+        let mut stream = impostor.accept();
+        impostor.hand_over(&stream, std::process::id());
+        let mut ready = [0; 6];
+        stream.read_exact(&mut ready).expect("a line");
+        assert_eq!(&ready, b"ready\n");
+        stream.write_all(answer).expect("it reads");
+        drop(stream);
+        let line = refused(new);
+        assert!(line.contains(part), "{line}");
+    }
+}
+
+#[test]
+fn a_control_socket_of_another_address_is_not_taken() {
+    let a = Backend::named("a");
+    let (impostor, other) = (Impostor::new(), Impostor::new());
+    let new = next_at(impostor.address(), &a, &[]);
+    let stream = impostor.accept();
+    let mixed = Impostor { listener: impostor.listener, control: other.control };
+    mixed.hand_over(&stream, std::process::id());
+    let line = refused(new);
+    assert!(line.contains("the control socket of loadbalancer/"), "{line}");
+}
+
+#[test]
+fn a_signal_during_the_first_probes_is_not_lost() {
+    let (a, b) = (Backend::named("a"), Backend::named("b"));
+    let directory = TempDir::new();
+    let list = directory.file("list", format!("{}\n", b.argument()));
+    let old = Balancer::over(&[&a], &[]);
+    b.hang_probes();
+    let at = old.address().to_string();
+    let options = ["--takeover", "-f", &list, "--health-timeout", "5s", "-c", "1h"];
+    let new = Running::loadbalancer(&[&[at.as_str()][..], &options].concat());
+    wait_until("a probe", || !b.probes().is_empty());
+    new.signal("HUP");
+    let new = Balancer::of(new);
+    new.stderr.wait_for("took over");
+    new.stderr.wait_for("nothing has changed");
+}
+
+#[test]
+fn a_process_of_another_user_under_the_name_is_no_obstacle() {
+    let a = Backend::named("a");
+    if control::user() != 0 {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
+    let name = Name { user: 0, listen: address.to_string(), process: None };
+    let script = "import socket, sys\n\
+        s = socket.socket(socket.AF_UNIX)\n\
+        s.bind('\\0' + sys.argv[1])\n\
+        s.listen(9)\n\
+        print('bound', flush=True)\n\
+        sys.stdin.read()\n";
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", script, &name.to_string()]).uid(61_005).gid(61_005);
+    let piped = std::process::Stdio::piped;
+    let Ok(mut squatter) = python.stdin(piped()).stdout(piped()).spawn() else {
+        println!("skipped: no python3");
+        return;
+    };
+    let mut said = [0; 5];
+    squatter.stdout.as_mut().expect("piped").read_exact(&mut said).expect("it is bound");
+    let (at, server) = (address.to_string(), a.argument());
+    let old = Balancer::start(&[&at, &server, "--health", "off"]);
+    old.stderr.wait_for(&format!("another process has the control socket of {at}"));
+    let status = run(&["ctl", &at, "status"]);
+    assert!(status.stdout.contains(&format!("pid {}, running", old.id())), "{status:?}");
+    let second = run(&[&at, &server]);
+    assert!(second.stderr.contains("add --takeover to replace it"), "{second:?}");
+    let new = Balancer::of(next(&old, &a, &[]));
+    new.stderr.wait_for(&format!("from process {}", old.id()));
+    old.stderr.wait_for(&format!("process {} has taken over", new.id()));
+    assert_eq!(new.get("/").text(), "a");
+    drop(squatter.stdin.take());
+    squatter.wait().expect("it ends");
+}
+
+#[test]
+fn several_at_one_address_are_not_said_to_be_replaceable() {
+    let a = Backend::named("a");
+    let first = Balancer::over(&[&a], &["--reuse-port"]);
+    let (at, server) = (first.address().to_string(), a.argument());
+    let _second = Balancer::start(&[&at, &server, "--health", "off", "--reuse-port"]);
+    let third = run(&[&at, &server]);
+    assert_eq!(third.code, Some(1));
+    assert!(third.stderr.contains("2 processes of loadbalancer that share it"), "{third:?}");
+    assert!(!third.stderr.contains("add --takeover"), "{third:?}");
+}
+
+#[test]
+fn a_process_of_another_user_is_not_replaced() {
+    let a = Backend::named("a");
+    if control::user() != 0 {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let users = ["--user", "61006:61006"];
+    let old = Balancer::over(&[&a], &users);
+    let line = refused(next(&old, &a, &[]));
+    assert!(line.contains("add --takeover and --user 61006 to replace it"), "{line}");
+    assert_eq!(old.get("/").text(), "a");
+    let place = old.address();
+    let new = Balancer::of(next(&old, &a, &users));
+    new.stderr.wait_for(&format!("took over {place} from process {}", old.id()));
+    let status = run(&["ctl", &place.to_string(), "status"]);
+    assert!(status.stdout.contains(&format!("pid {}, running", new.id())), "{status:?}");
+}
+
 #[test]
 fn one_that_dies_before_it_hands_over_is_no_obstacle() {
     let a = Backend::named("a");
@@ -284,7 +413,7 @@ fn one_that_dies_after_it_handed_over_loses_nothing() {
     let mut waiting = Peer::connect(impostor.address());
     let new = next_at(impostor.address(), &a, &[]);
     let stream = impostor.accept();
-    impostor.hand_over(&stream);
+    impostor.hand_over(&stream, ended_process());
     drop((impostor, stream));
     let new = Balancer::of(new);
     assert_eq!(waiting.get("/").text(), "a");

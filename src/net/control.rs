@@ -218,6 +218,11 @@ pub fn is_squatted(name: &Name) -> bool {
         .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
+/// When this span is over.
+pub fn deadline(limit: Duration) -> Instant {
+    Instant::now() + limit
+}
+
 /// Has the next read of `stream` end at `deadline`.
 ///
 /// Errors: `TimedOut`, that is over; the system's.
@@ -228,10 +233,14 @@ pub fn read_until(stream: &UnixStream, deadline: Instant) -> io::Result<()> {
     }
 }
 
-/// Reads to the end, or [`ANSWER_BYTES_MAX`], all before `deadline`.
-pub fn read_answer(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
+/// Reads until the answer is whole, to the end or to [`ANSWER_BYTES_MAX`], all before `deadline`.
+pub fn read_answer(
+    stream: &mut UnixStream,
+    deadline: Instant,
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> io::Result<Vec<u8>> {
     let (mut answer, mut part) = (Vec::new(), [0; 4096]);
-    while answer.len() < ANSWER_BYTES_MAX {
+    while answer.len() < ANSWER_BYTES_MAX && !is_whole(&answer) {
         read_until(stream, deadline)?;
         match stream.read(&mut part) {
             Ok(0) => break,
@@ -276,10 +285,10 @@ pub enum Answer {
 ///
 /// Errors: as [`connect`]; `InvalidData`, it answers with something else.
 pub fn ask(name: &Name, line: &str, limit: Duration) -> io::Result<Answer> {
-    let deadline = Instant::now() + limit;
+    let deadline = deadline(limit);
     let mut stream = connect(name, limit)?;
     stream.write_all(format!("{line}\n").as_bytes())?;
-    let answer = read_answer(&mut stream, deadline)?;
+    let answer = read_answer(&mut stream, deadline, |_| false)?;
     let text = String::from_utf8_lossy(&answer);
     let text = text.strip_suffix('\n').ok_or(io::ErrorKind::UnexpectedEof)?;
     match (text.strip_prefix("ok "), text.strip_prefix("error ")) {

@@ -51,6 +51,11 @@ impl Identity {
         Ok(Identity { user, group, groups: vec![group] })
     }
 
+    /// Its number.
+    pub fn user(&self) -> u32 {
+        self.user
+    }
+
     /// Whether it is root, which gives nothing up.
     pub fn is_root(&self) -> bool {
         self.user == 0

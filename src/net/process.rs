@@ -1,7 +1,7 @@
 //! What the system says of this process: CPU time, memory, descriptors.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Figures of this process; 0 for what the system does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +52,40 @@ fn resident_bytes() -> Option<u64> {
 fn descriptors_open() -> Option<u64> {
     let size = fs::metadata("/proc/self/fd").ok()?.len();
     (size > 0).then_some(size)
+}
+
+/// How often the end of a process is looked for.
+const END_LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Waits for the end of the process of this number; false if it goes on after `limit`.
+pub fn ends_within(process: u32, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    while !has_ended(process) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(END_LOOK_INTERVAL);
+    }
+    true
+}
+
+/// Whether the process of this number has ended, though its parent may not know yet.
+#[cfg(target_os = "linux")]
+fn has_ended(process: u32) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{process}/stat")) else { return true };
+    // The name before the state is in brackets and may have any characters (proc_pid_stat(5)).
+    let state = text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_none_or(|state| matches!(state, 'Z' | 'X'))
+}
+
+/// Whether the process of this number has ended and its parent knows.
+#[cfg(not(target_os = "linux"))]
+#[allow(unsafe_code)]
+fn has_ended(process: u32) -> bool {
+    let Ok(process) = libc::pid_t::try_from(process) else { return true };
+    // SAFETY: the call takes numbers; without a signal it only looks for the process.
+    let outcome = unsafe { libc::kill(process, 0) };
+    outcome != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@
 use super::backends::{self, Backends, Lists};
 use super::certificates::read_certificates;
 use super::failure::{Failure, say};
-use super::instances::{future_addresses, instance_at};
+use super::instances::{future_addresses, replaceable};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
 use super::prepare::{
-    cannot_open, check_record, drop_privileges, error_pages, open_admin, open_listener,
+    cannot_open, check_record, drop_privileges, error_pages, identity, open_admin, open_listener,
     open_redirect, system,
 };
 use crate::config::{Config, EventFormat, LogTarget, OwnAddresses, Reach};
@@ -45,7 +45,7 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     let limits = limits(files, &config);
     report_limits(files, &limits, config.events);
     // What listens there may be what is to be replaced.
-    let replaced = instance_at(&config.listen).filter(|_| config.takeover);
+    let replaced = config.takeover.then(|| replaceable(&config)).flatten();
     let mut own = replaced.as_ref().map(|name| future_addresses(&config, name)).unwrap_or_default();
     if reach == Reach::Backends && replaced.is_none() {
         let listener = problems.note(open_listener(&config, &mut PassedSockets::default()));
@@ -55,7 +55,7 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
         let redirect = open_redirect(&config, &mut PassedSockets::default());
         own.extend(problems.note(redirect).flatten().map(|(_, at)| at));
     }
-    problems.note(drop_privileges(config.user.as_deref()));
+    problems.note(identity(config.user.as_deref()).and_then(drop_privileges));
     if let Some(lists) = lists.filter(|_| reach == Reach::Backends) {
         problems.count += check_backends(config, limits, lists, OwnAddresses::new(own), out)?;
     }

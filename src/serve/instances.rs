@@ -1,26 +1,60 @@
 //! Which instance of this program has an address.
 
-use crate::config::{Config, Endpoint};
+use crate::config::{AdminAddress, Config, Endpoint};
 use crate::net::control;
-use crate::net::{listen, privileges};
+use crate::net::listen;
+use crate::net::privileges::{self, Identity};
 use crate::observe::event_time::Utc;
+use crate::observe::snapshot::Stage;
 use crate::wire::command::Command;
 use crate::wire::info::Info;
 use crate::wire::name::Name;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// Longest wait for what it says of itself.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The instance that listens at `at`, if this process may ask it.
-pub fn instance_at(at: &Endpoint) -> Option<Name> {
-    let user = control::user();
+/// The instance at the address of `config`, if this process may replace it: one that runs as this
+/// user, or as the user that root will run as.
+pub fn replaceable(config: &Config) -> Option<Name> {
+    let mut names = those_at(&config.listen);
+    names.retain(|name| may_be_replaced(name.user, config) && !control::is_squatted(name));
+    the_one(names, |name| is_running(info(name).as_ref()))
+}
+
+fn those_at(at: &Endpoint) -> Vec<Name> {
     let mut names = control::names();
-    names.retain(|name| (user == 0 || name.user == user) && is_at(name, at));
-    // One that has its process in its name is about to end, or shares the address.
-    names.sort_by_key(|name| name.process);
-    names.into_iter().next()
+    names.retain(|name| is_at(name, at));
+    names
+}
+
+fn may_be_replaced(user: u32, config: &Config) -> bool {
+    let own = control::user();
+    let later = || Identity::find(config.user.as_deref()?).ok();
+    user == own || own == 0 && later().is_some_and(|identity| identity.user() == user)
+}
+
+/// Of those at one address, the one without a process in its name: one with it is about to end or
+/// shares the address. Without such a one, the only one that runs.
+fn the_one(mut names: Vec<Name>, is_running: impl Fn(&Name) -> bool) -> Option<Name> {
+    if let Some(name) = names.iter().find(|name| name.process.is_none()) {
+        return Some(name.clone());
+    }
+    names.retain(is_running);
+    (names.len() == 1).then(|| names.remove(0))
+}
+
+fn info(name: &Name) -> Option<Info> {
+    match control::ask(name, &Command::Info.to_string(), LIMIT) {
+        Ok(control::Answer::Done(text)) => Info::read(&text),
+        Ok(control::Answer::Refused(_)) | Err(_) => None,
+    }
+}
+
+/// Whether it is not about to end, as far as it says.
+fn is_running(info: Option<&Info>) -> bool {
+    info.is_none_or(|info| info.state == Stage::Running.name())
 }
 
 fn is_at(name: &Name, at: &Endpoint) -> bool {
@@ -33,20 +67,32 @@ fn is_at(name: &Name, at: &Endpoint) -> bool {
 }
 
 /// Who has the address, as the rest of a sentence: for one that is in use.
-pub fn holder(at: &Endpoint) -> Option<String> {
-    let name = control::names().into_iter().find(|name| is_at(name, at))?;
-    let user = privileges::user_name(name.user).unwrap_or_else(|| name.user.to_string());
-    let info = match control::ask(&name, &Command::Info.to_string(), LIMIT) {
-        Ok(control::Answer::Done(text)) => Info::read(&text),
-        Ok(control::Answer::Refused(_)) | Err(_) => None,
+pub fn holder(config: &Config) -> Option<String> {
+    let mut names = those_at(&config.listen);
+    names.retain(|name| !control::is_squatted(name) && is_running(info(name).as_ref()));
+    let count = names.len();
+    let Some(name) = the_one(names, |_| true) else {
+        return (count > 0).then(|| {
+            format!(
+                "{count} processes of loadbalancer that share it (--reuse-port), which --takeover \
+                 does not replace"
+            )
+        });
     };
-    Some(match info {
-        Some(Info { process, started, .. }) => format!(
+    let user = privileges::user_name(name.user).unwrap_or_else(|| name.user.to_string());
+    Some(match (info(&name), may_be_replaced(name.user, config)) {
+        (Some(Info { process, started, .. }), true) => format!(
             "loadbalancer, process {process} of the user {user} since {}; add --takeover to \
              replace it",
             Utc(started)
         ),
-        None => format!(
+        (Some(Info { process, started, .. }), false) => format!(
+            "loadbalancer, process {process} of the user {user} since {}; add --takeover and \
+             --user {user} to replace it",
+            Utc(started)
+        ),
+        (None, true) => format!("loadbalancer of the user {user}, which does not answer"),
+        (None, false) => format!(
             "loadbalancer of the user {user}; start as that user with --takeover to replace it"
         ),
     })
@@ -54,9 +100,52 @@ pub fn holder(at: &Endpoint) -> Option<String> {
 
 /// Where a process listens that replaces the instance of this name.
 pub fn future_addresses(config: &Config, name: &Name) -> Vec<SocketAddr> {
-    let admin = config.admin.iter().flat_map(|admin| {
-        let Endpoint { host, port } = admin.at();
-        host.as_deref().and_then(|host| listen::resolve(host, *port).ok()).unwrap_or_default()
-    });
-    name.listen.parse().into_iter().chain(admin).collect()
+    let admin = config.admin.as_ref().map(AdminAddress::at);
+    let others = admin.into_iter().chain(&config.redirect_http).flat_map(addresses_of);
+    name.listen.parse().into_iter().chain(others).collect()
+}
+
+fn addresses_of(Endpoint { host, port }: &Endpoint) -> Vec<SocketAddr> {
+    match host {
+        Some(host) => listen::resolve(host, *port).unwrap_or_default(),
+        None => vec![(Ipv6Addr::UNSPECIFIED, *port).into()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_to_replace_is_the_one_that_goes_on() {
+        let name = |process| Name { user: 0, listen: "127.0.0.1:80".to_owned(), process };
+        let (plain, seven, eight) = (name(None), name(Some(7)), name(Some(8)));
+        for (case, names, running, expected) in [
+            ("none", vec![], vec![], None),
+            ("one", vec![&plain], vec![], Some(&plain)),
+            ("beside one that ends", vec![&seven, &plain], vec![], Some(&plain)),
+            ("one that ends", vec![&seven], vec![], None),
+            ("its name was taken", vec![&seven], vec![&seven], Some(&seven)),
+            ("so it was, beside one that ends", vec![&seven, &eight], vec![&eight], Some(&eight)),
+            ("several that share it", vec![&seven, &eight], vec![&seven, &eight], None),
+        ] {
+            let names = names.into_iter().cloned().collect();
+            let found = the_one(names, |name| running.contains(&name));
+            assert_eq!(found.as_ref(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn every_listener_of_the_next_process_is_its_own() {
+        let at = |host: Option<&str>, port| Endpoint { host: host.map(str::to_owned), port };
+        let config = Config {
+            admin: Some(AdminAddress::Given(at(None, 9000))),
+            redirect_http: Some(at(Some("127.0.0.1"), 81)),
+            ..Config::default()
+        };
+        let name = Name { user: 0, listen: "127.0.0.1:80".to_owned(), process: None };
+        let expected = ["127.0.0.1:80", "[::]:9000", "127.0.0.1:81"];
+        let expected = expected.map(|at| at.parse().expect("an address"));
+        assert_eq!(future_addresses(&config, &name), expected);
+    }
 }

@@ -28,7 +28,7 @@ pub use check::check;
 use failure::say;
 pub use failure::{Failure, RunError};
 use instances::future_addresses;
-use prepare::{all_taken, drop_privileges, log_name, open_log, system};
+use prepare::{all_taken, drop_privileges, identity, log_name, open_log, system};
 pub use print::print_config;
 use start::{Loop, Prepared, Sockets};
 use std::net::SocketAddr;
@@ -48,10 +48,11 @@ pub fn run(
 ) -> Result<(), RunError> {
     let mut passed = PassedSockets::take(&systemd::environment).map_err(Failure)?;
     let prepared = Prepared::of(&config)?;
+    let identity = identity(config.user.as_deref())?;
     let Some(name) = takeover::find(&config) else {
         let sockets = Sockets::open(&config, &mut passed, None)?;
         all_taken(&passed)?;
-        drop_privileges(config.user.as_deref())?;
+        drop_privileges(identity)?;
         let begun = prepared.start(config.clone(), sockets.addresses())?;
         return serve(&config, begun, sockets, None, listening);
     };
@@ -69,7 +70,7 @@ pub fn run(
     let sockets = Sockets::open(&config, &mut passed, control)?;
     // Where this process does not listen, nobody does from here on.
     drop(passed);
-    drop_privileges(config.user.as_deref())?;
+    drop_privileges(identity)?;
     serve(&config, begun, sockets, predecessor, listening)
 }
 
@@ -85,6 +86,12 @@ fn serve(
     let (address, admin) = (sockets.address.clone(), sockets.admin_address());
     let redirect = sockets.redirect_address();
     sockets.attach(config, &mut proxy)?;
+    let dismissed = predecessor.map(|predecessor| -> Result<_, Failure> {
+        let watchdog = predecessor.handover.watchdog;
+        predecessor.pass_on(&mut proxy);
+        Ok((predecessor.dismiss(&mut proxy)?, watchdog))
+    });
+    let dismissed = dismissed.transpose()?;
     say(config.events, format_args!("{}", start_line(config, &address, &members)));
     if privileges::is_root() {
         say(
@@ -102,17 +109,16 @@ fn serve(
         listening(address, admin);
     }
     let manager = Manager::find(&systemd::environment);
-    match predecessor {
+    match dismissed {
         None => {
             proxy.net_mut().report_to(manager);
             proxy.report_to_manager(FirstProbes::Awaited);
         }
-        Some(predecessor) => {
-            let watchdog = predecessor.handover.watchdog;
+        // The other process waits for the end of the connection, and the manager hears of this one
+        // before it hears of that end.
+        Some((_connection, watchdog)) => {
             proxy.net_mut().report_to(manager.map(|manager| manager.replacing(watchdog)));
-            predecessor.pass_on(&mut proxy);
             proxy.report_to_manager(FirstProbes::Over);
-            predecessor.dismiss(&mut proxy);
         }
     }
     turn_until_stopped(&mut proxy, backends, certificates, config.access_log.as_ref())?;

@@ -30,7 +30,7 @@ pub fn system(error: io::Error) -> Failure {
 /// The user of `--user`, if there is one.
 ///
 /// Errors: no such user, or one that gives nothing up.
-fn identity(user: Option<&str>) -> Result<Option<(&str, Identity)>, Failure> {
+pub fn identity(user: Option<&str>) -> Result<Option<(&str, Identity)>, Failure> {
     let Some(user) = user else { return Ok(None) };
     let identity = Identity::find(user).map_err(|problem| {
         Failure(format!("--user: {problem}; name a user of this machine, such as nobody"))
@@ -59,8 +59,8 @@ fn own_socket(user: Option<&str>, file: Option<&SocketFile>) -> Result<(), Failu
 }
 
 /// Becomes the user of `--user`.
-pub fn drop_privileges(user: Option<&str>) -> Result<(), Failure> {
-    let Some((user, identity)) = identity(user)? else { return Ok(()) };
+pub fn drop_privileges(identity: Option<(&str, Identity)>) -> Result<(), Failure> {
+    let Some((user, identity)) = identity else { return Ok(()) };
     identity.assume().map_err(|error| cannot_become(user, &error))
 }
 
@@ -146,15 +146,16 @@ pub fn open_listener(config: &Config, passed: &mut PassedSockets) -> Result<List
         return Ok(Listener::Unix(listener));
     }
     open(at, at.port, sharing, passed).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => in_use(at, &error),
+        io::ErrorKind::AddrInUse => in_use(config, &error),
         _ => cannot_listen(at, &error),
     })
 }
 
 /// The address of clients is in use; by which instance, if it is one.
-fn in_use(at: &Endpoint, error: &io::Error) -> Failure {
+fn in_use(config: &Config, error: &io::Error) -> Failure {
+    let at = &config.listen;
     let Failure(text) = cannot_listen(at, error);
-    match holder(at) {
+    match holder(config) {
         Some(holder) => Failure(format!(
             "cannot listen on {at}: {}: another program listens there: {holder}, stop it or choose \
              another port",
@@ -193,6 +194,18 @@ pub fn open_control(config: &Config, address: SocketAddr) -> Option<ControlSocke
     }
     let instances = if config.reuse_port { Instances::Several } else { Instances::One };
     let opened = ControlSocket::open(&address.to_string(), instances);
+    if let (Ok(socket), Instances::One) = (&opened, instances)
+        && socket.name().process.is_some()
+    {
+        let place = socket.name().place();
+        say(
+            config.events,
+            format_args!(
+                "another process has the control socket of {address}: loadbalancer ctl knows this \
+                 one as {place}"
+            ),
+        );
+    }
     opened
         .inspect_err(|error| {
             let reason = reason(error);

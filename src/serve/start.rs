@@ -11,7 +11,7 @@ use super::prepare::{
 };
 use crate::base::address::Address;
 use crate::config::{Config, OwnAddresses};
-use crate::net::control::ControlSocket;
+use crate::net::control::{self, ControlSocket};
 use crate::net::kernel::Kernel;
 use crate::net::listen::{self, Listener};
 use crate::net::log_file::LogFile;
@@ -142,7 +142,12 @@ impl Sockets {
             let service = Service::ToHttps { port: secured.port() };
             proxy.listen(listener, ListenerSettings::plain(service)).map_err(system)?;
         }
-        let control = control.filter(|_| config.control);
+        // One that is another user's or has the other process in its name is not this one's.
+        let is_own = |socket: &ControlSocket| {
+            let name = socket.name();
+            config.control && name.user == control::user() && name.process.is_none()
+        };
+        let control = control.filter(is_own);
         // It is called by where the program listens, as far as that is a port.
         let open = || match address {
             Address::Ip(address) => open_control(config, address),

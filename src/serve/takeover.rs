@@ -3,16 +3,17 @@
 //! once it hears that they are in use.
 
 use super::failure::{Failure, say};
-use super::instances::instance_at;
+use super::instances::replaceable;
 use super::prepare::system;
 use crate::base::reason::reason;
 use crate::config::Config;
 use crate::net::control::{self, ControlSocket};
 use crate::net::kernel::Kernel;
+use crate::net::process::ends_within;
 use crate::net::systemd::PassedSockets;
 use crate::proxy::{Proxy, Status};
 use crate::wire::command::Command;
-use crate::wire::handover::{Handover, Role, SOCKETS_MAX, VERSION};
+use crate::wire::handover::{BYTES_MAX, Fault, Handover, Role, SOCKETS_MAX, VERSION};
 use crate::wire::line::{Line, line};
 use crate::wire::name::Name;
 use std::io::{self, Write};
@@ -23,8 +24,11 @@ use std::time::Duration;
 /// How long every server may take for its first probe, all together.
 const PROBES_MAX: Duration = Duration::from_secs(2);
 
-/// Longest wait for a part of what the other process answers.
+/// Longest wait for an answer of the other process.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the end of a process may take after its connections have ended.
+const END_MAX: Duration = Duration::from_secs(1);
 
 /// Room for what one read brings.
 const READ_BYTES: usize = 16 * 1024;
@@ -41,7 +45,7 @@ pub fn find(config: &Config) -> Option<Name> {
     if !config.takeover {
         return None;
     }
-    let found = instance_at(&config.listen).filter(|name| name.process.is_none());
+    let found = replaceable(config);
     if found.is_none() {
         let at = &config.listen;
         say(
@@ -54,14 +58,18 @@ pub fn find(config: &Config) -> Option<Name> {
 
 /// Turns the loop until every server was probed, for [`PROBES_MAX`] at most. Nothing is accepted.
 pub fn probe_once(proxy: &mut Proxy<Kernel>) -> Result<Status, Failure> {
-    let deadline = proxy.now() + PROBES_MAX;
+    let (deadline, mut wish) = (proxy.now() + PROBES_MAX, None);
     while !proxy.are_all_probed() && proxy.now() < deadline {
         // A planned look at the list ends the wait of a turn.
         proxy.look_at_list_soon();
         if proxy.turn().map_err(system)? == Status::Ended {
             return Ok(Status::Ended);
         }
-        proxy.take_reload();
+        wish = wish.max(proxy.take_reload());
+    }
+    // Signals that came meanwhile are heeded once it serves.
+    if let Some(wish) = wish {
+        proxy.ask_reload(wish);
     }
     Ok(Status::Running)
 }
@@ -96,6 +104,9 @@ pub fn take(
         outcome.map_err(|error| failure(format!("a socket is of no use: {}", reason(&error))))?;
     }
     let control = control.ok_or_else(|| failure("no control socket came".to_owned()))?;
+    if control.name() != name {
+        return Err(failure(format!("the control socket of {} came", control.name())));
+    }
     Ok(Some((Predecessor { stream, place, handover }, control)))
 }
 
@@ -124,21 +135,31 @@ impl From<io::Error> for Refusal {
 }
 
 fn ask(name: &Name) -> Result<(UnixStream, Handover, Vec<OwnedFd>), Refusal> {
+    let deadline = control::deadline(LIMIT);
     let mut stream = control::connect(name, LIMIT)?;
     stream.write_all(format!("{}\n", Command::Takeover(VERSION)).as_bytes())?;
     let (mut bytes, mut sockets, mut part) = (Vec::new(), Vec::new(), [0; READ_BYTES]);
     loop {
-        let count = control::receive(stream.as_fd(), &mut part, &mut sockets)?;
+        control::read_until(&stream, deadline)?;
+        let count = match control::receive(stream.as_fd(), &mut part, &mut sockets) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            outcome => outcome?,
+        };
         bytes.extend_from_slice(&part[..count]);
         if sockets.len() > SOCKETS_MAX {
             return Err(Refusal::Because(format!("more than {SOCKETS_MAX} sockets came")));
         }
-        if let Line::Whole(text, _) = line(&bytes)
+        if bytes.len() > BYTES_MAX + READ_BYTES {
+            return Err(Refusal::Because(Fault::TooLong.to_string()));
+        }
+        let first = line(&bytes);
+        if let Line::Whole(text, _) = first
             && let Some(text) = text.strip_prefix("error ")
         {
             return Err(Refusal::Because(text.to_owned()));
         }
-        let is_refusal = b"error ".starts_with(&bytes[..bytes.len().min(6)]);
+        let is_refusal =
+            b"error ".starts_with(&bytes[..bytes.len().min(6)]) && first == Line::Partial;
         match Handover::read(&bytes) {
             Ok(Some(handover)) => return Ok((stream, handover, sockets)),
             Ok(None) if count > 0 => {}
@@ -162,11 +183,68 @@ impl Predecessor {
         }
     }
 
-    /// The sockets are in use: the other process stops accepting.
-    pub fn dismiss(mut self, proxy: &mut Proxy<Kernel>) {
+    /// The sockets are in use: the other process is told to stop accepting, and does. It does not end
+    /// before the connection that is returned is closed.
+    ///
+    /// Errors: it serves on, and why.
+    pub fn dismiss(mut self, proxy: &mut Proxy<Kernel>) -> Result<UnixStream, Failure> {
+        let confirmation = self.confirmation();
         let Predecessor { place, handover, .. } = &self;
-        proxy.log_event(format_args!("took over {place} from process {}", handover.process));
-        // One that has died meanwhile needs no notice.
-        let _ = self.stream.write_all(format!("{}\n", Command::Ready).as_bytes());
+        let process = handover.process;
+        match confirmation {
+            Confirmation::Given | Confirmation::Ended => {
+                proxy.log_event(format_args!("took over {place} from process {process}"));
+            }
+            Confirmation::Late => proxy.log_event(format_args!(
+                "took over {place} from process {process}, which does not answer within {} s and \
+                 stops accepting when it goes on",
+                LIMIT.as_secs()
+            )),
+            Confirmation::Refused(why) => {
+                return Err(Failure(format!(
+                    "cannot take over from the balancer on {place}, which goes on: {why}"
+                )));
+            }
+        }
+        Ok(self.stream)
     }
+
+    fn confirmation(&mut self) -> Confirmation {
+        let deadline = control::deadline(LIMIT);
+        // If it has closed the connection, what it wrote before can be read.
+        let _ = self.stream.write_all(format!("{}\n", Command::Ready).as_bytes());
+        let is_whole = |answer: &[u8]| answer.contains(&b'\n');
+        let answer = match control::read_answer(&mut self.stream, deadline, is_whole) {
+            Ok(answer) => answer,
+            Err(error) if is_late(&error) => return Confirmation::Late,
+            Err(_) => Vec::new(),
+        };
+        if let Line::Whole(text, _) = line(&answer) {
+            if text.starts_with("ok ") {
+                return Confirmation::Given;
+            }
+            let why = text.strip_prefix("error ").unwrap_or("it answers with something else");
+            return Confirmation::Refused(why.to_owned());
+        }
+        if ends_within(self.handover.process, END_MAX) {
+            return Confirmation::Ended;
+        }
+        Confirmation::Refused(format!("this process was not ready within {} s", LIMIT.as_secs()))
+    }
+}
+
+/// What the other process answers when the sockets are in use here.
+enum Confirmation {
+    /// It accepts no more.
+    Given,
+    /// It has the notice, and has not read it yet.
+    Late,
+    /// It has ended.
+    Ended,
+    /// It serves on.
+    Refused(String),
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
