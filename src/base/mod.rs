@@ -8,6 +8,7 @@ pub mod decimal;
 pub mod figures;
 pub mod reason;
 pub mod rng;
+pub mod siphash;
 pub mod table;
 pub mod time;
 pub mod token;

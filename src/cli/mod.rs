@@ -33,6 +33,7 @@ mod rules;
 mod scan;
 mod sheet;
 mod shell;
+mod sticky_options;
 mod strategy;
 mod suggest;
 mod text;

@@ -13,6 +13,7 @@ use super::modes::{self, EVERY, HEADS, HTTP, PAIRS, REDIRECT, TCP};
 use super::network_options;
 use super::option::{Group, Opt, Take};
 use super::rows::{FORMATS, ON_DOWN, REDIRECTS, limit, timeout};
+use super::sticky_options;
 use super::strategy;
 use super::tls_options;
 use super::value::{
@@ -99,6 +100,8 @@ pub static OPTIONS: &[Opt<Config>] = &[
             default: |c| strategy::name(c.strategy).to_owned(),
         },
     },
+    sticky_options::STICKY,
+    sticky_options::STICKY_KEY,
     Opt {
         long: "slow-start",
         short: None,

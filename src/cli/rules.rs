@@ -119,8 +119,12 @@ fn listener_rules(config: &Config, given: &Given) -> [Rule; 4] {
     ]
 }
 
-fn output_rules(config: &Config, given: &Given) -> [Rule; 3] {
+fn output_rules(config: &Config, given: &Given) -> [Rule; 4] {
     [
+        (
+            config.sticky_key_file.is_some() && config.sticky.is_none(),
+            "--sticky-key is for --sticky only: add --sticky srv or leave it out",
+        ),
         (
             given.has("log-format") && config.access_log.is_none(),
             "--log-format is for the access log only: add -l FILE or leave it out",

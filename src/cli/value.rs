@@ -36,7 +36,7 @@ const ELSEWHERE: [(&[&str], &str); 2] = [
     (&["https", "tls", "ssl"], "for https write --cert FILE, or -m tcp to forward TLS as it is"),
     (
         &["sticky", "cookie", "session", "persistence"],
-        "to keep a client on its server write -s source, or -s header --hash-field NAME",
+        "to keep a client at its server write --sticky srv, or -s source",
     ),
 ];
 

@@ -9,6 +9,7 @@ mod network;
 mod number;
 mod own;
 mod quote;
+mod sticky;
 
 pub use address::{AddressError, Endpoint};
 pub use backend::{BACKENDS_MAX, BackendSpec, Naming};
@@ -18,6 +19,7 @@ pub use network::{Network, TrustedProxies};
 pub use number::whole;
 pub use own::OwnAddresses;
 pub use quote::quote;
+pub use sticky::{COOKIE_NAME_BYTES_MAX, SECRET_BYTES_MAX, StickyKey, cookie_name};
 
 use crate::balance::Strategy;
 use crate::health;
@@ -220,6 +222,12 @@ pub struct Config {
     pub mode: Mode,
     /// How backends are chosen.
     pub strategy: Strategy,
+    /// The name of the cookie that keeps a client at its server (`--sticky`).
+    pub sticky: Option<String>,
+    /// Where the secret for its values is; none: a random key.
+    pub sticky_key_file: Option<PathBuf>,
+    /// What that file says, or the random key.
+    pub sticky_key: StickyKey,
     /// How long the share of a server that came back or was added rises; zero: it has all at once.
     pub slow_start: Duration,
     /// Field name for [`Strategy::Header`], lower case.
@@ -311,6 +319,9 @@ impl Default for Config {
             redirect_http: None,
             mode: Mode::Http,
             strategy: Strategy::RoundRobin,
+            sticky: None,
+            sticky_key_file: None,
+            sticky_key: StickyKey::from_bytes([0; 16]),
             slow_start: Duration::ZERO,
             hash_field: None,
             admin: None,

@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod chunked;
+pub mod cookie;
 pub mod date;
 pub mod edits;
 pub mod field;

@@ -175,6 +175,14 @@ pub fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
+/// Random bytes for a key that lasts as long as the program.
+pub fn random_key() -> [u8; 16] {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(&seed().to_le_bytes());
+    key[8..].copy_from_slice(&seed().to_le_bytes());
+    key
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! What holds between turns, swept over all tables: O(entries), so for the simulation only.
 
 use super::Proxy;
+use super::client::admission::Line;
 use super::client::connection::Connection;
 use super::client::listener::Service;
 use super::client::request::RequestState;
@@ -15,6 +16,7 @@ use crate::base::backend_id::BackendId;
 use crate::base::buffer::LARGE_BYTES;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
+use crate::config::EDIT_BYTES_MAX;
 use crate::health::Check;
 use crate::http::forward::GROWTH_BYTES_MAX;
 use crate::net::Net;
@@ -189,6 +191,12 @@ impl<N: Net> Proxy<N> {
         let waiting = count(|state| matches!(state, RequestState::WaitingForSlot(_)));
         assert_eq!(admission.waiting(), waiting, "what is counted waits in the queue");
         assert!(admission.waits_with_reason(), "no request waits for a free slot");
+        let has_slot = used < admission.slots_max();
+        for backend in admission.sessions().backends().filter(|_| has_slot) {
+            let line = RequestState::WaitingForSlot(Line::Session(backend));
+            let waits = self.clients.iter().any(|(_, client)| client.request.state == line);
+            assert!(!waits || cluster.keeps_waiting(backend), "a session waits with a reason");
+        }
         let clients_max = exchanges.context.limits.clients_max;
         assert!(self.clients.len() <= clients_max, "no more clients than allowed");
         let admin = self.admin_clients().filter(|it| it.timer().is_armed()).count();
@@ -352,7 +360,7 @@ impl<N: Net> Proxy<N> {
             assert!(!stuck, "response bytes move where there is room");
             let unsent = up.buffers.inbox.data().len();
             let unsent = unsent + down.buffers.outbox.data().len();
-            let most = LARGE_BYTES + GROWTH_BYTES_MAX;
+            let most = LARGE_BYTES + GROWTH_BYTES_MAX + EDIT_BYTES_MAX;
             assert!(unsent <= most, "a slow reader has one buffer filled: {unsent} bytes are here");
         }
     }

@@ -20,6 +20,7 @@
 mod accept;
 mod admin;
 mod admin_turn;
+mod admit;
 mod client;
 mod conn;
 mod context;
@@ -53,7 +54,7 @@ pub use upstream::{Member, ProbeResult};
 
 use crate::base::table::Table;
 use crate::base::time::Instant;
-use crate::config::{BackendSpec, Config};
+use crate::config::{BackendSpec, Config, StickyKey};
 use crate::net::{Net, Ready};
 use crate::observe::state::ProgramState;
 use admin::Admin;
@@ -274,6 +275,13 @@ impl<N: Net> Proxy<N> {
             up,
             total,
         }
+    }
+
+    /// The key of sticky sessions, to be handed to a process that takes over (`Config::sticky_key`);
+    /// none without `--sticky`.
+    pub fn sticky_key(&self) -> Option<StickyKey> {
+        let config = &self.exchanges.context.config;
+        config.sticky.as_ref().map(|_| config.sticky_key)
     }
 
     /// When the turn that runs, or the last one, began.

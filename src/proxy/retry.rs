@@ -15,6 +15,8 @@ pub struct Tried {
     pub rerouted: bool,
     /// It waited for a slow connect up to the full time-out: that is done once.
     pub connect_extended: bool,
+    /// It has waited as long as it may for the server that its cookie names: any other will do.
+    pub session_over: bool,
     /// Attempts of which a server may have seen something.
     pub seen: u8,
 }

@@ -5,8 +5,6 @@
 //! often costs nothing.
 
 use super::accept::ACCEPTS_MAX;
-use super::client::admission;
-use super::client::connection::Connection;
 use super::client::request::RequestState;
 use super::context::Phase;
 use super::exchange::Exchanges;
@@ -16,9 +14,8 @@ use super::kinds::{
 };
 use super::upstream::Effect;
 use super::{Proxy, Reload, Status, Stop};
-use crate::balance::record::Line;
 use crate::base::backend_id::BackendId;
-use crate::base::table::{Id, Table};
+use crate::base::table::Id;
 use crate::base::time::Instant;
 use crate::config::{Mode, OnDown};
 use crate::health::Transition;
@@ -261,32 +258,6 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// Room goes to the requests that have waited longest.
-    #[inline]
-    pub(super) fn admit_waiting(&mut self) {
-        if self.exchanges.admission.has_queue() {
-            self.admit_from_queue();
-        }
-    }
-
-    // Not inlined, so that a step without a queue saves no registers for it.
-    #[inline(never)]
-    fn admit_from_queue(&mut self) {
-        while self.exchanges.admission.take_opening() {
-            let clients = &self.clients;
-            let first = self.exchanges.admission.next(|key| line_of(clients, key));
-            let Some(key) = first else { continue };
-            let client = self.clients.get_mut(key).expect("a request that waits has its client");
-            client.request.state = RequestState::Admitted;
-            self.exchanges.queue_speed.served(self.exchanges.context.now.instant);
-            let waited = self.exchanges.context.now.instant.since(client.request.arrived);
-            self.exchanges.upstreams.record().note(|| Line::Waited(waited));
-            client.wake(&mut self.exchanges.context, key);
-        }
-        let clients = &self.clients;
-        self.exchanges.admission.forget_departed(|key| line_of(clients, key));
-    }
-
     fn take_signals(&mut self) {
         let config = &self.exchanges.context.config;
         let rereads = config.list_file.is_some()
@@ -371,12 +342,4 @@ impl<N: Net> Proxy<N> {
     fn has_no_client(&self) -> bool {
         self.clients.is_empty() && !self.acceptor.has_pending_accept()
     }
-}
-
-/// In which line the request of this client waits for a slot; none if it does not.
-fn line_of<S>(
-    clients: &Table<ClientKind, Connection<S>>,
-    key: ClientKey,
-) -> Option<admission::Line> {
-    clients.get(key)?.request.state.line()
 }

@@ -8,7 +8,7 @@ use super::instances::{future_addresses, replaceable};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
 use super::prepare::{
     cannot_open, check_record, drop_privileges, error_pages, identity, open_admin, open_listener,
-    open_redirect, system,
+    open_redirect, sticky_key, system,
 };
 use crate::config::{Config, EventFormat, LogTarget, OwnAddresses, Reach};
 use crate::health::{Check, Page, ProbeFault, Settings};
@@ -39,6 +39,7 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     problems.count += skipped;
     problems.note(error_pages(&config));
     problems.note(read_certificates(&config));
+    problems.note(sticky_key(&config));
     problems.note(check_log(&config));
     problems.note(config.record.as_deref().map(check_record).transpose());
     let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);

@@ -4,7 +4,8 @@
 use super::failure::{Failure, say};
 use super::instances::holder;
 use crate::base::reason::reason;
-use crate::config::{AdminAddress, Config, Endpoint, LogTarget, quote};
+use crate::config::{AdminAddress, Config, Endpoint, LogTarget};
+use crate::config::{SECRET_BYTES_MAX, StickyKey, quote};
 use crate::net::control::{ControlSocket, Instances};
 use crate::net::files::read_regular;
 use crate::net::listen::{self, Listener, Sharing};
@@ -80,6 +81,18 @@ pub fn error_pages(config: &Config) -> Result<HashMap<u16, Vec<u8>>, Failure> {
         pages.insert(*status, bytes);
     }
     Ok(pages)
+}
+
+/// The key of `--sticky-key`; none without.
+pub fn sticky_key(config: &Config) -> Result<Option<StickyKey>, Failure> {
+    let Some(file) = &config.sticky_key_file else { return Ok(None) };
+    let name = quote(&file.display().to_string());
+    // White space at its end does not count.
+    let secret = read_regular(file, 2 * SECRET_BYTES_MAX as u64).map_err(|error| {
+        Failure(format!("cannot read the sticky key {name}: {}", reason(&error)))
+    })?;
+    let key = StickyKey::of_secret(&secret);
+    key.map(Some).map_err(|problem| Failure(format!("the sticky key {name} {problem}")))
 }
 
 /// Opens the access log to append to it.

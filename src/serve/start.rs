@@ -7,10 +7,10 @@ use super::failure::{Failure, RunError};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
 use super::prepare::{
     error_pages, open_admin, open_control, open_listener, open_log, open_record, open_redirect,
-    own_log, system,
+    own_log, sticky_key, system,
 };
 use crate::base::address::Address;
-use crate::config::{Config, OwnAddresses};
+use crate::config::{Config, OwnAddresses, StickyKey};
 use crate::net::control::{self, ControlSocket};
 use crate::net::kernel::Kernel;
 use crate::net::listen::{self, Listener};
@@ -30,6 +30,7 @@ pub struct Prepared {
     access: Option<LogFile>,
     record: Option<LogFile>,
     limits: Limits,
+    sticky_key: StickyKey,
 }
 
 /// A loop that serves nobody yet.
@@ -48,18 +49,31 @@ impl Prepared {
         let error_pages = error_pages(config)?;
         let certificates = CertificateFiles::new(config);
         let acceptor = read_certificates(config)?;
+        let sticky_key = sticky_key(config)?;
+        let sticky_key = sticky_key.unwrap_or_else(|| StickyKey::from_bytes(listen::random_key()));
         let access = config.access_log.as_ref().map(open_log).transpose()?;
         own_log(config.user.as_deref(), access.as_ref())?;
         let record = config.record.as_deref().map(open_record).transpose()?;
         let files = listen::raise_file_limit().unwrap_or(FILES_UNKNOWN);
         let limits = limits(files, config);
         report_limits(files, &limits, config.events);
-        Ok(Prepared { lists, error_pages, certificates, acceptor, access, record, limits })
+        Ok(Prepared {
+            lists,
+            error_pages,
+            certificates,
+            acceptor,
+            access,
+            record,
+            limits,
+            sticky_key,
+        })
     }
 
     /// Looks names up and makes the loop; `own` is where this program listens, which no server is.
-    pub fn start(self, config: Config, own: OwnAddresses) -> Result<Loop, RunError> {
-        let Prepared { lists, error_pages, certificates, acceptor, access, record, limits } = self;
+    pub fn start(self, mut config: Config, own: OwnAddresses) -> Result<Loop, RunError> {
+        let Prepared { lists, error_pages, certificates, acceptor, .. } = self;
+        let Prepared { access, record, limits, sticky_key, .. } = self;
+        config.sticky_key = sticky_key;
         let mut kernel = Kernel::new().map_err(system)?;
         let (backends, members) = Backends::resolve(lists, kernel.waker(), own, &config)?;
         if let Some(file) = access {

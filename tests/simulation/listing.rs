@@ -43,9 +43,11 @@ impl Line {
     }
 
     /// How many requests the server may have in flight if this is wanted of it; none: without limit.
-    fn limit(&self, admin: AdminState) -> Option<u32> {
+    /// One that drains serves its sessions, if there are any.
+    fn limit(&self, admin: AdminState, has_sessions: bool) -> Option<u32> {
         match admin {
             AdminState::Ready => self.pairs_max,
+            AdminState::Drain if has_sessions => self.pairs_max,
             AdminState::Drain | AdminState::Down => Some(0),
         }
     }
@@ -87,6 +89,8 @@ pub struct Listing {
     before: Vec<BackendCensus>,
     /// The addresses of names change, and more than one may be listed for a name.
     pub several_addresses: bool,
+    /// Clients have cookies that name servers.
+    pub has_sessions: bool,
     /// A list without any server in rotation was applied.
     pub was_empty: bool,
     /// When the port of each site changed last.
@@ -130,6 +134,7 @@ impl Listing {
             gone: vec![None; names * SITES_PER_NAME],
             before: Vec::new(),
             several_addresses,
+            has_sessions: false,
             was_empty: false,
             port_since: vec![0; names * SITES_PER_NAME],
             send_proxy: None,
@@ -262,7 +267,7 @@ impl Listing {
                 continue;
             }
             let (admin, weight) = self.hands[name].over(line.listed());
-            let limit = (turn, line.limit(admin));
+            let limit = (turn, line.limit(admin, self.has_sessions));
             match &mut self.given[name] {
                 // A name that cannot be resolved keeps the addresses it had. Its other settings
                 // are taken over with this list.
@@ -310,7 +315,7 @@ impl Listing {
             given.since = now;
         }
         (given.admin, given.weight) = (admin, weight);
-        given.limits.push((turn, given.line.limit(admin)));
+        given.limits.push((turn, given.line.limit(admin, self.has_sessions)));
         self.was_empty |= !self.has_ready();
     }
 

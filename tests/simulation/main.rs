@@ -24,6 +24,7 @@ mod run;
 mod scene;
 mod script;
 mod server;
+mod sessions;
 mod talker;
 mod visitor;
 mod waiting;
@@ -70,6 +71,9 @@ struct Tally {
     /// Choices that were recorded and made again, and servers that warmed up meanwhile.
     replayed: u64,
     warmed: u64,
+    /// Requests whose cookie names the server that got them, and responses that set one.
+    stayed: u64,
+    set: u64,
 }
 
 #[test]
@@ -101,6 +105,7 @@ fn every_seed_ends_well() {
         assert!(tally.served > count, "hardly anything was served: {tally:?}");
         assert!(kinds.iter().all(|&kind| kind > count / 100), "a kind is missing: {tally:?}");
         assert!(tally.replayed > count, "hardly any choice was recorded: {tally:?}");
+        assert!(tally.stayed > count / 50 && tally.set > count / 50, "no sessions: {tally:?}");
         assert!(tally.warmed > count / 100, "hardly any server warmed up: {tally:?}");
         assert!(tally.suspicions > count / 100, "no server was silent: {tally:?}");
         assert!(tally.scraped > count, "the admin listener was hardly asked: {tally:?}");

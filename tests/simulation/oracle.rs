@@ -5,20 +5,23 @@ use super::beliefs::Beliefs;
 use super::edits::Edits;
 use super::kernel::{Kernel, LinkId, Unasked};
 use super::listing;
+use super::sessions::Sessions;
 use super::waiting::Read;
 use super::wire::Head;
 use loadbalancer::config::{Config, HeadLimits, Mode, TrustedProxies};
 use loadbalancer::proxy::Limits;
 use loadbalancer::wire::proxy_protocol::Ends;
+use std::num::NonZeroU64;
 
 /// Longest that a pooled connection is kept.
 const POOLED_MICROS: u64 = 3_000_000;
 
 /// Fields an answer may have when a client reads it.
-const IN_ANSWERS: [&str; 9] = [
+const IN_ANSWERS: [&str; 10] = [
     "x-ans",
     "x-answer-pad",
     "x-set-down",
+    "set-cookie",
     "trailer",
     "date",
     "content-length",
@@ -63,6 +66,8 @@ pub struct Request {
     /// Its client sends fields about another client.
     pub forges: bool,
     pub pad: String,
+    /// What its cookie says.
+    pub session: Option<NonZeroU64>,
     /// Field lines a server must see, but for those the balancer adds.
     pub seen: Vec<(String, String)>,
     /// The address it comes from.
@@ -112,6 +117,8 @@ impl Request {
 #[derive(Debug, Default)]
 pub struct Answer {
     pub request: usize,
+    /// The address of its server.
+    pub site: usize,
     pub status: u16,
     pub bytes: u64,
     pub trailer: bool,
@@ -197,6 +204,7 @@ pub struct Oracle {
     /// `X-Forwarded-*` of clients are trusted.
     pub trusts_clients: bool,
     pub edits: Edits,
+    pub sessions: Sessions,
     /// Requests that wait at most.
     pub queue_max: Option<usize>,
 }
@@ -270,6 +278,7 @@ impl Oracle {
         found.sort_by(|one, two| one.0.cmp(&two.0));
         expected.sort_by(|one, two| one.0.cmp(&two.0));
         assert_eq!(found, expected, "fields of request {id}");
+        self.sessions.check_request(meant.session, site, id);
         id
     }
 
@@ -321,6 +330,7 @@ impl Oracle {
         assert!(head.fields.iter().all(known), "fields of answer {answer}: {head:?}");
         assert_eq!(meant.request, request, "an answer to another request");
         assert_eq!(meant.status, status, "answer {answer}");
+        self.sessions.check_response(head, self.requests[request].session, meant.site);
         self.edits.check_response(head, &meant.pad, &format!("answer {answer}"));
         self.served += 1;
         Some(answer)

@@ -5,6 +5,7 @@ use super::hostile;
 use super::kernel::{Dice, Kernel};
 use super::oracle::{Fate, Oracle, Request};
 use super::server::{self, Manner};
+use super::sessions::Cookie;
 use super::wire;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{HeadLimits, Heads};
@@ -49,7 +50,8 @@ pub fn draw(
     meant.expect_is_seen = meant.expect && !oracle.collects;
     meant.target = format!("/r/{id}/{}?q={}", kernel.rng.below(9), kernel.rng.below(9));
     let sends_trailer = meant.trailer;
-    let mut bytes = head(&mut meant, id, &mut kernel.rng).into_bytes();
+    let cookie = oracle.sessions.draw_cookie(&mut kernel.rng);
+    let mut bytes = head(&mut meant, id, cookie, &mut kernel.rng).into_bytes();
     meant.trailer &= !oracle.edits.drop_trailers(Heads::Up);
     let head_bytes = bytes.len();
     if let Some(statuses) = beyond_limits(&bytes, &oracle.head) {
@@ -169,7 +171,7 @@ impl Lines<'_> {
     }
 }
 
-fn head(meant: &mut Request, id: usize, rng: &mut Rng) -> String {
+fn head(meant: &mut Request, id: usize, cookie: Option<Cookie>, rng: &mut Rng) -> String {
     let version = if meant.is_old { "1.0" } else { "1.1" };
     let origin = if meant.is_absolute { "http://there:80" } else { "" };
     // Empty lines before a request are to be ignored (RFC 9112 §2.2).
@@ -186,6 +188,12 @@ fn head(meant: &mut Request, id: usize, rng: &mut Rng) -> String {
     let sends_trailer = meant.trailer;
     add_connection(meant, &mut lines);
     add_others(meant, id, &mut lines);
+    if let Some(Cookie { text, seen, session }) = cookie {
+        lines.add("Cookie", &text, false);
+        let seen = seen.map(|seen| ("cookie".to_string(), seen));
+        lines.seen.extend(seen);
+        meant.session = session;
+    }
     if meant.expect {
         lines.add("Expect", "100-continue", meant.expect_is_seen);
     }

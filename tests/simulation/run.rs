@@ -219,6 +219,7 @@ impl Run {
     fn apply_list(&mut self) {
         let Some(reading) = self.world.borrow_mut().reading.take() else { return };
         let before = self.proxy.backend_census();
+        self.world.borrow_mut().oracle.sessions.list_changed();
         self.world.borrow_mut().list_is_applied(&reading, before);
         self.proxy.apply(&reading.members, &reading.unknown);
         self.proxy.plan_lookup(self.resolve_micros.is_some());
@@ -278,6 +279,8 @@ impl Tally {
         self.stuck += u64::from(oracle.stuck_micros > 8_000_000);
         self.slow += oracle.slow;
         self.introduced += oracle.introduced;
+        self.stayed += oracle.sessions.stayed;
+        self.set += oracle.sessions.set;
         self.reloads += world.listing.applied;
         self.scraped += oracle.scraped;
         self.orders += world.listing.ordered;

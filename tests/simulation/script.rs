@@ -11,6 +11,7 @@ use super::oracle::{Fate, Oracle};
 use super::request::{self, Sender};
 use super::scene::{CLIENTS_MOST, Scene};
 use super::server::Manner;
+use super::sessions::{self, Sessions};
 use super::talker::{Pace, Talker};
 use super::visitor;
 use super::world::World;
@@ -58,6 +59,8 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     // From numbers of their own, so that the seeds keep their runs.
     let mut features = Rng::new(rng.clone().bits());
     edits::draw(&mut config, &mut features);
+    sessions::draw(&mut config, &mut features);
+    listing.has_sessions = config.sticky.is_some();
     if config.mode != Mode::Redirect && features.chance(150) {
         config.queue_max = Some(features.below(4) as u32);
     }
@@ -74,6 +77,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let proxy_seed = rng.bits();
     let mut kernel = Kernel::new(rng, style, scene.names * SITES_PER_NAME, headers);
     let mut oracle = Oracle::new(&config, &limits, scene.names);
+    oracle.sessions = Sessions::new(&config, &scene);
     let clients = draw_clients(&scene, &manner, &mut kernel, &mut oracle);
     oracle.crowded = clients.len() > limits.clients_max;
     plan_trouble(&scene, &listing, &mut kernel);

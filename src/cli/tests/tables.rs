@@ -137,6 +137,8 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("file", "list", "", "http tcp redirect"),
     ("mode", "tcp", "", "http tcp redirect"),
     ("strategy", "rand", "", "http tcp redirect"),
+    ("sticky", "srv", "", "http"),
+    ("sticky-key", "x", "--sticky srv", "http"),
     ("slow-start", "77s", "", "http tcp redirect"),
     ("hash-field", "x-user", "-s header", "http redirect"),
     ("reuse-port", "", "", "http tcp redirect"),
@@ -251,8 +253,9 @@ fn an_option_is_taken_in_the_modes_where_it_has_an_effect_and_refused_elsewhere(
                     let clause = format!(" does nothing with -m {mode}: leave it out, or {hint}");
                     let shown = wrong.to_string();
                     let value = shown.strip_suffix(&clause).unwrap_or_else(|| panic!("{shown}"));
-                    let by_strategy = value == "-s header" && long == "hash-field";
-                    assert!(by_strategy || value.ends_with(&format!("--{long}")), "{shown}");
+                    let is_beside = [("-s header", "hash-field"), ("--sticky", "sticky-key")];
+                    let by_other = is_beside.contains(&(value, long));
+                    assert!(by_other || value.ends_with(&format!("--{long}")), "{shown}");
                 }
             }
         }

@@ -100,6 +100,16 @@ const WRONG: &[(&str, &str)] = &[
         "--admin-host: `a:1` is not a host name: write one like lb.example.org",
     ),
     ("8080 1 --live-path alive", "--live-path: `alive` is not a path: write one like /healthcheck"),
+    // Sticky sessions.
+    (
+        "8080 1 --sticky a;b",
+        "--sticky: `a;b` is not the name of a cookie: write one like srv, at most 64 bytes",
+    ),
+    (
+        "8080 1 --sticky-key x",
+        "--sticky-key is for --sticky only: add --sticky srv or leave it out",
+    ),
+    ("8080 1 --slow-start x", "--slow-start: `x` is not a duration: write 500ms, 5s, 1m or 2h"),
     // The queue.
     ("8080 1 --queue-max -1", "--queue-max: `-1` is not a whole number from 0 to 1000000"),
     (
@@ -205,8 +215,7 @@ const BAD_VALUES: &[(&str, &str)] = &[
     (
         "-s sticky",
         "-s: `sticky` is not one of first, rr, rand, least-conn, least-time, least-load, rank, \
-         p2c, source, uri, header; to keep a client on its server write -s source, or -s header \
-         --hash-field NAME",
+         p2c, source, uri, header; to keep a client at its server write --sticky srv, or -s source",
     ),
     ("-m 5", "-m: `5` is not one of http, tcp, redirect"),
     ("--health on", "--health: `on` is not one of http, tcp, off"),

@@ -96,8 +96,9 @@ impl<N: Net> View<'_, N> {
     /// The backend of this index; none of a removed one.
     pub fn backend(&self, index: usize) -> Option<Backend<'_>> {
         let cluster = self.exchanges.upstreams.cluster();
-        let waiting = self.exchanges.admission.waiting_for_room();
-        cluster.snapshot(BackendId::new(index), waiting, self.exchanges.context.now)
+        let (backend, admission) = (BackendId::new(index), &self.exchanges.admission);
+        let waiting = admission.waiting_for_room() + admission.sessions().waiting_for(backend);
+        cluster.snapshot(backend, waiting, self.exchanges.context.now)
     }
 
     /// Backends, removed ones included.

@@ -1,22 +1,16 @@
 //! The cap of N pairs and the queue before it, first come first served, and the cap of tunnels. Pure
 //! book-keeping.
 
+pub use super::line::Line;
+use super::session_lines::SessionLines;
+use crate::base::backend_id::BackendId;
+use crate::base::time::Instant;
 use crate::proxy::kinds::ClientKey;
 use std::collections::VecDeque;
 
 /// Entries of requests that left the queue in their own way are dropped once there are more of them
 /// than of the others and this.
 const DEPARTED_MAX: usize = 64;
-
-/// In which line of the queue a request waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// First come, first served.
-    Open,
-    /// Behind the others: its client has ended its side, so that it may be gone, or half-closed and
-    /// waiting for the response.
-    HalfClosed,
-}
 
 /// Slots are counted here; which request holds one is known to the requests' states.
 #[derive(Debug)]
@@ -28,7 +22,8 @@ pub struct Admission {
     tunnels: usize,
     open: VecDeque<ClientKey>,
     half_closed: VecDeque<ClientKey>,
-    /// Requests in the queue that still wait.
+    sessions: SessionLines,
+    /// Requests in the first two that still wait.
     waiting: usize,
     /// The first of the queue could not be served though it had a slot: it waits for the end of a
     /// pair, and those behind it as well.
@@ -51,6 +46,7 @@ impl Admission {
             tunnels: 0,
             open: VecDeque::new(),
             half_closed: VecDeque::new(),
+            sessions: SessionLines::default(),
             waiting: 0,
             blocked: false,
             granted: None,
@@ -70,6 +66,7 @@ impl Admission {
         match line {
             Line::Open => &mut self.open,
             Line::HalfClosed => &mut self.half_closed,
+            Line::Session(_) => panic!("a request with a session waits beside the queue"),
         }
     }
 
@@ -77,6 +74,47 @@ impl Admission {
     pub fn enqueue(&mut self, client: ClientKey, line: Line) {
         self.line(line).push_back(client);
         self.waiting += 1;
+    }
+
+    /// A request that was `ready` at this time gives its slot back and waits for one server: another
+    /// request may have the slot.
+    pub fn wait_for_session(&mut self, backend: BackendId, ready: Instant, client: ClientKey) {
+        assert!(self.used > 0, "waits without having had a slot");
+        self.used -= 1;
+        self.sessions.join(backend, ready, client);
+        self.open_one();
+    }
+
+    /// Gives free slots to requests that wait for one server which `has_room` now, or cannot be
+    /// waited for any more. One for each server: the next follows when it is known that there is
+    /// room for more.
+    pub fn next_sessions(
+        &mut self,
+        has_room: impl Fn(BackendId) -> bool,
+        line_of: impl Fn(ClientKey) -> Option<Line>,
+        is_admitted: impl Fn(ClientKey) -> bool,
+        mut grant: impl FnMut(ClientKey),
+    ) {
+        for number in 0..self.sessions.len() {
+            if self.used == self.slots_max {
+                return;
+            }
+            if let Some(client) = self.sessions.next(number, &has_room, &line_of, &is_admitted) {
+                self.used += 1;
+                grant(client);
+            }
+        }
+        self.sessions.forget_empty();
+    }
+
+    /// Whether requests wait for one server.
+    pub fn has_sessions(&self) -> bool {
+        !self.sessions.is_empty()
+    }
+
+    /// Those that wait for one server.
+    pub fn sessions(&self) -> &SessionLines {
+        &self.sessions
     }
 
     /// A waiting request goes to the end of the other line; its old entry no longer counts.
@@ -98,7 +136,10 @@ impl Admission {
 
     /// A waiting request left: time-out, or its client is gone. If it was the first, what it lacked
     /// the next may not.
-    pub fn leave(&mut self) {
+    pub fn leave(&mut self, line: Line) {
+        if let Line::Session(_) = line {
+            return self.sessions.leave();
+        }
         assert!(self.waiting > 0, "left a queue in which no request waits");
         self.waiting -= 1;
         self.open_one();
@@ -148,7 +189,7 @@ impl Admission {
     /// Whether there is anything in the queue, or was.
     #[inline]
     pub fn has_queue(&self) -> bool {
-        !(self.open.is_empty() && self.half_closed.is_empty())
+        !(self.open.is_empty() && self.half_closed.is_empty() && self.sessions.is_empty())
     }
 
     /// Whether to admit one more request.
@@ -202,7 +243,7 @@ impl Admission {
 
     /// Requests waiting.
     pub fn waiting(&self) -> usize {
-        self.waiting
+        self.waiting + self.sessions.waiting()
     }
 
     /// Whether there is a reason for the requests that wait: no slot, or the end of a pair to come.
@@ -253,7 +294,7 @@ mod tests {
         assert_eq!(admission.next(open), None, "no slot is free");
         admission.release();
         assert!(!admission.admit(), "a newcomer does not overtake the queue");
-        admission.leave();
+        admission.leave(Line::Open);
         let gone = keys[0];
         assert_eq!(admission.next(|key| open(key).filter(|_| key != gone)), Some(keys[1]));
         assert_eq!(admission.next(open), None);
@@ -317,7 +358,7 @@ mod tests {
         admission.enqueue(keys[1], Line::Open);
         admission.step_back(keys[0], Line::Open);
         assert!(!admission.take_opening(), "the first waits for the end of a pair");
-        admission.leave();
+        admission.leave(Line::Open);
         assert!(admission.take_opening());
         let gone = keys[0];
         assert_eq!(admission.next(|key| open(key).filter(|_| key != gone)), Some(keys[1]));
@@ -348,7 +389,7 @@ mod tests {
         for _ in 0..10_000 {
             let key = clients.insert(());
             admission.enqueue(key, Line::Open);
-            admission.leave();
+            admission.leave(Line::Open);
             admission.forget_departed(|_| None);
         }
         assert!(admission.open.len() <= DEPARTED_MAX + 1);

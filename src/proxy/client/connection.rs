@@ -293,6 +293,7 @@ impl<S: Socket> Connection<S> {
             fields_max: cx.config.head.fields,
             streams: cx.config.stream_requests,
             edits_fields: cx.edits.up.is_some(),
+            sticky: cx.config.sticky.as_deref(),
         };
         let plan = plan::plan(bytes, head, &context)?;
         if self.settings.security == Security::Tls {

@@ -8,6 +8,7 @@ pub mod awaited;
 pub mod collect;
 pub mod connection;
 pub mod heads;
+pub mod line;
 pub mod listener;
 mod local;
 pub mod pace;
@@ -15,6 +16,7 @@ pub mod plan;
 pub mod preamble;
 pub mod queue_speed;
 pub mod request;
+pub mod session_lines;
 pub mod slow_clients;
 
 pub use local::{LocalAnswer, Origin};

@@ -4,6 +4,7 @@ use crate::balance::{self, Strategy};
 use crate::base::buffer::LARGE_BYTES;
 use crate::config::HeadLimits;
 use crate::http::body::Body;
+use crate::http::cookie;
 use crate::http::field::{Expect, Name};
 use crate::http::forward::{self, BodyTransform};
 use crate::http::framing;
@@ -11,6 +12,7 @@ use crate::http::head::{self, Method, Parse, Refusal, RequestHead, Version};
 use crate::http::target::{self, Target};
 use crate::http::via;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 
 /// What is remembered of a request while it is served.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,8 @@ pub struct Plan {
     pub forwards: Option<u32>,
     /// What the hash strategies choose by; 0 for the others.
     pub hash: u64,
+    /// What its cookie of `--sticky` says.
+    pub session: Option<NonZeroU64>,
 }
 
 /// By what the hash strategies choose.
@@ -63,6 +67,8 @@ pub struct PlanContext<'a> {
     pub streams: bool,
     /// Fields of the request are edited (`--header-up`).
     pub edits_fields: bool,
+    /// The name of the cookie of `--sticky`.
+    pub sticky: Option<&'a str>,
 }
 
 /// What the `bytes` of a request amount to under `limits`, given what they are to the parser, whose
@@ -128,6 +134,7 @@ pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Resu
         },
         forwards: forwards(bytes, head)?,
         hash: hash(bytes, head, &context.hash_by),
+        session: context.sticky.and_then(|name| cookie::value(bytes, &head.fields, name)),
     })
 }
 
@@ -192,6 +199,11 @@ impl Intent {
             Intent::Message(plan) => plan.hash,
             Intent::Session { hash } => *hash,
         }
+    }
+
+    /// What its cookie of `--sticky` says.
+    pub fn session(&self) -> Option<NonZeroU64> {
+        self.message().and_then(|plan| plan.session)
     }
 
     /// The request; none of a TCP session.

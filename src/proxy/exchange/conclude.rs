@@ -94,7 +94,7 @@ impl<N: Net> Exchanges<N> {
         then: RequestState,
     ) {
         match client.request.state {
-            RequestState::WaitingForSlot(_) => admission.leave(),
+            RequestState::WaitingForSlot(line) => admission.leave(line),
             RequestState::Admitted => admission.release(),
             RequestState::Paired(_) => panic!("the attempt ends before its request"),
             RequestState::Preamble
@@ -256,7 +256,7 @@ impl<N: Net> Exchanges<N> {
                 let reason = "no server is available; please try again in a moment";
                 Answer::local(status, reason, ProxyError::Unavailable)
             }
-            Unavailable::AllFull => {
+            Unavailable::AllFull | Unavailable::SessionFull(_) => {
                 let reason =
                     "every server is at its connection limit; please try again in a moment";
                 Answer::local(503, reason, ProxyError::Limit)

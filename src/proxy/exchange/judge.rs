@@ -13,7 +13,7 @@ use crate::proxy::client::slow_clients::Holds;
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
 use crate::proxy::retry::RetryState;
 use crate::proxy::upstream::PooledClose;
-use crate::proxy::upstream::acquire::Reuse;
+use crate::proxy::upstream::acquire::{Reuse, Wanted};
 use std::time::Duration;
 
 /// Rounds of a step before others get their turn: at one buffer a round and direction.
@@ -244,8 +244,8 @@ impl<N: Net> Exchanges<N> {
                 true
             }
             // A pooled connection may close at any time: that says nothing about the health of the
-            // server, but another one is the better choice.
-            Fault::UpstreamClosed if is_race => true,
+            // server, but another one is the better choice. Not for a session, which would be lost.
+            Fault::UpstreamClosed if is_race => pair.intent.session().is_none(),
             Fault::UpstreamClosed | Fault::UpstreamMalformed(_) | Fault::NotHttp(_) => {
                 let unanswered = pair.response.is(Phase::Head) && !pair.interim;
                 self.upstreams.attempt_failed(cx, backend, unanswered);
@@ -307,7 +307,7 @@ impl<N: Net> Exchanges<N> {
             &mut self.context,
             self.pairs.vacant_key(),
             &mut state.tried,
-            (intent.hash(), Reuse::Never),
+            Wanted { hash: intent.hash(), reuse: Reuse::Never, session: intent.session() },
             &mut state.record.notes,
         );
         match acquired {
@@ -317,7 +317,7 @@ impl<N: Net> Exchanges<N> {
             }
             Err(unavailable) if self.comes_free(unavailable) => {
                 state.record.retries = retries;
-                self.wait_for_room(key, client, state)
+                self.wait_for_room(key, client, unavailable, state)
             }
             Err(unavailable) => {
                 let answer = self.unavailable_answer(unavailable);

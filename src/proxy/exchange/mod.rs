@@ -13,6 +13,7 @@ mod queue;
 mod redirects;
 mod request_way;
 mod response_way;
+mod session;
 mod splice;
 pub mod verdict;
 
@@ -34,7 +35,7 @@ use crate::proxy::context::{LoopContext, Phase};
 use crate::proxy::kinds::{ClientKey, Next, PairKey, PairKind};
 use crate::proxy::retry::{RetryState, Tried};
 use crate::proxy::upstream::Upstreams;
-use crate::proxy::upstream::acquire::{Acquired, Reuse, Unavailable};
+use crate::proxy::upstream::acquire::{Acquired, Reuse, Wanted};
 use budget::Budget;
 use pair::Exchange;
 use std::collections::HashMap;
@@ -153,7 +154,8 @@ impl<N: Net> Exchanges<N> {
                 self.refuse_head(key, client, Answer::local(408, reason, ProxyError::Request))
             }
             RequestState::CollectingBody => self.expire_body(key, client),
-            RequestState::WaitingForSlot(_) => {
+            RequestState::WaitingForSlot(Line::Session(_)) => self.end_session_wait(key, client),
+            RequestState::WaitingForSlot(Line::Open | Line::HalfClosed) => {
                 let RetryState { record, .. } = self.retry_state(key, client);
                 let reason = "all servers are busy; the wait for one was too long";
                 self.answer(client, None, Answer::local(503, reason, ProxyError::Limit), record)
@@ -326,7 +328,9 @@ impl<N: Net> Exchanges<N> {
         let acquired = match own.transpose() {
             Ok(Some(Some(acquired))) => Ok(acquired),
             Ok(None | Some(None)) => {
-                self.upstreams.acquire(cx, pair, tried, (intent.hash(), reuse), notes)
+                let (hash, session) = (intent.hash(), intent.session());
+                let wanted = Wanted { hash, reuse, session };
+                self.upstreams.acquire(cx, pair, tried, wanted, notes)
             }
             Err(unavailable) => Err(unavailable),
         };
@@ -338,7 +342,7 @@ impl<N: Net> Exchanges<N> {
                 self.join(key, client, acquired, intent, state)
             }
             Err(unavailable) if self.comes_free(unavailable) && self.may_wait(&state.record) => {
-                self.wait_for_room(key, client, state)
+                self.wait_for_room(key, client, unavailable, state)
             }
             Err(unavailable) => {
                 let answer = self.unavailable_answer(unavailable);
@@ -358,34 +362,6 @@ impl<N: Net> Exchanges<N> {
             state.record.admitted = state.record.begun;
         }
         *state
-    }
-
-    /// Whether the end of a pair gives what is lacking: room at a backend, or the descriptor of its
-    /// idle connection.
-    fn comes_free(&self, lacking: Unavailable) -> bool {
-        match lacking {
-            Unavailable::NoBackend => false,
-            Unavailable::AllFull => true,
-            Unavailable::NoDescriptor => !self.pairs.is_empty(),
-        }
-    }
-
-    /// Every backend is at its own limit, or this machine has no descriptor left: the request
-    /// waits, first in the queue, for the next pair to end.
-    #[cold]
-    fn wait_for_room(&mut self, key: ClientKey, client: Client<'_, N>, state: RetryState) -> Next {
-        match state.record.has_queued() {
-            true => self.queue_speed.came_back(),
-            false => self.note_queue_begins(),
-        }
-        client.request.retry = Some(Box::new(state));
-        let line = client.line();
-        let deadline = client.request.ready + self.context.config.timeouts.queue;
-        client.request.wait(RequestState::WaitingForSlot(line), deadline);
-        self.admission.step_back(key, line);
-        // Not parked yet: what brought it here may have been the end of another wait, whose timer
-        // is spent.
-        Next::Again
     }
 
     /// Enters a pair, so that client, upstream and pair name one another.
@@ -412,6 +388,9 @@ impl<N: Net> Exchanges<N> {
             false => self.context.config.timeouts.response,
         };
         let pair = self.pairs.insert(Pair::new(key, acquired, intent, state));
+        if self.context.config.sticky.is_some() {
+            self.note_cookie(pair);
+        }
         client.request.wait(RequestState::Paired(pair), self.context.now.instant + limit);
         Next::Again
     }

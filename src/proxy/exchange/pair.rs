@@ -26,6 +26,7 @@ use crate::proxy::retry::{RetryState, Tried};
 use crate::proxy::upstream::Upstream;
 use crate::proxy::upstream::acquire::Acquired;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// One direction of an exchange. In TCP mode both start as `Tunnel`.
@@ -114,6 +115,8 @@ pub struct Pair {
     pub interim: bool,
     /// It was 100: the client may send its content (RFC 9110 §10.1.1).
     pub continued: bool,
+    /// What the response sets in the cookie of `--sticky`.
+    pub cookie: Option<NonZeroU64>,
     pub tried: Tried,
     pub record: Record,
 }
@@ -138,6 +141,7 @@ impl Pair {
             upstream_stays: false,
             interim: false,
             continued: false,
+            cookie: None,
             tried: state.tried,
             record: state.record,
         }

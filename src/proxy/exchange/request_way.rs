@@ -6,6 +6,7 @@ use super::verdict::{Fault, Phase};
 use crate::base::buffer::Pool;
 use crate::config::EDIT_BYTES_MAX;
 use crate::http::body::Body;
+use crate::http::cookie;
 use crate::http::forward::{self, BodyTransform, RequestContext};
 use crate::http::head;
 use crate::net::{SUBJECT_BYTES_MAX, Socket};
@@ -164,6 +165,9 @@ impl<S: Socket> Exchange<'_, S> {
         let outbox = &mut self.upstream.conn.buffers.outbox;
         let out = outbox.space(self.pool);
         let mut written = forward::request(inbox.data(), head, &plan.target, &context, out);
+        if let (Some(name), Ok(length)) = (&self.config.sticky, written) {
+            written = Ok(cookie::cut(out, length, name));
+        }
         if let (Some(edits), Ok(length)) = (&self.edits.up, written) {
             written = edits.apply(out, length);
         }
@@ -199,7 +203,7 @@ pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut
 const _: () = assert!(SUBJECT_BYTES_MAX <= forward::SUBJECT_BYTES_MAX, "a subject fits");
 
 const _: () = assert!(
-    head::HEAD_BYTES_MAX + forward::GROWTH_BYTES_MAX + EDIT_BYTES_MAX
+    head::HEAD_BYTES_MAX + forward::GROWTH_BYTES_MAX + EDIT_BYTES_MAX + cookie::SET_BYTES_MAX
         <= crate::base::buffer::LARGE_BYTES,
     "a forwarded head fits into an empty buffer"
 );

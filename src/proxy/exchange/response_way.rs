@@ -6,11 +6,13 @@ use super::pump;
 use super::request_way::tunnel;
 use super::verdict::{Fault, Phase};
 use crate::http::body::Body;
+use crate::http::cookie::{self, Security};
 use crate::http::forward::{self, Additions, BodyTransform, Persistence};
 use crate::http::framing;
 use crate::http::head::{self, Parse, Version};
 use crate::http::keep_alive::KeepAlive;
 use crate::net::Socket;
+use crate::proxy::client::listener::Scheme;
 use crate::proxy::client::plan::Plan;
 use crate::proxy::client::request::After;
 use crate::proxy::conn::Input;
@@ -226,6 +228,16 @@ impl<S: Socket> Exchange<'_, S> {
                 100 | 102..=199 => Ok(edits.strip(out, length)),
                 _ => edits.apply(out, length),
             };
+        }
+        if let (Some(tag), Some(name), Ok(length)) =
+            (self.pair.cookie, &self.config.sticky, written)
+            && (head.status == 101 || head.status >= 200)
+        {
+            let security = match self.scheme {
+                Scheme::Http => Security::Plain,
+                Scheme::Https => Security::Secure,
+            };
+            written = cookie::set(out, length, (name, tag), security);
         }
         const TOO_LONG: Fault = Fault::UpstreamMalformed("the server's head is too long");
         outbox.filled(written.map_err(|_| TOO_LONG)?);

@@ -4,6 +4,7 @@
 use super::Upstreams;
 use super::addresses::ConnectFailure;
 use super::connection::{Upstream, UpstreamState};
+use super::sessions::SessionBackend;
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
@@ -16,6 +17,7 @@ use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{OwnUpstream, PairKey, UpstreamKey};
 use crate::proxy::retry::Tried;
 use std::io;
+use std::num::NonZeroU64;
 
 /// An upstream for a request, counted as in flight with its backend.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +35,18 @@ pub enum Unavailable {
     AllFull,
     /// This machine has no descriptor or port left.
     NoDescriptor,
+    /// The one that its cookie names is at its connection limit.
+    SessionFull(BackendId),
+}
+
+/// What a request wants of its upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// What the hash strategies choose by.
+    pub hash: u64,
+    pub reuse: Reuse,
+    /// The backend that its cookie names.
+    pub session: Option<NonZeroU64>,
 }
 
 /// Which connections a request may use.
@@ -55,18 +69,23 @@ impl<N: Net> Upstreams<N> {
         cx: &mut LoopContext<N>,
         pair: PairKey,
         tried: &mut Tried,
-        (hash, reuse): (u64, Reuse),
+        wanted: Wanted,
         notes: &mut Option<Box<RequestNotes>>,
     ) -> Result<Acquired, Unavailable> {
         let mut made_room = false;
         loop {
-            let Some(backend) = self.choose(cx, tried, hash, notes) else {
+            let of_session = match wanted.session {
+                Some(tag) => self.choose_by_session(cx, tried, tag, notes)?,
+                None => None,
+            };
+            let chosen = of_session.or_else(|| self.choose(cx, tried, wanted.hash, notes));
+            let Some(backend) = chosen else {
                 let full = self.cluster.has_full()
                     || (tried.last_resorts < cx.config.attempts_max
                         && self.cluster.has_full_last_resort(&tried.backends));
                 return Err(if full { Unavailable::AllFull } else { Unavailable::NoBackend });
             };
-            let upstream = self.checkout(cx, backend, pair, reuse);
+            let upstream = self.checkout(cx, backend, pair, wanted.reuse);
             let connected = upstream.map_or_else(|| self.connect(cx, backend, pair), Ok);
             let upstream = match connected {
                 Ok(upstream) => upstream,
@@ -157,6 +176,35 @@ impl<N: Net> Upstreams<N> {
             self.probe_all(cx);
         }
         Ok(backend)
+    }
+
+    /// The backend that a cookie names; none if the request cannot go there.
+    ///
+    /// Errors: it is at its limit, and the request may wait for it.
+    fn choose_by_session(
+        &self,
+        cx: &LoopContext<N>,
+        tried: &Tried,
+        tag: NonZeroU64,
+        notes: &mut Option<Box<RequestNotes>>,
+    ) -> Result<Option<BackendId>, Unavailable> {
+        let backend = match self.cluster.session_backend(tag) {
+            Some(SessionBackend::Ready(backend)) if !tried.backends.contains(&backend) => backend,
+            Some(SessionBackend::Full(backend))
+                if !tried.backends.contains(&backend) && !tried.session_over =>
+            {
+                return Err(Unavailable::SessionFull(backend));
+            }
+            Some(_) | None => return Ok(None),
+        };
+        if let Some(notes) = notes.as_deref_mut() {
+            notes.backend(self.cluster.name(backend));
+            notes.why(match cx.config.verbose {
+                true => "its cookie names this server",
+                false => "sticky",
+            });
+        }
+        Ok(Some(backend))
     }
 
     /// The backend to try next: never one again while another is eligible; a suspect only when the

@@ -5,6 +5,7 @@ use super::addresses::ConnectFailure;
 use super::backend::{self, Backend, Member};
 use super::pool::Idle;
 use super::recorder::Recorder;
+use super::sessions::Sessions;
 use super::starvation::Origin;
 use crate::balance::{self, AdminState, Candidate, Hint, Spec};
 use crate::base::address::Address;
@@ -33,6 +34,8 @@ pub struct Cluster {
     pub(super) rng: Rng,
     /// There is a slow start.
     pub(super) warms: bool,
+    /// What cookies call the backends.
+    pub(super) sessions: Sessions,
 }
 
 /// A response, as evidence about the backend that gave it.
@@ -61,6 +64,7 @@ impl Cluster {
         let account = || Account::new(counting, Instant::START);
         let backends: Vec<Backend> =
             members.iter().map(|member| Backend::new(member, account())).collect();
+        let sessions = Sessions::new(config, backends.iter().map(|it| it.name.as_str()));
         let named: Vec<(&str, Spec)> =
             backends.iter().map(|it| (it.name.as_str(), balance_spec(&it.spec))).collect();
         Cluster {
@@ -72,6 +76,7 @@ impl Cluster {
             since_probes: 0,
             rng: Rng::new(seed),
             warms: !config.slow_start.is_zero(),
+            sessions,
         }
     }
 

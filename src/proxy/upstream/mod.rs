@@ -20,6 +20,8 @@ mod recorder;
 pub mod reload;
 mod reuse;
 mod rotation;
+mod session_choice;
+pub mod sessions;
 mod silence;
 mod snapshot;
 mod starvation;

@@ -43,6 +43,7 @@ impl Cluster {
     pub fn add(&mut self, member: &Member, now: Instant) -> BackendId {
         let added = Backend::new(member, Account::new(self.counting, now));
         let backend = self.balancer.add(&added.name, balance_spec(&added.spec));
+        self.sessions.add(backend, &added.name);
         match self.backends.get_mut(backend.index()) {
             Some(vacant) => *vacant = added,
             None => self.backends.push(added),

@@ -70,6 +70,7 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
         fields_max: 100,
         streams: true,
         edits_fields: false,
+        sticky: None,
     };
     let plan = plan::plan(data, &head, &context);
     let plan = plan.ok().filter(|plan| plan.forwards != Some(0))?;

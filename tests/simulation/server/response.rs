@@ -56,7 +56,7 @@ impl ServerConn {
             "conn {} composes answer {number} to {request}, early: {early}, {:?}, {answer:?}",
             self.number, self.cut
         ));
-        oracle.answers.push(Answer { request, early, ..answer });
+        oracle.answers.push(Answer { request, early, site: self.site, ..answer });
         self.out = out;
         self.write_at = kernel.now + kernel.delay();
         self.answer = Some(number);
