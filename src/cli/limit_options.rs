@@ -1,9 +1,9 @@
 //! The rows of the option table about how much may wait.
 
-use super::modes::PAIRS;
+use super::modes::{EVERY, PAIRS};
 use super::option::{Group, Opt, Take};
 use super::value::{or, whole};
-use crate::config::Config;
+use crate::config::{Config, RateLimit};
 
 pub const QUEUE_MAX: Opt<Config> = Opt {
     long: "queue-max",
@@ -15,5 +15,33 @@ pub const QUEUE_MAX: Opt<Config> = Opt {
     take: Take::Text {
         set: |c, v| whole(v, 0..=1_000_000).map(|n| c.queue_max = Some(n)),
         default: |c| or(c.queue_max, "no limit"),
+    },
+};
+
+pub const RATE: Opt<Config> = Opt {
+    long: "rate",
+    short: None,
+    value: "NUM/s[:BURST]",
+    group: Group::Limits,
+    help: "Requests of each client address (of IPv6: its /64) a second, and at once after a pause; \
+           then 429. With -m tcp: connections; then closed",
+    modes: EVERY,
+    take: Take::Text {
+        set: |c, v| RateLimit::parse(v).map(|rate| c.rate = Some(rate)),
+        default: |c| or(c.rate, "no limit"),
+    },
+};
+
+pub const CONNECTIONS_PER_CLIENT: Opt<Config> = Opt {
+    long: "max-connections-per-client",
+    short: None,
+    value: "NUM",
+    group: Group::Limits,
+    help: "Connections of each client address (of IPv6: its /64), 1 to 1000000; others get a 429 \
+           and are closed",
+    modes: EVERY,
+    take: Take::Text {
+        set: |c, v| whole(v, 1..=1_000_000).map(|n| c.connections_per_client = Some(n)),
+        default: |c| or(c.connections_per_client, "no limit"),
     },
 };

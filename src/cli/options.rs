@@ -304,6 +304,8 @@ pub static OPTIONS: &[Opt<Config>] = &[
         },
     },
     limit_options::QUEUE_MAX,
+    limit_options::RATE,
+    limit_options::CONNECTIONS_PER_CLIENT,
     Opt {
         long: "max-tunnels",
         short: None,

@@ -1,6 +1,6 @@
 //! Edits of forwarded heads: `--header-up` and `--header-down`, as they are written.
 
-use super::quote;
+use super::quote::quote;
 use crate::base::token::{is_same_field, is_token_byte};
 use std::fmt;
 

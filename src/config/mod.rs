@@ -9,6 +9,7 @@ mod network;
 mod number;
 mod own;
 mod quote;
+mod rate;
 mod sticky;
 
 pub use address::{AddressError, Endpoint};
@@ -19,6 +20,7 @@ pub use network::{Network, TrustedProxies};
 pub use number::whole;
 pub use own::OwnAddresses;
 pub use quote::quote;
+pub use rate::RateLimit;
 pub use sticky::{COOKIE_NAME_BYTES_MAX, SECRET_BYTES_MAX, StickyKey, cookie_name};
 
 use crate::balance::Strategy;
@@ -247,6 +249,10 @@ pub struct Config {
     /// Tunnels at most that were HTTP requests once, counted apart from the pairs; none: as many as
     /// pairs, of at most three quarters of the clients.
     pub tunnels_max: Option<u32>,
+    /// Requests of each client at most; none: no limit.
+    pub rate: Option<RateLimit>,
+    /// Connections of each client at most; none: no limit.
+    pub connections_per_client: Option<u32>,
     /// Requests that wait at most; none: no limit.
     pub queue_max: Option<u32>,
     /// Least bytes per second of a client while others wait; 0: none.
@@ -331,6 +337,8 @@ impl Default for Config {
             control: true,
             pairs_max: None,
             tunnels_max: None,
+            rate: None,
+            connections_per_client: None,
             queue_max: None,
             rate_min: 1024,
             health: health::Settings::default(),

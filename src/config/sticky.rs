@@ -4,7 +4,7 @@
 //! 64 bits are enough: what a guess would win is to be served by a server that serves everybody,
 //! and two of a thousand servers are the same with a probability of 1 in 10^13.
 
-use super::quote;
+use super::quote::quote;
 use crate::base::siphash::{Key, siphash};
 use crate::base::token::is_token_byte;
 use std::fmt;

@@ -360,6 +360,28 @@ impl HeaderOutcome {
     }
 }
 
+/// Which limit a client was above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientLimit {
+    /// Requests, or sessions, a second.
+    Rate,
+    /// Connections.
+    Connections,
+}
+
+impl ClientLimit {
+    /// All of them, in the order of their places.
+    pub const ALL: [ClientLimit; 2] = [ClientLimit::Rate, ClientLimit::Connections];
+
+    /// As metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClientLimit::Rate => "rate",
+            ClientLimit::Connections => "connections",
+        }
+    }
+}
+
 /// The counters of the whole program.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
@@ -367,6 +389,8 @@ pub struct Counters {
     pub accepted: u64,
     /// PROXY headers that were required, by [`HeaderOutcome`].
     proxy_headers: [u64; HeaderOutcome::ALL.len()],
+    /// Requests and connections above a limit of their client, by [`ClientLimit`].
+    client_limits: [u64; ClientLimit::ALL.len()],
     /// Requests and sessions that ended, however they did.
     pub requests: u64,
     /// Requests for which there was no place in the queue.
@@ -380,6 +404,16 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// A client was above a limit.
+    pub fn client_limited(&mut self, limit: ClientLimit) {
+        self.client_limits[limit as usize] += 1;
+    }
+
+    /// What was above limits of clients.
+    pub fn client_limits(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ClientLimit::ALL.into_iter().map(|limit| (limit.name(), self.client_limits[limit as usize]))
+    }
+
     /// A request ended, after it had waited for a slot.
     #[inline]
     pub fn request_ended(&mut self, record: &Record, second: u32) {
@@ -484,7 +518,7 @@ mod tests {
             (0..times).for_each(|_| counters.answered(cause, 0));
         }
         let local: Vec<_> = counters.local().map(|(_, count)| count).collect();
-        assert_eq!(local, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(local, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         for (times, outcome) in (1..).zip(HeaderOutcome::ALL) {
             (0..times).for_each(|_| counters.proxy_header(outcome));
         }

@@ -10,7 +10,7 @@ const fn family(name: &'static str, kind: Kind, help: &'static str, source: Sour
 }
 
 /// Those of the program as a whole, then those of each backend.
-pub static FAMILIES: [Family; 47] = [
+pub static FAMILIES: [Family; 48] = [
     family(
         "loadbalancer_build_info",
         Gauge,
@@ -102,6 +102,14 @@ pub static FAMILIES: [Family; 47] = [
         Histogram,
         "Time that a request waited for its slot.",
         Source::Program(|p, out| out.histogram(&p.counters.waiting())),
+    ),
+    family(
+        "loadbalancer_clients_limited_total",
+        Counter,
+        "Requests and connections that were refused because their client had too many, by limit.",
+        Source::Program(|p, out| {
+            p.counters.client_limits().for_each(|(it, count)| out.labelled("limit", it, count));
+        }),
     ),
     family(
         "loadbalancer_queue_refused_total",

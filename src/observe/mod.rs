@@ -46,11 +46,13 @@ pub enum ProxyError {
     Loop,
     /// No error: this program is the one to answer, for example with a redirect (§2.3.29).
     InternalResponse,
+    /// The client sends more than it may (§2.3.17).
+    Denied,
 }
 
 impl ProxyError {
     /// All of them, in the order of their counters.
-    pub const ALL: [ProxyError; 9] = [
+    pub const ALL: [ProxyError; 10] = [
         ProxyError::Request,
         ProxyError::Limit,
         ProxyError::Unavailable,
@@ -60,12 +62,14 @@ impl ProxyError {
         ProxyError::Internal,
         ProxyError::Loop,
         ProxyError::InternalResponse,
+        ProxyError::Denied,
     ];
 
     /// The registered name, as `Proxy-Status` and the logs have it.
     pub fn name(self) -> &'static str {
         match self {
             ProxyError::Request => "http_request_error",
+            ProxyError::Denied => "http_request_denied",
             ProxyError::Limit => "connection_limit_reached",
             ProxyError::Unavailable => "destination_unavailable",
             ProxyError::Terminated => "connection_terminated",

@@ -24,6 +24,7 @@ pub fn begin(program: &Program<'_>, out: &mut Writer<'_>) {
     all.number("in_flight_max", program.in_flight_max);
     all.number("queued", program.queued);
     all.number("queue_refused_total", program.counters.queue_refused);
+    all.counts("clients_limited_total", program.counters.client_limits());
     all.number("clients", program.clients);
     all.number("clients_idle", program.clients_idle);
     all.number("accepted_total", program.counters.accepted);

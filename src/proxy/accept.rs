@@ -3,7 +3,7 @@
 use super::Proxy;
 use super::client::acceptor::{Accepted, Arrival, Room};
 use super::client::connection::Connection;
-use super::client::listener::{ListenerSettings, Security, Service};
+use super::client::listener::Security;
 use super::client::request::RequestState;
 use super::exchange::Exchanges;
 use super::kinds::Next;
@@ -52,7 +52,7 @@ impl<N: Net> Proxy<N> {
     }
 
     fn admit_client(&mut self, accepted: Accepted<N::Socket>) {
-        let ListenerSettings { service, security, .. } = accepted.settings;
+        let security = accepted.settings.security;
         let cx = &mut self.exchanges.context;
         if let Some(counters) = cx.counters() {
             counters.accepted += 1;
@@ -68,8 +68,7 @@ impl<N: Net> Proxy<N> {
             if client.begin_handshake(cx).is_err() {
                 self.close_client(key);
             }
-        } else if service == Service::Tcp && self.exchanges.seek_slot(key, client) == Next::Gone {
-            // A session has no head to wait for.
+        } else if self.exchanges.begin_connection(key, client) == Next::Gone {
             self.close_client(key);
         }
     }

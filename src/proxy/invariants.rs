@@ -4,6 +4,7 @@ use super::Proxy;
 use super::client::admission::Line;
 use super::client::connection::Connection;
 use super::client::listener::Service;
+use super::client::per_client::Quota;
 use super::client::request::RequestState;
 use super::client::slow_clients::Holds;
 use super::conn::Output;
@@ -197,6 +198,8 @@ impl<N: Net> Proxy<N> {
             let waits = self.clients.iter().any(|(_, client)| client.request.state == line);
             assert!(!waits || cluster.keeps_waiting(backend), "a session waits with a reason");
         }
+        let counted = self.clients.iter().filter(|(_, it)| it.quota == Quota::Taken).count();
+        assert_eq!(exchanges.counted_connections(), counted, "what counts for its client is here");
         let clients_max = exchanges.context.limits.clients_max;
         assert!(self.clients.len() <= clients_max, "no more clients than allowed");
         let admin = self.admin_clients().filter(|it| it.timer().is_armed()).count();

@@ -142,7 +142,7 @@ impl<N: Net> Proxy<N> {
         let upstreams = Upstreams::new(cluster, limits.pipes_max);
         let mut proxy = Proxy {
             clients: Table::new(),
-            exchanges: Exchanges::new(context, upstreams, error_pages),
+            exchanges: Exchanges::new(context, upstreams, error_pages, seed),
             acceptor: Acceptor::new(Hints::CLIENTS),
             admin: None,
             control: None,
@@ -323,7 +323,8 @@ impl<N: Net> Proxy<N> {
 
     /// The client of this key leaves its table; its request has ended.
     fn close_client(&mut self, key: ClientKey) {
-        if let Some(client) = self.clients.remove(key) {
+        if let Some(mut client) = self.clients.remove(key) {
+            self.exchanges.uncount_connection(&mut client);
             let Exchanges { context, upstreams, .. } = &mut self.exchanges;
             if let Some(own) = client.own_upstream() {
                 upstreams.close_own(context, own);

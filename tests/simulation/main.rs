@@ -17,6 +17,7 @@ mod kernel;
 mod listing;
 mod net;
 mod oracle;
+mod rates;
 mod record;
 mod request;
 mod reuse;
@@ -73,6 +74,8 @@ struct Tally {
     warmed: u64,
     /// Requests whose cookie names the server that got them, and responses that set one.
     stayed: u64,
+    /// Requests above the rates of their clients.
+    limited: u64,
     set: u64,
 }
 
@@ -106,6 +109,7 @@ fn every_seed_ends_well() {
         assert!(kinds.iter().all(|&kind| kind > count / 100), "a kind is missing: {tally:?}");
         assert!(tally.replayed > count, "hardly any choice was recorded: {tally:?}");
         assert!(tally.stayed > count / 50 && tally.set > count / 50, "no sessions: {tally:?}");
+        assert!(tally.limited > count / 100, "hardly any client was limited: {tally:?}");
         assert!(tally.warmed > count / 100, "hardly any server warmed up: {tally:?}");
         assert!(tally.suspicions > count / 100, "no server was silent: {tally:?}");
         assert!(tally.scraped > count, "the admin listener was hardly asked: {tally:?}");

@@ -5,6 +5,7 @@ use super::beliefs::Beliefs;
 use super::edits::Edits;
 use super::kernel::{Kernel, LinkId, Unasked};
 use super::listing;
+use super::rates::Rates;
 use super::sessions::Sessions;
 use super::waiting::Read;
 use super::wire::Head;
@@ -205,6 +206,7 @@ pub struct Oracle {
     pub trusts_clients: bool,
     pub edits: Edits,
     pub sessions: Sessions,
+    pub rates: Rates,
     /// Requests that wait at most.
     pub queue_max: Option<usize>,
 }
@@ -230,6 +232,7 @@ impl Oracle {
             keep_alive_requests: config.keep_alive_requests,
             head: config.head,
             edits: Edits::new(config),
+            rates: Rates::new(config.rate),
             queue_max: config.queue_max.map(|most| most as usize),
             ..Oracle::default()
         }
@@ -331,6 +334,8 @@ impl Oracle {
         assert_eq!(meant.request, request, "an answer to another request");
         assert_eq!(meant.status, status, "answer {answer}");
         self.sessions.check_response(head, self.requests[request].session, meant.site);
+        let it = &self.requests[request];
+        self.rates.admitted(it.link, it.begun_at.unwrap_or(0), kernel.now);
         self.edits.check_response(head, &meant.pad, &format!("answer {answer}"));
         self.served += 1;
         Some(answer)
@@ -347,7 +352,9 @@ impl Oracle {
             let after = head.number("retry-after");
             assert!(matches!(after, Some(1..=60)), "request {request}: {head:?}");
         }
-        let is_surplus = is_surplus || (status == 503 && self.queue_max.is_some());
+        let is_limited = status == 429;
+        self.rates.refused += u64::from(is_limited);
+        let is_surplus = is_surplus || is_limited || (status == 503 && self.queue_max.is_some());
         let refused = matches!(it.fate, Fate::Refused(with) if with.contains(&status));
         let is_lost = status == 502 && it.is_lost(kernel);
         self.lost += u64::from(is_lost);
@@ -364,6 +371,7 @@ impl Oracle {
                 }
                 400 => it.fate == Fate::Broken,
                 408 => it.silent,
+                429 => self.rates.may_refuse(self.before(request)),
                 502 => {
                     let tunnel = it.upgrade && self.fault_at.is_some();
                     is_lost || it.cut || tunnel || happened(self.nameless_cut_at)
@@ -392,6 +400,12 @@ impl Oracle {
             );
             self.local += 1;
         }
+    }
+
+    /// Requests of the same connection before this one.
+    fn before(&self, request: usize) -> usize {
+        let link = self.requests[request].link;
+        self.requests[..request].iter().filter(|other| other.link == link).count()
     }
 
     /// Requests that may become tunnels.

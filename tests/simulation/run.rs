@@ -281,6 +281,7 @@ impl Tally {
         self.introduced += oracle.introduced;
         self.stayed += oracle.sessions.stayed;
         self.set += oracle.sessions.set;
+        self.limited += oracle.rates.refused;
         self.reloads += world.listing.applied;
         self.scraped += oracle.scraped;
         self.orders += world.listing.ordered;

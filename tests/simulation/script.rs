@@ -16,7 +16,7 @@ use super::talker::{Pace, Talker};
 use super::visitor;
 use super::world::World;
 use loadbalancer::base::rng::Rng;
-use loadbalancer::config::{Mode, TrustedProxies};
+use loadbalancer::config::{Mode, RateLimit, TrustedProxies};
 use loadbalancer::proxy::{ListenerSettings, Proxy, Service};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -59,6 +59,13 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     // From numbers of their own, so that the seeds keep their runs.
     let mut features = Rng::new(rng.clone().bits());
     edits::draw(&mut config, &mut features);
+    // PROXY headers may name one client for several connections.
+    let is_alone = headers.from == TrustedProxies::None;
+    if features.chance(200) && is_alone {
+        let (per_second, burst) = (1 + features.below(20) as u32, 1 + features.below(4) as u32);
+        config.rate = Some(RateLimit { per_second, burst });
+        config.connections_per_client = Some(1 + features.below(2) as u32);
+    }
     sessions::draw(&mut config, &mut features);
     listing.has_sessions = config.sticky.is_some();
     if config.mode != Mode::Redirect && features.chance(150) {

@@ -188,6 +188,8 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("max-pairs", "77", "", "http tcp"),
     ("max-tunnels", "77", "", "http"),
     ("queue-max", "77", "", "http tcp"),
+    ("rate", "77/s", "", "http tcp redirect"),
+    ("max-connections-per-client", "77", "", "http tcp redirect"),
     ("min-rate", "77", "", "http"),
     ("keep-alive-requests", "77", "", "http redirect"),
     ("max-head", "777", "", "http redirect"),

@@ -100,6 +100,15 @@ const WRONG: &[(&str, &str)] = &[
         "--admin-host: `a:1` is not a host name: write one like lb.example.org",
     ),
     ("8080 1 --live-path alive", "--live-path: `alive` is not a path: write one like /healthcheck"),
+    // Limits of a client.
+    (
+        "8080 1 --rate 5",
+        "--rate: `5` is no rate: write 100/s, or 100/s:200 for bursts of 200, at most 1000000",
+    ),
+    (
+        "8080 1 --max-connections-per-client 0",
+        "--max-connections-per-client: `0` is not a whole number from 1 to 1000000",
+    ),
     // Sticky sessions.
     (
         "8080 1 --sticky a;b",

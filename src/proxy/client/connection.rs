@@ -5,6 +5,7 @@ use super::acceptor::Accepted;
 use super::admission::Line;
 use super::heads::Heads;
 use super::listener::{ListenerSettings, Scheme, Security, Service};
+use super::per_client::Quota;
 use super::plan::{self, HashBy, Intent, PlanContext};
 use super::request::{After, Request, RequestState};
 use crate::base::table::Id;
@@ -60,6 +61,8 @@ pub struct Connection<S> {
     /// The idle upstream on which it has authenticated: its requests use no other while that is
     /// open, and no other client's use this one. It is closed with this connection.
     own_upstream: Option<OwnUpstream>,
+    /// Whether it counts for `--max-connections-per-client`.
+    pub quota: Quota,
 }
 
 impl<S: Socket> Connection<S> {
@@ -76,6 +79,7 @@ impl<S: Socket> Connection<S> {
             settings: accepted.settings,
             requests: 0,
             own_upstream: None,
+            quota: Quota::Free,
         }
     }
 

@@ -7,6 +7,7 @@ mod conclude;
 mod handshake;
 pub mod judge;
 mod pair;
+mod per_client;
 mod preamble;
 pub mod pump;
 mod queue;
@@ -28,6 +29,7 @@ use crate::proxy::client::answer::Answer;
 use crate::proxy::client::connection::{Connection, HeadRead};
 use crate::proxy::client::heads::Heads;
 use crate::proxy::client::listener::{Security, Service};
+use crate::proxy::client::per_client::PerClient;
 use crate::proxy::client::plan::{Intent, Plan};
 use crate::proxy::client::queue_speed::QueueSpeed;
 use crate::proxy::client::request::RequestState;
@@ -52,6 +54,7 @@ pub struct Exchanges<N: Net> {
     pub upstreams: Upstreams<N>,
     pub admission: Admission,
     pub queue_speed: QueueSpeed,
+    per_client: PerClient,
     pairs: Table<PairKind, Pair>,
     budget: Budget,
     heads: Heads,
@@ -70,10 +73,12 @@ impl<N: Net> Exchanges<N> {
         context: LoopContext<N>,
         upstreams: Upstreams<N>,
         error_pages: HashMap<u16, Vec<u8>>,
+        seed: u64,
     ) -> Exchanges<N> {
         Exchanges {
             admission: Admission::new(context.limits.pairs_max, context.limits.tunnels_max),
             queue_speed: QueueSpeed::default(),
+            per_client: PerClient::new(&context.config, seed),
             budget: Budget::new(context.config.retry_budget),
             heads: Heads::new(context.config.head),
             context,
@@ -187,8 +192,7 @@ impl<N: Net> Exchanges<N> {
             HeadRead::Complete if self.asks_for_life(key, client) => {
                 self.answer_live_path(key, client)
             }
-            HeadRead::Complete if self.collects(client) => self.begin_collecting(key, client),
-            HeadRead::Complete => self.seek_slot(key, client),
+            HeadRead::Complete => self.take_request(key, client),
             HeadRead::Refused(refusal) => {
                 if refusal == TLS_HELLO {
                     self.context.logs.tls_client(client.ip(), self.context.now.instant);

@@ -3,7 +3,7 @@
 use super::{Client, Exchanges};
 use crate::net::Net;
 use crate::observe::counters::HeaderOutcome;
-use crate::proxy::client::listener::{Security, Service};
+use crate::proxy::client::listener::Security;
 use crate::proxy::client::preamble::{HEADER_TIME_MAX, HeaderRead};
 use crate::proxy::kinds::{ClientKey, Next};
 use crate::proxy::upstream::acquire::Acquired;
@@ -42,12 +42,7 @@ impl<N: Net> Exchanges<N> {
     /// Nothing is left that comes before the first request, or before a session.
     pub(super) fn begin_requests(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         client.await_first_request(&self.context);
-        match client.settings().service {
-            Service::Tcp => self.seek_slot(key, client),
-            Service::Http | Service::Redirect | Service::ToHttps { .. } | Service::Admin => {
-                Next::Again
-            }
-        }
+        self.begin_connection(key, client)
     }
 
     /// No whole header has come in time.
