@@ -618,3 +618,15 @@ fn options_that_contradict_it_are_refused() {
         assert!(outcome.stderr.contains(part), "{outcome:?}");
     }
 }
+
+#[test]
+fn cookies_of_the_last_process_name_the_same_servers() {
+    let b = Backend::named("b");
+    let old = Balancer::over(&[&b], &["--sticky", "srv"]);
+    let first = old.get("/");
+    let cookie = first.field("Set-Cookie").and_then(|line| line.split(';').next());
+    let cookie = cookie.expect("a cookie").to_owned();
+    let new = replaced(&old, &b, &["--sticky", "srv"]);
+    let next = new.exchange(format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n"));
+    assert_eq!((next.status(), next.field("Set-Cookie")), (200, None));
+}

@@ -277,11 +277,13 @@ impl<N: Net> Proxy<N> {
         }
     }
 
-    /// The key of sticky sessions, to be handed to a process that takes over (`Config::sticky_key`);
-    /// none without `--sticky`.
-    pub fn sticky_key(&self) -> Option<StickyKey> {
-        let config = &self.exchanges.context.config;
-        config.sticky.as_ref().map(|_| config.sticky_key)
+    /// Cookies of the process before this one stay good, unless this one has a key of its own.
+    pub fn adopt_sticky_key(&mut self, key: StickyKey) {
+        let Exchanges { context, upstreams, .. } = &mut self.exchanges;
+        if context.config.sticky_key_file.is_none() {
+            context.config.sticky_key = key;
+            upstreams.use_sticky_key(&context.config);
+        }
     }
 
     /// When the turn that runs, or the last one, began.

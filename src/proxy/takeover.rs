@@ -44,7 +44,10 @@ impl<N: Net> Proxy<N> {
                 let by_hand = self.exchanges.upstreams.cluster().all_by_hand();
                 let watchdog = context.net.service_manager().and_then(|it| it.watchdog);
                 let process = std::process::id();
-                let message = Handover { process, roles, by_hand, watchdog }.write();
+                let config = &context.config;
+                let sticky_key = config.sticky.as_ref().map(|_| config.sticky_key.to_bytes());
+                let handover = Handover { process, roles, by_hand, watchdog, sticky_key };
+                let message = handover.write();
                 match control.hand_over(context, key, &listeners, message) {
                     Ok(()) => return,
                     Err(error) => format!("the sockets cannot be passed on: {error}"),

@@ -6,7 +6,7 @@ use super::failure::{Failure, say};
 use super::instances::replaceable;
 use super::prepare::system;
 use crate::base::reason::reason;
-use crate::config::Config;
+use crate::config::{Config, StickyKey};
 use crate::net::control::{self, ControlSocket};
 use crate::net::kernel::Kernel;
 use crate::net::process::ends_within;
@@ -173,6 +173,9 @@ fn ask(name: &Name) -> Result<(UnixStream, Handover, Vec<OwnedFd>), Refusal> {
 impl Predecessor {
     /// What was set by hand at the other process is in force here.
     pub fn pass_on(&self, proxy: &mut Proxy<Kernel>) {
+        if let Some(key) = self.handover.sticky_key {
+            proxy.adopt_sticky_key(StickyKey::from_bytes(key));
+        }
         for (server, by_hand) in &self.handover.by_hand {
             match proxy.take_by_hand(server, *by_hand) {
                 true => proxy.log_event(format_args!("{server}: {by_hand}, set by hand before")),

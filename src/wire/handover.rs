@@ -31,6 +31,8 @@ const BY_HAND: u16 = 2;
 const PROCESS: u16 = 3;
 /// Microseconds after which the service manager ends a process that it hears nothing of.
 const WATCHDOG: u16 = 4;
+/// The random key of sticky sessions.
+const STICKY_KEY: u16 = 5;
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct Handover {
     pub by_hand: Vec<(String, ByHand)>,
     /// Of the service manager, if there is one that asks for signs of life.
     pub watchdog: Option<Duration>,
+    /// Of sticky sessions, if there are any: cookies stay good.
+    pub sticky_key: Option<[u8; 16]>,
 }
 
 /// Why bytes are no message. Each displays as one clause.
@@ -91,6 +95,9 @@ impl Handover {
         if let Some(span) = self.watchdog {
             let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
             add(&mut fields, WATCHDOG, &micros.to_be_bytes());
+        }
+        if let Some(key) = &self.sticky_key {
+            add(&mut fields, STICKY_KEY, key);
         }
         let mut message = MAGIC.to_vec();
         message.push(VERSION);
@@ -140,6 +147,7 @@ impl Handover {
                 let micros = u64::from_be_bytes(value.try_into().ok()?);
                 self.watchdog = Some(Duration::from_micros(micros));
             }
+            STICKY_KEY => self.sticky_key = Some(value.try_into().ok()?),
             ROLES => {
                 let roles = value.iter().map(|&byte| role_of(byte));
                 self.roles = roles.collect::<Option<_>>()?;
@@ -196,6 +204,7 @@ mod tests {
                 ("[::1]:80".to_owned(), ByHand { wish: None, weight: Some(1) }),
             ],
             watchdog: Some(Duration::from_millis(1500)),
+            sticky_key: Some([7; 16]),
         }
     }
 

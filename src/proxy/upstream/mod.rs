@@ -144,6 +144,11 @@ impl<N: Net> Upstreams<N> {
         upstream.conn.buffers.outbox.append(header, &mut cx.pool);
     }
 
+    /// See [`Cluster::use_sticky_key`].
+    pub fn use_sticky_key(&mut self, config: &Config) {
+        self.cluster.use_sticky_key(config);
+    }
+
     /// The counters of a backend; none where nothing asks for them.
     #[inline]
     pub fn counters(&mut self, backend: BackendId) -> Option<&mut BackendCounters> {

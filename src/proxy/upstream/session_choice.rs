@@ -1,13 +1,19 @@
 //! Which backend a request of a sticky session goes to, and what its response has to set.
 
 use super::cluster::Cluster;
-use super::sessions::SessionBackend;
+use super::sessions::{SessionBackend, Sessions};
 use crate::balance::{AdminState, Membership};
 use crate::base::backend_id::BackendId;
+use crate::config::Config;
 use crate::health::State;
 use std::num::NonZeroU64;
 
 impl Cluster {
+    /// What cookies call the backends follows from the key that `config` has by now.
+    pub fn use_sticky_key(&mut self, config: &Config) {
+        self.sessions = Sessions::new(config, self.backends.iter().map(|it| it.name.as_str()));
+    }
+
     /// The backend that a cookie names, if a request may go there: it is in the list and not set to
     /// down, and it is not down. One that drains serves its sessions.
     pub fn session_backend(&self, tag: NonZeroU64) -> Option<SessionBackend> {
