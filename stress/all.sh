@@ -30,8 +30,8 @@ set_up() {
 }
 
 scripts=(setup.sh interrupts.sh stress_test.sh run_parallel_clients.sh httperf.sh diff_test.sh distribution.sh
-    slow_server.sh abuse.sh chaos.sh live_list.sh deploy.sh takeover.sh faults.sh networks.sh
-    websocket.sh redis.sh
+    slow_server.sh abuse.sh chaos.sh live_list.sh sticky.sh deploy.sh takeover.sh faults.sh
+    networks.sh websocket.sh redis.sh
     differential.sh soak.sh)
 [ $# -eq 0 ] || scripts=("$@")
 for script in "${scripts[@]}"; do
