@@ -85,8 +85,7 @@ mod tests {
 
     #[test]
     fn a_client_has_so_many_connections_and_no_more() {
-        let mut config = Config::default();
-        config.connections_per_client = Some(2);
+        let config = Config { connections_per_client: Some(2), ..Config::default() };
         let mut clients = PerClient::new(&config, 1);
         let [one, other] = ["10.0.0.1", "10.0.0.2"].map(|ip| ip.parse().expect("an address"));
         assert!(clients.connected(one) && clients.connected(one) && !clients.connected(one));

@@ -69,7 +69,9 @@ impl<N: Net> Exchanges<N> {
                 refused.unwrap_or_else(|| self.seek_slot(key, client))
             }
             Service::Tcp => self.seek_slot(key, client),
-            Service::Http | Service::Redirect | Service::Admin => Next::Again,
+            Service::Http | Service::Redirect | Service::ToHttps { .. } | Service::Admin => {
+                Next::Again
+            }
         }
     }
 
