@@ -106,6 +106,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let is_introduced = config.proxy_protocol != TrustedProxies::None;
     let is_tls = config.mode != Mode::Tcp && !is_introduced && seed.is_multiple_of(5);
     world.borrow_mut().oracle.is_tls = is_tls;
+    world.borrow_mut().oracle.sessions.is_tls = is_tls;
     let settings = match is_tls {
         true => ListenerSettings::tls(config.mode.into()),
         false => ListenerSettings::plain(config.mode.into()),

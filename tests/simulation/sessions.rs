@@ -25,6 +25,8 @@ pub struct Sessions {
     names: usize,
     /// No server fails and none leaves: each request gets to the one that its cookie names.
     is_strict: bool,
+    /// Clients come over TLS.
+    pub is_tls: bool,
     /// Requests that got to it, and responses that set a cookie.
     pub stayed: u64,
     pub set: u64,
@@ -90,7 +92,9 @@ impl Sessions {
     /// A response of this address sets the cookie if its client has another one.
     pub fn check_response(&mut self, head: &Head, session: Option<NonZeroU64>, site: usize) {
         let tag = self.tag(site).filter(|tag| session != Some(*tag));
-        let expected = tag.map(|tag| format!("{NAME}={tag:016x}; Path=/; HttpOnly; SameSite=Lax"));
+        let more = if self.is_tls { "; Secure" } else { "" };
+        let expected =
+            tag.map(|tag| format!("{NAME}={tag:016x}; Path=/; HttpOnly; SameSite=Lax{more}"));
         assert_eq!(head.one("set-cookie"), expected.as_deref());
         self.set += u64::from(tag.is_some());
     }
