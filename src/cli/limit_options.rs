@@ -1,9 +1,11 @@
-//! The rows of the option table about how much may wait.
+//! The rows of the option table about how much clients get, and servers that have come back.
 
+use super::duration::LONGEST;
 use super::modes::{EVERY, PAIRS};
 use super::option::{Group, Opt, Take};
 use super::value::{or, whole};
 use crate::config::{Config, RateLimit};
+use std::time::Duration;
 
 pub const QUEUE_MAX: Opt<Config> = Opt {
     long: "queue-max",
@@ -44,4 +46,15 @@ pub const CONNECTIONS_PER_CLIENT: Opt<Config> = Opt {
         set: |c, v| whole(v, 1..=1_000_000).map(|n| c.connections_per_client = Some(n)),
         default: |c| or(c.connections_per_client, "no limit"),
     },
+};
+
+pub const SLOW_START: Opt<Config> = Opt {
+    long: "slow-start",
+    short: None,
+    value: "TIME",
+    group: Group::How,
+    help: "Raise the share of a backend that came back or was added from 10 % to all of it \
+           over TIME; 0: at once",
+    modes: EVERY,
+    take: Take::Duration { at: |c| &mut c.slow_start, least: Duration::ZERO, most: LONGEST },
 };

@@ -102,16 +102,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
     },
     sticky_options::STICKY,
     sticky_options::STICKY_KEY,
-    Opt {
-        long: "slow-start",
-        short: None,
-        value: "TIME",
-        group: Group::How,
-        help: "Raise the share of a backend that came back or was added from 10 % to all of it \
-               over TIME; 0: at once",
-        modes: EVERY,
-        take: Take::Duration { at: |c| &mut c.slow_start, least: Duration::ZERO, most: LONGEST },
-    },
+    limit_options::SLOW_START,
     Opt {
         long: "hash-field",
         short: None,

@@ -119,8 +119,15 @@ fn listener_rules(config: &Config, given: &Given) -> [Rule; 4] {
     ]
 }
 
-fn output_rules(config: &Config, given: &Given) -> [Rule; 4] {
+fn output_rules(config: &Config, given: &Given) -> [Rule; 5] {
     [
+        (
+            (config.rate.is_some() || config.connections_per_client.is_some())
+                && config.listen.unix_name().is_some()
+                && config.proxy_protocol != TrustedProxies::All,
+            "--rate and --max-connections-per-client need clients' addresses, which a unix socket \
+             does not have: add --proxy-protocol any, or leave them out",
+        ),
         (
             config.sticky_key_file.is_some() && config.sticky.is_none(),
             "--sticky-key is for --sticky only: add --sticky srv or leave it out",

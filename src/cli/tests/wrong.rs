@@ -109,6 +109,11 @@ const WRONG: &[(&str, &str)] = &[
         "8080 1 --max-connections-per-client 0",
         "--max-connections-per-client: `0` is not a whole number from 1 to 1000000",
     ),
+    (
+        "unix:/tmp/x 1 --rate 5/s",
+        "--rate and --max-connections-per-client need clients' addresses, which a unix socket does \
+         not have: add --proxy-protocol any, or leave them out",
+    ),
     // Sticky sessions.
     (
         "8080 1 --sticky a;b",

@@ -312,8 +312,8 @@ impl Session {
                 && let Some(certificates) = &self.certificates
                 && let Some(asked) = certificates.take_asked()
             {
-                self.covers_asked = (asked.as_deref())
-                    .is_some_and(|name| certificates.covers(Some(name), name));
+                self.covers_asked =
+                    (asked.as_deref()).is_some_and(|name| certificates.covers(Some(name), name));
                 (self.asked, self.has_hello) = (asked, true);
             }
             taken += out.taken;

@@ -46,7 +46,8 @@ impl<N: Net> Exchanges<N> {
         client: Client<'_, N>,
     ) -> Option<Next> {
         let now = self.context.now.instant;
-        let Admission::Refused { retry_after } = self.per_client.request(client.ip(), now) else {
+        // One without an address has no limit of its own.
+        let Admission::Refused { retry_after } = self.per_client.request(client.ip()?, now) else {
             return None;
         };
         self.count_limited(ClientLimit::Rate);
@@ -81,7 +82,7 @@ impl<N: Net> Exchanges<N> {
         if !self.per_client.limits_connections() {
             return None;
         }
-        if self.per_client.connected(client.ip()) {
+        if self.per_client.connected(client.ip()?) {
             client.quota = Quota::Taken;
             return None;
         }
@@ -91,9 +92,9 @@ impl<N: Net> Exchanges<N> {
 
     /// A client's connection has ended.
     pub fn uncount_connection(&mut self, client: Client<'_, N>) {
-        if client.quota == Quota::Taken {
+        if let (Quota::Taken, Some(ip)) = (client.quota, client.ip()) {
             client.quota = Quota::Free;
-            self.per_client.disconnected(client.ip());
+            self.per_client.disconnected(ip);
         }
     }
 

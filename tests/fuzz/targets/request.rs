@@ -110,6 +110,7 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
 fn written(data: &[u8], head: &RequestHead, plan: &Plan, trust_forwarded: bool) -> Vec<u8> {
     let context = RequestContext {
         scheme: "http",
+        keep_subject: trust_forwarded,
         client_subject: None,
         client: CLIENT.parse().ok(),
         default_host: DEFAULT_HOST,
