@@ -111,6 +111,11 @@ impl Session {
     }
 
     /// Cannot be called.
+    /// Cannot be called.
+    pub fn handshake_bytes(&self) -> u64 {
+        match self.0 {}
+    }
+
     pub fn secured(&self) -> Option<Secured<'_>> {
         match self.0 {}
     }

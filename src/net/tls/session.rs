@@ -345,7 +345,9 @@ impl Session {
     /// The handshake is over: whose certificate it was.
     fn complete(&mut self) -> io::Result<()> {
         self.stage = Stage::Open;
-        match self.engine.peer_certificate().map(identity).transpose() {
+        // Of a server the names count, which were verified.
+        let shown = self.engine.peer_certificate().filter(|_| self.engine.is_server());
+        match shown.map(identity).transpose() {
             Ok(subject) => {
                 self.subject = subject;
                 Ok(())
