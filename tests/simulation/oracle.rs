@@ -335,7 +335,9 @@ impl Oracle {
         assert_eq!(meant.status, status, "answer {answer}");
         self.sessions.check_response(head, self.requests[request].session, meant.site);
         let it = &self.requests[request];
-        self.rates.admitted(it.link, it.begun_at.unwrap_or(0), kernel.now);
+        if !it.ip.is_empty() {
+            self.rates.admitted(it.link, it.begun_at.unwrap_or(0), kernel.now);
+        }
         self.edits.check_response(head, &meant.pad, &format!("answer {answer}"));
         self.served += 1;
         Some(answer)
