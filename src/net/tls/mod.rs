@@ -5,6 +5,7 @@ mod acceptor;
 mod certificates;
 mod connector;
 mod engine;
+mod peer;
 mod self_signed;
 mod session;
 #[cfg(test)]

@@ -5,9 +5,9 @@
 
 use super::certificates::Certificates;
 use super::engine::{Engine, Out, Queue, Stop};
-use super::x509;
+use super::peer::{identity, words};
 use crate::base::buffer::LARGE_BYTES;
-use crate::net::{Handshake, SUBJECT_BYTES_MAX, Secured};
+use crate::net::{Handshake, Secured};
 use rustls::Error;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -491,39 +491,6 @@ impl Session {
         let Some(certificates) = &self.certificates else { return true };
         certificates.covers(self.asked.as_deref(), host)
     }
-}
-
-/// Whose certificate in DER it is. One without a subject that servers can be given lets nobody in.
-fn identity(der: &[u8]) -> Result<Box<str>, &'static str> {
-    match x509::subject(der) {
-        None => Err("the subject of the client's certificate cannot be read"),
-        Some(subject) if subject.len() > SUBJECT_BYTES_MAX => {
-            Err("the subject of the client's certificate is too long")
-        }
-        Some(subject) => Ok(subject.into_boxed_str()),
-    }
-}
-
-/// What went wrong. Of a certificate in words that say what to do about it.
-fn words(error: &Error) -> String {
-    use rustls::CertificateError as Wrong;
-    let words = match error {
-        Error::InvalidCertificate(Wrong::Expired | Wrong::ExpiredContext { .. }) => {
-            "its certificate has expired"
-        }
-        Error::InvalidCertificate(Wrong::NotValidYet | Wrong::NotValidYetContext { .. }) => {
-            "its certificate is not valid yet; is this machine's clock right?"
-        }
-        Error::InvalidCertificate(
-            Wrong::NotValidForName | Wrong::NotValidForNameContext { .. },
-        ) => "its certificate is for another name",
-        // The latter: its authority has the name of one that is.
-        Error::InvalidCertificate(Wrong::UnknownIssuer | Wrong::BadSignature) => {
-            "its certificate is signed by nobody that is trusted here"
-        }
-        error => return error.to_string(),
-    };
-    words.to_owned()
 }
 
 /// The outcome of a write: without a byte, there is no room.
