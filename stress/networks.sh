@@ -118,9 +118,10 @@ PYTHON
     [ ! -e "$WORK/lb.sock" ] || fail "the socket file is left"
 fi
 
-# in_private COMMAND…: with $WORK/hosts as its hosts, and no DNS server.
+# in_private COMMAND…: with $WORK/hosts as its hosts, and no DNS server. In the background only: it
+# becomes the command, so that a signal to the job reaches that.
 in_private() {
-    unshare "$NAMESPACE" sh -c 'mount --bind "$0/hosts" /etc/hosts &&
+    exec unshare "$NAMESPACE" sh -c 'mount --bind "$0/hosts" /etc/hosts &&
         mount --bind "$0/resolv.conf" /etc/resolv.conf && exec "$@"' "$WORK" "$@"
 }
 
