@@ -46,62 +46,6 @@ for server in json.load(sys.stdin)["backends"]:
 sys.exit(1)' "${PLACE[$1]}" "${@:2}"
 }
 
-load_begins() {
-    rm -f "$WORK"/{kept,fresh,sockets}.{out,err} "$WORK/ended"
-    spawn kept python3 "$STRESS/load.py" "$URL" --seconds 600 --clients 24 --rate "$((rate * 2 / 3))" \
-        --path '/item/{n}' --check --mix get=8,big=2,slow=1,post=4,chunked=2,upload=1 \
-        --record "$WORK/record.kept"
-    kept=$PID
-    spawn fresh python3 "$STRESS/load.py" "$URL" --seconds 600 --clients 12 --rate "$((rate / 3))" \
-        --fresh --path '/item/{n}' --check --mix get=4,post=2,upload=1 --record "$WORK/record.fresh"
-    fresh=$PID
-    # Sessions of about a second, one after the other.
-    spawn sockets bash -c 'until [ -e "$1/ended" ]; do
-        python3 "$2/websocket.py" talk "$3" 6 8 0.1 || echo broken; done' - "$WORK" "$STRESS" "${URL##*:}"
-    sockets=$PID
-    sleep 1
-}
-
-load_ends() {
-    local load sessions
-    touch "$WORK/ended"
-    kill -TERM "$kept" "$fresh"
-    wait "$kept" "$fresh" "$sockets"
-    for load in kept fresh; do
-        echo "$1, $load connections: $(grep -E '^(requests|failed|failed_post|p99_ms|max_ms)' \
-            "$WORK/$load.out" | paste -sd ' ')"
-        [ "$(value failed "$WORK/$load.out")" = 0 ] ||
-            fail "$1: requests failed: $(grep ^error "$WORK/$load.out" | head -n 3 | paste -sd ';')"
-        # Fewer would mean that this measured nothing.
-        check "$1, $load connections: requests" "$(value requests "$WORK/$load.out") > $rate"
-    done
-    sessions=$(grep -c '6 of 6 sockets' "$WORK/sockets.out")
-    echo "$1: $((sessions * 6)) WebSockets"
-    [ "$sessions" -gt 0 ] || fail "$1: no WebSocket came through"
-    grep -hE '^(broken|error)' "$WORK/sockets.out" | sort | uniq -c | head -n 3
-    ! grep -q broken "$WORK/sockets.out" || fail "$1: WebSockets broke"
-    posts_once "$1" || fail "$1: POSTs were processed twice or lost"
-}
-
-# posts_once PART: every POST that was answered was processed, and none was twice.
-posts_once() {
-    python3 - "$WORK" "$1" <<'PYTHON'
-import collections, glob, sys
-
-work, part = sys.argv[1:]
-processed = collections.Counter(
-    line.strip() for file in glob.glob(f"{work}/posts.*") for line in open(file))
-rows = [line.rstrip("\n").split("\t")
-        for load in ("kept", "fresh") for line in open(f"{work}/record.{load}")]
-answered = [ident for _, _, kind, _, outcome, _, ident in rows
-            if kind in ("post", "chunked", "upload") and outcome == "ok"]
-twice = sum(count > 1 for count in processed.values())
-lost = sum(ident not in processed for ident in answered)
-print(f"{part}: {len(answered)} POSTs, {twice} processed twice, {lost} lost")
-sys.exit(twice + lost > 0 or not answered)
-PYTHON
-}
-
 # deploy NAME: drains it, restarts it, brings it back.
 deploy() {
     local start drained
@@ -128,20 +72,20 @@ is_ready() { [ "$(curl -s -m 5 -o /dev/null -w '%{http_code}' "$admin/ready")" =
 list
 start_balancer "${options[@]}"
 await 10 is_ready || fail "it does not become ready"
-load_begins
+load_begins get=8,big=2,slow=1,post=4,chunked=2,upload=1
 for ((round = 0; round < rounds; round++)); do
     for name in "${names[@]}"; do deploy "$name"; done
 done
-load_ends 'servers restarted'
+load_ends 'servers restarted' "$rate"
 stop "$LB_PID"
 LB_PID=
 
 spawn manager python3 "$STRESS/activate.py" "$LOADBALANCER" "${options[@]}"
 manager=$PID
 await 10 test -s "$WORK/manager.out" || die "activate.py did not start"
-URL=http://127.0.0.1:$(head -n 1 "$WORK/manager.out")
+LB_PORT=$(head -n 1 "$WORK/manager.out")
 await 10 is_ready || fail "it does not become ready"
-load_begins
+load_begins get=8,big=2,slow=1,post=4,chunked=2,upload=1
 for ((i = 1; i <= 3 * rounds; i++)); do
     start=$(millis)
     kill -HUP "$manager"
@@ -149,6 +93,6 @@ for ((i = 1; i <= 3 * rounds; i++)); do
     await 10 is_ready || fail "it is not ready after restart $i"
     echo "OK: restart $i of the balancer took $(($(millis) - start)) ms"
 done
-load_ends 'balancer restarted'
+load_ends 'balancer restarted' "$rate"
 stop "$manager"
 verdict

@@ -298,6 +298,67 @@ finish() {
     exit "$1"
 }
 
+# load_begins MIX: $rate requests per second to $LB_PORT from here on, over kept connections (of the
+# kinds in MIX, see load.py) and with a connection per request, and WebSockets.
+load_begins() {
+    local url=http://127.0.0.1:$LB_PORT
+    rm -f "$WORK"/{kept,fresh,sockets}.{out,err} "$WORK/ended"
+    spawn kept python3 "$STRESS/load.py" "$url" --seconds 600 --clients 24 --rate "$((rate * 2 / 3))" \
+        --path '/item/{n}' --check --mix "$1" \
+        --record "$WORK/record.kept"
+    kept=$PID
+    spawn fresh python3 "$STRESS/load.py" "$url" --seconds 600 --clients 12 --rate "$((rate / 3))" \
+        --fresh --path '/item/{n}' --check --mix get=4,post=2,upload=1 --record "$WORK/record.fresh"
+    fresh=$PID
+    # Sessions of about a second, one after the other.
+    spawn sockets bash -c 'until [ -e "$1/ended" ]; do
+        python3 "$2/websocket.py" talk "$3" 6 8 0.1 || echo broken; done' - "$WORK" "$STRESS" "$LB_PORT"
+    sockets=$PID
+    sleep 1
+}
+
+# load_ends PART LEAST: that load ends; nothing failed in it, and more than LEAST requests were made
+# over either kind of connection.
+load_ends() {
+    local load sessions
+    touch "$WORK/ended"
+    kill -TERM "$kept" "$fresh"
+    wait "$kept" "$fresh" "$sockets"
+    for load in kept fresh; do
+        echo "$1, $load connections: $(grep -E '^(requests|failed|wrong|p99_ms|max_ms)' \
+            "$WORK/$load.out" | paste -sd ' ')"
+        [ "$(value failed "$WORK/$load.out")" = 0 ] ||
+            fail "$1: requests failed: $(grep ^error "$WORK/$load.out" | head -n 3 | paste -sd ';')"
+        # Fewer would mean that this measured nothing.
+        check "$1, $load connections: requests" "$(value requests "$WORK/$load.out") > $2"
+    done
+    sessions=$(grep -c '6 of 6 sockets' "$WORK/sockets.out")
+    echo "$1: $((sessions * 6)) WebSockets"
+    [ "$sessions" -gt 0 ] || fail "$1: no WebSocket came through"
+    ! grep -q broken "$WORK/sockets.out" ||
+        fail "$1: WebSockets broke: $(grep -hE '^(broken|error)' "$WORK/sockets.out" | sort | uniq -c | paste -sd ';')"
+    posts_once "$1" || fail "$1: POSTs were processed twice or lost"
+}
+
+# posts_once PART: every POST that was answered was processed, and none was twice.
+posts_once() {
+    python3 - "$WORK" "$1" <<'PYTHON'
+import collections, glob, sys
+
+work, part = sys.argv[1:]
+processed = collections.Counter(
+    line.strip() for file in glob.glob(f"{work}/posts.*") for line in open(file))
+rows = [line.rstrip("\n").split("\t")
+        for load in ("kept", "fresh") for line in open(f"{work}/record.{load}")]
+answered = [ident for _, _, kind, _, outcome, _, ident in rows
+            if kind in ("post", "chunked", "upload") and outcome == "ok"]
+twice = sum(count > 1 for count in processed.values())
+lost = sum(ident not in processed for ident in answered)
+print(f"{part}: {len(answered)} POSTs, {twice} processed twice, {lost} lost")
+sys.exit(twice + lost > 0 or not answered)
+PYTHON
+}
+
 # value NAME FILE: the figure NAME of a report by load.py.
 value() {
     awk -v name="$1" '$1 == name { print $2; exit }' "$2"
