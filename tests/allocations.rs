@@ -8,6 +8,7 @@ use loadbalancer::balance::{NAMES, Strategy};
 use loadbalancer::config::{AdminAddress, Config, Endpoint, LogTarget, Mode};
 use loadbalancer::net::kernel::Kernel;
 use loadbalancer::net::log_writer::LogWriter;
+use loadbalancer::proxy::Proxy;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -60,6 +61,18 @@ impl Drop for Done<'_> {
     }
 }
 
+/// How often the loop allocates from when `steady` is set until `done` is.
+fn allocations_until(done: &AtomicBool, steady: &AtomicBool, proxy: &mut Proxy<Kernel>) -> usize {
+    let mut before = None;
+    while !done.load(SeqCst) {
+        proxy.turn().expect("a wait that works");
+        if steady.load(SeqCst) && before.is_none() {
+            before = Some(allocations_so_far());
+        }
+    }
+    allocations_so_far() - before.expect("a turn in steady state")
+}
+
 /// How often the loop allocates while it serves `3 * ROUNDS` requests as `set` says.
 fn allocations(names: usize, set: impl FnOnce(&mut Config)) -> usize {
     let backend = Backend::named("a");
@@ -77,14 +90,7 @@ fn allocations(names: usize, set: impl FnOnce(&mut Config)) -> usize {
             steady.store(true, SeqCst);
             ask(address, ROUNDS, is_forwarded);
         });
-        let mut before = None;
-        while !done.load(SeqCst) {
-            proxy.turn().expect("a wait that works");
-            if steady.load(SeqCst) && before.is_none() {
-                before = Some(allocations_so_far());
-            }
-        }
-        allocations_so_far() - before.expect("a turn in steady state")
+        allocations_until(&done, &steady, &mut proxy)
     })
 }
 
@@ -139,20 +145,13 @@ fn scrape_allocations(names: usize, target: &'static str) -> usize {
             steady.store(true, SeqCst);
             (0..SCRAPES).for_each(|_| scrape());
         });
-        let mut before = None;
-        while !done.load(SeqCst) {
-            proxy.turn().expect("a wait that works");
-            if steady.load(SeqCst) && before.is_none() {
-                before = Some(allocations_so_far());
-            }
-        }
-        allocations_so_far() - before.expect("a turn in steady state")
+        allocations_until(&done, &steady, &mut proxy)
     })
 }
 
 #[test]
 fn a_scrape_allocates_little_however_many_servers_there_are() {
-    // What the system says of the process is read anew each time.
+    // What the system says of the process is read again each time.
     for target in ["/metrics", "/status", "/ready"] {
         for names in [1, 100] {
             let count = scrape_allocations(names, target);

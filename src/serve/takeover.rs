@@ -186,7 +186,7 @@ impl Predecessor {
         }
     }
 
-    /// The sockets are in use: the other process is told to stop accepting, and does. It does not end
+    /// The sockets are in use: the other process is asked to stop accepting, and does. It does not end
     /// before the connection that is returned is closed.
     ///
     /// Errors: it serves on, and why.

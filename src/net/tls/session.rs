@@ -60,7 +60,7 @@ enum Stage {
 /// What of our end is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goodbye {
-    /// The peer is told that nothing follows.
+    /// The peer learns that nothing follows.
     Due,
     Said,
     /// The peer must see that something is missing.
@@ -453,7 +453,7 @@ impl Session {
         self.flush(wire)
     }
 
-    /// The connection is about to close: the peer is told if it has got all there was.
+    /// The connection is about to close: the peer learns whether it has got all there was.
     pub fn close(&mut self, wire: &mut impl Write) {
         // Without room for it, the peer takes the end for a broken connection, which is safe.
         let _ = self.end_output(wire);

@@ -52,7 +52,7 @@ pub struct Head<'a> {
 pub enum Persistence {
     /// It stays, as is usual in HTTP/1.1.
     Default,
-    /// It stays, which HTTP/1.0 needs to be told.
+    /// It stays, which a response to HTTP/1.0 must announce.
     KeepAlive,
     Close,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Admissions from the queue are counted over one to two of these.
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// Shortest and longest wait that is told: a client shall come back, and not at once.
+/// Shortest and longest wait in a `Retry-After`: a client shall come back, and not at once.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 

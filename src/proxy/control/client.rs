@@ -150,7 +150,7 @@ impl<S: Socket> ControlClient<S> {
         self.deadline = now + LIMIT;
     }
 
-    /// It is told that it has the listening sockets alone.
+    /// The answer that it has the listening sockets alone.
     pub fn begin_leave(&mut self, answer: Vec<u8>, now: Instant) {
         self.begin_answer(answer, now);
         self.state = State::Writing(After::Leave);
