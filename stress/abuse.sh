@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Usage: abuse.sh [SECONDS]
 #
-# Clients that hold on to what others need: each attack alone takes every slot of a balancer with few
-# of them, while one well-behaved client asks for a page, for SECONDS (default 14) each. Prints how
+# Clients that hold on to what others need: each attack takes every slot of a balancer of its own with
+# few of them, while one well-behaved client asks it for a page, for SECONDS (default 14). Prints how
 # many were answered and the slowest. A slow client keeps its slot for 10 s, the time over which
 # --min-rate is averaged. Then a server whose health check never ends.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -13,29 +13,42 @@ number SECONDS "$seconds" 14
 start_scripted one
 start_scripted two
 
-# attack NAME CLIENTS SLOWEST_MS: all asked must be answered, none later than that.
+# attack NAME CLIENTS SLOTS SERVER…: in the background; prints what was asked and answered.
 attack() {
-    local name=$1 clients=$2 slowest=$3
+    local name=$1 clients=$2 slots=$3
+    shift 3
     # shellcheck disable=SC2046
-    start_balancer $(addresses "${servers[@]}") "${options[@]}"
-    python3 "$STRESS/abuse.py" "$name" "$LB_PORT" "$clients" "$seconds" >"$WORK/report"
-    local asked answered took
-    asked=$(value asked "$WORK/report") answered=$(value answered "$WORK/report")
-    took=$(value slowest_ms "$WORK/report")
-    check "$name: $answered of $asked pages beside $clients clients, the slowest after $took ms" \
-        "$asked > 0 && $answered == $asked && $took <= $slowest"
-    stop "$LB_PID"
+    start_balancer $(addresses "$@") -N "$slots"
+    balancers+=("$LB_PID")
+    spawn "$name" python3 "$STRESS/abuse.py" "$name" "$LB_PORT" "$clients" "$seconds"
+    attacks+=("$PID")
 }
 
-servers=(one two) options=(-N 8)
-attack slow-uploads 8 13000
-attack stalled-uploads 8 1000
-attack slow-readers 8 13000
-attack half-heads 64 1000
-options=(-N 4)
+# answered NAME SLOWEST_MS: all asked were answered, none later than that.
+answered() {
+    local name=$1 slowest=$2 report=$WORK/$1.out asked answered took
+    asked=$(value asked "$report") answered=$(value answered "$report")
+    took=$(value slowest_ms "$report")
+    check "$name: $answered of $asked pages, the slowest after $took ms" \
+        "$asked > 0 && $answered == $asked && $took <= $slowest"
+}
+
+balancers=() attacks=()
 start_listening tunnels python3 "$STRESS/abuse.py" serve tunnels
-servers=(tunnels)
-attack idle-tunnels 4 1000
+attack slow-uploads 8 8 one two
+attack stalled-uploads 8 8 one two
+attack slow-readers 8 8 one two
+attack half-heads 64 8 one two
+attack idle-tunnels 4 4 tunnels
+wait "${attacks[@]}"
+answered slow-uploads 13000
+answered stalled-uploads 1000
+answered slow-readers 13000
+answered half-heads 1000
+answered idle-tunnels 1000
+for pid in "${balancers[@]}"; do
+    stop "$pid"
+done
 
 # A health check without an end: the server is down, and its bytes cost no more than 64 KiB each.
 start_listening endless python3 "$STRESS/abuse.py" serve endless
