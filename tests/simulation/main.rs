@@ -32,7 +32,10 @@ mod waiting;
 mod wire;
 mod world;
 
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Seeds per `cargo test`.
 const SEEDS: u64 = 2_000;
@@ -79,6 +82,11 @@ struct Tally {
     set: u64,
 }
 
+/// A seed that panics leaves nothing half-done behind a lock.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn every_seed_ends_well() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
@@ -87,22 +95,34 @@ fn every_seed_ends_well() {
         None => (number("SIM_FROM").unwrap_or(0), number("SIM_SEEDS").unwrap_or(SEEDS)),
     };
     let verbose = number("SIM_SEED").is_some();
-    let mut tally = Tally::default();
-    let mut failed = Vec::new();
-    for seed in first..first + count {
-        let outcome = catch_unwind(AssertUnwindSafe(|| run::run(seed, verbose, &mut tally)));
-        if outcome.is_err() && number("SIM_ALL").is_some() {
-            println!("seed {seed} failed");
-            failed.push(seed);
-        } else if outcome.is_err() {
-            panic!(
-                "seed {seed} failed; to see what happened:\n\
-                 SIM_SEED={seed} cargo test --test simulation -- --nocapture"
-            );
+    let goes_on = number("SIM_ALL").is_some();
+    let (next, end) = (AtomicU64::new(first), first + count);
+    let tally = Mutex::new(Tally::default());
+    let failed = Mutex::new(Vec::new());
+    let work = || {
+        while goes_on || locked(&failed).is_empty() {
+            let seed = next.fetch_add(1, SeqCst);
+            if seed >= end {
+                break;
+            }
+            if catch_unwind(AssertUnwindSafe(|| run::run(seed, verbose, &tally))).is_err() {
+                println!("seed {seed} failed");
+                locked(&failed).push(seed);
+            }
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        (0..threads).for_each(|_| drop(scope.spawn(work)));
+    });
+    let (failed, tally) = (locked(&failed), locked(&tally));
     println!("{count} seeds: {tally:?}");
-    assert!(failed.is_empty(), "these seeds failed: {failed:?}");
+    assert!(
+        failed.is_empty(),
+        "these seeds failed: {failed:?}; to see what happened:\n\
+         SIM_SEED={} cargo test --test simulation -- --nocapture",
+        failed[0]
+    );
     if count >= 1_000 {
         let kinds = [tally.local, tally.retried, tally.tunnelled, tally.redirected, tally.piped];
         assert!(tally.served > count, "hardly anything was served: {tally:?}");

@@ -1,7 +1,6 @@
 //! One run: turns of the proxy until its clients are done, then until its tables are empty; then,
 //! without faults, a few more clients, which must be served.
 
-use super::Tally;
 use super::epilogue::Epilogue;
 use super::kernel::ListenerId;
 use super::listing::{SITES_PER_NAME, authority};
@@ -9,12 +8,14 @@ use super::net::SimNet;
 use super::record;
 use super::script::{self, Script};
 use super::world::World;
+use super::{Tally, locked};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::base::table::Id;
 use loadbalancer::proxy::invariants::Census;
 use loadbalancer::proxy::{ADMIN_PLACES, Proxy, Status};
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
+use std::sync::Mutex;
 
 /// Turns after which a run counts as endless.
 const TURNS_MAX: u64 = 300_000;
@@ -43,7 +44,7 @@ pub struct Run {
 }
 
 /// Runs one seed, and counts what happened.
-pub fn run(seed: u64, verbose: bool, tally: &mut Tally) {
+pub fn run(seed: u64, verbose: bool, tally: &Mutex<Tally>) {
     let (mut run, epilogue) = Run::of(script::draw(seed, verbose));
     let mut phase = run.until_empty();
     if phase == Phase::Running {
@@ -61,11 +62,14 @@ pub fn run(seed: u64, verbose: bool, tally: &mut Tally) {
         check_counted(&run);
     }
     let Run { world, proxy, .. } = run;
-    tally.add(&world.borrow());
+    locked(tally).add(&world.borrow());
     let record = std::mem::take(&mut world.borrow_mut().record);
     if !record.is_empty() {
-        tally.replayed += record::check(&record, &mut Rng::new(seed));
-        tally.warmed += record.windows(6).filter(|text| text == b"\nwarm ").count() as u64;
+        let replayed = record::check(&record, &mut Rng::new(seed));
+        let warmed = record.windows(6).filter(|text| text == b"\nwarm ").count() as u64;
+        let mut tally = locked(tally);
+        tally.replayed += replayed;
+        tally.warmed += warmed;
     }
     drop::<Proxy<SimNet>>(proxy);
 }
