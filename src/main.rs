@@ -1,7 +1,7 @@
 //! argv → command → run → exit code.
 
 use loadbalancer::cli::{self, Command, Config, Demo};
-use loadbalancer::config::{BackendSpec, Endpoint, Purpose};
+use loadbalancer::config::{BackendSpec, Purpose};
 use loadbalancer::net::terminal;
 use loadbalancer::serve::RunError;
 use loadbalancer::{ctl, demo, get, httpserver, replay, serve, top};
@@ -88,11 +88,7 @@ fn demonstrate(Demo { mut config }: Demo) -> ExitCode {
         Ok(backends) => backends,
         Err(error) => return fail("demo", &error, 1),
     };
-    let spec = |address: &std::net::SocketAddr| {
-        let host = Some(address.ip().to_string());
-        BackendSpec::new(Endpoint { host, port: address.port() })
-    };
-    config.backends = backends.addresses().iter().map(spec).collect();
+    config.backends = backends.addresses().iter().copied().map(BackendSpec::new).collect();
     // Like `fail` without `eprintln`, which panics when standard error is closed.
     let advise = |listen, admin| {
         let _ = std::io::stderr().write_all(demo::advice(listen, admin, &backends).as_bytes());

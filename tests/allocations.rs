@@ -5,7 +5,7 @@ mod common;
 use common::in_process::{Counting, add_admin, allocations_so_far, limits, proxy};
 use common::{Backend, Peer};
 use loadbalancer::balance::{NAMES, Strategy};
-use loadbalancer::config::{AdminAddress, Config, Endpoint, LogTarget, Mode};
+use loadbalancer::config::{AdminAddress, Config, HostPort, LogTarget, Mode};
 use loadbalancer::net::kernel::Kernel;
 use loadbalancer::net::log_writer::LogWriter;
 use loadbalancer::proxy::Proxy;
@@ -110,7 +110,7 @@ fn no_request_allocates_in_steady_state() {
 }
 
 fn set_admin(config: &mut Config) {
-    config.admin = Some(AdminAddress::Given(Endpoint { host: None, port: 0 }));
+    config.admin = Some(AdminAddress::Given(HostPort::bare(0)));
 }
 
 #[test]

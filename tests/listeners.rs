@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Backend, Peer, ok};
-use loadbalancer::config::{BackendSpec, Config, Endpoint, Mode};
+use loadbalancer::config::{BackendSpec, Config, Mode};
 use loadbalancer::health::Check;
 use loadbalancer::net::kernel::Kernel;
 use loadbalancer::net::listen::{Sharing, listen};
@@ -18,10 +18,9 @@ fn with_listeners<const COUNT: usize>(
     settings: [(Scheme, Mode); COUNT],
     clients: impl FnOnce([SocketAddr; COUNT]) + Send,
 ) {
-    let host = Some("127.0.0.1".to_owned());
-    let spec = BackendSpec::new(Endpoint { host: host.clone(), port: backend.port() });
+    let spec = BackendSpec::new(backend.address());
     let members = vec![Member { spec: spec.clone(), addresses: vec![backend.address().into()] }];
-    let mut config = Config::new(Endpoint { host, port: 0 }, vec![spec]);
+    let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)), vec![spec]);
     config.health.check = Check::Off;
     let kernel = Kernel::new().expect("a poll");
     let waker = kernel.waker();

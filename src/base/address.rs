@@ -18,7 +18,7 @@ pub enum Address {
 }
 
 /// The name of a unix socket (unix(7)).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UnixName {
     /// A file.
     Path(String),

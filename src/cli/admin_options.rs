@@ -3,7 +3,7 @@
 use super::modes::{EVERY, HEADS};
 use super::option::{Group, Opt, Take};
 use super::value::{host_name, target};
-use crate::config::{AdminAddress, Config, Endpoint};
+use crate::config::{AdminAddress, Config, HostPort};
 
 pub const ADMIN: Opt<Config> = Opt {
     long: "admin",
@@ -15,7 +15,7 @@ pub const ADMIN: Opt<Config> = Opt {
     modes: EVERY,
     take: Take::Text {
         set: |c, v| {
-            let mut at = Endpoint::listener(v).map_err(|error| error.to_string())?;
+            let mut at = HostPort::listener(v).map_err(|error| error.to_string())?;
             at.host.get_or_insert_with(|| "127.0.0.1".to_owned());
             c.admin = Some(AdminAddress::Given(at));
             Ok(())

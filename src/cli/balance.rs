@@ -8,7 +8,7 @@ use super::pages;
 use super::rules::settle;
 use super::scan::{Argument, Scan, scan};
 use super::suggest::nearest;
-use crate::config::{AddressError, BACKENDS_MAX, BackendSpec, Config, Endpoint, Purpose};
+use crate::config::{AddressError, BACKENDS_MAX, BackendSpec, Config, Endpoint, HostPort, Purpose};
 use std::ffi::OsString;
 
 /// Reads the words of `loadbalancer` itself.
@@ -26,18 +26,18 @@ pub fn balance(words: Vec<OsString>) -> Result<Command, UsageError> {
     if !given.has("listen")
         && let Some(first) = given.arguments.iter().position(is_positional)
     {
-        config.listen = address(&given.arguments.remove(first), Endpoint::listener_or_socket)?;
+        config.listen = address(&given.arguments.remove(first), Endpoint::listener)?;
     }
     let mut positional = given.arguments.iter().filter(|argument| argument.option.is_none());
     if given.has("listen")
         && let Some(first) = positional.next()
-        && let Endpoint { host: None, port } = address(first, Endpoint::listener_or_socket)?
+        && let Endpoint::Tcp(HostPort { host: None, port }) = address(first, Endpoint::listener)?
     {
         let (argument, listen) = (first.text.clone(), config.listen);
         return Err(UsageError::UnclearPort { argument, port, listen });
     }
     for argument in &given.arguments {
-        let backend = address(argument, Endpoint::backend_or_socket)?;
+        let backend = address(argument, Endpoint::backend)?;
         add(&mut config, backend)?;
     }
     if config.backends.is_empty() && config.list_file.is_none() {
@@ -72,29 +72,33 @@ pub fn demo(words: Vec<OsString>) -> Result<Command, UsageError> {
     if !given.has("listen")
         && let Some(argument) = arguments.next()
     {
-        config.listen = address(argument, Endpoint::listener)?;
+        config.listen = address(argument, HostPort::listener)?.into();
     }
     if let Some(argument) = arguments.next() {
         let hint = "the demo takes one address and brings its own backends";
         return Err(UsageError::UnexpectedArgument { argument: argument.text.clone(), hint });
     }
-    if config.listen.unix_name().is_some() {
-        return Err(UsageError::BadValue {
-            spelled: "-p/--listen".to_owned(),
-            reason: AddressError::UnixHere(config.listen.to_string()).to_string(),
-        });
+    match &mut config.listen {
+        // The demo must not open a port to the network unless asked to.
+        Endpoint::Tcp(at) => {
+            at.host.get_or_insert_with(|| "127.0.0.1".to_owned());
+        }
+        Endpoint::Unix(name) => {
+            return Err(UsageError::BadValue {
+                spelled: "-p/--listen".to_owned(),
+                reason: AddressError::UnixHere(name.to_string()).to_string(),
+            });
+        }
     }
-    // The demo must not open a port to the network unless asked to.
-    config.listen.host.get_or_insert_with(|| "127.0.0.1".to_owned());
     settle(&mut config, &rows, &given)?;
     Ok(Command::Demo(Demo { config }))
 }
 
 /// Reads one address; an argument that is nearly a command gets that hint instead.
-fn address(
+fn address<A>(
     argument: &Argument,
-    read: fn(&str) -> Result<Endpoint, AddressError>,
-) -> Result<Endpoint, UsageError> {
+    read: fn(&str) -> Result<A, AddressError>,
+) -> Result<A, UsageError> {
     let Argument { text, option } = argument;
     read(text).map_err(|error| {
         if let Some(spelled) = option.clone() {

@@ -2,7 +2,7 @@
 
 use super::unit::Unit;
 use crate::balance::Strategy;
-use crate::config::{AdminAddress, Config, Endpoint, LogTarget};
+use crate::config::{AdminAddress, Config, HostPort, LogTarget};
 use crate::wire::command;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub struct Demo {
 impl Default for Demo {
     /// On 127.0.0.1:8080, with the admin listener on the next port.
     fn default() -> Demo {
-        let at = |port| Endpoint { host: Some("127.0.0.1".to_owned()), port };
+        let at = |port| HostPort::on("127.0.0.1", port);
         let mut config = Config::new(at(8080), Vec::new());
         config.admin = Some(AdminAddress::Preferred(at(8081)));
         Demo { config }
@@ -67,7 +67,7 @@ impl Default for Demo {
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpServer {
     /// Where it listens.
-    pub listen: Endpoint,
+    pub listen: HostPort,
     /// The log of requests.
     pub log: Option<LogTarget>,
     /// What it serves.
@@ -88,7 +88,7 @@ impl Default for HttpServer {
     /// What a call without options gives. The port has no default: a call without one is refused.
     fn default() -> HttpServer {
         HttpServer {
-            listen: Endpoint { host: None, port: 0 },
+            listen: HostPort::bare(0),
             log: None,
             dir: PathBuf::from("."),
             delay: Duration::ZERO,
@@ -115,13 +115,13 @@ pub struct Get {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Top {
     /// The admin address of the balancer; always has a host.
-    pub admin: Endpoint,
+    pub admin: HostPort,
 }
 
 impl Default for Top {
     /// Where the demo has it: 127.0.0.1:8081.
     fn default() -> Top {
-        Top { admin: Endpoint { host: Some("127.0.0.1".to_owned()), port: 8081 } }
+        Top { admin: HostPort::on("127.0.0.1", 8081) }
     }
 }
 

@@ -50,11 +50,11 @@ fn values(row: &Opt<Config>, config: &Config) -> Vec<String> {
         Take::Each { shown, .. } | Take::Edit { shown, .. } | Take::Words { shown } => {
             shown(config)
         }
-        Take::Listen(at) => vec![at(&mut config.clone()).to_string()],
         Take::Log(at) => vec![shown_log(at(&mut config.clone()).as_ref())],
-        Take::Text { default, .. } | Take::Choice { default, .. } | Take::Path { default, .. } => {
-            vec![default(config)]
-        }
+        Take::Listen { default, .. }
+        | Take::Text { default, .. }
+        | Take::Choice { default, .. }
+        | Take::Path { default, .. } => vec![default(config)],
         Take::Duration { at, .. } => vec![duration::show(*at(&mut config.clone()))],
         Take::Count { at, .. } => vec![at(&mut config.clone()).to_string()],
     }

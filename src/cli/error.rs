@@ -128,7 +128,10 @@ impl fmt::Display for UsageError {
 
 /// What tells two addresses of this machine apart.
 fn kind(endpoint: &Endpoint) -> &'static str {
-    if endpoint.unix_name().is_some() { "names" } else { "ports" }
+    match endpoint {
+        Endpoint::Tcp(_) => "ports",
+        Endpoint::Unix(_) => "names",
+    }
 }
 
 impl std::error::Error for UsageError {}

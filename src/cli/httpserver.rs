@@ -9,7 +9,7 @@ use super::option::{Group, Opt, Take};
 use super::scan::{Scan, scan};
 use super::sheet::{Page, Sheet};
 use super::value::{share, shown_size, size};
-use crate::config::{AddressError, Endpoint};
+use crate::config::{AddressError, HostPort};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -36,7 +36,11 @@ const PAGE: Page = Page {
 
 /// Every option of the file server.
 pub static OPTIONS: [Opt<HttpServer>; 10] = [
-    Opt::listen("Address to listen on (or give it alone, without -p)", |server| &mut server.listen),
+    Opt::listen(
+        "Address to listen on (or give it alone, without -p)",
+        |server, v| HostPort::listener(v).map(|at| server.listen = at),
+        |_| String::new(),
+    ),
     Opt {
         long: "dir",
         short: Some('d'),
@@ -126,19 +130,12 @@ pub fn httpserver(words: Vec<OsString>) -> Result<Command, UsageError> {
         return Err(UsageError::Conflict(reason));
     }
     let mut arguments = given.arguments.iter();
-    if server.listen.unix_name().is_some() {
-        let text = server.listen.to_string();
-        return Err(UsageError::BadValue {
-            spelled: "-p/--listen".to_owned(),
-            reason: AddressError::UnixHere(text).to_string(),
-        });
-    }
     if !given.has("listen") {
         let what = "port to listen on";
         let missing = UsageError::MissingArgument { what, example: "loadbalancer httpserver 1234" };
         let argument = arguments.next().ok_or(missing)?;
         let bad = |error: AddressError| UsageError::BadArgument(error.to_string());
-        server.listen = Endpoint::listener(&argument.text).map_err(bad)?;
+        server.listen = HostPort::listener(&argument.text).map_err(bad)?;
     }
     match arguments.next() {
         Some(argument) => {

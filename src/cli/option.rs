@@ -2,7 +2,7 @@
 //! in the file of their command.
 
 use super::modes::{EVERY, Modes};
-use crate::config::{Endpoint, LogTarget};
+use crate::config::{AddressError, LogTarget};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,8 +41,8 @@ pub enum Take<T: 'static> {
         set: fn(&mut T, &str) -> Result<(), String>,
         shown: fn(&T) -> String,
     },
-    /// One address to listen on. A default without a port is not shown.
-    Listen(fn(&mut T) -> &mut Endpoint),
+    /// One address to listen on.
+    Listen { set: fn(&mut T, &str) -> Result<(), AddressError>, default: fn(&T) -> String },
     /// One log file, or `-` for standard output.
     Log(fn(&mut T) -> &mut Option<LogTarget>),
     /// One value; the error says what is wrong with it, with a hint.
@@ -145,7 +145,11 @@ impl<T> Opt<T> {
     }
 
     /// The row of `-p`.
-    pub const fn listen(help: &'static str, at: fn(&mut T) -> &mut Endpoint) -> Opt<T> {
+    pub const fn listen(
+        help: &'static str,
+        set: fn(&mut T, &str) -> Result<(), AddressError>,
+        default: fn(&T) -> String,
+    ) -> Opt<T> {
         Opt {
             long: "listen",
             short: Some('p'),
@@ -153,7 +157,7 @@ impl<T> Opt<T> {
             group: Group::Where,
             help,
             modes: EVERY,
-            take: Take::Listen(at),
+            take: Take::Listen { set, default },
         }
     }
 

@@ -20,12 +20,16 @@ use super::value::{
     add_page, choice, field_name, list_file, named, names, or, shown_backend, shown_page,
     shown_path, small, user, whole,
 };
-use crate::config::{Config, HeadLimits, TrustedProxies};
+use crate::config::{Config, Endpoint, HeadLimits, TrustedProxies};
 use std::time::Duration;
 
 /// Every option of the balancer, in the order of help within its group.
 pub static OPTIONS: &[Opt<Config>] = &[
-    Opt::listen("Address to listen on (or give it first, without -p)", |c| &mut c.listen),
+    Opt::listen(
+        "Address to listen on (or give it first, without -p)",
+        |c, v| Endpoint::listener(v).map(|at| c.listen = at),
+        |c| c.listen.to_string(),
+    ),
     Opt {
         long: "backend",
         short: Some('b'),

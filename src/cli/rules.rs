@@ -108,7 +108,7 @@ fn listener_rules(config: &Config, given: &Given) -> [Rule; 4] {
              several: leave one of them out",
         ),
         (
-            config.takeover && config.listen.port == 0,
+            config.takeover && config.listen.port() == Some(0),
             "--takeover needs a port, as nothing listens on port 0: write the one that is in use",
         ),
         (
@@ -223,7 +223,7 @@ fn check_admin(config: &Config) -> Result<(), UsageError> {
         });
     }
     let backends = config.backends.iter().map(|spec| &spec.endpoint);
-    match backends.into_iter().find(|backend| backend.reaches(at)) {
+    match backends.into_iter().find(|backend| backend.reaches_port(at)) {
         Some(backend) => Err(UsageError::Loop(backend.clone())),
         None => Ok(()),
     }

@@ -10,7 +10,6 @@ use super::error::UsageError;
 use super::option::{Opt, Take};
 use super::suggest::nearest;
 use super::value::{log_target, whole};
-use crate::config::Endpoint;
 use pico_args::Arguments;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -185,10 +184,9 @@ impl<T> Scanner<'_, T> {
             },
             Take::Path { set, .. } => file_name(self.value(row, &spelled, attached)?)
                 .and_then(|path| set(self.target, path)),
-            Take::Listen(at) => {
+            Take::Listen { set, .. } => {
                 let value = text(self.value(row, &spelled, attached)?)?;
-                let read = Endpoint::listener_or_socket(&value).map_err(|error| error.to_string());
-                read.map(|listen| *at(self.target) = listen)
+                set(self.target, &value).map_err(|error| error.to_string())
             }
             Take::Log(at) => file_name(self.value(row, &spelled, attached)?)
                 .map(|path| *at(self.target) = Some(log_target(path))),

@@ -119,7 +119,7 @@ fn values<T>(row: &Opt<T>) -> Values {
         Take::First { names } | Take::Choice { names, .. } => Values::Choice(names()),
         Take::Log(_) | Take::Path { .. } => Values::Path,
         Take::Optional { .. } => Values::Attached,
-        Take::Listen(_)
+        Take::Listen { .. }
         | Take::Text { .. }
         | Take::Duration { .. }
         | Take::Count { .. }
@@ -132,14 +132,11 @@ fn values<T>(row: &Opt<T>) -> Values {
 /// The default as shown; none where there is none to show.
 fn default<T: Clone>(row: &Opt<T>, defaults: &T) -> Option<String> {
     let shown = match row.take {
-        Take::Listen(at) => match at(&mut defaults.clone()) {
-            listen if listen.port == 0 => String::new(),
-            listen => listen.to_string(),
-        },
         Take::Log(at) => shown_log(at(&mut defaults.clone()).as_ref()),
-        Take::Text { default, .. } | Take::Choice { default, .. } | Take::Path { default, .. } => {
-            default(defaults)
-        }
+        Take::Listen { default, .. }
+        | Take::Text { default, .. }
+        | Take::Choice { default, .. }
+        | Take::Path { default, .. } => default(defaults),
         Take::Duration { at, .. } => duration::show(*at(&mut defaults.clone())),
         Take::Count { at, .. } => at(&mut defaults.clone()).to_string(),
         Take::Help

@@ -6,7 +6,7 @@ mod wrong;
 use super::*;
 use crate::balance::Strategy;
 use crate::base::rng::Rng;
-use crate::config::{Mode, TrustedProxies};
+use crate::config::{HostPort, Mode, TrustedProxies};
 use crate::health::Check;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -161,7 +161,7 @@ fn the_demo_listens_on_this_machine_only() {
 
 #[test]
 fn httpserver_is_understood_under_both_names() {
-    let listen = Endpoint { host: None, port: 1234 };
+    let listen = HostPort::bare(1234);
     let plain = HttpServer { listen, ..HttpServer::default() };
     let log = Some(LogTarget::File(PathBuf::from("/tmp/log1234")));
     let logged = HttpServer { log, ..plain.clone() };

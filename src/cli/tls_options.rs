@@ -3,7 +3,7 @@
 use super::modes::{EVERY, HEADS};
 use super::option::{Group, Opt, Take};
 use super::value::{pem_file, shown_path};
-use crate::config::{CertificateFile, Config, Endpoint};
+use crate::config::{CertificateFile, Config, HostPort};
 use std::time::Duration;
 
 pub const CERT: Opt<Config> = Opt {
@@ -74,11 +74,11 @@ pub const REDIRECT_HTTP: Opt<Config> = Opt {
     modes: HEADS,
     take: Take::Text {
         set: |c, v| {
-            let at = Endpoint::listener(v).map_err(|error| error.to_string())?;
+            let at = HostPort::listener(v).map_err(|error| error.to_string())?;
             c.redirect_http = Some(at);
             Ok(())
         },
-        default: |c| c.redirect_http.as_ref().map_or("off".to_owned(), Endpoint::to_string),
+        default: |c| c.redirect_http.as_ref().map_or("off".to_owned(), HostPort::to_string),
     },
 };
 

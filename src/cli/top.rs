@@ -6,7 +6,7 @@ use super::help;
 use super::option::Opt;
 use super::scan::{Scan, scan};
 use super::sheet::{Page, Sheet};
-use crate::config::Endpoint;
+use crate::config::HostPort;
 use std::ffi::OsString;
 
 const PAGE: Page = Page {
@@ -40,15 +40,15 @@ pub fn top(words: Vec<OsString>) -> Result<Command, UsageError> {
     let mut arguments = given.arguments.into_iter().map(|argument| argument.text);
     if let Some(text) = arguments.next() {
         // What has no host is on this machine, as at `--admin`.
-        let read = Endpoint::listener(&text);
-        let Endpoint { host, port } =
+        let read = HostPort::listener(&text);
+        let HostPort { host, port } =
             read.map_err(|error| UsageError::BadArgument(error.to_string()))?;
         if port == 0 {
             let hint = "write the port that the balancer printed";
             return Err(UsageError::UnexpectedArgument { argument: text, hint });
         }
         let host = host.or(Top::default().admin.host);
-        top.admin = Endpoint { host, port };
+        top.admin = HostPort { host, port };
     }
     if let Some(argument) = arguments.next() {
         let hint = "top takes one address";

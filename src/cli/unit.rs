@@ -144,9 +144,9 @@ UMask=0027";
 
 /// The one for ports below 1024, where one is used; otherwise none at all.
 fn capabilities(config: &Config) -> String {
-    let admin = config.admin.as_ref().map_or(0, |admin: &AdminAddress| admin.at().port);
-    let is_privileged = |port: u16| port != 0 && port < PORT_UNPRIVILEGED;
-    match is_privileged(config.listen.port) || is_privileged(admin) {
+    let admin = config.admin.as_ref().map(|admin: &AdminAddress| admin.at().port);
+    let mut ports = config.listen.port().into_iter().chain(admin);
+    match ports.any(|port| port != 0 && port < PORT_UNPRIVILEGED) {
         true => "AmbientCapabilities=CAP_NET_BIND_SERVICE\n\
                  CapabilityBoundingSet=CAP_NET_BIND_SERVICE"
             .to_owned(),

@@ -2,7 +2,7 @@
 
 use super::suggest::nearest;
 use crate::base::token::is_token_byte;
-use crate::config::{self, BackendSpec, Endpoint, LogTarget, quote};
+use crate::config::{self, BackendSpec, HostPort, LogTarget, quote};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -153,9 +153,9 @@ pub fn field_name(text: &str) -> Result<String, String> {
 
 /// A host name or an address, without a port.
 pub fn host_name(text: &str) -> Result<String, String> {
-    match Endpoint::backend(&format!("{text}:80")) {
-        Ok(Endpoint { host: Some(host), port: _ }) => Ok(host),
-        Ok(Endpoint { host: None, port: _ }) | Err(_) => {
+    match HostPort::backend(&format!("{text}:80")) {
+        Ok(HostPort { host: Some(host), port: _ }) => Ok(host),
+        Ok(HostPort { host: None, port: _ }) | Err(_) => {
             Err(format!("{} is not a host name: write one like lb.example.org", quote(text)))
         }
     }
@@ -163,9 +163,9 @@ pub fn host_name(text: &str) -> Result<String, String> {
 
 /// The value of a `Host` field: a name or an address, with or without a port.
 pub fn host_field(text: &str) -> Result<String, String> {
-    let is_host = [text.to_owned(), format!("{text}:80")].iter().any(|authority| {
-        Endpoint::backend(authority).is_ok_and(|endpoint| endpoint.host.is_some())
-    });
+    let is_host = [text.to_owned(), format!("{text}:80")]
+        .iter()
+        .any(|authority| HostPort::backend(authority).is_ok_and(|at| at.host.is_some()));
     match is_host {
         true => Ok(text.to_owned()),
         false => Err(format!("{} is not a host: write one like www.example.org", quote(text))),

@@ -1,9 +1,9 @@
-//! `PORT`, `HOST:PORT`, `[IPv6]:PORT` and `unix:/PATH` as values, and why a text is not one of them.
+//! `PORT`, `HOST:PORT` and `[IPv6]:PORT` as values, and why a text is not an address.
 //! Resolves no name: that is for the code that connects or listens.
 
 use super::network::Network;
 use super::quote::quote;
-use crate::base::address::{UNIX, UNIX_BYTES_MAX, UnixName};
+use crate::base::address::{UNIX, UNIX_BYTES_MAX};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -15,9 +15,8 @@ const FORMS: &str = "PORT, HOST:PORT or [IPv6]:PORT";
 
 /// A port on a host, as written. No host: all interfaces for a listener, localhost for a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    /// Host name or address without brackets, or a unix socket as it is written, with port 0; none
-    /// for a bare port.
+pub struct HostPort {
+    /// Host name or address without brackets; none for a bare port.
     pub host: Option<String>,
     /// Port; 0 asks for a free one and is allowed for listeners only.
     pub port: u16,
@@ -131,9 +130,19 @@ impl fmt::Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
-impl Endpoint {
+impl HostPort {
+    /// A port alone.
+    pub fn bare(port: u16) -> HostPort {
+        HostPort { host: None, port }
+    }
+
+    /// A port on `host`, which is without brackets.
+    pub fn on(host: &str, port: u16) -> HostPort {
+        HostPort { host: Some(host.to_owned()), port }
+    }
+
     /// Reads an address to listen on: no host means all interfaces, port 0 a free port.
-    pub fn listener(text: &str) -> Result<Endpoint, AddressError> {
+    pub fn listener(text: &str) -> Result<HostPort, AddressError> {
         if text.starts_with(UNIX) {
             return Err(AddressError::UnixHere(text.to_owned()));
         }
@@ -145,48 +154,23 @@ impl Endpoint {
     }
 
     /// Reads a backend's address: no host means this machine, port 0 is refused.
-    pub fn backend(text: &str) -> Result<Endpoint, AddressError> {
-        let endpoint = Endpoint::listener(text)?;
+    pub fn backend(text: &str) -> Result<HostPort, AddressError> {
+        let endpoint = HostPort::listener(text)?;
         match endpoint.port {
             0 => Err(AddressError::PortZero(text.to_owned())),
             _ => Ok(endpoint),
         }
     }
 
-    /// As [`Endpoint::listener`], or a unix socket.
-    pub fn listener_or_socket(text: &str) -> Result<Endpoint, AddressError> {
-        socket(text).unwrap_or_else(|| Endpoint::listener(text))
-    }
-
-    /// As [`Endpoint::backend`], or a unix socket.
-    pub fn backend_or_socket(text: &str) -> Result<Endpoint, AddressError> {
-        socket(text).unwrap_or_else(|| Endpoint::backend(text))
-    }
-
     /// The host name in it, which may stand for several addresses; none of what needs no lookup.
     pub fn host_name(&self) -> Option<&str> {
-        let is_name = |host: &&str| host.parse::<IpAddr>().is_err() && !host.starts_with(UNIX);
-        self.host.as_deref().filter(is_name)
-    }
-
-    /// The unix socket that it is; none of a port.
-    pub fn unix_name(&self) -> Option<UnixName> {
-        self.host.as_deref().and_then(UnixName::parse)
-    }
-
-    /// Whether both name the same backend: a bare port is `localhost`, case does not count.
-    /// Names are compared as written; that two resolve alike is not known here.
-    pub fn is_same_backend(&self, other: &Endpoint) -> bool {
-        self.backend_key() == other.backend_key()
+        self.host.as_deref().filter(|host| host.parse::<IpAddr>().is_err())
     }
 
     /// Whether a backend at this address is certainly what listens at `listener`: this program
     /// itself. Names other than `localhost`, which is tried as 127.0.0.1 first, are not resolved
     /// here; what is not certain is false.
-    pub fn reaches(&self, listener: &Endpoint) -> bool {
-        if self.unix_name().is_some() {
-            return self == listener;
-        }
+    pub fn reaches(&self, listener: &HostPort) -> bool {
         let to = self.host.as_deref().unwrap_or("localhost");
         let to_ip = local_ip(to);
         let is_local = to_ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified());
@@ -204,50 +188,17 @@ impl Endpoint {
         let host = self.host.as_deref();
         host.and_then(local_ip).is_some_and(|ip| ip.is_loopback())
     }
-
-    /// What [`Endpoint::is_same_backend`] compares.
-    pub(super) fn backend_key(&self) -> (String, u16) {
-        let host = self.host.as_deref().unwrap_or("localhost");
-        match self.unix_name() {
-            Some(_) => (host.to_owned(), self.port),
-            None => (host.to_ascii_lowercase(), self.port),
-        }
-    }
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for HostPort {
     /// As it would be written: what this prints reads back as the same value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
             None => write!(f, "{}", self.port),
-            Some(host) if host.starts_with(UNIX) => f.write_str(host),
             Some(host) if host.contains(':') => write!(f, "[{host}]:{}", self.port),
             Some(host) => write!(f, "{host}:{}", self.port),
         }
     }
-}
-
-/// The unix socket that `text` is, or why it is none; none for other addresses.
-fn socket(text: &str) -> Option<Result<Endpoint, AddressError>> {
-    if text.starts_with('/') && Network::parse(text).is_err() {
-        return Some(Err(AddressError::IsPath(text.to_owned())));
-    }
-    let rest = text.strip_prefix(UNIX)?;
-    if text.contains(|char: char| char.is_whitespace() || char.is_control()) {
-        return Some(Err(AddressError::Space(text.to_owned())));
-    }
-    if let Some(path) = rest.strip_prefix("//") {
-        let hint = path.starts_with('/').then(|| format!("{UNIX}{path}"));
-        return Some(Err(AddressError::Url(text.to_owned(), hint)));
-    }
-    let bytes = UnixName::parse(text).map_or(0, |name| name.bytes());
-    // A path of one byte is a directory.
-    let is_name = bytes > usize::from(rest.starts_with('/'));
-    Some(match is_name {
-        true if bytes > UNIX_BYTES_MAX => Err(AddressError::LongUnix(text.to_owned(), bytes)),
-        true => Ok(Endpoint { host: Some(text.to_owned()), port: 0 }),
-        false => Err(AddressError::NotUnix(text.to_owned())),
-    })
 }
 
 /// The address that `host` is, or `localhost` stands for first.
@@ -286,12 +237,12 @@ fn authority(scheme: &str, rest: &str) -> Option<String> {
         true => authority.to_owned(),
         false => format!("{authority}:80"),
     };
-    let endpoint = Endpoint::listener(&address).ok()?;
+    let endpoint = HostPort::listener(&address).ok()?;
     endpoint.host.is_some().then(|| endpoint.to_string())
 }
 
 /// `[IPv6]:PORT`, the first bracket taken off in `rest`.
-fn bracketed(text: &str, rest: &str) -> Result<Endpoint, AddressError> {
+fn bracketed(text: &str, rest: &str) -> Result<HostPort, AddressError> {
     let Some((inner, after)) = rest.split_once(']') else {
         return Err(AddressError::BracketOpen(text.to_owned()));
     };
@@ -302,13 +253,13 @@ fn bracketed(text: &str, rest: &str) -> Result<Endpoint, AddressError> {
     match after.strip_prefix(':') {
         Some("") | None => Err(AddressError::NoPort(text.to_owned(), host)),
         Some(digits) => {
-            Ok(Endpoint { host: Some(inner.to_owned()), port: port(text, &host, digits)? })
+            Ok(HostPort { host: Some(inner.to_owned()), port: port(text, &host, digits)? })
         }
     }
 }
 
 /// `PORT` or `HOST:PORT`.
-fn plain(text: &str) -> Result<Endpoint, AddressError> {
+fn plain(text: &str) -> Result<HostPort, AddressError> {
     let Some((host, digits)) = text.split_once(':') else {
         return bare(text);
     };
@@ -317,7 +268,7 @@ fn plain(text: &str) -> Result<Endpoint, AddressError> {
     }
     // As other programs write a port of all interfaces.
     if host.is_empty() && !digits.is_empty() {
-        return Ok(Endpoint { host: None, port: port(text, host, digits)? });
+        return Ok(HostPort { host: None, port: port(text, host, digits)? });
     }
     if host == "*" {
         return Err(AddressError::Star(text.to_owned(), digits.to_owned()));
@@ -329,13 +280,13 @@ fn plain(text: &str) -> Result<Endpoint, AddressError> {
     if digits.is_empty() {
         return Err(AddressError::NoPort(text.to_owned(), host.to_owned()));
     }
-    Ok(Endpoint { host: Some(host.to_owned()), port: port(text, host, digits)? })
+    Ok(HostPort { host: Some(host.to_owned()), port: port(text, host, digits)? })
 }
 
 /// A text without a colon: a port, or something that lacks one.
-fn bare(text: &str) -> Result<Endpoint, AddressError> {
+fn bare(text: &str) -> Result<HostPort, AddressError> {
     if text.starts_with(|c: char| c.is_ascii_digit()) && text.parse::<Ipv4Addr>().is_err() {
-        return Ok(Endpoint { host: None, port: port(text, "", text)? });
+        return Ok(HostPort { host: None, port: port(text, "", text)? });
     }
     match host_name(text) {
         Ok(()) => Err(AddressError::NoPort(text.to_owned(), text.to_owned())),

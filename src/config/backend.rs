@@ -1,6 +1,6 @@
 //! One backend as configured, and how many there may be.
 
-use super::address::Endpoint;
+use super::endpoint::Endpoint;
 use crate::balance::AdminState;
 use crate::wire::proxy_protocol::Version;
 use std::fmt;
@@ -40,9 +40,9 @@ pub struct BackendSpec {
 
 impl BackendSpec {
     /// A backend with the weight 1, in rotation from the start, without a limit of its own.
-    pub fn new(endpoint: Endpoint) -> BackendSpec {
+    pub fn new(endpoint: impl Into<Endpoint>) -> BackendSpec {
         BackendSpec {
-            endpoint,
+            endpoint: endpoint.into(),
             weight: 1,
             backup: false,
             pairs_max: None,

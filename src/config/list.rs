@@ -2,8 +2,8 @@
 //! Reads no file; a bad line never spoils the others.
 
 use super::Mode;
-use super::address::Endpoint;
 use super::backend::{BACKENDS_MAX, BackendSpec, Naming};
+use super::endpoint::Endpoint;
 use super::number;
 use super::quote::quote;
 use crate::balance::AdminState;
@@ -94,7 +94,7 @@ struct Reader<'a> {
     file: &'a str,
     mode: Mode,
     /// Where each backend was first named: a line, or none for the command line.
-    places: HashMap<(String, u16), Option<usize>>,
+    places: HashMap<Endpoint, Option<usize>>,
     room: usize,
     list: List,
     unshown: usize,
@@ -155,8 +155,8 @@ fn spec(bytes: &[u8], mode: Mode) -> Result<Option<BackendSpec>, String> {
     let Some(address) = words.next() else {
         return Ok(None);
     };
-    let endpoint = Endpoint::backend_or_socket(address)
-        .map_err(|error| format!("expected host:port, {error}"))?;
+    let endpoint =
+        Endpoint::backend(address).map_err(|error| format!("expected host:port, {error}"))?;
     if mode == Mode::Redirect && endpoint.unix_name().is_some() {
         return Err(String::from(
             "expected host:port, as clients are not redirected to unix sockets",

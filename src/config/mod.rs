@@ -3,6 +3,7 @@
 mod address;
 mod backend;
 mod certificate;
+mod endpoint;
 mod field_edit;
 pub mod list;
 mod network;
@@ -12,9 +13,10 @@ mod quote;
 mod rate;
 mod sticky;
 
-pub use address::{AddressError, Endpoint};
+pub use address::{AddressError, HostPort};
 pub use backend::{BACKENDS_MAX, BackendSpec, Naming};
 pub use certificate::CertificateFile;
+pub use endpoint::Endpoint;
 pub use field_edit::{EDIT_BYTES_MAX, FieldEdit, Heads};
 pub use network::{Network, TrustedProxies};
 pub use number::whole;
@@ -181,14 +183,14 @@ pub enum Reach {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminAddress {
     /// There or nowhere.
-    Given(Endpoint),
+    Given(HostPort),
     /// There, or on a free port if that one is taken.
-    Preferred(Endpoint),
+    Preferred(HostPort),
 }
 
 impl AdminAddress {
     /// The address.
-    pub fn at(&self) -> &Endpoint {
+    pub fn at(&self) -> &HostPort {
         match self {
             AdminAddress::Given(at) | AdminAddress::Preferred(at) => at,
         }
@@ -219,7 +221,7 @@ pub struct Config {
     /// How long browsers are to use https only (`Strict-Transport-Security`); 0: not said.
     pub hsts: Duration,
     /// Where requests in the clear are redirected to https; none: nowhere.
-    pub redirect_http: Option<Endpoint>,
+    pub redirect_http: Option<HostPort>,
     /// What is done with a client's bytes.
     pub mode: Mode,
     /// How backends are chosen.
@@ -303,8 +305,8 @@ pub struct Config {
 
 impl Config {
     /// Balances over `backends` with every other setting at its default.
-    pub fn new(listen: Endpoint, backends: Vec<BackendSpec>) -> Config {
-        Config { listen, backends, ..Config::default() }
+    pub fn new(listen: impl Into<Endpoint>, backends: Vec<BackendSpec>) -> Config {
+        Config { listen: listen.into(), backends, ..Config::default() }
     }
 }
 
@@ -312,7 +314,7 @@ impl Default for Config {
     /// Port 80, no backend; with [`Timeouts`] and [`health::Settings`] the one place of defaults.
     fn default() -> Config {
         Config {
-            listen: Endpoint { host: None, port: 80 },
+            listen: HostPort::bare(80).into(),
             socket_mode: None,
             reuse_port: false,
             proxy_protocol: TrustedProxies::None,

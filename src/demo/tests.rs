@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cli::HttpServer;
-use crate::config::Endpoint;
+use crate::config::HostPort;
 use crate::httpserver;
 use std::io::Read;
 use std::net::TcpStream;
@@ -26,7 +26,7 @@ fn start(count: usize) -> Backends {
 #[ignore = "other tests start it as a process"]
 fn runs_as_a_server() {
     let Some(dir) = std::env::var_os(DIR) else { return };
-    let listen = Endpoint { host: Some("127.0.0.1".to_owned()), port: 0 };
+    let listen = HostPort::on("127.0.0.1", 0);
     let options = HttpServer {
         listen,
         dir: dir.into(),

@@ -1,7 +1,7 @@
 //! `http://host[:port]/path?query` as a value, and references relative to one (RFC 3986). Resolves
 //! no name.
 
-use crate::config::{AddressError, Endpoint, quote};
+use crate::config::{AddressError, HostPort, quote};
 use crate::http::percent;
 use std::fmt;
 
@@ -36,7 +36,7 @@ impl Scheme {
 pub struct Url {
     scheme: Scheme,
     /// Host, always there, and port.
-    endpoint: Endpoint,
+    endpoint: HostPort,
     /// Path and query; begins with a slash; visible ASCII only.
     path: String,
 }
@@ -152,7 +152,7 @@ impl fmt::Display for Url {
     }
 }
 
-fn endpoint(authority: &str, port: u16) -> Result<Endpoint, UrlError> {
+fn endpoint(authority: &str, port: u16) -> Result<HostPort, UrlError> {
     if authority.contains('@') {
         return Err(UrlError::Credentials);
     }
@@ -162,9 +162,9 @@ fn endpoint(authority: &str, port: u16) -> Result<Endpoint, UrlError> {
         true => authority.to_owned(),
         false => format!("{authority}:{port}"),
     };
-    match Endpoint::backend(&full) {
+    match HostPort::backend(&full) {
         // A port alone is an address elsewhere, but not in a URL.
-        Ok(Endpoint { host: None, .. }) => Err(UrlError::Address(AddressError::Neither(full))),
+        Ok(HostPort { host: None, .. }) => Err(UrlError::Address(AddressError::Neither(full))),
         outcome => outcome.map_err(UrlError::Address),
     }
 }

@@ -12,7 +12,7 @@ mod slots;
 
 use crate::base::reason::reason;
 use crate::cli::HttpServer;
-use crate::config::{Endpoint, LogTarget};
+use crate::config::{HostPort, LogTarget};
 use crate::net::listen;
 use crate::net::part::Parts;
 use crate::net::stop::clean_up_on_stop;
@@ -51,7 +51,7 @@ const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub enum Error {
     /// The address cannot be listened on.
-    Listen(Endpoint, io::Error),
+    Listen(HostPort, io::Error),
     /// The directory cannot be served.
     Dir(PathBuf, io::Error),
     /// The log cannot be written.
@@ -167,14 +167,14 @@ pub fn run(options: &HttpServer) -> Result<Infallible, Error> {
 }
 
 /// The URL to open in a browser on this machine.
-fn url(listen: &Endpoint, address: SocketAddr) -> String {
+fn url(listen: &HostPort, address: SocketAddr) -> String {
     let port = address.port();
     match &listen.host {
         None => format!("http://localhost:{port}"),
         Some(_) if address.ip().is_unspecified() => {
             format!("http://localhost:{port} (all interfaces)")
         }
-        Some(host) => format!("http://{}", Endpoint { host: Some(host.clone()), port }),
+        Some(host) => format!("http://{}", HostPort::on(host, port)),
     }
 }
 

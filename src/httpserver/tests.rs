@@ -423,7 +423,7 @@ fn each_start_error_is_one_line() {
         text,
         "cannot log to /none/log: No such file or directory; name another file with -l"
     );
-    let endpoint = |port| Endpoint { host: None, port };
+    let endpoint = |port| HostPort::bare(port);
     let denied = |port| Error::Listen(endpoint(port), ErrorKind::PermissionDenied.into());
     let text = "cannot listen on 80: ports below 1024 need root, choose another, such as 8080";
     assert_eq!(denied(80).to_string(), text);

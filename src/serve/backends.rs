@@ -393,7 +393,7 @@ impl Backends {
 
     /// Asks for the machine's addresses, which may have changed, where they decide what is a loop.
     fn look_at_machine(&mut self) {
-        let ports = self.specs().map(|(spec, _)| spec.endpoint.port);
+        let ports = self.specs().filter_map(|(spec, _)| spec.endpoint.port());
         if self.own.needs_machine(ports)
             && let Ok(addresses) = interfaces::addresses()
         {

@@ -1,6 +1,6 @@
 //! Which instance of this program has an address.
 
-use crate::config::{AdminAddress, Config, Endpoint};
+use crate::config::{AdminAddress, Config, Endpoint, HostPort};
 use crate::net::control;
 use crate::net::listen;
 use crate::net::privileges::{self, Identity};
@@ -59,10 +59,11 @@ fn is_running(info: Option<&Info>) -> bool {
 
 fn is_at(name: &Name, at: &Endpoint) -> bool {
     let Ok(listen) = name.listen.parse::<SocketAddr>() else { return false };
-    match at.host.as_deref() {
-        _ if listen.port() != at.port => false,
+    let Endpoint::Tcp(HostPort { host, port }) = at else { return false };
+    match host {
+        _ if listen.port() != *port => false,
         None => listen.ip().is_unspecified(),
-        Some(host) => listen::resolve(host, at.port).is_ok_and(|them| them.contains(&listen)),
+        Some(host) => listen::resolve(host, *port).is_ok_and(|them| them.contains(&listen)),
     }
 }
 
@@ -105,7 +106,7 @@ pub fn future_addresses(config: &Config, name: &Name) -> Vec<SocketAddr> {
     name.listen.parse().into_iter().chain(others).collect()
 }
 
-fn addresses_of(Endpoint { host, port }: &Endpoint) -> Vec<SocketAddr> {
+fn addresses_of(HostPort { host, port }: &HostPort) -> Vec<SocketAddr> {
     match host {
         Some(host) => listen::resolve(host, *port).unwrap_or_default(),
         None => vec![(Ipv6Addr::UNSPECIFIED, *port).into()],
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn every_listener_of_the_next_process_is_its_own() {
-        let at = |host: Option<&str>, port| Endpoint { host: host.map(str::to_owned), port };
+        let at = |host: Option<&str>, port| HostPort { host: host.map(str::to_owned), port };
         let config = Config {
             admin: Some(AdminAddress::Given(at(None, 9000))),
             redirect_http: Some(at(Some("127.0.0.1"), 81)),

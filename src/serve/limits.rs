@@ -86,7 +86,7 @@ pub fn report_limits(files: u64, limits: &Limits, format: EventFormat) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AdminAddress, Endpoint};
+    use crate::config::{AdminAddress, HostPort};
 
     fn wanting((pairs_max, tunnels_max): (Option<u32>, Option<u32>)) -> Config {
         Config { pairs_max, tunnels_max, ..Config::default() }
@@ -154,7 +154,7 @@ mod tests {
         for files in [64, 256, 1024, 10_000] {
             config.admin = None;
             let without = limits(files, &config);
-            let at = Endpoint { host: None, port: 0 };
+            let at = HostPort::bare(0);
             config.admin = Some(AdminAddress::Given(at));
             let with = limits(files, &config);
             let sockets = |limits: &Limits| (limits.pairs_max + limits.clients_max) as u64;

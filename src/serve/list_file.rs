@@ -225,7 +225,7 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Endpoint;
+    use crate::config::HostPort;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -242,7 +242,7 @@ mod tests {
     }
 
     fn reading(stamp: Option<Stamp>, warnings: &[&str], count: u16) -> Reading {
-        let endpoint = |port| Endpoint { host: Some("a".to_owned()), port };
+        let endpoint = |port| HostPort::on("a", port);
         let listed = |port| Listed { line: 1, spec: BackendSpec::new(endpoint(port)) };
         Reading {
             backends: (1..=count).map(listed).collect(),

@@ -13,7 +13,7 @@ pub fn members_of(
     addresses: Vec<Address>,
     seen: &mut HashSet<Endpoint>,
 ) -> Vec<Member> {
-    let host = match (&spec.naming, &spec.endpoint.host) {
+    let host = match (&spec.naming, spec.endpoint.host_name()) {
         (Naming::Each, Some(host)) => host,
         (Naming::Each | Naming::AsWritten | Naming::Of(_), _) => {
             let is_new = seen.insert(spec.endpoint.clone());
@@ -23,8 +23,8 @@ pub fn members_of(
     };
     let member = |address: Address| {
         let Address::Ip(at) = &address else { return None };
-        let endpoint = Endpoint { host: Some(at.ip().to_string()), port: at.port() };
-        let naming = Naming::Of(host.clone());
+        let endpoint = Endpoint::from(*at);
+        let naming = Naming::Of(host.to_owned());
         let spec = BackendSpec { endpoint, naming, ..spec.clone() };
         seen.insert(spec.endpoint.clone()).then(|| Member { spec, addresses: vec![address] })
     };
@@ -47,6 +47,7 @@ pub fn members<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::HostPort;
     use std::net::{Ipv4Addr, SocketAddr};
 
     fn addresses(count: u32) -> Vec<Address> {
@@ -55,8 +56,7 @@ mod tests {
     }
 
     fn spec(host: &str, naming: Naming) -> BackendSpec {
-        let endpoint = Endpoint { host: Some(host.to_owned()), port: 80 };
-        BackendSpec { naming, weight: 3, ..BackendSpec::new(endpoint) }
+        BackendSpec { naming, weight: 3, ..BackendSpec::new(HostPort::on(host, 80)) }
     }
 
     fn shown(members: &[Member]) -> Vec<String> {

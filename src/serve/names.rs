@@ -2,7 +2,7 @@
 
 use crate::base::address::Address;
 use crate::base::reason::reason;
-use crate::config::Endpoint;
+use crate::config::{Endpoint, HostPort};
 use crate::net::resolver::Answer;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -39,13 +39,13 @@ impl Names {
     /// Where this endpoint may be, in the order to try; none if its name is not known yet. A bare
     /// port is on this machine.
     pub fn addresses(&self, endpoint: &Endpoint) -> Option<Vec<Address>> {
-        if let Some(name) = endpoint.unix_name() {
-            return Some(vec![name.into()]);
-        }
-        let port = endpoint.port;
-        let at = |ip: &IpAddr| Address::Ip(SocketAddr::from((*ip, port)));
+        let HostPort { host, port } = match endpoint {
+            Endpoint::Tcp(at) => at,
+            Endpoint::Unix(name) => return Some(vec![name.clone().into()]),
+        };
+        let at = |ip: &IpAddr| Address::Ip(SocketAddr::from((*ip, *port)));
         let ips = |ips: &[IpAddr]| ips.iter().map(at).collect();
-        let Some(host) = &endpoint.host else {
+        let Some(host) = host else {
             return Some(ips(&[Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]));
         };
         if let Ok(ip) = host.parse() {
@@ -109,10 +109,6 @@ mod tests {
     use super::*;
     use std::io;
 
-    fn endpoint(host: Option<&str>) -> Endpoint {
-        Endpoint { host: host.map(str::to_owned), port: 80 }
-    }
-
     fn answer(outcome: Result<u8, &str>) -> Answer {
         let address = |last| vec![SocketAddr::from(([10, 0, 0, last], 0))];
         let outcome = outcome.map(address).map_err(io::Error::other);
@@ -122,26 +118,28 @@ mod tests {
     #[test]
     fn an_address_needs_no_answer() {
         let names = Names::default();
-        for (host, expected) in [
-            (None, Some(vec!["127.0.0.1:80", "[::1]:80"])),
-            (Some("10.0.0.1"), Some(vec!["10.0.0.1:80"])),
-            (Some("2001:db8::1"), Some(vec!["[2001:db8::1]:80"])),
-            (Some("a"), None),
-            (Some("unix:/a"), Some(vec!["unix:/a"])),
-            (Some("unix:@a"), Some(vec!["unix:@a"])),
+        for (text, expected) in [
+            ("80", Some(vec!["127.0.0.1:80", "[::1]:80"])),
+            ("10.0.0.1:80", Some(vec!["10.0.0.1:80"])),
+            ("[2001:db8::1]:80", Some(vec!["[2001:db8::1]:80"])),
+            ("a:80", None),
+            ("unix:/a", Some(vec!["unix:/a"])),
+            ("unix:@a", Some(vec!["unix:@a"])),
         ] {
-            let addresses = names.addresses(&endpoint(host));
+            let endpoint = Endpoint::backend(text).expect(text);
+            let addresses = names.addresses(&endpoint);
             let shown = addresses.map(|all| all.iter().map(ToString::to_string).collect());
             let expected: Option<Vec<String>> =
                 expected.map(|all| all.iter().map(ToString::to_string).collect());
-            assert_eq!(shown, expected, "{host:?}");
-            assert_eq!(name_of(&endpoint(host)).is_some(), host == Some("a"), "{host:?}");
+            assert_eq!(shown, expected, "{text}");
+            assert_eq!(name_of(&endpoint).is_some(), text == "a:80", "{text}");
         }
     }
 
     #[test]
     fn a_name_that_fails_keeps_the_addresses_it_had() {
         let mut names = Names::default();
+        let endpoint = Endpoint::from(HostPort::on("a", 80));
         for (name, outcome, recorded, last) in [
             ("fails at first", Err("dead"), Recorded::Failure, None),
             ("fails again", Err("dead"), Recorded::Same, None),
@@ -155,10 +153,10 @@ mod tests {
             assert_eq!(names.record(answer(outcome)), recorded, "{name}");
             let expected =
                 last.map(|last| vec![Address::Ip(SocketAddr::from(([10, 0, 0, last], 80)))]);
-            assert_eq!(names.addresses(&endpoint(Some("a"))), expected, "{name}");
+            assert_eq!(names.addresses(&endpoint), expected, "{name}");
             assert_eq!(names.failure("a").is_some(), outcome.is_err(), "{name}");
         }
         names.retain(&HashSet::new());
-        assert_eq!(names.addresses(&endpoint(Some("a"))), None);
+        assert_eq!(names.addresses(&endpoint), None);
     }
 }

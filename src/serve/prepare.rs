@@ -3,8 +3,9 @@
 
 use super::failure::{Failure, say};
 use super::instances::holder;
+use crate::base::address::UnixName;
 use crate::base::reason::reason;
-use crate::config::{AdminAddress, Config, Endpoint, LogTarget};
+use crate::config::{AdminAddress, Config, Endpoint, HostPort, LogTarget};
 use crate::config::{SECRET_BYTES_MAX, StickyKey, quote};
 use crate::net::control::{ControlSocket, Instances};
 use crate::net::files::read_regular;
@@ -151,22 +152,24 @@ pub fn log_name(log: &LogTarget) -> String {
 /// Listens on the address of clients, by the socket that was passed for it if there is one.
 pub fn open_listener(config: &Config, passed: &mut PassedSockets) -> Result<Listener, Failure> {
     let sharing = if config.reuse_port { Sharing::ReusePort } else { Sharing::Alone };
-    let at = &config.listen;
-    if let Some(name) = at.unix_name() {
-        let opened = unix::listen(&name, config.socket_mode);
-        let listener = opened.map_err(|error| cannot_listen_on_socket(at, &error))?;
-        own_socket(config.user.as_deref(), listener.file())?;
-        return Ok(Listener::Unix(listener));
+    match &config.listen {
+        Endpoint::Unix(name) => {
+            let opened = unix::listen(name, config.socket_mode);
+            let listener = opened.map_err(|error| cannot_listen_on_socket(name, &error))?;
+            own_socket(config.user.as_deref(), listener.file())?;
+            Ok(Listener::Unix(listener))
+        }
+        Endpoint::Tcp(at) => {
+            open(at, at.port, sharing, passed).map_err(|error| match error.kind() {
+                io::ErrorKind::AddrInUse => in_use(config, at, &error),
+                _ => cannot_listen(at, &error),
+            })
+        }
     }
-    open(at, at.port, sharing, passed).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => in_use(config, &error),
-        _ => cannot_listen(at, &error),
-    })
 }
 
 /// The address of clients is in use; by which instance, if it is one.
-fn in_use(config: &Config, error: &io::Error) -> Failure {
-    let at = &config.listen;
+fn in_use(config: &Config, at: &HostPort, error: &io::Error) -> Failure {
     let Failure(text) = cannot_listen(at, error);
     match holder(config) {
         Some(holder) => Failure(format!(
@@ -245,7 +248,7 @@ pub fn open_redirect(
 }
 
 fn open(
-    at: &Endpoint,
+    at: &HostPort,
     port: u16,
     sharing: Sharing,
     passed: &mut PassedSockets,
@@ -270,7 +273,7 @@ pub fn all_taken(passed: &PassedSockets) -> Result<(), Failure> {
 }
 
 /// A unix socket cannot be listened on.
-fn cannot_listen_on_socket(address: &Endpoint, error: &io::Error) -> Failure {
+fn cannot_listen_on_socket(name: &UnixName, error: &io::Error) -> Failure {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "another process listens there; stop it or choose another name",
         io::ErrorKind::AlreadyExists => {
@@ -283,11 +286,11 @@ fn cannot_listen_on_socket(address: &Endpoint, error: &io::Error) -> Failure {
         }
         _ => "choose another name",
     };
-    Failure(format!("cannot listen on {address}: {}: {hint}", reason(error)))
+    Failure(format!("cannot listen on {name}: {}: {hint}", reason(error)))
 }
 
 /// An address cannot be listened on.
-fn cannot_listen(address: &Endpoint, error: &io::Error) -> Failure {
+fn cannot_listen(address: &HostPort, error: &io::Error) -> Failure {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
         io::ErrorKind::PermissionDenied => {
@@ -307,7 +310,7 @@ mod tests {
     #[test]
     fn a_denied_port_names_the_ways_to_get_it() {
         let Failure(text) =
-            cannot_listen(&Config::default().listen, &io::ErrorKind::PermissionDenied.into());
+            cannot_listen(&HostPort::bare(80), &io::ErrorKind::PermissionDenied.into());
         for part in ["cannot listen on 80: permission denied", "setcap", "AmbientCapabilities"] {
             assert!(text.contains(part), "{part} in {text}");
         }

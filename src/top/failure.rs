@@ -1,7 +1,7 @@
 //! Why nothing can be shown, as one line that shows nothing a server could use against a terminal.
 
 use crate::base::reason::reason;
-use crate::config::Endpoint;
+use crate::config::HostPort;
 use crate::get;
 use std::fmt;
 use std::io;
@@ -10,11 +10,11 @@ use std::io;
 #[derive(Debug)]
 pub enum Failure {
     /// No connection; most often the balancer does not run or has no `--admin`.
-    Connect(Endpoint, io::Error),
+    Connect(HostPort, io::Error),
     /// Something listens there and it is no admin address of this program.
-    NotAdmin(Endpoint),
+    NotAdmin(HostPort),
     /// The answer has begun and does not end.
-    Late(Endpoint),
+    Late(HostPort),
     /// The request failed in another way.
     Request(get::Failure),
     /// Standard output cannot be written.

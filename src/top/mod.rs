@@ -8,7 +8,7 @@ mod screen;
 mod snapshot;
 
 use crate::cli::Top;
-use crate::config::Endpoint;
+use crate::config::HostPort;
 use crate::net::terminal;
 pub use failure::Failure;
 use requests::{Requests, TIMEOUT, request};
@@ -53,7 +53,7 @@ enum Wait {
 }
 
 /// Draws once a second until a key or the end of the terminal ends it.
-fn watch(screen: &Screen, admin: &Endpoint) -> Result<(), Failure> {
+fn watch(screen: &Screen, admin: &HostPort) -> Result<(), Failure> {
     let requests = Requests::new(admin.clone()).map_err(Failure::Output)?;
     requests.ask();
     let mut wait = Wait::Answer { asked: Instant::now() };

@@ -3,7 +3,7 @@
 
 use super::failure::Failure;
 use super::snapshot::Snapshot;
-use crate::config::Endpoint;
+use crate::config::HostPort;
 use crate::get::{self, Url, fetch};
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -27,7 +27,7 @@ impl Requests {
     /// To this admin address. The thread ends with the value, or with the process.
     ///
     /// Errors: the system has no room for a thread.
-    pub fn new(admin: Endpoint) -> io::Result<Requests> {
+    pub fn new(admin: HostPort) -> io::Result<Requests> {
         let (asked, questions) = sync_channel(1);
         let (replies, answers) = sync_channel(1);
         thread::Builder::new().name("requests".to_owned()).spawn(move || {
@@ -52,7 +52,7 @@ impl Requests {
 }
 
 /// The state of the balancer with this admin address.
-pub fn request(admin: &Endpoint) -> Result<Snapshot, Failure> {
+pub fn request(admin: &HostPort) -> Result<Snapshot, Failure> {
     let not_admin = || Failure::NotAdmin(admin.clone());
     let url = Url::read(&format!("http://{admin}/status?text"));
     let url = url.map_err(|error| Failure::Request(get::Failure::WrongUrl(error)))?;

@@ -192,14 +192,14 @@ fn write(text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Endpoint;
+    use crate::config::HostPort;
 
     const STATUS: &str = "loadbalancer 0.1.0 status 1\nready_reason 1 of 2 servers up\n\n\
         name state reason\nh:1 up -\nh:2 down refused\n";
 
     fn shown(size: Size, has_colors: bool, missing: Option<Duration>) -> String {
         let snapshot = Snapshot::read(STATUS).expect("a status");
-        let admin = Endpoint { host: Some("h".to_owned()), port: 1 };
+        let admin = HostPort::on("h", 1);
         let failure = Failure::NotAdmin(admin);
         frame(&snapshot, missing.map(|since| (since, &failure)), size, has_colors)
     }

@@ -1,7 +1,7 @@
 //! A proxy in the process of the test, and what its thread allocates.
 
 use super::Backend;
-use loadbalancer::config::{BackendSpec, Config, Endpoint};
+use loadbalancer::config::{BackendSpec, Config};
 use loadbalancer::health::Check;
 use loadbalancer::net::kernel::Kernel;
 use loadbalancer::net::listen::{Sharing, listen};
@@ -73,13 +73,12 @@ pub fn proxy(
     limits: Limits,
     set: impl FnOnce(&mut Config),
 ) -> (Proxy<Kernel>, SocketAddr) {
-    let host = Some("127.0.0.1".to_owned());
-    let listener = listen(host.as_deref(), 0, Sharing::Alone).expect("a free port");
+    let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
     let address = listener.local_addr().expect("bound");
-    let spec = BackendSpec::new(Endpoint { host: host.clone(), port: backend.port() });
+    let spec = BackendSpec::new(backend.address());
     let member = Member { spec: spec.clone(), addresses: vec![backend.address().into()] };
     let members = vec![member; names];
-    let mut config = Config::new(Endpoint { host, port: address.port() }, vec![spec; names]);
+    let mut config = Config::new(address, vec![spec; names]);
     config.health.check = Check::Off;
     set(&mut config);
     let kernel = Kernel::new().expect("a poll");

@@ -14,7 +14,7 @@ use super::server::{Keeps, Manner};
 use super::talker::Pace;
 use super::world::World;
 use loadbalancer::base::rng::Rng;
-use loadbalancer::config::{AdminAddress, Config, Endpoint, Mode};
+use loadbalancer::config::{AdminAddress, Config, HostPort, Mode};
 use loadbalancer::health::Check;
 use loadbalancer::proxy::{Limits, ListenerSettings, Proxy};
 use std::cell::RefCell;
@@ -109,10 +109,10 @@ fn draw(case: &Case, seed: u64) -> Script {
         ..scene.style(seed, false, &mut rng)
     };
     let manner = Manner { keeps: case.keeps, early: 0, ..scene.manner(&style, &mut rng) };
-    let mut config = Config::new(Endpoint { host: None, port: 80 }, Vec::new());
+    let mut config = Config::new(HostPort::bare(80), Vec::new());
     config.health.check = Check::Off;
     // So that lost requests are counted.
-    config.admin = Some(AdminAddress::Given(Endpoint { host: None, port: 81 }));
+    config.admin = Some(AdminAddress::Given(HostPort::bare(81)));
     let limits =
         Limits { pairs_max: 8, tunnels_max: 8, clients_max: 8, pipes_max: 4, trim_bytes: 40_000 };
     let mut kernel = Kernel::new(rng, style, SITES_PER_NAME, Headers::none());

@@ -7,7 +7,7 @@ use super::kernel::{Dice, Kernel, Link, LinkId, Port};
 use loadbalancer::balance::AdminState;
 use loadbalancer::base::address::{Address, UnixName};
 use loadbalancer::base::rng::Rng;
-use loadbalancer::config::{BackendSpec, Endpoint};
+use loadbalancer::config::{BackendSpec, HostPort};
 use loadbalancer::proxy::Member;
 use loadbalancer::proxy::invariants::BackendCensus;
 use loadbalancer::wire::proxy_protocol::Version;
@@ -453,7 +453,7 @@ fn draw_sites(name: usize, rng: &mut Rng) -> Vec<usize> {
 }
 
 fn spec(name: usize, line: &Line) -> BackendSpec {
-    let mut spec = BackendSpec::new(Endpoint { host: None, port: name as u16 + 1 });
+    let mut spec = BackendSpec::new(HostPort::bare(name as u16 + 1));
     spec.weight = line.weight;
     spec.backup = line.backup;
     spec.pairs_max = line.pairs_max;

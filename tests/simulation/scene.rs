@@ -5,7 +5,7 @@ use super::server::{Keeps, Manner};
 use loadbalancer::balance;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{
-    AdminAddress, Config, Endpoint, HeadLimits, LogTarget, Mode, TrustedProxies,
+    AdminAddress, Config, HeadLimits, HostPort, LogTarget, Mode, TrustedProxies,
 };
 use loadbalancer::health::Check;
 use loadbalancer::proxy::Limits;
@@ -90,7 +90,7 @@ impl Scene {
 
     pub fn config(&self, rng: &mut Rng) -> Config {
         let Scene { mode, reloads, troubled, .. } = *self;
-        let mut config = Config::new(Endpoint { host: None, port: 80 }, Vec::new());
+        let mut config = Config::new(HostPort::bare(80), Vec::new());
         // Then a timer asks for the list, too.
         config.list_file = (reloads && rng.chance(500)).then(|| PathBuf::from("servers"));
         config.keep_alive_requests = rng.chance(200).then(|| rng.between(1, 4) as u32);
@@ -108,7 +108,7 @@ impl Scene {
             };
         }
         // Even numbers of servers: nothing is drawn, so that the seeds keep their runs.
-        let at = Endpoint { host: None, port: 81 };
+        let at = HostPort::bare(81);
         config.admin = self.names.is_multiple_of(2).then_some(AdminAddress::Given(at));
         config.mode = mode;
         config.stream_requests =

@@ -9,7 +9,7 @@ mod slow_start;
 mod stage;
 mod stalled;
 
-use loadbalancer::config::{BackendSpec, Config, Endpoint, Mode, Timeouts};
+use loadbalancer::config::{BackendSpec, Config, HostPort, Mode, Timeouts};
 use loadbalancer::health::Check;
 use stage::{Link, Stage};
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn streaming() -> Stage {
 }
 
 fn config(ports: &[u16], mode: Mode) -> Config {
-    let endpoint = |port| Endpoint { host: Some("10.0.0.1".to_owned()), port };
+    let endpoint = |port| HostPort::on("10.0.0.1", port);
     let backends = ports.iter().map(|&port| BackendSpec::new(endpoint(port))).collect();
     let mut config = Config::new(endpoint(80), backends);
     config.mode = mode;

@@ -3,13 +3,13 @@
 
 use super::stage::{Link, Stage};
 use super::{GET, config};
-use loadbalancer::config::{BackendSpec, Endpoint, Mode};
+use loadbalancer::config::{BackendSpec, HostPort, Mode};
 use std::time::Duration;
 
 const SPAN: Duration = Duration::from_secs(50);
 
 fn backend(port: u16) -> BackendSpec {
-    BackendSpec::new(Endpoint { host: Some("10.0.0.1".to_owned()), port })
+    BackendSpec::new(HostPort::on("10.0.0.1", port))
 }
 
 /// Two servers, to which a third one can be added.

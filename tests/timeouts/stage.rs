@@ -217,9 +217,10 @@ impl Net for Wires {
 
 /// The servers of ports of this machine.
 fn members(backends: &[BackendSpec]) -> Vec<Member> {
+    let at = |port| SocketAddr::from(([127, 0, 0, 1], port)).into();
     let member = |spec: &BackendSpec| Member {
         spec: spec.clone(),
-        addresses: vec![SocketAddr::from(([127, 0, 0, 1], spec.endpoint.port)).into()],
+        addresses: spec.endpoint.port().map(at).into_iter().collect(),
     };
     backends.iter().map(member).collect()
 }

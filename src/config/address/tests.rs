@@ -3,8 +3,8 @@
 use super::*;
 use crate::base::rng::Rng;
 
-fn endpoint(host: &str, port: u16) -> Endpoint {
-    Endpoint { host: (!host.is_empty()).then(|| host.to_owned()), port }
+fn endpoint(host: &str, port: u16) -> HostPort {
+    HostPort { host: (!host.is_empty()).then(|| host.to_owned()), port }
 }
 
 #[test]
@@ -24,31 +24,31 @@ fn good_addresses_are_read_and_print_as_written() {
         ("3com.com:80", endpoint("3com.com", 80)),
     ];
     for (text, expected) in table {
-        assert_eq!(Endpoint::listener(text), Ok(expected.clone()), "{text}");
-        assert_eq!(Endpoint::backend(text), Ok(expected.clone()), "{text}");
+        assert_eq!(HostPort::listener(text), Ok(expected.clone()), "{text}");
+        assert_eq!(HostPort::backend(text), Ok(expected.clone()), "{text}");
         assert_eq!(expected.to_string(), text);
     }
 }
 
 #[test]
 fn a_colon_before_the_port_changes_nothing() {
-    for read in [Endpoint::listener, Endpoint::backend] {
+    for read in [HostPort::listener, HostPort::backend] {
         assert_eq!(read(":8080"), Ok(endpoint("", 8080)));
     }
 }
 
 #[test]
 fn leading_zeros_are_decimal() {
-    assert_eq!(Endpoint::listener("0080"), Ok(endpoint("", 80)));
-    assert_eq!(Endpoint::listener("h:00000000080"), Ok(endpoint("h", 80)));
+    assert_eq!(HostPort::listener("0080"), Ok(endpoint("", 80)));
+    assert_eq!(HostPort::listener("h:00000000080"), Ok(endpoint("h", 80)));
 }
 
 #[test]
 fn port_0_is_for_listeners_only() {
-    assert_eq!(Endpoint::listener("0"), Ok(endpoint("", 0)));
-    assert_eq!(Endpoint::listener("127.0.0.1:0"), Ok(endpoint("127.0.0.1", 0)));
+    assert_eq!(HostPort::listener("0"), Ok(endpoint("", 0)));
+    assert_eq!(HostPort::listener("127.0.0.1:0"), Ok(endpoint("127.0.0.1", 0)));
     for text in ["0", "localhost:0", "[::1]:0", "000"] {
-        assert_eq!(Endpoint::backend(text), Err(AddressError::PortZero(text.to_owned())));
+        assert_eq!(HostPort::backend(text), Err(AddressError::PortZero(text.to_owned())));
     }
 }
 
@@ -108,33 +108,21 @@ const BAD: &[(&str, &str)] = &[
 #[test]
 fn every_bad_form_has_its_message() {
     for (text, expected) in BAD {
-        let wrong = Endpoint::listener(text).expect_err(text);
+        let wrong = HostPort::listener(text).expect_err(text);
         assert_eq!(wrong.to_string(), *expected, "{text}");
-        assert_eq!(Endpoint::backend(text), Err(wrong), "{text}");
+        assert_eq!(HostPort::backend(text), Err(wrong), "{text}");
     }
-    let zero = Endpoint::backend("h:0").expect_err("port 0");
+    let zero = HostPort::backend("h:0").expect_err("port 0");
     assert_eq!(zero.to_string(), "`h:0` is no backend, port 0 is not in use: write 1 to 65535");
 }
 
 #[test]
 fn host_names_end_at_253_bytes() {
     let at_limit = format!("{}:80", "a".repeat(HOST_BYTES_MAX));
-    assert!(Endpoint::listener(&at_limit).is_ok());
+    assert!(HostPort::listener(&at_limit).is_ok());
     let past = "a".repeat(HOST_BYTES_MAX + 1);
-    let wrong = Endpoint::listener(&format!("{past}:80"));
+    let wrong = HostPort::listener(&format!("{past}:80"));
     assert_eq!(wrong, Err(AddressError::NotHost(past)));
-}
-
-#[test]
-fn a_bare_port_is_localhost_and_case_does_not_count() {
-    let same = |a: &str, b: &str| {
-        let read = |text| Endpoint::backend(text).expect("good address");
-        read(a).is_same_backend(&read(b))
-    };
-    assert!(same("80", "LOCALHOST:80"));
-    assert!(same("Example.org:80", "example.ORG:80"));
-    assert!(!same("80", "81"));
-    assert!(!same("80", "127.0.0.1:80"));
 }
 
 #[test]
@@ -156,8 +144,8 @@ fn a_backend_that_is_certainly_a_listener_of_this_program_is_known() {
         ("lb.example:8080", "LB.example:8080", true),
         ("lb.example:8080", "10.0.0.1:8080", false),
     ] {
-        let at = Endpoint::listener(listener).expect("good address");
-        let to = Endpoint::backend(backend).expect("good address");
+        let at = HostPort::listener(listener).expect("good address");
+        let to = HostPort::backend(backend).expect("good address");
         assert_eq!(to.reaches(&at), expected, "{backend} at {listener}");
     }
 }
@@ -170,49 +158,11 @@ fn random_text_never_panics_and_good_ones_round_trip() {
         let length = rng.below(12);
         let letter = |rng: &mut Rng| alphabet[rng.below(alphabet.len() as u64) as usize];
         let text: String = (0..length).map(|_| letter(&mut rng)).collect();
-        match Endpoint::listener(&text) {
+        match HostPort::listener(&text) {
             Ok(endpoint) => {
-                assert_eq!(Endpoint::listener(&endpoint.to_string()), Ok(endpoint), "{text}");
+                assert_eq!(HostPort::listener(&endpoint.to_string()), Ok(endpoint), "{text}");
             }
             Err(wrong) => assert!(!wrong.to_string().contains(char::is_control), "{text:?}"),
         }
-    }
-}
-
-#[test]
-fn unix_sockets_are_read_where_they_may_be() {
-    let longest = format!("unix:/{}", "x".repeat(106));
-    let abstract_longest = format!("unix:@{}", "x".repeat(107));
-    for text in ["unix:/run/a.sock", "unix:@a", "unix:/a:b", &longest, &abstract_longest] {
-        let expected = endpoint(text, 0);
-        for read in [Endpoint::listener_or_socket, Endpoint::backend_or_socket] {
-            assert_eq!(read(text), Ok(expected.clone()), "{text}");
-        }
-        assert_eq!(expected.to_string(), text);
-        assert!(expected.reaches(&expected), "{text}");
-        for read in [Endpoint::listener, Endpoint::backend] {
-            assert_eq!(read(text), Err(AddressError::UnixHere(text.to_owned())), "{text}");
-        }
-    }
-    let (one, two) = (endpoint("unix:/A", 0), endpoint("unix:/a", 0));
-    assert!(!one.is_same_backend(&two) && !one.reaches(&two), "the case of paths counts");
-    assert!(!one.reaches(&endpoint("", 0)));
-    for text in ["8080", "h:1", "10.0.0.0:80"] {
-        assert_eq!(Endpoint::listener_or_socket(text), Endpoint::listener(text));
-    }
-    for (text, expected) in [
-        (format!("{longest}x"), "107 are allowed"),
-        (format!("{abstract_longest}x"), "107 are allowed"),
-        ("unix:".into(), "write unix:/PATH or unix:@NAME"),
-        ("unix:/".into(), "write unix:/PATH or unix:@NAME"),
-        ("unix:@".into(), "write unix:/PATH or unix:@NAME"),
-        ("unix:a.sock".into(), "write unix:/PATH or unix:@NAME"),
-        ("unix:/a b".into(), "has a space in it: write HOST:PORT without"),
-        ("unix://a".into(), "is a URL: write HOST:PORT of a plain HTTP server"),
-        ("unix:///a".into(), "is a URL: write `unix:/a`"),
-        ("/a".into(), "is a path: write `unix:/a`"),
-    ] {
-        let error = Endpoint::backend_or_socket(&text).expect_err(&text).to_string();
-        assert!(error.ends_with(expected), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::rng::Rng;
+use crate::config::HostPort;
 
 fn parse(bytes: &[u8]) -> List {
     List::parse("servers.txt", bytes, &[], Mode::Tcp)
@@ -99,7 +100,7 @@ fn a_bad_line_is_located_and_skipped() {
 
 #[test]
 fn a_backend_is_taken_once() {
-    let given = [BackendSpec::new(Endpoint { host: None, port: 5000 })];
+    let given = [BackendSpec::new(HostPort::bare(5000))];
     let list = List::parse("l", b"localhost:5000\nh:1\nH:1 weight=2\nh:1\n", &given, Mode::Http);
     assert_eq!(shown(&list), ["2: h:1 1"]);
     let expected = [
@@ -123,7 +124,7 @@ fn backends_stop_at_the_maximum_with_those_given() {
     let lines: String = (1..=BACKENDS_MAX).map(|port| format!("h:{port}\n")).collect();
     let list = parse(lines.as_bytes());
     assert_eq!((list.backends.len(), list.warnings.len()), (BACKENDS_MAX, 0));
-    let given = [BackendSpec::new(Endpoint { host: None, port: 1 })];
+    let given = [BackendSpec::new(HostPort::bare(1))];
     let list = List::parse("l", lines.as_bytes(), &given, Mode::Http);
     assert_eq!(list.backends.len(), BACKENDS_MAX - 1);
     assert_eq!(warned(&list), ["l:1000: expected at most 1000 backends"]);

@@ -1,7 +1,7 @@
 //! A directory to serve and a client to ask with, for the tests of the server.
 
 use crate::cli::HttpServer;
-use crate::config::Endpoint;
+use crate::config::HostPort;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};
 use crate::httpserver::Server;
@@ -30,7 +30,7 @@ impl Scratch {
     }
 
     pub fn options(&self) -> HttpServer {
-        let listen = Endpoint { host: Some("127.0.0.1".to_owned()), port: 0 };
+        let listen = HostPort::on("127.0.0.1", 0);
         HttpServer { listen, dir: self.root(), ..HttpServer::default() }
     }
 

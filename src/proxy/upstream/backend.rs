@@ -6,7 +6,7 @@ use super::pool::Idle;
 use crate::base::address::Address;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
-use crate::config::{BackendSpec, Naming};
+use crate::config::{BackendSpec, Endpoint, HostPort, Naming};
 use crate::health::{Health, Page, ProbeFault};
 use crate::proxy::kinds::ProbeKey;
 use crate::wire::by_hand::ByHand;
@@ -87,18 +87,18 @@ impl Backend {
 
 /// As written; a bare port is on this machine.
 pub fn authority(spec: &BackendSpec) -> String {
-    match spec.endpoint.host {
-        Some(_) => spec.endpoint.to_string(),
-        None => format!("localhost:{}", spec.endpoint.port),
+    match &spec.endpoint {
+        Endpoint::Tcp(HostPort { host: None, port }) => format!("localhost:{port}"),
+        endpoint @ (Endpoint::Tcp(_) | Endpoint::Unix(_)) => endpoint.to_string(),
     }
 }
 
 /// `host:port` as it goes into `Host`. A unix socket has none: other programs say `localhost` for
 /// it. Servers that are one service know it by its name.
 fn host(spec: &BackendSpec) -> String {
-    match (&spec.naming, spec.endpoint.unix_name()) {
-        (Naming::Of(name), _) => format!("{name}:{}", spec.endpoint.port),
-        (_, Some(_)) => String::from("localhost"),
-        (Naming::AsWritten | Naming::Each, None) => authority(spec),
+    match (&spec.endpoint, &spec.naming) {
+        (Endpoint::Unix(_), _) => String::from("localhost"),
+        (Endpoint::Tcp(at), Naming::Of(name)) => format!("{name}:{}", at.port),
+        (Endpoint::Tcp(_), Naming::AsWritten | Naming::Each) => authority(spec),
     }
 }

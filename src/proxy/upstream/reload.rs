@@ -379,10 +379,11 @@ impl<N: Net> Upstreams<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::HostPort;
     use std::net::SocketAddr;
 
     fn member(port: u16) -> Member {
-        let spec = BackendSpec::new(Endpoint { host: Some("a".to_owned()), port });
+        let spec = BackendSpec::new(HostPort::on("a", port));
         Member { spec, addresses: vec![SocketAddr::from(([127, 0, 0, 1], port)).into()] }
     }
 
@@ -400,7 +401,8 @@ mod tests {
             [(BackendId::new(1), 1, false), (BackendId::new(2), 7, true)]
         );
         assert_eq!(changes.gone, [BackendId::new(0)]);
-        let added: Vec<u16> = changes.added.iter().map(|one| one.spec.endpoint.port).collect();
+        let added: Vec<u16> =
+            changes.added.iter().map(|one| one.spec.endpoint.port().expect("a port")).collect();
         assert_eq!(added, [4], "a name that is not known is not added");
     }
 }

@@ -1,6 +1,7 @@
 //! What becomes of the addresses that lookups bring.
 
 use super::*;
+use crate::config::HostPort;
 use crate::net::resolver::Answer;
 use std::net::SocketAddr;
 
@@ -10,7 +11,7 @@ fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
 
 /// Over one line of a list, in a program that listens on 10.0.0.1:80.
 fn over(host: &str) -> Backends {
-    let endpoint = Endpoint { host: Some(host.to_owned()), port: 80 };
+    let endpoint = HostPort::on(host, 80);
     let listed = vec![Listed { line: 7, spec: BackendSpec::new(endpoint) }];
     let lists = Lists { given: Vec::new(), file: None, listed, skipped: 0 };
     let waker = Kernel::new().expect("a poll").waker();

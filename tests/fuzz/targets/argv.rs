@@ -3,7 +3,7 @@
 
 use super::is_one_line;
 use loadbalancer::cli::{self, Command};
-use loadbalancer::config::{BACKENDS_MAX, Config, Mode};
+use loadbalancer::config::{BACKENDS_MAX, Config, Endpoint, HostPort, Mode};
 use loadbalancer::health::Check;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -29,7 +29,9 @@ fn outcome(called: &str, words: &[&[u8]]) -> String {
             check(config);
         }
         Ok(Command::Demo(demo)) => {
-            assert!(demo.config.backends.is_empty() && demo.config.listen.host.is_some());
+            assert!(demo.config.backends.is_empty(), "{demo:?}");
+            let at = &demo.config.listen;
+            assert!(matches!(at, Endpoint::Tcp(HostPort { host: Some(_), .. })), "{at}");
             check(&demo.config);
         }
         Ok(Command::HttpServer(server)) => assert!((0.0..=1.0).contains(&server.fail_rate)),
@@ -73,7 +75,7 @@ fn outcome(called: &str, words: &[&[u8]]) -> String {
 fn check(config: &Config) {
     assert!(config.backends.len() <= BACKENDS_MAX);
     for (at, spec) in config.backends.iter().enumerate() {
-        assert_ne!(spec.endpoint.port, 0, "{config:?}");
+        assert_ne!(spec.endpoint.port(), Some(0), "{config:?}");
         let mut others = config.backends[..at].iter();
         assert!(!others.any(|other| other.endpoint.is_same_backend(&spec.endpoint)), "{config:?}");
     }

@@ -3,7 +3,7 @@
 
 use super::is_one_line;
 use loadbalancer::config::list::{List, WARNINGS_MAX};
-use loadbalancer::config::{BACKENDS_MAX, BackendSpec, Mode, Naming};
+use loadbalancer::config::{BACKENDS_MAX, BackendSpec, Endpoint, HostPort, Mode, Naming};
 use std::collections::BTreeSet;
 
 fn parse(bytes: &[u8]) -> List {
@@ -34,9 +34,12 @@ pub fn run(data: &[u8]) {
     let lines: Vec<usize> = list.backends.iter().map(|listed| listed.line).collect();
     assert!(lines.is_sorted_by(|one, next| one < next), "{lines:?}");
 
-    let key = |spec: &BackendSpec| {
-        let host = spec.endpoint.host.as_deref().unwrap_or("localhost");
-        (host.to_ascii_lowercase(), spec.endpoint.port)
+    let key = |spec: &BackendSpec| match &spec.endpoint {
+        Endpoint::Tcp(HostPort { host, port }) => {
+            let host = host.as_deref().unwrap_or("localhost");
+            format!("{}:{port}", host.to_ascii_lowercase())
+        }
+        Endpoint::Unix(name) => name.to_string(),
     };
     let keys: BTreeSet<_> = specs(&list).iter().map(key).collect();
     assert_eq!(keys.len(), list.backends.len(), "a backend twice");
