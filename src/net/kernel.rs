@@ -18,6 +18,7 @@ use super::{
 use crate::base::address::Address;
 use crate::base::table::Id;
 use crate::base::time::Instant;
+use crate::wire::ticket_keys::TicketKeys;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -341,6 +342,10 @@ impl Net for Kernel {
         let others = listeners.iter().map(|listener| listener.as_fd());
         let all: Vec<BorrowedFd<'_>> = std::iter::once(own.as_fd()).chain(others).collect();
         control::send(to.as_fd(), message, &all)
+    }
+
+    fn ticket_keys(&self) -> Option<TicketKeys> {
+        self.acceptor.as_ref().map(tls::Acceptor::ticket_keys)
     }
 
     fn step_aside(&mut self) {

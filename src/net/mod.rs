@@ -36,6 +36,7 @@ pub mod unix;
 use crate::base::address::Address;
 use crate::base::table::{Id, Kind};
 use crate::base::time::Instant;
+use crate::wire::ticket_keys::TicketKeys;
 use process::ProcessFigures;
 use std::fmt::{self, Debug};
 use std::io;
@@ -312,6 +313,10 @@ pub trait Net: Debug {
         _message: &[u8],
     ) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+    /// The keys of session tickets, for the process that takes over; none without TLS to clients.
+    fn ticket_keys(&self) -> Option<TicketKeys> {
+        None
     }
     /// The next instance may have the name of the control socket, which gets another.
     fn step_aside(&mut self) {}

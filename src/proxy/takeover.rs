@@ -46,7 +46,9 @@ impl<N: Net> Proxy<N> {
                 let process = std::process::id();
                 let config = &context.config;
                 let sticky_key = config.sticky.as_ref().map(|_| config.sticky_key.to_bytes());
-                let handover = Handover { process, roles, by_hand, watchdog, sticky_key };
+                let ticket_keys = context.net.ticket_keys();
+                let handover =
+                    Handover { process, roles, by_hand, watchdog, sticky_key, ticket_keys };
                 let message = handover.write();
                 match control.hand_over(context, key, &listeners, message) {
                     Ok(()) => return,

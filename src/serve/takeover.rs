@@ -171,10 +171,19 @@ fn ask(name: &Name) -> Result<(UnixStream, Handover, Vec<OwnedFd>), Refusal> {
 }
 
 impl Predecessor {
-    /// What was set by hand at the other process is in force here.
+    /// What was set by hand at the other process is in force here, and so are its keys.
     pub fn pass_on(&self, proxy: &mut Proxy<Kernel>) {
         if let Some(key) = self.handover.sticky_key {
             proxy.adopt_sticky_key(StickyKey::from_bytes(key));
+        }
+        if let (Some(keys), Some(acceptor)) =
+            (&self.handover.ticket_keys, proxy.net_mut().acceptor_mut())
+            && !acceptor.adopt_ticket_keys(keys)
+        {
+            proxy.log_event(format_args!(
+                "sessions of TLS clients begin again, as the last process had another --client-ca \
+                 or version of TLS"
+            ));
         }
         for (server, by_hand) in &self.handover.by_hand {
             match proxy.take_by_hand(server, *by_hand) {

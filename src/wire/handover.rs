@@ -7,6 +7,7 @@
 //! of others is another version.
 
 use super::by_hand::ByHand;
+use super::ticket_keys::TicketKeys;
 use std::fmt;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ const PROCESS: u16 = 3;
 const WATCHDOG: u16 = 4;
 /// The random key of sticky sessions.
 const STICKY_KEY: u16 = 5;
+/// The keys of TLS session tickets.
+const TICKET_KEYS: u16 = 6;
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub struct Handover {
     pub watchdog: Option<Duration>,
     /// Of sticky sessions, if there are any: cookies stay good.
     pub sticky_key: Option<[u8; 16]>,
+    /// Of TLS sessions, if clients connect in TLS.
+    pub ticket_keys: Option<TicketKeys>,
 }
 
 /// Why bytes are no message. Each displays as one clause.
@@ -98,6 +103,9 @@ impl Handover {
         }
         if let Some(key) = &self.sticky_key {
             add(&mut fields, STICKY_KEY, key);
+        }
+        if let Some(keys) = &self.ticket_keys {
+            add(&mut fields, TICKET_KEYS, &keys.write());
         }
         let mut message = MAGIC.to_vec();
         message.push(VERSION);
@@ -148,6 +156,7 @@ impl Handover {
                 self.watchdog = Some(Duration::from_micros(micros));
             }
             STICKY_KEY => self.sticky_key = Some(value.try_into().ok()?),
+            TICKET_KEYS => self.ticket_keys = Some(TicketKeys::read(value)?),
             ROLES => {
                 let roles = value.iter().map(|&byte| role_of(byte));
                 self.roles = roles.collect::<Option<_>>()?;
@@ -193,9 +202,12 @@ fn role_of(byte: u8) -> Option<Role> {
 mod tests {
     use super::*;
     use crate::wire::by_hand::Wish;
+    use crate::wire::ticket_keys::TicketKey;
 
     fn handover() -> Handover {
         let drained = ByHand { wish: Some(Wish::Drain), weight: Some(5) };
+        let key = |since| TicketKey { name: [1; 16], key: [2; 32], since };
+        let ticket_keys = TicketKeys { context: [3; 32], keys: vec![key(7_200), key(3_600)] };
         Handover {
             process: 70_000,
             roles: vec![Role::Control, Role::Listener, Role::Listener],
@@ -205,6 +217,7 @@ mod tests {
             ],
             watchdog: Some(Duration::from_millis(1500)),
             sticky_key: Some([7; 16]),
+            ticket_keys: Some(ticket_keys),
         }
     }
 
@@ -247,6 +260,9 @@ mod tests {
             ("no word", message(BY_HAND, b"a:80\nbackup"), Fault::Field(BY_HAND)),
             ("no text", message(BY_HAND, b"\xff\ndrain"), Fault::Field(BY_HAND)),
             ("no number", message(PROCESS, b"12"), Fault::Field(PROCESS)),
+            ("a short key", message(STICKY_KEY, &[1; 15]), Fault::Field(STICKY_KEY)),
+            ("no ticket key", message(TICKET_KEYS, &[1; 32]), Fault::Field(TICKET_KEYS)),
+            ("half a ticket key", message(TICKET_KEYS, &[1; 60]), Fault::Field(TICKET_KEYS)),
         ] {
             assert_eq!(Handover::read(&bytes), Err(fault), "{name}");
         }

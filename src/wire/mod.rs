@@ -10,3 +10,4 @@ pub mod line;
 pub mod name;
 pub mod proxy_protocol;
 pub mod server;
+pub mod ticket_keys;

@@ -10,3 +10,5 @@ mod files;
 mod get;
 mod installed;
 mod sessions;
+#[cfg(target_os = "linux")]
+mod takeover;

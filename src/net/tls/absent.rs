@@ -2,6 +2,7 @@
 
 use crate::config::CertificateFile;
 use crate::net::{Handshake, Secured};
+use crate::wire::ticket_keys::TicketKeys;
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,16 @@ impl Acceptor {
 
     /// Cannot be called.
     pub fn replace(&mut self, _: Certificates) -> Result<(), String> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn ticket_keys(&self) -> TicketKeys {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn adopt_ticket_keys(&self, _: &TicketKeys) -> bool {
         match self.0 {}
     }
 
@@ -111,11 +122,11 @@ impl Session {
     }
 
     /// Cannot be called.
-    /// Cannot be called.
     pub fn handshake_bytes(&self) -> u64 {
         match self.0 {}
     }
 
+    /// Cannot be called.
     pub fn secured(&self) -> Option<Secured<'_>> {
         match self.0 {}
     }

@@ -4,8 +4,11 @@
 use super::certificates::Certificates;
 use super::engine::Engine;
 use super::session::{Scratch, Session};
-use super::tickets::{TicketKey, Tickets};
+use super::tickets::Tickets;
 use super::{VERSIONS, provider};
+use crate::wire::ticket_keys::TicketKeys;
+use ring::digest::{Context, SHA256};
+use rustls::RootCertStore;
 use rustls::server::{
     ServerConfig, ServerSessionMemoryCache, StoresServerSessions, UnbufferedServerConnection,
     WebPkiClientVerifier,
@@ -16,6 +19,10 @@ use std::sync::Arc;
 
 /// Sessions of TLS 1.2 that are kept for clients without tickets; about 1 KiB each.
 const SESSIONS_MAX: usize = 2048;
+
+/// How the library writes what is in a ticket. Another version of it may read it wrongly, and end
+/// the handshake of a client that could have had a full one.
+const TICKET_FORMAT: &str = "rustls 0.23";
 
 /// What the connections carry, as it is agreed on with the client (ALPN, RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +66,7 @@ impl Acceptor {
     /// Errors: they cannot be used; nothing has changed.
     pub fn replace(&mut self, certificates: Certificates) -> Result<(), String> {
         let certificates = Arc::new(certificates);
-        let same = match (&certificates.client_authorities, &self.certificates.client_authorities) {
-            (None, None) => true,
-            (Some(new), Some(old)) => new.roots == old.roots,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        if !same {
-            // A session that is resumed is not verified again: those of other authorities end.
+        if context(&certificates) != context(&self.certificates) {
             self.tickets = Arc::new(Tickets::new()?);
             self.sessions = ServerSessionMemoryCache::new(SESSIONS_MAX);
         }
@@ -85,15 +86,50 @@ impl Acceptor {
         Ok(Session::begin(Engine::Server(server), certificates, &self.scratch, received))
     }
 
-    /// The keys of session tickets, the one that makes tickets first: for a successor.
-    pub fn ticket_keys(&self) -> Vec<TicketKey> {
-        self.tickets.export()
+    /// The keys of session tickets: for a successor.
+    pub fn ticket_keys(&self) -> TicketKeys {
+        TicketKeys { context: context(&self.certificates), keys: self.tickets.export() }
     }
 
-    /// Takes over the ticket keys of a predecessor.
-    pub fn set_ticket_keys(&self, keys: &[TicketKey]) {
-        self.tickets.import(keys);
+    /// Takes over the ticket keys of a predecessor; false if they are of another context, which
+    /// changes nothing.
+    pub fn adopt_ticket_keys(&self, from: &TicketKeys) -> bool {
+        let is_same = from.context == context(&self.certificates);
+        if is_same {
+            self.tickets.import(&from.keys);
+        }
+        is_same
     }
+}
+
+/// In which sessions may resume: a digest of the authorities of clients. A client that resumes a
+/// session shows no certificate, so it must have shown one to a server with the same authorities.
+fn context(certificates: &Certificates) -> [u8; 32] {
+    let roots = certificates.client_authorities.as_deref().map(sorted_roots).unwrap_or_default();
+    let mut digest = Context::new(&SHA256);
+    let format = TICKET_FORMAT.as_bytes();
+    for part in std::iter::once(&format).chain(roots.iter().flatten()) {
+        // With its length, so that no two sets are the same bytes.
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    let mut context = [0; 32];
+    context.copy_from_slice(digest.finish().as_ref());
+    context
+}
+
+/// Subject, key and constraints of each authority.
+fn sorted_roots(authorities: &RootCertStore) -> Vec<[&[u8]; 3]> {
+    let mut roots: Vec<[&[u8]; 3]> = authorities
+        .roots
+        .iter()
+        .map(|root| {
+            let constraints = root.name_constraints.as_ref().map_or(&[][..], |it| it);
+            [&root.subject[..], &root.subject_public_key_info, constraints]
+        })
+        .collect();
+    roots.sort_unstable();
+    roots
 }
 
 fn config(
@@ -124,4 +160,16 @@ fn config(
         Carries::Anything => Vec::new(),
     };
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_of_tickets_is_that_of_the_library_in_use() {
+        let manifest = include_str!("../../../Cargo.toml");
+        let version = TICKET_FORMAT.rsplit(' ').next().expect("a version");
+        assert!(manifest.contains(&format!("rustls = {{ version = \"{version}\"")), "{version}");
+    }
 }

@@ -18,7 +18,6 @@ pub use certificates::{Certificates, ReadCertificates};
 pub use connector::Connector;
 pub use self_signed::SelfSigned;
 pub use session::Session;
-pub use tickets::TicketKey;
 
 use rustls::SupportedProtocolVersion;
 use rustls::crypto::CryptoProvider;

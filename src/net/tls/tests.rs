@@ -594,10 +594,30 @@ fn clients_come_back_with_tickets_also_after_certificates_were_replaced() {
             identity.acceptor.replace(read.certificates).expect("certificates");
         }
         let successor = self::identity(&[&["a.example"]], None);
-        successor.acceptor.set_ticket_keys(&identity.acceptor.ticket_keys());
+        assert!(successor.acceptor.adopt_ticket_keys(&identity.acceptor.ticket_keys()));
         let mut talk = Talk::new(&successor, connect(&config, "a.example"), usize::MAX);
         talk.shake_hands().expect("a handshake that resumes, as it trusts the predecessor");
         assert!(talk.server.secured().expect("a session").is_resumed);
+    }
+}
+
+#[test]
+fn ticket_keys_are_taken_over_from_one_with_the_same_authorities_alone() {
+    let alice = SelfSigned::new(&["alice"], VALID).expect("random");
+    let bob = SelfSigned::new(&["bob"], VALID).expect("random");
+    let of = |client| identity(&[&["a.example"]], client);
+    for (name, from, to, expected) in [
+        ("none and none", None, None, true),
+        ("the same", Some(&alice), Some(&alice), true),
+        ("none before", None, Some(&alice), false),
+        ("none after", Some(&alice), None, false),
+        ("others", Some(&alice), Some(&bob), false),
+    ] {
+        let (from, to) = (of(from).acceptor, of(to).acceptor);
+        let own = to.ticket_keys();
+        assert_eq!(to.adopt_ticket_keys(&from.ticket_keys()), expected, "{name}");
+        assert_eq!(to.ticket_keys() == from.ticket_keys(), expected, "{name}");
+        assert_eq!(to.ticket_keys() == own, !expected, "{name}");
     }
 }
 

@@ -2,56 +2,34 @@
 //! can be read by this program alone. A key makes tickets for six hours and is accepted for as long
 //! again, so that a stolen one opens little of the past.
 
+use crate::wire::ticket_keys::{KEY_BYTES, NAME_BYTES, TicketKey};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::server::ProducesTickets;
-use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How long a key makes tickets, in seconds.
 const LIFETIME_SECONDS: u32 = 6 * 60 * 60;
 
-const NAME_BYTES: usize = 16;
-const KEY_BYTES: usize = 32;
-
 /// Longest ticket that is looked at: far more than a session with a client's certificate needs.
 const TICKET_BYTES_MAX: usize = 16 * 1024;
 
-/// A key of tickets, in the clear: to be handed to a successor and to nobody else.
-#[derive(Clone, PartialEq, Eq)]
-pub struct TicketKey {
-    /// Which key a ticket was made with; not secret.
-    pub name: [u8; NAME_BYTES],
-    pub key: [u8; KEY_BYTES],
-    /// When it began to make tickets, in seconds since 1970 UTC.
-    pub since: u64,
+fn random_key(now: u64) -> Option<TicketKey> {
+    let (mut name, mut key) = ([0; NAME_BYTES], [0; KEY_BYTES]);
+    let random = SystemRandom::new();
+    random.fill(&mut name).and_then(|()| random.fill(&mut key)).ok()?;
+    Some(TicketKey { name, key, since: now })
 }
 
-impl fmt::Debug for TicketKey {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Never the key itself.
-        out.debug_struct("TicketKey").field("since", &self.since).finish_non_exhaustive()
-    }
+fn cipher(key: &TicketKey) -> LessSafeKey {
+    let key = UnboundKey::new(&AES_256_GCM, &key.key);
+    LessSafeKey::new(key.expect("the key is as long as the cipher wants it"))
 }
 
-impl TicketKey {
-    fn random(now: u64) -> Option<TicketKey> {
-        let (mut name, mut key) = ([0; NAME_BYTES], [0; KEY_BYTES]);
-        let random = SystemRandom::new();
-        random.fill(&mut name).and_then(|()| random.fill(&mut key)).ok()?;
-        Some(TicketKey { name, key, since: now })
-    }
-
-    fn cipher(&self) -> LessSafeKey {
-        let key = UnboundKey::new(&AES_256_GCM, &self.key);
-        LessSafeKey::new(key.expect("the key is as long as the cipher wants it"))
-    }
-
-    /// Its tickets are accepted no more.
-    fn is_over(&self, now: u64) -> bool {
-        now.saturating_sub(self.since) >= 2 * u64::from(LIFETIME_SECONDS)
-    }
+/// Its tickets are accepted no more.
+fn is_over(key: &TicketKey, now: u64) -> bool {
+    now.saturating_sub(key.since) >= 2 * u64::from(LIFETIME_SECONDS)
 }
 
 #[derive(Debug)]
@@ -64,11 +42,11 @@ impl Keys {
     /// A key that has made tickets for long enough makes room for a new one.
     fn rotate(&mut self, now: u64) {
         if now.saturating_sub(self.current.since) >= u64::from(LIFETIME_SECONDS)
-            && let Some(next) = TicketKey::random(now)
+            && let Some(next) = random_key(now)
         {
             self.previous = Some(std::mem::replace(&mut self.current, next));
         }
-        self.previous.take_if(|previous| previous.is_over(now));
+        self.previous.take_if(|previous| is_over(previous, now));
     }
 }
 
@@ -82,7 +60,7 @@ impl Tickets {
     ///
     /// Errors: the system gives no random bytes.
     pub fn new() -> Result<Tickets, String> {
-        let current = TicketKey::random(now()).ok_or("the system gives no random bytes")?;
+        let current = random_key(now()).ok_or("the system gives no random bytes")?;
         Ok(Tickets(Mutex::new(Keys { current, previous: None })))
     }
 
@@ -94,11 +72,14 @@ impl Tickets {
     }
 
     /// From here on these keys are in use, the one that makes tickets first; those after the second
-    /// are ignored, and none changes nothing.
+    /// are ignored, and none changes nothing. They end when they would have ended where they are
+    /// from: at once if they are too old, and none later than one of this process.
     pub fn import(&self, imported: &[TicketKey]) {
+        let now = now();
+        let known = |key: &TicketKey| TicketKey { since: key.since.min(now), ..key.clone() };
         if let Some((current, rest)) = imported.split_first() {
-            let previous = rest.first().cloned();
-            self.with_keys(|keys| *keys = Keys { current: current.clone(), previous });
+            let previous = rest.first().map(known);
+            self.with_keys(|keys| *keys = Keys { current: known(current), previous });
         }
     }
 
@@ -131,7 +112,7 @@ impl ProducesTickets for Tickets {
         let key = self.with_keys(|keys| keys.current.clone());
         let mut sealed = plain.to_vec();
         let nonce_of_key = Nonce::assume_unique_for_key(nonce);
-        key.cipher()
+        cipher(&key)
             .seal_in_place_append_tag(nonce_of_key, Aad::from(key.name), &mut sealed)
             .ok()?;
         Some([&key.name[..], &nonce, &sealed].concat())
@@ -149,7 +130,7 @@ impl ProducesTickets for Tickets {
         })?;
         let mut opened = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let length = key.cipher().open_in_place(nonce, Aad::from(*name), &mut opened).ok()?.len();
+        let length = cipher(&key).open_in_place(nonce, Aad::from(*name), &mut opened).ok()?.len();
         opened.truncate(length);
         Some(opened)
     }
@@ -187,7 +168,7 @@ mod tests {
     #[test]
     fn keys_make_tickets_for_six_hours_and_are_accepted_for_twice_as_long() {
         let lifetime = u64::from(LIFETIME_SECONDS);
-        let first = TicketKey::random(1_000).expect("a key");
+        let first = random_key(1_000).expect("a key");
         let mut keys = Keys { current: first.clone(), previous: None };
         keys.rotate(1_000 + lifetime - 1);
         assert_eq!(keys.current, first);
@@ -201,8 +182,23 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_in_no_log() {
-        let key = TicketKey { name: [7; 16], key: [201; 32], since: 1 };
-        assert!(!format!("{key:?}").contains("201"));
+    fn keys_that_are_taken_over_live_no_longer_than_where_they_are_from() {
+        let lifetime = u64::from(LIFETIME_SECONDS);
+        let (old, now) = (Tickets::new().expect("keys"), now());
+        let ticket = old.encrypt(b"session").expect("a ticket");
+        let key = old.export().remove(0);
+        for (name, since, opens, makes_tickets) in [
+            ("fresh", now - 60, true, true),
+            ("it has made tickets for long enough", now - lifetime, true, false),
+            ("it is over", now - 2 * lifetime, false, false),
+            ("from a clock that was ahead", now + 10 * lifetime, true, true),
+        ] {
+            let new = Tickets::new().expect("keys");
+            new.import(&[TicketKey { since, ..key.clone() }]);
+            assert_eq!(new.decrypt(&ticket).is_some(), opens, "{name}");
+            let first = new.export().remove(0);
+            assert_eq!(first.key == key.key, makes_tickets, "{name}");
+            assert!(first.since <= super::now(), "{name}");
+        }
     }
 }
