@@ -2,6 +2,7 @@
 //! while something moves within each time-out, a transfer may take any time.
 
 mod collected;
+mod control;
 mod logged;
 mod overload;
 mod slow;

@@ -5,10 +5,10 @@ use loadbalancer::base::address::Address;
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
 use loadbalancer::config::{BackendSpec, Config};
-use loadbalancer::net::{Net, Now, Ready, STOP, Signal, Sink, Socket};
+use loadbalancer::net::{CONTROL, Net, Now, Ready, STOP, Signal, Sink, Socket};
 use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Status};
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -34,6 +34,13 @@ struct Line {
     closed: bool,
 }
 
+/// Who connects to the control socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    OwnUser,
+    Stranger,
+}
+
 #[derive(Debug, Default)]
 struct World {
     now: Duration,
@@ -54,6 +61,10 @@ struct World {
     collects: bool,
     /// How often the proxy has waited.
     waits: usize,
+    /// Connections to the control socket that wait to be accepted.
+    calls: Vec<Caller>,
+    /// How many of them were accepted after each wait.
+    accepted_calls: BTreeMap<usize, usize>,
 }
 
 impl World {
@@ -198,6 +209,20 @@ impl Net for Wires {
         Ok(())
     }
 
+    fn accept_control(&mut self) -> io::Result<(Wire, Option<u32>)> {
+        let mut world = self.0.borrow_mut();
+        let caller = world.calls.pop().ok_or(ErrorKind::WouldBlock)?;
+        let waits = world.waits;
+        *world.accepted_calls.entry(waits).or_default() += 1;
+        match caller {
+            Caller::Stranger => Err(ErrorKind::PermissionDenied.into()),
+            Caller::OwnUser => {
+                world.lines.push(Line::default());
+                Ok((Wire { world: self.0.clone(), link: world.lines.len() - 1 }, None))
+            }
+        }
+    }
+
     fn signals(&mut self) -> Vec<Signal> {
         let stops = std::mem::take(&mut self.0.borrow_mut().stops);
         vec![Signal::Stop; usize::from(stops)]
@@ -267,9 +292,36 @@ impl Stage {
         self.world.borrow_mut().until += span;
         self.world.borrow_mut().rests = false;
         while !self.ended && !self.world.borrow().rests {
-            self.ended = self.proxy.turn().expect("waiting works") == Status::Ended;
-            self.proxy.check_invariants();
+            self.turn();
         }
+    }
+
+    /// One turn of the loop.
+    pub fn turn(&mut self) {
+        self.ended = self.proxy.turn().expect("waiting works") == Status::Ended;
+        self.proxy.check_invariants();
+    }
+
+    /// There is a control socket from here on.
+    pub fn listen_control(&mut self) {
+        self.proxy.listen_control();
+    }
+
+    /// So many connections to the control socket wait from here on.
+    pub fn call(&mut self, caller: Caller, count: usize) {
+        let mut world = self.world.borrow_mut();
+        world.calls.extend(std::iter::repeat_n(caller, count));
+        world.report_fixed(CONTROL);
+    }
+
+    /// How many of them wait.
+    pub fn calls_left(&self) -> usize {
+        self.world.borrow().calls.len()
+    }
+
+    /// How many were accepted in each turn that has accepted any.
+    pub fn accepted_calls(&self) -> Vec<usize> {
+        self.world.borrow().accepted_calls.values().copied().collect()
     }
 
     /// A client sends something at the moment another one connects, which is returned.
@@ -294,12 +346,16 @@ impl Stage {
 
     /// A peer sends something.
     pub fn say(&mut self, link: Link, bytes: impl AsRef<[u8]>) {
+        self.begin_to_say(link, bytes);
+        self.pass(Duration::ZERO);
+    }
+
+    /// The same, before the next turn.
+    pub fn begin_to_say(&mut self, link: Link, bytes: impl AsRef<[u8]>) {
         let mut world = self.world.borrow_mut();
         world.lines[link].sent.extend(bytes.as_ref());
         world.lines[link].moved += bytes.as_ref().len() as u64;
         world.report(link);
-        drop(world);
-        self.pass(Duration::ZERO);
     }
 
     /// A peer takes so many bytes from now on.
