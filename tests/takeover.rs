@@ -7,7 +7,8 @@ mod common;
 use common::{
     Backend, Balancer, DEADLINE, InFlight, Peer, Running, TempDir, binary, run, wait_until,
 };
-use loadbalancer::net::control::{self, ControlSocket, Instances, connect, receive, send};
+use loadbalancer::net::control::{self, ControlSocket, Instances, connect};
+use loadbalancer::net::descriptors::{receive, send};
 use loadbalancer::wire::handover::{Handover, Role};
 use loadbalancer::wire::name::Name;
 use std::io::{Read, Write};

@@ -1,6 +1,7 @@
 //! [`Net`] over mio: epoll or kqueue, sockets, the system clock, standard error and the access log.
 
-use super::control::{self, ControlSocket};
+use super::control::ControlSocket;
+use super::descriptors;
 use super::listen::{self, Listener};
 use super::log_file::LogFile;
 use super::log_writer::LogWriter;
@@ -341,7 +342,7 @@ impl Net for Kernel {
         let own = self.control.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         let others = listeners.iter().map(|listener| listener.as_fd());
         let all: Vec<BorrowedFd<'_>> = std::iter::once(own.as_fd()).chain(others).collect();
-        control::send(to.as_fd(), message, &all)
+        descriptors::send(to.as_fd(), message, &all)
     }
 
     fn ticket_keys(&self) -> Option<TicketKeys> {

@@ -8,6 +8,7 @@
 
 pub mod background;
 pub mod control;
+pub mod descriptors;
 pub mod files;
 pub mod interfaces;
 pub mod kernel;

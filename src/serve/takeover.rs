@@ -8,6 +8,7 @@ use super::prepare::system;
 use crate::base::reason::reason;
 use crate::config::{Config, StickyKey};
 use crate::net::control::{self, ControlSocket};
+use crate::net::descriptors;
 use crate::net::kernel::Kernel;
 use crate::net::process::ends_within;
 use crate::net::systemd::PassedSockets;
@@ -141,7 +142,7 @@ fn ask(name: &Name) -> Result<(UnixStream, Handover, Vec<OwnedFd>), Refusal> {
     let (mut bytes, mut sockets, mut part) = (Vec::new(), Vec::new(), [0; READ_BYTES]);
     loop {
         control::read_until(&stream, deadline)?;
-        let count = match control::receive(stream.as_fd(), &mut part, &mut sockets) {
+        let count = match descriptors::receive(stream.as_fd(), &mut part, &mut sockets) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             outcome => outcome?,
         };

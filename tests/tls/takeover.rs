@@ -3,7 +3,8 @@
 use crate::client::{Client, Identity};
 use crate::common::{Backend, Balancer, DEADLINE, Running, wait_until};
 use crate::installed::printed;
-use loadbalancer::net::control::{self, ControlSocket, Instances, connect, receive, send};
+use loadbalancer::net::control::{self, ControlSocket, Instances, connect};
+use loadbalancer::net::descriptors::{receive, send};
 use loadbalancer::wire::handover::{Handover, Role};
 use loadbalancer::wire::name::Name;
 use std::io::{Read, Write};
