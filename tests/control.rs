@@ -401,6 +401,28 @@ fn another_user_is_refused_and_root_is_not() {
 }
 
 #[test]
+fn a_user_that_may_be_several_opens_no_control_socket() {
+    let a = Backend::named("a");
+    let mut unshare = Command::new("unshare");
+    // No user has a number there.
+    unshare.args(["--user", "--"]);
+    if !Command::new("unshare").args(["--user", "true"]).status().is_ok_and(|it| it.success()) {
+        println!("skipped: no user namespace");
+        return;
+    }
+    unshare.arg(binary().get_program());
+    unshare.args(["127.0.0.1:0", &a.argument(), "--health", "off"]);
+    let balancer = Balancer::of(Running::start(&mut unshare));
+    balancer.stderr.wait_for(
+        "no control socket (in this user namespace 65534 may be any of several users): \
+         loadbalancer ctl cannot steer this process",
+    );
+    let name = Name { user: 65_534, listen: balancer.address().to_string(), process: None };
+    assert!(!control::names().contains(&name));
+    assert_eq!(answers(&balancer, 1), ["a"]);
+}
+
+#[test]
 fn with_several_the_one_that_is_meant_is_named() {
     let Some((_directory, program)) = for_all_users() else { return };
     let a = Backend::named("a");

@@ -1,6 +1,6 @@
 //! The control socket of this process.
 
-use super::peer::{Peer, is_allowed, peer, user};
+use super::peer::{Peer, is_allowed, is_ambiguous, peer, user};
 use super::place::{IS_ABSTRACT, address, file_of, name_of};
 use crate::wire::name::Name;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -32,8 +32,13 @@ impl ControlSocket {
     /// Opens that of the instance that listens at `listen`. Where the name is taken, this process is
     /// part of it.
     ///
-    /// Errors: the system's, such as no directory for it.
+    /// Errors: the system's, such as no directory for it; other users cannot be told from this one.
     pub fn open(listen: &str, instances: Instances) -> io::Result<ControlSocket> {
+        if is_ambiguous() {
+            let user = user();
+            let problem = format!("in this user namespace {user} may be any of several users");
+            return Err(io::Error::other(problem));
+        }
         let alone = Name { user: user(), listen: listen.to_owned(), process: None };
         let own = Name { process: Some(std::process::id()), ..alone.clone() };
         match instances {
