@@ -99,6 +99,45 @@ fn the_script_restarts_a_server_once_its_last_request_is_answered() {
 }
 
 #[test]
+fn the_script_with_ctl_does_the_same_and_leaves_the_list_alone() {
+    let gate = Gate::new();
+    let (held, other) = (Backend::held(&gate), Backend::named("other"));
+    let directory = TempDir::new();
+    let before = format!("{}\n{}\n", held.argument(), other.argument());
+    let list = directory.file("servers", &before);
+    let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "-s", "first", "-c", "50ms"]);
+    let mut client = balancer.ask("/held");
+    held.wait_for_requests(1);
+    let program = env!("CARGO_BIN_EXE_loadbalancer");
+    let script = example("Usage: deploy-ctl.sh")
+        .replace("loadbalancer ctl 8080", &format!("{program} ctl {}", balancer.address()))
+        .replace("sleep 1", "sleep 0.05");
+    assert!(script.contains(program), "{script}");
+    let script = directory.file("deploy-ctl.sh", script);
+    let restarted = directory.path().join("restarted");
+    let start = |command: &[&str]| {
+        let mut sh = Command::new("sh");
+        sh.arg(&script).arg(held.argument()).args(command);
+        Running::start(&mut sh)
+    };
+    let mut deploy = start(&["touch", restarted.to_str().expect("UTF-8")]);
+    balancer.stderr.wait_for("is draining (1 request left)");
+    assert_eq!(balancer.get("/").text(), "other");
+    assert!(!restarted.exists(), "a request is in flight");
+    gate.open();
+    assert_eq!(client.response().text(), "/held");
+    assert_eq!(deploy.wait().code(), Some(0), "{}", deploy.stderr.whole());
+    assert!(restarted.exists());
+    balancer.stderr.wait_for("is in rotation again");
+    assert_eq!(fs::read_to_string(&list).expect("the list"), before);
+    let mut failed = start(&["false"]);
+    assert_eq!(failed.wait().code(), Some(1), "the status of the command");
+    let status = run(&["ctl", &balancer.address().to_string(), "status"]).stdout;
+    assert!(status.contains(&format!("backend {} drain ", held.argument())), "{status}");
+    balancer.stop();
+}
+
+#[test]
 fn the_package_rotates_logs_as_the_manual_says() {
     assert_eq!(example("postrotate"), text("src/packaging/logrotate"));
 }
