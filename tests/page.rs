@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Balancer, DEADLINE, Peer, Running, timed, wait_until};
+use common::{Backend, Balancer, DEADLINE, Gate, Peer, Running, TempDir, timed, wait_until};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -32,7 +32,7 @@ struct Browser {
     reports: Arc<Mutex<Vec<String>>>,
     session: String,
     sent: usize,
-    _profile: common::TempDir,
+    _profile: TempDir,
 }
 
 impl Browser {
@@ -46,7 +46,7 @@ impl Browser {
             eprintln!("skipped: none of {BROWSERS:?} is installed");
             return None;
         };
-        let profile = common::TempDir::new();
+        let profile = TempDir::new();
         // The browser reads from descriptor 3 and writes to 4.
         let mut child = Command::new("/bin/sh")
             .args(["-c", "exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", "sh", program])
@@ -363,6 +363,27 @@ fn one_request_is_under_way_at_a_time_and_none_while_the_page_is_hidden() {
     browser.value(&format!("({hide}, busy = false, asked = 0, 0)"));
     browser.value("(document.dispatchEvent(new Event('visibilitychange')), poll(), 0)");
     assert_eq!(browser.value("[busy, asked].join()"), "false,0");
+}
+
+#[test]
+fn requests_that_wait_for_a_server_at_its_limit_are_counted_in_its_row() {
+    let (gate, dir) = (Gate::new(), TempDir::new());
+    let backend = Backend::held(&gate);
+    let list = dir.file("servers", format!("{} max=1\n", backend.argument()));
+    let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "--admin", "0"]);
+    let line = balancer.stderr.wait_for("admin on http://");
+    let (_, admin) = line.split_once("on ").expect("a URL");
+    let Some(mut browser) = Browser::open(admin) else { return };
+    let mut clients: Vec<Peer> = (0..3).map(|_| balancer.ask("/held")).collect();
+    let cell = |column: &str| format!("tbody td[data-label=\"{column}\"]");
+    let waiting = format!("document.querySelector('{}')", cell("Waiting"));
+    browser.wait_for("two that wait", &format!("{waiting}.textContent === '2'"));
+    assert_eq!(browser.text(&cell("In flight")), "1");
+    assert_eq!(browser.value(&format!("{waiting}.className")), "some");
+    gate.open();
+    clients.iter_mut().for_each(|client| assert_eq!(client.response().status(), 200));
+    browser.wait_for("none that waits", &format!("{waiting}.textContent === '0'"));
+    assert_eq!(browser.errors(), Vec::<String>::new());
 }
 
 #[test]

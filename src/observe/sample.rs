@@ -79,7 +79,7 @@ pub fn up(counters: &BackendCounters) -> Backend<'_> {
         down: None,
         in_flight: 3,
         max: Some(1_000),
-        waiting: 0,
+        waiting: 4,
         weight: 2,
         backup: true,
         by_hand: ByHand { wish: None, weight: Some(2) },
@@ -97,6 +97,7 @@ pub fn down(counters: &BackendCounters) -> Backend<'_> {
         down: Some((DownKind::ProbeStatus, &"status <500> & \"more\"")),
         in_flight: 0,
         max: None,
+        waiting: 0,
         backup: false,
         by_hand: ByHand::default(),
         ..up(counters)

@@ -18,7 +18,7 @@ const NOW_SECONDS: usize = 5;
 const NAME_COLUMNS_MAX: usize = 40;
 
 /// The names of the columns; values are as wide as these.
-const COLUMNS: &str = "state    since_seconds in_flight     max weight share requests_per_second \
+const COLUMNS: &str = "state    since_seconds in_flight     max waiting weight share requests_per_second \
     errors_per_second retries_per_second p50_seconds p95_seconds p99_seconds by_hand reason\n";
 
 /// Columns of the backends' names: as many as the longest needs, within bounds.
@@ -91,11 +91,12 @@ pub fn backend(
     let max = backend.max.map_or("-".to_owned(), |max| max.to_string());
     let _ = write!(
         out,
-        "{:columns$} {:8} {:13} {:9} {max:>7} {:6} {:5.3} {:19.1} {:17.3} {:18.3} {:>11} {:>11} {:>11} {:7} ",
+        "{:columns$} {:8} {:13} {:9} {max:>7} {:7} {:6} {:5.3} {:19.1} {:17.3} {:18.3} {:>11} {:>11} {:>11} {:7} ",
         backend.name,
         backend.state.name(),
         backend.since.as_secs(),
         backend.in_flight,
+        backend.waiting,
         backend.weight,
         share(&requests, picks),
         now_rate(&requests),
@@ -184,6 +185,7 @@ mod tests {
             ("since_seconds", "75", "12"),
             ("in_flight", "3", "0"),
             ("max", "1000", "-"),
+            ("waiting", "4", "0"),
             ("weight", "2", "2"),
             ("share", "1.000", "0.000"),
             ("requests_per_second", "2.0", "0.0"),

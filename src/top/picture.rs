@@ -140,10 +140,11 @@ static NAME: Column =
     Column { title: "SERVER", rank: 0, align: Align::Left, cell: |server| server.name.clone() };
 
 /// Those after the name, in the order shown.
-static COLUMNS: [Column; 12] = [
+static COLUMNS: [Column; 13] = [
     Column { title: "STATE", rank: 1, align: Align::Left, cell: state },
     Column { title: "SINCE", rank: 6, align: Align::Right, cell: |server| span(server.seconds) },
     Column { title: "IN FLIGHT", rank: 3, align: Align::Right, cell: in_flight },
+    Column { title: "WAITING", rank: 7, align: Align::Right, cell: |server| whole(server.waiting) },
     Column {
         title: "REQ/S",
         rank: 2,
@@ -158,13 +159,13 @@ static COLUMNS: [Column; 12] = [
     },
     Column {
         title: "P50 MS",
-        rank: 8,
+        rank: 9,
         align: Align::Right,
         cell: |server| milliseconds(server.p50_seconds),
     },
     Column {
         title: "P95 MS",
-        rank: 12,
+        rank: 13,
         align: Align::Right,
         cell: |server| milliseconds(server.p95_seconds),
     },
@@ -176,13 +177,13 @@ static COLUMNS: [Column; 12] = [
     },
     Column {
         title: "RETRY/MIN",
-        rank: 10,
+        rank: 11,
         align: Align::Right,
         cell: |server| whole(server.retries_per_second.map(|number| number * 60.0)),
     },
-    Column { title: "SHARE", rank: 9, align: Align::Right, cell: |server| percent(server.share) },
-    Column { title: "WEIGHT", rank: 11, align: Align::Right, cell: |server| whole(server.weight) },
-    Column { title: "WHY", rank: 7, align: Align::Left, cell: Server::why },
+    Column { title: "SHARE", rank: 10, align: Align::Right, cell: |server| percent(server.share) },
+    Column { title: "WEIGHT", rank: 12, align: Align::Right, cell: |server| whole(server.weight) },
+    Column { title: "WHY", rank: 8, align: Align::Left, cell: Server::why },
 ];
 
 /// As the page has it.

@@ -31,6 +31,8 @@ pub struct Server {
     pub in_flight: Option<f64>,
     /// None without a limit.
     pub max: Option<f64>,
+    /// Requests that wait for room there.
+    pub waiting: Option<f64>,
     /// Of the last 5 s.
     pub requests_per_second: Option<f64>,
     /// This and those below of the last minute.
@@ -126,6 +128,7 @@ fn server(names: &[&str], line: &str) -> Server {
             "since_seconds" => &mut server.seconds,
             "in_flight" => &mut server.in_flight,
             "max" => &mut server.max,
+            "waiting" => &mut server.waiting,
             "requests_per_second" => &mut server.requests_per_second,
             "errors_per_second" => &mut server.errors_per_second,
             "retries_per_second" => &mut server.retries_per_second,
@@ -240,6 +243,7 @@ mod tests {
             seconds: Some(75.0),
             in_flight: Some(3.0),
             max: Some(1_000.0),
+            waiting: Some(4.0),
             requests_per_second: Some(2.0),
             errors_per_second: Some(1.0),
             retries_per_second: Some(0.2),

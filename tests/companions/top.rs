@@ -1,6 +1,7 @@
 //! The table of servers of a running balancer.
 
-use super::common::{Backend, Balancer, Finished, ok, reply, run};
+use super::common::{Backend, Balancer, Finished, Gate, Peer, TempDir};
+use super::common::{ok, reply, run, wait_until};
 
 /// What an admin address says, with a server whose name and reason would change a terminal.
 const STATUS: &str = "loadbalancer 0.1.0 status 1\n\
@@ -62,6 +63,32 @@ fn a_running_balancer_is_shown_as_it_is() {
 }
 
 #[test]
+fn requests_that_wait_for_a_server_at_its_limit_are_counted_in_its_row() {
+    let (gate, dir) = (Gate::new(), TempDir::new());
+    let backend = Backend::held(&gate);
+    let list = dir.file("servers", format!("{} max=1\n", backend.argument()));
+    let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "--admin", "0"]);
+    let line = balancer.stderr.wait_for("admin on http://");
+    let (_, admin) = line.trim_end_matches('/').split_once("http://").expect("a URL");
+    let _clients: Vec<Peer> = (0..3).map(|_| balancer.ask("/held")).collect();
+    let words = |finished: &Finished, start: &str| -> Vec<String> {
+        let line = finished.stdout.lines().find(|line| line.starts_with(start));
+        line.unwrap_or_default()
+            .replace("IN FLIGHT", "IN-FLIGHT")
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect()
+    };
+    wait_until("two that wait", || {
+        let finished = top(admin);
+        let head = words(&finished, "SERVER");
+        let column = head.iter().position(|title| title == "WAITING").expect("the column");
+        words(&finished, &backend.argument()).get(column).is_some_and(|count| count == "2")
+    });
+    gate.open();
+}
+
+#[test]
 fn what_is_no_admin_address_is_said_in_one_line() {
     for (name, answer) in [
         ("another server", ok("hello")),
@@ -98,7 +125,7 @@ fn an_address_where_nothing_listens_is_said_in_one_line() {
 
 #[cfg(target_os = "linux")]
 mod on_a_terminal {
-    use super::super::common::{binary, set_size, settings, terminal, wait_until};
+    use super::super::common::{binary, set_size, settings, terminal};
     use super::*;
     use std::fs::File;
     use std::io::{Read, Write};

@@ -23,8 +23,8 @@ const ROWS: &str = "<!--=rows-->";
 /// What the page may do, as `Content-Security-Policy`: run its own script and style, by their hashes
 /// (CSP 3 §2.3.1), and ask this listener. A test holds the hashes.
 pub const POLICY: &str = "default-src 'none'; \
-    script-src 'sha256-n2DWpmmToz74Cu12i7PLzMKwtUUgO/6j/B7owRs+dKQ='; \
-    style-src 'sha256-EFzcpKov7B7BNjgMFWUOd1OJovefIgyQspCUGYR8VG4='; \
+    script-src 'sha256-lX05VGtskPVON78uQqhLWRIwBIAN0LTg1Ua/IognjRU='; \
+    style-src 'sha256-kfX1dEnQUlk4KEnu257qaD/k5K1fp9Kw/AtHhHLu1QA='; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page up to the first row.
@@ -54,6 +54,7 @@ pub fn backend(backend: &Backend<'_>, second: u32, picks: u64, out: &mut Writer<
     cell(out, "Since", &span(Some(backend.since.as_secs_f64())));
     cell(out, "Why", &Why(backend));
     cell(out, "In flight", &InFlight(backend));
+    cell(out, "Waiting", &whole(Some(f64::from(backend.waiting))));
     cell(out, "Req/s", &rate(Some(now_rate(&requests))));
     cell(out, "Last minute", &"");
     cell(out, "5xx/s", &rate(Some(minute(Rate::Errors))));

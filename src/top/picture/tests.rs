@@ -22,11 +22,11 @@ const STATUS: &str = "loadbalancer 0.1.0 status 1\n\
     local_responses_total.destination_unavailable 14\n\
     local_responses_total.http_response_timeout 0\n\
     \n\
-    name state since_seconds in_flight max requests_per_second errors_per_second \
+    name state since_seconds in_flight max waiting requests_per_second errors_per_second \
     retries_per_second p50_seconds p95_seconds p99_seconds share weight reason\n\
-    10.0.0.1:80 up 11540 12 - 1000.5 0 0 0.004 0.016 0.036 0.66 3 -\n\
-    app-3.internal.example.com:8080 up 75 20 20 233.7 0.4 0.05 0.24 0.96 2.16 0.34 1 -\n\
-    10.0.0.3:80 down 12 0 - 0 0 0 - - - 0 1 connection refused\n";
+    10.0.0.1:80 up 11540 12 - 0 1000.5 0 0 0.004 0.016 0.036 0.66 3 -\n\
+    app-3.internal.example.com:8080 up 75 20 20 2 233.7 0.4 0.05 0.24 0.96 2.16 0.34 1 -\n\
+    10.0.0.3:80 down 12 0 - 0 0 0 0 - - - 0 1 connection refused\n";
 
 fn drawn(status: &str, columns: usize, rows: Option<usize>) -> Vec<Line> {
     draw(&Snapshot::read(status).expect("a status"), columns, rows)
@@ -75,13 +75,13 @@ fn at_80_columns_there_are_more_of_them() {
 #[test]
 fn at_200_columns_everything_is_shown() {
     let expected = [
-        "SERVER                           STATE   SINCE  IN FLIGHT  REQ/S  5XX/S  P50 MS  P95 MS  \
+        "SERVER                           STATE   SINCE  IN FLIGHT  WAITING  REQ/S  5XX/S  P50 MS  P95 MS  \
          P99 MS  RETRY/MIN  SHARE  WEIGHT  WHY",
-        "10.0.0.1:80                      up     3h 12m         12  1,000      0    4.00    16.0    \
+        "10.0.0.1:80                      up     3h 12m         12        0  1,000      0    4.00    16.0    \
          36.0          0    66%       3",
-        "app-3.internal.example.com:8080  up     1m 15s      20/20    234    0.4     240     960   \
+        "app-3.internal.example.com:8080  up     1m 15s      20/20        2    234    0.4     240     960   \
          2,160          3    34%       1",
-        "10.0.0.3:80                      down      12s          0      0      0       -       -       \
+        "10.0.0.3:80                      down      12s          0        0      0      0       -       -       \
          -          0     0%       1  connection refused",
     ];
     assert_eq!(texts(200, None)[4..], expected);
