@@ -209,7 +209,15 @@ fn each_address_is_a_backend_and_they_come_and_go() {
     let Some(mut network) = Network::new() else { return };
     (1..=5).for_each(|number| network.serve(number, None));
     network.set(&[1, 2, 3]);
-    let balancer = network.balance_list("each", &["--admin", "127.0.0.1:0"]);
+    come_and_go(&network, &network.balance_list("each", &["--admin", "127.0.0.1:0"]));
+    network.set(&[1, 2, 3]);
+    let each = format!("{} each", network.name());
+    let options = ["--resolve-interval", "100ms", "--health", "off", "--admin", "127.0.0.1:0"];
+    come_and_go(&network, &network.start(&[&[each.as_str()], &options[..]].concat()));
+}
+
+/// Three addresses of the name become five, then two.
+fn come_and_go(network: &Network, balancer: &Balancer) {
     let port = network.port;
     let expected = format!(
         "3 backends: 127.0.0.1:{port} (web.test) 127.0.0.2:{port} (web.test) \

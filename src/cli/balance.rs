@@ -8,8 +8,13 @@ use super::pages;
 use super::rules::settle;
 use super::scan::{Argument, Scan, scan};
 use super::suggest::nearest;
-use crate::config::{AddressError, BACKENDS_MAX, BackendSpec, Config, Endpoint, HostPort, Purpose};
+use crate::config::list::{self, Line};
+use crate::config::{AddressError, BACKENDS_MAX, BackendSpec, Config, Endpoint, HostPort};
+use crate::config::{Mode, Purpose, quote};
 use std::ffi::OsString;
+
+/// Longest backend that a hint repeats.
+const EXAMPLE_BYTES_MAX: usize = 60;
 
 /// Reads the words of `loadbalancer` itself.
 pub fn balance(words: Vec<OsString>) -> Result<Command, UsageError> {
@@ -31,14 +36,14 @@ pub fn balance(words: Vec<OsString>) -> Result<Command, UsageError> {
     let mut positional = given.arguments.iter().filter(|argument| argument.option.is_none());
     if given.has("listen")
         && let Some(first) = positional.next()
-        && let Endpoint::Tcp(HostPort { host: None, port }) = address(first, Endpoint::listener)?
+        && let Ok(Endpoint::Tcp(HostPort { host: None, port })) = Endpoint::listener(&first.text)
     {
         let (argument, listen) = (first.text.clone(), config.listen);
         return Err(UsageError::UnclearPort { argument, port, listen });
     }
     for argument in &given.arguments {
-        let backend = address(argument, Endpoint::backend)?;
-        add(&mut config, backend)?;
+        let spec = backend(argument, config.backends.last(), config.mode)?;
+        add(&mut config, spec)?;
     }
     if config.backends.is_empty() && config.list_file.is_none() {
         return Err(UsageError::NoBackend);
@@ -113,16 +118,42 @@ fn address<A>(
     })
 }
 
-fn add(config: &mut Config, backend: Endpoint) -> Result<(), UsageError> {
-    if config.backends.iter().any(|spec| spec.endpoint.is_same_backend(&backend)) {
-        return Err(UsageError::RepeatedBackend(backend));
+/// Reads a backend: a line of a list file as one argument. `before` is the one before it.
+fn backend(
+    argument: &Argument,
+    before: Option<&BackendSpec>,
+    mode: Mode,
+) -> Result<BackendSpec, UsageError> {
+    let Argument { text, option } = argument;
+    let wrong = |reason: String| match option.clone() {
+        Some(spelled) => UsageError::BadValue { spelled, reason },
+        None => UsageError::BadArgument(reason),
+    };
+    if list::is_word(text) {
+        let line = before.map(|spec| Line(spec).to_string());
+        let line = line.filter(|line| line.len() <= EXAMPLE_BYTES_MAX);
+        let example = line.unwrap_or("HOST:PORT".to_owned());
+        let hint = format!("put it into one argument with the address: '{example} {text}'");
+        return Err(wrong(format!("{} is a word of a backend: {hint}", quote(text))));
+    }
+    let mut words = text.split_ascii_whitespace();
+    let first = words.next().unwrap_or_default().to_owned();
+    let endpoint = address(&Argument { text: first, option: option.clone() }, Endpoint::backend)?;
+    list::with_words(endpoint, words, mode)
+        .map_err(|reason| wrong(format!("the backend {}: {reason}", quote(text))))
+}
+
+fn add(config: &mut Config, spec: BackendSpec) -> Result<(), UsageError> {
+    let backend = &spec.endpoint;
+    if config.backends.iter().any(|other| other.endpoint.is_same_backend(backend)) {
+        return Err(UsageError::RepeatedBackend(spec.endpoint));
     }
     if backend.reaches(&config.listen) {
-        return Err(UsageError::Loop(backend));
+        return Err(UsageError::Loop(spec.endpoint));
     }
     if config.backends.len() == BACKENDS_MAX {
         return Err(UsageError::TooManyBackends);
     }
-    config.backends.push(BackendSpec::new(backend));
+    config.backends.push(spec);
     Ok(())
 }

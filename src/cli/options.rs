@@ -17,9 +17,10 @@ use super::sticky_options;
 use super::strategy;
 use super::tls_options;
 use super::value::{
-    add_page, choice, field_name, list_file, named, names, or, shown_backend, shown_page,
-    shown_path, small, user, whole,
+    add_page, choice, field_name, list_file, named, names, or, shown_page, shown_path, small, user,
+    whole,
 };
+use crate::config::list::Line;
 use crate::config::{Config, Endpoint, HeadLimits, TrustedProxies};
 use std::time::Duration;
 
@@ -35,9 +36,10 @@ pub static OPTIONS: &[Opt<Config>] = &[
         short: Some('b'),
         value: "ADDR...",
         group: Group::Where,
-        help: "Backends: all addresses up to the next option; may be repeated",
+        help: "Backends: all addresses up to the next option, each with its words in quotes if it \
+               has any: '10.0.0.1:80 weight=3'; may be repeated",
         modes: EVERY,
-        take: Take::Words { shown: |c| c.backends.iter().map(shown_backend).collect() },
+        take: Take::Words { shown: |c| c.backends.iter().map(|it| Line(it).to_string()).collect() },
     },
     Opt {
         long: "file",

@@ -6,6 +6,7 @@ mod wrong;
 use super::*;
 use crate::balance::Strategy;
 use crate::base::rng::Rng;
+use crate::config::list::Line;
 use crate::config::{HostPort, Mode, TrustedProxies};
 use crate::health::Check;
 use std::path::PathBuf;
@@ -21,6 +22,12 @@ fn config(text: &str) -> Config {
         Ok(Command::Balance(config) | Command::PrintConfig(config, _)) => config,
         other => panic!("{text}: {other:?}"),
     }
+}
+
+/// What these arguments give, as a shell passes them on.
+fn arguments(arguments: &[&str]) -> Result<Command, UsageError> {
+    let words = std::iter::once(&"loadbalancer").chain(arguments);
+    parse(words.map(OsString::from).collect())
 }
 
 /// `listen <- backends`, as addresses.
@@ -50,6 +57,12 @@ fn every_published_call_of_the_balancer_is_understood() {
     assert_eq!(addresses(&long), "8000 <- localhost:8081 10.0.0.2:8082");
     assert_eq!(long.health.interval, Duration::from_secs(10));
     assert_eq!(long.strategy, Strategy::RoundRobin);
+
+    let each =
+        ["-p", "80", "8080 weight=2", "-b", "app.internal:80 each", "h:1 drain backup", "h:2"];
+    let Ok(Command::Balance(each)) = arguments(&each) else { panic!("words of a list") };
+    let lines: Vec<String> = each.backends.iter().map(|it| Line(it).to_string()).collect();
+    assert_eq!(lines, ["8080 weight=2", "app.internal:80 each", "h:1 backup drain", "h:2"]);
 
     let file = config("loadbalancer 0 -f servers.txt -m redirect -s rank -c 120");
     assert_eq!(addresses(&file), "0 <- ");

@@ -2,7 +2,7 @@
 
 use super::suggest::nearest;
 use crate::base::token::is_token_byte;
-use crate::config::{self, BackendSpec, HostPort, LogTarget, quote};
+use crate::config::{self, HostPort, LogTarget, quote};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -208,11 +208,6 @@ pub fn shown_path(path: Option<&Path>) -> String {
 /// How a page of `--error-page` is shown.
 pub fn shown_page((status, file): &(u16, PathBuf)) -> String {
     format!("{status}={}", file.display())
-}
-
-/// How a backend of the command line is shown.
-pub fn shown_backend(backend: &BackendSpec) -> String {
-    backend.endpoint.to_string()
 }
 
 /// The name of a value among its choices.

@@ -2,6 +2,7 @@
 //! Reads no file; a bad line never spoils the others.
 
 use super::Mode;
+use super::address::HostPort;
 use super::backend::{BACKENDS_MAX, BackendSpec, Naming};
 use super::endpoint::Endpoint;
 use super::number;
@@ -162,6 +163,17 @@ fn spec(bytes: &[u8], mode: Mode) -> Result<Option<BackendSpec>, String> {
             "expected host:port, as clients are not redirected to unix sockets",
         ));
     }
+    with_words(endpoint, words, mode).map(Some)
+}
+
+/// The backend at `endpoint` with the words that follow its address.
+///
+/// Errors: what was expected instead of one of them, and why.
+pub fn with_words<'a>(
+    endpoint: Endpoint,
+    words: impl Iterator<Item = &'a str>,
+    mode: Mode,
+) -> Result<BackendSpec, String> {
     let mut spec = BackendSpec::new(endpoint);
     let mut seen = Vec::new();
     for word in words {
@@ -172,7 +184,43 @@ fn spec(bytes: &[u8], mode: Mode) -> Result<Option<BackendSpec>, String> {
         seen.push(name);
         setting(&mut spec, word, mode)?;
     }
-    Ok(Some(spec))
+    Ok(spec)
+}
+
+/// Whether it is a word that follows an address, in any mode.
+pub fn is_word(text: &str) -> bool {
+    let endpoint = Endpoint::from(HostPort::on("name", 80));
+    let is_word = |mode| with_words(endpoint.clone(), [text].into_iter(), mode).is_ok();
+    [Mode::Http, Mode::Tcp].into_iter().any(is_word)
+}
+
+/// A backend as a line has it, without the words for what is the default.
+pub struct Line<'a>(pub &'a BackendSpec);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, naming, admin } = self.0;
+        write!(out, "{endpoint}")?;
+        if *weight != 1 {
+            write!(out, " weight={weight}")?;
+        }
+        if let Some(max) = pairs_max {
+            write!(out, " max={max}")?;
+        }
+        if *backup {
+            out.write_str(" backup")?;
+        }
+        if *naming == Naming::Each {
+            out.write_str(" each")?;
+        }
+        if let Some(version) = send_proxy {
+            write!(out, " {}", version.word())?;
+        }
+        match admin.word() {
+            "" => Ok(()),
+            word => write!(out, " {word}"),
+        }
+    }
 }
 
 /// Applies one word after the address.
@@ -186,6 +234,12 @@ fn setting(spec: &mut BackendSpec, word: &str, mode: Mode) -> Result<(), String>
         None if word == "each" => set_each(spec)?,
         None if word == "drain" => set_admin(spec, AdminState::Drain)?,
         None if word == "down" => set_admin(spec, AdminState::Down)?,
+        None if Endpoint::backend(word).is_ok() => {
+            return Err(format!(
+                "expected one server, got {} as well: give each its own line or argument",
+                quote(word)
+            ));
+        }
         Some(_) | None => {
             return Err(format!(
                 "expected weight=N, max=N, backup, each, send-proxy, send-proxy-v1, drain or down, got {}",

@@ -5,10 +5,10 @@ use super::backends::read_lists;
 use super::failure::Failure;
 use super::limits::{FILES_UNKNOWN, limits};
 use crate::base::buffer::{LARGE_BYTES, Pool};
-use crate::config::{BACKENDS_MAX, BackendSpec, Config, Naming};
+use crate::config::list::Line;
+use crate::config::{BACKENDS_MAX, Config};
 use crate::net::listen;
 use crate::proxy::{ADMIN_PLACES, Limits};
-use std::fmt;
 use std::io::Write;
 
 /// Buffers of a connection: one for what comes, one for what goes.
@@ -29,7 +29,7 @@ pub fn print_config(
         text.push_str(&format!("{line}\n"));
     }
     for (line, spec) in lists.listed() {
-        text.push_str(&format!("backend {} file:{line}\n", Listed(spec)));
+        text.push_str(&format!("backend {} file:{line}\n", Line(spec)));
     }
     for (name, value) in bounds(&limits(files, config), files, config) {
         text.push_str(&format!("limit.{name} {value} derived\n"));
@@ -61,30 +61,4 @@ fn bounds(limits: &Limits, files: u64, config: &Config) -> [(&'static str, u64);
         ("pipes", pipes_max as u64),
         ("buffer-bytes", buffers as u64),
     ]
-}
-
-/// A backend as a line of the list file has it.
-struct Listed<'a>(&'a BackendSpec);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, naming, admin } = self.0;
-        write!(out, "{endpoint} weight={weight}")?;
-        if let Some(max) = pairs_max {
-            write!(out, " max={max}")?;
-        }
-        if *backup {
-            out.write_str(" backup")?;
-        }
-        if *naming == Naming::Each {
-            out.write_str(" each")?;
-        }
-        if let Some(version) = send_proxy {
-            write!(out, " {}", version.word())?;
-        }
-        match admin.word() {
-            "" => Ok(()),
-            word => write!(out, " {word}"),
-        }
-    }
 }

@@ -345,6 +345,56 @@ fn options_that_would_do_nothing_are_refused() {
 }
 
 #[test]
+fn words_of_a_backend_are_refused_as_in_a_list() {
+    let long = format!("{}:80", "h".repeat(60));
+    for (given, expected) in [
+        (
+            &["80", "10.0.0.1:80", "weight=3"][..],
+            "`weight=3` is a word of a backend: put it into one argument with the address: \
+             '10.0.0.1:80 weight=3'",
+        ),
+        (
+            &["80", "h:1 max=5", "backup"],
+            "`backup` is a word of a backend: put it into one argument with the address: \
+             'h:1 max=5 backup'",
+        ),
+        (
+            &["80", &long, "send-proxy"],
+            "`send-proxy` is a word of a backend: put it into one argument with the address: \
+             'HOST:PORT send-proxy'",
+        ),
+        (
+            &["80", "-b", "each"],
+            "-b: `each` is a word of a backend: put it into one argument with the address: \
+             'HOST:PORT each'",
+        ),
+        (&["80", "h each"], "`h` has no port: write `h:PORT`"),
+        (
+            &["80", "10.0.0.1:80 each"],
+            "the backend `10.0.0.1:80 each`: expected each after a host name, `10.0.0.1:80` is one \
+             backend",
+        ),
+        (
+            &["80", "-b", "h:1 weight=0"],
+            "-b: the backend `h:1 weight=0`: expected weight= a whole number from 1 to 1000, got `0`",
+        ),
+        (&["80", "h:1 drain drain"], "the backend `h:1 drain drain`: expected drain once"),
+        (
+            &["80", "h:1 h:2"],
+            "the backend `h:1 h:2`: expected one server, got `h:2` as well: give each its own line \
+             or argument",
+        ),
+        (&["80", "h:1", "h:1 weight=2"], "the backend `h:1` is given twice: keep one"),
+        (&["80 weight=2", "h:1"], "`80 weight=2` has a space in it: write HOST:PORT without"),
+    ] {
+        let wrong = arguments(given).expect_err(expected);
+        assert_eq!(wrong.to_string(), expected);
+    }
+    let text = arguments(&["80", "h:1 send-proxy"]).expect_err("HTTP mode").to_string();
+    assert!(text.contains("expected send-proxy in TCP mode only"), "{text}");
+}
+
+#[test]
 fn backends_of_the_command_line_end_at_their_maximum() {
     let ports = |count: usize| {
         let words: Vec<String> = (1..=count).map(|port| format!("h:{port}")).collect();
