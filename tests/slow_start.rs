@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, TempDir, wait_until};
+use common::{Backend, Balancer, TempDir, timed, wait_until};
 
 /// Of so many requests, those that `backend` gets.
 fn share(balancer: &Balancer, backend: &Backend, count: usize) -> usize {
@@ -14,18 +14,23 @@ fn share(balancer: &Balancer, backend: &Backend, count: usize) -> usize {
 #[test]
 fn a_server_that_came_back_gets_a_tenth_of_its_share_by_every_strategy() {
     for strategy in ["rr", "least-conn", "p2c", "least-time"] {
-        let (first, mut second) = (Backend::named("a"), Backend::named("b"));
-        let options = ["--slow-start", "1h", "-s", strategy, "-c", "10ms", "--rise", "1"];
-        let balancer = Balancer::probing(&[&first, &second], &options);
-        let start = share(&balancer, &second, 40);
-        assert!(start >= 10, "{strategy}: there is none at the start: {start} of 40");
-        second.close();
-        balancer.stderr.wait_for(" down: ");
-        second.open();
-        balancer.stderr.wait_for(&format!("backend {} up", second.argument()));
-        let back = share(&balancer, &second, 100);
-        assert!((3..=7).contains(&back), "{strategy}: {back} of 100, not about 5");
+        // Whether a server is slower than another, which least-time asks, is up to the machine.
+        timed(|| comes_back(strategy));
     }
+}
+
+fn comes_back(strategy: &str) {
+    let (first, mut second) = (Backend::named("a"), Backend::named("b"));
+    let options = ["--slow-start", "1h", "-s", strategy, "-c", "10ms", "--rise", "1"];
+    let balancer = Balancer::probing(&[&first, &second], &options);
+    let start = share(&balancer, &second, 40);
+    assert!(start >= 10, "{strategy}: there is none at the start: {start} of 40");
+    second.close();
+    balancer.stderr.wait_for(" down: ");
+    second.open();
+    balancer.stderr.wait_for(&format!("backend {} up", second.argument()));
+    let back = share(&balancer, &second, 100);
+    assert!((3..=7).contains(&back), "{strategy}: {back} of 100, not about 5");
 }
 
 #[test]
