@@ -5,7 +5,8 @@
 mod common;
 
 use common::{Backend, Balancer, TempDir, run, wait_until};
-use std::os::unix::fs::MetadataExt;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 /// Whether the tests run as root; says so if not.
 fn is_root() -> bool {
@@ -80,4 +81,26 @@ fn a_user_that_does_not_exist_is_an_error() {
     let finished = run(&arguments);
     assert_eq!(finished.code, Some(1), "{}", finished.stderr);
     assert!(finished.stderr.contains("there is no user no-such-user"), "{}", finished.stderr);
+}
+
+#[test]
+fn the_directory_of_challenges_must_be_readable_for_the_user() {
+    if !is_root() {
+        return;
+    }
+    let directory = TempDir::new();
+    let name = directory.path().to_str().expect("a path in UTF-8");
+    let allow = |mode| std::fs::set_permissions(name, Permissions::from_mode(mode)).expect("root");
+    let options = ["--acme-webroot", name, "--user", "1234:5678"];
+    allow(0o700);
+    let finished = run(&[&["127.0.0.1:0", "1234"], &options[..]].concat());
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    let line = format!(
+        "cannot use the --acme-webroot `{name}`: Permission denied; let 1234:5678, the user of \
+         --user, enter it"
+    );
+    assert!(finished.stderr.contains(&line), "{}", finished.stderr);
+    allow(0o711);
+    let balancer = Balancer::over(&[&Backend::named("a")], &options);
+    assert_eq!(balancer.get("/.well-known/acme-challenge/token").status(), 404);
 }

@@ -225,6 +225,7 @@ pub static OPTIONS: &[Opt<Config>] = &[
     tls_options::CLIENT_CA,
     tls_options::HSTS,
     tls_options::REDIRECT_HTTP,
+    tls_options::ACME_WEBROOT,
     health_options::HEALTH,
     health_options::CHECK_INTERVAL,
     health_options::PROBE_PER_REQUESTS,

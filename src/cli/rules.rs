@@ -94,7 +94,7 @@ fn health_rules(config: &Config, given: &Given) -> [Rule; 3] {
     ]
 }
 
-fn listener_rules(config: &Config, given: &Given) -> [Rule; 4] {
+fn listener_rules(config: &Config, given: &Given) -> [Rule; 5] {
     let for_tls = ["client-ca", "hsts", "redirect-http"];
     [
         (
@@ -115,6 +115,13 @@ fn listener_rules(config: &Config, given: &Given) -> [Rule; 4] {
             config.certificates.is_empty() && for_tls.iter().any(|long| given.has(long)),
             "--client-ca, --hsts and --redirect-http are for TLS only: add --cert FILE or leave \
              them out",
+        ),
+        (
+            config.acme_webroot.is_some()
+                && !config.certificates.is_empty()
+                && config.redirect_http.is_none(),
+            "--acme-webroot answers in the clear, where no port is with --cert: add \
+             --redirect-http 80, or leave it out",
         ),
     ]
 }

@@ -2,7 +2,7 @@
 
 use super::modes::{EVERY, HEADS};
 use super::option::{Group, Opt, Take};
-use super::value::{pem_file, shown_path};
+use super::value::{directory, pem_file, shown_path};
 use crate::config::{CertificateFile, Config, HostPort};
 use std::time::Duration;
 
@@ -79,6 +79,21 @@ pub const REDIRECT_HTTP: Opt<Config> = Opt {
             Ok(())
         },
         default: |c| c.redirect_http.as_ref().map_or("off".to_owned(), HostPort::to_string),
+    },
+};
+
+pub const ACME_WEBROOT: Opt<Config> = Opt {
+    long: "acme-webroot",
+    short: None,
+    value: "DIR",
+    group: Group::Tls,
+    help: "Answer challenges of certificate authorities in the clear, on --redirect-http or without \
+           --cert, with what certbot --webroot -w DIR has put into \
+           DIR/.well-known/acme-challenge",
+    modes: HEADS,
+    take: Take::Text {
+        set: |c, v| directory(v).map(|path| c.acme_webroot = Some(path)),
+        default: |c| shown_path(c.acme_webroot.as_deref()),
     },
 };
 

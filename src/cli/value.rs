@@ -127,6 +127,14 @@ pub fn pem_file(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// A directory of files that are read while the program runs.
+pub fn directory(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" | "-" => Err(format!("{} is not a directory: write the name of one", quote(text))),
+        name => Ok(name.into()),
+    }
+}
+
 /// A list file, which is read more than once.
 pub fn list_file(path: PathBuf) -> Result<PathBuf, String> {
     match path.as_os_str() == "-" {

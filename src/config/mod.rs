@@ -222,6 +222,8 @@ pub struct Config {
     pub hsts: Duration,
     /// Where requests in the clear are redirected to https; none: nowhere.
     pub redirect_http: Option<HostPort>,
+    /// Where ACME clients such as certbot put their challenges (`--acme-webroot`).
+    pub acme_webroot: Option<PathBuf>,
     /// What is done with a client's bytes.
     pub mode: Mode,
     /// How backends are chosen.
@@ -325,6 +327,7 @@ impl Default for Config {
             client_ca: None,
             hsts: Duration::ZERO,
             redirect_http: None,
+            acme_webroot: None,
             mode: Mode::Http,
             strategy: Strategy::RoundRobin,
             sticky: None,

@@ -2,6 +2,7 @@
 //! `httparse` is used here only.
 
 pub mod body;
+pub mod challenge;
 pub mod chunked;
 pub mod cookie;
 pub mod date;

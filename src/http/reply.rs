@@ -27,10 +27,20 @@ pub struct Reply<'a> {
     pub close: bool,
     /// Send `Connection: keep-alive`, for HTTP/1.0 clients.
     pub keep_alive: bool,
-    /// Page to send instead of the built-in one.
-    pub page: Option<&'a [u8]>,
-    /// Answers HEAD: `Content-Length` is that of the page, which is not sent (RFC 9110 §9.3.2).
+    pub content: Content<'a>,
+    /// Answers HEAD: `Content-Length` is that of the content, which is not sent (RFC 9110 §9.3.2).
     pub head_only: bool,
+}
+
+/// What a response carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// The page with the status and the sentence.
+    BuiltIn,
+    /// A page in its place, in HTML.
+    Page(&'a [u8]),
+    /// A file of unknown type.
+    File(&'a [u8]),
 }
 
 /// Size of a generated response.
@@ -49,11 +59,18 @@ pub fn write(reply: &Reply<'_>, out: &mut [u8]) -> Result<Written, Overflow> {
     let reason = reason(reply.status).as_bytes();
     let code = digits(reply.status);
     let built_in = page_parts(&code, reason, reply.sentence);
-    let page = reply.page.as_ref().map_or(&built_in[..], std::slice::from_ref);
+    let page = match &reply.content {
+        Content::BuiltIn => &built_in[..],
+        Content::Page(bytes) | Content::File(bytes) => std::slice::from_ref(bytes),
+    };
+    let media_type: &[u8] = match reply.content {
+        Content::BuiltIn | Content::Page(_) => b"text/html; charset=utf-8",
+        Content::File(_) => b"application/octet-stream",
+    };
     let page_bytes: usize = page.iter().map(|part| part.len()).sum();
     let mut to = Writer::new(out);
     to.append_all(&[b"HTTP/1.1 ", &code, b" ", reason, b"\r\nDate: ", reply.date]);
-    to.append(b"\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: ");
+    to.append_all(&[b"\r\nContent-Type: ", media_type, b"\r\nContent-Length: "]);
     to.append_decimal(page_bytes as u64);
     to.append(b"\r\nCache-Control: no-store\r\nProxy-Status: loadbalancer; error=");
     to.append_all(&[reply.error.as_bytes(), b"\r\nX-Request-Id: "]);
@@ -169,7 +186,7 @@ mod tests {
             hsts: None,
             close: true,
             keep_alive: false,
-            page: None,
+            content: Content::BuiltIn,
             head_only: false,
         };
         let mut out = [0; 1024];

@@ -14,13 +14,37 @@ pub const SETTLE_TIME: Duration = Duration::from_millis(100);
 /// How long a pipe may be silent while a file is read from it.
 pub const PIPE_SILENCE_MAX: Duration = Duration::from_secs(10);
 
+/// All of a regular file of at most `bytes_max` bytes that is no symbolic link itself.
+///
+/// Errors: it cannot be opened or read; it is something else, or larger.
+pub fn read_plain(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW;
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(|error| {
+        let is_link = error.raw_os_error() == Some(libc::ELOOP);
+        if is_link { unfit("it is a symbolic link") } else { error }
+    })?;
+    if !file.metadata()?.is_file() {
+        return Err(unfit("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > bytes_max {
+        true => Err(unfit("it is too large")),
+        false => Ok(bytes),
+    }
+}
+
+fn unfit(why: &'static str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, why)
+}
+
 /// Up to `bytes_max` bytes from the start of a regular file.
 ///
 /// Errors: it cannot be opened or read, or is something else, such as a pipe, which may never end.
 pub fn read_regular(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let (file, metadata) = open(path)?;
     if !metadata.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+        return Err(unfit("it is no regular file"));
     }
     let mut bytes = Vec::new();
     file.take(bytes_max).read_to_end(&mut bytes)?;

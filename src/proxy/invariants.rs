@@ -287,6 +287,7 @@ impl<N: Net> Proxy<N> {
                 );
             }
             RequestState::Lingering { .. } => assert!(!conn.could_read(), "lingering reads on"),
+            RequestState::AwaitingFile => assert!(!is_session, "a TCP session names no file"),
             RequestState::WaitingForSlot(_) | RequestState::Paired(_) => {}
         }
     }
@@ -318,6 +319,7 @@ impl<N: Net> Proxy<N> {
             RequestState::Preamble
             | RequestState::Handshake
             | RequestState::CollectingBody
+            | RequestState::AwaitingFile
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_) => {

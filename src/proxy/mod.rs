@@ -43,7 +43,9 @@ mod trim;
 mod turn;
 mod upstream;
 
+pub use crate::http::challenge::FOLDER as CHALLENGE_FOLDER;
 pub use admin::PLACES as ADMIN_PLACES;
+pub use client::challenges::{ChallengeFile, WantedChallenge};
 pub use client::listener::{ListenerSettings, Scheme, Security, Service};
 pub use client::plan;
 pub use context::Limits;
@@ -64,7 +66,7 @@ use client::slow_clients::SlowClients;
 use context::LoopContext;
 use control::Control;
 use exchange::Exchanges;
-use kinds::{ClientKey, ClientKind};
+use kinds::{ClientKey, ClientKind, Next};
 use log::Counts;
 use manager::ManagerReport;
 use record::RecordLog;
@@ -225,6 +227,27 @@ impl<N: Net> Proxy<N> {
     /// Whether the names of backends are to be looked up again now.
     pub fn take_lookup(&mut self) -> bool {
         self.lookup.take_due()
+    }
+
+    /// The files of `--acme-webroot` that clients have begun to wait for.
+    pub fn take_challenges(&mut self) -> Vec<WantedChallenge> {
+        self.exchanges.challenges.take()
+    }
+
+    /// A file was read, or cannot be: its client is answered, if it still waits.
+    pub fn answer_challenge(&mut self, wanted: &WantedChallenge, file: &ChallengeFile) {
+        let key = wanted.client();
+        let Some(client) = self.clients.get_mut(key) else { return };
+        if !wanted.is_awaited(client) {
+            return;
+        }
+        match self.exchanges.answer_challenge(key, client, file) {
+            Next::Gone => self.close_client(key),
+            Next::Again | Next::Yield | Next::Defer | Next::Park => {
+                client.wake(&mut self.exchanges.context, key);
+            }
+        }
+        self.write_logs();
     }
 
     /// Plans the next lookup of names, if there are any.

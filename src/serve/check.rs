@@ -3,6 +3,7 @@
 
 use super::backends::{self, Backends, Lists};
 use super::certificates::read_certificates;
+use super::challenges::check_webroot;
 use super::failure::{Failure, say};
 use super::instances::{future_addresses, replaceable};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
@@ -57,6 +58,7 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
         own.extend(problems.note(redirect).flatten().map(|(_, at)| at));
     }
     problems.note(identity(config.user.as_deref()).and_then(drop_privileges));
+    problems.note(check_webroot(&config));
     if let Some(lists) = lists.filter(|_| reach == Reach::Backends) {
         problems.count += check_backends(config, limits, lists, OwnAddresses::new(own), out)?;
     }

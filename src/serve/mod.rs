@@ -3,6 +3,7 @@
 
 mod backends;
 mod certificates;
+mod challenges;
 mod check;
 mod failure;
 mod instances;
@@ -24,6 +25,7 @@ use crate::net::systemd::{self, Manager, PassedSockets};
 use crate::proxy::{FirstProbes, Member, Proxy, Reload, Status};
 use backends::{Backends, Outcome};
 use certificates::CertificateFiles;
+use challenges::{ChallengeFiles, check_webroot};
 pub use check::check;
 use failure::say;
 pub use failure::{Failure, RunError};
@@ -53,6 +55,7 @@ pub fn run(
         let sockets = Sockets::open(&config, &mut passed, None)?;
         all_taken(&passed)?;
         drop_privileges(identity)?;
+        check_webroot(&config)?;
         let begun = prepared.start(config.clone(), sockets.addresses())?;
         return serve(&config, begun, sockets, None, listening);
     };
@@ -71,6 +74,7 @@ pub fn run(
     // Where this process does not listen, nobody does from here on.
     drop(passed);
     drop_privileges(identity)?;
+    check_webroot(&config)?;
     serve(&config, begun, sockets, predecessor, listening)
 }
 
@@ -121,19 +125,27 @@ fn serve(
             proxy.report_to_manager(FirstProbes::Over);
         }
     }
-    turn_until_stopped(&mut proxy, backends, certificates, config.access_log.as_ref())?;
+    let files = Files { backends, certificates, challenges: ChallengeFiles::new(config) };
+    turn_until_stopped(&mut proxy, files, config.access_log.as_ref())?;
     proxy.finish_logs();
     Ok(())
+}
+
+/// What is read while the loop turns.
+struct Files {
+    backends: Backends,
+    certificates: CertificateFiles,
+    challenges: ChallengeFiles,
 }
 
 /// Turns the loop, and does between two turns what it asks for: files are read, logs are reopened,
 /// names are looked up.
 fn turn_until_stopped(
     proxy: &mut Proxy<Kernel>,
-    mut backends: Backends,
-    mut certificates: CertificateFiles,
+    files: Files,
     log: Option<&LogTarget>,
 ) -> Result<(), Failure> {
+    let Files { mut backends, mut certificates, mut challenges } = files;
     let mut is_reloading = false;
     backends.begin(proxy);
     while proxy.turn().map_err(system)? == Status::Running {
@@ -171,6 +183,7 @@ fn turn_until_stopped(
         }
         backends.advance(proxy);
         certificates.advance(proxy);
+        challenges.advance(proxy);
         if is_reloading && !backends.is_reloading() && !certificates.is_reloading() {
             is_reloading = false;
             proxy.set_reloading(false);

@@ -1,8 +1,9 @@
 //! What a connection in TLS is like for its client and for the servers.
 
 use crate::client::{Client, Identity, plain};
-use crate::common::{Backend, Peer, assert_same_bytes, ok, pattern, reply, wait_until};
+use crate::common::{Backend, Balancer, Peer, assert_same_bytes, ok, pattern, reply, wait_until};
 use std::io::Write;
+use std::net::SocketAddr;
 
 #[test]
 fn requests_are_forwarded_and_servers_know_that_it_was_https() {
@@ -229,15 +230,20 @@ fn browsers_are_told_to_use_https_only_in_https() {
     assert!(refused.contains("Strict-Transport-Security: max-age=3600\r\n"), "{refused}");
 }
 
+/// Where requests in the clear are sent to https.
+fn redirecting(balancer: &Balancer) -> SocketAddr {
+    let line = balancer.stderr.wait_for("redirecting to https on http://");
+    let at = line.rsplit("http://").next().expect("an address").trim_end_matches('/');
+    at.parse().expect("an address")
+}
+
 #[test]
 fn requests_in_the_clear_are_sent_to_https() {
     let identity = Identity::of(&["a.example"]);
     let backend = Backend::named("one");
     let balancer = identity.over(&[&backend], &["--redirect-http", "127.0.0.1:0"]);
-    let line = balancer.stderr.wait_for("redirecting to https on http://");
-    let at = line.rsplit("http://").next().expect("an address").trim_end_matches('/').to_owned();
     let port = balancer.address().port();
-    let mut peer = Peer::connect(at.parse().expect("an address"));
+    let mut peer = Peer::connect(redirecting(&balancer));
     for (request, expected) in [
         ("GET /a?b=c HTTP/1.1\r\nHost: a.example\r\n\r\n", format!("a.example:{port}/a?b=c")),
         (
@@ -260,6 +266,36 @@ fn requests_in_the_clear_are_sent_to_https() {
     peer.send("GET / HTTP/1.1\r\nHost:\r\n\r\n");
     assert_eq!(peer.response().status(), 400);
     assert!(backend.requests().is_empty());
+}
+
+#[test]
+fn challenges_are_answered_where_requests_are_sent_to_https() {
+    let identity = Identity::of(&["a.example"]);
+    let folder = identity.directory.path().join(".well-known/acme-challenge");
+    std::fs::create_dir_all(&folder).expect("a directory");
+    std::fs::write(folder.join("token"), "token.key").expect("a file");
+    let root = identity.directory.path().to_str().expect("a path in UTF-8");
+    let backend = Backend::named("one");
+    let options = ["--redirect-http", "127.0.0.1:0", "--acme-webroot", root];
+    let balancer = identity.over(&[&backend], &options);
+    let mut peer = Peer::connect(redirecting(&balancer));
+    for (target, status, content) in [
+        ("/.well-known/acme-challenge/token", 200, "token.key"),
+        ("/.well-known/acme-challenge/other", 404, "no such challenge"),
+        ("/.well-known/acme-challenge/../x", 308, "in https only"),
+        ("/.well-known/acme-challenge/", 308, "in https only"),
+        ("/", 308, "in https only"),
+    ] {
+        peer.send(format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
+        let answer = peer.response();
+        assert_eq!(answer.status(), status, "{target}");
+        assert!(answer.text().contains(content), "{target}: {}", answer.text());
+    }
+    // In TLS it is a request like any other.
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    let target = "/.well-known/acme-challenge/token";
+    client.send(format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
+    client.wait_for("one");
 }
 
 #[test]

@@ -161,6 +161,7 @@ static SAMPLES: &[(&str, &str, &str, &str)] = &[
     ("client-ca", "ca.pem", "--cert c.pem", "http tcp redirect"),
     ("hsts", "77s", "--cert c.pem", "http redirect"),
     ("redirect-http", "77", "--cert c.pem", "http redirect"),
+    ("acme-webroot", "x", "", "http redirect"),
     ("health", "off", "", "http tcp redirect"),
     ("check-interval", "77s", "", "http tcp redirect"),
     ("probe-per-requests", "77", "", "http tcp redirect"),

@@ -91,6 +91,11 @@ const WRONG: &[(&str, &str)] = &[
          out",
     ),
     (
+        "8080 1 --cert c.pem --acme-webroot w",
+        "--acme-webroot answers in the clear, where no port is with --cert: add --redirect-http \
+         80, or leave it out",
+    ),
+    (
         "8080 1 --admin-host lb.example",
         "--admin-host and --admin-public are for the admin listener only: add --admin 9000 or \
          leave them out",

@@ -72,6 +72,7 @@ impl<N: Net> Step<'_, N> {
                 RequestState::Preamble
                 | RequestState::Handshake
                 | RequestState::CollectingBody
+                | RequestState::AwaitingFile
                 | RequestState::WaitingForSlot(_)
                 | RequestState::Admitted
                 | RequestState::Paired(_) => {
@@ -275,6 +276,7 @@ impl<N: Net> Step<'_, N> {
             RequestState::Preamble
             | RequestState::Handshake
             | RequestState::CollectingBody
+            | RequestState::AwaitingFile
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_) => {

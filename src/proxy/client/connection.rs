@@ -108,6 +108,11 @@ impl<S: Socket> Connection<S> {
         self.settings
     }
 
+    /// Requests whose heads came whole.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
     /// The idle upstream that belongs to it.
     pub fn own_upstream(&self) -> Option<OwnUpstream> {
         self.own_upstream
@@ -188,7 +193,8 @@ impl<S: Socket> Connection<S> {
             RequestState::Preamble
             | RequestState::Handshake
             | RequestState::Head
-            | RequestState::CollectingBody => {
+            | RequestState::CollectingBody
+            | RequestState::AwaitingFile => {
                 self.request.deadline = self.request.deadline.min(latest);
             }
             RequestState::Lingering { until } => {

@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::plan::Plan;
 use super::request::After;
 use crate::http::head::{self, Method, Version};
-use crate::http::reply::{self, Reply, Written};
+use crate::http::reply::{self, Content, Reply, Written};
 use crate::http::target;
 use crate::net::{Net, Socket};
 use crate::observe::ProxyError;
@@ -31,8 +31,7 @@ pub struct LocalAnswer<'a> {
     /// `Retry-After` in seconds, for an answer that may be another one later.
     pub retry_after: u32,
     pub request_id: u64,
-    /// The page for this status, if the user gave one.
-    pub page: Option<&'a [u8]>,
+    pub content: Content<'a>,
 }
 
 impl<S: Socket> Connection<S> {
@@ -92,7 +91,7 @@ impl<S: Socket> Connection<S> {
                 || head::is_head_request(inbox.data()),
                 |plan| plan.method == Method::Head,
             ),
-            page: local.page,
+            content: local.content,
         };
         let written = reply::write(&reply, buffers.outbox.space(&mut cx.pool)).ok()?;
         buffers.outbox.filled(written.bytes);

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod answer;
 pub mod awaited;
 pub mod buckets;
+pub mod challenges;
 pub mod collect;
 pub mod connection;
 pub mod heads;

@@ -32,6 +32,8 @@ pub enum RequestState {
     /// Not all that is [`Request::awaited`] of the body has come: it holds neither a slot nor a server. Deadline: idle → 408;
     /// with a body of unknown length, fixed: it goes on.
     CollectingBody,
+    /// The file that is asked for is being read, off the loop. Deadline, fixed → 503.
+    AwaitingFile,
     /// Waits for one of the N slots. Deadline, fixed: queue → 503.
     WaitingForSlot(Line),
     /// Was just given a slot; the next step makes its pair.
@@ -58,6 +60,7 @@ impl RequestState {
             | RequestState::Idle
             | RequestState::Head
             | RequestState::CollectingBody
+            | RequestState::AwaitingFile
             | RequestState::Admitted
             | RequestState::Paired(_)
             | RequestState::FlushingResponse(_)

@@ -8,6 +8,7 @@ use super::{Client, Exchanges};
 use crate::base::backend_id::BackendId;
 use crate::http::body::Body;
 use crate::http::forward::BodyTransform;
+use crate::http::reply::Content;
 use crate::net::Net;
 use crate::observe::{Outcome, ProxyError, Record};
 use crate::proxy::client::admission::Admission;
@@ -29,6 +30,15 @@ pub(super) enum Location {
     Tls {
         port: u16,
     },
+}
+
+/// What an answer has beside its status and its page.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Extra<'a> {
+    Nothing,
+    Location(Location),
+    /// A file in place of the page.
+    File(&'a [u8]),
 }
 
 impl<N: Net> Exchanges<N> {
@@ -102,6 +112,7 @@ impl<N: Net> Exchanges<N> {
             | RequestState::Idle
             | RequestState::Head
             | RequestState::CollectingBody
+            | RequestState::AwaitingFile
             | RequestState::FlushingResponse(_)
             | RequestState::Lingering { .. } => {}
         }
@@ -218,6 +229,7 @@ impl<N: Net> Exchanges<N> {
             | RequestState::Lingering { .. } => false,
             RequestState::Head
             | RequestState::CollectingBody
+            | RequestState::AwaitingFile
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_)
@@ -239,6 +251,7 @@ impl<N: Net> Exchanges<N> {
             | RequestState::Head => return,
             RequestState::FlushingResponse(_) | RequestState::Lingering { .. } => return,
             RequestState::CollectingBody => self.record_of_body(key, client),
+            RequestState::AwaitingFile => self.record_of_challenge(key, client),
             RequestState::WaitingForSlot(_) | RequestState::Admitted => {
                 self.retry_state(key, client).record
             }
@@ -277,19 +290,19 @@ impl<N: Net> Exchanges<N> {
         answer: Answer,
         record: Record,
     ) -> Next {
-        self.answer_local(client, plan, answer, None, record)
+        self.answer_local(client, plan, answer, Extra::Nothing, record)
     }
 
-    /// Answers with where else to ask in `Location`.
-    pub(super) fn answer_with_location(
+    /// Answers with more than a page, such as where else to ask.
+    pub(super) fn answer_with(
         &mut self,
         client: Client<'_, N>,
         plan: &Plan,
         answer: Answer,
-        location: Location,
+        extra: Extra<'_>,
         record: Record,
     ) -> Next {
-        self.answer_local(client, Some(plan), answer, Some(location), record)
+        self.answer_local(client, Some(plan), answer, extra, record)
     }
 
     fn answer_local(
@@ -297,7 +310,7 @@ impl<N: Net> Exchanges<N> {
         client: Client<'_, N>,
         plan: Option<&Plan>,
         answer: Answer,
-        location: Option<Location>,
+        extra: Extra<'_>,
         mut record: Record,
     ) -> Next {
         record.status = answer.status;
@@ -324,15 +337,19 @@ impl<N: Net> Exchanges<N> {
                     retry_after: self
                         .queue_speed
                         .wait_seconds(self.admission.waiting(), cx.now.instant),
-                    origin: match location {
-                        Some(Location::Backend(backend)) => {
+                    origin: match extra {
+                        Extra::Location(Location::Backend(backend)) => {
                             Some(Origin::Backend(self.upstreams.cluster().authority(backend)))
                         }
-                        Some(Location::Tls { port }) => Some(Origin::Tls { port }),
-                        None => None,
+                        Extra::Location(Location::Tls { port }) => Some(Origin::Tls { port }),
+                        Extra::Nothing | Extra::File(_) => None,
                     },
                     request_id: id.unwrap_or_else(|| cx.logs.request_id()),
-                    page: self.error_pages.get(&answer.status).map(Vec::as_slice),
+                    content: match (extra, self.error_pages.get(&answer.status)) {
+                        (Extra::File(bytes), _) => Content::File(bytes),
+                        (Extra::Nothing | Extra::Location(_), Some(page)) => Content::Page(page),
+                        (Extra::Nothing | Extra::Location(_), None) => Content::BuiltIn,
+                    },
                 };
                 client.write_answer(cx, &local)
             }

@@ -147,6 +147,7 @@ impl<N: Net> Exchanges<N> {
             | RequestState::Handshake
             | RequestState::Idle
             | RequestState::Head
+            | RequestState::AwaitingFile
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Lingering { .. } => None,
@@ -164,6 +165,7 @@ impl<N: Net> Exchanges<N> {
             | RequestState::Handshake
             | RequestState::Idle
             | RequestState::Head
+            | RequestState::AwaitingFile
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::FlushingResponse(_)

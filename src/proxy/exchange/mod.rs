@@ -2,6 +2,7 @@
 //! here works on one client's connection at a time, which the caller holds.
 
 pub mod budget;
+mod challenge;
 mod collect;
 mod conclude;
 mod handshake;
@@ -26,6 +27,7 @@ use crate::net::Net;
 use crate::observe::{ProxyError, Record};
 use crate::proxy::client::admission::{Admission, Line};
 use crate::proxy::client::answer::Answer;
+use crate::proxy::client::challenges::Challenges;
 use crate::proxy::client::connection::{Connection, HeadRead};
 use crate::proxy::client::heads::Heads;
 use crate::proxy::client::listener::{Security, Service};
@@ -54,6 +56,7 @@ pub struct Exchanges<N: Net> {
     pub upstreams: Upstreams<N>,
     pub admission: Admission,
     pub queue_speed: QueueSpeed,
+    pub challenges: Challenges,
     per_client: PerClient,
     pairs: Table<PairKind, Pair>,
     budget: Budget,
@@ -78,6 +81,7 @@ impl<N: Net> Exchanges<N> {
         Exchanges {
             admission: Admission::new(context.limits.pairs_max, context.limits.tunnels_max),
             queue_speed: QueueSpeed::default(),
+            challenges: Challenges::default(),
             per_client: PerClient::new(&context.config, seed),
             budget: Budget::new(context.config.retry_budget),
             heads: Heads::new(context.config.head),
@@ -117,6 +121,7 @@ impl<N: Net> Exchanges<N> {
                 RequestState::Idle | RequestState::Head => self.read_head(key, client),
                 RequestState::Preamble => self.read_proxy_header(key, client),
                 RequestState::CollectingBody => self.read_body(key, client),
+                RequestState::AwaitingFile => self.await_file(key, client),
                 RequestState::WaitingForSlot(line) => self.wait_in_queue(key, client, line),
                 RequestState::Admitted => {
                     self.admission.begins(key);
@@ -159,6 +164,7 @@ impl<N: Net> Exchanges<N> {
                 self.refuse_head(key, client, Answer::local(408, reason, ProxyError::Request))
             }
             RequestState::CollectingBody => self.expire_body(key, client),
+            RequestState::AwaitingFile => self.expire_challenge(key, client),
             RequestState::WaitingForSlot(Line::Session(_)) => self.end_session_wait(key, client),
             RequestState::WaitingForSlot(Line::Open | Line::HalfClosed) => {
                 let RetryState { record, .. } = self.retry_state(key, client);
@@ -185,6 +191,9 @@ impl<N: Net> Exchanges<N> {
             HeadRead::Complete if client.speaks_plainly_where_tls_is() => {
                 let reason = "this port speaks TLS: write https:// in place of http://";
                 self.refuse_head(key, client, Answer::local(400, reason, ProxyError::Request))
+            }
+            HeadRead::Complete if self.asks_for_challenge(key, client) => {
+                self.begin_challenge(key, client)
             }
             HeadRead::Complete if let Service::ToHttps { port } = client.settings().service => {
                 self.redirect_to_https(key, client, port)

@@ -1,7 +1,7 @@
 //! Answers that send a client elsewhere: to a server (`-m redirect`), or to https
 //! (`--redirect-http`).
 
-use super::conclude::Location;
+use super::conclude::{Extra, Location};
 use super::{Client, Exchanges};
 use crate::net::Net;
 use crate::observe::{ProxyError, Record};
@@ -25,7 +25,8 @@ impl<N: Net> Exchanges<N> {
         let status = self.context.config.redirect_status.unwrap_or(usual);
         let reason = "another server has what was asked for; its address is in Location";
         let answer = Answer::local(status, reason, ProxyError::InternalResponse);
-        self.answer_with_location(client, plan, answer, Location::Backend(backend), record)
+        let location = Extra::Location(Location::Backend(backend));
+        self.answer_with(client, plan, answer, location, record)
     }
 
     /// Answers with the same request in https: nothing is proxied, no slot is taken.
@@ -51,6 +52,7 @@ impl<N: Net> Exchanges<N> {
         let record = Record { ready: arrived, admitted: arrived, ..record };
         let reason = "this is served in https only; its address is in Location";
         let answer = Answer::local(308, reason, ProxyError::InternalResponse);
-        self.answer_with_location(client, &plan, answer, Location::Tls { port }, record)
+        let location = Extra::Location(Location::Tls { port });
+        self.answer_with(client, &plan, answer, location, record)
     }
 }
