@@ -2,7 +2,7 @@
 
 use crate::client::{Client, Identity, plain};
 use crate::common::{Backend, Balancer, Peer, assert_same_bytes, ok, pattern, reply, wait_until};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 
 #[test]
@@ -296,6 +296,63 @@ fn challenges_are_answered_where_requests_are_sent_to_https() {
     let target = "/.well-known/acme-challenge/token";
     client.send(format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
     client.wait_for("one");
+}
+
+/// Unread bytes at the close would reset the connection, which takes the alert away where it is not
+/// read yet.
+#[test]
+fn a_client_that_still_sends_reads_why_its_handshake_failed() {
+    let identity = Identity::of(&["a.example"]);
+    let balancer = identity.over(&[&Backend::named("one")], &[]);
+    // A message that is no hello, and far more than is read at once.
+    let mut sent = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\xff".to_vec();
+    sent.resize(150_000, 7);
+    let mut peer = balancer.connect();
+    peer.send(&sent);
+    let alert = peer.try_rest().expect("an end and no reset");
+    assert!(alert.starts_with(&[0x15, 3]) && alert.len() == 7, "a fatal alert: {alert:?}");
+    balancer.stderr.wait_for("TLS handshake failed");
+}
+
+#[test]
+fn a_client_that_sends_on_and_on_after_its_handshake_failed_is_cut_off() {
+    let identity = Identity::of(&["a.example"]);
+    let balancer = identity.over(&[&Backend::named("one")], &[]);
+    let mut peer = balancer.connect();
+    peer.send(b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\xff");
+    let junk = [7; 65_536];
+    let most = 64 << 20;
+    let sent = (0..most / junk.len()).take_while(|_| peer.try_send(junk).is_ok()).count();
+    assert!(sent < most / junk.len(), "it was read to the end");
+}
+
+#[test]
+fn a_client_without_the_certificate_that_is_required_reads_that() {
+    let identity = Identity::of(&["a.example"]);
+    let authority = identity.certificate();
+    let balancer = identity.over(&[&Backend::named("one")], &["--client-ca", &authority]);
+    let mut client = Client::connect(&balancer, &identity.config(), "a.example");
+    // In TLS 1.3 it sends before the server has looked at what it has shown.
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100000\r\n\r\n{}",
+        "x".repeat(100_000)
+    );
+    client.send(request);
+    let error = client.0.read(&mut [0; 9]).expect_err("no certificate");
+    assert!(error.to_string().contains("CertificateRequired"), "{error}");
+}
+
+#[test]
+fn a_large_request_in_the_clear_gets_its_answer_whole() {
+    let identity = Identity::of(&["a.example"]);
+    let balancer = identity.over(&[&Backend::named("one")], &[]);
+    let mut peer = balancer.connect();
+    let head = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 200000\r\n\r\n";
+    peer.send([head.as_bytes(), &[7; 200_000]].concat());
+    let answer = peer.response();
+    assert_eq!(answer.status(), 400);
+    assert!(answer.text().contains("this port speaks TLS"), "{}", answer.text());
+    assert!(peer.try_rest().is_ok(), "an end and no reset");
 }
 
 #[test]

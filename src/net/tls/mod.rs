@@ -8,6 +8,7 @@ mod engine;
 mod peer;
 mod self_signed;
 mod session;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod tickets;

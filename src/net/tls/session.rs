@@ -6,6 +6,7 @@
 use super::certificates::Certificates;
 use super::engine::{Engine, Out, Queue, Stop};
 use super::peer::{identity, words};
+use super::stage::{Goodbye, Stage};
 use crate::base::buffer::LARGE_BYTES;
 use crate::net::{Handshake, Secured};
 use rustls::Error;
@@ -32,6 +33,10 @@ const EMPTY_BYTES_MAX: usize = 128 * 1024;
 /// hello has 2 KiB at most in practice. More only for certificates of clients.
 const HELLO_BYTES_MAX: usize = 20 * 1024;
 
+/// Bytes of a peer whose handshake has failed that are read and discarded: more than a flight of a
+/// client and the requests behind it.
+const DISCARDED_BYTES_MAX: usize = 256 * 1024;
+
 /// Memory for ciphertext in passing, shared by the sessions of a loop.
 #[derive(Debug)]
 pub struct Scratch(RefCell<Box<[u8]>>);
@@ -41,30 +46,6 @@ impl Scratch {
     pub fn shared() -> Rc<Scratch> {
         Rc::new(Scratch(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice())))
     }
-}
-
-/// How far a session is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// No byte of the peer's has come.
-    New,
-    Handshake,
-    Open,
-    /// The peer has said that it sends no more.
-    PeerClosed,
-    /// The peer does not speak TLS: its bytes pass as they are.
-    Plain,
-    Failed,
-}
-
-/// What of our end is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Goodbye {
-    /// The peer learns that nothing follows.
-    Due,
-    Said,
-    /// The peer must see that something is missing.
-    Withheld,
 }
 
 /// One connection in TLS.
@@ -157,7 +138,9 @@ impl Session {
                 Stage::New | Stage::Handshake => {}
                 Stage::Open | Stage::PeerClosed => return Ok(Handshake::Complete),
                 Stage::Plain => return Ok(Handshake::NotTls),
-                Stage::Failed => return Err(ErrorKind::InvalidData.into()),
+                Stage::Refused { .. } | Stage::Failed => {
+                    return Err(ErrorKind::InvalidData.into());
+                }
             }
             match self.receive(wire, &mut []) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -177,7 +160,7 @@ impl Session {
     }
 
     /// Reads content into `into`, which is not empty; 0 once the peer has said that it sends no
-    /// more.
+    /// more. After a failed handshake what comes is no content and only to be discarded.
     ///
     /// Errors: `UnexpectedEof` if the socket ended before that, as something may be missing.
     pub fn read(&mut self, wire: &mut (impl Read + Write), into: &mut [u8]) -> io::Result<usize> {
@@ -189,10 +172,16 @@ impl Session {
         while empty < EMPTY_BYTES_MAX {
             match self.stage {
                 Stage::Open => {}
-                Stage::PeerClosed => return Ok(0),
+                Stage::PeerClosed | Stage::Refused { left: 0 } => return Ok(0),
                 Stage::Plain => {
                     let count = wire.read(into)?;
                     self.drained = count < into.len();
+                    return Ok(count);
+                }
+                Stage::Refused { left } => {
+                    let count = wire.read(into)?;
+                    self.drained = count < into.len() && count < left;
+                    self.stage = Stage::Refused { left: left.saturating_sub(count) };
                     return Ok(count);
                 }
                 Stage::New | Stage::Handshake | Stage::Failed => {
@@ -228,6 +217,7 @@ impl Session {
             | Stage::Open
             | Stage::PeerClosed
             | Stage::Plain
+            | Stage::Refused { .. }
             | Stage::Failed => scratch.len(),
         };
         let room = limit.saturating_sub(kept);
@@ -344,12 +334,11 @@ impl Session {
 
     /// The handshake is over: whose certificate it was.
     fn complete(&mut self) -> io::Result<()> {
-        self.stage = Stage::Open;
         // Of a server the names count, which were verified.
         let shown = self.engine.peer_certificate().filter(|_| self.engine.is_server());
         match shown.map(identity).transpose() {
             Ok(subject) => {
-                self.subject = subject;
+                (self.stage, self.subject) = (Stage::Open, subject);
                 Ok(())
             }
             Err(text) => {
@@ -360,7 +349,19 @@ impl Session {
     }
 
     fn fail(&mut self) {
-        (self.stage, self.goodbye) = (Stage::Failed, Goodbye::Withheld);
+        self.stage = match self.stage {
+            Stage::New | Stage::Handshake if self.engine.is_server() => {
+                Stage::Refused { left: DISCARDED_BYTES_MAX }
+            }
+            Stage::New
+            | Stage::Handshake
+            | Stage::Open
+            | Stage::PeerClosed
+            | Stage::Plain
+            | Stage::Refused { .. }
+            | Stage::Failed => Stage::Failed,
+        };
+        self.goodbye = Goodbye::Withheld;
     }
 
     /// Writes some of `from`. As long as ciphertext of it is left here, at least its last byte does
@@ -478,7 +479,11 @@ impl Session {
                 let (server_name, subject) = (self.asked.as_deref(), self.subject.as_deref());
                 Some(Secured { server_name, subject, ..self.engine.secured()? })
             }
-            Stage::New | Stage::Handshake | Stage::Plain | Stage::Failed => None,
+            Stage::New
+            | Stage::Handshake
+            | Stage::Plain
+            | Stage::Refused { .. }
+            | Stage::Failed => None,
         }
     }
 

@@ -457,6 +457,30 @@ fn junk_ends_the_session_with_an_alert_at_every_stage() {
     }
 }
 
+/// What comes behind a handshake that has failed is read, up to a limit, and is no content.
+#[test]
+fn what_follows_a_failed_handshake_is_discarded_up_to_a_limit() {
+    let identity = identity(&[&["a.example"]], None);
+    let mut server = identity.acceptor.accept(&[]).expect("a session");
+    let mut wire = Wire::new(usize::MAX);
+    let junk = [&b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\xff"[..], &[7; 600_000]].concat();
+    wire.to_server.extend(&junk);
+    let error = server.handshake(&mut wire).expect_err("no hello");
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert!(wire.to_client.make_contiguous().starts_with(&[0x15, 3]), "an alert");
+    assert!(server.secured().is_none());
+    let mut into = [0; 10_000];
+    let mut discarded = 0;
+    loop {
+        match server.read(&mut wire, &mut into).expect("discarding") {
+            0 => break,
+            count => discarded += count,
+        }
+    }
+    assert!((256 * 1024..300_000).contains(&discarded), "{discarded}");
+    assert!(server.handshake(&mut wire).is_err(), "it stays failed");
+}
+
 #[test]
 fn any_changed_byte_of_a_handshake_fails_or_changes_nothing() {
     let identity = identity(&[&["a.example"]], None);

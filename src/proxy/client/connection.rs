@@ -30,6 +30,10 @@ use std::time::Duration;
 /// closing before its end could take the response away from the client (RFC 9112 §9.6).
 const LINGER_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// How long the bytes of a client whose handshake has failed are read and discarded: it has shown
+/// nothing, and an alert is short.
+const REFUSED_LINGER_MAX: Duration = Duration::from_secs(2);
+
 /// How long the rest of a head or a body, or a client that still sends after its final response, may take once
 /// the program is to end: a request that has begun may be answered, but a slow client must not hold
 /// the end up.
@@ -423,6 +427,16 @@ impl<S: Socket> Connection<S> {
         self.conn.finish_output();
         let until = cx.now.instant + span_of_slow(cx, cx.config.timeouts.linger);
         self.linger_until(cx.now.instant, until);
+        Next::Again
+    }
+
+    /// The client's handshake has failed: our end goes after the alert, and what it still sends is
+    /// discarded for a while.
+    pub fn linger_after_refusal<N: Net>(&mut self, cx: &LoopContext<N>) -> Next {
+        self.conn.finish_output();
+        self.conn.read_again();
+        let span = span_of_slow(cx, cx.config.timeouts.linger.min(REFUSED_LINGER_MAX));
+        self.linger_until(cx.now.instant, cx.now.instant + span);
         Next::Again
     }
 

@@ -5,6 +5,7 @@ use crate::net::{Handshake, Net};
 use crate::proxy::client::listener::Service;
 use crate::proxy::client::request::RequestState;
 use crate::proxy::kinds::{ClientKey, Next};
+use std::io::ErrorKind;
 
 impl<N: Net> Exchanges<N> {
     /// Goes on with the handshake, if this turn has room for it.
@@ -40,7 +41,11 @@ impl<N: Net> Exchanges<N> {
             }
             Err(error) => {
                 self.context.logs.failed_handshake(client.ip(), &error, now);
-                Next::Gone
+                match error.kind() {
+                    // The client may be sending, and is to read the alert that says why.
+                    ErrorKind::InvalidData => client.linger_after_refusal(&self.context),
+                    _ => Next::Gone,
+                }
             }
         }
     }
