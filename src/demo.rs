@@ -1,14 +1,18 @@
 //! Demo backends as child processes, and commands to try with them. `main` starts the balancer:
 //! nothing here knows the proxy.
 
+mod directory;
+mod identity;
+
+pub use identity::Identity;
+
+use directory::fresh_dir;
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,9 +22,6 @@ const START: Duration = Duration::from_secs(10);
 
 /// Longest wait for all servers to exit before they are killed.
 const END: Duration = Duration::from_secs(3);
-
-/// Names tried for the directory; each is taken only if an earlier demo left it.
-const TRIES_MAX: u32 = 10_000;
 
 /// Servers that end when this value is dropped, or when this process ends in any other way: each
 /// exits when its standard input ends.
@@ -168,38 +169,31 @@ fn end(child: &mut Child, due: Instant) {
     let _ = child.wait();
 }
 
-/// A new empty directory that only this user can enter. Its name was not used before by this
-/// process: servers of an earlier demo may still be removing theirs.
-fn fresh_dir() -> io::Result<PathBuf> {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let base = std::env::temp_dir();
-    for _ in 0..TRIES_MAX {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir = base.join(format!("loadbalancer-demo-{}-{number}", std::process::id()));
-        match fs::DirBuilder::new().mode(0o700).create(&dir) {
-            Ok(()) => return Ok(dir),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(ErrorKind::AlreadyExists.into())
-}
-
-/// Commands to try with a balancer that listens on `listen` and `admin`, a few lines.
-pub fn advice(listen: SocketAddr, admin: Option<SocketAddr>, backends: &Backends) -> String {
+/// Commands to try with a balancer that listens on `listen` and `admin`, a few lines. With a
+/// certificate it speaks TLS.
+pub fn advice(
+    listen: SocketAddr,
+    admin: Option<SocketAddr>,
+    backends: &Backends,
+    identity: Option<&Identity>,
+) -> String {
     let watch = |admin: SocketAddr| {
         let top = format!("loadbalancer top {admin}");
         let page = (format!("http://{admin}/"), "in a browser: the servers, live".to_owned());
         [page, (top, "the same in a terminal".to_owned())]
     };
+    let (curl, origin) = match identity {
+        None => ("curl".to_owned(), format!("http://{listen}")),
+        Some(identity) => {
+            let certificate = identity.certificate.display();
+            (format!("curl --cacert {certificate}"), format!("https://{listen}"))
+        }
+    };
     let mut rows: Vec<_> = admin.map(watch).into_iter().flatten().collect();
     rows.extend([
-        (
-            format!("curl http://{listen}/"),
-            "several times: each response names its server".to_owned(),
-        ),
-        (format!("curl http://{listen}/200"), "pi to 200 terms, 200 ms of work".to_owned()),
-        (format!("curl -T FILE http://{listen}/"), "an upload; any server has it then".to_owned()),
+        (format!("{curl} {origin}/"), "several times: each response names its server".to_owned()),
+        (format!("{curl} {origin}/200"), "pi to 200 terms, 200 ms of work".to_owned()),
+        (format!("{curl} -T FILE {origin}/"), "an upload; any server has it then".to_owned()),
     ]);
     if let Some(server) = backends.servers.first() {
         let port = server.address.port();

@@ -1,8 +1,13 @@
 //! argv → command → run → exit code.
 
+use loadbalancer::base::reason::reason;
 use loadbalancer::cli::{self, Command, Config, Demo};
-use loadbalancer::config::{BackendSpec, Purpose};
+use loadbalancer::config::{BackendSpec, CertificateFile, Purpose};
+use loadbalancer::demo::Identity;
+use loadbalancer::http::date::generalized_time;
+use loadbalancer::net::kernel::unix_ms;
 use loadbalancer::net::terminal;
+use loadbalancer::net::tls::SelfSigned;
 use loadbalancer::serve::RunError;
 use loadbalancer::{ctl, demo, get, httpserver, replay, serve, top};
 use std::ffi::OsString;
@@ -12,6 +17,9 @@ use std::process::{self, ExitCode, Stdio};
 
 /// Exit status for a wrong command line.
 const USAGE: u8 = 2;
+
+/// How long the certificate of the demo is valid, before and after its start.
+const DEMO_CERTIFICATE_SECONDS: u64 = 7 * 86_400;
 
 /// Servers the demo starts.
 const DEMO_BACKENDS: usize = 3;
@@ -89,14 +97,36 @@ fn demonstrate(Demo { mut config }: Demo) -> ExitCode {
         Err(error) => return fail("demo", &error, 1),
     };
     config.backends = backends.addresses().iter().copied().map(BackendSpec::new).collect();
+    let identity = match config.self_signed.then(identity).transpose() {
+        Ok(identity) => identity,
+        Err(failure) => return fail("demo", &failure, 1),
+    };
+    if let Some(Identity { certificate, key, .. }) = &identity {
+        let (chain, key) = (certificate.clone(), Some(key.clone()));
+        config.certificates.push(CertificateFile { chain, key });
+    }
     // Like `fail` without `eprintln`, which panics when standard error is closed.
     let advise = |listen, admin| {
-        let _ = std::io::stderr().write_all(demo::advice(listen, admin, &backends).as_bytes());
+        let advice = demo::advice(listen, admin, &backends, identity.as_ref());
+        let _ = std::io::stderr().write_all(advice.as_bytes());
     };
     match serve::run(config, advise) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail("demo", &failure, 1),
     }
+}
+
+/// A certificate for this machine's names for itself, in files.
+///
+/// Errors: why there is none, in words.
+fn identity() -> Result<Identity, String> {
+    let now = unix_ms() / 1000;
+    // Also for a client whose clock is behind.
+    let valid = [now - DEMO_CERTIFICATE_SECONDS, now + DEMO_CERTIFICATE_SECONDS];
+    let [from, until] = valid.map(generalized_time);
+    let made = SelfSigned::new(&["localhost", "127.0.0.1", "::1"], [&from, &until])?;
+    Identity::write(&made.certificate, &made.key)
+        .map_err(|error| format!("cannot write the certificate: {}", reason(&error)))
 }
 
 fn fail(program: &str, error: &dyn Display, code: u8) -> ExitCode {

@@ -6,6 +6,7 @@ use super::option::{Opt, Take};
 use super::options::OPTIONS;
 use super::sheet::{Page, Sheet};
 use super::strategy;
+use super::tls_options;
 use crate::config::Config;
 
 const PAGE: Page = Page {
@@ -51,6 +52,7 @@ const DEMO_PAGE: Page = Page {
     examples: &[
         ("loadbalancer demo", "then open http://127.0.0.1:8080/"),
         ("loadbalancer demo 9000 -s least-time -v", "another port, reasons shown"),
+        ("loadbalancer demo --tls", "https, with its own certificate"),
     ],
     usage: &["loadbalancer demo [ADDR] [OPTIONS]"],
     notes: &[
@@ -112,7 +114,8 @@ pub fn demo_options() -> Vec<&'static Opt<Config>> {
         matches!(row.long, "backend" | "file" | "takeover" | "check" | "print-config")
             || matches!(row.take, Take::First { .. })
     };
-    OPTIONS.iter().filter(|row| !is_ours(row)).collect()
+    let own = std::iter::once(&tls_options::DEMO_TLS);
+    own.chain(OPTIONS.iter().filter(|row| !is_ours(row))).collect()
 }
 
 /// What is shown of the balancer.

@@ -94,7 +94,7 @@ fn health_rules(config: &Config, given: &Given) -> [Rule; 3] {
     ]
 }
 
-fn listener_rules(config: &Config, given: &Given) -> [Rule; 5] {
+fn listener_rules(config: &Config, given: &Given) -> [Rule; 6] {
     let for_tls = ["client-ca", "hsts", "redirect-http"];
     [
         (
@@ -112,18 +112,24 @@ fn listener_rules(config: &Config, given: &Given) -> [Rule; 5] {
             "--takeover needs a port, as nothing listens on port 0: write the one that is in use",
         ),
         (
-            config.certificates.is_empty() && for_tls.iter().any(|long| given.has(long)),
+            !speaks_tls(config) && for_tls.iter().any(|long| given.has(long)),
             "--client-ca, --hsts and --redirect-http are for TLS only: add --cert FILE or leave \
              them out",
         ),
         (
-            config.acme_webroot.is_some()
-                && !config.certificates.is_empty()
-                && config.redirect_http.is_none(),
+            config.self_signed && !config.certificates.is_empty(),
+            "--tls makes a certificate and --cert names one: leave one of them out",
+        ),
+        (
+            config.acme_webroot.is_some() && speaks_tls(config) && config.redirect_http.is_none(),
             "--acme-webroot answers in the clear, where no port is with --cert: add \
              --redirect-http 80, or leave it out",
         ),
     ]
+}
+
+fn speaks_tls(config: &Config) -> bool {
+    config.self_signed || !config.certificates.is_empty()
 }
 
 fn output_rules(config: &Config, given: &Given) -> [Rule; 5] {

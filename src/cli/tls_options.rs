@@ -51,6 +51,18 @@ pub const KEY: Opt<Config> = Opt {
     },
 };
 
+/// For the demo only.
+pub const DEMO_TLS: Opt<Config> = Opt {
+    long: "tls",
+    short: None,
+    value: "",
+    group: Group::Tls,
+    help: "Speak TLS to clients, with a certificate for localhost that is made now; how curl trusts \
+           it is printed",
+    modes: EVERY,
+    take: Take::Flag { set: |c| c.self_signed = true, is_set: |c| c.self_signed },
+};
+
 pub const CLIENT_CA: Opt<Config> = Opt {
     long: "client-ca",
     short: None,

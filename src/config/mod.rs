@@ -216,6 +216,9 @@ pub struct Config {
     pub list_file: Option<PathBuf>,
     /// Certificates for clients, who then speak TLS; none: they do not.
     pub certificates: Vec<CertificateFile>,
+    /// A certificate for localhost is made at the start, and named in `certificates` then (`demo
+    /// --tls`).
+    pub self_signed: bool,
     /// The authorities of clients' certificates, which are then required.
     pub client_ca: Option<PathBuf>,
     /// How long browsers are to use https only (`Strict-Transport-Security`); 0: not said.
@@ -324,6 +327,7 @@ impl Default for Config {
             backends: Vec::new(),
             list_file: None,
             certificates: Vec::new(),
+            self_signed: false,
             client_ca: None,
             hsts: Duration::ZERO,
             redirect_http: None,

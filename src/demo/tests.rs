@@ -149,7 +149,7 @@ fn only_the_first_line_of_a_server_is_an_address() {
 #[test]
 fn the_advice_shows_commands_that_can_be_copied() {
     let backends = start(1);
-    let text = advice("127.0.0.1:8080".parse().unwrap(), None, &backends);
+    let text = advice("127.0.0.1:8080".parse().unwrap(), None, &backends, None);
     let port = backends.addresses()[0].port();
     for part in [
         "  curl http://127.0.0.1:8080/ ",

@@ -82,6 +82,12 @@ pub fn log_date(seconds: u64) -> [u8; LOG_DATE_BYTES] {
     text
 }
 
+/// `seconds` since 1970 as certificates have it, `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5.2).
+pub fn generalized_time(seconds: u64) -> String {
+    let Civil { year, month, day, hour, minute, second } = Civil::of(seconds);
+    format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}Z")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,5 +106,6 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8_lossy(&imf_fixdate(seconds)), text);
         }
+        assert_eq!(generalized_time(784_111_777), "19941106084937Z");
     }
 }

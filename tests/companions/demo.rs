@@ -46,6 +46,35 @@ fn the_demo_balances_over_three_servers_of_its_own_on_this_machine_only() {
     balancer.stderr.wait_for("curl ");
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn the_demo_in_tls_prints_how_its_certificate_is_trusted_and_removes_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = TempDir::new();
+    let mut demo = binary();
+    demo.args(["demo", "0", "--tls"]).env("TMPDIR", home.path());
+    let balancer = Balancer::of(Running::start(&mut demo));
+    assert!(balancer.start_line.contains("https://127.0.0.1:"), "{}", balancer.start_line);
+    let line = balancer.stderr.wait_for("curl --cacert ");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (certificate, url) = (words[2], words[3]);
+    let key = certificate.replace(".pem", "-key.pem");
+    for (file, words) in [(certificate, "BEGIN CERTIFICATE"), (&key, "PRIVATE KEY")] {
+        assert!(std::fs::read_to_string(file).expect("a file").contains(words), "{file}");
+        let mode = std::fs::metadata(file).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let by_name = url.replace("127.0.0.1", "localhost");
+    for url in [url, &by_name] {
+        let mut get = binary();
+        get.args(["get", &format!("{url}1"), "-o", "-"]).env("SSL_CERT_FILE", certificate);
+        let got = get.output().expect("running get");
+        assert!(got.status.success(), "{url}: {}", String::from_utf8_lossy(&got.stderr));
+    }
+    balancer.stop();
+    assert_eq!(names_in(&home), Vec::<String>::new(), "files are left");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_demos_servers_end_with_it_however_it_ends() {

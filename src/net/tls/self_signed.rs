@@ -12,11 +12,19 @@ const P256_KEY: &[u8] = &[
     7,
 ];
 
+/// The extension `extKeyUsage` for servers and clients (RFC 5280 §4.2.1.12), without which the
+/// systems of Apple accept none.
+const PURPOSES: &[u8] = &[
+    0x30, 0x1d, 6, 3, 0x55, 0x1d, 0x25, 4, 0x16, 0x30, 0x14, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 1, 6, 8,
+    0x2b, 6, 1, 5, 5, 7, 3, 2,
+];
+
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTF8_STRING: u8 = 0x0c;
+const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
@@ -70,10 +78,10 @@ fn body(names: &[&str], valid: [&str; 2], serial: &[u8], key: &[u8]) -> Vec<u8> 
     let common_name = element(OBJECT_IDENTIFIER, &[&[0x55, 4, 3]]);
     let pair = element(SEQUENCE, &[&common_name, &element(UTF8_STRING, &[subject.as_bytes()])]);
     let name = element(SEQUENCE, &[&element(SET, &[&pair])]);
-    let [from, until] = valid.map(|time| element(GENERALIZED_TIME, &[time.as_bytes()]));
+    let [from, until] = valid.map(time);
     let alternatives: Vec<u8> = names.iter().flat_map(|name| general_name(name)).collect();
     let alternatives = element(OCTET_STRING, &[&element(SEQUENCE, &[&alternatives])]);
-    let extension =
+    let alternatives =
         element(SEQUENCE, &[&element(OBJECT_IDENTIFIER, &[&[0x55, 0x1d, 0x11]]), &alternatives]);
     element(
         SEQUENCE,
@@ -86,9 +94,18 @@ fn body(names: &[&str], valid: [&str; 2], serial: &[u8], key: &[u8]) -> Vec<u8> 
             &element(SEQUENCE, &[&from, &until]),
             &name,
             &element(SEQUENCE, &[P256_KEY, &bits(key)]),
-            &element(0xa3, &[&element(SEQUENCE, &[&extension])]),
+            &element(0xa3, &[&element(SEQUENCE, &[&alternatives, PURPOSES])]),
         ],
     )
+}
+
+/// Until 2049 years have two digits (RFC 5280 §4.1.2.5); some clients refuse other certificates.
+fn time(text: &str) -> Vec<u8> {
+    let year = text.get(..4).and_then(|year| year.parse::<u32>().ok());
+    match year.is_some_and(|year| (1950..2050).contains(&year)) {
+        true => element(UTC_TIME, &[&text.as_bytes()[2..]]),
+        false => element(GENERALIZED_TIME, &[text.as_bytes()]),
+    }
 }
 
 fn general_name(name: &str) -> Vec<u8> {
@@ -157,6 +174,19 @@ mod tests {
         assert_eq!(subject(&der).as_deref(), Some("CN=localhost"));
         assert_eq!(read.names[0], Name::Dns("localhost".to_owned()));
         assert!(read.names[1].covers("127.0.0.1") && read.names[2].covers("::1"));
+    }
+
+    #[test]
+    fn years_have_two_digits_until_2049() {
+        for (valid, expected) in [
+            (["19500101000000Z", "20491231235959Z"], (-631_152_000, 2_524_607_999)),
+            (["20200101000000Z", "20500101000000Z"], (1_577_836_800, 2_524_608_000)),
+        ] {
+            let made = SelfSigned::new(&["localhost"], valid).expect("random");
+            let der = CertificateDer::from_pem_slice(made.certificate.as_bytes()).expect("PEM");
+            let read = Certificate::read(&der).expect("a certificate");
+            assert_eq!((read.not_before, read.not_after), expected, "{valid:?}");
+        }
     }
 
     #[test]
