@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::in_process::loopback;
 use common::{Backend, Peer, ok};
 use loadbalancer::config::{BackendSpec, Config, Mode};
 use loadbalancer::health::Check;
@@ -33,7 +34,7 @@ fn with_listeners<const COUNT: usize>(
     };
     let mut proxy = Proxy::new(kernel, config, members, limits, HashMap::new(), 1);
     let addresses = settings.map(|(scheme, service)| {
-        let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
+        let listener = listen(&loopback(), Sharing::Alone).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let settings = ListenerSettings { scheme, ..ListenerSettings::plain(service.into()) };
         proxy.listen(listener, settings).expect("listening");

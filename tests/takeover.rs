@@ -182,6 +182,20 @@ fn what_fails_before_leaves_the_last_one_alone() {
     assert_eq!(new.get("/").text(), "a");
 }
 
+/// Names are looked up before anything is asked of the one that serves: a lookup may take long.
+#[test]
+fn a_name_that_is_not_known_leaves_the_last_one_alone() {
+    let a = Backend::named("a");
+    let old = Balancer::over(&[&a], &[]);
+    let options = ["--admin", "no-such-name.invalid:9000", "--admin-public"];
+    let line = refused(next(&old, &a, &options));
+    assert!(line.contains("cannot listen on no-such-name.invalid:9000: "), "{line}");
+    assert_eq!(old.get("/").text(), "a");
+    let new = replaced(&old, &a, &[]);
+    assert_eq!(new.get("/").text(), "a");
+    assert_eq!(old.stderr.with("take over and has gone away"), [""; 0], "it was asked for nothing");
+}
+
 #[test]
 fn an_address_in_use_names_who_has_it_and_the_option() {
     let a = Backend::named("a");

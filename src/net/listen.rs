@@ -58,6 +58,56 @@ impl Listener {
     }
 }
 
+/// A port to listen on, with the name of its host looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TcpPlace {
+    /// On all interfaces, IPv4 and IPv6.
+    AllInterfaces(u16),
+    /// The first of these that can be had.
+    Addresses(Vec<SocketAddr>),
+}
+
+impl TcpPlace {
+    /// A port on `host`; without one on all interfaces.
+    ///
+    /// Errors: the name is not known, or the resolver does not answer.
+    pub fn look_up(host: Option<&str>, port: u16) -> io::Result<TcpPlace> {
+        match host {
+            None => Ok(TcpPlace::AllInterfaces(port)),
+            Some(host) => resolve(host, port).map(TcpPlace::Addresses),
+        }
+    }
+
+    /// The same with another port.
+    pub fn on_port(&self, port: u16) -> TcpPlace {
+        match self {
+            TcpPlace::AllInterfaces(_) => TcpPlace::AllInterfaces(port),
+            TcpPlace::Addresses(addresses) => {
+                let on_port = |at: &SocketAddr| SocketAddr::new(at.ip(), port);
+                TcpPlace::Addresses(addresses.iter().map(on_port).collect())
+            }
+        }
+    }
+
+    /// Whether a socket that is bound to `address` is the one for it.
+    pub fn has(&self, address: SocketAddr) -> bool {
+        match self {
+            TcpPlace::AllInterfaces(port) => {
+                address.ip().is_unspecified() && address.port() == *port
+            }
+            TcpPlace::Addresses(addresses) => addresses.contains(&address),
+        }
+    }
+
+    /// Where it may be bound.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        match self {
+            TcpPlace::AllInterfaces(port) => vec![(Ipv6Addr::UNSPECIFIED, *port).into()],
+            TcpPlace::Addresses(addresses) => addresses.clone(),
+        }
+    }
+}
+
 /// Whether other processes may listen on the same port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
@@ -72,30 +122,35 @@ pub fn adopt(listener: TcpListener) -> io::Result<Listener> {
     Ok(Listener::Tcp(mio::net::TcpListener::from_std(listener)))
 }
 
-/// As [`blocking`], for the loop.
-pub fn listen(host: Option<&str>, port: u16, sharing: Sharing) -> io::Result<Listener> {
-    adopt(open(host, port, sharing)?)
+/// Opens a listening socket for the loop.
+///
+/// Errors: the port is in use, the address is not local.
+pub fn listen(place: &TcpPlace, sharing: Sharing) -> io::Result<Listener> {
+    adopt(open(place, sharing)?)
 }
 
 /// Opens a listening socket on `host`; without one on all interfaces, IPv4 and IPv6.
 ///
 /// Errors: the port is in use, the address is not local, the name is not known.
 pub fn blocking(host: Option<&str>, port: u16) -> io::Result<TcpListener> {
-    open(host, port, Sharing::Alone)
+    open(&TcpPlace::look_up(host, port)?, Sharing::Alone)
 }
 
-fn open(host: Option<&str>, port: u16, sharing: Sharing) -> io::Result<TcpListener> {
-    let Some(host) = host else {
-        return match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), sharing) {
-            // A machine without IPv6 refuses the family or the address.
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), sharing)
-            }
-            outcome => outcome,
-        };
+fn open(place: &TcpPlace, sharing: Sharing) -> io::Result<TcpListener> {
+    let addresses = match place {
+        TcpPlace::AllInterfaces(port) => {
+            return match bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port)), sharing) {
+                // A machine without IPv6 refuses the family or the address.
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                    bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)), sharing)
+                }
+                outcome => outcome,
+            };
+        }
+        TcpPlace::Addresses(addresses) => addresses,
     };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in resolve(host, port)? {
+    for &address in addresses {
         match bind(address, sharing) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
@@ -188,17 +243,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_bound_socket_is_found_by_its_place() {
+        let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let all = TcpPlace::AllInterfaces(80);
+        let one = TcpPlace::Addresses(vec![at("127.0.0.1:80"), at("[::1]:80")]);
+        for (address, is_all, is_one) in [
+            ("[::]:80", true, false),
+            ("0.0.0.0:80", true, false),
+            ("0.0.0.0:81", false, false),
+            ("127.0.0.1:80", false, true),
+            ("[::1]:80", false, true),
+            ("127.0.0.1:81", false, false),
+            ("127.0.0.2:80", false, false),
+        ] {
+            assert_eq!((all.has(at(address)), one.has(at(address))), (is_all, is_one), "{address}");
+        }
+        assert!(all.on_port(81).has(at("0.0.0.0:81")) && one.on_port(81).has(at("[::1]:81")));
+    }
+
+    #[test]
     fn port_zero_gets_a_free_port_and_a_taken_one_is_refused() {
-        let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
+        let place = TcpPlace::look_up(Some("127.0.0.1"), 0).expect("an address");
+        let listener = listen(&place, Sharing::Alone).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         assert_ne!(port, 0);
-        let taken = listen(Some("127.0.0.1"), port, Sharing::Alone);
+        let taken = listen(&place.on_port(port), Sharing::Alone);
         assert_eq!(taken.expect_err("taken").kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
     fn a_bare_port_listens_on_both_families_where_there_are_both() {
-        let listener = listen(None, 0, Sharing::Alone).expect("a free port");
+        let listener = listen(&TcpPlace::AllInterfaces(0), Sharing::Alone).expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         std::net::TcpStream::connect(("127.0.0.1", port)).expect("IPv4 reaches it");
     }

@@ -1,7 +1,7 @@
 //! The service manager, as sd_notify(3) and sd_listen_fds(3) describe it: a datagram socket that
 //! takes notices, and listening sockets that the program inherits.
 
-use super::listen;
+use super::listen::{self, TcpPlace};
 use super::{Notice, ServiceManager};
 use crate::base::reason::reason;
 use socket2::SockRef;
@@ -75,17 +75,9 @@ impl PassedSockets {
         Ok(())
     }
 
-    /// The one for `host` and `port`, as `listen::listen` understands them.
-    pub fn take_for(&mut self, host: Option<&str>, port: u16) -> Option<TcpListener> {
-        let addresses = match host {
-            None => Vec::new(),
-            Some(host) => listen::resolve(host, port).unwrap_or_default(),
-        };
-        let fits = |at: &SocketAddr| match host {
-            None => at.ip().is_unspecified() && at.port() == port,
-            Some(_) => addresses.contains(at),
-        };
-        let found = self.listeners.iter().position(|(at, _)| fits(at))?;
+    /// The one for this place.
+    pub fn take_for(&mut self, place: &TcpPlace) -> Option<TcpListener> {
+        let found = self.listeners.iter().position(|(at, _)| place.has(*at))?;
         Some(self.listeners.remove(found).1)
     }
 

@@ -7,6 +7,7 @@ use super::challenges::check_webroot;
 use super::failure::{Failure, say};
 use super::instances::{future_addresses, replaceable};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
+use super::places::Places;
 use super::prepare::{
     cannot_open, check_record, drop_privileges, error_pages, identity, open_admin, open_listener,
     open_redirect, sticky_key, system,
@@ -21,6 +22,7 @@ use crate::proxy::{Limits, Member, ProbeResult, Proxy, Status};
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{ErrorKind, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Longest time between two probes: one that could not start for want of descriptors is due again.
@@ -47,15 +49,15 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     let limits = limits(files, &config);
     report_limits(files, &limits, config.events);
     // What listens there may be what is to be replaced.
-    let replaced = config.takeover.then(|| replaceable(&config)).flatten();
-    let mut own = replaced.as_ref().map(|name| future_addresses(&config, name)).unwrap_or_default();
-    if reach == Reach::Backends && replaced.is_none() {
-        let listener = problems.note(open_listener(&config, &mut PassedSockets::default()));
-        own.extend(listener.and_then(|listener| listener.local_addr().ok()));
-        let admin = problems.note(open_admin(&config, &mut PassedSockets::default())).flatten();
-        own.extend(admin.map(|(_, at)| at));
-        let redirect = open_redirect(&config, &mut PassedSockets::default());
-        own.extend(problems.note(redirect).flatten().map(|(_, at)| at));
+    let mut own = Vec::new();
+    if reach == Reach::Backends
+        && let Some(places) = problems.note(Places::look_up(&config))
+    {
+        let replaced = config.takeover.then(|| replaceable(&config, &places)).flatten();
+        own = match replaced {
+            Some(name) => future_addresses(&places, &name),
+            None => problems.open_listeners(&config, &places),
+        };
     }
     problems.note(identity(config.user.as_deref()).and_then(drop_privileges));
     problems.note(check_webroot(&config));
@@ -85,6 +87,16 @@ impl Problems {
             self.count += 1;
         }
         outcome.ok()
+    }
+
+    /// Opens every listener and closes it again; where they were.
+    fn open_listeners(&mut self, config: &Config, places: &Places) -> Vec<SocketAddr> {
+        let none = &mut PassedSockets::default();
+        let listener = self.note(open_listener(config, places, none));
+        let admin = self.note(open_admin(config, places, none)).flatten();
+        let redirect = self.note(open_redirect(config, places, none)).flatten();
+        let own = listener.and_then(|listener| listener.local_addr().ok());
+        own.into_iter().chain([admin, redirect].into_iter().flatten().map(|(_, at)| at)).collect()
     }
 }
 

@@ -1,15 +1,16 @@
 //! Which instance of this program has an address.
 
-use crate::config::{AdminAddress, Config, Endpoint, HostPort};
+use super::places::Places;
+use crate::config::Config;
 use crate::net::control;
-use crate::net::listen;
+use crate::net::listen::TcpPlace;
 use crate::net::privileges::{self, Identity};
 use crate::observe::event_time::Utc;
 use crate::observe::snapshot::Stage;
 use crate::wire::command::Command;
 use crate::wire::info::Info;
 use crate::wire::name::Name;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Longest wait for what it says of itself.
@@ -17,15 +18,15 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 /// The instance at the address of `config`, if this process may replace it: one that runs as this
 /// user, or as the user that root will run as.
-pub fn replaceable(config: &Config) -> Option<Name> {
-    let mut names = those_at(&config.listen);
+pub fn replaceable(config: &Config, places: &Places) -> Option<Name> {
+    let mut names = those_at(places.clients.as_ref()?);
     names.retain(|name| may_be_replaced(name.user, config) && !control::is_squatted(name));
     the_one(names, |name| is_running(info(name).as_ref()))
 }
 
-fn those_at(at: &Endpoint) -> Vec<Name> {
+fn those_at(place: &TcpPlace) -> Vec<Name> {
     let mut names = control::names();
-    names.retain(|name| is_at(name, at));
+    names.retain(|name| name.listen.parse().is_ok_and(|at| place.has(at)));
     names
 }
 
@@ -57,19 +58,9 @@ fn is_running(info: Option<&Info>) -> bool {
     info.is_none_or(|info| info.state == Stage::Running.name())
 }
 
-fn is_at(name: &Name, at: &Endpoint) -> bool {
-    let Ok(listen) = name.listen.parse::<SocketAddr>() else { return false };
-    let Endpoint::Tcp(HostPort { host, port }) = at else { return false };
-    match host {
-        _ if listen.port() != *port => false,
-        None => listen.ip().is_unspecified(),
-        Some(host) => listen::resolve(host, *port).is_ok_and(|them| them.contains(&listen)),
-    }
-}
-
 /// Who has the address, as the rest of a sentence: for one that is in use.
-pub fn holder(config: &Config) -> Option<String> {
-    let mut names = those_at(&config.listen);
+pub fn holder(config: &Config, place: &TcpPlace) -> Option<String> {
+    let mut names = those_at(place);
     names.retain(|name| !control::is_squatted(name) && is_running(info(name).as_ref()));
     let count = names.len();
     let Some(name) = the_one(names, |_| true) else {
@@ -100,17 +91,9 @@ pub fn holder(config: &Config) -> Option<String> {
 }
 
 /// Where a process listens that replaces the instance of this name.
-pub fn future_addresses(config: &Config, name: &Name) -> Vec<SocketAddr> {
-    let admin = config.admin.as_ref().map(AdminAddress::at);
-    let others = admin.into_iter().chain(&config.redirect_http).flat_map(addresses_of);
+pub fn future_addresses(places: &Places, name: &Name) -> Vec<SocketAddr> {
+    let others = places.admin.iter().chain(&places.redirect).flat_map(TcpPlace::addresses);
     name.listen.parse().into_iter().chain(others).collect()
-}
-
-fn addresses_of(HostPort { host, port }: &HostPort) -> Vec<SocketAddr> {
-    match host {
-        Some(host) => listen::resolve(host, *port).unwrap_or_default(),
-        None => vec![(Ipv6Addr::UNSPECIFIED, *port).into()],
-    }
 }
 
 #[cfg(test)]
@@ -138,15 +121,15 @@ mod tests {
 
     #[test]
     fn every_listener_of_the_next_process_is_its_own() {
-        let at = |host: Option<&str>, port| HostPort { host: host.map(str::to_owned), port };
-        let config = Config {
-            admin: Some(AdminAddress::Given(at(None, 9000))),
-            redirect_http: Some(at(Some("127.0.0.1"), 81)),
-            ..Config::default()
+        let at = |host, port| TcpPlace::look_up(host, port).ok();
+        let places = Places {
+            clients: at(Some("127.0.0.1"), 80),
+            admin: at(None, 9000),
+            redirect: at(Some("127.0.0.1"), 81),
         };
         let name = Name { user: 0, listen: "127.0.0.1:80".to_owned(), process: None };
         let expected = ["127.0.0.1:80", "[::]:9000", "127.0.0.1:81"];
         let expected = expected.map(|at| at.parse().expect("an address"));
-        assert_eq!(future_addresses(&config, &name), expected);
+        assert_eq!(future_addresses(&places, &name), expected);
     }
 }

@@ -11,6 +11,7 @@ mod limits;
 mod list_file;
 mod members;
 mod names;
+mod places;
 mod prepare;
 mod print;
 mod start;
@@ -30,6 +31,7 @@ pub use check::check;
 use failure::say;
 pub use failure::{Failure, RunError};
 use instances::future_addresses;
+use places::Places;
 use prepare::{all_taken, drop_privileges, identity, log_name, open_log, system};
 pub use print::print_config;
 use start::{Loop, Prepared, Sockets};
@@ -51,15 +53,16 @@ pub fn run(
     let mut passed = PassedSockets::take(&systemd::environment).map_err(Failure)?;
     let prepared = Prepared::of(&config)?;
     let identity = identity(config.user.as_deref())?;
-    let Some(name) = takeover::find(&config) else {
-        let sockets = Sockets::open(&config, &mut passed, None)?;
+    let places = Places::look_up(&config)?;
+    let Some(name) = takeover::find(&config, &places) else {
+        let sockets = Sockets::open(&config, &places, &mut passed, None)?;
         all_taken(&passed)?;
         drop_privileges(identity)?;
         check_webroot(&config)?;
         let begun = prepared.start(config.clone(), sockets.addresses())?;
         return serve(&config, begun, sockets, None, listening);
     };
-    let own = OwnAddresses::new(future_addresses(&config, &name));
+    let own = OwnAddresses::new(future_addresses(&places, &name));
     let mut begun = prepared.start(config.clone(), own)?;
     if takeover::probe_once(&mut begun.proxy)? == Status::Ended {
         return Ok(());
@@ -70,7 +73,7 @@ pub fn run(
         say(config.events, format_args!("the balancer on {place} has ended: starting as usual"));
     }
     let (predecessor, control) = taken.unzip();
-    let sockets = Sockets::open(&config, &mut passed, control)?;
+    let sockets = Sockets::open(&config, &places, &mut passed, control)?;
     // Where this process does not listen, nobody does from here on.
     drop(passed);
     drop_privileges(identity)?;

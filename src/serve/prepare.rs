@@ -3,13 +3,14 @@
 
 use super::failure::{Failure, say};
 use super::instances::holder;
+use super::places::Places;
 use crate::base::address::UnixName;
 use crate::base::reason::reason;
 use crate::config::{AdminAddress, Config, Endpoint, HostPort, LogTarget};
 use crate::config::{SECRET_BYTES_MAX, StickyKey, quote};
 use crate::net::control::{ControlSocket, Instances};
 use crate::net::files::read_regular;
-use crate::net::listen::{self, Listener, Sharing};
+use crate::net::listen::{self, Listener, Sharing, TcpPlace};
 use crate::net::log_file::LogFile;
 use crate::net::privileges::Identity;
 use crate::net::systemd::PassedSockets;
@@ -150,18 +151,22 @@ pub fn log_name(log: &LogTarget) -> String {
 }
 
 /// Listens on the address of clients, by the socket that was passed for it if there is one.
-pub fn open_listener(config: &Config, passed: &mut PassedSockets) -> Result<Listener, Failure> {
-    let sharing = if config.reuse_port { Sharing::ReusePort } else { Sharing::Alone };
-    match &config.listen {
-        Endpoint::Unix(name) => {
+pub fn open_listener(
+    config: &Config,
+    places: &Places,
+    passed: &mut PassedSockets,
+) -> Result<Listener, Failure> {
+    match (&config.listen, &places.clients) {
+        (Endpoint::Unix(name), _) => {
             let opened = unix::listen(name, config.socket_mode);
             let listener = opened.map_err(|error| cannot_listen_on_socket(name, &error))?;
             own_socket(config.user.as_deref(), listener.file())?;
             Ok(Listener::Unix(listener))
         }
-        Endpoint::Tcp(at) => {
-            open(at, at.port, sharing, passed).map_err(|error| match error.kind() {
-                io::ErrorKind::AddrInUse => in_use(config, at, &error),
+        (Endpoint::Tcp(at), place) => {
+            let place = place.as_ref().expect("a port has its place");
+            open(place, sharing(config), passed).map_err(|error| match error.kind() {
+                io::ErrorKind::AddrInUse => in_use(config, at, place, &error),
                 _ => cannot_listen(at, &error),
             })
         }
@@ -169,9 +174,9 @@ pub fn open_listener(config: &Config, passed: &mut PassedSockets) -> Result<List
 }
 
 /// The address of clients is in use; by which instance, if it is one.
-fn in_use(config: &Config, at: &HostPort, error: &io::Error) -> Failure {
+fn in_use(config: &Config, at: &HostPort, place: &TcpPlace, error: &io::Error) -> Failure {
     let Failure(text) = cannot_listen(at, error);
-    match holder(config) {
+    match holder(config, place) {
         Some(holder) => Failure(format!(
             "cannot listen on {at}: {}: another program listens there: {holder}, stop it or choose \
              another port",
@@ -184,22 +189,22 @@ fn in_use(config: &Config, at: &HostPort, error: &io::Error) -> Failure {
 /// Opens the admin listener, if there is to be one; where it is.
 pub fn open_admin(
     config: &Config,
+    places: &Places,
     passed: &mut PassedSockets,
 ) -> Result<Option<(Listener, SocketAddr)>, Failure> {
-    let Some(admin) = &config.admin else { return Ok(None) };
-    let at = admin.at();
-    let mut open = |port| -> io::Result<(Listener, SocketAddr)> {
-        let listener = open(at, port, Sharing::Alone, passed)?;
+    let (Some(admin), Some(place)) = (&config.admin, &places.admin) else { return Ok(None) };
+    let mut open = |place: &TcpPlace| -> io::Result<(Listener, SocketAddr)> {
+        let listener = open(place, Sharing::Alone, passed)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
-    let opened = match (open(at.port), admin) {
+    let opened = match (open(place), admin) {
         (Err(error), AdminAddress::Preferred(_)) if error.kind() == io::ErrorKind::AddrInUse => {
-            open(0)
+            open(&place.on_port(0))
         }
         (opened, AdminAddress::Given(_) | AdminAddress::Preferred(_)) => opened,
     };
-    opened.map(Some).map_err(|error| cannot_listen(at, &error))
+    opened.map(Some).map_err(|error| cannot_listen(admin.at(), &error))
 }
 
 /// Opens the control socket of the instance that listens at `address`, if there is to be one. It is
@@ -238,25 +243,26 @@ pub fn open_control(config: &Config, address: SocketAddr) -> Option<ControlSocke
 /// Opens the listener that redirects to https, if there is to be one; where it is.
 pub fn open_redirect(
     config: &Config,
+    places: &Places,
     passed: &mut PassedSockets,
 ) -> Result<Option<(Listener, SocketAddr)>, Failure> {
-    let Some(at) = &config.redirect_http else { return Ok(None) };
-    let sharing = if config.reuse_port { Sharing::ReusePort } else { Sharing::Alone };
-    let listener = open(at, at.port, sharing, passed).map_err(|error| cannot_listen(at, &error))?;
+    let (Some(at), Some(place)) = (&config.redirect_http, &places.redirect) else {
+        return Ok(None);
+    };
+    let opened = open(place, sharing(config), passed);
+    let listener = opened.map_err(|error| cannot_listen(at, &error))?;
     let address = listener.local_addr().map_err(system)?;
     Ok(Some((listener, address)))
 }
 
-fn open(
-    at: &HostPort,
-    port: u16,
-    sharing: Sharing,
-    passed: &mut PassedSockets,
-) -> io::Result<Listener> {
-    let host = at.host.as_deref();
-    match passed.take_for(host, port) {
+fn sharing(config: &Config) -> Sharing {
+    if config.reuse_port { Sharing::ReusePort } else { Sharing::Alone }
+}
+
+fn open(place: &TcpPlace, sharing: Sharing, passed: &mut PassedSockets) -> io::Result<Listener> {
+    match passed.take_for(place) {
         Some(listener) => listen::adopt(listener),
-        None => listen::listen(host, port, sharing),
+        None => listen::listen(place, sharing),
     }
 }
 
@@ -290,7 +296,7 @@ fn cannot_listen_on_socket(name: &UnixName, error: &io::Error) -> Failure {
 }
 
 /// An address cannot be listened on.
-fn cannot_listen(address: &HostPort, error: &io::Error) -> Failure {
+pub fn cannot_listen(address: &HostPort, error: &io::Error) -> Failure {
     let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another port",
         io::ErrorKind::PermissionDenied => {

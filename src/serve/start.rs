@@ -5,6 +5,7 @@ use super::backends::{self, Backends, Lists};
 use super::certificates::{CertificateFiles, read_certificates};
 use super::failure::{Failure, RunError};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
+use super::places::Places;
 use super::prepare::{
     error_pages, open_admin, open_control, open_listener, open_log, open_record, open_redirect,
     own_log, sticky_key, system,
@@ -108,13 +109,14 @@ impl Sockets {
     /// Takes those that were passed, and opens the others. Without `control` one is opened.
     pub fn open(
         config: &Config,
+        places: &Places,
         passed: &mut PassedSockets,
         control: Option<ControlSocket>,
     ) -> Result<Sockets, Failure> {
-        let listener = open_listener(config, passed)?;
+        let listener = open_listener(config, places, passed)?;
         let address = listener.address().map_err(system)?;
-        let admin = open_admin(config, passed)?;
-        let redirect = open_redirect(config, passed)?;
+        let admin = open_admin(config, places, passed)?;
+        let redirect = open_redirect(config, places, passed)?;
         Ok(Sockets { listener, address, admin, redirect, control })
     }
 

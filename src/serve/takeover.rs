@@ -4,6 +4,7 @@
 
 use super::failure::{Failure, say};
 use super::instances::replaceable;
+use super::places::Places;
 use super::prepare::system;
 use crate::base::reason::reason;
 use crate::config::{Config, StickyKey};
@@ -42,11 +43,11 @@ pub struct Predecessor {
 }
 
 /// The instance to replace, if one is to be and runs.
-pub fn find(config: &Config) -> Option<Name> {
+pub fn find(config: &Config, places: &Places) -> Option<Name> {
     if !config.takeover {
         return None;
     }
-    let found = replaceable(config);
+    let found = replaceable(config, places);
     if found.is_none() {
         let at = &config.listen;
         say(

@@ -4,7 +4,7 @@ use super::Backend;
 use loadbalancer::config::{BackendSpec, Config};
 use loadbalancer::health::Check;
 use loadbalancer::net::kernel::Kernel;
-use loadbalancer::net::listen::{Sharing, listen};
+use loadbalancer::net::listen::{Sharing, TcpPlace, listen};
 use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Service};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -66,6 +66,11 @@ pub fn limits() -> Limits {
     Limits { pairs_max: 100, tunnels_max: 100, clients_max: 100, pipes_max: 0, trim_bytes: 1 << 20 }
 }
 
+/// A free port of this machine.
+pub fn loopback() -> TcpPlace {
+    TcpPlace::Addresses(vec![([127, 0, 0, 1], 0).into()])
+}
+
 /// A proxy of this process on a free port, over a backend that is named so many times.
 pub fn proxy(
     backend: &Backend,
@@ -73,7 +78,7 @@ pub fn proxy(
     limits: Limits,
     set: impl FnOnce(&mut Config),
 ) -> (Proxy<Kernel>, SocketAddr) {
-    let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
+    let listener = listen(&loopback(), Sharing::Alone).expect("a free port");
     let address = listener.local_addr().expect("bound");
     let spec = BackendSpec::new(backend.address());
     let member = Member { spec: spec.clone(), addresses: vec![backend.address().into()] };
@@ -90,7 +95,7 @@ pub fn proxy(
 
 /// Where `proxy` answers requests about itself from here on.
 pub fn add_admin(proxy: &mut Proxy<Kernel>) -> SocketAddr {
-    let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
+    let listener = listen(&loopback(), Sharing::Alone).expect("a free port");
     let address = listener.local_addr().expect("bound");
     let settings = ListenerSettings::plain(Service::Admin);
     proxy.listen(listener, settings).expect("listening");

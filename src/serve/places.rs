@@ -1,0 +1,40 @@
+//! Where this program listens. Names are looked up once, at the start: a lookup that fails or takes
+//! long disturbs nobody, least of all a process that is to be replaced.
+
+use super::failure::Failure;
+use super::prepare::cannot_listen;
+use crate::config::{AdminAddress, Config, Endpoint, HostPort};
+use crate::net::listen::TcpPlace;
+
+/// The places of a configuration.
+pub struct Places {
+    /// Where clients connect; none if that is a unix socket.
+    pub clients: Option<TcpPlace>,
+    pub admin: Option<TcpPlace>,
+    /// Where requests in the clear are redirected to https.
+    pub redirect: Option<TcpPlace>,
+}
+
+impl Places {
+    /// Looks up what is a name.
+    ///
+    /// Errors: one has no address.
+    pub fn look_up(config: &Config) -> Result<Places, Failure> {
+        let clients = match &config.listen {
+            Endpoint::Tcp(at) => Some(at),
+            Endpoint::Unix(_) => None,
+        };
+        let admin = config.admin.as_ref().map(AdminAddress::at);
+        let look_up = |at: Option<&HostPort>| at.map(look_up).transpose();
+        Ok(Places {
+            clients: look_up(clients)?,
+            admin: look_up(admin)?,
+            redirect: look_up(config.redirect_http.as_ref())?,
+        })
+    }
+}
+
+fn look_up(at: &HostPort) -> Result<TcpPlace, Failure> {
+    let place = TcpPlace::look_up(at.host.as_deref(), at.port);
+    place.map_err(|error| cannot_listen(at, &error))
+}
