@@ -2,11 +2,12 @@
 
 mod common;
 
-use common::{Backend, Balancer, DEADLINE, Gate, Peer, Running, TempDir, binary, datagram};
+use common::{
+    Backend, Balancer, DEADLINE, Gate, Peer, Running, TempDir, binary, datagram, with_socket,
+};
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The manager's end of the socket for notices.
 struct Manager {
@@ -47,16 +48,6 @@ impl Manager {
             }
         }
     }
-}
-
-/// The binary with `listener` as the descriptor 3, as systemd would start it.
-fn with_socket(listener: TcpListener, arguments: &[&str]) -> Command {
-    let program = binary().get_program().to_owned();
-    let script = "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\" 3<&0 </dev/null";
-    let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(script).arg(program).args(arguments);
-    command.stdin(Stdio::from(OwnedFd::from(listener)));
-    command
 }
 
 #[test]
@@ -201,6 +192,6 @@ fn descriptors_that_are_not_there_are_refused() {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(script).arg(program);
     let mut process = Running::start(&mut command);
-    process.stderr.wait_for("descriptor 3 of LISTEN_FDS is no listening TCP socket");
+    process.stderr.wait_for("descriptor 3 of LISTEN_FDS is no listening socket for streams");
     assert_eq!(process.wait().code(), Some(1));
 }

@@ -6,6 +6,7 @@ use super::help;
 use super::option::Opt;
 use super::scan::{Scan, scan};
 use super::sheet::{Page, Sheet};
+use crate::base::address::UNIX;
 use crate::wire::command::{self, CommandError};
 use std::ffi::OsString;
 
@@ -20,8 +21,8 @@ const PAGE: Page = Page {
     ],
     usage: &["loadbalancer ctl [ADDR]", "loadbalancer ctl [ADDR] COMMAND"],
     notes: &[
-        "ADDR is where the balancer listens, PORT, HOST:PORT or as in the list; with one that runs \
-         it may be left out. SERVER is a server as written at the start, the beginning of its name \
+        "ADDR is where the balancer listens, PORT, HOST:PORT, unix:/PATH or as in the list; with \
+         one that runs it may be left out. SERVER is a server as written at the start, the beginning of its name \
          or its port.",
         "What is set by hand is marked in the status, stays over a reload of the list, and is gone \
          when the balancer ends. It takes commands of the same user and of root.",
@@ -42,14 +43,13 @@ pub fn ctl(words: Vec<OsString>) -> Result<Command, UsageError> {
         Scan::Run(given) => given,
     };
     let words: Vec<String> = given.arguments.into_iter().map(|argument| argument.text).collect();
-    if let Some(word) = words.iter().find(|word| !is_word(word)) {
-        return Err(wrong(&CommandError::Unknown(word.clone())));
-    }
-    let is_place = |word: &String| word.split('/').next().is_some_and(has_port);
     let (place, line) = match words.split_first() {
         Some((first, rest)) if is_place(first) => (Some(first.clone()), rest),
         _ => (None, &words[..]),
     };
+    if let Some(word) = line.iter().find(|word| !is_word(word)) {
+        return Err(wrong(&CommandError::Unknown(word.clone())));
+    }
     ctl.place = place;
     if !line.is_empty() {
         let command = command::Command::read(&line.join(" ")).map_err(|error| wrong(&error))?;
@@ -71,7 +71,12 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Whether a text ends in a port, as no command does.
+/// Whether a text says where a balancer listens, as no command does.
+fn is_place(word: &str) -> bool {
+    word.starts_with(UNIX) || word.split('/').next().is_some_and(has_port)
+}
+
+/// Whether a text ends in a port.
 fn has_port(text: &str) -> bool {
     text.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok())
 }
@@ -107,6 +112,9 @@ mod tests {
             ("8080 drain 8081", Some("8080"), drain("8081")),
             ("127.0.0.1:80/12 stop", Some("127.0.0.1:80/12"), Some(command::Command::Stop)),
             ("[::]:80 drain a", Some("[::]:80"), drain("a")),
+            ("unix:/run/lb.sock", Some("unix:/run/lb.sock"), None),
+            ("unix:@lb/12 drain unix:/a", Some("unix:@lb/12"), drain("unix:/a")),
+            ("drain unix:/run/a.sock", None, drain("unix:/run/a.sock")),
         ] {
             let place = place.map(str::to_owned);
             match ctl(words(line)) {

@@ -177,16 +177,12 @@ fn text_rules(config: &Config) -> [Rule; 2] {
 }
 
 /// What a unix socket does not go with.
-fn socket_rules(config: &Config) -> [Rule; 6] {
+fn socket_rules(config: &Config) -> [Rule; 5] {
     let socket = config.listen.unix_name();
     [
         (
             config.socket_mode.is_some() && !matches!(socket, Some(UnixName::Path(_))),
             "--socket-mode is for a unix socket with a path: listen on unix:/PATH, or leave it out",
-        ),
-        (
-            config.takeover && socket.is_some(),
-            "--takeover is for ports, and a unix socket has none: leave one of them out",
         ),
         (
             config.reuse_port && socket.is_some(),

@@ -11,7 +11,7 @@ use super::signals::Signals;
 use super::stream::Stream;
 use super::systemd::Manager;
 use super::tls;
-use super::unix;
+use super::unix::{self, Remover, SocketFile};
 use super::{
     CONTROL, LogFailure, Net, Notice, Now, RELOAD, REOPEN, Ready, STOP, ServiceManager, Signal,
     Sink, WAKER, Waker,
@@ -19,6 +19,7 @@ use super::{
 use crate::base::address::Address;
 use crate::base::table::Id;
 use crate::base::time::Instant;
+use crate::wire::handover::Role;
 use crate::wire::ticket_keys::TicketKeys;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -343,6 +344,27 @@ impl Net for Kernel {
         let others = listeners.iter().map(|listener| listener.as_fd());
         let all: Vec<BorrowedFd<'_>> = std::iter::once(own.as_fd()).chain(others).collect();
         descriptors::send(to.as_fd(), message, &all)
+    }
+
+    fn role(&self, listener: &Self::Listener) -> Role {
+        match listener.file().map(SocketFile::remover) {
+            Some(Remover::This | Remover::Undecided) => Role::ListenerWithFile,
+            Some(Remover::Other) | None => Role::Listener,
+        }
+    }
+
+    fn lend(&mut self, listener: &mut Self::Listener) {
+        match listener {
+            Listener::Tcp(_) => {}
+            Listener::Unix(listener) => listener.lend(),
+        }
+    }
+
+    fn reclaim(&mut self, listener: &mut Self::Listener) {
+        match listener {
+            Listener::Tcp(_) => {}
+            Listener::Unix(listener) => listener.reclaim(),
+        }
     }
 
     fn ticket_keys(&self) -> Option<TicketKeys> {

@@ -1,12 +1,12 @@
 //! Opens the listening socket, looks up names, and raises the open-file limit.
 
-use super::unix::{BACKLOG, SocketFile, UnixListener};
-use crate::base::address::Address;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use super::unix::{BACKLOG, Remover, SocketFile, UnixListener};
+use crate::base::address::{Address, UnixName};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// TCP keep-alive: below the 350 s after which common load balancers and NATs forget an idle
@@ -31,6 +31,26 @@ impl AsFd for Listener {
 }
 
 impl Listener {
+    /// A socket that this process has not opened itself, set up as one of its own.
+    ///
+    /// Errors: `InvalidInput`, it is no listening socket for streams; the file of a unix socket is
+    /// gone; the system's.
+    pub fn adopt(socket: OwnedFd, remover: Remover) -> io::Result<Listener> {
+        let options = SockRef::from(&socket);
+        if !options.is_listener()? || options.r#type()? != Type::STREAM {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        options.set_cloexec(true)?;
+        options.set_nonblocking(true)?;
+        let at = options.local_addr()?;
+        if at.as_socket().is_none() {
+            return UnixListener::adopt(socket, &at, remover).map(Listener::Unix);
+        }
+        options.set_tcp_nodelay(true)?;
+        options.set_tcp_keepalive(&KEEP_ALIVE)?;
+        Ok(Listener::Tcp(mio::net::TcpListener::from_std(socket.into())))
+    }
+
     /// Where it is.
     ///
     /// Errors: the system's.
@@ -54,6 +74,24 @@ impl Listener {
         match self.address()? {
             Address::Ip(address) => Ok(address),
             Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// Where to listen, with names looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Tcp(TcpPlace),
+    Unix(UnixName),
+}
+
+impl Place {
+    /// Whether a socket that is bound to `address` is the one for it.
+    pub fn has(&self, address: &Address) -> bool {
+        match (self, address) {
+            (Place::Tcp(place), Address::Ip(at)) => place.has(*at),
+            (Place::Unix(name), Address::Unix(at)) => *name == **at,
+            (Place::Tcp(_), Address::Unix(_)) | (Place::Unix(_), Address::Ip(_)) => false,
         }
     }
 }
@@ -116,17 +154,13 @@ pub enum Sharing {
     ReusePort,
 }
 
-/// A socket that listens already, for the loop.
-pub fn adopt(listener: TcpListener) -> io::Result<Listener> {
-    listener.set_nonblocking(true)?;
-    Ok(Listener::Tcp(mio::net::TcpListener::from_std(listener)))
-}
-
 /// Opens a listening socket for the loop.
 ///
 /// Errors: the port is in use, the address is not local.
 pub fn listen(place: &TcpPlace, sharing: Sharing) -> io::Result<Listener> {
-    adopt(open(place, sharing)?)
+    let listener = open(place, sharing)?;
+    listener.set_nonblocking(true)?;
+    Ok(Listener::Tcp(mio::net::TcpListener::from_std(listener)))
 }
 
 /// Opens a listening socket on `host`; without one on all interfaces, IPv4 and IPv6.

@@ -37,6 +37,7 @@ pub mod unix;
 use crate::base::address::Address;
 use crate::base::table::{Id, Kind};
 use crate::base::time::Instant;
+use crate::wire::handover::Role;
 use crate::wire::ticket_keys::TicketKeys;
 use process::ProcessFigures;
 use std::fmt::{self, Debug};
@@ -315,6 +316,14 @@ pub trait Net: Debug {
     ) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
     }
+    /// What a process that takes over is to know of this listener.
+    fn role(&self, _: &Self::Listener) -> Role {
+        Role::Listener
+    }
+    /// Another process may go on with this listener: closing it here leaves its file.
+    fn lend(&mut self, _: &mut Self::Listener) {}
+    /// After [`Net::lend`], here or in the last process: this one goes on with it.
+    fn reclaim(&mut self, _: &mut Self::Listener) {}
     /// The keys of session tickets, for the process that takes over; none without TLS to clients.
     fn ticket_keys(&self) -> Option<TicketKeys> {
         None

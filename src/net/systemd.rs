@@ -1,14 +1,14 @@
 //! The service manager, as sd_notify(3) and sd_listen_fds(3) describe it: a datagram socket that
 //! takes notices, and listening sockets that the program inherits.
 
-use super::listen::{self, TcpPlace};
+use super::listen::{Listener, Place};
+use super::unix::Remover;
 use super::{Notice, ServiceManager};
+use crate::base::address::Address;
 use crate::base::reason::reason;
-use socket2::SockRef;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
@@ -39,13 +39,14 @@ fn number(environment: Environment<'_>, pid: &str, name: &str) -> Option<u64> {
 /// Listening sockets that the service manager opened for this program.
 #[derive(Debug, Default)]
 pub struct PassedSockets {
-    listeners: Vec<(SocketAddr, TcpListener)>,
+    listeners: Vec<(Address, Listener)>,
 }
 
 impl PassedSockets {
     /// Takes them from the environment. To be called once, before other descriptors are opened.
     ///
-    /// Errors: one sentence, if a descriptor is no listening TCP socket or there are too many.
+    /// Errors: one sentence, if a descriptor is no listening socket for streams or there are too
+    /// many.
     pub fn take(environment: Environment<'_>) -> Result<PassedSockets, String> {
         let is_ours = environment("LISTEN_PID").is_some();
         let count = number(environment, "LISTEN_PID", "LISTEN_FDS").filter(|_| is_ours);
@@ -55,11 +56,11 @@ impl PassedSockets {
         }
         let mut passed = PassedSockets::default();
         for fd in (LISTEN_FDS_START..).take(count) {
-            let taken = inherited(fd).and_then(|owned| passed.add(owned));
+            let taken = inherited(fd).and_then(|owned| passed.add(owned, Remover::Other));
             taken.map_err(|error| {
                 format!(
-                    "descriptor {fd} of LISTEN_FDS is no listening TCP socket ({}); give the \
-                     socket unit a ListenStream= with a port",
+                    "descriptor {fd} of LISTEN_FDS is no listening socket for streams ({}); give \
+                     the socket unit a ListenStream= with a port or a path",
                     reason(&error)
                 )
             })?;
@@ -69,21 +70,22 @@ impl PassedSockets {
 
     /// Adds one that was received in another way.
     ///
-    /// Errors: it is no listening TCP socket.
-    pub fn add(&mut self, socket: OwnedFd) -> io::Result<()> {
-        self.listeners.push(listener(socket)?);
+    /// Errors: as [`Listener::adopt`].
+    pub fn add(&mut self, socket: OwnedFd, remover: Remover) -> io::Result<()> {
+        let listener = Listener::adopt(socket, remover)?;
+        self.listeners.push((listener.address()?, listener));
         Ok(())
     }
 
     /// The one for this place.
-    pub fn take_for(&mut self, place: &TcpPlace) -> Option<TcpListener> {
-        let found = self.listeners.iter().position(|(at, _)| place.has(*at))?;
+    pub fn take_for(&mut self, place: &Place) -> Option<Listener> {
+        let found = self.listeners.iter().position(|(at, _)| place.has(at))?;
         Some(self.listeners.remove(found).1)
     }
 
     /// The address of one that nothing has taken.
-    pub fn left(&self) -> Option<SocketAddr> {
-        self.listeners.first().map(|(at, _)| *at)
+    pub fn left(&self) -> Option<&Address> {
+        self.listeners.first().map(|(at, _)| at)
     }
 }
 
@@ -97,20 +99,6 @@ fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: it is open, the environment says that it was opened for this process, and it is
     // taken once, at the start.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// A descriptor as a listening socket, set up as one of our own.
-fn listener(socket: OwnedFd) -> io::Result<(SocketAddr, TcpListener)> {
-    let listener = TcpListener::from(socket);
-    let socket = SockRef::from(&listener);
-    let address = socket.local_addr()?.as_socket();
-    let address = address.filter(|_| socket.is_listener().unwrap_or(false));
-    let address = address.ok_or(io::ErrorKind::InvalidInput)?;
-    socket.set_cloexec(true)?;
-    listener.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&listen::KEEP_ALIVE)?;
-    Ok((address, listener))
 }
 
 /// The socket of the service manager that started the program.

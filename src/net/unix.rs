@@ -21,15 +21,30 @@ pub struct UnixListener {
     file: Option<SocketFile>,
 }
 
+/// Who removes the file of a listening socket when nobody listens on it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remover {
+    /// This process.
+    This,
+    /// This one or another: a takeover is under way, and the one that goes on does.
+    Undecided,
+    /// Who has made it, such as a service manager.
+    Other,
+}
+
 /// The file of a listening socket: device and inode tell it from a successor's.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
+    remover: Remover,
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.remover != Remover::This {
+            return;
+        }
         let is_ours = identity(&self.path).is_ok_and(|identity| identity == self.identity);
         // Without the right to remove it the next start finds it stale.
         if is_ours {
@@ -42,6 +57,21 @@ impl SocketFile {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Who removes it.
+    pub fn remover(&self) -> Remover {
+        self.remover
+    }
+
+    /// Gives it this mode if it has another one.
+    ///
+    /// Errors: the system's, such as that it is another user's.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        match fs::symlink_metadata(&self.path)?.mode() & 0o7777 {
+            found if found == mode => Ok(()),
+            _ => fs::set_permissions(&self.path, fs::Permissions::from_mode(mode)),
+        }
     }
 }
 
@@ -115,9 +145,10 @@ fn bind_file(
         remove_stale(at, path)?;
         socket.bind(at)?;
     }
-    let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
+    let remover = Remover::This;
+    let file = SocketFile { path: path.to_owned(), identity: identity(path)?, remover };
     if let Some(mode) = mode {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        file.set_mode(mode)?;
     }
     Ok(file)
 }
@@ -137,7 +168,46 @@ fn remove_stale(at: &SockAddr, path: &Path) -> io::Result<()> {
     }
 }
 
+/// The name that a socket is bound to; none if it has none, or one that is no text.
+fn name_of(at: &SockAddr) -> Option<UnixName> {
+    match at.as_abstract_namespace() {
+        Some(name) => Some(UnixName::Abstract(std::str::from_utf8(name).ok()?.to_owned())),
+        None => Some(UnixName::Path(at.as_pathname()?.to_str()?.to_owned())),
+    }
+}
+
 impl UnixListener {
+    /// One that another process has opened, bound to `at`.
+    ///
+    /// Errors: `InvalidInput`, it has no name that can be written; its file is gone.
+    pub fn adopt(socket: OwnedFd, at: &SockAddr, remover: Remover) -> io::Result<UnixListener> {
+        let name = name_of(at).ok_or(ErrorKind::InvalidInput)?;
+        let file = match &name {
+            UnixName::Abstract(_) => None,
+            UnixName::Path(path) => {
+                let path = PathBuf::from(path);
+                Some(SocketFile { identity: identity(&path)?, path, remover })
+            }
+        };
+        Ok(UnixListener { socket: mio::net::UnixListener::from_std(socket.into()), name, file })
+    }
+
+    /// Another process may go on with it.
+    pub fn lend(&mut self) {
+        self.settle(Remover::This, Remover::Undecided);
+    }
+
+    /// After [`UnixListener::lend`] here or in the last process: this one goes on with it.
+    pub fn reclaim(&mut self) {
+        self.settle(Remover::Undecided, Remover::This);
+    }
+
+    fn settle(&mut self, from: Remover, to: Remover) {
+        if let Some(file) = self.file.as_mut().filter(|file| file.remover == from) {
+            file.remover = to;
+        }
+    }
+
     /// As it is written.
     pub fn name(&self) -> &UnixName {
         &self.name

@@ -39,8 +39,8 @@ impl<N: Net> Proxy<N> {
             (Phase::Serving, None) => {
                 let admin = self.admin.iter_mut().flat_map(|admin| admin.acceptor().listeners());
                 let listeners: Vec<&N::Listener> = self.acceptor.listeners().chain(admin).collect();
-                let mut roles = vec![Role::Listener; listeners.len() + 1];
-                roles[0] = Role::Control;
+                let others = listeners.iter().map(|listener| context.net.role(listener));
+                let roles = std::iter::once(Role::Control).chain(others).collect();
                 let by_hand = self.exchanges.upstreams.cluster().all_by_hand();
                 let watchdog = context.net.service_manager().and_then(|it| it.watchdog);
                 let process = std::process::id();
@@ -51,12 +51,25 @@ impl<N: Net> Proxy<N> {
                     Handover { process, roles, by_hand, watchdog, sticky_key, ticket_keys };
                 let message = handover.write();
                 match control.hand_over(context, key, &listeners, message) {
-                    Ok(()) => return,
+                    Ok(()) => return self.each_listener(N::lend),
                     Err(error) => format!("the sockets cannot be passed on: {error}"),
                 }
             }
         };
         self.answer(key, &Err(refusal));
+    }
+
+    fn each_listener(&mut self, act: impl Fn(&mut N, &mut N::Listener)) {
+        let net = &mut self.exchanges.context.net;
+        self.acceptor.each_listener(|listener| act(net, listener));
+        if let Some(admin) = &mut self.admin {
+            admin.acceptor().each_listener(|listener| act(net, listener));
+        }
+    }
+
+    /// This process goes on with its listeners, alone.
+    pub fn reclaim_listeners(&mut self) {
+        self.each_listener(N::reclaim);
     }
 
     /// The next process has said that it uses the sockets.
@@ -84,6 +97,7 @@ impl<N: Net> Proxy<N> {
     }
 
     pub(super) fn not_handed_over(&mut self, taker: Taker) {
+        self.reclaim_listeners();
         self.exchanges.context.logs.event(format_args!(
             "{} was about to take over and has gone away; this one serves on",
             By(taker)

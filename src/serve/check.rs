@@ -12,6 +12,7 @@ use super::prepare::{
     cannot_open, check_record, drop_privileges, error_pages, identity, open_admin, open_listener,
     open_redirect, sticky_key, system,
 };
+use crate::base::address::Address;
 use crate::config::{Config, EventFormat, LogTarget, OwnAddresses, Reach};
 use crate::health::{Check, Page, ProbeFault, Settings};
 use crate::net::kernel::Kernel;
@@ -22,7 +23,6 @@ use crate::proxy::{Limits, Member, ProbeResult, Proxy, Status};
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{ErrorKind, Write};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Longest time between two probes: one that could not start for want of descriptors is due again.
@@ -49,7 +49,7 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     let limits = limits(files, &config);
     report_limits(files, &limits, config.events);
     // What listens there may be what is to be replaced.
-    let mut own = Vec::new();
+    let mut own = OwnAddresses::default();
     if reach == Reach::Backends
         && let Some(places) = problems.note(Places::look_up(&config))
     {
@@ -62,7 +62,7 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     problems.note(identity(config.user.as_deref()).and_then(drop_privileges));
     problems.note(check_webroot(&config));
     if let Some(lists) = lists.filter(|_| reach == Reach::Backends) {
-        problems.count += check_backends(config, limits, lists, OwnAddresses::new(own), out)?;
+        problems.count += check_backends(config, limits, lists, own, out)?;
     }
     let line = match problems.count {
         0 => "the configuration is valid".to_owned(),
@@ -90,13 +90,17 @@ impl Problems {
     }
 
     /// Opens every listener and closes it again; where they were.
-    fn open_listeners(&mut self, config: &Config, places: &Places) -> Vec<SocketAddr> {
+    fn open_listeners(&mut self, config: &Config, places: &Places) -> OwnAddresses {
         let none = &mut PassedSockets::default();
         let listener = self.note(open_listener(config, places, none));
         let admin = self.note(open_admin(config, places, none)).flatten();
         let redirect = self.note(open_redirect(config, places, none)).flatten();
-        let own = listener.and_then(|listener| listener.local_addr().ok());
-        own.into_iter().chain([admin, redirect].into_iter().flatten().map(|(_, at)| at)).collect()
+        let others = [admin, redirect].into_iter().flatten().map(|(_, at)| at);
+        match listener.and_then(|listener| listener.address().ok()) {
+            Some(Address::Ip(at)) => OwnAddresses::new(others.chain([at]).collect()),
+            Some(socket) => OwnAddresses::new(others.collect()).with_socket(&socket),
+            None => OwnAddresses::new(others.collect()),
+        }
     }
 }
 

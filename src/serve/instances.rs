@@ -1,16 +1,15 @@
 //! Which instance of this program has an address.
 
 use super::places::Places;
-use crate::config::Config;
+use crate::config::{Config, OwnAddresses};
 use crate::net::control;
-use crate::net::listen::TcpPlace;
+use crate::net::listen::{Place, TcpPlace};
 use crate::net::privileges::{self, Identity};
 use crate::observe::event_time::Utc;
 use crate::observe::snapshot::Stage;
 use crate::wire::command::Command;
 use crate::wire::info::Info;
-use crate::wire::name::Name;
-use std::net::SocketAddr;
+use crate::wire::name::{Name, listen_of};
 use std::time::Duration;
 
 /// Longest wait for what it says of itself.
@@ -19,14 +18,17 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// The instance at the address of `config`, if this process may replace it: one that runs as this
 /// user, or as the user that root will run as.
 pub fn replaceable(config: &Config, places: &Places) -> Option<Name> {
-    let mut names = those_at(places.clients.as_ref()?);
+    let mut names = those_at(&places.clients);
     names.retain(|name| may_be_replaced(name.user, config) && !control::is_squatted(name));
     the_one(names, |name| is_running(info(name).as_ref()))
 }
 
-fn those_at(place: &TcpPlace) -> Vec<Name> {
+fn those_at(place: &Place) -> Vec<Name> {
     let mut names = control::names();
-    names.retain(|name| name.listen.parse().is_ok_and(|at| place.has(at)));
+    names.retain(|name| match place {
+        Place::Tcp(place) => name.listen.parse().is_ok_and(|at| place.has(at)),
+        Place::Unix(socket) => name.listen == listen_of(&socket.clone().into()),
+    });
     names
 }
 
@@ -59,7 +61,7 @@ fn is_running(info: Option<&Info>) -> bool {
 }
 
 /// Who has the address, as the rest of a sentence: for one that is in use.
-pub fn holder(config: &Config, place: &TcpPlace) -> Option<String> {
+pub fn holder(config: &Config, place: &Place) -> Option<String> {
     let mut names = those_at(place);
     names.retain(|name| !control::is_squatted(name) && is_running(info(name).as_ref()));
     let count = names.len();
@@ -91,14 +93,19 @@ pub fn holder(config: &Config, place: &TcpPlace) -> Option<String> {
 }
 
 /// Where a process listens that replaces the instance of this name.
-pub fn future_addresses(places: &Places, name: &Name) -> Vec<SocketAddr> {
+pub fn future_addresses(places: &Places, name: &Name) -> OwnAddresses {
     let others = places.admin.iter().chain(&places.redirect).flat_map(TcpPlace::addresses);
-    name.listen.parse().into_iter().chain(others).collect()
+    let own = OwnAddresses::new(name.listen.parse().into_iter().chain(others).collect());
+    match &places.clients {
+        Place::Tcp(_) => own,
+        Place::Unix(socket) => own.with_socket(&socket.clone().into()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::address::{Address, UnixName};
 
     #[test]
     fn the_one_to_replace_is_the_one_that_goes_on() {
@@ -121,15 +128,28 @@ mod tests {
 
     #[test]
     fn every_listener_of_the_next_process_is_its_own() {
-        let at = |host, port| TcpPlace::look_up(host, port).ok();
-        let places = Places {
-            clients: at(Some("127.0.0.1"), 80),
-            admin: at(None, 9000),
-            redirect: at(Some("127.0.0.1"), 81),
+        let at = |host, port| TcpPlace::look_up(host, port).expect("an address");
+        let mut places = Places {
+            clients: Place::Tcp(at(Some("127.0.0.1"), 80)),
+            admin: Some(at(None, 9000)),
+            redirect: Some(at(Some("127.0.0.1"), 81)),
         };
-        let name = Name { user: 0, listen: "127.0.0.1:80".to_owned(), process: None };
-        let expected = ["127.0.0.1:80", "[::]:9000", "127.0.0.1:81"];
-        let expected = expected.map(|at| at.parse().expect("an address"));
-        assert_eq!(future_addresses(&places, &name), expected);
+        let name = |listen: &str| Name { user: 0, listen: listen.to_owned(), process: None };
+        let own = future_addresses(&places, &name("127.0.0.1:80"));
+        let socket = UnixName::Path("/run/lb.sock".to_owned());
+        places.clients = Place::Unix(socket.clone());
+        let on_socket = future_addresses(&places, &name("unix:,run,lb.sock"));
+        let socket = Address::from(socket);
+        let at = |text: &str| Address::Ip(text.parse().expect("an address"));
+        for (address, is_own, is_own_on_socket) in [
+            (at("127.0.0.1:80"), true, false),
+            (at("127.0.0.1:9000"), true, true),
+            (at("127.0.0.1:81"), true, true),
+            (at("127.0.0.1:82"), false, false),
+            (socket, false, true),
+        ] {
+            let found = (own.has(&address), on_socket.has(&address));
+            assert_eq!(found, (is_own, is_own_on_socket), "{address}");
+        }
     }
 }

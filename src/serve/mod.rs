@@ -19,7 +19,7 @@ mod takeover;
 
 use crate::base::address::Address;
 use crate::base::reason::reason;
-use crate::config::{Config, LogTarget, Mode, OwnAddresses};
+use crate::config::{Config, LogTarget, Mode};
 use crate::net::kernel::Kernel;
 use crate::net::privileges;
 use crate::net::systemd::{self, Manager, PassedSockets};
@@ -62,7 +62,7 @@ pub fn run(
         let begun = prepared.start(config.clone(), sockets.addresses())?;
         return serve(&config, begun, sockets, None, listening);
     };
-    let own = OwnAddresses::new(future_addresses(&places, &name));
+    let own = future_addresses(&places, &name);
     let mut begun = prepared.start(config.clone(), own)?;
     if takeover::probe_once(&mut begun.proxy)? == Status::Ended {
         return Ok(());
@@ -96,7 +96,9 @@ fn serve(
     let dismissed = predecessor.map(|predecessor| -> Result<_, Failure> {
         let watchdog = predecessor.handover.watchdog;
         predecessor.pass_on(&mut proxy);
-        Ok((predecessor.dismiss(&mut proxy)?, watchdog))
+        let connection = predecessor.dismiss(&mut proxy)?;
+        proxy.reclaim_listeners();
+        Ok((connection, watchdog))
     });
     let dismissed = dismissed.transpose()?;
     say(config.events, format_args!("{}", start_line(config, &address, &members)));

@@ -4,12 +4,12 @@
 use super::failure::Failure;
 use super::prepare::cannot_listen;
 use crate::config::{AdminAddress, Config, Endpoint, HostPort};
-use crate::net::listen::TcpPlace;
+use crate::net::listen::{Place, TcpPlace};
 
 /// The places of a configuration.
 pub struct Places {
-    /// Where clients connect; none if that is a unix socket.
-    pub clients: Option<TcpPlace>,
+    /// Where clients connect.
+    pub clients: Place,
     pub admin: Option<TcpPlace>,
     /// Where requests in the clear are redirected to https.
     pub redirect: Option<TcpPlace>,
@@ -21,15 +21,14 @@ impl Places {
     /// Errors: one has no address.
     pub fn look_up(config: &Config) -> Result<Places, Failure> {
         let clients = match &config.listen {
-            Endpoint::Tcp(at) => Some(at),
-            Endpoint::Unix(_) => None,
+            Endpoint::Tcp(at) => Place::Tcp(look_up(at)?),
+            Endpoint::Unix(name) => Place::Unix(name.clone()),
         };
         let admin = config.admin.as_ref().map(AdminAddress::at);
-        let look_up = |at: Option<&HostPort>| at.map(look_up).transpose();
         Ok(Places {
-            clients: look_up(clients)?,
-            admin: look_up(admin)?,
-            redirect: look_up(config.redirect_http.as_ref())?,
+            clients,
+            admin: admin.map(look_up).transpose()?,
+            redirect: config.redirect_http.as_ref().map(look_up).transpose()?,
         })
     }
 }

@@ -4,17 +4,18 @@
 use super::failure::{Failure, say};
 use super::instances::holder;
 use super::places::Places;
-use crate::base::address::UnixName;
+use crate::base::address::{Address, UnixName};
 use crate::base::reason::reason;
 use crate::config::{AdminAddress, Config, Endpoint, HostPort, LogTarget};
 use crate::config::{SECRET_BYTES_MAX, StickyKey, quote};
 use crate::net::control::{ControlSocket, Instances};
 use crate::net::files::read_regular;
-use crate::net::listen::{self, Listener, Sharing, TcpPlace};
+use crate::net::listen::{self, Listener, Place, Sharing, TcpPlace};
 use crate::net::log_file::LogFile;
 use crate::net::privileges::Identity;
 use crate::net::systemd::PassedSockets;
-use crate::net::unix::{self, SocketFile};
+use crate::net::unix::{self, Remover, SocketFile};
+use crate::wire::name::listen_of;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -53,12 +54,6 @@ fn cannot_become(user: &str, error: &io::Error) -> Failure {
 pub fn own_log(user: Option<&str>, log: Option<&LogFile>) -> Result<(), Failure> {
     let (Some((user, identity)), Some(log)) = (identity(user)?, log) else { return Ok(()) };
     identity.own(log).map_err(|error| cannot_become(user, &error))
-}
-
-/// The file of a unix socket becomes that of the user of `--user`: clients see whose it is.
-fn own_socket(user: Option<&str>, file: Option<&SocketFile>) -> Result<(), Failure> {
-    let (Some((user, identity)), Some(file)) = (identity(user)?, file) else { return Ok(()) };
-    identity.own_socket(file.path()).map_err(|error| cannot_become(user, &error))
 }
 
 /// Becomes the user of `--user`.
@@ -156,33 +151,63 @@ pub fn open_listener(
     places: &Places,
     passed: &mut PassedSockets,
 ) -> Result<Listener, Failure> {
-    match (&config.listen, &places.clients) {
-        (Endpoint::Unix(name), _) => {
-            let opened = unix::listen(name, config.socket_mode);
-            let listener = opened.map_err(|error| cannot_listen_on_socket(name, &error))?;
-            own_socket(config.user.as_deref(), listener.file())?;
-            Ok(Listener::Unix(listener))
-        }
-        (Endpoint::Tcp(at), place) => {
-            let place = place.as_ref().expect("a port has its place");
-            open(place, sharing(config), passed).map_err(|error| match error.kind() {
-                io::ErrorKind::AddrInUse => in_use(config, at, place, &error),
-                _ => cannot_listen(at, &error),
-            })
-        }
+    let opened = match &places.clients {
+        Place::Tcp(place) => open(place, sharing(config), passed),
+        Place::Unix(name) => match passed.take_for(&places.clients) {
+            Some(listener) => Ok(listener),
+            None => unix::listen(name, config.socket_mode).map(Listener::Unix),
+        },
+    };
+    let holder = || holder(config, &places.clients);
+    let listener = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => in_use(&config.listen, holder().as_deref(), &error),
+        _ => cannot_listen_at(&config.listen, &error),
+    })?;
+    if let Some(file) = listener.file() {
+        own_socket(config, file)?;
     }
+    Ok(listener)
+}
+
+/// The file of a unix socket becomes that of the user of `--user`: clients see whose it is. One of a
+/// service manager does not. Both get the mode that was asked for.
+fn own_socket(config: &Config, file: &SocketFile) -> Result<(), Failure> {
+    if let (Some((user, identity)), Remover::This | Remover::Undecided) =
+        (identity(config.user.as_deref())?, file.remover())
+    {
+        identity.own_socket(file.path()).map_err(|error| cannot_become(user, &error))?;
+    }
+    let Some(mode) = config.socket_mode else { return Ok(()) };
+    file.set_mode(mode).map_err(|error| {
+        Failure(format!(
+            "cannot set the mode of {}: {}; leave --socket-mode out, and set SocketMode= in its \
+             socket unit",
+            quote(&file.path().display().to_string()),
+            reason(&error)
+        ))
+    })
 }
 
 /// The address of clients is in use; by which instance, if it is one.
-fn in_use(config: &Config, at: &HostPort, place: &TcpPlace, error: &io::Error) -> Failure {
-    let Failure(text) = cannot_listen(at, error);
-    match holder(config, place) {
+fn in_use(at: &Endpoint, holder: Option<&str>, error: &io::Error) -> Failure {
+    let other = match at {
+        Endpoint::Tcp(_) => "port",
+        Endpoint::Unix(_) => "name",
+    };
+    match holder {
         Some(holder) => Failure(format!(
             "cannot listen on {at}: {}: another program listens there: {holder}, stop it or choose \
-             another port",
+             another {other}",
             reason(error)
         )),
-        None => Failure(text),
+        None => cannot_listen_at(at, error),
+    }
+}
+
+fn cannot_listen_at(at: &Endpoint, error: &io::Error) -> Failure {
+    match at {
+        Endpoint::Tcp(at) => cannot_listen(at, error),
+        Endpoint::Unix(name) => cannot_listen_on_socket(name, error),
     }
 }
 
@@ -209,12 +234,12 @@ pub fn open_admin(
 
 /// Opens the control socket of the instance that listens at `address`, if there is to be one. It is
 /// no reason not to serve.
-pub fn open_control(config: &Config, address: SocketAddr) -> Option<ControlSocket> {
+pub fn open_control(config: &Config, address: &Address) -> Option<ControlSocket> {
     if !config.control {
         return None;
     }
     let instances = if config.reuse_port { Instances::Several } else { Instances::One };
-    let opened = ControlSocket::open(&address.to_string(), instances);
+    let opened = ControlSocket::open(&listen_of(address), instances);
     if let (Ok(socket), Instances::One) = (&opened, instances)
         && socket.name().process.is_some()
     {
@@ -260,8 +285,8 @@ fn sharing(config: &Config) -> Sharing {
 }
 
 fn open(place: &TcpPlace, sharing: Sharing, passed: &mut PassedSockets) -> io::Result<Listener> {
-    match passed.take_for(place) {
-        Some(listener) => listen::adopt(listener),
+    match passed.take_for(&Place::Tcp(place.clone())) {
+        Some(listener) => Ok(listener),
         None => listen::listen(place, sharing),
     }
 }

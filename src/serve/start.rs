@@ -164,12 +164,7 @@ impl Sockets {
             config.control && name.user == control::user() && name.process.is_none()
         };
         let control = control.filter(is_own);
-        // It is called by where the program listens, as far as that is a port.
-        let open = || match address {
-            Address::Ip(address) => open_control(config, address),
-            Address::Unix(_) => None,
-        };
-        if let Some(socket) = control.or_else(open) {
+        if let Some(socket) = control.or_else(|| open_control(config, &address)) {
             proxy.net_mut().steer_by(socket).map_err(system)?;
             proxy.listen_control();
         }

@@ -13,6 +13,7 @@ use crate::net::descriptors;
 use crate::net::kernel::Kernel;
 use crate::net::process::ends_within;
 use crate::net::systemd::PassedSockets;
+use crate::net::unix::Remover;
 use crate::proxy::{Proxy, Status};
 use crate::wire::command::Command;
 use crate::wire::handover::{BYTES_MAX, Fault, Handover, Role, SOCKETS_MAX, VERSION};
@@ -100,7 +101,8 @@ pub fn take(
     let mut control = None;
     for (socket, role) in sockets.into_iter().zip(&handover.roles) {
         let outcome = match role {
-            Role::Listener => passed.add(socket),
+            Role::Listener => passed.add(socket, Remover::Other),
+            Role::ListenerWithFile => passed.add(socket, Remover::Undecided),
             Role::Control => ControlSocket::adopt(socket).map(|socket| control = Some(socket)),
         };
         outcome.map_err(|error| failure(format!("a socket is of no use: {}", reason(&error))))?;

@@ -44,6 +44,8 @@ pub enum Role {
     Control,
     /// A listener, for clients or the admin address.
     Listener,
+    /// A listening unix socket whose file the last process removes.
+    ListenerWithFile,
 }
 
 /// What is handed over beside the sockets.
@@ -191,11 +193,13 @@ fn byte_of(role: Role) -> u8 {
     match role {
         Role::Control => 0,
         Role::Listener => 1,
+        Role::ListenerWithFile => 2,
     }
 }
 
 fn role_of(byte: u8) -> Option<Role> {
-    [Role::Control, Role::Listener].into_iter().find(|role| byte_of(*role) == byte)
+    let all = [Role::Control, Role::Listener, Role::ListenerWithFile];
+    all.into_iter().find(|role| byte_of(*role) == byte)
 }
 
 #[cfg(test)]
@@ -210,7 +214,7 @@ mod tests {
         let ticket_keys = TicketKeys { context: [3; 32], keys: vec![key(7_200), key(3_600)] };
         Handover {
             process: 70_000,
-            roles: vec![Role::Control, Role::Listener, Role::Listener],
+            roles: vec![Role::Control, Role::Listener, Role::ListenerWithFile],
             by_hand: vec![
                 ("10.0.0.1:80".to_owned(), drained),
                 ("[::1]:80".to_owned(), ByHand { wish: None, weight: Some(1) }),

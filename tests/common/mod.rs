@@ -24,7 +24,7 @@ pub use balancer::{Balancer, InFlight, without_time};
 pub use message::Message;
 pub use once::{got, refused, refused_by, seen};
 pub use peer::Peer;
-pub use process::{Finished, Running, TempDir, binary, datagram, run};
+pub use process::{Finished, Running, TempDir, binary, datagram, run, with_socket};
 #[cfg(target_os = "linux")]
 pub use terminal::{set_size, settings, terminal};
 pub use timed::timed;

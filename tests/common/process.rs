@@ -3,6 +3,7 @@
 use super::{DEADLINE, wait_until};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -249,6 +250,16 @@ impl Lines {
         let wait = self.0.1.wait_timeout_while(heard, DEADLINE, |heard| waits(heard));
         wait.unwrap_or_else(PoisonError::into_inner).0
     }
+}
+
+/// The binary with `listener` as the descriptor 3, as systemd would start it.
+pub fn with_socket(listener: impl Into<OwnedFd>, arguments: &[&str]) -> Command {
+    let program = binary().get_program().to_owned();
+    let script = "export LISTEN_PID=$$ LISTEN_FDS=1; exec \"$0\" \"$@\" 3<&0 </dev/null";
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(script).arg(program).args(arguments);
+    command.stdin(Stdio::from(listener.into()));
+    command
 }
 
 /// The next datagram; fails the test if there is none. A wait with a time-out ends whenever the

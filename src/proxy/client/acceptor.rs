@@ -214,6 +214,15 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
         self.listeners.iter().map(|(_, listener)| &listener.socket)
     }
 
+    /// Has `act` done with each listening socket.
+    pub fn each_listener(&mut self, mut act: impl FnMut(&mut N::Listener)) {
+        for key in self.listeners.keys() {
+            if let Some(listener) = self.listeners.get_mut(key) {
+                act(&mut listener.socket);
+            }
+        }
+    }
+
     /// Closes every listener: connections from here on are refused by the kernel, unless another
     /// process has the socket as well.
     pub fn close(&mut self, net: &mut N) {

@@ -1,6 +1,8 @@
 //! Unix sockets: as servers and to listen on.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod steering;
 
 use common::{Backend, Balancer, Message, Peer, Running, TempDir, binary, ok, wait_until};
 use std::io::{Read, Write};
@@ -269,13 +271,16 @@ fn the_file_of_a_living_process_is_left_alone() {
     let (backend, directory) = (naming(), TempDir::new());
     let path = path_of(&directory, "lb.sock");
     let socket = format!("unix:{path}");
-    let _first = listening(&socket, &[&backend.argument()]);
+    let first = listening(&socket, &[&backend.argument()]);
     let said = refusal(&[&socket, &backend.argument()]);
     let expected = format!(
-        "cannot listen on {socket}: address in use: another process listens there; stop it or \
-         choose another name"
+        "cannot listen on {socket}: address in use: another program listens there: loadbalancer, \
+         process {} of the user ",
+        first.id()
     );
-    assert_eq!(said.to_lowercase(), expected.to_lowercase());
+    assert!(said.to_lowercase().starts_with(&expected), "{said}");
+    let hint = "; add --takeover to replace it, stop it or choose another name";
+    assert!(said.ends_with(hint), "{said}");
     exchange(UnixStream::connect(&path).expect("the first still listens"), GET);
 }
 
