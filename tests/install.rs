@@ -184,7 +184,8 @@ fn unit(words: &[&str]) -> Vec<String> {
 #[test]
 fn a_unit_fits_its_command_line() {
     let log = "/var/log/loadbalancer/access.log";
-    let table: [(&[&str], &[&str], &[&str]); 12] = [
+    let socket = "unix:/run/loadbalancer/lb.sock";
+    let table: [(&[&str], &[&str], &[&str]); 18] = [
         (
             &["8080", "1234"],
             &[
@@ -219,6 +220,32 @@ fn a_unit_fits_its_command_line() {
         ),
         (&["8080", "1234", "-l", "-"], &[], &["LogsDirectory", "ReadWritePaths"]),
         (&["8080", "-f", "/home/me/servers"], &["ProtectHome=read-only"], &["ProtectHome=yes"]),
+        (
+            &[socket, "1234", "--socket-mode", "666", "-l", log],
+            &["RuntimeDirectory=loadbalancer", "LogsDirectory=loadbalancer"],
+            &["ReadWritePaths", "AmbientCapabilities"],
+        ),
+        (
+            &["unix:/srv/lb/lb.sock", "1234", "--socket-mode", "660", "-l", "/srv/log/a"],
+            &["ReadWritePaths=/srv/log /srv/lb", "User=loadbalancer"],
+            &["RuntimeDirectory"],
+        ),
+        (
+            &["unix:/run/lb.sock", "1234"],
+            &["# ListenStream=/run/lb.sock."],
+            &["RuntimeDirectory", "ReadWritePaths"],
+        ),
+        (&["unix:@lb", "1234"], &["DynamicUser=yes"], &["RuntimeDirectory", "ListenStream"]),
+        (
+            &["8443", "1234", "--cert", "/etc/lb/a.pem", "--redirect-http", "80"],
+            &["AmbientCapabilities=CAP_NET_BIND_SERVICE"],
+            &[],
+        ),
+        (
+            &["8443", "1234", "--cert", "/root/a.pem"],
+            &["ProtectHome=read-only"],
+            &["ProtectHome=yes"],
+        ),
     ];
     for (words, lines, not) in table {
         let unit = unit(words);
@@ -405,6 +432,9 @@ fn what_cannot_be_printed_is_one_line_and_exit_status_2() {
         ("--print-unit -- 8080 -f /etc/../servers", ".."),
         ("--print-unit -- 8080 1234 --error-page 503=busy.html", "`busy.html`"),
         ("--print-unit -- 8080 1234 -l /tmp/log", "/tmp"),
+        ("--print-unit -- unix:/tmp/lb.sock 1234 --socket-mode 666", "/tmp"),
+        ("--print-unit -- unix:/run/lb/lb.sock 1234", "add --socket-mode 666"),
+        ("--print-unit -- 8443 1234 --cert a.pem", "`a.pem`"),
         ("--print-unit -- 8080 1234 --check", "--check"),
         ("--print-unit -- 8080 1234 --print-config", "--print-config"),
         ("--print-unit -- 8080 1234 --user nobody", "--user"),

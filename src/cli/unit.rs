@@ -1,6 +1,7 @@
 //! A systemd unit for a command line: `loadbalancer --print-unit`. The directives are those of
 //! systemd.exec(5) and systemd.service(5) in systemd 252.
 
+use crate::base::address::UnixName;
 use crate::config::{AdminAddress, Config, LogTarget, Purpose, quote};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -16,11 +17,16 @@ const FILES_PER_PAIR: u64 = 4;
 const PORT_UNPRIVILEGED: u16 = 1024;
 
 /// Directories that systemd makes for the user of a service, by the path above them.
-const MADE_BELOW: [(&str, &str); 3] = [
+const MADE_BELOW: [(&str, &str); 5] = [
+    ("/run", "RuntimeDirectory"),
+    ("/var/run", "RuntimeDirectory"),
     ("/var/log", "LogsDirectory"),
     ("/var/lib", "StateDirectory"),
     ("/var/cache", "CacheDirectory"),
 ];
+
+/// Where only root creates files.
+const OF_ROOT: [&str; 2] = ["/run", "/var/run"];
 
 /// Directories that a service has for itself alone: what others put there it does not see.
 const PRIVATE: [&str; 2] = ["/tmp", "/var/tmp"];
@@ -59,6 +65,16 @@ impl Unit {
         for path in paths(&config) {
             check_path(path)?;
         }
+        if let Some(path) = socket_file(&config)
+            && !is_passed(path)
+            && config.socket_mode.is_none()
+        {
+            return Err(format!(
+                "{} could be used by nobody, as the unit's UMask= leaves it to its own user: add \
+                 --socket-mode 666, or 660 and a Group= in the unit",
+                config.listen
+            ));
+        }
         Ok(Unit { config, words })
     }
 
@@ -83,6 +99,7 @@ impl Unit {
         ]
         .into_iter()
         .chain(install_note(program).map(str::to_owned))
+        .chain(socket_note(config))
         .chain([
             format!("ExecStart={}", command.join(" ")),
             "ExecReload=kill -HUP $MAINPID".to_owned(),
@@ -95,7 +112,7 @@ impl Unit {
             format!("LimitNOFILE={}", FILES.max(pairs * FILES_PER_PAIR)),
             "\nDynamicUser=yes".to_owned(),
         ])
-        .chain(log_directory(config))
+        .chain(directories(config))
         .chain([capabilities(config), HARDENING.to_owned()])
         .chain([
             format!("ProtectHome={}", if hides_homes { "yes" } else { "read-only" }),
@@ -114,6 +131,27 @@ fn install_note(program: &Path) -> Option<&'static str> {
         "# The user of the service may not reach this directory: install the program, for example in\n\
          # /usr/local/bin, and print the unit with that one.",
     )
+}
+
+/// For a socket where a service creates no file.
+fn socket_note(config: &Config) -> Option<String> {
+    let path = socket_file(config).filter(|path| is_passed(path))?.display();
+    Some(format!(
+        "# Only root creates files there: a socket unit must open it, with\n# ListenStream={path}."
+    ))
+}
+
+/// The file of the socket for clients.
+fn socket_file(config: &Config) -> Option<&Path> {
+    match config.listen.unix_name()? {
+        UnixName::Path(path) => Some(Path::new(path)),
+        UnixName::Abstract(_) => None,
+    }
+}
+
+/// Whether a service manager must have made this socket.
+fn is_passed(path: &Path) -> bool {
+    path.parent().is_some_and(|above| OF_ROOT.iter().any(|root| above == Path::new(root)))
 }
 
 /// What the program does not need. It reads `/proc/self`; names are looked up over sockets, and
@@ -144,8 +182,9 @@ UMask=0027";
 
 /// The one for ports below 1024, where one is used; otherwise none at all.
 fn capabilities(config: &Config) -> String {
-    let admin = config.admin.as_ref().map(|admin: &AdminAddress| admin.at().port);
-    let mut ports = config.listen.port().into_iter().chain(admin);
+    let admin = config.admin.as_ref().map(AdminAddress::at);
+    let others = admin.into_iter().chain(&config.redirect_http).map(|at| at.port);
+    let mut ports = config.listen.port().into_iter().chain(others);
     match ports.any(|port| port != 0 && port < PORT_UNPRIVILEGED) {
         true => "AmbientCapabilities=CAP_NET_BIND_SERVICE\n\
                  CapabilityBoundingSet=CAP_NET_BIND_SERVICE"
@@ -154,27 +193,39 @@ fn capabilities(config: &Config) -> String {
     }
 }
 
-/// What makes the directory of the access log writable.
-fn log_directory(config: &Config) -> Option<String> {
-    let directory = log_file(config)?.parent()?;
-    if directory.starts_with("/dev") {
-        return None;
-    }
-    for (above, directive) in MADE_BELOW {
-        match directory.strip_prefix(above) {
-            Ok(below) if below != Path::new("") => {
-                return Some(format!("{directive}={}", word(&below.display().to_string())));
-            }
-            Ok(_) | Err(_) => {}
+/// What makes the directories of the access log and of the socket for clients writable.
+fn directories(config: &Config) -> Vec<String> {
+    let log = log_file(config).filter(|path| !path.starts_with("/dev"));
+    let socket = socket_file(config).filter(|path| !is_passed(path));
+    let (mut lines, mut others) = (Vec::new(), Vec::new());
+    for directory in log.into_iter().chain(socket).filter_map(Path::parent) {
+        let (to, line) = match made(directory) {
+            Some(line) => (&mut lines, line),
+            None => (&mut others, word(&directory.display().to_string())),
+        };
+        if !to.contains(&line) {
+            to.push(line);
         }
     }
-    Some(format!(
-        "# A directory that systemd does not make: the user must exist and own it, as a dynamic\n\
-         # one is another one after each start. Below /var/log it is made.\n\
-         User=loadbalancer\n\
-         ReadWritePaths={}",
-        word(&directory.display().to_string())
-    ))
+    if !others.is_empty() {
+        lines.push(format!(
+            "# A directory that systemd does not make: the user must exist and own it, as a dynamic\n\
+             # one is another one after each start. Below /var/log and /run it is made.\n\
+             User=loadbalancer\n\
+             ReadWritePaths={}",
+            others.join(" ")
+        ));
+    }
+    lines
+}
+
+/// The line by which systemd makes this directory, if it can.
+fn made(directory: &Path) -> Option<String> {
+    MADE_BELOW.iter().find_map(|(above, directive)| {
+        let below = directory.strip_prefix(above).ok()?;
+        let is_below = below != Path::new("");
+        is_below.then(|| format!("{directive}={}", word(&below.display().to_string())))
+    })
 }
 
 fn log_file(config: &Config) -> Option<&Path> {
@@ -187,8 +238,11 @@ fn log_file(config: &Config) -> Option<&Path> {
 /// Every file that the configuration names.
 fn paths(config: &Config) -> impl Iterator<Item = &Path> {
     let pages = config.error_pages.iter().map(|(_, path)| path);
-    let list = config.list_file.iter();
-    list.chain(pages).map(PathBuf::as_path).chain(log_file(config))
+    let certificates = config.certificates.iter();
+    let certificates = certificates.flat_map(|it| std::iter::once(&it.chain).chain(&it.key));
+    let others = config.list_file.iter().chain(&config.client_ca).chain(&config.sticky_key_file);
+    let read = others.chain(pages).chain(certificates).map(PathBuf::as_path);
+    read.chain(log_file(config)).chain(socket_file(config))
 }
 
 fn check_path(path: &Path) -> Result<(), String> {
