@@ -429,7 +429,7 @@ fn an_address_that_is_taken_is_named() {
     let at = taken.local_addr().expect("bound").to_string();
     let finished = run(&["127.0.0.1:0", "127.0.0.1:9", "--admin", &at]);
     assert_eq!(finished.code, Some(1), "{}", finished.stderr);
-    let expected = format!("cannot listen on {at}: Address already in use: another program");
+    let expected = format!("cannot listen on {at}: address already in use: another program");
     assert!(finished.stderr.contains(&expected), "{}", finished.stderr);
 }
 

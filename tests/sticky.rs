@@ -199,7 +199,7 @@ fn a_key_that_is_none_is_refused() {
     let short = directory.file("short", "only 15 bytes..\n");
     let missing = directory.path().join("missing").to_str().expect("a name").to_owned();
     for (file, problem) in
-        [(short, "has 15 bytes, 16 to 4096 make a key"), (missing, "No such file")]
+        [(short, "has 15 bytes, 16 to 4096 make a key"), (missing, "no such file")]
     {
         for check in [&[][..], &["--check=config"]] {
             let options = ["127.0.0.1:0", "127.0.0.1:9", "--sticky", "srv", "--sticky-key", &file];

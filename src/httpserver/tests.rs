@@ -417,11 +417,11 @@ fn each_start_error_is_one_line() {
         )
     );
     let text = broken(&|options| options.dir = PathBuf::from("/none"));
-    assert_eq!(text, "cannot serve /none: No such file or directory; name a directory with -d");
+    assert_eq!(text, "cannot serve /none: no such file or directory; name a directory with -d");
     let text = broken(&|options| options.log = Some(LogTarget::File("/none/log".into())));
     assert_eq!(
         text,
-        "cannot log to /none/log: No such file or directory; name another file with -l"
+        "cannot log to /none/log: no such file or directory; name another file with -l"
     );
     let endpoint = |port| HostPort::bare(port);
     let denied = |port| Error::Listen(endpoint(port), ErrorKind::PermissionDenied.into());

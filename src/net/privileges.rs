@@ -1,6 +1,7 @@
 //! Gives up the rights of root for those of a user, once the port is bound and the logs are open.
 
 use super::log_file::LogFile;
+use crate::base::reason::reason;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
@@ -34,8 +35,8 @@ impl Identity {
             Some((name, group)) => (name, Some(group)),
             None => (text, None),
         };
-        let known =
-            user(name).map_err(|error| format!("cannot look up the user {name}: {error}"))?;
+        let known = user(name)
+            .map_err(|error| format!("cannot look up the user {name}: {}", reason(&error)))?;
         let number = known.as_ref().map(|known| known.uid).or_else(|| name.parse().ok());
         let user = number.ok_or_else(|| format!("there is no user {name}"))?;
         let Some(group) = group else {
@@ -45,7 +46,7 @@ impl Identity {
             return Ok(Identity { user, group: known.gid, groups });
         };
         let found = group_id(group)
-            .map_err(|error| format!("cannot look up the group {group}: {error}"))?
+            .map_err(|error| format!("cannot look up the group {group}: {}", reason(&error)))?
             .or_else(|| group.parse().ok());
         let group = found.ok_or_else(|| format!("there is no group {group}"))?;
         Ok(Identity { user, group, groups: vec![group] })

@@ -4,6 +4,7 @@
 use super::control::Taker;
 use super::kinds::ControlKey;
 use super::{Proxy, Stop};
+use crate::base::reason::reason;
 use crate::net::Net;
 use crate::proxy::context::Phase;
 use crate::proxy::exchange::Exchanges;
@@ -52,7 +53,7 @@ impl<N: Net> Proxy<N> {
                 let message = handover.write();
                 match control.hand_over(context, key, &listeners, message) {
                     Ok(()) => return self.each_listener(N::lend),
-                    Err(error) => format!("the sockets cannot be passed on: {error}"),
+                    Err(error) => format!("the sockets cannot be passed on: {}", reason(&error)),
                 }
             }
         };

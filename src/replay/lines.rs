@@ -1,6 +1,7 @@
 //! A record line by line, with the number of each for messages.
 
 use crate::balance::record::{Line, Parser, VERSION_LINE};
+use crate::base::reason::reason;
 use std::fmt;
 use std::io::{BufRead, ErrorKind, Read};
 
@@ -83,7 +84,7 @@ impl<R: BufRead> Lines<R> {
             Err(error) if error.kind() == ErrorKind::IsADirectory => {
                 return Err(self.problem("this is a directory"));
             }
-            Err(error) => return Err(self.problem(format!("cannot read on: {error}"))),
+            Err(error) => return Err(self.problem(format!("cannot read on: {}", reason(&error)))),
         }
         match self.bytes.pop() {
             Some(b'\n') => Ok(true),

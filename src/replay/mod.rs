@@ -13,6 +13,7 @@ pub use choices::print_choices;
 pub use comparison::compare;
 pub use lines::Problem;
 
+use crate::base::reason::reason;
 use crate::cli::Replay;
 use crate::config::quote;
 use std::fmt;
@@ -60,7 +61,8 @@ pub fn run(options: &Replay, out: impl Write) -> Result<(), Failure> {
 fn open(path: &Path) -> Result<BufReader<File>, Failure> {
     let cannot = |error: &io::Error| {
         let name = quote(&path.display().to_string());
-        Failure(format!("cannot read the record {name}: {error}; name a file made with --record"))
+        let reason = reason(error);
+        Failure(format!("cannot read the record {name}: {reason}; name a file made with --record"))
     };
     let file = File::open(path).map_err(|error| cannot(&error))?;
     match file.metadata() {
@@ -87,5 +89,5 @@ fn located(file: &Path, problem: &Problem) -> Failure {
 }
 
 fn unwritten(error: &io::Error) -> Failure {
-    Failure(format!("cannot write the result: {error}"))
+    Failure(format!("cannot write the result: {}", reason(error)))
 }
