@@ -97,7 +97,10 @@ impl World {
         self.interleave();
         let count = self.kernel.read(link, into)?;
         let it = &mut self.kernel.links[link];
-        it.read_bytes += count as u64;
+        // What comes after its end is thrown away, so that no reset takes the response before it.
+        if !it.proxy_shut {
+            it.read_bytes += count as u64;
+        }
         if let Peer::Client(client) = it.peer {
             let client = &mut self.clients[client];
             let read_bytes = it.read_bytes.saturating_sub(it.header_bytes);

@@ -126,7 +126,7 @@ pub struct Link {
     pub opened_at: u64,
     /// Bytes that its peer has sent or read.
     pub moved: u64,
-    /// Bytes that the proxy has read from it.
+    /// Bytes that the proxy has read from it while it could answer them.
     pub read_bytes: u64,
     /// What is left to send of the client's PROXY header, and how long that is.
     pub(super) header: Vec<u8>,
@@ -158,7 +158,7 @@ pub struct Link {
     /// A reset came: shut both ways.
     pub(super) dead: bool,
     pub proxy_open: bool,
-    pub(super) proxy_shut: bool,
+    pub proxy_shut: bool,
     pub(super) linger_zero: bool,
     pub peer_open: bool,
     pub(super) peer_shut: bool,
