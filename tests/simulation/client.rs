@@ -1,5 +1,6 @@
 //! Scripted clients: what they send, how they read, when they leave, and what they must get.
 
+use super::crowd;
 use super::kernel::{Dice, Heard, Kernel, LinkId, Peer};
 use super::oracle::{Fate, Oracle, Request};
 use super::talker::{Pace, Talker};
@@ -416,6 +417,11 @@ impl Client {
     fn digest_head(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) -> bool {
         let Some((head, used)) = wire::head(&self.input, &mut self.seen) else { return false };
         self.input.drain(..used);
+        if crowd::is_refused(link, &head, oracle.connections_per_client, kernel) {
+            oracle.surplus += 1;
+            self.abandon(true, link, kernel, oracle);
+            return false;
+        }
         let item = self.items.get(self.answered);
         let item = item.unwrap_or_else(|| panic!("client {}: answer to nothing", self.number));
         let request = item.request;

@@ -9,6 +9,7 @@
 mod beliefs;
 mod by_hand;
 mod client;
+mod crowd;
 mod edits;
 mod epilogue;
 mod hostile;
@@ -79,6 +80,8 @@ struct Tally {
     stayed: u64,
     /// Requests above the rates of their clients.
     limited: u64,
+    /// Connections that were one too many for their address.
+    surplus: u64,
     set: u64,
 }
 
@@ -130,6 +133,7 @@ fn every_seed_ends_well() {
         assert!(tally.replayed > count, "hardly any choice was recorded: {tally:?}");
         assert!(tally.stayed > count / 50 && tally.set > count / 50, "no sessions: {tally:?}");
         assert!(tally.limited > count / 100, "hardly any client was limited: {tally:?}");
+        assert!(tally.surplus > count / 100, "hardly any connection was refused: {tally:?}");
         assert!(tally.warmed > count / 100, "hardly any server warmed up: {tally:?}");
         assert!(tally.suspicions > count / 100, "no server was silent: {tally:?}");
         assert!(tally.scraped > count, "the admin listener was hardly asked: {tally:?}");

@@ -209,6 +209,9 @@ pub struct Oracle {
     pub rates: Rates,
     /// Requests that wait at most.
     pub queue_max: Option<usize>,
+    /// Connections of one address at most, and those that were one too many.
+    pub connections_per_client: Option<u32>,
+    pub surplus: u64,
 }
 
 /// At capacity, a client that was idle for so long may be closed.
@@ -233,6 +236,7 @@ impl Oracle {
             head: config.head,
             edits: Edits::new(config),
             rates: Rates::new(config.rate),
+            connections_per_client: config.connections_per_client,
             queue_max: config.queue_max.map(|most| most as usize),
             ..Oracle::default()
         }

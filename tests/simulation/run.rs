@@ -286,6 +286,7 @@ impl Tally {
         self.stayed += oracle.sessions.stayed;
         self.set += oracle.sessions.set;
         self.limited += oracle.rates.refused;
+        self.surplus += oracle.surplus;
         self.reloads += world.listing.applied;
         self.scraped += oracle.scraped;
         self.orders += world.listing.ordered;

@@ -2,6 +2,7 @@
 
 use super::by_hand;
 use super::client::{Client, Leave};
+use super::crowd;
 use super::edits;
 use super::epilogue::Epilogue;
 use super::kernel::{Dice, Event, Headers, Kernel, ListenerId};
@@ -65,6 +66,9 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
         let (per_second, burst) = (1 + features.below(20) as u32, 1 + features.below(4) as u32);
         config.rate = Some(RateLimit { per_second, burst });
         config.connections_per_client = Some(1 + features.below(2) as u32);
+    }
+    if is_alone {
+        headers.hosts = crowd::draw(&mut config, seed);
     }
     sessions::draw(&mut config, &mut features);
     listing.has_sessions = config.sticky.is_some();

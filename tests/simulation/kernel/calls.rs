@@ -2,6 +2,7 @@
 
 use super::link::{Bits, Carried, Link, LinkId, Peer, Port, Stage, Unasked};
 use super::{Dice, Event, Kernel, ListenerId};
+use crate::crowd;
 use loadbalancer::base::table::Id;
 use loadbalancer::net::{Handshake, Signal};
 use loadbalancer::wire::proxy_protocol::{self, Named, Version};
@@ -26,6 +27,7 @@ impl Kernel {
         };
         listener.accepted += 1;
         self.links[link].proxy_open = true;
+        crowd::accepted(link, self);
         self.trace(format_args!("accept link {link}"));
         Ok(link)
     }

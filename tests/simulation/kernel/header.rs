@@ -20,6 +20,8 @@ pub struct Headers {
     pub from: TrustedProxies,
     /// The listener is a unix socket, whose clients have no address.
     is_unix: bool,
+    /// Clients come from so many addresses; none: each from its own.
+    pub hosts: Option<u64>,
     rng: Rng,
 }
 
@@ -33,12 +35,12 @@ impl Headers {
         };
         // A header of version 1 without addresses looks like that of a probe.
         let is_unix = mode != Mode::Tcp && rng.chance(150);
-        Headers { from, is_unix, rng }
+        Headers { from, is_unix, hosts: None, rng }
     }
 
     /// Nobody sends one.
     pub fn none() -> Headers {
-        Headers { from: TrustedProxies::None, is_unix: false, rng: Rng::new(0) }
+        Headers { from: TrustedProxies::None, is_unix: false, hosts: None, rng: Rng::new(0) }
     }
 
     /// How often names are looked up.
@@ -102,9 +104,15 @@ impl Kernel {
         known
     }
 
+    /// Whether clients share addresses.
+    pub fn has_crowds(&self) -> bool {
+        self.headers.hosts.is_some()
+    }
+
     /// What the kernel says of a client's address.
     pub fn peer_address(&self, link: LinkId) -> Option<SocketAddr> {
-        (!self.headers.is_unix).then(|| address(link))
+        let host = self.headers.hosts.map_or(link, |hosts| link % hosts as usize);
+        (!self.headers.is_unix).then(|| address(host, link))
     }
 
     /// Sends what is left of the header, or a part of it; whether none is left. None when the

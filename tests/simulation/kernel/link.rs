@@ -128,6 +128,10 @@ pub struct Link {
     pub moved: u64,
     /// Bytes that the proxy has read from it while it could answer them.
     pub read_bytes: u64,
+    /// Most connections of the same address that were open beside it.
+    pub beside_max: usize,
+    /// Its client got a response of one that may be connected.
+    pub is_counted: bool,
     /// What is left to send of the client's PROXY header, and how long that is.
     pub(super) header: Vec<u8>,
     pub header_bytes: u64,
@@ -216,9 +220,10 @@ impl Link {
     }
 }
 
-/// Where a client of this link comes from.
-pub fn address(link: LinkId) -> SocketAddr {
-    SocketAddr::from(([10, 0, (link / 250) as u8, (link % 250) as u8], 40_000))
+/// Where a client of this link comes from, if that is its host.
+pub fn address(host: usize, link: LinkId) -> SocketAddr {
+    let port = 40_000 + link as u16 % 20_000;
+    SocketAddr::from(([10, 0, (host / 250) as u8, (host % 250) as u8], port))
 }
 
 /// What a peer's read brings.

@@ -269,6 +269,8 @@ impl Kernel {
             opened_at: self.now,
             moved: 0,
             read_bytes: 0,
+            beside_max: 0,
+            is_counted: false,
             header: Vec::new(),
             header_bytes: 0,
             is_probe: false,
