@@ -44,6 +44,7 @@ pub enum Name {
 impl Name {
     /// Recognises `name` in any case. Length and first letter leave at most one candidate, so an
     /// unknown name costs no comparison.
+    #[inline]
     pub fn of(name: &[u8]) -> Name {
         let first = name.first().map_or(0, u8::to_ascii_lowercase);
         let found = match (name.len(), first) {
@@ -141,26 +142,51 @@ impl Name {
 }
 
 /// `found` if the token `name` is `text` in any case, an alias if they differ only in underscores.
-/// The length is a constant, so the comparison is a few instructions. With bit 5 set, a token byte
-/// equals a lower-case letter or `-` only if it is that character in either case.
+#[inline]
 fn match_name<const LENGTH: usize>(name: &[u8], text: &[u8; LENGTH], found: Name) -> Name {
-    let Ok(name) = <&[u8; LENGTH]>::try_from(name) else { return Name::Other };
-    let differ = name.iter().zip(text).fold(0, |differ, (a, b)| differ | ((a | 0x20) ^ b));
-    if differ == 0 {
-        return found;
+    match name.first_chunk() {
+        Some(name) if is_same_token(name, text) => found,
+        _ => match_alias(name, text),
     }
+}
+
+/// Whether the token `name` is `text` in any case. With bit 5 set, a token byte equals a lower-case
+/// letter or `-` only if it is that character in either case. The length is a constant, so this is a
+/// comparison of a word or a few; the last of them may overlap the one before.
+#[inline]
+fn is_same_token<const LENGTH: usize>(name: &[u8; LENGTH], text: &[u8; LENGTH]) -> bool {
+    let differ = |a: u64, b: u64| (a | 0x2020_2020_2020_2020) ^ b;
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes)) | 0x2020_2020 << 32;
+    if let (Some(name_end), Some(text_end)) = (name.last_chunk(), text.last_chunk()) {
+        let (names, texts) = (name.as_chunks().0.iter(), text.as_chunks().0);
+        let words = names.zip(texts).fold(0, |all, (a, b)| all | differ(word(a), word(b)));
+        return words | differ(word(name_end), word(text_end)) == 0;
+    }
+    if let (Some(name_end), Some(text_end)) = (name.last_chunk(), text.last_chunk())
+        && let (Some(name_start), Some(text_start)) = (name.first_chunk(), text.first_chunk())
+    {
+        let start = differ(half(name_start), half(text_start));
+        return start | differ(half(name_end), half(text_end)) == 0;
+    }
+    name.iter().zip(text).all(|(a, b)| (a | 0x20) == *b)
+}
+
+/// An alias if the tokens `name` and `text` differ only in underscores.
+#[cold]
+#[inline(never)]
+fn match_alias(name: &[u8], text: &[u8]) -> Name {
     let plain = |&byte: &u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    if name.iter().map(plain).eq(text.iter().copied()) {
-        Name::UnderscoreAlias
-    } else {
-        Name::Other
+    match name.iter().map(plain).eq(text.iter().copied()) {
+        true => Name::UnderscoreAlias,
+        false => Name::Other,
     }
 }
 
 /// Whether `name` is one of the further `X-Forwarded-*`, or an alias of one.
 fn x_forwarded(name: &[u8]) -> Name {
     const PREFIX: &[u8; 12] = b"x-forwarded-";
-    let prefix = name.first_chunk::<{ PREFIX.len() }>();
+    let prefix = name.get(..PREFIX.len());
     prefix.map_or(Name::Other, |prefix| match_name(prefix, PREFIX, Name::XForwardedOther))
 }
 
@@ -192,6 +218,7 @@ impl ConnectionOptions {
         }
     }
 
+    #[inline(never)]
     fn add_members(&mut self, value: &[u8]) {
         for member in members(value) {
             if member.eq_ignore_ascii_case(b"close") {
@@ -231,6 +258,7 @@ impl Length {
     }
 
     /// The value after a line that is not the first, or not a plain number.
+    #[cold]
     fn and_members(self, value: &[u8]) -> Length {
         let mut members = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).map(decimal);
         let first = match self {
@@ -263,6 +291,7 @@ pub enum Coding {
 
 impl Coding {
     /// The value after one more line.
+    #[inline(never)]
     pub fn and_line(self, value: &[u8]) -> Coding {
         let mut result = self;
         let mut empty = true;
@@ -281,6 +310,7 @@ impl Coding {
 
 /// Whether `value`, of `WWW-Authenticate`, `Authorization` or their `Proxy-` forms, names a scheme
 /// that authenticates the connection instead of the request: NTLM, or Negotiate (RFC 4559 §4).
+#[inline(never)]
 pub fn authenticates_connection(value: &[u8]) -> bool {
     members(value).any(|member| {
         let scheme = member.split(|&byte| byte == b' ').next().unwrap_or_default();
@@ -302,6 +332,7 @@ pub enum Expect {
 
 impl Expect {
     /// The value after one more line.
+    #[inline(never)]
     pub fn and_line(self, value: &[u8]) -> Expect {
         members(value).fold(self, |so_far, member| {
             match so_far != Expect::Unknown && member.eq_ignore_ascii_case(b"100-continue") {

@@ -176,7 +176,8 @@ impl Fields {
         self.count = headers.len();
         let offset = |part: &[u8]| (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
         let mut lines_end_in_crlf = ends_in_crlf(bytes, end - 2) && ends_in_crlf(bytes, end);
-        for (at, header) in headers.iter().enumerate().take(FIELDS_MAX) {
+        let headers = &headers[..headers.len().min(FIELDS_MAX)];
+        for (at, header) in headers.iter().enumerate() {
             let name = Name::of(header.name.as_bytes());
             let start = offset(header.name.as_bytes());
             lines_end_in_crlf &= ends_in_crlf(bytes, start);

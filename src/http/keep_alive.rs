@@ -26,6 +26,7 @@ impl KeepAlive {
     }
 }
 
+#[inline(never)]
 fn parse(value: &[u8]) -> KeepAlive {
     let mut said = KeepAlive::default();
     for member in field::members(value) {

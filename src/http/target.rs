@@ -52,6 +52,7 @@ pub fn without_port(authority: &[u8]) -> &[u8] {
 /// Reads the target of `head`, whose bytes are `bytes`, and checks it and `Host`.
 ///
 /// Errors: 400 for a malformed target or `Host`, 501 for CONNECT.
+#[inline]
 pub fn target(bytes: &[u8], head: &RequestHead) -> Result<Target, Refusal> {
     let host = host(bytes, head)?;
     let text = head.target.of(bytes);
@@ -59,7 +60,8 @@ pub fn target(bytes: &[u8], head: &RequestHead) -> Result<Target, Refusal> {
         return Err(Refusal { status: 501, reason: "CONNECT is not supported" });
     }
     // The head parser has refused the other bytes that a URI cannot have: spaces and controls.
-    if text.contains(&b'#') || !text.is_ascii() {
+    let is_refused = |&byte: &u8| (byte == b'#') | !byte.is_ascii();
+    if text.iter().fold(false, |any, byte| any | is_refused(byte)) {
         return Err(Refusal::bad("the request target has a fragment or a byte outside ASCII"));
     }
     if text.starts_with(b"/") || (text == b"*" && head.method == Method::Options) {
@@ -86,6 +88,7 @@ fn host(bytes: &[u8], head: &RequestHead) -> Result<Option<Span>, Refusal> {
 }
 
 /// `http://authority/path?query` (RFC 9112 §3.2.2).
+#[inline(never)]
 fn absolute(bytes: &[u8], target: Span, method: Method) -> Result<Target, Refusal> {
     const MALFORMED: Refusal = Refusal::bad("the request target is malformed");
     let text = target.of(bytes);
@@ -127,11 +130,17 @@ const HOST_BYTES: [bool; 256] = {
 };
 
 /// `uri-host [":" port]` without user information (RFC 9110 §4.2.4, §7.2); empty is allowed.
+#[inline]
 fn is_authority(text: &[u8]) -> bool {
     // A name without a port, as most are.
     if text.len() <= AUTHORITY_BYTES_MAX && is_plain_name(text) {
         return true;
     }
+    is_unusual_authority(text)
+}
+
+#[inline(never)]
+fn is_unusual_authority(text: &[u8]) -> bool {
     let host = if text.starts_with(b"[") { literal(text) } else { name(text) };
     text.len() <= AUTHORITY_BYTES_MAX && host.is_some_and(|bytes| is_port(&text[bytes..]))
 }

@@ -10,6 +10,7 @@ pub const PSEUDONYM: &str = "loadbalancer";
 pub const OWN_MEMBERS_MAX: u8 = 1;
 
 /// Number of members of a `Via` line that this program has added.
+#[inline(never)]
 pub fn own_members(value: &[u8]) -> u8 {
     let is_own = |member: &&[u8]| {
         let mut words = member.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
