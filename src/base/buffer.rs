@@ -59,18 +59,24 @@ impl Pool {
         self.spare.iter().flatten().map(|storage| storage.len()).sum()
     }
 
+    #[inline]
     fn take(&mut self, class: usize) -> Box<[u8]> {
         self.lent[class] += 1;
         let spare = self.spare[class].pop();
-        spare.unwrap_or_else(|| vec![0; CLASS_BYTES[class]].into_boxed_slice())
+        spare.unwrap_or_else(|| allocate(class))
     }
 
+    #[inline]
     fn put_back(&mut self, storage: Box<[u8]>) {
-        let class = class_for(storage.len());
+        let class = match storage.len() {
+            LARGE_BYTES => LARGE,
+            other => class_for(other),
+        };
         self.lent[class] -= 1;
         let spare = &mut self.spare[class];
-        if spare.len() < SPARE_MAX[class] {
-            spare.push(storage);
+        match spare.len() < spare.capacity().min(SPARE_MAX[class]) {
+            true => spare.push(storage),
+            false => keep_one_more(spare, SPARE_MAX[class], storage),
         }
     }
 
@@ -81,6 +87,21 @@ impl Pool {
             spare.shrink_to_fit();
         }
     }
+}
+
+/// The rare case in which there is no place for it among the spare ones.
+#[cold]
+#[inline(never)]
+fn keep_one_more(spare: &mut Vec<Box<[u8]>>, most: usize, storage: Box<[u8]>) {
+    if spare.len() < most {
+        spare.push(storage);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn allocate(class: usize) -> Box<[u8]> {
+    vec![0; CLASS_BYTES[class]].into_boxed_slice()
 }
 
 /// The smallest class that holds so many bytes.
@@ -94,7 +115,8 @@ fn class_for(bytes: usize) -> usize {
 /// consumed, and are kept while the buffer is held, to be read again ([`Buffer::rewind`]).
 #[derive(Debug, Default)]
 pub struct Buffer {
-    storage: Option<Box<[u8]>>,
+    /// Empty while it holds no byte.
+    storage: Box<[u8]>,
     start: u32,
     read: u32,
     end: u32,
@@ -104,16 +126,13 @@ pub struct Buffer {
 
 impl Buffer {
     /// An empty buffer without storage.
-    pub const fn new() -> Buffer {
-        Buffer { storage: None, start: 0, read: 0, end: 0, held: false }
+    pub fn new() -> Buffer {
+        Buffer::default()
     }
 
     /// The bytes not yet consumed.
     pub fn data(&self) -> &[u8] {
-        match &self.storage {
-            Some(storage) => &storage[self.read as usize..self.end as usize],
-            None => &[],
-        }
+        &self.storage[self.read as usize..self.end as usize]
     }
 
     /// Whether there are no bytes to consume.
@@ -152,10 +171,7 @@ impl Buffer {
 
     /// All bytes since [`Buffer::hold`], consumed or not.
     pub fn held(&self) -> &[u8] {
-        match &self.storage {
-            Some(storage) => &storage[self.start as usize..self.end as usize],
-            None => &[],
-        }
+        &self.storage[self.start as usize..self.end as usize]
     }
 
     /// Drops the consumed bytes and stops holding.
@@ -178,33 +194,33 @@ impl Buffer {
 
     /// All free space, contiguous, after the kept bytes. After writing to it, call
     /// [`Buffer::filled`].
+    #[inline]
     pub fn space(&mut self, pool: &mut Pool) -> &mut [u8] {
-        match &self.storage {
-            None => self.storage = Some(pool.take(LARGE)),
-            Some(storage) if storage.len() == LARGE_BYTES => self.move_to_front(),
-            Some(_) => {
-                let large = pool.take(LARGE);
-                self.move_to(large, pool);
-            }
+        match self.storage.len() {
+            0 => self.storage = pool.take(LARGE),
+            LARGE_BYTES if self.start > 0 => self.move_to_front(),
+            LARGE_BYTES => {}
+            _ => self.grow(pool),
         }
-        let end = self.end as usize;
-        self.storage.as_mut().map_or(&mut [], |storage| &mut storage[end..])
+        &mut self.storage[self.end as usize..]
     }
 
+    #[inline(never)]
+    fn grow(&mut self, pool: &mut Pool) {
+        let large = pool.take(LARGE);
+        self.move_to(large, pool);
+    }
+
+    #[inline(never)]
     fn move_to_front(&mut self) {
-        if let Some(storage) = self.storage.as_mut().filter(|_| self.start > 0) {
-            storage.copy_within(self.start as usize..self.end as usize, 0);
-            self.rebase();
-        }
+        self.storage.copy_within(self.start as usize..self.end as usize, 0);
+        self.rebase();
     }
 
     fn move_to(&mut self, mut storage: Box<[u8]>, pool: &mut Pool) {
         let kept = self.start as usize..self.end as usize;
-        if let Some(old) = self.storage.take() {
-            storage[..kept.len()].copy_from_slice(&old[kept]);
-            pool.put_back(old);
-        }
-        self.storage = Some(storage);
+        storage[..kept.len()].copy_from_slice(&self.storage[kept]);
+        pool.put_back(std::mem::replace(&mut self.storage, storage));
         self.rebase();
     }
 
@@ -218,11 +234,11 @@ impl Buffer {
     /// Adds the first `count` bytes of the last [`Buffer::space`], which were written.
     pub fn filled(&mut self, count: usize) {
         self.end += count as u32;
-        let capacity = self.storage.as_ref().map_or(0, |storage| storage.len());
-        assert!(self.end as usize <= capacity, "filled more than the space there was");
+        assert!(self.end as usize <= self.storage.len(), "filled more than the space there was");
     }
 
     /// Appends as much of `bytes` as fits; returns how many bytes that were.
+    #[inline]
     pub fn append(&mut self, bytes: &[u8], pool: &mut Pool) -> usize {
         if bytes.is_empty() {
             return 0;
@@ -253,18 +269,17 @@ impl Buffer {
     /// they fit into, so that a waiting connection uses little memory.
     #[inline]
     pub fn settle(&mut self, pool: &mut Pool) {
-        match &self.storage {
-            None => {}
-            Some(_) if self.is_vacant() => self.free_storage(pool),
-            Some(_) => self.shrink(pool),
+        match self.has_storage() {
+            false => {}
+            true if self.is_vacant() => self.free_storage(pool),
+            true => self.shrink(pool),
         }
     }
 
     #[inline(never)]
     fn shrink(&mut self, pool: &mut Pool) {
-        let Some(storage) = &self.storage else { return };
         let class = class_for((self.end - self.start) as usize);
-        if CLASS_BYTES[class] < storage.len() {
+        if CLASS_BYTES[class] < self.storage.len() {
             let smaller = pool.take(class);
             self.move_to(smaller, pool);
         }
@@ -272,15 +287,15 @@ impl Buffer {
 
     #[inline(never)]
     fn free_storage(&mut self, pool: &mut Pool) {
-        if let Some(storage) = self.storage.take() {
-            pool.put_back(storage);
+        if self.has_storage() {
+            pool.put_back(std::mem::take(&mut self.storage));
         }
         (self.start, self.read, self.end) = (0, 0, 0);
     }
 
     /// Whether this buffer owns storage.
     pub fn has_storage(&self) -> bool {
-        self.storage.is_some()
+        !self.storage.is_empty()
     }
 }
 
