@@ -334,18 +334,15 @@ impl<S: Socket> Conn<S> {
         let space = self.buffers.inbox.space(pool);
         let whole = space.len();
         let outcome = uninterrupted(|| self.socket.read(space));
-        if let Ok(count @ 1..) = outcome {
-            self.buffers.inbox.filled(count);
-            // Later bytes are a new edge; only a reported end would not be (see `net`).
-            if count < whole
-                && !self.readiness.eof
-                && !self.readiness.fault
-                && self.socket.is_drained()
-            {
-                self.readiness.readable = false;
-            }
+        let Ok(count @ 1..) = outcome else { return self.judge_read(outcome) };
+        self.buffers.inbox.filled(count);
+        // Later bytes are a new edge; only a reported end would not be (see `net`).
+        let has_ended = self.readiness.eof | self.readiness.fault;
+        if count < whole && !has_ended && self.socket.is_drained() {
+            self.readiness.readable = false;
         }
-        self.judge_read(outcome)
+        self.is_bulk = count >= BULK_BYTES_MIN;
+        Filled::Something
     }
 
     /// How much may go into a pipe for this socket: about what it takes now, but at least one buffer,
@@ -366,6 +363,7 @@ impl<S: Socket> Conn<S> {
         self.judge_read(outcome)
     }
 
+    #[inline(never)]
     fn judge_read(&mut self, outcome: io::Result<usize>) -> Filled {
         if let Ok(count @ 1..) = outcome {
             self.is_bulk = count >= BULK_BYTES_MIN;
@@ -420,6 +418,7 @@ impl<S: Socket> Conn<S> {
         flushed
     }
 
+    #[inline(never)]
     fn end_output(&mut self) {
         match self.socket.end_output() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -447,6 +446,7 @@ impl<S: Socket> Conn<S> {
     }
 
     /// Whether a failed write is the end of the output, and not just of the socket's room.
+    #[inline(never)]
     fn write_failed(&mut self, error: &io::Error) -> bool {
         if error.kind() == io::ErrorKind::WouldBlock {
             self.readiness.writable = false;
@@ -474,13 +474,28 @@ impl<S: Socket> Conn<S> {
 
     /// Gives the storage back and closes the socket.
     pub fn close(mut self, pool: &mut Pool) {
+        self.free_storage(pool);
+    }
+
+    /// Gives the storage back, as the connection is about to be dropped.
+    pub fn free_storage(&mut self, pool: &mut Pool) {
         self.buffers.inbox.clear(pool);
         self.buffers.outbox.clear(pool);
     }
 }
 
 /// The outcome of `call`, made again while a signal interrupts it.
+#[inline]
 fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    match call() {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => repeat(call),
+        outcome => outcome,
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn repeat(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
