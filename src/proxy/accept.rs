@@ -30,11 +30,15 @@ impl<N: Net> Proxy<N> {
     }
 
     /// Accepts what waits, up to the limits.
+    #[inline]
     pub(super) fn accept(&mut self) {
-        self.accept_some();
+        if self.acceptor.is_approached() {
+            self.accept_some();
+        }
         self.exchanges.context.at_capacity = self.acceptor.has_pending_accept();
     }
 
+    #[inline(never)]
     fn accept_some(&mut self) {
         for _ in 0..ACCEPTS_MAX {
             if self.room() == Room::None && self.acceptor.has_pending_accept() {

@@ -185,6 +185,7 @@ impl Logs {
 
     /// Adds the lines of a request that has ended: for `-v`, and for the access log. Its notes are
     /// gone after that.
+    #[inline]
     pub fn request(
         &mut self,
         config: &Config,
@@ -192,7 +193,19 @@ impl Logs {
         client: Option<IpAddr>,
         record: &mut Record,
     ) {
-        let Some(notes) = record.notes.take() else { return };
+        if let Some(notes) = record.notes.take() {
+            self.add_request(config, now, client, record, notes);
+        }
+    }
+
+    fn add_request(
+        &mut self,
+        config: &Config,
+        now: Now,
+        client: Option<IpAddr>,
+        record: &Record,
+        notes: Box<RequestNotes>,
+    ) {
         if config.verbose {
             self.verbose_line(now, client, record, &notes);
         }
@@ -273,7 +286,16 @@ impl Logs {
 
     /// Writes out the lines that are due; what is not taken now is kept for the next turn. Event
     /// lines come last, as one of them may report what became of the others.
+    #[inline]
     pub fn write<N: Net>(&mut self, net: &mut N, now: Instant) {
+        let is_settled = self.access.is_settled() && self.events.is_settled();
+        if !is_settled || net.may_have_log_failure() {
+            self.write_due(net, now);
+        }
+    }
+
+    #[inline(never)]
+    fn write_due<N: Net>(&mut self, net: &mut N, now: Instant) {
         let collects = self.collects(net, now);
         let access_waits = collects || self.access.is_settled();
         if access_waits && self.events.is_settled() && !net.may_have_log_failure() {

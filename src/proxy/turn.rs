@@ -35,9 +35,10 @@ impl<N: Net> Proxy<N> {
         let mut ready = std::mem::take(&mut self.ready);
         let waited = self.exchanges.context.net.wait(timeout, &mut ready);
         self.exchanges.read_clock();
-        for ready in ready.drain(..) {
-            self.mark(&ready);
+        for ready in &ready {
+            self.mark(ready);
         }
+        ready.clear();
         self.ready = ready;
         waited?;
         self.expire();

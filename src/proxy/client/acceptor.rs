@@ -92,6 +92,8 @@ enum Accept<S> {
 pub struct Acceptor<N: Net, K: Kind = ListenerKind> {
     /// Empty once the program is ending.
     listeners: Table<K, Listener<N::Listener>>,
+    /// A connection may be waiting at one of them.
+    is_readable: bool,
     /// Not before this: no descriptor was left, or no client could make room.
     paused_until: Option<Instant>,
     reported_at: Option<Instant>,
@@ -106,6 +108,7 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
     pub fn new(hints: Hints) -> Acceptor<N, K> {
         Acceptor {
             listeners: Table::new(),
+            is_readable: false,
             paused_until: None,
             reported_at: None,
             pending: None,
@@ -124,6 +127,7 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
     ) -> io::Result<()> {
         let address = net.address(&socket);
         let key = self.listeners.insert(Listener { socket, address, settings, readable: true });
+        self.is_readable = true;
         let listener = self.listeners.get_mut(key).expect("it was inserted just now");
         net.listen(&mut listener.socket, key.into())
     }
@@ -132,6 +136,7 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
     pub fn mark(&mut self, key: Key<K>) {
         if let Some(listener) = self.listeners.get_mut(key) {
             listener.readable = true;
+            self.is_readable = true;
         }
     }
 
@@ -158,6 +163,12 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
     /// A client was accepted and has no place yet.
     pub fn has_pending_accept(&self) -> bool {
         self.pending.is_some()
+    }
+
+    /// A client may be waiting, in the kernel or accepted without a place.
+    #[inline]
+    pub fn is_approached(&self) -> bool {
+        self.is_readable || self.has_pending_accept()
     }
 
     /// Whether [`Acceptor::next`] could bring a connection.
@@ -201,7 +212,7 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
 
     /// Whether a connection may be waiting in the kernel.
     pub fn is_readable(&self) -> bool {
-        self.listeners.iter().any(|(_, listener)| listener.readable)
+        self.is_readable
     }
 
     /// Where it accepts from.
@@ -231,6 +242,7 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
                 net.ignore(&mut listener.socket);
             }
         }
+        self.is_readable = false;
     }
 
     /// One connection from the first listener that may have one.
@@ -246,6 +258,7 @@ impl<N: Net, K: Kind> Acceptor<N, K> {
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock => {
                     listener.readable = false;
+                    self.is_readable = self.listeners.iter().any(|(_, it)| it.readable);
                     Accept::TryAgain
                 }
                 ErrorKind::Interrupted | ErrorKind::ConnectionAborted => Accept::TryAgain,
