@@ -313,6 +313,12 @@ impl Config {
     pub fn new(listen: impl Into<Endpoint>, backends: Vec<BackendSpec>) -> Config {
         Config { listen: listen.into(), backends, ..Config::default() }
     }
+
+    /// `max-age` of `Strict-Transport-Security` on connections in TLS; none without `--hsts`.
+    pub fn hsts_seconds(&self) -> Option<u64> {
+        let seconds = self.hsts.as_secs();
+        (seconds > 0).then_some(seconds)
+    }
 }
 
 impl Default for Config {

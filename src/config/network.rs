@@ -86,6 +86,11 @@ impl fmt::Display for TrustedProxies {
     }
 }
 
+#[inline(never)]
+fn is_in(networks: &[Network], client: Option<IpAddr>) -> bool {
+    client.is_some_and(|client| networks.iter().any(|it| it.contains(client)))
+}
+
 impl TrustedProxies {
     /// Reads a list of networks separated by commas.
     ///
@@ -97,13 +102,12 @@ impl TrustedProxies {
 
     /// Whether a client with this address is one of them. One of a unix socket, which has none, is
     /// where all are.
+    #[inline]
     pub fn contains(&self, client: Option<IpAddr>) -> bool {
         match self {
             TrustedProxies::None => false,
             TrustedProxies::All => true,
-            TrustedProxies::From(networks) => {
-                client.is_some_and(|client| networks.iter().any(|it| it.contains(client)))
-            }
+            TrustedProxies::From(networks) => is_in(networks, client),
         }
     }
 }

@@ -161,12 +161,6 @@ impl<N: Net> LoopContext<N> {
         self.net.return_free_memory();
     }
 
-    /// `max-age` of `Strict-Transport-Security` on connections in TLS.
-    pub fn hsts(&self) -> Option<u64> {
-        let seconds = self.config.hsts.as_secs();
-        (seconds > 0).then_some(seconds)
-    }
-
     /// Clients' connections close after their next response, whatever the clients ask for.
     pub fn ends_connections(&self) -> bool {
         self.phase != Phase::Serving || self.at_capacity

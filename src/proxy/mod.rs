@@ -331,6 +331,7 @@ impl<N: Net> Proxy<N> {
         self.write_logs();
     }
 
+    #[inline]
     fn write_logs(&mut self) {
         if self.exchanges.upstreams.cluster().is_recording() {
             self.write_record();
@@ -348,13 +349,14 @@ impl<N: Net> Proxy<N> {
 
     /// The client of this key leaves its table; its request has ended.
     fn close_client(&mut self, key: ClientKey) {
-        if let Some(mut client) = self.clients.remove(key) {
-            self.exchanges.uncount_connection(&mut client);
+        if let Some(client) = self.clients.get_mut(key) {
+            self.exchanges.uncount_connection(client);
             let Exchanges { context, upstreams, .. } = &mut self.exchanges;
             if let Some(own) = client.own_upstream() {
                 upstreams.close_own(context, own);
             }
-            client.close(context);
+            client.end(context);
+            self.clients.discard(key);
             self.acceptor.resume();
         }
     }

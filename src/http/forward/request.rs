@@ -5,15 +5,15 @@ use crate::http::field::{Coding, Name, members};
 use crate::http::head::{RequestHead, Version};
 use crate::http::target::Target;
 use crate::http::writer::{Overflow, Writer};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 /// What goes into a forwarded request besides what the client sent.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestContext<'a> {
     /// Address of the client, for `X-Forwarded-For`; none of a unix socket's client.
-    pub client: Option<IpAddr>,
-    /// How the client reached this program: `http` or `https`.
-    pub scheme: &'a str,
+    pub client: Option<&'a SocketAddr>,
+    /// The client reached this program, or a proxy in front of it, by `https`.
+    pub is_https: bool,
     /// `Host` for an HTTP/1.0 request without one.
     pub default_host: &'a str,
     /// The client is a trusted proxy (`--trust-forwarded`): its `X-Forwarded-*` are kept and
@@ -39,6 +39,7 @@ fn forwardable(offered: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether the request offers an upgrade that can be forwarded (RFC 9110 §7.8).
+#[inline]
 pub fn offers_upgrade(bytes: &[u8], head: &RequestHead) -> bool {
     let fields = &head.fields;
     head.version == Version::Http11
@@ -102,12 +103,13 @@ pub fn request(
     let keep = context.trust_forwarded && head.fields.has_forwarded;
     let names_client =
         context.client.is_some() || (keep && head.fields.find(Name::XForwardedFor).is_some());
-    to.append(match (head.version, names_client) {
-        (Version::Http11, true) => b"Via: 1.1 loadbalancer\r\nX-Forwarded-For: ",
-        (Version::Http10, true) => b"Via: 1.0 loadbalancer\r\nX-Forwarded-For: ",
-        (Version::Http11, false) => b"Via: 1.1 loadbalancer",
-        (Version::Http10, false) => b"Via: 1.0 loadbalancer",
-    });
+    // Each is appended where its length is known: such a copy needs no call.
+    match (head.version, names_client) {
+        (Version::Http11, true) => to.append(b"Via: 1.1 loadbalancer\r\nX-Forwarded-For: "),
+        (Version::Http10, true) => to.append(b"Via: 1.0 loadbalancer\r\nX-Forwarded-For: "),
+        (Version::Http11, false) => to.append(b"Via: 1.1 loadbalancer"),
+        (Version::Http10, false) => to.append(b"Via: 1.0 loadbalancer"),
+    }
     write_forwarded_fields(bytes, head, authority, context, &mut to);
     if let Some(subject) = context.client_subject {
         to.append_all(&[b"X-Client-Cert-Subject: ", subject.as_bytes(), b"\r\n"]);
@@ -146,16 +148,20 @@ fn write_forwarded_fields(
         }
     }
     if let Some(client) = context.client {
-        to.append_ip(client);
+        to.append_ip(client.ip());
     }
-    if !(keep && head.fields.find(Name::XForwardedProto).is_some()) {
-        to.append(b"\r\nX-Forwarded-Proto: ");
-        to.append(context.scheme.as_bytes());
+    let needs = |name| !(keep && head.fields.find(name).is_some());
+    if needs(Name::XForwardedProto) {
+        match context.is_https {
+            true => to.append(b"\r\nX-Forwarded-Proto: https"),
+            false => to.append(b"\r\nX-Forwarded-Proto: http"),
+        }
     }
     if let Some(host) = authority
-        && !(keep && head.fields.find(Name::XForwardedHost).is_some())
+        && needs(Name::XForwardedHost)
     {
-        to.append_all(&[b"\r\nX-Forwarded-Host: ", host]);
+        to.append(b"\r\nX-Forwarded-Host: ");
+        to.append(host);
     }
     to.append(b"\r\n");
 }
@@ -165,6 +171,7 @@ mod tests {
     use super::*;
     use crate::http::head::{self, Parse};
     use crate::http::target;
+    use std::net::IpAddr;
 
     fn forwarded(text: &str, trust_forwarded: bool, upgrade: bool) -> String {
         forwarded_of("10.1.2.3".parse().ok(), text, trust_forwarded, upgrade)
@@ -180,11 +187,12 @@ mod tests {
         let mut head = RequestHead::default();
         assert_eq!(head::request(bytes, &mut head), Parse::Complete, "{text:?}");
         let target = target::target(bytes, &head).expect("an accepted target");
+        let client = client.map(|ip| SocketAddr::from((ip, 9)));
         let context = RequestContext {
-            scheme: "http",
+            is_https: false,
             keep_subject: trust_forwarded,
             client_subject: None,
-            client,
+            client: client.as_ref(),
             default_host: "backend:81",
             trust_forwarded,
             upgrade: upgrade && offers_upgrade(bytes, &head),

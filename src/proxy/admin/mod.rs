@@ -103,7 +103,7 @@ impl<N: Net> Admin<N> {
     /// Accepts what waits, up to the number of places.
     pub fn accept(&mut self, exchanges: &mut Exchanges<N>) {
         self.accept_some(exchanges);
-        self.is_approached = self.acceptor.has_pending_accept() || self.acceptor.is_readable();
+        self.is_approached = self.acceptor.is_approached();
     }
 
     fn accept_some(&mut self, exchanges: &mut Exchanges<N>) {
@@ -161,8 +161,8 @@ impl<N: Net> Admin<N> {
     }
 
     fn close(&mut self, exchanges: &mut Exchanges<N>, key: AdminKey) {
-        if let Some(client) = self.clients.remove(key) {
-            client.connection.close(&mut exchanges.context);
+        if let Some(mut client) = self.clients.remove(key) {
+            client.connection.end(&mut exchanges.context);
             self.acceptor.resume();
         }
     }

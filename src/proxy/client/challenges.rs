@@ -42,7 +42,7 @@ impl WantedChallenge {
 
     /// Whether its client still waits for it, and not for a later one.
     pub fn is_awaited<S: Socket>(&self, client: &Connection<S>) -> bool {
-        client.request.state == RequestState::AwaitingFile && client.requests() == self.number
+        client.request.state == RequestState::AwaitingFile && client.info.requests() == self.number
     }
 }
 
@@ -59,7 +59,7 @@ impl Challenges {
         if self.0.len() >= WANTED_MAX {
             return Err(TooMany);
         }
-        self.0.push(WantedChallenge { client: key, number: client.requests(), token });
+        self.0.push(WantedChallenge { client: key, number: client.info.requests(), token });
         Ok(())
     }
 

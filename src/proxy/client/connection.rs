@@ -4,13 +4,14 @@
 use super::acceptor::Accepted;
 use super::admission::Line;
 use super::heads::Heads;
-use super::listener::{ListenerSettings, Scheme, Security, Service};
+use super::listener::{ListenerSettings, Security, Service};
 use super::per_client::Quota;
-use super::plan::{self, HashBy, Intent, PlanContext};
+use super::plan::{self, Intent, PlanContext};
 use super::request::{After, Request, RequestState};
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
+use crate::config::Config;
 use crate::http::head::{self, Parse, Refusal};
 use crate::http::target;
 use crate::net::{Net, Ready, Socket};
@@ -53,15 +54,11 @@ pub enum HeadRead {
 pub struct Connection<S> {
     pub conn: Conn<S>,
     pub request: Request,
+    pub info: ClientInfo,
     timer: Timer,
     scheduled: bool,
-    /// None of a unix socket's client.
-    peer: Option<SocketAddr>,
     /// Where the client connected to, if a PROXY header says so.
     destination: Option<Box<SocketAddr>>,
-    settings: ListenerSettings,
-    /// Requests whose heads came whole.
-    requests: u32,
     /// The idle upstream on which it has authenticated: its requests use no other while that is
     /// open, and no other client's use this one. It is closed with this connection.
     own_upstream: Option<OwnUpstream>,
@@ -69,37 +66,20 @@ pub struct Connection<S> {
     pub quota: Quota,
 }
 
-impl<S: Socket> Connection<S> {
-    /// A connection that was accepted just now.
-    pub fn accepted<N: Net<Socket = S>>(cx: &LoopContext<N>, accepted: Accepted<S>) -> Self {
-        let now = cx.now.instant;
-        Connection {
-            conn: Conn::established(accepted.socket),
-            request: Request::awaited(now, now + cx.config.timeouts.keep_alive),
-            timer: Timer::new(),
-            scheduled: false,
-            peer: accepted.peer,
-            destination: None,
-            settings: accepted.settings,
-            requests: 0,
-            own_upstream: None,
-            quota: Quota::Free,
-        }
-    }
+/// What is known of a client's connection beside its bytes.
+#[derive(Debug)]
+pub struct ClientInfo {
+    /// None of a unix socket's client.
+    peer: Option<SocketAddr>,
+    settings: ListenerSettings,
+    /// Requests whose heads came whole.
+    requests: u32,
+}
 
-    /// A PROXY header says whose connection it is.
-    pub fn become_client(&mut self, ends: Ends) {
-        (self.peer, self.destination) = (Some(ends.source), Some(Box::new(ends.destination)));
-    }
-
+impl ClientInfo {
     /// The client's address; none of a unix socket's client.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
-    }
-
-    /// Where the client connected to, if a PROXY header says so.
-    pub fn destination(&self) -> Option<SocketAddr> {
-        self.destination.as_deref().copied()
+    pub fn peer(&self) -> Option<&SocketAddr> {
+        self.peer.as_ref()
     }
 
     /// The client's address without the port; none of a unix socket's client.
@@ -115,6 +95,53 @@ impl<S: Socket> Connection<S> {
     /// Requests whose heads came whole.
     pub fn requests(&self) -> u32 {
         self.requests
+    }
+
+    /// It has carried as many requests as it may.
+    pub fn is_used_up(&self, config: &Config) -> bool {
+        config.keep_alive_requests.is_some_and(|most| self.requests >= most)
+    }
+}
+
+impl<S: Socket> Connection<S> {
+    /// A connection that was accepted just now.
+    pub fn accepted<N: Net<Socket = S>>(cx: &LoopContext<N>, accepted: Accepted<S>) -> Self {
+        let now = cx.now.instant;
+        Connection {
+            conn: Conn::established(accepted.socket),
+            request: Request::awaited(now, now + cx.config.timeouts.keep_alive),
+            info: ClientInfo { peer: accepted.peer, settings: accepted.settings, requests: 0 },
+            timer: Timer::new(),
+            scheduled: false,
+            destination: None,
+            own_upstream: None,
+            quota: Quota::Free,
+        }
+    }
+
+    /// A PROXY header says whose connection it is.
+    pub fn become_client(&mut self, ends: Ends) {
+        (self.info.peer, self.destination) = (Some(ends.source), Some(Box::new(ends.destination)));
+    }
+
+    /// The client's address; none of a unix socket's client.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.info.peer
+    }
+
+    /// Where the client connected to, if a PROXY header says so.
+    pub fn destination(&self) -> Option<SocketAddr> {
+        self.destination.as_deref().copied()
+    }
+
+    /// The client's address without the port; none of a unix socket's client.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.info.ip()
+    }
+
+    /// The listener's settings.
+    pub fn settings(&self) -> ListenerSettings {
+        self.info.settings
     }
 
     /// The idle upstream that belongs to it.
@@ -140,8 +167,7 @@ impl<S: Socket> Connection<S> {
     /// Whether it closes after the next response: it has carried as many requests as it may, or all
     /// connections end.
     pub fn is_at_its_last<N: Net>(&self, cx: &LoopContext<N>) -> bool {
-        let requests_max = cx.config.keep_alive_requests;
-        requests_max.is_some_and(|most| self.requests >= most) || cx.ends_connections()
+        self.info.is_used_up(&cx.config) || cx.ends_connections()
     }
 
     /// Remembers what the kernel reported, and has it stepped in this turn.
@@ -236,7 +262,9 @@ impl<S: Socket> Connection<S> {
         let is_idle = self.request.state == RequestState::Idle;
         if is_idle {
             let inbox = &mut self.conn.buffers.inbox;
-            inbox.consume(head::empty_lines(inbox.data()));
+            if inbox.data().first() == Some(&b'\r') {
+                inbox.consume(head::empty_lines(inbox.data()));
+            }
         }
         let buffers = &self.conn.buffers;
         let data = buffers.inbox.data();
@@ -245,7 +273,8 @@ impl<S: Socket> Connection<S> {
         }
         if data.is_empty() {
             // The admin listener is there until the end.
-            let leaves = cx.is_draining() && is_idle && self.settings.service != Service::Admin;
+            let leaves =
+                cx.is_draining() && is_idle && self.info.settings.service != Service::Admin;
             return HeadRead::Incomplete(match (leaves, self.conn.is_readable()) {
                 (true, _) => Next::Gone,
                 (false, true) => Next::Again,
@@ -262,7 +291,7 @@ impl<S: Socket> Connection<S> {
         }
         match heads.parse(key, data) {
             Parse::Complete => {
-                self.requests = self.requests.saturating_add(1);
+                self.info.requests = self.info.requests.saturating_add(1);
                 self.request.arrived = cx.now.instant;
                 HeadRead::Complete
             }
@@ -277,7 +306,7 @@ impl<S: Socket> Connection<S> {
     /// A request has come in the clear where the listener speaks TLS.
     #[inline]
     pub fn speaks_plainly_where_tls_is(&self) -> bool {
-        self.settings.security == Security::Tls && self.conn.secured().is_none()
+        self.info.settings.security == Security::Tls && self.conn.secured().is_none()
     }
 
     /// Whether a byte of a request line has come.
@@ -294,30 +323,30 @@ impl<S: Socket> Connection<S> {
         heads: &mut Heads,
         key: ClientKey,
     ) -> Result<Intent, Refusal> {
-        if self.settings.service == Service::Tcp {
-            return Ok(Intent::Session { hash: plan::hash_of_address(self.ip()) });
+        if self.info.settings.service == Service::Tcp {
+            return Ok(Intent::Session { hash: plan::hash_of_address(self.info.peer()) });
         }
         let bytes = self.conn.buffers.inbox.data();
         let head = heads.recall(key, bytes);
-        let field = cx.config.hash_field.as_deref().unwrap_or_default();
         let context = PlanContext {
-            hash_by: HashBy { strategy: cx.config.strategy, field, client: self.ip() },
-            is_secured: self.settings.scheme == Scheme::Https
-                || cx.config.trust_forwarded.contains(self.ip()),
-            fields_max: cx.config.head.fields,
-            streams: cx.config.stream_requests,
+            config: &cx.config,
+            client: self.info.peer(),
+            scheme: self.info.settings.scheme,
             edits_fields: cx.edits.up.is_some(),
-            sticky: cx.config.sticky.as_deref(),
         };
-        let plan = plan::plan(bytes, head, &context)?;
-        if self.settings.security == Security::Tls {
+        // Built where it is returned: it is too large to be moved.
+        let intent = plan::plan(bytes, head, &context).map(Intent::Message);
+        if self.info.settings.security == Security::Tls
+            && let Ok(Intent::Message(plan)) = &intent
+        {
             self.check_host(plan.target.authority.map(|span| span.of(bytes)))?;
         }
-        Ok(Intent::Message(plan))
+        intent
     }
 
     /// A client that has verified one server must not reach another behind it by mistake
     /// (RFC 9110 §7.4).
+    #[inline(never)]
     fn check_host(&self, authority: Option<&[u8]>) -> Result<(), Refusal> {
         let host = authority.map(target::host_of).and_then(|host| str::from_utf8(host).ok());
         match host {
@@ -331,6 +360,7 @@ impl<S: Socket> Connection<S> {
 
     /// The beginnings of a record of its request, with what the logs need of the bytes at the start
     /// of the inbox: its head, or the first line of what is none.
+    #[inline]
     pub fn record<N: Net>(
         &self,
         cx: &mut LoopContext<N>,
@@ -338,24 +368,33 @@ impl<S: Socket> Connection<S> {
         key: ClientKey,
     ) -> Record {
         let now = cx.now.instant;
-        let notes = (cx.config.verbose || cx.config.access_log.is_some()).then(|| {
-            let mut notes = cx.logs.begin_notes();
-            self.note(heads, key, &mut notes);
-            notes.secured = self.conn.secured().map(|secured| SecuredNotes {
-                version: secured.version,
-                cipher: secured.cipher,
-                is_resumed: secured.is_resumed,
-                server_name: secured.server_name.unwrap_or_default().to_owned(),
-                subject: secured.subject.unwrap_or_default().to_owned(),
-            });
-            notes
-        });
+        let is_logged = cx.config.verbose || cx.config.access_log.is_some();
+        let notes = is_logged.then(|| self.notes(cx, heads, key));
         let Request { arrived, ready, .. } = self.request;
         Record { arrived, ready, admitted: now, begun: now, notes, ..Record::default() }
     }
 
+    #[inline(never)]
+    fn notes<N: Net>(
+        &self,
+        cx: &mut LoopContext<N>,
+        heads: &mut Heads,
+        key: ClientKey,
+    ) -> Box<RequestNotes> {
+        let mut notes = cx.logs.begin_notes();
+        self.note(heads, key, &mut notes);
+        notes.secured = self.conn.secured().map(|secured| SecuredNotes {
+            version: secured.version,
+            cipher: secured.cipher,
+            is_resumed: secured.is_resumed,
+            server_name: secured.server_name.unwrap_or_default().to_owned(),
+            subject: secured.subject.unwrap_or_default().to_owned(),
+        });
+        notes
+    }
+
     fn note(&self, heads: &mut Heads, key: ClientKey, notes: &mut RequestNotes) {
-        if self.settings.service == Service::Tcp {
+        if self.info.settings.service == Service::Tcp {
             return notes.line(b"TCP");
         }
         let bytes = self.conn.buffers.inbox.data();
@@ -446,6 +485,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Reads and discards, until the client has ended too or its time is over.
+    #[inline(never)]
     pub fn linger<N: Net>(&mut self, cx: &mut LoopContext<N>, until: Instant) -> Next {
         // Sends our end, which waited for the outbox.
         self.conn.flush(&mut cx.pool);
@@ -463,10 +503,10 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Gives back what it holds and closes the socket.
-    pub fn close<N: Net>(mut self, cx: &mut LoopContext<N>) {
+    /// Gives back what it holds. The drop, which comes next, closes the socket.
+    pub fn end<N: Net>(&mut self, cx: &mut LoopContext<N>) {
         cx.wheel.cancel(&mut self.timer);
-        self.conn.close(&mut cx.pool);
+        self.conn.free_storage(&mut cx.pool);
     }
 }
 

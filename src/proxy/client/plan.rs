@@ -1,8 +1,9 @@
 //! What to do with a request, from its head alone: forward it, or refuse it. Pure.
 
+use super::listener::Scheme;
 use crate::balance::{self, Strategy};
 use crate::base::buffer::LARGE_BYTES;
-use crate::config::HeadLimits;
+use crate::config::{Config, HeadLimits};
 use crate::http::body::Body;
 use crate::http::cookie;
 use crate::http::field::{Expect, Name};
@@ -11,7 +12,7 @@ use crate::http::framing;
 use crate::http::head::{self, Method, Parse, Refusal, RequestHead, Version};
 use crate::http::target::{self, Target};
 use crate::http::via;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
 
 /// What is remembered of a request while it is served.
@@ -44,35 +45,29 @@ pub struct Plan {
     pub session: Option<NonZeroU64>,
 }
 
-/// By what the hash strategies choose.
-#[derive(Clone, Copy, Debug)]
-pub struct HashBy<'a> {
-    pub strategy: Strategy,
-    /// Field name for [`Strategy::Header`].
-    pub field: &'a str,
-    /// None of a unix socket's client.
-    pub client: Option<IpAddr>,
-}
-
-/// What a plan depends on besides the request.
+/// What a plan depends on besides the request. What few requests need is not copied here.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanContext<'a> {
-    pub hash_by: HashBy<'a>,
-    /// The connection is secured, or may be: by a trusted proxy in front of this one.
-    pub is_secured: bool,
-    /// Most field lines of head and trailer section together.
-    pub fields_max: u32,
-    /// A body is forwarded as it comes. Otherwise this program gives leave to send it, and the
-    /// server has no part in that.
-    pub streams: bool,
+    pub config: &'a Config,
+    /// None of a unix socket's client.
+    pub client: Option<&'a SocketAddr>,
+    /// The listener's.
+    pub scheme: Scheme,
     /// Fields of the request are edited (`--header-up`).
     pub edits_fields: bool,
-    /// The name of the cookie of `--sticky`.
-    pub sticky: Option<&'a str>,
+}
+
+impl PlanContext<'_> {
+    /// The connection is secured, or may be: by a trusted proxy in front of this one.
+    fn is_secured(&self) -> bool {
+        let ip = self.client.map(SocketAddr::ip);
+        self.scheme == Scheme::Https || self.config.trust_forwarded.contains(ip)
+    }
 }
 
 /// What the `bytes` of a request amount to under `limits`, given what they are to the parser, whose
 /// own limits are the widest there can be.
+#[inline]
 pub fn within(limits: &HeadLimits, parse: Parse, bytes: &[u8], head: &RequestHead) -> Parse {
     let (size, fields, target) = match parse {
         Parse::Refused(_) => return parse,
@@ -99,7 +94,7 @@ const _: () = assert!(HeadLimits::MOST.target as usize <= head::TARGET_BYTES_MAX
 /// Errors: what the head says cannot be served, with the status for it.
 pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Result<Plan, Refusal> {
     let target = target::target(bytes, head)?;
-    if target.is_https && !context.is_secured {
+    if target.is_https && !context.is_secured() {
         let reason = "https was asked for over a connection that is not secured";
         return Err(Refusal { status: 421, reason });
     }
@@ -109,7 +104,7 @@ pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Resu
             reason: "the request came back: the servers form a loop",
         });
     }
-    let body = framing::request(head, context.fields_max)?;
+    let body = framing::request(head, context.config.head.fields)?;
     if head.method == Method::Trace && !body.is_ended() {
         return Err(Refusal { status: 400, reason: "a TRACE request cannot have content" });
     }
@@ -125,16 +120,27 @@ pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Resu
         target,
         body,
         keep_alive: head.keeps_alive(),
-        expects_continue: context.streams && expects_continue(head) && !body.is_ended(),
+        // A body that is collected first is asked for by this program, and the server has no part in
+        // that.
+        expects_continue: context.config.stream_requests
+            && expects_continue(head)
+            && !body.is_ended(),
         upgrade,
         authenticates_connection: head.fields.authenticates_connection,
         transform: match context.edits_fields {
             true => BodyTransform::of_request(head).without_trailers(),
             false => BodyTransform::of_request(head),
         },
-        forwards: forwards(bytes, head)?,
-        hash: hash(bytes, head, &context.hash_by),
-        session: context.sticky.and_then(|name| cookie::value(bytes, &head.fields, name)),
+        forwards: if matches!(head.method, Method::Options | Method::Trace) {
+            forwards(bytes, head)?
+        } else {
+            None
+        },
+        hash: hash(bytes, head, context),
+        session: match &context.config.sticky {
+            Some(name) => cookie::value(bytes, &head.fields, name),
+            None => None,
+        },
     })
 }
 
@@ -153,10 +159,8 @@ pub fn expects_continue(head: &RequestHead) -> bool {
 }
 
 /// What `Max-Forwards` says, which is for OPTIONS and TRACE only (RFC 9110 §7.6.2).
+#[cold]
 fn forwards(bytes: &[u8], head: &RequestHead) -> Result<Option<u32>, Refusal> {
-    if !matches!(head.method, Method::Options | Method::Trace) {
-        return Ok(None);
-    }
     let lines = head.fields.lines().iter();
     let mut lines = lines.filter(|line| line.name == Name::MaxForwards);
     let Some(line) = lines.next() else { return Ok(None) };
@@ -220,17 +224,12 @@ impl Intent {
     }
 }
 
-fn hash(bytes: &[u8], head: &RequestHead, by: &HashBy<'_>) -> u64 {
-    match by.strategy {
-        Strategy::Source => hash_of_address(by.client),
+#[inline]
+fn hash(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> u64 {
+    match context.config.strategy {
+        Strategy::Source => hash_of_address(context.client),
         Strategy::Uri => balance::hash(head.target.of(bytes)),
-        Strategy::Header => {
-            let line = head.fields.find_text(bytes, by.field.as_bytes());
-            line.map_or_else(
-                || hash_of_address(by.client),
-                |line| balance::hash(line.value.of(bytes)),
-            )
-        }
+        Strategy::Header => hash_of_field(bytes, head, context),
         Strategy::First
         | Strategy::RoundRobin
         | Strategy::Random
@@ -242,10 +241,18 @@ fn hash(bytes: &[u8], head: &RequestHead, by: &HashBy<'_>) -> u64 {
     }
 }
 
+#[inline(never)]
+fn hash_of_field(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> u64 {
+    let field = context.config.hash_field.as_deref().unwrap_or_default();
+    let line = head.fields.find_text(bytes, field.as_bytes());
+    line.map_or_else(|| hash_of_address(context.client), |line| balance::hash(line.value.of(bytes)))
+}
+
 /// The hash of a client's address, also what TCP mode chooses by: the same for all clients of unix
 /// sockets.
-pub fn hash_of_address(client: Option<IpAddr>) -> u64 {
-    match client.map(|client| client.to_canonical()) {
+#[inline(never)]
+pub fn hash_of_address(client: Option<&SocketAddr>) -> u64 {
+    match client.map(|client| client.ip().to_canonical()) {
         Some(IpAddr::V4(v4)) => balance::hash(&v4.octets()),
         Some(IpAddr::V6(v6)) => balance::hash(&v6.octets()),
         None => balance::hash(&[]),

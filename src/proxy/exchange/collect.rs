@@ -65,6 +65,7 @@ impl<N: Net> Exchanges<N> {
     }
 
     /// Reads what has come of the body; on to a slot when it is enough.
+    #[inline(never)]
     pub(super) fn read_body(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         match client.read_body(&mut self.context) {
             BodyRead::Incomplete(next) => next,

@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 
 impl<N: Net> Exchanges<N> {
     /// Goes on with the handshake, if this turn has room for it.
+    #[inline(never)]
     pub(super) fn shake_hands(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         if client.conn.has_failed() {
             return Next::Gone;

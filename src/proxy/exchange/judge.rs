@@ -1,6 +1,6 @@
 //! Stepping a pair, and carrying out what `verdict` decides about it.
 
-use super::pair::{Heard, Pair};
+use super::pair::{Heard, Pair, Standing};
 use super::verdict::{self, Fault, Phase, Verdict};
 use super::{Client, Exchanges};
 use crate::base::backend_id::BackendId;
@@ -12,8 +12,8 @@ use crate::proxy::client::request::RequestState;
 use crate::proxy::client::slow_clients::Holds;
 use crate::proxy::kinds::{ClientKey, Next, PairKey};
 use crate::proxy::retry::RetryState;
-use crate::proxy::upstream::PooledClose;
 use crate::proxy::upstream::acquire::{Reuse, Wanted};
+use crate::proxy::upstream::{Origin, PooledClose};
 use std::time::Duration;
 
 /// Rounds of a step before others get their turn: at one buffer a round and direction.
@@ -41,6 +41,7 @@ pub enum Reroute {
 
 impl<N: Net> Exchanges<N> {
     /// Moves what can move, then does what the verdict says.
+    #[inline(never)]
     pub(super) fn step_pair(
         &mut self,
         key: ClientKey,
@@ -53,27 +54,41 @@ impl<N: Net> Exchanges<N> {
         let round = loop {
             let round = exchange.round();
             (heard, rounds) = (heard.max(round.heard), rounds + 1);
-            if round.verdict != Verdict::Park || !round.again || rounds == ROUNDS_MAX {
+            if round.standing != Standing::Waiting || !round.again || rounds == ROUNDS_MAX {
                 break round;
             }
             if exchange.pair.record.body_bytes() - bytes_before >= STEP_BYTES_MAX {
                 break round;
             }
         };
-        if heard != Heard::Nothing {
-            let (backend, sent) = (exchange.pair.backend, exchange.pair.record.begun);
-            let origin = exchange.upstream.origin();
-            self.upstreams.heard(&mut self.context, backend);
-            if heard == Heard::Response {
-                self.upstreams.request_answered(&mut self.context, backend, origin, sent);
-            }
+        let (backend, sent) = (exchange.pair.backend, exchange.pair.record.begun);
+        let origin = exchange.upstream.origin();
+        if round.standing == Standing::Faulty {
+            let judged = exchange.judge_fault();
+            self.take_in(heard, backend, origin, sent);
+            return match judged {
+                Some((verdict, fault)) => self.carry_out(key, client, pair, verdict, Some(fault)),
+                None => Next::Park,
+            };
         }
-        match round.verdict {
-            Verdict::Park if round.again => Next::Yield,
-            // The usual two, without the way of a fault through `carry_out`.
-            Verdict::Park if round.fault.is_none() => Next::Park,
-            Verdict::Finish if round.fault.is_none() => self.finish(client, pair),
-            verdict => self.carry_out(key, client, pair, verdict, round.fault),
+        self.take_in(heard, backend, origin, sent);
+        match round.standing {
+            Standing::Waiting if round.again => Next::Yield,
+            Standing::Waiting | Standing::Faulty => Next::Park,
+            Standing::Finished => self.finish(client, pair),
+            Standing::FinishedEarly => self.finish_early(client, pair),
+        }
+    }
+
+    /// What was heard of a server in a step says something about it.
+    #[inline]
+    fn take_in(&mut self, heard: Heard, backend: BackendId, origin: Origin, sent: Instant) {
+        if heard == Heard::Nothing {
+            return;
+        }
+        self.upstreams.heard(&mut self.context, backend);
+        if heard == Heard::Response {
+            self.upstreams.request_answered(&mut self.context, backend, origin, sent);
         }
     }
 
@@ -181,6 +196,7 @@ impl<N: Net> Exchanges<N> {
     }
 
     /// One match carries out every verdict.
+    #[cold]
     fn carry_out(
         &mut self,
         key: ClientKey,

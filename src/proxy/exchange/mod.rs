@@ -30,7 +30,7 @@ use crate::proxy::client::answer::Answer;
 use crate::proxy::client::challenges::Challenges;
 use crate::proxy::client::connection::{Connection, HeadRead};
 use crate::proxy::client::heads::Heads;
-use crate::proxy::client::listener::{Security, Service};
+use crate::proxy::client::listener::Service;
 use crate::proxy::client::per_client::PerClient;
 use crate::proxy::client::plan::{Intent, Plan};
 use crate::proxy::client::queue_speed::QueueSpeed;
@@ -185,6 +185,7 @@ impl<N: Net> Exchanges<N> {
         }
     }
 
+    #[inline(never)]
     fn read_head(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         match client.read_head(&mut self.context, &mut self.heads, key) {
             HeadRead::Incomplete(next) => next,
@@ -224,6 +225,7 @@ impl<N: Net> Exchanges<N> {
 
     /// Answers for this program, in every state of the queue and of the servers: 200 until it is to
     /// stop, then 503, so that a balancer in front sends new clients elsewhere.
+    #[cold]
     fn answer_live_path(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         let intent = client.intent(&self.context, &mut self.heads, key);
         let Ok(Intent::Message(plan)) = intent else { return self.serve(key, client) };
@@ -263,6 +265,7 @@ impl<N: Net> Exchanges<N> {
     /// In the queue only the client's end is listened for; the step after admission is `serve`. A
     /// reset ends the request. A client that has ended its side may be gone as well, or be waiting
     /// for the response: it is served after those that are there for certain.
+    #[inline(never)]
     fn wait_in_queue(&mut self, key: ClientKey, client: Client<'_, N>, line: Line) -> Next {
         if client.conn.has_failed() {
             return self.abandon(key, client);
@@ -276,19 +279,19 @@ impl<N: Net> Exchanges<N> {
 
     /// Decides what the request is for, and begins it.
     fn serve(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
-        match client.intent(&self.context, &mut self.heads, key) {
+        match &client.intent(&self.context, &mut self.heads, key) {
             Ok(Intent::Message(plan)) if plan.max_forwards_exhausted() => {
-                self.answer_max_forwards(key, client, &plan)
+                self.answer_max_forwards(key, client, plan)
             }
             Ok(Intent::Message(plan)) if client.settings().service == Service::Redirect => {
-                self.redirect(key, client, &plan)
+                self.redirect(key, client, plan)
             }
             Ok(Intent::Message(plan)) if plan.upgrade && !self.admission.has_room_for_tunnel() => {
                 let RetryState { record, .. } = self.retry_state(key, client);
-                self.answer(client, Some(&plan), TUNNELS_FULL, record)
+                self.answer(client, Some(plan), TUNNELS_FULL, record)
             }
-            Ok(intent) => self.begin(key, client, &intent),
-            Err(refusal) => self.refuse(key, client, refusal),
+            Ok(intent) => self.begin(key, client, intent),
+            Err(refusal) => self.refuse(key, client, *refusal),
         }
     }
 
@@ -423,11 +426,10 @@ impl<N: Net> Exchanges<N> {
         assert!(lease.upstream.pair() == Some(key), "a pair's upstream names the pair");
         let context = &mut self.context;
         Exchange {
-            last: client.is_at_its_last(context),
-            client_ip: client.ip(),
-            scheme: client.settings().scheme,
-            hsts: (client.settings().security == Security::Tls).then(|| context.hsts()).flatten(),
+            fault: None,
+            ends_connections: context.ends_connections(),
             client: &mut client.conn,
+            client_info: &client.info,
             deadline: &mut client.request.deadline,
             upstream: lease.upstream,
             authority: lease.authority,

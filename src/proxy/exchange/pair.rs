@@ -14,8 +14,8 @@ use crate::http::head::ResponseHead;
 use crate::net::Socket;
 use crate::observe::Record;
 use crate::proxy::client::admission::Admission;
+use crate::proxy::client::connection::ClientInfo;
 use crate::proxy::client::heads::Heads;
-use crate::proxy::client::listener::Scheme;
 use crate::proxy::client::plan::{Intent, Plan};
 use crate::proxy::client::request::After;
 use crate::proxy::conn::pipes::Pipes;
@@ -25,7 +25,6 @@ use crate::proxy::kinds::{ClientKey, UpstreamKey};
 use crate::proxy::retry::{RetryState, Tried};
 use crate::proxy::upstream::Upstream;
 use crate::proxy::upstream::acquire::Acquired;
-use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -159,19 +158,32 @@ impl Pair {
 
     /// The client waits for leave to send its content (RFC 9110 §10.1.1), which the server has not
     /// given: the wait is for the server.
+    #[inline]
     pub fn awaits_continue(&self) -> bool {
         self.intent.message().is_some_and(|plan| {
-            let has_content = self.request != Direction::Body(plan.body);
-            plan.expects_continue && !self.continued && !has_content
+            let has_no_content = || self.request == Direction::Body(plan.body);
+            plan.expects_continue && !self.continued && has_no_content()
         })
     }
+}
+
+/// Where a round of an exchange has left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It waits for more.
+    Waiting,
+    /// Both messages are complete.
+    Finished,
+    /// The response is complete, the request will not be.
+    FinishedEarly,
+    /// See [`Exchange::judge_fault`].
+    Faulty,
 }
 
 /// What a round of an exchange came to.
 #[derive(Debug)]
 pub struct Round {
-    pub verdict: Verdict,
-    pub fault: Option<Fault>,
+    pub standing: Standing,
     /// Another round could move more.
     pub again: bool,
     pub heard: Heard,
@@ -191,15 +203,12 @@ pub enum Heard {
 pub struct Exchange<'a, S: Socket> {
     pub pair: &'a mut Pair,
     pub client: &'a mut Conn<S>,
-    pub client_ip: Option<IpAddr>,
-    pub scheme: Scheme,
-    /// `max-age` of `Strict-Transport-Security`.
-    pub hsts: Option<u64>,
+    pub client_info: &'a ClientInfo,
     pub upstream: &'a mut Upstream<S>,
     /// The backend as written, for requests without `Host`.
     pub authority: &'a str,
-    /// The client's connection ends after this exchange, whatever the client asks for.
-    pub last: bool,
+    /// Clients' connections close after their next response, whatever the clients ask for.
+    pub ends_connections: bool,
     pub heads: &'a mut Heads,
     pub response_head: &'a mut ResponseHead,
     pub pool: &'a mut Pool,
@@ -216,6 +225,9 @@ pub struct Exchange<'a, S: Socket> {
     pub now: Instant,
     /// The server has sent something, or ended.
     pub heard: bool,
+    /// What went wrong in the last round. Not in [`Round`], where room for it would be moved about
+    /// with every step.
+    pub fault: Option<Fault>,
 }
 
 impl<S: Socket> Exchange<'_, S> {
@@ -258,8 +270,13 @@ impl<S: Socket> Exchange<'_, S> {
     pub fn round(&mut self) -> Round {
         let was_outstanding = self.pair.is_outstanding();
         self.heard = false;
-        let outcome = self.advance();
-        let moved = outcome == Ok(true);
+        let moved = match self.advance() {
+            Ok(moved) => moved,
+            Err(fault) => {
+                self.fault = Some(fault);
+                false
+            }
+        };
         // Something moved: the wait starts again, for what the exchange waits for now.
         if moved && !self.upstream.is_connecting() {
             let limit = wait_limit(&self.config.timeouts, self.pair.request, self.pair.response);
@@ -272,12 +289,17 @@ impl<S: Socket> Exchange<'_, S> {
         }
         let (request, response) = (self.pair.request.phase(), self.pair.response.phase());
         Round {
-            verdict: match outcome {
-                Ok(_) if self.has_unsent() => Verdict::Park,
-                Ok(_) => verdict::settled(request, response, self.rest()),
-                Err(fault) => verdict::verdict(&self.facts(fault), fault),
+            standing: match self.fault {
+                Some(_) => Standing::Faulty,
+                None if self.has_unsent() => Standing::Waiting,
+                None => match verdict::settled(request, response, self.rest()) {
+                    Verdict::Finish => Standing::Finished,
+                    Verdict::FinishEarly => Standing::FinishedEarly,
+                    Verdict::Park | Verdict::Retry | Verdict::Reply(_) | Verdict::Abort => {
+                        Standing::Waiting
+                    }
+                },
             },
-            fault: outcome.err(),
             again,
             heard: match (was_outstanding && !self.pair.is_outstanding(), self.heard) {
                 (true, _) => Heard::Response,
@@ -363,6 +385,13 @@ impl<S: Socket> Exchange<'_, S> {
             attempts_left: self.pair.tried.seen.saturating_add(1) < self.config.attempts_max
                 && (fault.is_usual(self.upstream.origin()) || self.budget.allows(self.in_flight)),
         }
+    }
+
+    /// The decision about what went wrong in the last round, and what that was.
+    #[cold]
+    pub fn judge_fault(&self) -> Option<(Verdict, Fault)> {
+        let fault = self.fault?;
+        Some((verdict::verdict(&self.facts(fault), fault), fault))
     }
 
     /// It waits for its client, to send or to read. A tunnel waits for neither side.

@@ -12,6 +12,7 @@ use crate::wire::proxy_protocol;
 impl<N: Net> Exchanges<N> {
     /// Reads a header; with that a session begins, or the first request may come. Without one the
     /// connection is closed.
+    #[inline(never)]
     pub(super) fn read_proxy_header(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         let outcome = match client.read_proxy_header(&mut self.context) {
             HeaderRead::Incomplete(next) => return next,

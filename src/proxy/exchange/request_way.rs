@@ -7,9 +7,10 @@ use crate::base::buffer::Pool;
 use crate::config::EDIT_BYTES_MAX;
 use crate::http::body::Body;
 use crate::http::cookie;
-use crate::http::forward::{self, BodyTransform, RequestContext};
+use crate::http::forward::{self, RequestContext};
 use crate::http::head;
 use crate::net::{SUBJECT_BYTES_MAX, Socket};
+use crate::proxy::client::listener::Scheme;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
 use crate::proxy::upstream::HeaderWrite;
 
@@ -62,6 +63,7 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// Whether the connection to the server is established by now.
+    #[inline(never)]
     pub(super) fn connected(&mut self) -> Result<bool, Fault> {
         let established = self.upstream.finish_connect();
         let established = established.map_err(|error| Fault::ConnectFailed(error.kind()))?;
@@ -84,39 +86,13 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// Client → server, as far as it goes.
     pub(super) fn send_request(&mut self) -> Result<bool, Fault> {
-        let upstream = &mut self.upstream.conn;
-        let transform = self.pair.intent.message().map(|plan| plan.transform);
-        let moved = match &mut self.pair.request {
+        let moved = match self.pair.request {
             Direction::Head => self.forward_request()?,
-            Direction::Body(body) => {
-                let from = &mut self.client.buffers.inbox;
-                let to = &mut upstream.buffers.outbox;
-                let count =
-                    pump::pump(body, transform.unwrap_or(BodyTransform::Keep), from, to, self.pool)
-                        .map_err(|_| Fault::ClientMalformed)?;
-                if body.is_ended() {
-                    self.pair.request = Direction::Done;
-                }
-                self.pair.record.request_bytes += count as u64;
-                count > 0
-            }
-            Direction::Tunnel => {
-                if self.client.buffers.input == Input::Failed {
-                    return Err(Fault::ClientGone);
-                }
-                let header = self.upstream.finish_header(self.pool);
-                let header = header.map_err(|kind| match self.has_heard_server() {
-                    true => Fault::UpstreamClosed,
-                    // A connect that fails: neither side has seen a byte of the other.
-                    false => Fault::ConnectFailed(kind),
-                })?;
-                if header == HeaderWrite::Unfinished {
-                    return Ok(false);
-                }
-                let count = tunnel(self.client, &mut self.upstream.conn, self.pool);
-                self.pair.record.request_bytes += count as u64;
-                count > 0 || header == HeaderWrite::Finished
-            }
+            Direction::Body(_) => self.send_body_up()?,
+            Direction::Tunnel => match self.tunnel_up()? {
+                Some(moved) => moved,
+                None => return Ok(false),
+            },
             Direction::Done => false,
         };
         match self.upstream.conn.flush(self.pool) {
@@ -135,6 +111,41 @@ impl<S: Socket> Exchange<'_, S> {
         }
     }
 
+    #[inline(never)]
+    fn send_body_up(&mut self) -> Result<bool, Fault> {
+        let transform = self.pair.plan().transform;
+        let Direction::Body(body) = &mut self.pair.request else { return Ok(false) };
+        let from = &mut self.client.buffers.inbox;
+        let to = &mut self.upstream.conn.buffers.outbox;
+        let count =
+            pump::pump(body, transform, from, to, self.pool).map_err(|_| Fault::ClientMalformed)?;
+        if body.is_ended() {
+            self.pair.request = Direction::Done;
+        }
+        self.pair.record.request_bytes += count as u64;
+        Ok(count > 0)
+    }
+
+    /// Bytes of a tunnel; none as long as the header that goes first is not out.
+    #[inline(never)]
+    fn tunnel_up(&mut self) -> Result<Option<bool>, Fault> {
+        if self.client.buffers.input == Input::Failed {
+            return Err(Fault::ClientGone);
+        }
+        let header = self.upstream.finish_header(self.pool);
+        let header = header.map_err(|kind| match self.has_heard_server() {
+            true => Fault::UpstreamClosed,
+            // A connect that fails: neither side has seen a byte of the other.
+            false => Fault::ConnectFailed(kind),
+        })?;
+        if header == HeaderWrite::Unfinished {
+            return Ok(None);
+        }
+        let count = tunnel(self.client, &mut self.upstream.conn, self.pool);
+        self.pair.record.request_bytes += count as u64;
+        Ok(Some(count > 0 || header == HeaderWrite::Finished))
+    }
+
     /// Something of the server's has come, which its client may have got.
     #[cold]
     fn has_heard_server(&self) -> bool {
@@ -145,18 +156,19 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// The head goes into an empty outbox, where it always fits; what is forwarded stays in the
     /// inbox until the response begins, so that it can be sent again.
+    #[inline(never)]
     fn forward_request(&mut self) -> Result<bool, Fault> {
         let (buffers, client_subject) = self.client.buffers_and_subject();
         let inbox = &mut buffers.inbox;
         let plan = self.pair.plan();
         let head = self.heads.recall(self.pair.client, inbox.data());
-        let trust_forwarded = self.config.trust_forwarded.contains(self.client_ip);
+        let trust_forwarded = self.config.trust_forwarded.contains(self.client_info.ip());
         let context = RequestContext {
-            client: self.client_ip,
+            client: self.client_info.peer(),
             default_host: self.authority,
             trust_forwarded,
             keep_subject: trust_forwarded && self.config.client_ca.is_none(),
-            scheme: self.scheme.name(),
+            is_https: self.client_info.settings().scheme == Scheme::Https,
             client_subject,
             upgrade: plan.upgrade,
             expect: plan.expects_continue,
@@ -175,15 +187,9 @@ impl<S: Socket> Exchange<'_, S> {
         outbox.filled(written.map_err(|_| Fault::ClientMalformed)?);
         inbox.hold();
         inbox.consume(head.bytes);
-        let transform = plan.transform;
         self.pair.request = Direction::after_head(plan.body);
-        if let Direction::Body(body) = &mut self.pair.request {
-            let count = pump::pump(body, transform, inbox, outbox, self.pool)
-                .map_err(|_| Fault::ClientMalformed)?;
-            self.pair.record.request_bytes += count as u64;
-            if body.is_ended() {
-                self.pair.request = Direction::Done;
-            }
+        if matches!(self.pair.request, Direction::Body(_)) {
+            self.send_body_up()?;
         }
         Ok(true)
     }
@@ -191,6 +197,7 @@ impl<S: Socket> Exchange<'_, S> {
 
 /// Moves what there is from one connection's inbox to the other's outbox, then the end; how many
 /// bytes moved.
+#[inline(never)]
 pub(super) fn tunnel<S: Socket>(from: &mut Conn<S>, to: &mut Conn<S>, pool: &mut Pool) -> usize {
     let count = from.buffers.inbox.data().len().min(to.buffers.outbox.room());
     let moved = to.buffers.outbox.take_from(&mut from.buffers.inbox, count, pool);

@@ -6,13 +6,13 @@ use super::pump;
 use super::request_way::tunnel;
 use super::verdict::{Fault, Phase};
 use crate::http::body::Body;
-use crate::http::cookie::{self, Security};
+use crate::http::cookie;
 use crate::http::forward::{self, Additions, BodyTransform, Persistence};
 use crate::http::framing;
 use crate::http::head::{self, Parse, Version};
 use crate::http::keep_alive::KeepAlive;
 use crate::net::Socket;
-use crate::proxy::client::listener::Scheme;
+use crate::proxy::client::listener::{Scheme, Security};
 use crate::proxy::client::plan::Plan;
 use crate::proxy::client::request::After;
 use crate::proxy::conn::Input;
@@ -179,7 +179,8 @@ impl<S: Socket> Exchange<'_, S> {
             version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
         // A client that waits for leave to send its content may give it up now, and what comes next
         // from it could not be told from content (RFC 9110 §10.1.1).
-        let stays = keep_alive && !close_delimited && !self.pair.awaits_continue() && !self.last;
+        let stays = keep_alive && !close_delimited && !self.pair.awaits_continue();
+        let stays = stays && !self.ends_connections && !self.client_info.is_used_up(self.config);
         let persistence = match (stays, version) {
             (false, _) => Persistence::Close,
             (true, Version::Http10) => Persistence::KeepAlive,
@@ -204,7 +205,11 @@ impl<S: Socket> Exchange<'_, S> {
         self.pair.response = Direction::after_head(body);
         self.pair.record.status = head.status;
         self.pair.record.answered = Some(self.now);
-        let additions = Additions { date: self.date, hsts: self.hsts };
+        let hsts = match self.client_info.settings().security {
+            Security::Tls => self.config.hsts_seconds(),
+            Security::Plain => None,
+        };
+        let additions = Additions { date: self.date, hsts };
         self.write_head(transform, persistence, Some(additions))?;
         self.client.buffers.inbox.release();
         Ok(true)
@@ -233,9 +238,9 @@ impl<S: Socket> Exchange<'_, S> {
             (self.pair.cookie, &self.config.sticky, written)
             && (head.status == 101 || head.status >= 200)
         {
-            let security = match self.scheme {
-                Scheme::Http => Security::Plain,
-                Scheme::Https => Security::Secure,
+            let security = match self.client_info.settings().scheme {
+                Scheme::Http => cookie::Security::Plain,
+                Scheme::Https => cookie::Security::Secure,
             };
             written = cookie::set(out, length, (name, tag), security);
         }

@@ -87,6 +87,7 @@ impl<S: Socket> Exchange<'_, S> {
         self.pipe_request()
     }
 
+    #[inline(never)]
     fn pipe_request(&mut self) -> Option<bool> {
         let upstream = &mut *self.upstream;
         let max = unread(self.pair.request, BodyTransform::Keep);
@@ -118,6 +119,7 @@ impl<S: Socket> Exchange<'_, S> {
         self.pipe_response()
     }
 
+    #[inline(never)]
     fn pipe_response(&mut self) -> Result<Option<bool>, Fault> {
         let upstream = &mut *self.upstream;
         let max = unread(self.pair.response, self.pair.transform);

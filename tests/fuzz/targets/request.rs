@@ -5,10 +5,13 @@
 use super::reader::{self, Framing, Head, Read};
 use super::{empty_lines, end_to_end, hop_by_hop, pumped, splits};
 use loadbalancer::balance::Strategy;
+use loadbalancer::config::{Config, TrustedProxies};
 use loadbalancer::http::body::Body;
 use loadbalancer::http::forward::{self, GROWTH_BYTES_MAX, RequestContext};
 use loadbalancer::http::head::{self, Parse, RequestHead, Version};
-use loadbalancer::proxy::plan::{self, HashBy, Plan, PlanContext};
+use loadbalancer::proxy::Scheme;
+use loadbalancer::proxy::plan::{self, Plan, PlanContext};
+use std::net::SocketAddr;
 
 /// Most requests read from one input.
 const REQUESTS_MAX: usize = 8;
@@ -56,6 +59,20 @@ fn comes_in_parts(data: &[u8]) {
     }
 }
 
+fn client() -> SocketAddr {
+    SocketAddr::new(CLIENT.parse().expect("an address"), 9)
+}
+
+fn config(trust_forwarded: bool) -> Config {
+    let trusted = if trust_forwarded { TrustedProxies::All } else { TrustedProxies::None };
+    Config {
+        strategy: Strategy::Uri,
+        stream_requests: true,
+        trust_forwarded: trusted,
+        ..Config::default()
+    }
+}
+
 /// Forwards the request at the start of `data`, if it is complete and accepted; returns it and its
 /// length. The strict reader must agree on every part of it.
 fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Message, usize)> {
@@ -63,15 +80,11 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
     if head::request(data, &mut head) != Parse::Complete {
         return None;
     }
-    let client = CLIENT.parse().ok();
-    let context = PlanContext {
-        hash_by: HashBy { strategy: Strategy::Uri, field: "", client },
-        is_secured: trust_forwarded,
-        fields_max: 100,
-        streams: true,
-        edits_fields: false,
-        sticky: None,
-    };
+    let client = client();
+    let config = config(trust_forwarded);
+    let scheme = Scheme::Http;
+    let context =
+        PlanContext { config: &config, client: Some(&client), scheme, edits_fields: false };
     let plan = plan::plan(data, &head, &context);
     let plan = plan.ok().filter(|plan| plan.forwards != Some(0))?;
     let mut body = plan.body;
@@ -108,11 +121,12 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
 
 /// The forwarded head, written to a buffer of the size that the program uses.
 fn written(data: &[u8], head: &RequestHead, plan: &Plan, trust_forwarded: bool) -> Vec<u8> {
+    let client = client();
     let context = RequestContext {
-        scheme: "http",
+        is_https: false,
         keep_subject: trust_forwarded,
         client_subject: None,
-        client: CLIENT.parse().ok(),
+        client: Some(&client),
         default_host: DEFAULT_HOST,
         trust_forwarded,
         upgrade: plan.upgrade,
