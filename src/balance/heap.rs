@@ -62,6 +62,7 @@ impl<K: Ord + Copy> Heap<K> {
     }
 
     /// Moves the node at `place`, whose key is new, to where it belongs.
+    #[inline]
     fn settle(&mut self, mut place: usize) {
         while place > 0 && self.before(place, (place - 1) / 2) {
             self.swap(place, (place - 1) / 2);

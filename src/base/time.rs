@@ -22,9 +22,14 @@ impl Instant {
         self.0
     }
 
+    /// Microseconds since `earlier`; zero if that is later.
+    pub const fn micros_since(self, earlier: Instant) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// Time since `earlier`; zero if that is later.
     pub fn since(self, earlier: Instant) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
+        Duration::from_micros(self.micros_since(earlier))
     }
 }
 

@@ -140,6 +140,27 @@ impl Health {
         })
     }
 
+    /// The response to a request that was sent at `sent` has begun; whether that clears a suspect
+    /// ([`Transition::Cleared`]).
+    #[inline]
+    pub fn answered(&mut self, sent: Instant, now: Instant) -> bool {
+        let was_suspect = self.state() == State::Suspect;
+        self.silence.answered(sent, now);
+        was_suspect && self.state() == State::Up
+    }
+
+    /// The usual [`Observation::Served`]: of a backend that is up, whose state it does not change.
+    /// False if it is not up, and nothing was done.
+    #[inline]
+    pub fn served_while_up(&mut self) -> bool {
+        let is_up = self.reported == Reported::Up;
+        if is_up {
+            self.outlier.answered();
+            self.unanswered = 0;
+        }
+        is_up
+    }
+
     /// Applies one observation made at `now`; returns the change of state, if any.
     pub fn observe(
         &mut self,
@@ -197,10 +218,6 @@ impl Health {
             }
             Observation::ProbeLate => {
                 self.silence.suspect(now);
-                None
-            }
-            Observation::Answered { sent } => {
-                self.silence.answered(sent, now);
                 None
             }
             Observation::ConnectFailed(kind) => self.connect_failed(kind, now),

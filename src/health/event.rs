@@ -65,11 +65,6 @@ pub enum Observation {
     ProbeSlow,
     /// The probe takes much longer than usual.
     ProbeLate,
-    /// The response to a client's request has begun.
-    Answered {
-        /// When the request was sent to the backend.
-        sent: Instant,
-    },
     /// A client's request was answered with a status for which [`super::outlier::is_error`] holds.
     Erred {
         /// When the request was sent to the backend.

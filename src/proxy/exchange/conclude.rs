@@ -65,7 +65,7 @@ impl<N: Net> Exchanges<N> {
         }
         if let Some(answered) = pair.record.answered {
             let (status, sent) = (pair.record.status, pair.record.begun);
-            let served = Served { status, client: client.ip(), sent, answered };
+            let served = Served { status, client: client.info.peer(), sent, answered };
             self.upstreams.attempt_answered(cx, pair.backend, &served);
         }
         if let Some(counters) = self.upstreams.counters(pair.backend) {

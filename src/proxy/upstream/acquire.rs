@@ -109,7 +109,7 @@ impl<N: Net> Upstreams<N> {
                         }
                         // An idle connection that may close is better than none.
                         ConnectFailure::NoLocalPort => {
-                            let pooled = self.checkout(cx, backend, pair, Reuse::Pooled);
+                            let pooled = self.checkout_any(cx, backend, pair);
                             pooled.ok_or(Unavailable::NoDescriptor)?
                         }
                     }
@@ -181,6 +181,7 @@ impl<N: Net> Upstreams<N> {
     /// The backend that a cookie names; none if the request cannot go there.
     ///
     /// Errors: it is at its limit, and the request may wait for it.
+    #[inline(never)]
     fn choose_by_session(
         &self,
         cx: &LoopContext<N>,
@@ -273,6 +274,7 @@ impl<N: Net> Upstreams<N> {
 
     /// The most recently used idle connection of this backend on which nothing has come since, if
     /// the request may use it; the others have been idle for longer.
+    #[inline]
     fn checkout(
         &mut self,
         cx: &mut LoopContext<N>,
@@ -315,6 +317,16 @@ impl<N: Net> Upstreams<N> {
         }
     }
 
+    #[cold]
+    fn checkout_any(
+        &mut self,
+        cx: &mut LoopContext<N>,
+        backend: BackendId,
+        pair: PairKey,
+    ) -> Option<UpstreamKey> {
+        self.checkout(cx, backend, pair, Reuse::Pooled)
+    }
+
     /// Whether an idle connection is as safe as a new one, by what its server is known to do.
     fn is_safe(&mut self, backend: BackendId, key: UpstreamKey, now: Instant) -> bool {
         let open = |key: &UpstreamKey| self.table.get(*key).filter(|it| it.conn.is_idle());
@@ -328,6 +340,7 @@ impl<N: Net> Upstreams<N> {
         idle.reuse.is_safe(since, &upstream.keep_alive, now)
     }
 
+    #[inline(never)]
     fn connect(
         &mut self,
         cx: &mut LoopContext<N>,

@@ -35,13 +35,21 @@ pub struct Addresses {
     misses: usize,
     /// What they failed with, taken together.
     fault: Fault,
+    /// The name has stood for another address.
+    has_lost_some: bool,
 }
 
 impl Addresses {
     /// The first is tried first.
     pub fn new(all: &[Address]) -> Addresses {
         assert!(!all.is_empty(), "a name that is not known makes no member");
-        Addresses { all: all.to_vec(), current: 0, misses: 0, fault: Fault::None }
+        Addresses {
+            all: all.to_vec(),
+            current: 0,
+            misses: 0,
+            fault: Fault::None,
+            has_lost_some: false,
+        }
     }
 
     /// Where to connect to now.
@@ -49,9 +57,10 @@ impl Addresses {
         &self.all[self.current]
     }
 
-    /// Whether the name stands for this one.
+    /// Whether the name stands for this one, for which it has stood before.
+    #[inline]
     pub fn contains(&self, address: &Address) -> bool {
-        self.all.contains(address)
+        !self.has_lost_some || self.all.contains(address)
     }
 
     /// The name stands for these now; whether an address is gone. The one in use stays in use if it
@@ -59,9 +68,11 @@ impl Addresses {
     pub fn replace(&mut self, all: &[Address]) -> bool {
         let used = self.current().clone();
         let is_gone = self.all.iter().any(|old| !all.contains(old));
+        let has_lost_some = self.has_lost_some || is_gone;
         if self.all != all {
             *self = Addresses::new(all);
             self.current = all.iter().position(|one| *one == used).unwrap_or(0);
+            self.has_lost_some = has_lost_some;
         }
         is_gone
     }

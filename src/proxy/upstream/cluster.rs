@@ -18,7 +18,7 @@ use crate::health::{
 };
 use crate::proxy::kinds::UpstreamKey;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// All backends.
@@ -40,10 +40,10 @@ pub struct Cluster {
 
 /// A response, as evidence about the backend that gave it.
 #[derive(Clone, Copy, Debug)]
-pub struct Served {
+pub struct Served<'a> {
     pub status: u16,
     /// None of a unix socket.
-    pub client: Option<IpAddr>,
+    pub client: Option<&'a SocketAddr>,
     /// When the request was sent.
     pub sent: Instant,
     /// When the response began.
@@ -255,16 +255,22 @@ impl Cluster {
         backend.health.silence_mut().sent(sent)
     }
 
-    /// The response to a request has begun: evidence for [`Cluster::observe`].
+    /// The response to a request has begun; the change of belief, if any, is in force when this
+    /// returns.
     pub fn request_answered(
         &mut self,
         backend: BackendId,
         origin: Origin,
         sent: Instant,
         now: Instant,
-    ) -> Observation {
-        self.at(backend).idle.starvation.answered(origin, now);
-        Observation::Answered { sent }
+    ) -> Option<Transition> {
+        let Backend { idle, health, .. } = self.at(backend);
+        idle.starvation.answered(origin, now);
+        if !health.answered(sent, now) {
+            return None;
+        }
+        self.put_belief_in_force(backend, State::Suspect, &Transition::Cleared, now);
+        Some(Transition::Cleared)
     }
 
     /// A request ended without a response.
@@ -279,19 +285,33 @@ impl Cluster {
         self.balancer.failed(backend, None, now);
     }
 
-    /// It answered a request of `client` with this status: evidence for [`Cluster::observe`].
-    pub fn served(&mut self, backend: BackendId, served: &Served) -> Observation {
-        let Served { status, client, sent, answered } = *served;
-        let micros = answered.since(sent).as_micros() as u64;
+    /// It answered a request of a client; the change of belief, if any, is in force when this
+    /// returns.
+    pub fn served(&mut self, backend: BackendId, served: &Served<'_>) -> Option<Transition> {
+        let Served { status, sent, answered, .. } = *served;
+        let micros = answered.micros_since(sent);
         if outlier::is_error(status) {
-            self.balancer.failed(backend, Some(micros), answered);
-            // The clients of unix sockets count as one.
-            let client = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-            Observation::Erred { sent, client }
-        } else {
-            self.balancer.served(backend, micros, answered);
-            Observation::Served { sent }
+            return self.erred(backend, served, micros);
         }
+        self.balancer.served(backend, micros, answered);
+        match self.at(backend).health.served_while_up() {
+            true => None,
+            false => self.observe(backend, Observation::Served { sent }, answered),
+        }
+    }
+
+    #[cold]
+    fn erred(
+        &mut self,
+        backend: BackendId,
+        served: &Served<'_>,
+        micros: u64,
+    ) -> Option<Transition> {
+        let Served { client, sent, answered, .. } = *served;
+        self.balancer.failed(backend, Some(micros), answered);
+        // The clients of unix sockets count as one.
+        let client = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
+        self.observe(backend, Observation::Erred { sent, client }, answered)
     }
 
     /// Whether it may work on one request at a time, see [`Silence::served_beside`].
@@ -375,14 +395,24 @@ impl Cluster {
         let itself = in_rotation && before == State::Up;
         let others = if self.up > usize::from(itself) { Others::SomeUp } else { Others::NoneUp };
         let transition = health.observe(observation, others, &self.settings, now)?;
-        let after = health.state();
-        if in_rotation {
-            self.count_up(backend, before, after);
+        self.put_belief_in_force(backend, before, &transition, now);
+        Some(transition)
+    }
+
+    #[cold]
+    fn put_belief_in_force(
+        &mut self,
+        backend: BackendId,
+        before: State,
+        transition: &Transition,
+        now: Instant,
+    ) {
+        if self.is_in_rotation(backend) {
+            self.count_up(backend, before, self.health(backend).state());
         }
         if let Transition::Up(_) = transition {
             self.warm(backend, now);
         }
-        Some(transition)
     }
 
     /// This address could not be connected to; see [`Addresses::failed`].

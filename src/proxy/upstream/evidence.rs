@@ -84,8 +84,7 @@ impl<N: Net> Upstreams<N> {
             self.note_concurrency(backend);
         }
         let may_be_due_sooner = self.cluster.may_be_due_sooner(backend);
-        let observation = self.cluster.request_answered(backend, origin, sent, now);
-        if let Some(transition) = self.cluster.observe(backend, observation, now) {
+        if let Some(transition) = self.cluster.request_answered(backend, origin, sent, now) {
             self.state_changed(cx, backend, transition);
         } else if may_be_due_sooner {
             self.watch_silence(cx, backend);
@@ -129,11 +128,10 @@ impl<N: Net> Upstreams<N> {
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
-        served: &Served,
+        served: &Served<'_>,
     ) {
         self.cluster.address_works(backend);
-        let observation = self.cluster.served(backend, served);
-        if let Some(transition) = self.cluster.observe(backend, observation, served.answered) {
+        if let Some(transition) = self.cluster.served(backend, served) {
             self.state_changed(cx, backend, transition);
         }
     }

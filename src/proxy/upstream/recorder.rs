@@ -126,16 +126,19 @@ impl Recorder {
         self.balancer.set_leaving(id, leaving);
     }
 
+    #[inline]
     pub fn began(&mut self, id: BackendId) {
         self.note(|| Line::Began(id));
         self.balancer.began(id);
     }
 
+    #[inline]
     pub fn ended(&mut self, id: BackendId) {
         self.note(|| Line::Ended(id));
         self.balancer.ended(id);
     }
 
+    #[inline]
     pub fn served(&mut self, id: BackendId, response_us: u64, at: Instant) {
         self.note(|| Line::Served { id, response_us, at });
         self.balancer.served(id, response_us, at);
@@ -156,6 +159,7 @@ impl Recorder {
         self.balancer.report(id, requests, errors);
     }
 
+    #[inline]
     pub fn pick(&mut self, hint: &Hint<'_>) -> Option<BackendId> {
         let picked = self.balancer.pick(hint);
         self.note(|| Line::Picked { picked, hash: hint.hash, tried: hint.tried });
