@@ -437,12 +437,14 @@ fn echoing_nginx(at: SocketAddr, root: &str) -> String {
     )
 }
 
+/// The configuration of a server that listens at an address, with its files in a directory.
+type Configure = fn(SocketAddr, &str) -> String;
+
 #[test]
 fn haproxy_and_nginx_that_require_a_header_see_the_client() {
-    let config: [(&str, fn(SocketAddr, &str) -> String); 2] =
-        [("haproxy", echoing_haproxy), ("nginx", echoing_nginx)];
+    let programs: [(&str, Configure); 2] = [("haproxy", echoing_haproxy), ("nginx", echoing_nginx)];
     timed(|| {
-        for (program, config) in config.into_iter().filter(|(program, _)| is_installed(program)) {
+        for (program, config) in programs.into_iter().filter(|(program, _)| is_installed(program)) {
             let directory = TempDir::new();
             let root = directory.path().display().to_string();
             let (server, address) = listening(program, &directory, |at| config(at, &root));
