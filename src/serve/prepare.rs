@@ -4,9 +4,9 @@
 use super::failure::{Failure, say};
 use super::instances::holder;
 use super::places::{Places, cannot_listen, cannot_listen_at};
-use crate::base::address::{Address, UnixName};
+use crate::base::address::Address;
 use crate::base::reason::reason;
-use crate::config::{AdminAddress, Config, Endpoint, HostPort, LogTarget};
+use crate::config::{AdminAddress, Config, Endpoint, LogTarget};
 use crate::config::{SECRET_BYTES_MAX, StickyKey, quote};
 use crate::net::control::{ControlSocket, Instances};
 use crate::net::files::read_regular;
