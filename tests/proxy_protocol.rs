@@ -417,6 +417,9 @@ fn the_client_of_haproxy_is_the_client() {
     assert_eq!(balancer.stderr.with("closed, as"), Vec::<String>::new());
 }
 
+/// The configuration of a program that listens there and has its files in this directory.
+type Configuration = fn(SocketAddr, &str) -> String;
+
 /// HAProxy that answers with whom the header names, and where that client connected to.
 fn echoing_haproxy(at: SocketAddr, _: &str) -> String {
     format!(
@@ -425,7 +428,7 @@ fn echoing_haproxy(at: SocketAddr, _: &str) -> String {
     )
 }
 
-/// The same of nginx, with its files in `root`.
+/// The same of nginx.
 fn echoing_nginx(at: SocketAddr, root: &str) -> String {
     format!(
         "daemon off; master_process off; pid {root}/pid; error_log stderr info;\n\
@@ -437,14 +440,12 @@ fn echoing_nginx(at: SocketAddr, root: &str) -> String {
     )
 }
 
-/// The configuration of a server that listens at an address, with its files in a directory.
-type Configure = fn(SocketAddr, &str) -> String;
-
 #[test]
 fn haproxy_and_nginx_that_require_a_header_see_the_client() {
-    let programs: [(&str, Configure); 2] = [("haproxy", echoing_haproxy), ("nginx", echoing_nginx)];
+    let programs: [(&str, Configuration); 2] =
+        [("haproxy", echoing_haproxy), ("nginx", echoing_nginx)];
     timed(|| {
-        for (program, config) in programs.into_iter().filter(|(program, _)| is_installed(program)) {
+        for (program, config) in programs.into_iter().filter(|(name, _)| is_installed(name)) {
             let directory = TempDir::new();
             let root = directory.path().display().to_string();
             let (server, address) = listening(program, &directory, |at| config(at, &root));
