@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Message, Peer, TempDir, ok, run, wait_until};
+use common::{Backend, Balancer, Gate, Message, Peer, TempDir, ok, reply, run, wait_until};
 use loadbalancer::balance::NAMES;
 
 /// All but the one that needs a field to hash.
@@ -120,6 +120,20 @@ fn a_draining_server_keeps_its_sessions_and_one_set_to_down_does_not() {
     assert_eq!((kept.text().as_str(), set(&kept)), ("a", None));
     list("down");
     balancer.stderr.wait_for(" is set to down");
+    let moved = ask(&balancer, &with(&value));
+    assert_eq!(moved.text(), "b");
+    assert!(set(&moved).is_some());
+}
+
+#[test]
+fn a_server_that_fails_its_health_checks_loses_its_sessions() {
+    let servers = [Backend::named("a"), Backend::named("b")];
+    let options = ["--sticky", "srv", "-s", "first", "-c", "20ms", "--fall", "1"];
+    let balancer = Balancer::probing(&[&servers[0], &servers[1]], &options);
+    let (value, _) = set(&ask(&balancer, "")).expect("a cookie");
+    // It still answers requests.
+    servers[0].set_health(reply("503 Service Unavailable", "", ""));
+    balancer.stderr.wait_for(" down: ");
     let moved = ask(&balancer, &with(&value));
     assert_eq!(moved.text(), "b");
     assert!(set(&moved).is_some());

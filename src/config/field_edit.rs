@@ -67,7 +67,9 @@ impl FieldEdit {
     fn refusal(&self, heads: Heads) -> Option<&'static str> {
         let is = |name: &str| is_same_field(self.name.as_bytes(), name.as_bytes());
         if OURS.into_iter().any(is) {
-            return Some("is a field of the connection or the framing, which is written here");
+            return Some(
+                "is a field of the connection or the framing, which this program writes: leave it out",
+            );
         }
         match (heads, &self.value) {
             (Heads::Up, _) if is("via") => Some("is how loops are found: leave Via as it is"),
@@ -156,7 +158,8 @@ mod tests {
                 assert_eq!(FieldEdit::parse(text, heads), Err(expected));
             }
         }
-        let framing = "is a field of the connection or the framing, which is written here";
+        let framing =
+            "is a field of the connection or the framing, which this program writes: leave it out";
         let date = "is in every response: leave Date as it is";
         let value = "has a control character in its value, which HTTP does not allow";
         for (text, heads, reason) in [

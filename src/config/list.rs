@@ -242,12 +242,26 @@ fn setting(spec: &mut BackendSpec, word: &str, mode: Mode) -> Result<(), String>
         }
         Some(_) | None => {
             return Err(format!(
-                "expected weight=N, max=N, backup, each, send-proxy, send-proxy-v1, drain or down, got {}",
-                quote(word)
+                "expected weight=N, max=N, backup, each, send-proxy, send-proxy-v1, drain or down, got {}{}",
+                quote(word),
+                word_instead(word)
             ));
         }
     }
     Ok(())
+}
+
+/// What to write for a word of HAProxy or nginx, as the rest of a sentence.
+fn word_instead(word: &str) -> &'static str {
+    match word.split('=').next().unwrap_or_default() {
+        "weight" => ": write weight=N",
+        "max" | "maxconn" | "max_conns" => ": write max=N",
+        "send-proxy-v2" => ": write send-proxy, which is version 2",
+        "resolve" | "resolvers" => ": names are looked up again without a word",
+        "check" => ": servers are checked without a word",
+        "disabled" => ": write down",
+        _ => "",
+    }
 }
 
 fn set_each(spec: &mut BackendSpec) -> Result<(), String> {

@@ -86,7 +86,9 @@ pub fn sticky_key(config: &Config) -> Result<Option<StickyKey>, Failure> {
     let name = quote(&file.display().to_string());
     // White space at its end does not count.
     let secret = read_regular(file, 2 * SECRET_BYTES_MAX as u64).map_err(|error| {
-        Failure(format!("cannot read the sticky key {name}: {}", reason(&error)))
+        let reason = reason(&error);
+        let hint = "make one with openssl rand -hex 32, or name another file";
+        Failure(format!("cannot read the sticky key {name}: {reason}; {hint}"))
     })?;
     let key = StickyKey::of_secret(&secret);
     key.map(Some).map_err(|problem| Failure(format!("the sticky key {name} {problem}")))

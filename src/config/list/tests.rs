@@ -62,9 +62,15 @@ fn good_files_are_read_whole() {
 fn a_bad_line_is_located_and_skipped() {
     let weight = "expected weight= a whole number from 1 to 1000";
     let words = "expected weight=N, max=N, backup, each, send-proxy, send-proxy-v1, drain or down";
-    let table: [(&[u8], String); 23] = [
+    let table: [(&[u8], String); 26] = [
         (b"10.0.0.1:1 each", "expected each after a host name, `10.0.0.1:1` is one backend".into()),
         (b"80 each", "expected each after a host name, `80` is one backend".into()),
+        (b"a:1 weight 3", format!("{words}, got `weight`: write weight=N")),
+        (b"a:1 maxconn=5", format!("{words}, got `maxconn=5`: write max=N")),
+        (
+            b"a:1 send-proxy-v2",
+            format!("{words}, got `send-proxy-v2`: write send-proxy, which is version 2"),
+        ),
         (b"unix:/a each", "expected each after a host name, `unix:/a` is one backend".into()),
         (b"h:1 send-proxy send-proxy-v1", "expected either send-proxy or send-proxy-v1".into()),
         (b"h:1 send-proxy=2", format!("{words}, got `send-proxy=2`")),
@@ -80,7 +86,7 @@ fn a_bad_line_is_located_and_skipped() {
         (b"h:1 fast", format!("{words}, got `fast`")),
         (b"h:1 wieght=3", format!("{words}, got `wieght=3`")),
         (b"h:1 backup=yes", format!("{words}, got `backup=yes`")),
-        (b"h:1 weight", format!("{words}, got `weight`")),
+        (b"h:1 weight", format!("{words}, got `weight`: write weight=N")),
         (b"h:1 weight=", format!("{weight}, got ``")),
         (b"h:1 weight=0", format!("{weight}, got `0`")),
         (b"h:1 weight=1001", format!("{weight}, got `1001`")),
