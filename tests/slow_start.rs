@@ -47,6 +47,18 @@ fn a_server_that_was_added_gets_a_tenth_of_its_share() {
 }
 
 #[test]
+fn servers_that_are_added_where_no_other_is_up_share_from_the_start() {
+    let (first, second) = (Backend::named("a"), Backend::named("b"));
+    let directory = TempDir::new();
+    let list = directory.file("servers", "");
+    let options = ["127.0.0.1:0", "-f", &list, "--slow-start", "1h", "--health", "off"];
+    let balancer = Balancer::start(&options);
+    directory.file("servers", format!("{}\n{}\n", first.argument(), second.argument()));
+    balancer.stderr.wait_for(&format!("added {}", second.argument()));
+    assert_eq!(share(&balancer, &second, 40), 20);
+}
+
+#[test]
 fn the_only_server_gets_everything() {
     let mut only = Backend::named("a");
     let options = ["--slow-start", "1h", "-c", "10ms", "--rise", "1"];
