@@ -53,6 +53,8 @@ struct Network {
     listeners: Vec<Option<TcpListener>>,
     /// Requests that came to a gate.
     held: Arc<AtomicUsize>,
+    /// Connections to any server.
+    open: Arc<AtomicUsize>,
 }
 
 impl Network {
@@ -62,7 +64,14 @@ impl Network {
         let directory = TempDir::new();
         directory.file("resolv.conf", "");
         let (port, listeners) = listeners();
-        Some(Network { namespace, directory, port, listeners, held: Arc::default() })
+        Some(Network {
+            namespace,
+            directory,
+            port,
+            listeners,
+            held: Arc::default(),
+            open: Arc::default(),
+        })
     }
 
     /// The name `web.test` stands for 127.0.0.N.
@@ -75,11 +84,12 @@ impl Network {
     /// A server on 127.0.0.N that answers with N, after it has passed the gate.
     fn serve(&mut self, number: u8, gate: Option<Gate>) {
         let listener = self.listeners[usize::from(number) - 1].take().expect("one server each");
-        let held = Arc::clone(&self.held);
+        let (held, open) = (Arc::clone(&self.held), Arc::clone(&self.open));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (stream, gate) = (stream.expect("a connection"), gate.clone());
-                let held = Arc::clone(&held);
+                let (held, open) = (Arc::clone(&held), Arc::clone(&open));
+                open.fetch_add(1, SeqCst);
                 std::thread::spawn(move || {
                     let mut writer = stream.try_clone().expect("a copy");
                     let mut peer = Peer::over(stream);
@@ -89,9 +99,10 @@ impl Network {
                             gate.pass();
                         }
                         if writer.write_all(&ok(number.to_string())).is_err() {
-                            return;
+                            break;
                         }
                     }
+                    open.fetch_sub(1, SeqCst);
                 });
             }
         });
@@ -172,6 +183,20 @@ fn a_request_at_an_address_that_vanishes_is_finished() {
         gate.let_pass(1);
         assert_eq!(held.response().text(), "1", "{words}");
     }
+}
+
+#[test]
+fn idle_connections_to_an_address_that_vanishes_are_closed() {
+    let Some(mut network) = Network::new() else { return };
+    network.serve(1, None);
+    network.set(&[1]);
+    let options = ["--resolve-interval", "100ms", "--health", "off", "--pool-timeout", "1h"];
+    let balancer = network.start(&[&[network.name().as_str()], &options[..]].concat());
+    assert_eq!(balancer.get("/").text(), "1");
+    assert_eq!(network.open.load(SeqCst), 1, "it is kept for the next request");
+    network.set(&[2]);
+    balancer.stderr.wait_for("web.test is now 127.0.0.2, was 127.0.0.1");
+    wait_until("its end", || network.open.load(SeqCst) == 0);
 }
 
 #[test]
