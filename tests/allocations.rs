@@ -5,10 +5,18 @@ mod common;
 use common::in_process::{Counting, add_admin, allocations_so_far, limits, proxy};
 use common::{Backend, Peer};
 use loadbalancer::balance::{NAMES, Strategy};
+#[cfg(feature = "tls")]
+use loadbalancer::config::CertificateFile;
 use loadbalancer::config::{AdminAddress, Config, HostPort, LogTarget, Mode};
 use loadbalancer::net::kernel::Kernel;
+#[cfg(feature = "tls")]
+use loadbalancer::net::listen::{Sharing, listen};
 use loadbalancer::net::log_writer::LogWriter;
+#[cfg(feature = "tls")]
+use loadbalancer::net::tls::{Acceptor, Carries, Certificates, Connector, SelfSigned};
 use loadbalancer::proxy::Proxy;
+#[cfg(feature = "tls")]
+use loadbalancer::proxy::{ListenerSettings, Service};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -21,6 +29,11 @@ static COUNTING: Counting = Counting;
 const ROUNDS: usize = 300;
 
 const PEAK_CLIENTS: usize = 8;
+
+/// What the library allocates for a request and its response in TLS: for each record that comes, and
+/// twice for each that goes.
+#[cfg(feature = "tls")]
+const IN_TLS_MAX: usize = 4;
 
 /// Requests of each kind, one after the other, so that the peak does not depend on chance.
 fn ask(address: SocketAddr, rounds: usize, is_forwarded: bool) {
@@ -106,6 +119,64 @@ fn no_request_allocates_in_steady_state() {
     }
     for mode in [Mode::Redirect, Mode::Tcp] {
         assert_eq!(allocations(1, |config| config.mode = mode), 0, "{mode:?}");
+    }
+}
+
+/// How often the loop allocates for a request in TLS to `host`, on a connection that has asked for
+/// the name `asked`.
+#[cfg(feature = "tls")]
+fn allocations_in_tls(asked: &str, host: &'static str) -> usize {
+    let (valid, names) = (["20200101000000Z", "21200101000000Z"], ["a.example", "b.example"]);
+    let made = SelfSigned::new(&names, valid).expect("random bytes");
+    let directory = common::TempDir::new();
+    let chain = directory.file("both.pem", format!("{}{}", made.certificate, made.key)).into();
+    let read = Certificates::read(&[CertificateFile { chain, key: None }], None).expect("files");
+    let acceptor = Acceptor::new(read.certificates, Carries::Http).expect("random bytes");
+    let backend = Backend::named("a");
+    let (mut proxy, plain) = proxy(&backend, 1, limits(), |_| {});
+    proxy.net_mut().secure_with(acceptor);
+    let listener = listen(Some("127.0.0.1"), 0, Sharing::Alone).expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    proxy.listen(listener, ListenerSettings::tls(Service::Http)).expect("listening");
+    let trusted = directory.file("certificate.pem", &made.certificate);
+    let (steady, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _done = Done(&done, plain);
+            let connector = Connector::trusting(Some(trusted.into())).expect("a file");
+            let mut session = connector.connect(asked).expect("a name");
+            let mut tcp = TcpStream::connect(address).expect("connecting");
+            session.handshake(&mut tcp).expect("a handshake");
+            let mut ask = || {
+                for _ in 0..ROUNDS {
+                    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+                    session.write(&mut tcp, request.as_bytes()).expect("writing");
+                    let (mut got, mut into) = (Vec::new(), [0; 4096]);
+                    while !got.ends_with(b"\r\n\r\na") {
+                        let count = session.read(&mut tcp, &mut into).expect("a response");
+                        got.extend_from_slice(&into[..count]);
+                    }
+                    assert!(got.starts_with(b"HTTP/1.1 200"));
+                }
+            };
+            ask();
+            steady.store(true, SeqCst);
+            ask();
+        });
+        allocations_until(&done, &steady, &mut proxy)
+    })
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_request_in_tls_costs_what_the_library_allocates_whatever_its_host() {
+    let most = IN_TLS_MAX * ROUNDS;
+    let usual = allocations_in_tls("a.example", "a.example");
+    assert!(usual <= most, "{usual} for {ROUNDS} requests");
+    for (asked, host) in [("a.example", "b.example"), ("a.example", "A.EXAMPLE:443")] {
+        let count = allocations_in_tls(asked, host);
+        // A turn more or less at the beginning and the end.
+        assert!(count.abs_diff(usual) <= 2 * IN_TLS_MAX, "{host}: {count}, usual {usual}");
     }
 }
 

@@ -46,8 +46,18 @@ pub struct Certificates {
     pub client_authorities: Option<Arc<RootCertStore>>,
 }
 
-/// The name that a hello asks for, if it does.
-pub type Asked = Option<Box<str>>;
+/// What a hello asks for, and what it gets.
+#[derive(Debug)]
+pub struct Asked {
+    /// None if it asks for no name.
+    pub name: Option<Box<str>>,
+    /// The certificate that its client is shown.
+    pub place: Place,
+}
+
+/// The place of a certificate among those that were read together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place(usize);
 
 /// Certificates that were read, and what is to be said about them.
 #[derive(Debug)]
@@ -96,20 +106,23 @@ impl Certificates {
         self.by_name.get(&name).or_else(by_parent).copied()
     }
 
-    fn chosen(&self, asked: Option<&str>) -> &Entry {
-        let place = asked.and_then(|name| self.find(name)).unwrap_or(0);
-        self.entries.get(place).expect("there is at least one, and names lead to those there are")
+    fn chosen(&self, asked: Option<&str>) -> Place {
+        Place(asked.and_then(|name| self.find(name)).unwrap_or(0))
     }
 
-    /// Whether a client that has asked for this name was shown a certificate for `host`. One that
-    /// has asked for none and names an address is let through: health checks know no better.
-    pub fn covers(&self, asked: Option<&str>, host: &str) -> bool {
+    fn entry(&self, place: Place) -> &Entry {
+        self.entries.get(place.0).expect("there is at least one, and names lead to those there are")
+    }
+
+    /// Whether the certificate at `place` is for `host`. A client that has `asked` for no name and
+    /// names an address is let through: health checks know no better.
+    pub fn covers(&self, place: Place, asked: Option<&str>, host: &str) -> bool {
         let host = host.trim_end_matches('.');
         let address = host.trim_start_matches('[').trim_end_matches(']');
         if asked.is_none() && address.parse::<IpAddr>().is_ok() {
             return true;
         }
-        self.chosen(asked).names.iter().any(|name| name.covers(address))
+        self.entry(place).names.iter().any(|name| name.covers(address))
     }
 
     /// What the hello that was looked at last asks for; none if no hello was since the last call.
@@ -130,8 +143,9 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        *self.last_asked() = Some(hello.server_name().map(Box::from));
-        Some(Arc::clone(&self.chosen(hello.server_name()).certified))
+        let (name, place) = (hello.server_name(), self.chosen(hello.server_name()));
+        *self.last_asked() = Some(Asked { name: name.map(Box::from), place });
+        Some(Arc::clone(&self.entry(place).certified))
     }
 }
 

@@ -3,7 +3,7 @@
 //! not taken, and what the socket had no room for; everything else passes through the scratch
 //! memory that all sessions share.
 
-use super::certificates::Certificates;
+use super::certificates::{Asked, Certificates, Place};
 use super::engine::{Engine, Out, Queue, Stop};
 use super::peer::{identity, words};
 use super::stage::{Goodbye, Stage};
@@ -72,7 +72,9 @@ pub struct Session {
     certificates: Option<Arc<Certificates>>,
     /// The name that the client has asked for, if it has.
     asked: Option<Box<str>>,
-    /// The certificate is for that name: the usual `Host` needs no search.
+    /// The certificate that was shown.
+    place: Place,
+    /// It is for that name: the usual `Host` needs no search.
     covers_asked: bool,
     /// A hello has come whole.
     has_hello: bool,
@@ -111,6 +113,7 @@ impl Session {
             handshake_bytes: received.len() as u64,
             certificates,
             asked: None,
+            place: Place::default(),
             covers_asked: false,
             has_hello: false,
             subject: None,
@@ -302,9 +305,10 @@ impl Session {
                 && let Some(certificates) = &self.certificates
                 && let Some(asked) = certificates.take_asked()
             {
-                self.covers_asked =
-                    (asked.as_deref()).is_some_and(|name| certificates.covers(Some(name), name));
-                (self.asked, self.has_hello) = (asked, true);
+                let Asked { name, place } = asked;
+                let covers = |name: &str| certificates.covers(place, Some(name), name);
+                self.covers_asked = name.as_deref().is_some_and(covers);
+                (self.asked, self.place, self.has_hello) = (name, place, true);
             }
             taken += out.taken;
             used += discard;
@@ -494,7 +498,7 @@ impl Session {
             return true;
         }
         let Some(certificates) = &self.certificates else { return true };
-        certificates.covers(self.asked.as_deref(), host)
+        certificates.covers(self.place, asked, host)
     }
 }
 
