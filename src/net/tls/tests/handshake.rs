@@ -99,6 +99,33 @@ fn a_handshake_that_stalls_waits_and_one_that_is_cut_off_fails() {
 }
 
 #[test]
+fn the_server_chooses_the_cipher_whatever_the_clients_order() {
+    let identity = identity(&[&["a.example"]], None);
+    for version in VERSIONS {
+        let mut ciphers = Vec::new();
+        for is_reversed in [false, true] {
+            let mut provider = (*provider()).clone();
+            if is_reversed {
+                provider.cipher_suites.reverse();
+            }
+            let mut roots = RootCertStore::empty();
+            let made = identity.made[0].certificate.as_bytes();
+            roots.add(CertificateDer::from_pem_slice(made).expect("PEM")).expect("a root");
+            let config = ClientConfig::builder_with_provider(Arc::new(provider))
+                .with_protocol_versions(&[version])
+                .expect("versions")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let client = connect(&Arc::new(config), "a.example");
+            let mut talk = Talk::new(&identity, client, usize::MAX);
+            talk.shake_hands().expect("a handshake");
+            ciphers.push(talk.server.secured().expect("a session").cipher);
+        }
+        assert_eq!(ciphers[0], ciphers[1], "{version:?}");
+    }
+}
+
+#[test]
 fn a_handshake_goes_on_where_the_socket_was_full() {
     let identity = identity(&[&["a.example"]], None);
     let config = client_config(&identity, VERSIONS, None);
