@@ -343,6 +343,8 @@ impl Logs {
     /// The time for the access log is over: what is not written is lost. Reports how many lines
     /// that is; whether there were any.
     pub fn give_up_access<N: Net>(&mut self, net: &mut N) -> bool {
+        // The last write may have failed since failures were asked for.
+        self.access.count_dropped(net.log_failure(Sink::Access).map_or(0, |failure| failure.lines));
         let unwritten = self.access.pending_lines() + net.unwritten_lines(Sink::Access);
         let lost = self.access.take_dropped() + unwritten;
         self.access = LogBuffer::default();

@@ -82,6 +82,8 @@ impl RecordLog {
     /// The time for the record is over: what is not written is lost. Reports how many lines
     /// that is; whether there were any.
     pub fn give_up<N: Net>(&mut self, net: &mut N, logs: &mut Logs) -> bool {
+        // The last write may have failed since failures were asked for.
+        self.unreported += net.log_failure(Sink::Record).map_or(0, |failure| failure.lines);
         self.unreported += self.waiting.pending_lines() + net.unwritten_lines(Sink::Record);
         let is_cut = self.unreported > 0;
         if is_cut {
