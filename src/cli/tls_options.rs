@@ -99,9 +99,9 @@ pub const ACME_WEBROOT: Opt<Config> = Opt {
     short: None,
     value: "DIR",
     group: Group::Tls,
-    help: "Answer challenges of certificate authorities in the clear, on --redirect-http or without \
-           --cert, with what certbot --webroot -w DIR has put into \
-           DIR/.well-known/acme-challenge",
+    help: "Answer challenges of certificate authorities with the files in \
+           DIR/.well-known/acme-challenge, where certbot's webroot plugin puts them; on the port of \
+           --redirect-http or, without TLS, on that of clients",
     modes: HEADS,
     take: Take::Text {
         set: |c, v| directory(v).map(|path| c.acme_webroot = Some(path)),
