@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::in_process::{Counting, add_admin, allocations_so_far, limits, loopback, proxy};
+use common::in_process::{Counting, add_admin, allocations_so_far, limits, proxy};
 use common::{Backend, Peer};
 use loadbalancer::balance::{NAMES, Strategy};
 #[cfg(feature = "tls")]
@@ -135,7 +135,7 @@ fn allocations_in_tls(asked: &str, host: &'static str) -> usize {
     let backend = Backend::named("a");
     let (mut proxy, plain) = proxy(&backend, 1, limits(), |_| {});
     proxy.net_mut().secure_with(acceptor);
-    let listener = listen(&loopback(), Sharing::Alone).expect("a free port");
+    let listener = listen(&common::in_process::loopback(), Sharing::Alone).expect("a free port");
     let address = listener.local_addr().expect("bound");
     proxy.listen(listener, ListenerSettings::tls(Service::Http)).expect("listening");
     let trusted = directory.file("certificate.pem", &made.certificate);

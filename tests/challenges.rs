@@ -118,7 +118,7 @@ fn a_directory_that_cannot_be_used_ends_the_start() {
     let file = directory.file("file", "");
     let gone = format!("{file}-gone");
     for (name, hint) in [
-        (gone, "No such file or directory; create it, or name the directory of certbot's -w"),
+        (gone, "no such file or directory; create it, or name the directory of certbot's -w"),
         (file, "not a directory; name a directory that can be read"),
     ] {
         let line = format!("cannot use the --acme-webroot `{name}`: {hint}");

@@ -96,7 +96,7 @@ fn the_directory_of_challenges_must_be_readable_for_the_user() {
     let finished = run(&[&["127.0.0.1:0", "1234"], &options[..]].concat());
     assert_eq!(finished.code, Some(1), "{}", finished.stderr);
     let line = format!(
-        "cannot use the --acme-webroot `{name}`: Permission denied; let 1234:5678, the user of \
+        "cannot use the --acme-webroot `{name}`: permission denied; let 1234:5678, the user of \
          --user, enter it"
     );
     assert!(finished.stderr.contains(&line), "{}", finished.stderr);

@@ -111,7 +111,7 @@ fn a_log_that_reaches_the_size_limit_ends_nothing_and_its_lines_are_counted() {
     for _ in 0..count {
         assert_eq!(client.get("/").status(), 200);
     }
-    balancer.stderr.wait_for("cannot write the access log: File too large; ");
+    balancer.stderr.wait_for("cannot write the access log: file too large; ");
     balancer.signal("TERM");
     assert_eq!(balancer.wait().code(), Some(0));
     let written = std::fs::read_to_string(&log).expect("the log");

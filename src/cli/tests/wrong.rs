@@ -151,8 +151,8 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "8080 1 --header-down -Content-Length",
-        "--header-down: `-Content-Length` is a field of the connection or the framing, which is \
-         written here",
+        "--header-down: `-Content-Length` is a field of the connection or the framing, which this \
+         program writes: leave it out",
     ),
     (
         "8080 1 --header-down X-A:1 --header-down -x_a",
