@@ -5,15 +5,17 @@ mod common;
 use common::in_process::{Counting, add_admin, allocations_so_far, limits, proxy};
 use common::{Backend, Peer};
 use loadbalancer::balance::{NAMES, Strategy};
-#[cfg(feature = "tls")]
-use loadbalancer::config::CertificateFile;
 use loadbalancer::config::{AdminAddress, Config, HostPort, LogTarget, Mode};
+#[cfg(feature = "tls")]
+use loadbalancer::config::{CertificateFile, TlsServer, Trust};
 use loadbalancer::net::kernel::Kernel;
 #[cfg(feature = "tls")]
 use loadbalancer::net::listen::{Sharing, listen};
 use loadbalancer::net::log_writer::LogWriter;
 #[cfg(feature = "tls")]
-use loadbalancer::net::tls::{Acceptor, Carries, Certificates, Connector, SelfSigned};
+use loadbalancer::net::tls::{
+    Acceptor, Authorities, Carries, Certificates, Connector, Places, SelfSigned,
+};
 use loadbalancer::proxy::Proxy;
 #[cfg(feature = "tls")]
 use loadbalancer::proxy::{ListenerSettings, Service};
@@ -143,8 +145,11 @@ fn allocations_in_tls(asked: &str, host: &'static str) -> usize {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let _done = Done(&done, plain);
-            let connector = Connector::trusting(Some(trusted.into())).expect("a file");
-            let mut session = connector.connect(asked).expect("a name");
+            let trust = Trust::File(trusted.into());
+            let server = TlsServer { server: asked.to_owned(), name: asked.to_owned(), trust };
+            let mut authorities = Authorities::new(Places::default(), Carries::Http);
+            authorities.add(&server).expect("a file");
+            let mut session = Connector::new(authorities).connect(&server).expect("a name");
             let mut tcp = TcpStream::connect(address).expect("connecting");
             session.handshake(&mut tcp).expect("a handshake");
             let mut ask = || {

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod backend_id;
 pub mod buffer;
+pub mod connect_fault;
 pub mod decimal;
 pub mod figures;
 pub mod reason;

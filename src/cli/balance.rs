@@ -138,8 +138,8 @@ fn backend(
     }
     let mut words = text.split_ascii_whitespace();
     let first = words.next().unwrap_or_default().to_owned();
-    let endpoint = address(&Argument { text: first, option: option.clone() }, Endpoint::backend)?;
-    list::with_words(endpoint, words, mode)
+    let first = Argument { text: first, option: option.clone() };
+    list::with_words(address(&first, BackendSpec::parse)?, words, mode)
         .map_err(|reason| wrong(format!("the backend {}: {reason}", quote(text))))
 }
 

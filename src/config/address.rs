@@ -69,6 +69,12 @@ pub enum AddressError {
     LongUnix(String, usize),
     /// A unix socket where there can be none.
     UnixHere(String),
+    /// `https://` in a program without TLS.
+    NoTls(String),
+    /// A URL of more than a server; the second is what is meant.
+    BeyondHost(String, String),
+    /// `https://` before a bare port; the second is what is meant.
+    NoHost(String, String),
 }
 
 impl fmt::Display for AddressError {
@@ -119,6 +125,14 @@ impl fmt::Display for AddressError {
                 );
                 (text, reason)
             }
+            NoTls(text) => {
+                let hint = "build it with the feature `tls`, or write HOST:PORT";
+                (text, format!("needs TLS, which this program was built without: {hint}"))
+            }
+            BeyondHost(text, hint) => {
+                (text, format!("is more than a server: write {}", quote(hint)))
+            }
+            NoHost(text, hint) => (text, format!("has no host to verify: write {}", quote(hint))),
             UnixHere(text) => (text, format!("is a unix socket: write {FORMS}")),
             NotHost(host) => {
                 (host, fixed("cannot be a host name: use letters, digits, `-`, `_`, single dots"))

@@ -7,10 +7,12 @@ use super::backend::{BACKENDS_MAX, BackendSpec, Naming};
 use super::endpoint::Endpoint;
 use super::number;
 use super::quote::quote;
+use super::server_tls::{HTTPS, HTTPS_PORT, ServerTls, Trust};
 use crate::balance::AdminState;
 use crate::wire::proxy_protocol::Version;
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 
 /// Longest line, in bytes without its end.
 pub const LINE_BYTES_MAX: usize = 1_024;
@@ -156,25 +158,24 @@ fn spec(bytes: &[u8], mode: Mode) -> Result<Option<BackendSpec>, String> {
     let Some(address) = words.next() else {
         return Ok(None);
     };
-    let endpoint =
-        Endpoint::backend(address).map_err(|error| format!("expected host:port, {error}"))?;
-    if mode == Mode::Redirect && endpoint.unix_name().is_some() {
+    let spec =
+        BackendSpec::parse(address).map_err(|error| format!("expected host:port, {error}"))?;
+    if mode == Mode::Redirect && spec.endpoint.unix_name().is_some() {
         return Err(String::from(
             "expected host:port, as clients are not redirected to unix sockets",
         ));
     }
-    with_words(endpoint, words, mode).map(Some)
+    with_words(spec, words, mode).map(Some)
 }
 
-/// The backend at `endpoint` with the words that follow its address.
+/// A backend with the words that follow its address.
 ///
 /// Errors: what was expected instead of one of them, and why.
 pub fn with_words<'a>(
-    endpoint: Endpoint,
+    mut spec: BackendSpec,
     words: impl Iterator<Item = &'a str>,
     mode: Mode,
 ) -> Result<BackendSpec, String> {
-    let mut spec = BackendSpec::new(endpoint);
     let mut seen = Vec::new();
     for word in words {
         let name = word.split('=').next().unwrap_or_default();
@@ -189,8 +190,11 @@ pub fn with_words<'a>(
 
 /// Whether it is a word that follows an address, in any mode.
 pub fn is_word(text: &str) -> bool {
-    let endpoint = Endpoint::from(HostPort::on("name", 80));
-    let is_word = |mode| with_words(endpoint.clone(), [text].into_iter(), mode).is_ok();
+    let plain = BackendSpec::new(HostPort::on("name", 80));
+    let secured = BackendSpec { tls: Some(ServerTls::default()), ..plain.clone() };
+    let takes =
+        |spec: &BackendSpec, mode| with_words(spec.clone(), [text].into_iter(), mode).is_ok();
+    let is_word = |mode| takes(&plain, mode) || takes(&secured, mode);
     [Mode::Http, Mode::Tcp].into_iter().any(is_word)
 }
 
@@ -199,8 +203,8 @@ pub struct Line<'a>(pub &'a BackendSpec);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, naming, admin } = self.0;
-        write!(out, "{endpoint}")?;
+        let BackendSpec { weight, backup, pairs_max, send_proxy, naming, admin, tls, .. } = self.0;
+        write!(out, "{}{}", self.0.scheme(), self.0.endpoint)?;
         if *weight != 1 {
             write!(out, " weight={weight}")?;
         }
@@ -216,6 +220,9 @@ impl fmt::Display for Line<'_> {
         if let Some(version) = send_proxy {
             write!(out, " {}", version.word())?;
         }
+        if let Some(tls) = tls {
+            write!(out, "{tls}")?;
+        }
         match admin.word() {
             "" => Ok(()),
             word => write!(out, " {word}"),
@@ -228,13 +235,18 @@ fn setting(spec: &mut BackendSpec, word: &str, mode: Mode) -> Result<(), String>
     match word.split_once('=') {
         Some(("weight", value)) => spec.weight = whole("weight", value, WEIGHT_MAX)?,
         Some(("max", value)) => spec.pairs_max = Some(whole("max", value, PAIRS_MAX)?),
+        Some(("ca", value)) => {
+            set_trust(spec, "ca=", Trust::File(path("ca", value)?))?;
+        }
+        Some(("sni", value)) => set_name(spec, value)?,
+        None if word == "insecure" => set_trust(spec, word, Trust::Nobody)?,
         None if word == "backup" => spec.backup = true,
         None if word == Version::V1.word() => set_header(spec, Version::V1, mode)?,
         None if word == Version::V2.word() => set_header(spec, Version::V2, mode)?,
         None if word == "each" => set_each(spec)?,
         None if word == "drain" => set_admin(spec, AdminState::Drain)?,
         None if word == "down" => set_admin(spec, AdminState::Down)?,
-        None if Endpoint::backend(word).is_ok() => {
+        None if BackendSpec::parse(word).is_ok() => {
             return Err(format!(
                 "expected one server, got {} as well: give each its own line or argument",
                 quote(word)
@@ -242,7 +254,8 @@ fn setting(spec: &mut BackendSpec, word: &str, mode: Mode) -> Result<(), String>
         }
         Some(_) | None => {
             return Err(format!(
-                "expected weight=N, max=N, backup, each, send-proxy, send-proxy-v1, drain or down, got {}{}",
+                "expected weight=N, max=N, backup, each, send-proxy, send-proxy-v1, drain, down, \
+                 ca=FILE, sni=NAME or insecure, got {}{}",
                 quote(word),
                 word_instead(word)
             ));
@@ -260,6 +273,9 @@ fn word_instead(word: &str) -> &'static str {
         "resolve" | "resolvers" => ": names are looked up again without a word",
         "check" => ": servers are checked without a word",
         "disabled" => ": write down",
+        "ssl" => ": write https:// before the address",
+        "verify" => ": servers are verified unless insecure is written",
+        "ca-file" => ": write ca=FILE",
         _ => "",
     }
 }
@@ -271,6 +287,44 @@ fn set_each(spec: &mut BackendSpec) -> Result<(), String> {
     }
     spec.naming = Naming::Each;
     Ok(())
+}
+
+/// The settings of TLS, of a backend that has them.
+fn tls<'a>(spec: &'a mut BackendSpec, word: &str) -> Result<&'a mut ServerTls, String> {
+    let shown = quote(&format!("{HTTPS}{}", spec.endpoint));
+    let why = match spec.endpoint.unix_name() {
+        Some(_) => format!("expected {word} after https:// only, and a unix socket has no TLS"),
+        None => format!("expected {word} after https:// only; write {shown}"),
+    };
+    spec.tls.as_mut().ok_or(why)
+}
+
+fn set_trust(spec: &mut BackendSpec, word: &str, trust: Trust) -> Result<(), String> {
+    let tls = tls(spec, word)?;
+    if tls.trust != Trust::System {
+        return Err(String::from(
+            "expected either ca= or insecure, as insecure verifies no certificate",
+        ));
+    }
+    tls.trust = trust;
+    Ok(())
+}
+
+fn set_name(spec: &mut BackendSpec, value: &str) -> Result<(), String> {
+    let tls = tls(spec, "sni=")?;
+    let endpoint = Endpoint::backend(&format!("{value}:{HTTPS_PORT}"));
+    let name = endpoint.ok().and_then(|endpoint| endpoint.host_name().map(str::to_owned));
+    tls.name = Some(name.ok_or_else(|| {
+        format!("expected sni= a host name, got {}; an address is verified as it is", quote(value))
+    })?);
+    Ok(())
+}
+
+fn path(name: &str, value: &str) -> Result<PathBuf, String> {
+    match value.is_empty() {
+        true => Err(format!("expected {name}= the name of a file in PEM")),
+        false => Ok(PathBuf::from(value)),
+    }
 }
 
 fn set_header(spec: &mut BackendSpec, version: Version, mode: Mode) -> Result<(), String> {

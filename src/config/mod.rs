@@ -11,6 +11,7 @@ mod number;
 mod own;
 mod quote;
 mod rate;
+mod server_tls;
 mod sticky;
 
 pub use address::{AddressError, HostPort};
@@ -23,6 +24,7 @@ pub use number::whole;
 pub use own::OwnAddresses;
 pub use quote::quote;
 pub use rate::RateLimit;
+pub use server_tls::{HTTPS, HTTPS_PORT, ServerTls, TlsServer, Trust};
 pub use sticky::{COOKIE_NAME_BYTES_MAX, SECRET_BYTES_MAX, StickyKey, cookie_name};
 
 use crate::balance::Strategy;

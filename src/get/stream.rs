@@ -1,7 +1,8 @@
 //! A blocking connection to a server, in the clear or in TLS.
 
+use crate::config::{TlsServer, Trust};
 use crate::net::Handshake;
-use crate::net::tls::{Connector, Session};
+use crate::net::tls::{Authorities, Carries, Connector, Places, Session};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 
@@ -18,9 +19,11 @@ impl Stream {
     /// Errors: no authorities were found, the certificate does not verify, or the server does not
     /// speak TLS; in words.
     pub fn secure(mut tcp: TcpStream, host: &str) -> io::Result<Stream> {
-        let trusted = std::env::var_os("SSL_CERT_FILE").map(Into::into);
-        let session = Connector::trusting(trusted).and_then(|connector| connector.connect(host));
-        let mut session = Box::new(session.map_err(io::Error::other)?);
+        let server =
+            TlsServer { server: host.to_owned(), name: host.to_owned(), trust: Trust::System };
+        let mut authorities = Authorities::new(Places::of_environment(), Carries::Http);
+        authorities.add(&server).map_err(io::Error::other)?;
+        let mut session = Box::new(Connector::new(authorities).connect(&server)?);
         match session.handshake(&mut tcp)? {
             Handshake::Complete => Ok(Stream::Tls(session, tcp)),
             Handshake::NotTls => Err(io::Error::other("the server does not speak TLS")),

@@ -15,8 +15,8 @@ use super::event::{DownReason, Observation, Others, Page, ProbeFault, Proof, Tra
 use super::outlier::Outlier;
 use super::settings::{Check, Pace, Settings};
 use super::silence::{Action, Silence};
+use crate::base::connect_fault::ConnectFault;
 use crate::base::time::Instant;
-use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -194,9 +194,7 @@ impl Health {
             }
             Observation::ProbeFailed { started, fault } => {
                 match fault {
-                    ProbeFault::TimedOut | ProbeFault::Connect(ErrorKind::TimedOut) => {
-                        self.silence.probe_hung(started, now);
-                    }
+                    fault if fault.is_hang() => self.silence.probe_hung(started, now),
                     ProbeFault::Status(_)
                     | ProbeFault::Broken
                     | ProbeFault::Unexpected
@@ -204,7 +202,7 @@ impl Health {
                         self.silence.probe_answered(started, now);
                     }
                     // Neither silent nor there.
-                    ProbeFault::Connect(_) => {}
+                    ProbeFault::Connect(_) | ProbeFault::TimedOut => {}
                 }
                 self.probe_failed(started, fault, others, settings, now)
             }
@@ -220,7 +218,7 @@ impl Health {
                 self.silence.suspect(now);
                 None
             }
-            Observation::ConnectFailed(kind) => self.connect_failed(kind, now),
+            Observation::ConnectFailed(fault) => self.connect_failed(fault, now),
             Observation::Unanswered => self.went_unanswered(others, settings, now),
             Observation::Served { sent } => {
                 self.outlier.answered();
@@ -289,9 +287,9 @@ impl Health {
         self.probes_failed >= settings.fall || self.hung_since.is_some_and(ends_too_late)
     }
 
-    fn connect_failed(&mut self, kind: ErrorKind, now: Instant) -> Option<Transition> {
+    fn connect_failed(&mut self, fault: ConnectFault, now: Instant) -> Option<Transition> {
         self.failed_at = self.failed_at.max(now);
-        self.fall(DownReason::ConnectFailed(kind))
+        self.fall(DownReason::ConnectFailed(fault))
     }
 
     fn went_unanswered(
@@ -378,8 +376,10 @@ impl Health {
             (Reported::Up, _) => return None,
             (Reported::Down { .. }, None) => Kind::Clients,
             (Reported::Down { .. }, Some(ProbeFault::TimedOut)) => Kind::Hung,
-            (Reported::Down { .. }, Some(ProbeFault::Connect(ErrorKind::TimedOut))) => return None,
-            (Reported::Down { .. }, Some(ProbeFault::Connect(_))) => Kind::Connect,
+            (Reported::Down { .. }, Some(ProbeFault::Connect(fault))) => match fault.is_timeout() {
+                true => return None,
+                false => Kind::Connect,
+            },
             (
                 Reported::Down { .. },
                 Some(

@@ -1,5 +1,6 @@
 //! Observations of a backend and the changes that follow, as values and as text for the event log.
 
+use crate::base::connect_fault::ConnectFault;
 use crate::base::time::Instant;
 use std::fmt;
 use std::io::ErrorKind;
@@ -9,8 +10,8 @@ use std::time::Duration;
 /// Why a probe failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeFault {
-    /// The connect failed: refused, unreachable, timed out.
-    Connect(ErrorKind),
+    /// The connect failed: refused, unreachable, timed out, the TLS handshake.
+    Connect(ConnectFault),
     /// Connected, but no complete answer within the time-out.
     TimedOut,
     /// The answer had this status, which is not healthy.
@@ -50,7 +51,7 @@ pub enum Observation {
         fault: ProbeFault,
     },
     /// The connect for a client's request failed.
-    ConnectFailed(ErrorKind),
+    ConnectFailed(ConnectFault),
     /// A client's request got no answer, or one that is not HTTP. A pooled connection that closes
     /// without an answer is not reported: servers close idle connections.
     Unanswered,
@@ -90,7 +91,7 @@ pub enum Others {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DownReason {
     /// The connect for a client's request failed.
-    ConnectFailed(ErrorKind),
+    ConnectFailed(ConnectFault),
     /// This many requests in a row were not answered.
     Unanswered(u16),
     /// This many responses in a row were errors.
@@ -143,13 +144,44 @@ impl Transition {
     }
 }
 
+impl DownReason {
+    /// A TLS handshake failed.
+    pub fn is_handshake(&self) -> bool {
+        match self {
+            DownReason::ConnectFailed(fault) => fault.is_handshake(),
+            DownReason::Probe { fault, timeout: _ } => fault.is_handshake(),
+            DownReason::Unanswered(_) | DownReason::Erred { .. } => false,
+        }
+    }
+}
+
+/// Why a backend is down, in the `words` of the TLS handshake where one has failed.
+#[derive(Clone, Copy, Debug)]
+pub struct InWords<'a, T> {
+    pub what: &'a T,
+    pub words: Option<&'a str>,
+}
+
 impl ProbeFault {
+    /// A TLS handshake failed.
+    pub fn is_handshake(self) -> bool {
+        match self {
+            ProbeFault::Connect(fault) => fault.is_handshake(),
+            ProbeFault::TimedOut
+            | ProbeFault::Status(_)
+            | ProbeFault::Broken
+            | ProbeFault::Unexpected
+            | ProbeFault::TooLong => false,
+        }
+    }
+
     /// Whether nothing came back, so that requests in flight may never be answered.
     pub fn is_hang(self) -> bool {
         match self {
-            ProbeFault::TimedOut | ProbeFault::Connect(ErrorKind::TimedOut) => true,
+            ProbeFault::TimedOut => true,
+            ProbeFault::Connect(fault) => fault.is_timeout(),
             ProbeFault::Status(_) | ProbeFault::Unexpected => false,
-            ProbeFault::Connect(_) | ProbeFault::Broken | ProbeFault::TooLong => false,
+            ProbeFault::Broken | ProbeFault::TooLong => false,
         }
     }
 }
@@ -170,8 +202,10 @@ impl fmt::Display for Transition {
 impl fmt::Display for DownReason {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DownReason::ConnectFailed(ErrorKind::TimedOut) => out.write_str("connecting timed out"),
-            DownReason::ConnectFailed(kind) => write!(out, "{kind}"),
+            DownReason::ConnectFailed(ConnectFault::System(ErrorKind::TimedOut)) => {
+                out.write_str("connecting timed out")
+            }
+            DownReason::ConnectFailed(fault) => write!(out, "{fault}"),
             DownReason::Unanswered(1) => out.write_str("gave no valid answer"),
             DownReason::Unanswered(times) => write!(out, "gave no valid answer {times} times"),
             DownReason::Erred { times: 1, hold } => write!(out, "answered 5xx; out for {hold:?}"),
@@ -186,10 +220,43 @@ impl fmt::Display for DownReason {
     }
 }
 
+impl fmt::Display for InWords<'_, ProbeFault> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.words.filter(|_| self.what.is_handshake()) {
+            Some(words) => write!(out, "health check could not connect: {words}"),
+            None => self.what.fmt(out),
+        }
+    }
+}
+
+impl fmt::Display for InWords<'_, DownReason> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InWords { what, words } = self;
+        match (what, words) {
+            (DownReason::ConnectFailed(fault), Some(words)) if fault.is_handshake() => {
+                out.write_str(words)
+            }
+            (DownReason::Probe { fault, timeout: _ }, words) if fault.is_handshake() => {
+                InWords { what: fault, words: *words }.fmt(out)
+            }
+            (what, _) => what.fmt(out),
+        }
+    }
+}
+
+impl fmt::Display for InWords<'_, Transition> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.what {
+            Transition::Down(what) => write!(out, "down: {}", InWords { what, words: self.words }),
+            Transition::Up(_) | Transition::Suspected | Transition::Cleared => self.what.fmt(out),
+        }
+    }
+}
+
 impl fmt::Display for ProbeFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ProbeFault::Connect(kind) => write!(out, "health check could not connect: {kind}"),
+            ProbeFault::Connect(fault) => write!(out, "health check could not connect: {fault}"),
             ProbeFault::TimedOut => out.write_str("health check timed out"),
             ProbeFault::Status(status) => write!(out, "health check answered {status}"),
             ProbeFault::Broken => out.write_str("health check got a broken answer"),

@@ -14,7 +14,7 @@ mod settings;
 mod silence;
 
 pub use belief::{HUNG_WITHIN, Health, LastResort, State};
-pub use event::{DownReason, Observation, Others, Page, ProbeFault, Proof, Transition};
+pub use event::{DownReason, InWords, Observation, Others, Page, ProbeFault, Proof, Transition};
 pub use settings::{Check, Method, Pace, Settings};
 pub use silence::{Action, Silence};
 

@@ -259,7 +259,7 @@ fn what_was_learned_survives_an_outage() {
         observe(Observation::Late, at(alarm));
         observe(Observation::ProbePassed { started: at(alarm), page: Page::Found }, at(alarm + 60));
     }
-    observe(Observation::ConnectFailed(std::io::ErrorKind::ConnectionRefused), at(3_000));
+    observe(Observation::ConnectFailed(std::io::ErrorKind::ConnectionRefused.into()), at(3_000));
     observe(Observation::ProbePassed { started: at(3_100), page: Page::Found }, at(3_160));
     assert_eq!(health.state(), State::Up);
     assert_eq!(health.silence().late_after(), ms(240), "four times a usual probe");

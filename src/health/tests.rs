@@ -2,6 +2,7 @@
 
 use super::check::jitter;
 use super::*;
+use crate::base::connect_fault::ConnectFault;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use std::cell::Cell;
@@ -9,7 +10,8 @@ use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::Duration;
 
-const REFUSED: ErrorKind = ErrorKind::ConnectionRefused;
+const REFUSED: ConnectFault = ConnectFault::System(ErrorKind::ConnectionRefused);
+const TIMED_OUT: ConnectFault = ConnectFault::System(ErrorKind::TimedOut);
 
 fn at(ms: u64) -> Instant {
     Instant::from_micros(ms * 1_000)
@@ -83,7 +85,7 @@ use Step::{
 
 const DOWN: Step = Step::Fail(ProbeFault::Status(500));
 const CANNOT: Step = Step::Fail(ProbeFault::Connect(REFUSED));
-const UNREACHABLE: Step = Step::Fail(ProbeFault::Connect(ErrorKind::TimedOut));
+const UNREACHABLE: Step = Step::Fail(ProbeFault::Connect(TIMED_OUT));
 const BROKEN: Step = Step::Fail(ProbeFault::Broken);
 const HUNG: Step = Step::Fail(ProbeFault::TimedOut);
 const HUNG_DOWN: &str = "down: health check timed out after 2s";
@@ -308,7 +310,7 @@ fn the_least_suspicious_is_the_last_resort() {
     assert!(ordered.is_sorted_by(|a, b| a < b), "{ordered:?}");
     // After another failure it goes to the end, so that each is tried in turn.
     assert!(suspicion(&[Refused, Refused]) > clients);
-    let unreachable = ProbeFault::Connect(ErrorKind::TimedOut);
+    let unreachable = ProbeFault::Connect(TIMED_OUT);
     for fault in [unreachable, ProbeFault::Status(503), ProbeFault::Broken, ProbeFault::TooLong] {
         assert_eq!(suspicion(&[Step::Fail(fault)]), None, "{fault}");
         assert_eq!(suspicion(&[Step::Fail(fault), Refused]), None, "{fault}, then refused");
@@ -438,7 +440,7 @@ fn only_probes_that_hang_take_a_server_down_before_the_last_failure() {
     for (fault, is_hang) in [
         (ProbeFault::TimedOut, true),
         // The system's own limit for a connect.
-        (ProbeFault::Connect(ErrorKind::TimedOut), true),
+        (ProbeFault::Connect(TIMED_OUT), true),
         (ProbeFault::Connect(REFUSED), false),
         (ProbeFault::Status(500), false),
         (ProbeFault::Broken, false),

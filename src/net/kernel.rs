@@ -19,6 +19,7 @@ use super::{
 use crate::base::address::Address;
 use crate::base::table::Id;
 use crate::base::time::Instant;
+use crate::config::TlsServer;
 use crate::wire::handover::Role;
 use crate::wire::ticket_keys::TicketKeys;
 use std::fs::File;
@@ -74,6 +75,8 @@ pub struct Kernel {
     control: Option<ControlSocket>,
     /// How sessions with clients begin; none without certificates.
     acceptor: Option<tls::Acceptor>,
+    /// How sessions with servers begin; none where no server speaks TLS.
+    connector: Option<tls::Connector>,
     waker: Waker,
     start: std::time::Instant,
     calendar: Calendar,
@@ -109,6 +112,7 @@ impl Kernel {
             manager: None,
             control: None,
             acceptor: None,
+            connector: None,
             waker,
             start,
             calendar,
@@ -151,6 +155,16 @@ impl Kernel {
     /// What listeners in TLS accept by.
     pub fn acceptor_mut(&mut self) -> Option<&mut tls::Acceptor> {
         self.acceptor.as_mut()
+    }
+
+    /// Servers in TLS are verified by these authorities from here on; whether others than before
+    /// are trusted.
+    pub fn trust(&mut self, authorities: tls::Authorities) -> bool {
+        if let Some(connector) = &mut self.connector {
+            return connector.replace(authorities);
+        }
+        self.connector = Some(tls::Connector::new(authorities));
+        false
     }
 
     /// Event lines are taken and not written from here on.
@@ -383,7 +397,7 @@ impl Net for Kernel {
         }
     }
 
-    fn connect(&mut self, to: &Address) -> io::Result<Self::Socket> {
+    fn connect(&mut self, to: &Address, tls: Option<&TlsServer>) -> io::Result<Self::Socket> {
         let to = match to {
             Address::Ip(to) => *to,
             Address::Unix(name) => return unix::connect(name).map(Stream::new),
@@ -392,7 +406,12 @@ impl Net for Kernel {
             .map_err(|error| connect_error(error, || listen::has_route(to)))?;
         // Without it a second small write waits for the first one's acknowledgement.
         stream.set_nodelay(true)?;
-        Ok(Stream::new(stream))
+        let mut stream = Stream::new(stream);
+        if let Some(server) = tls {
+            let connector = self.connector.as_mut().ok_or(io::ErrorKind::Unsupported)?;
+            stream.secure(connector.connect(server)?);
+        }
+        Ok(stream)
     }
 
     fn register(&mut self, socket: &mut Self::Socket, id: Id) -> io::Result<()> {

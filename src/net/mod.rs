@@ -10,6 +10,7 @@ pub mod background;
 pub mod control;
 pub mod descriptors;
 pub mod files;
+mod handshake_error;
 pub mod interfaces;
 pub mod kernel;
 pub mod listen;
@@ -34,9 +35,12 @@ pub mod tls;
 pub mod tls;
 pub mod unix;
 
+pub use handshake_error::{HandshakeError, connect_fault};
+
 use crate::base::address::Address;
 use crate::base::table::{Id, Kind};
 use crate::base::time::Instant;
+use crate::config::TlsServer;
 use crate::wire::handover::Role;
 use crate::wire::ticket_keys::TicketKeys;
 use process::ProcessFigures;
@@ -197,7 +201,15 @@ pub trait Socket: Debug {
     /// Writes some of `from`, which is not empty. After less than that, later calls begin with the
     /// rest of it.
     fn write(&mut self, from: &[u8]) -> io::Result<usize>;
-    /// Goes on with the handshake, if [`Net::secure`] was called, until it is complete.
+    /// The same in the clear, before the handshake of a connection that carries TLS.
+    fn write_clear(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.write(from)
+    }
+    /// Whether it carries TLS.
+    fn is_secured(&self) -> bool {
+        false
+    }
+    /// Goes on with the handshake of a socket that carries TLS until it is complete.
     ///
     /// Errors: it failed, or the peer is gone.
     fn handshake(&mut self) -> io::Result<Handshake> {
@@ -290,8 +302,9 @@ pub trait Net: Debug {
     fn secure(&mut self, _: &mut Self::Socket, _received: &[u8]) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
-    /// Starts to connect; the socket is not registered yet.
-    fn connect(&mut self, to: &Address) -> io::Result<Self::Socket>;
+    /// Starts to connect; the socket is not registered yet. With `tls` it carries TLS once it is
+    /// connected: then comes what is to be written in the clear, and then the handshake.
+    fn connect(&mut self, to: &Address, tls: Option<&TlsServer>) -> io::Result<Self::Socket>;
     /// From here on, `wait` reports the socket's readiness under `id`.
     fn register(&mut self, socket: &mut Self::Socket, id: Id) -> io::Result<()>;
     /// The signals since the last call: [`Signal::Stop`] as often as it came, one of the others

@@ -86,6 +86,14 @@ impl Socket for Stream {
         }
     }
 
+    fn write_clear(&mut self, from: &[u8]) -> io::Result<usize> {
+        Write::write(&mut self.tcp, from)
+    }
+
+    fn is_secured(&self) -> bool {
+        self.tls.is_some()
+    }
+
     fn handshake(&mut self) -> io::Result<Handshake> {
         match &mut self.tls {
             None => Ok(Handshake::Complete),

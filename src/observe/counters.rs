@@ -5,6 +5,7 @@ use super::histogram::{Cell, Histogram};
 use super::recent::{Quantiles, Recent};
 use super::seconds::{SHOWN, Seconds};
 use super::{ProxyError, Record};
+use crate::base::connect_fault::ConnectFault;
 use crate::base::time::Instant;
 use std::io::ErrorKind;
 
@@ -56,16 +57,19 @@ pub enum ConnectKind {
     Timeout,
     Unreachable,
     Reset,
+    /// The TLS handshake failed.
+    Tls,
     Other,
 }
 
 impl ConnectKind {
     /// All of them, in the order of their counters.
-    pub const ALL: [ConnectKind; 5] = [
+    pub const ALL: [ConnectKind; 6] = [
         ConnectKind::Refused,
         ConnectKind::Timeout,
         ConnectKind::Unreachable,
         ConnectKind::Reset,
+        ConnectKind::Tls,
         ConnectKind::Other,
     ];
 
@@ -76,13 +80,18 @@ impl ConnectKind {
             ConnectKind::Timeout => "timeout",
             ConnectKind::Unreachable => "unreachable",
             ConnectKind::Reset => "reset",
+            ConnectKind::Tls => "tls",
             ConnectKind::Other => "other",
         }
     }
 }
 
-impl From<ErrorKind> for ConnectKind {
-    fn from(kind: ErrorKind) -> ConnectKind {
+impl From<ConnectFault> for ConnectKind {
+    fn from(fault: ConnectFault) -> ConnectKind {
+        let kind = match fault {
+            ConnectFault::Handshake(_) => return ConnectKind::Tls,
+            ConnectFault::System(kind) => kind,
+        };
         match kind {
             ErrorKind::ConnectionRefused => ConnectKind::Refused,
             ErrorKind::TimedOut => ConnectKind::Timeout,
@@ -512,7 +521,7 @@ mod tests {
         let retries: Vec<_> = counters.retries().map(|(_, count)| count).collect();
         assert_eq!(retries, [1, 2, 3, 4, 5, 6]);
         let failures: Vec<_> = counters.connect_failures().map(|(_, count)| count).collect();
-        assert_eq!(failures, [1, 2, 3, 4, 5]);
+        assert_eq!(failures, [1, 2, 3, 4, 5, 6]);
         let mut counters = Counters::default();
         for (times, cause) in (1..).zip(ProxyError::ALL) {
             (0..times).for_each(|_| counters.answered(cause, 0));

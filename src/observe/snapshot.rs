@@ -73,12 +73,16 @@ impl BackendState {
 pub enum DownKind {
     /// Requests could not connect.
     Connect,
+    /// Requests failed in the TLS handshake.
+    Tls,
     /// Requests got no valid response.
     Unanswered,
     /// Too many responses 5xx in a row.
     Errors,
     /// Probes could not connect.
     ProbeConnect,
+    /// Probes failed in the TLS handshake.
+    ProbeTls,
     /// Probes timed out.
     ProbeTimeout,
     /// Probes were answered by a status that is not healthy.
@@ -89,11 +93,13 @@ pub enum DownKind {
 
 impl DownKind {
     /// All of them.
-    pub const ALL: [DownKind; 7] = [
+    pub const ALL: [DownKind; 9] = [
         DownKind::Connect,
+        DownKind::Tls,
         DownKind::Unanswered,
         DownKind::Errors,
         DownKind::ProbeConnect,
+        DownKind::ProbeTls,
         DownKind::ProbeTimeout,
         DownKind::ProbeStatus,
         DownKind::ProbeBroken,
@@ -103,9 +109,11 @@ impl DownKind {
     pub fn name(self) -> &'static str {
         match self {
             DownKind::Connect => "connect",
+            DownKind::Tls => "tls",
             DownKind::Unanswered => "unanswered",
             DownKind::Errors => "errors",
             DownKind::ProbeConnect => "probe_connect",
+            DownKind::ProbeTls => "probe_tls",
             DownKind::ProbeTimeout => "probe_timeout",
             DownKind::ProbeStatus => "probe_status",
             DownKind::ProbeBroken => "probe_broken",

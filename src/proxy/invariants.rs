@@ -379,7 +379,9 @@ impl<N: Net> Proxy<N> {
                 assert!(is_own, "an upstream's owner names it back");
                 None
             }
-            UpstreamState::Connecting(_) | UpstreamState::Busy { .. } => {
+            UpstreamState::Connecting(_)
+            | UpstreamState::Handshake(_)
+            | UpstreamState::Busy { .. } => {
                 panic!("only an idle upstream has no pair")
             }
         };

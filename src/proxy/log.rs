@@ -5,7 +5,7 @@ use crate::balance;
 use crate::base::reason::reason;
 use crate::base::time::Instant;
 use crate::config::{Config, EventFormat, LogFormat, Mode};
-use crate::health::Transition;
+use crate::health::{InWords, Transition};
 use crate::http::date::{LOG_DATE_BYTES, log_date};
 use crate::http::head::TLS_HELLO;
 use crate::net::{Net, Now, Sink};
@@ -112,8 +112,13 @@ impl Logs {
     }
 
     /// Adds the event line of a backend that went up or down, with what is left.
-    pub fn backend_changed(&mut self, name: &str, transition: &Transition, left: &Standing) {
-        let subject = match transition {
+    pub fn backend_changed(
+        &mut self,
+        name: &str,
+        transition: &InWords<'_, Transition>,
+        left: &Standing,
+    ) {
+        let subject = match transition.what {
             Transition::Up(_) | Transition::Cleared => Subject::BackendUp(name),
             Transition::Down(_) | Transition::Suspected => Subject::BackendDown(name),
         };

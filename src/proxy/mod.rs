@@ -270,7 +270,7 @@ impl<N: Net> Proxy<N> {
     }
 
     /// The last probe of each backend that takes part, by the backend's place in the list.
-    pub fn last_probes(&self) -> impl Iterator<Item = Option<ProbeResult>> {
+    pub fn last_probes(&self) -> impl Iterator<Item = Option<&ProbeResult>> {
         let cluster = self.exchanges.upstreams.cluster();
         cluster.serving().map(|(backend, _)| cluster.last_probe(backend))
     }

@@ -4,6 +4,7 @@
 //! A change takes effect as soon as it is known: addresses and removals at once, new names when
 //! they are resolved. Until a known name is resolved again its previous addresses are used.
 
+use super::authorities::{self, insecure_line, is_insecure};
 use super::failure::{Failure, RunError, say};
 use super::list_file::{ListFile, Look, Verdict};
 use super::members::{self, members_of};
@@ -16,8 +17,10 @@ use crate::net::Waker;
 use crate::net::interfaces;
 use crate::net::kernel::Kernel;
 use crate::net::resolver::Resolver;
+use crate::net::tls::Authorities;
 use crate::proxy::{Member, Proxy};
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long the start waits for names. Those that are resolved later are used from then on.
@@ -56,6 +59,34 @@ pub fn read_lists(config: &Config) -> Result<Lists, Failure> {
         say(config.events, format_args!("{warning}"));
     }
     Ok(Lists { given, file: Some(file), listed, skipped: warnings.len() })
+}
+
+/// Reads whom servers in TLS are verified by; none where there is no such server. Lines of the list
+/// whose server cannot be verified are reported and skipped.
+///
+/// Errors: a server of the command line cannot be verified.
+pub fn read_authorities(
+    lists: &mut Lists,
+    config: &Config,
+) -> Result<Option<Authorities>, Failure> {
+    let mut authorities = authorities::of_given(&lists.given, config.mode)?;
+    let (before, path) = (lists.listed.len(), lists.file.as_ref().map(|file| file.path()));
+    let place = path.unwrap_or(Path::new("")).display();
+    lists.listed.retain(|Listed { line, spec }| {
+        let outcome = authorities::add(&mut authorities, spec);
+        if let Err(problem) = &outcome {
+            say(config.events, format_args!("{place}:{line}: {problem}"));
+        }
+        outcome.is_ok()
+    });
+    lists.skipped += before - lists.listed.len();
+    let listed = lists.listed.iter().map(|listed| &listed.spec);
+    let mut secured = lists.given.iter().chain(listed).filter(|spec| spec.tls.is_some()).peekable();
+    let is_needed = secured.peek().is_some();
+    for spec in secured.filter(|spec| is_insecure(spec)) {
+        say(config.events, format_args!("{}", insecure_line(spec)));
+    }
+    Ok(is_needed.then_some(authorities))
 }
 
 /// The backends that are configured now.
@@ -260,8 +291,8 @@ impl Backends {
                 self.outcome = Err(ends.join("; "));
                 lines.iter().for_each(|line| proxy.log_event(format_args!("{line}")));
             }
-            Some(Verdict::Accepted(listed)) => {
-                self.lists.listed = listed;
+            Some(Verdict::Accepted(listed, authorities)) => {
+                self.put_in_use(listed, authorities, proxy);
                 self.look_at_machine();
                 self.look_up_names();
                 self.unused(|_| true)
@@ -283,6 +314,28 @@ impl Backends {
         }
         if self.lists.file.as_ref().is_some_and(ListFile::is_requested) {
             self.look_at_file(proxy);
+        }
+    }
+
+    /// The list is another one from here on; it is applied next.
+    fn put_in_use(
+        &mut self,
+        listed: Vec<Listed>,
+        authorities: Option<Authorities>,
+        proxy: &mut Proxy<Kernel>,
+    ) {
+        if authorities.is_some_and(|authorities| proxy.net_mut().trust(authorities)) {
+            proxy.log_event(format_args!("the authorities of servers were read again"));
+        }
+        let before = std::mem::replace(&mut self.lists.listed, listed);
+        let is_known = |new: &BackendSpec| {
+            let mut old = before.iter().map(|listed| &listed.spec);
+            old.any(|old| is_insecure(old) && old.endpoint == new.endpoint)
+        };
+        for Listed { spec, .. } in &self.lists.listed {
+            if is_insecure(spec) && !is_known(spec) {
+                proxy.log_event(format_args!("{}", insecure_line(spec)));
+            }
         }
     }
 

@@ -1,14 +1,15 @@
 //! The certificates for clients: read at the start, and again when their files change or SIGHUP
 //! asks for it. What cannot be used changes nothing.
 
+use super::authorities::carries;
 use super::backends::Outcome;
 use super::failure::{Failure, say};
 use crate::base::reason::reason;
-use crate::config::{CertificateFile, Config, Mode};
+use crate::config::{CertificateFile, Config};
 use crate::net::background::Task;
 use crate::net::files::Stamp;
 use crate::net::kernel::Kernel;
-use crate::net::tls::{Acceptor, Carries, Certificates, ReadCertificates};
+use crate::net::tls::{Acceptor, Certificates, ReadCertificates};
 use crate::proxy::Proxy;
 use std::path::{Path, PathBuf};
 
@@ -24,11 +25,7 @@ pub fn read_certificates(config: &Config) -> Result<Option<Acceptor>, Failure> {
     for warning in &read.warnings {
         say(config.events, format_args!("{warning}"));
     }
-    let carries = match config.mode {
-        Mode::Http | Mode::Redirect => Carries::Http,
-        Mode::Tcp => Carries::Anything,
-    };
-    Acceptor::new(read.certificates, carries).map(Some).map_err(Failure)
+    Acceptor::new(read.certificates, carries(config.mode)).map(Some).map_err(Failure)
 }
 
 /// A reading of all files, with what they were like before it.

@@ -13,12 +13,14 @@ use super::prepare::{
     open_redirect, sticky_key, system,
 };
 use crate::base::address::Address;
+use crate::base::connect_fault::ConnectFault;
 use crate::config::{Config, EventFormat, LogTarget, OwnAddresses, Reach};
 use crate::health::{Check, Page, ProbeFault, Settings};
 use crate::net::kernel::Kernel;
 use crate::net::listen;
 use crate::net::log_file::LogFile;
 use crate::net::systemd::PassedSockets;
+use crate::net::tls::Authorities;
 use crate::proxy::{Limits, Member, ProbeResult, Proxy, Status};
 use std::collections::HashMap;
 use std::fmt;
@@ -37,7 +39,10 @@ const START_MAX: Duration = Duration::from_secs(5);
 /// Errors: what the system refused.
 pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool, Failure> {
     let mut problems = Problems { format: config.events, count: 0 };
-    let lists = problems.note(backends::read_lists(&config));
+    let mut lists = problems.note(backends::read_lists(&config));
+    let authorities = lists
+        .as_mut()
+        .and_then(|lists| problems.note(backends::read_authorities(lists, &config)).flatten());
     let skipped = lists.as_ref().map_or(0, |lists| lists.skipped);
     problems.count += skipped;
     problems.note(error_pages(&config));
@@ -62,7 +67,7 @@ pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool,
     problems.note(identity(config.user.as_deref()).and_then(drop_privileges));
     problems.note(check_webroot(&config));
     if let Some(lists) = lists.filter(|_| reach == Reach::Backends) {
-        problems.count += check_backends(config, limits, lists, own, out)?;
+        problems.count += check_backends(config, limits, (lists, authorities), own, out)?;
     }
     let line = match problems.count {
         0 => "the configuration is valid".to_owned(),
@@ -117,13 +122,16 @@ fn check_log(config: &Config) -> Result<(), Failure> {
 fn check_backends(
     mut config: Config,
     limits: Limits,
-    lists: Lists,
+    (lists, authorities): (Lists, Option<Authorities>),
     own: OwnAddresses,
     out: &mut impl Write,
 ) -> Result<usize, Failure> {
     let mut kernel = Kernel::new().map_err(system)?;
     // They would say the same in other words.
     kernel.discard_events();
+    if let Some(authorities) = authorities {
+        kernel.trust(authorities);
+    }
     let resolved = Backends::look_up(lists, kernel.waker(), own).resolved();
     let members = resolved.iter().filter_map(|(_, member)| member.clone().ok()).collect::<Vec<_>>();
     if config.health.check == Check::Off {
@@ -164,7 +172,7 @@ fn probe(
         && proxy.turn().map_err(system)? == Status::Running
     {
         for (first, last) in results.iter_mut().zip(proxy.last_probes()) {
-            *first = first.or(last);
+            *first = first.take().or(last.cloned());
         }
     }
     Ok(results)
@@ -205,11 +213,17 @@ impl fmt::Display for Verdict<'_> {
             Ok(Page::Missing) => {
                 write!(out, "up, 404 for {} {}", settings.method.name(), settings.path)?;
             }
-            Err(ProbeFault::Connect(ErrorKind::ConnectionRefused)) => out.write_str("refused")?,
-            Err(ProbeFault::Connect(ErrorKind::TimedOut)) => {
+            Err(ProbeFault::Connect(ConnectFault::System(ErrorKind::ConnectionRefused))) => {
+                out.write_str("refused")?
+            }
+            Err(ProbeFault::Connect(ConnectFault::System(ErrorKind::TimedOut))) => {
                 out.write_str("time-out, could not connect")?;
             }
-            Err(ProbeFault::Connect(kind)) => write!(out, "could not connect, {kind}")?,
+            Err(ProbeFault::Connect(ConnectFault::Handshake(fault))) => match &result.words {
+                Some(words) => out.write_str(words)?,
+                None => write!(out, "{fault}")?,
+            },
+            Err(ProbeFault::Connect(fault)) => write!(out, "could not connect, {fault}")?,
             Err(ProbeFault::TimedOut) => out.write_str("time-out, connected but no answer")?,
             Err(ProbeFault::Status(status)) => write!(out, "status {status}")?,
             Err(ProbeFault::Broken) => out.write_str("no HTTP answer")?,
@@ -231,10 +245,13 @@ mod tests {
         for (outcome, expected) in [
             (Ok(Page::Found), "up, 1.2 ms"),
             (Ok(Page::Missing), "up, 404 for GET /healthcheck, 1.2 ms"),
-            (Err(ProbeFault::Connect(ErrorKind::ConnectionRefused)), "refused, 1.2 ms"),
-            (Err(ProbeFault::Connect(ErrorKind::TimedOut)), "time-out, could not connect, 1.2 ms"),
+            (Err(ProbeFault::Connect(ErrorKind::ConnectionRefused.into())), "refused, 1.2 ms"),
             (
-                Err(ProbeFault::Connect(ErrorKind::NetworkUnreachable)),
+                Err(ProbeFault::Connect(ErrorKind::TimedOut.into())),
+                "time-out, could not connect, 1.2 ms",
+            ),
+            (
+                Err(ProbeFault::Connect(ErrorKind::NetworkUnreachable.into())),
                 "could not connect, network unreachable, 1.2 ms",
             ),
             (Err(ProbeFault::TimedOut), "time-out, connected but no answer, 1.2 ms"),
@@ -242,7 +259,7 @@ mod tests {
             (Err(ProbeFault::Broken), "no HTTP answer, 1.2 ms"),
             (Err(ProbeFault::TooLong), "the answer is too long, 1.2 ms"),
         ] {
-            let result = ProbeResult { took: Duration::from_micros(1_234), outcome };
+            let result = ProbeResult { took: Duration::from_micros(1_234), outcome, words: None };
             let verdict = Verdict::of(Some(result), &settings);
             assert_eq!(verdict.to_string(), expected);
             assert_eq!(verdict.is_up(), outcome.is_ok(), "{expected}");

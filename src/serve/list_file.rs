@@ -1,11 +1,13 @@
 //! The backend list file: when it is read again, and whether what was read is used.
 
+use super::authorities;
 use crate::base::reason::reason;
 use crate::config::list::{FILE_BYTES_MAX, List, Listed};
 use crate::config::{BackendSpec, Mode, quote};
 use crate::net::Waker;
 use crate::net::background::Task;
 use crate::net::files::{Stamp, read_once, read_regular};
+use crate::net::tls::Authorities;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub struct ListFile {
     /// Warnings of the last reading, so that each is reported once.
     reported: Vec<String>,
     reading: Option<Task<Reading>>,
+    /// The files of authorities that the last reading has named, as they were before it.
+    authority_files: Vec<(PathBuf, Option<Stamp>)>,
 }
 
 /// What a look at the file leads to.
@@ -52,6 +56,10 @@ pub struct Reading {
     is_broken: bool,
     /// The file right after it was read; none when it did not exist.
     stamp: Option<Stamp>,
+    /// Whom all backends are verified by, unless something is broken.
+    authorities: Option<Authorities>,
+    /// The files of authorities, as they were before they were read.
+    authority_files: Vec<(PathBuf, Option<Stamp>)>,
 }
 
 /// What follows from a reading.
@@ -61,8 +69,8 @@ pub enum Verdict {
     Unstable,
     /// The previous list stays in use. The lines are to be reported, if any are new.
     Rejected(Vec<String>),
-    /// These backends are in use from here on.
-    Accepted(Vec<Listed>),
+    /// These backends are in use from here on, verified by these authorities.
+    Accepted(Vec<Listed>, Option<Authorities>),
 }
 
 impl ListFile {
@@ -94,6 +102,7 @@ impl ListFile {
             is_requested: false,
             reported: reading.warnings.clone(),
             reading: None,
+            authority_files: authorities::stamps(reading.backends.iter().map(|it| &it.spec)),
         };
         Ok((file, reading.backends, reading.warnings))
     }
@@ -128,7 +137,7 @@ impl ListFile {
             return Ok(Look::Unchanged);
         }
         let stamp = Stamp::of(&self.path);
-        let look = self.decide(stamp, Stamp::is_settled);
+        let look = self.decide(stamp, &self.look_at_authorities(), Stamp::is_settled);
         if look == Look::Reading {
             let (given, path, mode) = (given.to_vec(), self.path.clone(), self.mode);
             self.reading = Some(Task::start(waker, move || Reading::again(&path, &given, mode))?);
@@ -137,12 +146,25 @@ impl ListFile {
         Ok(look)
     }
 
-    /// What there is to do about a file with this stamp.
-    fn decide(&self, stamp: Option<Stamp>, is_settled: fn(&Stamp) -> bool) -> Look {
-        match stamp {
-            _ if !self.is_requested && stamp == self.seen => Look::Unchanged,
-            Some(stamp) if !is_settled(&stamp) => Look::Unsettled,
-            Some(_) | None => Look::Reading,
+    /// The files of authorities that have changed since they were read, as they are now.
+    fn look_at_authorities(&self) -> Vec<Option<Stamp>> {
+        let now = self.authority_files.iter().map(|(path, seen)| (seen, Stamp::of(path)));
+        now.filter(|(seen, now)| *seen != now).map(|(_, now)| now).collect()
+    }
+
+    /// What there is to do about a file with this stamp, and files of authorities that have changed.
+    fn decide(
+        &self,
+        stamp: Option<Stamp>,
+        changed: &[Option<Stamp>],
+        is_settled: fn(&Stamp) -> bool,
+    ) -> Look {
+        let is_same = stamp == self.seen && changed.is_empty();
+        let mut stamps = stamp.iter().chain(changed.iter().flatten());
+        match stamps.all(is_settled) {
+            _ if !self.is_requested && is_same => Look::Unchanged,
+            false => Look::Unsettled,
+            true => Look::Reading,
         }
     }
 
@@ -169,6 +191,7 @@ impl ListFile {
             let line = "reading the list file was interrupted; still using the previous list";
             return Verdict::Rejected(vec![line.to_owned()]);
         };
+        self.authority_files = reading.authority_files;
         let is_young = reading.stamp.is_some_and(|stamp| !stamp.is_older_than(EMPTY_AGE));
         let is_empty = !reading.is_broken && reading.backends.is_empty();
         if reading.stamp != self.seen || (is_empty && is_young) {
@@ -178,7 +201,7 @@ impl ListFile {
         let is_new = reading.warnings != self.reported;
         self.reported.clone_from(&reading.warnings);
         if !reading.is_broken {
-            return Verdict::Accepted(reading.backends);
+            return Verdict::Accepted(reading.backends, reading.authorities);
         }
         let mut lines = reading.warnings;
         if is_new {
@@ -198,7 +221,29 @@ impl Reading {
         let list = List::parse(&path.display().to_string(), bytes, given, mode);
         let warnings: Vec<String> = list.warnings.iter().map(ToString::to_string).collect();
         let is_broken = !warnings.is_empty();
-        Reading { backends: list.backends, warnings, is_broken, stamp: None }
+        Reading { backends: list.backends, warnings, is_broken, ..Reading::default() }
+    }
+
+    /// Reads whom the backends are verified by. What cannot be used is one more bad line.
+    fn read_authorities(&mut self, path: &Path, given: &[BackendSpec], mode: Mode) {
+        self.authority_files = authorities::stamps(self.backends.iter().map(|it| &it.spec));
+        let mut authorities = match authorities::of_given(given, mode) {
+            Ok(authorities) => authorities,
+            Err(failure) => {
+                self.warnings.push(failure.to_string());
+                self.is_broken = true;
+                return;
+            }
+        };
+        for Listed { line, spec } in &self.backends {
+            if let Err(problem) = authorities::add(&mut authorities, spec) {
+                self.warnings.push(format!("{}:{line}: {problem}", path.display()));
+                self.is_broken = true;
+            }
+        }
+        let mut all = given.iter().chain(self.backends.iter().map(|it| &it.spec));
+        let is_needed = all.any(|spec| spec.tls.is_some());
+        self.authorities = is_needed.then_some(authorities);
     }
 
     /// Reads the file once more. By now it may be something else, which is not waited for.
@@ -206,7 +251,11 @@ impl Reading {
         let bytes = read_regular(path, LIST_BYTES_MAX);
         let stamp = Stamp::of(path);
         let reading = match bytes {
-            Ok(bytes) => Reading::of(path, &bytes, given, mode),
+            Ok(bytes) => {
+                let mut reading = Reading::of(path, &bytes, given, mode);
+                reading.read_authorities(path, given, mode);
+                reading
+            }
             Err(error) => Reading {
                 warnings: vec![unreadable(path, &error)],
                 is_broken: true,
@@ -238,6 +287,7 @@ mod tests {
             is_requested: false,
             reported: Vec::new(),
             reading: None,
+            authority_files: Vec::new(),
         }
     }
 
@@ -249,6 +299,7 @@ mod tests {
             warnings: warnings.iter().map(|text| (*text).to_owned()).collect(),
             is_broken: !warnings.is_empty(),
             stamp,
+            ..Reading::default()
         }
     }
 
@@ -263,8 +314,8 @@ mod tests {
             ("gone", false, None, Look::Reading, Look::Reading),
         ] {
             let file = ListFile { seen, is_requested, ..list_file() };
-            assert_eq!(file.decide(stamp, |_| true), settled, "{name}, settled");
-            assert_eq!(file.decide(stamp, |_| false), unsettled, "{name}, being written");
+            assert_eq!(file.decide(stamp, &[], |_| true), settled, "{name}, settled");
+            assert_eq!(file.decide(stamp, &[], |_| false), unsettled, "{name}, being written");
         }
     }
 
@@ -280,7 +331,7 @@ mod tests {
             match file.judge(Some(reading(stamp, &["half a line"], 0))) {
                 Verdict::Unstable => assert!(!is_stable && file.is_requested, "{name}"),
                 Verdict::Rejected(lines) => assert!(is_stable && lines.len() == 2, "{name}"),
-                Verdict::Accepted(_) => panic!("{name}: half a list is used"),
+                Verdict::Accepted(..) => panic!("{name}: half a list is used"),
             }
         }
     }
@@ -304,7 +355,7 @@ mod tests {
             let seen = Some(Stamp::with(0, age));
             let mut file = ListFile { seen, ..list_file() };
             let verdict = file.judge(Some(reading(seen, &[], count)));
-            assert_eq!(matches!(verdict, Verdict::Accepted(_)), is_used, "{name}: {verdict:?}");
+            assert_eq!(matches!(verdict, Verdict::Accepted(..)), is_used, "{name}: {verdict:?}");
             assert_eq!(matches!(verdict, Verdict::Unstable), !is_used, "{name}: {verdict:?}");
             assert_eq!(file.is_requested, !is_used, "{name}");
         }
@@ -315,8 +366,8 @@ mod tests {
         let seen = Some(Stamp::with(9, HOUR));
         let mut file = ListFile { seen, ..list_file() };
         file.request();
-        assert!(matches!(file.judge(Some(reading(seen, &[], 1))), Verdict::Accepted(_)));
-        assert_eq!(file.decide(seen, |_| true), Look::Reading);
+        assert!(matches!(file.judge(Some(reading(seen, &[], 1))), Verdict::Accepted(..)));
+        assert_eq!(file.decide(seen, &[], |_| true), Look::Reading);
     }
 
     #[test]

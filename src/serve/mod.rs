@@ -1,6 +1,7 @@
 //! From a configuration to a running balancer: names looked up, files read, limits set, the port
 //! opened, the loop run. Every failure is one sentence with the offending value and a hint.
 
+mod authorities;
 mod backends;
 mod certificates;
 mod challenges;

@@ -17,7 +17,7 @@ use crate::net::kernel::Kernel;
 use crate::net::listen::{self, Listener};
 use crate::net::log_file::LogFile;
 use crate::net::systemd::PassedSockets;
-use crate::net::tls::Acceptor;
+use crate::net::tls::{Acceptor, Authorities};
 use crate::proxy::{Limits, ListenerSettings, Member, Proxy, Service};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -28,6 +28,7 @@ pub struct Prepared {
     error_pages: HashMap<u16, Vec<u8>>,
     certificates: CertificateFiles,
     acceptor: Option<Acceptor>,
+    authorities: Option<Authorities>,
     access: Option<LogFile>,
     record: Option<LogFile>,
     limits: Limits,
@@ -46,7 +47,8 @@ pub struct Loop {
 impl Prepared {
     /// Reads and opens what `config` names. It may wait for others, as signals end the program.
     pub fn of(config: &Config) -> Result<Prepared, Failure> {
-        let lists = backends::read_lists(config)?;
+        let mut lists = backends::read_lists(config)?;
+        let authorities = backends::read_authorities(&mut lists, config)?;
         let error_pages = error_pages(config)?;
         let certificates = CertificateFiles::new(config);
         let acceptor = read_certificates(config)?;
@@ -63,6 +65,7 @@ impl Prepared {
             error_pages,
             certificates,
             acceptor,
+            authorities,
             access,
             record,
             limits,
@@ -72,7 +75,7 @@ impl Prepared {
 
     /// Looks names up and makes the loop; `own` is where this program listens, which no server is.
     pub fn start(self, mut config: Config, own: OwnAddresses) -> Result<Loop, RunError> {
-        let Prepared { lists, error_pages, certificates, acceptor, .. } = self;
+        let Prepared { lists, error_pages, certificates, acceptor, authorities, .. } = self;
         let Prepared { access, record, limits, sticky_key, .. } = self;
         config.sticky_key = sticky_key;
         let mut kernel = Kernel::new().map_err(system)?;
@@ -85,6 +88,9 @@ impl Prepared {
         }
         if let Some(acceptor) = acceptor {
             kernel.secure_with(acceptor);
+        }
+        if let Some(authorities) = authorities {
+            kernel.trust(authorities);
         }
         if config.verbose {
             kernel.write_stderr_by_thread().map_err(system)?;

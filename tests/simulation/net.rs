@@ -6,6 +6,7 @@ use super::world::World;
 use loadbalancer::base::address::Address;
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
+use loadbalancer::config::TlsServer;
 use loadbalancer::net::{Handshake, Net, Now, Ready, Secured, Signal, Sink, Socket};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -228,7 +229,7 @@ impl Net for SimNet {
         Ok(())
     }
 
-    fn connect(&mut self, to: &Address) -> io::Result<SimSocket> {
+    fn connect(&mut self, to: &Address, _: Option<&TlsServer>) -> io::Result<SimSocket> {
         let site = site_at(to);
         let link = self.world.borrow_mut().connect(site)?;
         Ok(SimSocket { world: Rc::clone(&self.world), link })

@@ -4,7 +4,7 @@
 use loadbalancer::base::address::Address;
 use loadbalancer::base::table::Id;
 use loadbalancer::base::time::Instant;
-use loadbalancer::config::{BackendSpec, Config};
+use loadbalancer::config::{BackendSpec, Config, TlsServer};
 use loadbalancer::net::{CONTROL, Net, Now, Ready, STOP, Signal, Sink, Socket};
 use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Status};
 use std::cell::RefCell;
@@ -194,7 +194,7 @@ impl Net for Wires {
         Ok((Wire { world: self.0.clone(), link }, Some(SocketAddr::from(([10, 0, 0, 1], 40_000)))))
     }
 
-    fn connect(&mut self, to: &Address) -> io::Result<Wire> {
+    fn connect(&mut self, to: &Address, _: Option<&TlsServer>) -> io::Result<Wire> {
         let Address::Ip(to) = to else { panic!("only ports are listed") };
         let mut world = self.0.borrow_mut();
         let line = Line { server: Some(to.port()), room: usize::MAX, ..Line::default() };

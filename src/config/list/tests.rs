@@ -11,14 +11,17 @@ fn parse(bytes: &[u8]) -> List {
 /// `line: address weight backup max` of each backend.
 fn shown(list: &List) -> Vec<String> {
     let line = |listed: &Listed| {
-        let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, naming, admin } =
+        let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, naming, admin, tls } =
             &listed.spec;
         let each = if *naming == Naming::Each { " each" } else { "" };
         let header = send_proxy.map_or(String::new(), |it| format!(" {}", it.word()));
         let backup = if *backup { " backup" } else { "" };
         let max = pairs_max.map_or(String::new(), |max| format!(" max={max}"));
         let admin = if admin.word().is_empty() { "" } else { &format!(" {}", admin.word()) };
-        format!("{}: {endpoint} {weight}{backup}{max}{each}{header}{admin}", listed.line)
+        let scheme = if tls.is_some() { "https://" } else { "" };
+        let tls = tls.as_ref().map_or(String::new(), ToString::to_string);
+        let words = format!("{weight}{backup}{max}{each}{header}{tls}{admin}");
+        format!("{}: {scheme}{endpoint} {words}", listed.line)
     };
     list.backends.iter().map(line).collect()
 }

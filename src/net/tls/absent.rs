@@ -1,11 +1,11 @@
 //! In place of TLS in a program that was built without it: nothing can be made of these types.
 
-use crate::config::CertificateFile;
+use crate::config::{CertificateFile, TlsServer};
 use crate::net::{Handshake, Secured};
 use crate::wire::ticket_keys::TicketKeys;
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What the connections carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,19 +81,51 @@ impl Acceptor {
     }
 }
 
-/// There is none.
-#[derive(Debug)]
-pub struct Connector(Infallible);
+/// Where the authorities of this machine are.
+#[derive(Clone, Debug, Default)]
+pub struct Places;
 
-impl Connector {
-    /// Errors: always.
-    pub fn trusting(_: Option<PathBuf>) -> Result<Connector, String> {
-        Err("this program was built without TLS; build it with the feature `tls`".to_owned())
+impl Places {
+    /// As the environment says.
+    pub fn of_environment() -> Places {
+        Places
+    }
+}
+
+/// Nothing verifies a server.
+#[derive(Clone, Debug)]
+pub struct Authorities;
+
+impl Authorities {
+    /// There are none.
+    pub fn new(_: Places, _: Carries) -> Authorities {
+        Authorities
     }
 
-    /// Cannot be called.
-    pub fn connect(&self, _: &str) -> Result<Session, String> {
-        match self.0 {}
+    /// Errors: always.
+    pub fn add(&mut self, _: &TlsServer) -> Result<(), String> {
+        Err("this program was built without TLS; build it with the feature `tls`".to_owned())
+    }
+}
+
+/// Begins no session.
+#[derive(Debug)]
+pub struct Connector;
+
+impl Connector {
+    /// Trusts nobody.
+    pub fn new(_: Authorities) -> Connector {
+        Connector
+    }
+
+    /// Changes nothing.
+    pub fn replace(&mut self, _: Authorities) -> bool {
+        false
+    }
+
+    /// Errors: always.
+    pub fn connect(&mut self, _: &TlsServer) -> io::Result<Session> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -149,7 +149,7 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-fn shown(path: &Path) -> String {
+pub fn shown(path: &Path) -> String {
     quote(&path.display().to_string())
 }
 

@@ -6,17 +6,21 @@ mod certificates;
 mod connector;
 mod engine;
 mod peer;
+mod roots;
 mod self_signed;
 mod session;
 mod stage;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod unverified;
+mod verifier;
 mod x509;
 
 pub use acceptor::{Acceptor, Carries};
 pub use certificates::{Certificates, ReadCertificates};
-pub use connector::Connector;
+pub use connector::{Authorities, Connector};
+pub use roots::Places;
 pub use self_signed::SelfSigned;
 pub use session::Session;
 

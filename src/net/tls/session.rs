@@ -5,13 +5,15 @@
 
 use super::certificates::{Asked, Certificates, Place};
 use super::engine::{Engine, Out, Queue, Stop};
-use super::peer::{identity, words};
+use super::peer::{handshake_error, identity};
 use super::stage::{Goodbye, Stage};
 use crate::base::buffer::LARGE_BYTES;
-use crate::net::{Handshake, Secured};
+use crate::base::connect_fault::HandshakeFault;
+use crate::net::{Handshake, HandshakeError, Secured};
 use rustls::Error;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -28,6 +30,9 @@ const FRAMING_BYTES: usize = 512;
 /// Bytes in a row that may bring no content, beyond a whole record. The library bounds empty records
 /// and key updates; this is for what it does not know.
 const EMPTY_BYTES_MAX: usize = 128 * 1024;
+
+/// What records begin with (RFC 8446 §5.1).
+const RECORDS: RangeInclusive<u8> = 20..=23;
 
 /// Bytes of a handshake that are kept of a client that is not known, until its message is whole: a
 /// hello has 2 KiB at most in practice. More only for certificates of clients.
@@ -230,7 +235,14 @@ impl Session {
         }
         let most = room.min(into.len().max(RECORD_BYTES_MAX) + FRAMING_BYTES);
         let count = match wire.read(&mut scratch[kept..kept + most])? {
-            0 if self.stage == Stage::New => return Err(ErrorKind::ConnectionAborted.into()),
+            0 if self.stage == Stage::New && self.engine.is_server() => {
+                return Err(ErrorKind::ConnectionAborted.into());
+            }
+            0 if matches!(self.stage, Stage::New | Stage::Handshake)
+                && !self.engine.is_server() =>
+            {
+                return Err(HandshakeError::of(HandshakeFault::Closed).into());
+            }
             0 => {
                 let text = "the connection ended without close_notify";
                 return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
@@ -280,6 +292,10 @@ impl Session {
             self.held.push(data);
             return Ok((data.len(), 0));
         }
+        if !self.engine.is_server() && !data.first().is_some_and(|first| RECORDS.contains(first)) {
+            self.fail();
+            return Err(HandshakeError::of(HandshakeFault::NotTls).into());
+        }
         self.stage = Stage::Handshake;
         self.run(data, into)
     }
@@ -324,7 +340,7 @@ impl Session {
         }
         if let Some(error) = failure {
             self.fail();
-            return Err(io::Error::new(ErrorKind::InvalidData, words(&error)));
+            return Err(handshake_error(&error).into());
         }
         if was_handshaking && !self.engine.is_handshaking() {
             self.complete()?;

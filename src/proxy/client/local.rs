@@ -14,7 +14,7 @@ use crate::proxy::context::LoopContext;
 /// Where `Location` leads to.
 #[derive(Clone, Copy, Debug)]
 pub enum Origin<'a> {
-    /// A server, as `host:port`.
+    /// A server, as `http://host:port`.
     Backend(&'a str),
     /// The host that was asked for, in TLS on this port.
     Tls { port: u16 },
@@ -64,9 +64,7 @@ impl<S: Socket> Connection<S> {
         let location = local.origin.zip(plan).map(|(origin, Plan { target, .. })| {
             let [lead, path] = target.after_authority(inbox.data());
             match origin {
-                Origin::Backend(authority) => {
-                    [b"http://", authority.as_bytes(), b"" as &[u8], lead, path]
-                }
+                Origin::Backend(origin) => [origin.as_bytes(), b"" as &[u8], b"", lead, path],
                 Origin::Tls { .. } => {
                     let host = target.authority.map(|span| span.of(inbox.data()));
                     let host = target::without_port(host.unwrap_or_default());

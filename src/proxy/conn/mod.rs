@@ -200,6 +200,16 @@ impl<S: Socket> Conn<S> {
         Ok(self.readiness.writable)
     }
 
+    /// Whether it carries TLS.
+    pub fn is_secured(&self) -> bool {
+        self.socket.is_secured()
+    }
+
+    /// Connected: the handshake with a server can begin, whatever was reported.
+    pub fn begin_handshake(&mut self) {
+        self.readiness.readable = true;
+    }
+
     /// From here on the client's socket carries TLS. What was read of it belongs to the handshake.
     ///
     /// Errors: this program has no certificates.
@@ -392,13 +402,27 @@ impl<S: Socket> Conn<S> {
         self.write(pool)
     }
 
+    /// What goes before the handshake: outbox → socket, one write, in the clear.
+    pub fn flush_clear(&mut self, pool: &mut Pool) -> Flushed {
+        self.write_by(S::write_clear, pool)
+    }
+
     fn write(&mut self, pool: &mut Pool) -> Flushed {
+        self.write_by(S::write, pool)
+    }
+
+    #[inline(always)]
+    fn write_by(
+        &mut self,
+        write: impl Fn(&mut S, &[u8]) -> io::Result<usize>,
+        pool: &mut Pool,
+    ) -> Flushed {
         let mut flushed = Flushed::Nothing;
         // One write is enough: it empties the outbox or meets a full socket.
         if self.could_write() {
             let data = self.buffers.outbox.data();
             let whole = data.len();
-            match uninterrupted(|| self.socket.write(data)) {
+            match uninterrupted(|| write(&mut self.socket, data)) {
                 Ok(count) => {
                     self.buffers.outbox.consume(count);
                     // A short write met a full socket; room is a new edge.

@@ -339,7 +339,7 @@ impl<N: Net> Exchanges<N> {
                         .wait_seconds(self.admission.waiting(), cx.now.instant),
                     origin: match extra {
                         Extra::Location(Location::Backend(backend)) => {
-                            Some(Origin::Backend(self.upstreams.cluster().authority(backend)))
+                            Some(Origin::Backend(self.upstreams.cluster().origin(backend)))
                         }
                         Extra::Location(Location::Tls { port }) => Some(Origin::Tls { port }),
                         Extra::Nothing | Extra::File(_) => None,

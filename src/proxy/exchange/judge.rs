@@ -4,6 +4,7 @@ use super::pair::{Heard, Pair, Standing};
 use super::verdict::{self, Fault, Phase, Verdict};
 use super::{Client, Exchanges};
 use crate::base::backend_id::BackendId;
+use crate::base::connect_fault::{ConnectFault, HandshakeFault};
 use crate::base::time::Instant;
 use crate::net::Net;
 use crate::observe::ProxyError;
@@ -14,6 +15,7 @@ use crate::proxy::kinds::{ClientKey, Next, PairKey};
 use crate::proxy::retry::RetryState;
 use crate::proxy::upstream::acquire::{Reuse, Wanted};
 use crate::proxy::upstream::{Origin, PooledClose};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Rounds of a step before others get their turn: at one buffer a round and direction.
@@ -49,6 +51,12 @@ impl<N: Net> Exchanges<N> {
         pair: PairKey,
     ) -> Next {
         let mut exchange = self.exchange(client, pair);
+        if exchange.upstream.is_in_handshake() && exchange.upstream.conn.is_readable() {
+            if let Some(next) = self.wait_for_handshake_step(client) {
+                return next;
+            }
+            exchange = self.exchange(client, pair);
+        }
         let (mut heard, mut rounds) = (Heard::Nothing, 0);
         let bytes_before = exchange.pair.record.body_bytes();
         let round = loop {
@@ -90,6 +98,19 @@ impl<N: Net> Exchanges<N> {
         if heard == Heard::Response {
             self.upstreams.request_answered(&mut self.context, backend, origin, sent);
         }
+    }
+
+    /// A message of a handshake with a server takes the time of many requests: what becomes of the
+    /// client if this turn has no room for it.
+    #[cold]
+    fn wait_for_handshake_step(&mut self, client: Client<'_, N>) -> Option<Next> {
+        if self.context.has_handshake_step() {
+            self.context.count_handshake_step();
+            return None;
+        }
+        // It may wait so for several turns.
+        let is_late = client.request.deadline <= self.context.now.instant;
+        Some(if is_late { Next::Park } else { Next::Defer })
     }
 
     /// The deadline of a pair's wait has passed.
@@ -243,7 +264,7 @@ impl<N: Net> Exchanges<N> {
         let upstream = self.upstreams.get(pair.upstream).expect("a pair's upstream is there");
         let (backend, address, begun) =
             (pair.backend, upstream.address().clone(), pair.record.begun);
-        let reused = upstream.is_reused();
+        let (reused, in_handshake) = (upstream.is_reused(), upstream.is_in_handshake());
         let cx = &mut self.context;
         let is_race = fault == Fault::UpstreamClosed
             && reused
@@ -251,11 +272,17 @@ impl<N: Net> Exchanges<N> {
             && self.upstreams.learn_from_close(cx, (pair.upstream, backend), begun)
                 != PooledClose::AtWork;
         let failed = match fault {
-            Fault::ConnectFailed(kind) => {
-                self.upstreams.attempt_not_connected(cx, backend, &address, kind)
+            Fault::ConnectFailed(fault) => {
+                self.upstreams.note_handshake_failure(pair.upstream, backend);
+                self.upstreams.attempt_not_connected(cx, backend, &address, fault)
             }
             Fault::Expired if facts.connecting => {
-                self.upstreams.attempt_connect_expired(cx, backend, &address, begun)
+                let fault = match in_handshake {
+                    true => ConnectFault::Handshake(HandshakeFault::TimedOut),
+                    false => ConnectFault::System(ErrorKind::TimedOut),
+                };
+                self.upstreams.note_handshake_failure(pair.upstream, backend);
+                self.upstreams.attempt_connect_expired(cx, backend, &address, (begun, fault))
             }
             Fault::Expired if facts.is_waiting_for_server() => {
                 self.upstreams.attempt_failed(cx, backend, false);

@@ -65,8 +65,8 @@ impl<S: Socket> Exchange<'_, S> {
     /// Whether the connection to the server is established by now.
     #[inline(never)]
     pub(super) fn connected(&mut self) -> Result<bool, Fault> {
-        let established = self.upstream.finish_connect();
-        let established = established.map_err(|error| Fault::ConnectFailed(error.kind()))?;
+        let established = self.upstream.finish_connect(self.pool);
+        let established = established.map_err(Fault::ConnectFailed)?;
         if established {
             self.pair.record.connected = Some(self.now);
         }
@@ -136,7 +136,7 @@ impl<S: Socket> Exchange<'_, S> {
         let header = header.map_err(|kind| match self.has_heard_server() {
             true => Fault::UpstreamClosed,
             // A connect that fails: neither side has seen a byte of the other.
-            false => Fault::ConnectFailed(kind),
+            false => Fault::ConnectFailed(kind.into()),
         })?;
         if header == HeaderWrite::Unfinished {
             return Ok(None);

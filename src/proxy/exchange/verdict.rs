@@ -5,11 +5,11 @@
 //! come (RFC 9110 §9.2.2, RFC 9112 §9.3.1). A response that stops short is cut short for the
 //! client too, so that it shows (RFC 9112 §8).
 
+use crate::base::connect_fault::ConnectFault;
 use crate::observe::counters::RetryReason;
 use crate::observe::{Outcome, ProxyError};
 use crate::proxy::client::answer::Answer;
 use crate::proxy::upstream::Origin;
-use std::io;
 
 /// How far one direction of an exchange is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum Fault {
     /// The client's body breaks the framing.
     ClientMalformed,
     /// The server could not be connected to.
-    ConnectFailed(io::ErrorKind),
+    ConnectFailed(ConnectFault),
     /// The server ended or reset, its response not being complete.
     UpstreamClosed,
     /// The server's response breaks the framing or a limit.
@@ -86,7 +86,7 @@ impl Fault {
     /// not established.
     pub fn retry_reason(self, connecting: bool) -> RetryReason {
         match self {
-            Fault::ConnectFailed(io::ErrorKind::TimedOut) => RetryReason::ConnectTimeout,
+            Fault::ConnectFailed(fault) if fault.is_timeout() => RetryReason::ConnectTimeout,
             Fault::ConnectFailed(_) => RetryReason::Connect,
             Fault::Expired if connecting => RetryReason::ConnectTimeout,
             Fault::Expired => RetryReason::Timeout,

@@ -1,8 +1,9 @@
 //! What is kept of a backend for people: its counters, since when it is in its state, and why.
 
 use crate::base::time::Instant;
-use crate::health::{DownReason, Transition};
+use crate::health::{DownReason, InWords, Transition};
 use crate::observe::counters::BackendCounters;
+use std::fmt;
 use std::time::Duration;
 
 /// The account of one backend.
@@ -12,8 +13,22 @@ pub struct Account {
     counters: Option<Box<BackendCounters>>,
     /// When it came into its state.
     changed_at: Instant,
-    /// Since when it is down, and why.
-    down: Option<(Instant, DownReason)>,
+    down: Option<Down>,
+}
+
+/// Since when a backend is down, and why.
+#[derive(Debug)]
+pub struct Down {
+    pub since: Instant,
+    pub reason: DownReason,
+    /// Of the TLS handshake, if that is the reason.
+    words: Option<Box<str>>,
+}
+
+impl fmt::Display for Down {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        InWords { what: &self.reason, words: self.words.as_deref() }.fmt(out)
+    }
 }
 
 impl Account {
@@ -32,17 +47,20 @@ impl Account {
         self.counters.as_deref_mut()
     }
 
-    /// It is in another state from now on.
-    pub fn changed(&mut self, transition: &Transition, now: Instant) {
+    /// It is in another state from now on. `words` are those of the last TLS handshake that failed.
+    pub fn changed(&mut self, transition: &Transition, words: Option<&str>, now: Instant) {
         self.changed_at = now;
         let down_before = match transition {
-            Transition::Down(reason) => self.down.replace((now, *reason)),
+            Transition::Down(reason) => {
+                let words = words.filter(|_| reason.is_handshake()).map(Box::from);
+                self.down.replace(Down { since: now, reason: *reason, words })
+            }
             Transition::Up(_) => self.down.take(),
             Transition::Suspected | Transition::Cleared => return,
         };
         if let Some(counters) = &mut self.counters {
             counters.state_changes += 1;
-            let down = down_before.map_or(Duration::ZERO, |(since, _)| now.since(since));
+            let down = down_before.map_or(Duration::ZERO, |down| now.since(down.since));
             counters.down_us += down.as_micros() as u64;
         }
     }
@@ -58,7 +76,7 @@ impl Account {
     }
 
     /// Since when it is down, and why.
-    pub fn down(&self) -> Option<&(Instant, DownReason)> {
+    pub fn down(&self) -> Option<&Down> {
         self.down.as_ref()
     }
 

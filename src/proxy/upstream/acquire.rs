@@ -18,6 +18,7 @@ use crate::proxy::kinds::{OwnUpstream, PairKey, UpstreamKey};
 use crate::proxy::retry::Tried;
 use std::io;
 use std::num::NonZeroU64;
+use std::rc::Rc;
 
 /// An upstream for a request, counted as in flight with its backend.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +102,7 @@ impl<N: Net> Upstreams<N> {
                         counters.connect_failed_at_once();
                     }
                     let address = self.cluster.address(backend).clone();
-                    match self.connect_failed(cx, backend, &address, error.kind()) {
+                    match self.connect_failed(cx, backend, &address, error.kind().into()) {
                         ConnectFailure::TryNextAddress => continue,
                         ConnectFailure::AllAddressesFailed(_) => {
                             tried.backends.push(backend);
@@ -135,7 +136,7 @@ impl<N: Net> Upstreams<N> {
         if self.cluster.is_full(backend) {
             return Err(Unavailable::AllFull);
         }
-        if !upstream.conn.is_idle() {
+        if !upstream.conn.is_idle() && !upstream.is_still_idle(&mut cx.pool) {
             self.learn_from_idle(cx, key);
             self.close(cx, key);
             return Ok(None);
@@ -289,7 +290,7 @@ impl<N: Net> Upstreams<N> {
                 idle.pop();
                 continue;
             };
-            if !upstream.conn.is_idle() {
+            if !upstream.conn.is_idle() && !upstream.is_still_idle(&mut cx.pool) {
                 // Unexpected bytes or an end: it is not fit for a request any more.
                 idle.pop();
                 self.learn_from_idle(cx, key);
@@ -348,7 +349,8 @@ impl<N: Net> Upstreams<N> {
         pair: PairKey,
     ) -> io::Result<UpstreamKey> {
         let address = self.cluster.address(backend).clone();
-        let mut conn = Conn::connecting(cx.net.connect(&address)?);
+        let mut conn =
+            Conn::connecting(cx.net.connect(&address, self.cluster.tls(backend).map(Rc::as_ref))?);
         if cx.config.mode == Mode::Tcp {
             conn.enable_keep_alive();
         }
@@ -361,6 +363,8 @@ impl<N: Net> Upstreams<N> {
             state: UpstreamState::Connecting(pair),
             is_authenticated: false,
             address,
+            tls: self.cluster.tls(backend).cloned(),
+            failure: None,
             served: 0,
             keep_alive: KeepAlive::default(),
             timer: Timer::new(),

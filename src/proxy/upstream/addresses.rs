@@ -1,6 +1,7 @@
 //! The addresses a backend's name stands for, and which of them is used. Pure.
 
 use crate::base::address::Address;
+use crate::base::connect_fault::ConnectFault;
 use std::io::ErrorKind;
 
 /// What follows from an address that could not be connected to.
@@ -9,7 +10,7 @@ pub enum ConnectFailure {
     /// Another address of the backend is to be tried.
     TryNextAddress,
     /// All have failed: evidence against the backend.
-    AllAddressesFailed(ErrorKind),
+    AllAddressesFailed(ConnectFault),
     /// This machine had no port left for one of them: no evidence.
     NoLocalPort,
 }
@@ -19,7 +20,7 @@ pub enum ConnectFailure {
 enum Fault {
     None,
     /// They could not be connected to.
-    Failed(ErrorKind),
+    Failed(ConnectFault),
     /// This machine had no port left for one of them. The others say nothing then: they may refuse
     /// because the backend listens on that one only.
     NoLocalPort,
@@ -79,23 +80,24 @@ impl Addresses {
 
     /// This address could not be connected to, so the next one is used. Once all have failed in a
     /// row the backend itself has.
-    pub fn failed(&mut self, address: &Address, kind: ErrorKind) -> ConnectFailure {
+    pub fn failed(&mut self, address: &Address, fault: ConnectFault) -> ConnectFailure {
         if address != self.current() {
             // Another attempt has found that out before, or the name has changed.
             return ConnectFailure::TryNextAddress;
         }
         self.current = (self.current + 1) % self.all.len();
         self.misses += 1;
-        self.fault = match (self.fault, kind) {
-            (Fault::NoLocalPort, _) | (_, ErrorKind::AddrNotAvailable) => Fault::NoLocalPort,
-            (Fault::None | Fault::Failed(_), kind) => Fault::Failed(kind),
+        const NO_PORT: ConnectFault = ConnectFault::System(ErrorKind::AddrNotAvailable);
+        self.fault = match (self.fault, fault) {
+            (Fault::NoLocalPort, _) | (_, NO_PORT) => Fault::NoLocalPort,
+            (Fault::None | Fault::Failed(_), fault) => Fault::Failed(fault),
         };
         if self.misses < self.all.len() {
             return ConnectFailure::TryNextAddress;
         }
         self.misses = 0;
         match std::mem::replace(&mut self.fault, Fault::None) {
-            Fault::Failed(kind) => ConnectFailure::AllAddressesFailed(kind),
+            Fault::Failed(fault) => ConnectFailure::AllAddressesFailed(fault),
             Fault::None | Fault::NoLocalPort => ConnectFailure::NoLocalPort,
         }
     }
@@ -111,7 +113,7 @@ mod tests {
     use super::*;
     use std::net::SocketAddr;
 
-    const REFUSED: ErrorKind = ErrorKind::ConnectionRefused;
+    const REFUSED: ConnectFault = ConnectFault::System(ErrorKind::ConnectionRefused);
 
     fn addresses(ports: &[u16]) -> Vec<Address> {
         let address = |&port| SocketAddr::from(([127, 0, 0, 1], port)).into();
@@ -129,10 +131,10 @@ mod tests {
         two.works();
         assert_eq!(two.failed(&all[1], REFUSED), TryNextAddress, "counted from zero");
         assert_eq!(
-            two.failed(&all[0], ErrorKind::TimedOut),
-            AllAddressesFailed(ErrorKind::TimedOut)
+            two.failed(&all[0], ErrorKind::TimedOut.into()),
+            AllAddressesFailed(ErrorKind::TimedOut.into())
         );
-        let no_port = ErrorKind::AddrNotAvailable;
+        let no_port = ConnectFault::System(ErrorKind::AddrNotAvailable);
         assert_eq!(two.failed(&all[1], REFUSED), TryNextAddress);
         assert_eq!(two.failed(&all[0], no_port), NoLocalPort, "it may listen there only");
         assert_eq!(two.failed(&all[1], no_port), TryNextAddress);

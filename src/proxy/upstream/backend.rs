@@ -6,10 +6,11 @@ use super::pool::Idle;
 use crate::base::address::Address;
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
-use crate::config::{BackendSpec, Endpoint, HostPort, Naming};
-use crate::health::{Health, Page, ProbeFault};
+use crate::config::{BackendSpec, Endpoint, HTTPS, HostPort, Naming, TlsServer};
+use crate::health::{Health, InWords, Page, ProbeFault};
 use crate::proxy::kinds::ProbeKey;
 use crate::wire::by_hand::ByHand;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A configured backend with the addresses its name stands for.
@@ -21,11 +22,21 @@ pub struct Member {
 }
 
 /// What the last probe of a backend came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
     /// From the start of the connect to the end of the answer, or to the failure.
     pub took: Duration,
     pub outcome: Result<Page, ProbeFault>,
+    /// Of the TLS handshake, if it has failed.
+    pub words: Option<Box<str>>,
+}
+
+impl ProbeResult {
+    /// Why it failed, in words.
+    pub fn fault(&self) -> Option<InWords<'_, ProbeFault>> {
+        let what = self.outcome.as_ref().err()?;
+        Some(InWords { what, words: self.words.as_deref() })
+    }
 }
 
 /// One backend.
@@ -39,11 +50,15 @@ pub struct Backend {
     /// As people know it: as written, with `localhost` for a bare port; `address (name)` of an
     /// address of a name.
     pub name: String,
-    /// `host:port` for `Location`.
-    pub authority: String,
+    /// `http://host:port` for `Location`.
+    pub origin: String,
     /// The `Host` of requests that need one.
     pub host: String,
     pub addresses: Addresses,
+    /// How it is spoken to in TLS; none in the clear. Another one when that has changed.
+    pub tls: Option<Rc<TlsServer>>,
+    /// Of the last TLS handshake with it that failed.
+    pub handshake_words: Option<Box<str>>,
     pub health: Health,
     pub account: Account,
     pub idle: Idle,
@@ -67,12 +82,17 @@ impl Backend {
             listed: member.spec.clone(),
             by_hand: ByHand::default(),
             name: match &member.spec.naming {
-                Naming::AsWritten | Naming::Each => authority(&member.spec),
+                Naming::AsWritten | Naming::Each => name(&member.spec),
                 Naming::Of(_) => member.spec.to_string(),
             },
-            authority: authority(&member.spec),
+            origin: match member.spec.tls {
+                Some(_) => name(&member.spec),
+                None => format!("http://{}", authority(&member.spec)),
+            },
             host: host(&member.spec),
             addresses: Addresses::new(&member.addresses),
+            tls: member.spec.tls_server().map(Rc::new),
+            handshake_words: None,
             health: Health::new(),
             account,
             idle: Idle::default(),
@@ -82,6 +102,14 @@ impl Backend {
             timer: Timer::new(),
             set_back_at: Instant::START,
         }
+    }
+}
+
+/// As people know it, and with its scheme if that is https.
+fn name(spec: &BackendSpec) -> String {
+    match spec.tls {
+        Some(_) => format!("{HTTPS}{}", authority(spec)),
+        None => authority(spec),
     }
 }
 

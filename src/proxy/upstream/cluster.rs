@@ -10,15 +10,16 @@ use super::starvation::Origin;
 use crate::balance::{self, AdminState, Candidate, Hint, Spec};
 use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
+use crate::base::connect_fault::ConnectFault;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
-use crate::config::{BackendSpec, Config};
+use crate::config::{BackendSpec, Config, TlsServer};
 use crate::health::{
     self, Action, Check, Health, Observation, Others, Settings, State, Transition, outlier,
 };
 use crate::proxy::kinds::UpstreamKey;
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// All backends.
@@ -123,9 +124,9 @@ impl Cluster {
         self.backends.get(backend.index()).map_or("", |backend| &backend.name)
     }
 
-    /// `host:port` for `Location`.
-    pub fn authority(&self, backend: BackendId) -> &str {
-        &self.backends[backend.index()].authority
+    /// `http://host:port` for `Location`.
+    pub fn origin(&self, backend: BackendId) -> &str {
+        &self.backends[backend.index()].origin
     }
 
     /// The `Host` of requests to it that have none.
@@ -136,6 +137,26 @@ impl Cluster {
     /// Where to connect to now.
     pub fn address(&self, backend: BackendId) -> &Address {
         self.backends[backend.index()].addresses.current()
+    }
+
+    /// How it is spoken to in TLS; none in the clear.
+    pub fn tls(&self, backend: BackendId) -> Option<&Rc<TlsServer>> {
+        self.backends[backend.index()].tls.as_ref()
+    }
+
+    /// Whether a connection that was verified like this would be verified so now.
+    #[inline]
+    pub fn is_verified_as(&self, backend: BackendId, tls: Option<&Rc<TlsServer>>) -> bool {
+        match (self.tls(backend), tls) {
+            (None, None) => true,
+            (Some(now), Some(then)) => Rc::ptr_eq(now, then),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// What the last TLS handshake with it that failed has failed with.
+    pub fn handshake_words(&self, backend: BackendId) -> Option<&str> {
+        self.backends[backend.index()].handshake_words.as_deref()
     }
 
     /// Whether it is up, or a suspect.
@@ -422,9 +443,9 @@ impl Cluster {
         &mut self,
         backend: BackendId,
         address: &Address,
-        kind: ErrorKind,
+        fault: ConnectFault,
     ) -> ConnectFailure {
-        self.at(backend).addresses.failed(address, kind)
+        self.at(backend).addresses.failed(address, fault)
     }
 
     /// The current address was connected to.

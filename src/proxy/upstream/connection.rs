@@ -5,14 +5,17 @@ use super::starvation::Origin;
 use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
+use crate::base::connect_fault::{ConnectFault, HandshakeFault};
 use crate::base::time::Instant;
 use crate::base::wheel::Timer;
+use crate::config::TlsServer;
 use crate::http::keep_alive::KeepAlive;
-use crate::net::Socket;
+use crate::net::{self, Handshake, HandshakeError, Socket};
 use crate::proxy::conn::pipes::Lent;
 use crate::proxy::conn::{Conn, Flushed};
 use crate::proxy::kinds::{ClientKey, PairKey};
 use std::io::{self, ErrorKind};
+use std::rc::Rc;
 
 /// What was written to a connection for its pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub enum HeaderWrite {
 pub enum UpstreamState {
     /// Being established for this pair.
     Connecting(PairKey),
+    /// Established for this pair, and the TLS handshake is not complete.
+    Handshake(PairKey),
     /// Established, and lent to a pair.
     Busy {
         pair: PairKey,
@@ -73,6 +78,10 @@ pub struct Upstream<S: Socket> {
     pub(super) is_authenticated: bool,
     /// Where it leads to.
     pub(super) address: Address,
+    /// How its server is verified; none in the clear.
+    pub(super) tls: Option<Rc<TlsServer>>,
+    /// Why the handshake has failed.
+    pub(super) failure: Option<HandshakeError>,
     /// Responses that came whole.
     pub(super) served: u32,
     /// What the server said with the last one about how long it keeps the connection.
@@ -90,7 +99,9 @@ impl<S: Socket> Upstream<S> {
     /// The pair it works for; none while idle.
     pub fn pair(&self) -> Option<PairKey> {
         match self.state {
-            UpstreamState::Connecting(pair) | UpstreamState::Busy { pair, .. } => Some(pair),
+            UpstreamState::Connecting(pair)
+            | UpstreamState::Handshake(pair)
+            | UpstreamState::Busy { pair, .. } => Some(pair),
             UpstreamState::Idle { .. } | UpstreamState::Owned { .. } => None,
         }
     }
@@ -116,7 +127,9 @@ impl<S: Socket> Upstream<S> {
     pub(super) fn idle_since(&self) -> IdleSince {
         match self.state {
             UpstreamState::Idle { since, .. } | UpstreamState::Owned { since, .. } => since,
-            UpstreamState::Connecting(_) | UpstreamState::Busy { .. } => {
+            UpstreamState::Connecting(_)
+            | UpstreamState::Handshake(_)
+            | UpstreamState::Busy { .. } => {
                 panic!("a connection that has a pair is not idle")
             }
         }
@@ -126,6 +139,17 @@ impl<S: Socket> Upstream<S> {
     pub(super) fn begin(&mut self, pair: PairKey) {
         let idle = Some(self.idle_since());
         self.state = UpstreamState::Busy { pair, idle, sent: Sent::Nothing };
+    }
+
+    /// Whether what has come on an idle one is nothing: in TLS, tickets and the like come without
+    /// being asked for.
+    #[cold]
+    pub(super) fn is_still_idle(&mut self, pool: &mut Pool) -> bool {
+        if self.conn.is_secured() {
+            self.conn.fill(pool);
+            self.conn.settle(pool);
+        }
+        self.conn.is_idle()
     }
 
     /// What wakes an idle one at its deadline.
@@ -138,9 +162,14 @@ impl<S: Socket> Upstream<S> {
         self.scheduled
     }
 
-    /// It is not established yet.
+    /// It is not established yet, the TLS handshake included.
     pub fn is_connecting(&self) -> bool {
-        matches!(self.state, UpstreamState::Connecting(_))
+        matches!(self.state, UpstreamState::Connecting(_) | UpstreamState::Handshake(_))
+    }
+
+    /// It is connected, and the TLS handshake is not complete.
+    pub fn is_in_handshake(&self) -> bool {
+        matches!(self.state, UpstreamState::Handshake(_))
     }
 
     /// It has served an exchange before this one.
@@ -180,6 +209,7 @@ impl<S: Socket> Upstream<S> {
         match &mut self.state {
             UpstreamState::Busy { sent, .. } => *sent = Sent::Request,
             UpstreamState::Connecting(_)
+            | UpstreamState::Handshake(_)
             | UpstreamState::Idle { .. }
             | UpstreamState::Owned { .. } => {
                 panic!("a request is written to an established connection of its pair")
@@ -187,20 +217,65 @@ impl<S: Socket> Upstream<S> {
         }
     }
 
-    /// Whether the connect is done by now; false: not yet.
+    /// Whether the connection is established by now, the TLS handshake included; false: not yet.
     ///
     /// Errors: why it failed.
-    pub fn finish_connect(&mut self) -> io::Result<bool> {
-        let UpstreamState::Connecting(pair) = self.state else { return Ok(true) };
-        let established = self.conn.finish_connect()?;
-        if established {
-            // Nothing but a header goes into the outbox before.
-            let sent = match self.conn.buffers.outbox.is_empty() {
-                true => Sent::Nothing,
-                false => Sent::PartOfHeader,
-            };
-            self.state = UpstreamState::Busy { pair, idle: None, sent };
+    pub fn finish_connect(&mut self, pool: &mut Pool) -> Result<bool, ConnectFault> {
+        if let UpstreamState::Connecting(pair) = self.state {
+            let connected = self.conn.finish_connect();
+            if !connected.map_err(|error| ConnectFault::System(error.kind()))? {
+                return Ok(false);
+            }
+            if !self.conn.is_secured() {
+                // Nothing but a header goes into the outbox before.
+                let sent = match self.conn.buffers.outbox.is_empty() {
+                    true => Sent::Nothing,
+                    false => Sent::PartOfHeader,
+                };
+                self.state = UpstreamState::Busy { pair, idle: None, sent };
+                return Ok(true);
+            }
+            self.conn.begin_handshake();
+            self.state = UpstreamState::Handshake(pair);
         }
-        Ok(established)
+        match self.state {
+            UpstreamState::Handshake(pair) => self.shake_hands(pair, pool),
+            UpstreamState::Connecting(_)
+            | UpstreamState::Busy { .. }
+            | UpstreamState::Idle { .. }
+            | UpstreamState::Owned { .. } => Ok(true),
+        }
+    }
+
+    /// Writes the header that goes first, and goes on with the handshake.
+    fn shake_hands(&mut self, pair: PairKey, pool: &mut Pool) -> Result<bool, ConnectFault> {
+        let outcome = secure(&mut self.conn, pool);
+        if let Err(error) = &outcome {
+            self.failure = HandshakeError::find(error).cloned();
+        }
+        let is_complete = outcome.map_err(|error| net::connect_fault(&error))?;
+        if is_complete {
+            self.state = UpstreamState::Busy { pair, idle: None, sent: Sent::Nothing };
+        }
+        Ok(is_complete)
+    }
+}
+
+/// Goes on with what comes before the first byte in TLS on a connection to a server: what is in the
+/// outbox, in the clear, and then the handshake. Whether it is complete.
+///
+/// Errors: why it failed.
+pub(super) fn secure<S: Socket>(conn: &mut Conn<S>, pool: &mut Pool) -> io::Result<bool> {
+    if conn.has_failed() || conn.flush_clear(pool) == Flushed::Failed {
+        return Err(HandshakeError::of(HandshakeFault::Closed).into());
+    }
+    let waits = !conn.is_readable() || !conn.is_writable();
+    if waits || !conn.buffers.outbox.is_empty() {
+        return Ok(false);
+    }
+    match conn.handshake()? {
+        Handshake::Complete => Ok(true),
+        Handshake::WantsRead | Handshake::WantsWrite => Ok(false),
+        Handshake::NotTls => Err(HandshakeError::of(HandshakeFault::NotTls).into()),
     }
 }

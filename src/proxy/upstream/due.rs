@@ -85,8 +85,8 @@ impl Cluster {
     }
 
     /// What its last probe came to; none before the first one has ended.
-    pub fn last_probe(&self, backend: BackendId) -> Option<ProbeResult> {
-        self.backends[backend.index()].last_probe
+    pub fn last_probe(&self, backend: BackendId) -> Option<&ProbeResult> {
+        self.backends[backend.index()].last_probe.as_ref()
     }
 
     /// The timer of the next probe, to look at.

@@ -6,12 +6,12 @@ use super::cluster::Served;
 use super::starvation::Origin;
 use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
+use crate::base::connect_fault::ConnectFault;
 use crate::base::time::Instant;
 use crate::health::Observation;
-use crate::net::Net;
+use crate::net::{HandshakeError, Net};
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::UpstreamKey;
-use std::io;
 
 impl<N: Net> Upstreams<N> {
     /// A request could not connect to this address.
@@ -20,17 +20,25 @@ impl<N: Net> Upstreams<N> {
         cx: &mut LoopContext<N>,
         backend: BackendId,
         address: &Address,
-        kind: io::ErrorKind,
+        fault: ConnectFault,
     ) -> ConnectFailure {
         if let Some(counters) = self.cluster.account(backend).counters() {
-            counters.connect_failed(kind.into());
+            counters.connect_failed(fault.into());
         }
-        let failure = self.cluster.address_failed(backend, address, kind);
-        if let ConnectFailure::AllAddressesFailed(kind) = failure {
+        let failure = self.cluster.address_failed(backend, address, fault);
+        if let ConnectFailure::AllAddressesFailed(fault) = failure {
             self.cluster.failed(backend, cx.now.instant);
-            self.observe(cx, backend, Observation::ConnectFailed(kind));
+            self.observe(cx, backend, Observation::ConnectFailed(fault));
         }
         failure
+    }
+
+    /// The words of a handshake that an attempt's upstream has failed in, if it has, are those of
+    /// its backend from here on.
+    pub fn note_handshake_failure(&mut self, key: UpstreamKey, backend: BackendId) {
+        let failure = self.table.get_mut(key).and_then(|upstream| upstream.failure.take());
+        let words = failure.map(|HandshakeError { words, .. }| words);
+        self.cluster.at(backend).handshake_words = words;
     }
 
     /// A client's attempt could not connect; true when that speaks against the backend, false when
@@ -40,9 +48,9 @@ impl<N: Net> Upstreams<N> {
         cx: &mut LoopContext<N>,
         backend: BackendId,
         address: &Address,
-        kind: io::ErrorKind,
+        fault: ConnectFault,
     ) -> bool {
-        self.connect_failed(cx, backend, address, kind) != ConnectFailure::TryNextAddress
+        self.connect_failed(cx, backend, address, fault) != ConnectFailure::TryNextAddress
     }
 
     /// A client's attempt failed after it had connected. `unanswered`: no byte of a response came.

@@ -26,6 +26,7 @@ mod silence;
 mod snapshot;
 mod starvation;
 
+use backend::Backend;
 pub use backend::{Member, ProbeResult};
 pub use cluster::Served;
 pub use connection::{HeaderWrite, Upstream, UpstreamState};
@@ -36,7 +37,7 @@ use crate::base::backend_id::BackendId;
 use crate::base::table::Table;
 use crate::base::time::Instant;
 use crate::config::Config;
-use crate::health::{Check, Observation, Transition};
+use crate::health::{Check, InWords, Observation, Transition};
 use crate::http::head::ResponseHead;
 use crate::net::{Net, Ready, Socket};
 use crate::observe::counters::BackendCounters;
@@ -231,7 +232,9 @@ impl<N: Net> Upstreams<N> {
         let since = IdleSince { released: now, answered: answered.unwrap_or(now) };
         upstream.served = upstream.served.saturating_add(1);
         let clean = answered.is_some() && upstream.conn.is_reusable() && !cx.is_draining();
-        let stays = in_rotation && self.cluster.has_address(backend, &upstream.address);
+        let stays = in_rotation
+            && self.cluster.has_address(backend, &upstream.address)
+            && self.cluster.is_verified_as(backend, upstream.tls.as_ref());
         if clean && stays && upstream.is_authenticated {
             upstream.state = UpstreamState::Owned { client, backend, since };
             if upstream.conn.is_readable() {
@@ -290,9 +293,9 @@ impl<N: Net> Upstreams<N> {
         let upstream = self.table.get_mut(key)?;
         upstream.scheduled = false;
         let deadline = match upstream.state {
-            UpstreamState::Connecting(pair) | UpstreamState::Busy { pair, .. } => {
-                return Some(pair);
-            }
+            UpstreamState::Connecting(pair)
+            | UpstreamState::Handshake(pair)
+            | UpstreamState::Busy { pair, .. } => return Some(pair),
             UpstreamState::Idle { deadline, .. } => Some(deadline),
             UpstreamState::Owned { .. } => None,
         };
@@ -368,7 +371,8 @@ impl<N: Net> Upstreams<N> {
         backend: BackendId,
         transition: Transition,
     ) {
-        self.cluster.account(backend).changed(&transition, cx.now.instant);
+        let Backend { account, handshake_words, .. } = self.cluster.at(backend);
+        account.changed(&transition, handshake_words.as_deref(), cx.now.instant);
         self.revision += 1;
         if transition == Transition::Suspected {
             self.suspicions += 1;
@@ -376,7 +380,8 @@ impl<N: Net> Upstreams<N> {
         }
         if transition.is_reported() {
             let left = self.standing(cx);
-            cx.logs.backend_changed(self.cluster.name(backend), &transition, &left);
+            let (name, words) = (self.cluster.name(backend), self.cluster.handshake_words(backend));
+            cx.logs.backend_changed(name, &InWords { what: &transition, words }, &left);
         }
         self.effects.push_back(Effect::StateChanged(backend, transition));
         self.plan_after_evidence(cx, backend, true);

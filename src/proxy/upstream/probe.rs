@@ -1,6 +1,7 @@
 //! The connection of one health check, from the connect to the end of the answer. What is sent and
 //! which answers are healthy is decided by `health::check`, when it is made by `probing`.
 
+use super::connection;
 use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
 use crate::base::buffer::Pool;
@@ -11,7 +12,7 @@ use crate::http::body::Body;
 use crate::http::chunked::Piece;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};
-use crate::net::Socket;
+use crate::net::{self, HandshakeError, Socket};
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
 use crate::wire::proxy_protocol::{self, Named, Version};
 use std::io;
@@ -27,6 +28,15 @@ const INTERIMS_MAX: u8 = 16;
 /// Reads of a probe before others get their turn.
 const READS_MAX: usize = 4;
 
+/// How far a probe's connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeStage {
+    Connecting,
+    /// Connected, and the TLS handshake is not complete.
+    Handshake,
+    Established,
+}
+
 /// A health check's connection.
 #[derive(Debug)]
 pub struct Probe<S> {
@@ -36,7 +46,9 @@ pub struct Probe<S> {
     address: Address,
     /// The PROXY header that goes first.
     header: Option<Version>,
-    pub(super) is_connecting: bool,
+    pub(super) stage: ProbeStage,
+    /// Why the TLS handshake has failed.
+    pub(super) failure: Option<HandshakeError>,
     /// Status and the rest of the body, once the head has come.
     answer: Option<(u16, Body)>,
     pub(super) body: Vec<u8>,
@@ -67,7 +79,8 @@ impl<S> Probe<S> {
             backend,
             address,
             header,
-            is_connecting: true,
+            stage: ProbeStage::Connecting,
+            failure: None,
             answer: None,
             body: Vec::new(),
             bytes: 0,
@@ -105,6 +118,14 @@ impl<S> Probe<S> {
         &self.address
     }
 
+    /// The next message of a TLS handshake may have come, which takes a while to work on.
+    pub(super) fn waits_with_handshake(&self) -> bool
+    where
+        S: Socket,
+    {
+        self.stage == ProbeStage::Handshake && self.conn.is_readable()
+    }
+
     /// When it last made progress: started, or connected.
     pub fn moved(&self) -> Instant {
         self.moved
@@ -120,11 +141,14 @@ impl<S: Socket> Probe<S> {
         head: &mut ResponseHead,
         pool: &mut Pool,
     ) -> Option<Result<Page, ProbeFault>> {
-        if self.is_connecting {
+        if self.stage != ProbeStage::Established {
             match self.connect(settings, host, pool) {
                 Ok(false) => return None,
                 Ok(true) => {}
-                Err(error) => return Some(Err(ProbeFault::Connect(error.kind()))),
+                Err(error) => {
+                    self.failure = HandshakeError::find(&error).cloned();
+                    return Some(Err(ProbeFault::Connect(net::connect_fault(&error))));
+                }
             }
         }
         if self.conn.flush(pool) == Flushed::Failed {
@@ -153,25 +177,37 @@ impl<S: Socket> Probe<S> {
         None
     }
 
-    /// True once connected, what is to be sent then being in the outbox.
+    /// True once established, the TLS handshake included, what is to be sent then being in the
+    /// outbox.
     fn connect(&mut self, settings: &Settings, host: &str, pool: &mut Pool) -> io::Result<bool> {
-        self.is_connecting = !self.conn.finish_connect()?;
-        if let Some(version) = self.header.filter(|_| !self.is_connecting) {
-            let header = proxy_protocol::write(version, Named::Proxy);
-            self.conn.buffers.outbox.append(header.bytes(), pool);
+        if self.stage == ProbeStage::Connecting {
+            if !self.conn.finish_connect()? {
+                return Ok(false);
+            }
+            if let Some(version) = self.header {
+                let header = proxy_protocol::write(version, Named::Proxy);
+                self.conn.buffers.outbox.append(header.bytes(), pool);
+            }
+            self.stage = ProbeStage::Handshake;
+            self.conn.begin_handshake();
         }
-        if let Some(dialogue) = &settings.dialogue
-            && !self.is_connecting
-            && settings.check == Check::Tcp
-        {
-            self.conn.buffers.outbox.append(&dialogue.send, pool);
+        if self.conn.is_secured() && !connection::secure(&mut self.conn, pool)? {
+            return Ok(false);
         }
-        if !self.is_connecting && settings.check == Check::Http {
-            let mut request = Vec::new();
-            health::check::request(settings, host, &mut request);
-            self.conn.buffers.outbox.append(&request, pool);
+        self.stage = ProbeStage::Established;
+        let outbox = &mut self.conn.buffers.outbox;
+        match (settings.check, &settings.dialogue) {
+            (Check::Tcp, Some(dialogue)) => {
+                outbox.append(&dialogue.send, pool);
+            }
+            (Check::Http, _) => {
+                let mut request = Vec::new();
+                health::check::request(settings, host, &mut request);
+                outbox.append(&request, pool);
+            }
+            (Check::Tcp, None) | (Check::Off, _) => {}
         }
-        Ok(!self.is_connecting)
+        Ok(true)
     }
 
     /// Judges what has come so far.

@@ -3,17 +3,19 @@
 use super::Upstreams;
 use super::addresses::ConnectFailure;
 use super::backend::ProbeResult;
-use super::probe::Probe;
+use super::probe::{Probe, ProbeStage};
 use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
+use crate::base::connect_fault::{ConnectFault, HandshakeFault};
 use crate::base::table::Id;
 use crate::base::time::Instant;
 use crate::health::{Check, Observation, Pace, Page, ProbeFault};
-use crate::net::{self, Net, Ready};
+use crate::net::{self, HandshakeError, Net, Ready};
 use crate::proxy::conn::Conn;
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{BackendKind, ProbeKey};
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Probes that start at once because of the number of requests, and how soon as many more do.
@@ -111,12 +113,12 @@ impl<N: Net> Upstreams<N> {
             return self.plan_next_probe(cx, backend);
         }
         let address = self.cluster.address(backend).clone();
-        match cx.net.connect(&address) {
+        match cx.net.connect(&address, self.cluster.tls(backend).map(Rc::as_ref)) {
             Ok(socket) => self.enter_probe(cx, backend, address, socket),
             // Nothing to hold against the backend; the next probe comes at its time.
             Err(error) if net::is_shortage(&error) => self.plan_next_probe(cx, backend),
             Err(error) => {
-                self.missed_probe(cx, backend, &address, error.kind(), cx.now.instant);
+                self.missed_probe(cx, backend, &address, error.kind().into(), cx.now.instant);
             }
         }
     }
@@ -148,18 +150,27 @@ impl<N: Net> Upstreams<N> {
     pub fn step_probe(&mut self, cx: &mut LoopContext<N>, key: ProbeKey) {
         let Some(probe) = self.probes.get_mut(key) else { return };
         probe.scheduled = false;
+        let is_late = probe.deadline <= cx.now.instant;
+        if probe.waits_with_handshake() && !cx.has_handshake_step() && !is_late {
+            return cx.schedule.next_turn(key.into(), &mut probe.scheduled);
+        }
+        let bytes = probe.conn.handshake_bytes();
         let host = self.cluster.host(probe.backend);
         let settings = self.cluster.settings();
         let head = &mut self.probe_head;
-        let was_connecting = probe.is_connecting;
-        let outcome = match probe.advance(settings, host, head, &mut cx.pool) {
+        let was = probe.stage;
+        let advanced = probe.advance(settings, host, head, &mut cx.pool);
+        if probe.conn.handshake_bytes() != bytes {
+            cx.count_handshake_step();
+        }
+        let outcome = match advanced {
             Some(outcome) => outcome,
             None if probe.deadline <= cx.now.instant => Err(ProbeFault::TimedOut),
             None => {
-                if was_connecting && !probe.is_connecting {
+                if was != probe.stage {
                     probe.moved = cx.now.instant;
                 }
-                if probe.conn.is_readable() && !probe.is_connecting {
+                if probe.conn.is_readable() && probe.stage == ProbeStage::Established {
                     cx.schedule.next_turn(key.into(), &mut probe.scheduled);
                 }
                 probe.conn.settle(&mut cx.pool);
@@ -167,16 +178,25 @@ impl<N: Net> Upstreams<N> {
             }
         };
         let (backend, started, address) = (probe.backend, probe.started, probe.address().clone());
-        let connecting = probe.is_connecting;
+        let stage = probe.stage;
+        if let Some(HandshakeError { words, .. }) = probe.failure.take() {
+            self.cluster.at(backend).handshake_words = Some(words);
+        }
         let body = std::mem::take(&mut probe.body);
         self.remove_probe(cx, key);
         *self.cluster.probe(backend) = None;
         match outcome {
-            Err(ProbeFault::Connect(kind)) => {
-                self.missed_probe(cx, backend, &address, kind, started)
+            Err(ProbeFault::Connect(fault)) => {
+                self.missed_probe(cx, backend, &address, fault, started)
             }
-            Err(ProbeFault::TimedOut) if connecting => {
-                self.missed_probe(cx, backend, &address, io::ErrorKind::TimedOut, started);
+            Err(ProbeFault::TimedOut) if stage == ProbeStage::Connecting => {
+                self.missed_probe(cx, backend, &address, io::ErrorKind::TimedOut.into(), started);
+            }
+            Err(ProbeFault::TimedOut) if stage == ProbeStage::Handshake => {
+                let fault = HandshakeFault::TimedOut;
+                self.cluster.at(backend).handshake_words = None;
+                let fault = ConnectFault::Handshake(fault);
+                self.missed_probe(cx, backend, &address, fault, started);
             }
             outcome => self.judge_probe(cx, backend, started, outcome, &body),
         }
@@ -189,14 +209,14 @@ impl<N: Net> Upstreams<N> {
         cx: &mut LoopContext<N>,
         backend: BackendId,
         address: &Address,
-        kind: io::ErrorKind,
+        fault: ConnectFault,
         started: Instant,
     ) {
-        match self.cluster.address_failed(backend, address, kind) {
+        match self.cluster.address_failed(backend, address, fault) {
             ConnectFailure::TryNextAddress => self.start_probe(cx, backend),
             ConnectFailure::NoLocalPort => self.plan_next_probe(cx, backend),
-            ConnectFailure::AllAddressesFailed(kind) => {
-                self.judge_probe(cx, backend, started, Err(ProbeFault::Connect(kind)), &[]);
+            ConnectFailure::AllAddressesFailed(fault) => {
+                self.judge_probe(cx, backend, started, Err(ProbeFault::Connect(fault)), &[]);
             }
         }
     }
@@ -217,7 +237,10 @@ impl<N: Net> Upstreams<N> {
         body: &[u8],
     ) {
         let took = cx.now.instant.since(started);
-        self.cluster.at(backend).last_probe = Some(ProbeResult { took, outcome });
+        let entry = self.cluster.at(backend);
+        let words = entry.handshake_words.clone();
+        let words = words.filter(|_| outcome.is_err_and(ProbeFault::is_handshake));
+        entry.last_probe = Some(ProbeResult { took, outcome, words });
         if let Some(counters) = self.cluster.account(backend).counters() {
             let count = match outcome {
                 Ok(_) => &mut counters.probes_ok,

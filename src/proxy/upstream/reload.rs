@@ -97,7 +97,8 @@ pub struct ListWatch {
 }
 
 /// The difference between the backends there are and those that are wanted. Identity is the
-/// endpoint; everything else about a backend can change while it stays.
+/// endpoint, and whether it is spoken to in TLS; everything else about a backend can change while it
+/// stays.
 #[derive(Debug, Default)]
 struct Changes<'a> {
     /// Each with what it is to be now, and its addresses unless its name is unknown for the moment.
@@ -116,16 +117,16 @@ impl<'a> Changes<'a> {
         type Wanted<'a> = (&'a BackendSpec, Option<&'a [Address]>);
         let known = members.iter().map(|member| (&member.spec, Some(&member.addresses[..])));
         let all = known.chain(unknown.iter().map(|spec| (spec, None)));
-        let mut wanted: HashMap<&Endpoint, Wanted<'_>> =
-            all.map(|wanted| (&wanted.0.endpoint, wanted)).collect();
+        let mut wanted: HashMap<(&Endpoint, bool), Wanted<'_>> =
+            all.map(|wanted| (wanted.0.identity(), wanted)).collect();
         let mut changes = Changes::default();
         for (backend, old) in serving {
-            match wanted.remove(&old.endpoint) {
+            match wanted.remove(&old.identity()) {
                 Some((spec, addresses)) => changes.kept.push((backend, spec, addresses)),
                 None => changes.gone.push(backend),
             }
         }
-        let is_new = |member: &&Member| wanted.contains_key(&member.spec.endpoint);
+        let is_new = |member: &&Member| wanted.contains_key(&member.spec.identity());
         changes.added = members.iter().filter(is_new).collect();
         changes
     }
@@ -241,7 +242,7 @@ impl<N: Net> Upstreams<N> {
 
     /// Adds a backend, or readmits it if it was removed and has requests in flight.
     fn add(&mut self, cx: &mut LoopContext<N>, member: &Member) -> BackendId {
-        let Some(backend) = self.cluster.leaving(&member.spec.endpoint) else {
+        let Some(backend) = self.cluster.leaving(&member.spec) else {
             let backend = self.cluster.add(member, cx.now.instant);
             self.schedule_first_probe(cx, backend);
             return backend;
@@ -265,6 +266,10 @@ impl<N: Net> Upstreams<N> {
     ) -> bool {
         let is_new = self.cluster.listed(backend) != spec;
         let old = self.cluster.reconfigure(backend, spec);
+        if old.tls_server() != spec.tls_server() {
+            // They were verified in another way.
+            self.close_waiting(cx, backend);
+        }
         if old.admin != self.cluster.spec(backend).admin {
             self.admin_state_changed(cx, backend, old.admin, "");
         }
@@ -368,6 +373,7 @@ impl<N: Net> Upstreams<N> {
         let is_owned = |upstream: &Upstream<N::Socket>| match upstream.state {
             UpstreamState::Owned { backend: of, .. } => of == backend,
             UpstreamState::Connecting(_)
+            | UpstreamState::Handshake(_)
             | UpstreamState::Busy { .. }
             | UpstreamState::Idle { .. } => false,
         };

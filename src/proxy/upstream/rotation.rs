@@ -6,10 +6,11 @@ use super::cluster::{Cluster, balance_spec};
 use crate::balance::{AdminState, Membership};
 use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
-use crate::config::{BackendSpec, Endpoint};
+use crate::config::BackendSpec;
 use crate::health::State;
 use crate::proxy::log::Counts;
 use crate::wire::by_hand::ByHand;
+use std::rc::Rc;
 
 impl Cluster {
     /// Whether this backend exists and takes part.
@@ -76,6 +77,10 @@ impl Cluster {
         let entry = self.at(backend);
         let spec = entry.by_hand.over(&entry.listed);
         let old = std::mem::replace(&mut entry.spec, spec.clone());
+        let server = spec.tls_server();
+        if old.tls_server() != server {
+            entry.tls = server.map(Rc::new);
+        }
         if old != spec {
             self.balancer.reconfigure(backend, balance_spec(&spec));
             self.count_up(backend, before, self.usable_state(backend));
@@ -93,11 +98,11 @@ impl Cluster {
         self.leave_if_idle(backend);
     }
 
-    /// The backend of this endpoint that was removed and has requests in flight.
-    pub fn leaving(&self, endpoint: &Endpoint) -> Option<BackendId> {
+    /// The backend of this identity that was removed and has requests in flight.
+    pub fn leaving(&self, spec: &BackendSpec) -> Option<BackendId> {
         let is_leaving = |&backend: &BackendId| {
             self.balancer.candidate(backend).membership == Membership::Leaving
-                && self.backends[backend.index()].spec.endpoint == *endpoint
+                && self.backends[backend.index()].spec.identity() == spec.identity()
         };
         self.ids().find(is_leaving)
     }

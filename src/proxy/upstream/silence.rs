@@ -6,13 +6,13 @@ use super::probe::Probe;
 use super::{Effect, Upstreams};
 use crate::base::address::Address;
 use crate::base::backend_id::BackendId;
+use crate::base::connect_fault::ConnectFault;
 use crate::base::time::Instant;
 use crate::health::{Action, Check, Observation};
 use crate::net::Net;
 use crate::observe::counters::ConnectKind;
 use crate::proxy::context::LoopContext;
 use crate::proxy::retry::Tried;
-use std::io;
 use std::time::Duration;
 
 /// A request whose connect gets no answer goes elsewhere after this part of the connect time-out at
@@ -124,16 +124,16 @@ impl<N: Net> Upstreams<N> {
         cx: &mut LoopContext<N>,
         backend: BackendId,
         address: &Address,
-        begun: Instant,
+        (begun, fault): (Instant, ConnectFault),
     ) -> bool {
         let whole = begun + cx.config.timeouts.connect <= cx.now.instant;
         if whole || self.cluster.check() == Check::Off {
-            return self.attempt_not_connected(cx, backend, address, io::ErrorKind::TimedOut);
+            return self.attempt_not_connected(cx, backend, address, fault);
         }
         if let Some(counters) = self.cluster.account(backend).counters() {
             counters.connect_failed(ConnectKind::Timeout);
         }
-        let failure = self.cluster.address_failed(backend, address, io::ErrorKind::TimedOut);
+        let failure = self.cluster.address_failed(backend, address, fault);
         let counts = failure != ConnectFailure::TryNextAddress;
         if counts {
             self.probe_silent(cx, backend);

@@ -1,5 +1,6 @@
 //! The backends as `/status` and `/metrics` show them.
 
+use super::backend::ProbeResult;
 use super::cluster::Cluster;
 use crate::balance::{AdminState, Membership};
 use crate::base::backend_id::BackendId;
@@ -40,13 +41,13 @@ impl Cluster {
         let counters = account.counted()?;
         let since = now.instant.since(account.changed_at());
         let down = Duration::from_micros(counters.down_us);
-        let since_down = account.down().map(|(since, _)| now.instant.since(*since));
+        let since_down = account.down().map(|down| now.instant.since(down.since));
         Some(Backend {
             name: &entry.name,
             state,
             since,
             changed_unix_ms: now.unix_ms.saturating_sub(since.as_millis() as u64),
-            down: account.down().map(|(_, reason)| (kind(reason), reason as _)),
+            down: account.down().map(|down| (kind(&down.reason), down as _)),
             in_flight: self.in_flight(backend),
             max: entry.spec.pairs_max,
             waiting: match state.is_up() && self.is_full(backend) {
@@ -79,8 +80,8 @@ impl Cluster {
             return;
         };
         let last = self.last_probe(backend);
-        let fault = last.and_then(|last| last.outcome.err());
-        let down = entry.account.down().map(|(_, reason)| reason as &dyn Display);
+        let fault = last.and_then(ProbeResult::fault);
+        let down = entry.account.down().map(|down| down as &dyn Display);
         let server = ServerState {
             name: &entry.name,
             state,
@@ -98,10 +99,12 @@ impl Cluster {
 
 fn kind(reason: &DownReason) -> DownKind {
     match reason {
+        DownReason::ConnectFailed(fault) if fault.is_handshake() => DownKind::Tls,
         DownReason::ConnectFailed(_) => DownKind::Connect,
         DownReason::Unanswered(_) => DownKind::Unanswered,
         DownReason::Erred { .. } => DownKind::Errors,
         DownReason::Probe { fault, timeout: _ } => match fault {
+            ProbeFault::Connect(fault) if fault.is_handshake() => DownKind::ProbeTls,
             ProbeFault::Connect(_) => DownKind::ProbeConnect,
             ProbeFault::TimedOut => DownKind::ProbeTimeout,
             ProbeFault::Status(_) => DownKind::ProbeStatus,

@@ -16,12 +16,14 @@ fn specs(list: &List) -> Vec<BackendSpec> {
 
 /// The line that means `spec`.
 fn written(spec: &BackendSpec) -> String {
-    let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, naming, admin } = spec;
+    let BackendSpec { endpoint, weight, backup, pairs_max, send_proxy, naming, admin, tls } = spec;
     let each = if *naming == Naming::Each { " each" } else { "" };
     let header = send_proxy.map_or(String::new(), |it| format!(" {}", it.word()));
     let backup = if *backup { " backup" } else { "" };
     let max = pairs_max.map_or(String::new(), |max| format!(" max={max}"));
-    format!("{endpoint} weight={weight}{backup}{max}{each}{header} {}\n", admin.word())
+    let scheme = if tls.is_some() { "https://" } else { "" };
+    let tls = tls.as_ref().map_or(String::new(), ToString::to_string);
+    format!("{scheme}{endpoint} weight={weight}{backup}{max}{each}{header}{tls} {}\n", admin.word())
 }
 
 pub fn run(data: &[u8]) {
