@@ -1,11 +1,12 @@
 //! Whom servers in TLS are verified by: read with the backends, at the start and with each reading
 //! of the list.
 
-use super::failure::Failure;
-use crate::config::{BackendSpec, Mode, Trust};
+use super::failure::{Failure, say};
+use crate::config::list::Listed;
+use crate::config::{BackendSpec, Config, Mode, Trust};
 use crate::net::files::Stamp;
 use crate::net::tls::{Authorities, Carries, Places};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What connections carry in this mode.
 pub fn carries(mode: Mode) -> Carries {
@@ -34,14 +35,43 @@ pub fn add(authorities: &mut Authorities, spec: &BackendSpec) -> Result<(), Stri
     spec.tls_server().map_or(Ok(()), |server| authorities.add(&server))
 }
 
-/// Whether this backend's certificate is not verified.
-pub fn is_insecure(spec: &BackendSpec) -> bool {
-    spec.tls.as_ref().is_some_and(|tls| tls.trust == Trust::Nobody)
+/// Reads what all backends are verified by; none where none speaks TLS. Lines of the list at `path`
+/// whose server cannot be verified are reported and taken out.
+///
+/// Errors: a server of the command line cannot be verified.
+pub fn read(
+    given: &[BackendSpec],
+    path: &Path,
+    listed: &mut Vec<Listed>,
+    config: &Config,
+) -> Result<Option<Authorities>, Failure> {
+    let mut authorities = of_given(given, config.mode)?;
+    listed.retain(|Listed { line, spec }| {
+        let outcome = add(&mut authorities, spec);
+        if let Err(problem) = &outcome {
+            say(config.events, format_args!("{}:{line}: {problem}", path.display()));
+        }
+        outcome.is_ok()
+    });
+    for line in insecure_lines(listed, &[]) {
+        say(config.events, format_args!("{line}"));
+    }
+    let mut all = given.iter().chain(listed.iter().map(|listed| &listed.spec));
+    let is_needed = all.any(|spec| spec.tls.is_some());
+    Ok(is_needed.then_some(authorities))
 }
 
-/// The line about such a backend.
-pub fn insecure_line(spec: &BackendSpec) -> String {
-    format!("backend {spec}: INSECURE, ITS CERTIFICATE IS NOT VERIFIED")
+/// A line about each server whose certificate is not verified, and was `before`.
+pub fn insecure_lines(listed: &[Listed], before: &[Listed]) -> Vec<String> {
+    let is_insecure =
+        |spec: &BackendSpec| spec.tls.as_ref().is_some_and(|tls| tls.trust == Trust::Nobody);
+    let was = |new: &BackendSpec| {
+        let mut old = before.iter().map(|listed| &listed.spec);
+        old.any(|old| is_insecure(old) && old.endpoint == new.endpoint)
+    };
+    let new = listed.iter().map(|listed| &listed.spec).filter(|spec| is_insecure(spec));
+    let new = new.filter(|spec| !was(spec));
+    new.map(|spec| format!("backend {spec}: INSECURE, ITS CERTIFICATE IS NOT VERIFIED")).collect()
 }
 
 /// The files that a list names, each as it is now.

@@ -4,7 +4,7 @@
 //! A change takes effect as soon as it is known: addresses and removals at once, new names when
 //! they are resolved. Until a known name is resolved again its previous addresses are used.
 
-use super::authorities::{self, insecure_line, is_insecure};
+use super::authorities::{self, insecure_lines};
 use super::failure::{Failure, RunError, say};
 use super::list_file::{ListFile, Look, Verdict};
 use super::members::{self, members_of};
@@ -69,24 +69,11 @@ pub fn read_authorities(
     lists: &mut Lists,
     config: &Config,
 ) -> Result<Option<Authorities>, Failure> {
-    let mut authorities = authorities::of_given(&lists.given, config.mode)?;
-    let (before, path) = (lists.listed.len(), lists.file.as_ref().map(|file| file.path()));
-    let place = path.unwrap_or(Path::new("")).display();
-    lists.listed.retain(|Listed { line, spec }| {
-        let outcome = authorities::add(&mut authorities, spec);
-        if let Err(problem) = &outcome {
-            say(config.events, format_args!("{place}:{line}: {problem}"));
-        }
-        outcome.is_ok()
-    });
+    let path = lists.file.as_ref().map_or(Path::new(""), |file| file.path());
+    let before = lists.listed.len();
+    let read = authorities::read(&lists.given, path, &mut lists.listed, config)?;
     lists.skipped += before - lists.listed.len();
-    let listed = lists.listed.iter().map(|listed| &listed.spec);
-    let mut secured = lists.given.iter().chain(listed).filter(|spec| spec.tls.is_some()).peekable();
-    let is_needed = secured.peek().is_some();
-    for spec in secured.filter(|spec| is_insecure(spec)) {
-        say(config.events, format_args!("{}", insecure_line(spec)));
-    }
-    Ok(is_needed.then_some(authorities))
+    Ok(read)
 }
 
 /// The backends that are configured now.
@@ -328,14 +315,8 @@ impl Backends {
             proxy.log_event(format_args!("the authorities of servers were read again"));
         }
         let before = std::mem::replace(&mut self.lists.listed, listed);
-        let is_known = |new: &BackendSpec| {
-            let mut old = before.iter().map(|listed| &listed.spec);
-            old.any(|old| is_insecure(old) && old.endpoint == new.endpoint)
-        };
-        for Listed { spec, .. } in &self.lists.listed {
-            if is_insecure(spec) && !is_known(spec) {
-                proxy.log_event(format_args!("{}", insecure_line(spec)));
-            }
+        for line in insecure_lines(&self.lists.listed, &before) {
+            proxy.log_event(format_args!("{line}"));
         }
     }
 

@@ -56,7 +56,9 @@ fn bodies_go_both_ways_whole() {
         let length = content.len();
         client.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"));
         client.send(&content);
-        assert_same_bytes("the response", &client.response().body, &content);
+        let response = client.response();
+        assert_eq!(response.status(), 200, "{}", response.head);
+        assert_same_bytes("the response", &response.body, &content);
     }
     for request in server.behind.requests() {
         assert_same_bytes("the request", &request.body, &content);

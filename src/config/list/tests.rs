@@ -64,12 +64,19 @@ fn good_files_are_read_whole() {
 #[test]
 fn a_bad_line_is_located_and_skipped() {
     let weight = "expected weight= a whole number from 1 to 1000";
-    let words = "expected weight=N, max=N, backup, each, send-proxy, send-proxy-v1, drain or down";
-    let table: [(&[u8], String); 26] = [
+    let words = "expected weight=N, max=N, backup, each, send-proxy, send-proxy-v1, drain, down, \
+                 ca=FILE, sni=NAME or insecure";
+    let table: [(&[u8], String); 29] = [
         (b"10.0.0.1:1 each", "expected each after a host name, `10.0.0.1:1` is one backend".into()),
         (b"80 each", "expected each after a host name, `80` is one backend".into()),
         (b"a:1 weight 3", format!("{words}, got `weight`: write weight=N")),
         (b"a:1 maxconn=5", format!("{words}, got `maxconn=5`: write max=N")),
+        (b"a:1 ssl", format!("{words}, got `ssl`: write https:// before the address")),
+        (b"a:1 ca-file=x", format!("{words}, got `ca-file=x`: write ca=FILE")),
+        (
+            b"a:1 verify",
+            format!("{words}, got `verify`: servers are verified unless insecure is written"),
+        ),
         (
             b"a:1 send-proxy-v2",
             format!("{words}, got `send-proxy-v2`: write send-proxy, which is version 2"),
@@ -187,4 +194,63 @@ fn headers_are_for_tcp_mode_only() {
             assert_eq!(warned(&list), expected, "{mode:?}");
         }
     }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_server_in_tls_is_written_as_a_url_with_words_of_its_own() {
+    let list = parse(
+        b"https://h\nHTTPS://10.0.0.1:8443/ insecure\nhttps://[::1] ca=/a=b.pem sni=n.example\n\
+          https://n:1 weight=2 ca=c.pem each down\n",
+    );
+    assert_eq!(warned(&list), [""; 0]);
+    let expected = [
+        "1: https://h:443 1",
+        "2: https://10.0.0.1:8443 1 insecure",
+        "3: https://[::1]:443 1 ca=/a=b.pem sni=n.example",
+        "4: https://n:1 2 each ca=c.pem down",
+    ];
+    assert_eq!(shown(&list), expected);
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn words_of_tls_are_for_servers_in_tls_and_go_together() {
+    for (line, expected) in [
+        ("h:1 ca=c.pem", "expected ca= after https:// only; write `https://h:1`"),
+        ("h:1 sni=n", "expected sni= after https:// only; write `https://h:1`"),
+        ("h:1 insecure", "expected insecure after https:// only; write `https://h:1`"),
+        ("unix:/a insecure", "expected insecure after https:// only, and a unix socket has no TLS"),
+        (
+            "https://h ca=c.pem insecure",
+            "expected either ca= or insecure, as insecure verifies no certificate",
+        ),
+        (
+            "https://h insecure ca=c.pem",
+            "expected either ca= or insecure, as insecure verifies no certificate",
+        ),
+        ("https://h ca=", "expected ca= the name of a file in PEM"),
+        ("https://h ca=a ca=b", "expected ca once"),
+        (
+            "https://h sni=10.0.0.1",
+            "expected sni= a host name, got `10.0.0.1`; an address is verified as it is",
+        ),
+        (
+            "https://h sni=a:1",
+            "expected sni= a host name, got `a:1`; an address is verified as it is",
+        ),
+        (
+            "https://h/path",
+            "expected host:port, `https://h/path` is more than a server: write `https://h`",
+        ),
+        ("https://h send-proxy", "expected send-proxy in TCP mode only"),
+    ] {
+        let list = parse(line.as_bytes());
+        assert_eq!(shown(&list), [""; 0], "{line}");
+        let found = warned(&list).join("\n");
+        assert!(found.starts_with(&format!("servers.txt:1: {expected}")), "{line}: {found}");
+    }
+    let list = List::parse("l", b"https://h:1\nh:1\n", &[], Mode::Http);
+    let expected = ["l:2: expected each backend once, `h:1` is also on line 1"];
+    assert_eq!(warned(&list), expected, "it is the same server");
 }
