@@ -53,24 +53,26 @@ pub fn read(
         }
         outcome.is_ok()
     });
-    for line in insecure_lines(listed, &[]) {
+    let all = || given.iter().chain(listed.iter().map(|listed| &listed.spec));
+    for line in insecure_lines(all(), &[]) {
         say(config.events, format_args!("{line}"));
     }
-    let mut all = given.iter().chain(listed.iter().map(|listed| &listed.spec));
-    let is_needed = all.any(|spec| spec.tls.is_some());
+    let is_needed = all().any(|spec| spec.tls.is_some());
     Ok(is_needed.then_some(authorities))
 }
 
-/// A line about each server whose certificate is not verified, and was `before`.
-pub fn insecure_lines(listed: &[Listed], before: &[Listed]) -> Vec<String> {
+/// A line about each server whose certificate is not verified, and was verified, or not there, `before`.
+pub fn insecure_lines<'a>(
+    specs: impl Iterator<Item = &'a BackendSpec>,
+    before: &[Listed],
+) -> Vec<String> {
     let is_insecure =
         |spec: &BackendSpec| spec.tls.as_ref().is_some_and(|tls| tls.trust == Trust::Nobody);
     let was = |new: &BackendSpec| {
         let mut old = before.iter().map(|listed| &listed.spec);
         old.any(|old| is_insecure(old) && old.endpoint == new.endpoint)
     };
-    let new = listed.iter().map(|listed| &listed.spec).filter(|spec| is_insecure(spec));
-    let new = new.filter(|spec| !was(spec));
+    let new = specs.filter(|spec| is_insecure(spec) && !was(spec));
     new.map(|spec| format!("backend {spec}: INSECURE, ITS CERTIFICATE IS NOT VERIFIED")).collect()
 }
 

@@ -4,9 +4,10 @@
 //! A change takes effect as soon as it is known: addresses and removals at once, new names when
 //! they are resolved. Until a known name is resolved again its previous addresses are used.
 
-use super::authorities::{self, insecure_lines};
+use super::authorities::insecure_lines;
 use super::failure::{Failure, RunError, say};
 use super::list_file::{ListFile, Look, Verdict};
+use super::lists::Lists;
 use super::members::{self, members_of};
 use super::names::{Names, Recorded, name_of};
 use crate::base::address::Address;
@@ -20,7 +21,6 @@ use crate::net::resolver::Resolver;
 use crate::net::tls::Authorities;
 use crate::proxy::{Member, Proxy};
 use std::collections::HashSet;
-use std::path::Path;
 use std::time::Duration;
 
 /// How long the start waits for names. Those that are resolved later are used from then on.
@@ -28,53 +28,6 @@ const START_WAIT: Duration = Duration::from_secs(2);
 
 /// Looks (one per second) until names that could not be resolved are looked up again.
 const LOOKS_PER_RETRY: u32 = 5;
-
-/// What the command line and the list file name, not resolved yet.
-#[derive(Debug)]
-pub struct Lists {
-    given: Vec<BackendSpec>,
-    file: Option<ListFile>,
-    listed: Vec<Listed>,
-    /// Lines of the file that were reported and skipped.
-    pub skipped: usize,
-}
-
-impl Lists {
-    /// The backends of the list file, each with its line.
-    pub fn listed(&self) -> impl Iterator<Item = (usize, &BackendSpec)> {
-        self.listed.iter().map(|listed| (listed.line, &listed.spec))
-    }
-}
-
-/// Reads the list file, if there is one. Bad lines are reported and skipped.
-///
-/// Errors: it cannot be read.
-pub fn read_lists(config: &Config) -> Result<Lists, Failure> {
-    let given = config.backends.clone();
-    let Some(path) = &config.list_file else {
-        return Ok(Lists { given, file: None, listed: Vec::new(), skipped: 0 });
-    };
-    let (file, listed, warnings) = ListFile::open(path, &given, config.mode).map_err(Failure)?;
-    for warning in &warnings {
-        say(config.events, format_args!("{warning}"));
-    }
-    Ok(Lists { given, file: Some(file), listed, skipped: warnings.len() })
-}
-
-/// Reads whom servers in TLS are verified by; none where there is no such server. Lines of the list
-/// whose server cannot be verified are reported and skipped.
-///
-/// Errors: a server of the command line cannot be verified.
-pub fn read_authorities(
-    lists: &mut Lists,
-    config: &Config,
-) -> Result<Option<Authorities>, Failure> {
-    let path = lists.file.as_ref().map_or(Path::new(""), |file| file.path());
-    let before = lists.listed.len();
-    let read = authorities::read(&lists.given, path, &mut lists.listed, config)?;
-    lists.skipped += before - lists.listed.len();
-    Ok(read)
-}
 
 /// The backends that are configured now.
 #[derive(Debug)]
@@ -315,7 +268,8 @@ impl Backends {
             proxy.log_event(format_args!("the authorities of servers were read again"));
         }
         let before = std::mem::replace(&mut self.lists.listed, listed);
-        for line in insecure_lines(&self.lists.listed, &before) {
+        let specs = self.lists.listed.iter().map(|listed| &listed.spec);
+        for line in insecure_lines(specs, &before) {
             proxy.log_event(format_args!("{line}"));
         }
     }

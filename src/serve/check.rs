@@ -1,12 +1,13 @@
 //! `--check`: everything up to serving, then one probe of every backend; and the verdicts in words.
 //! Serves nobody.
 
-use super::backends::{self, Backends, Lists};
+use super::backends::Backends;
 use super::certificates::read_certificates;
 use super::challenges::check_webroot;
 use super::failure::{Failure, say};
 use super::instances::{future_addresses, replaceable};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
+use super::lists::{Lists, read_authorities, read_lists};
 use super::places::Places;
 use super::prepare::{
     cannot_open, check_record, drop_privileges, error_pages, identity, open_admin, open_listener,
@@ -39,10 +40,9 @@ const START_MAX: Duration = Duration::from_secs(5);
 /// Errors: what the system refused.
 pub fn check(config: Config, reach: Reach, out: &mut impl Write) -> Result<bool, Failure> {
     let mut problems = Problems { format: config.events, count: 0 };
-    let mut lists = problems.note(backends::read_lists(&config));
-    let authorities = lists
-        .as_mut()
-        .and_then(|lists| problems.note(backends::read_authorities(lists, &config)).flatten());
+    let mut lists = problems.note(read_lists(&config));
+    let authorities =
+        lists.as_mut().and_then(|lists| problems.note(read_authorities(lists, &config)).flatten());
     let skipped = lists.as_ref().map_or(0, |lists| lists.skipped);
     problems.count += skipped;
     problems.note(error_pages(&config));

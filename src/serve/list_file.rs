@@ -102,7 +102,9 @@ impl ListFile {
             is_requested: false,
             reported: reading.warnings.clone(),
             reading: None,
-            authority_files: authorities::stamps(reading.backends.iter().map(|it| &it.spec)),
+            authority_files: authorities::stamps(
+                given.iter().chain(reading.backends.iter().map(|it| &it.spec)),
+            ),
         };
         Ok((file, reading.backends, reading.warnings))
     }
@@ -226,7 +228,8 @@ impl Reading {
 
     /// Reads whom the backends are verified by. What cannot be used is one more bad line.
     fn read_authorities(&mut self, path: &Path, given: &[BackendSpec], mode: Mode) {
-        self.authority_files = authorities::stamps(self.backends.iter().map(|it| &it.spec));
+        let all = given.iter().chain(self.backends.iter().map(|it| &it.spec));
+        self.authority_files = authorities::stamps(all);
         let mut authorities = match authorities::of_given(given, mode) {
             Ok(authorities) => authorities,
             Err(failure) => {

@@ -10,6 +10,7 @@ mod failure;
 mod instances;
 mod limits;
 mod list_file;
+mod lists;
 mod members;
 mod names;
 mod places;

@@ -1,9 +1,9 @@
 //! `--print-config`: the options as the command line gives them, the backends of the list file, and
 //! the limits that follow. Serves nobody and contacts nobody.
 
-use super::backends::read_lists;
 use super::failure::Failure;
 use super::limits::{FILES_UNKNOWN, limits};
+use super::lists::read_lists;
 use crate::base::buffer::{LARGE_BYTES, Pool};
 use crate::config::list::Line;
 use crate::config::{BACKENDS_MAX, Config};
@@ -28,7 +28,7 @@ pub fn print_config(
     for line in options {
         text.push_str(&format!("{line}\n"));
     }
-    for (line, spec) in lists.listed() {
+    for (line, spec) in lists.lines() {
         text.push_str(&format!("backend {} file:{line}\n", Line(spec)));
     }
     for (name, value) in bounds(&limits(files, config), files, config) {

@@ -1,10 +1,11 @@
 //! The two halves of a start: files, names and the loop; and the sockets. A takeover opens its
 //! sockets last, everybody else first.
 
-use super::backends::{self, Backends, Lists};
+use super::backends::Backends;
 use super::certificates::{CertificateFiles, read_certificates};
 use super::failure::{Failure, RunError};
 use super::limits::{FILES_UNKNOWN, limits, report_limits};
+use super::lists::{Lists, read_authorities, read_lists};
 use super::places::Places;
 use super::prepare::{
     error_pages, open_admin, open_control, open_listener, open_log, open_record, open_redirect,
@@ -47,8 +48,8 @@ pub struct Loop {
 impl Prepared {
     /// Reads and opens what `config` names. It may wait for others, as signals end the program.
     pub fn of(config: &Config) -> Result<Prepared, Failure> {
-        let mut lists = backends::read_lists(config)?;
-        let authorities = backends::read_authorities(&mut lists, config)?;
+        let mut lists = read_lists(config)?;
+        let authorities = read_authorities(&mut lists, config)?;
         let error_pages = error_pages(config)?;
         let certificates = CertificateFiles::new(config);
         let acceptor = read_certificates(config)?;

@@ -38,8 +38,8 @@ fn a_server_that_cannot_be_trusted_is_said_in_words() {
     let by_address = url.replace("localhost", "127.0.0.1");
     let plain = format!("https://localhost:{}/", backend.port());
     for (url, trusted, expected) in [
-        (&url, &other, "its certificate is signed by nobody that is trusted here"),
-        (&by_address, &identity.certificate(), "its certificate is for another name"),
+        (&url, &other, "certificate is signed by nobody we trust"),
+        (&by_address, &identity.certificate(), "certificate is for localhost, not for 127.0.0.1"),
         (&url, &empty, "there is no certificate in"),
         (&plain, &other, "cannot connect: "),
     ] {

@@ -243,7 +243,6 @@ fn words_of_tls_are_for_servers_in_tls_and_go_together() {
             "https://h/path",
             "expected host:port, `https://h/path` is more than a server: write `https://h`",
         ),
-        ("https://h send-proxy", "expected send-proxy in TCP mode only"),
     ] {
         let list = parse(line.as_bytes());
         assert_eq!(shown(&list), [""; 0], "{line}");
