@@ -23,7 +23,7 @@ pub static TOPICS: &[Topic] = &[
     topic!("migrating", "coming from another balancer: what to type now"),
     topic!("strategies", "how a server is chosen"),
     topic!("sticky", "keeping a client at its server by a cookie"),
-    topic!("tls", "certificates, and what is different with them"),
+    topic!("tls", "TLS with clients and with servers"),
     topic!("lists", "servers in a file, and how it is reloaded"),
     topic!("health", "when a server is up or down"),
     topic!("silence", "when a server falls silent"),
