@@ -3,7 +3,8 @@
 
 use super::certificates::Certificates;
 use super::engine::Engine;
-use super::session::{Scratch, Session};
+use super::scratch::Scratch;
+use super::session::Session;
 use super::tickets::Tickets;
 use super::{VERSIONS, provider};
 use crate::wire::ticket_keys::TicketKeys;

@@ -3,7 +3,8 @@
 use super::acceptor::Carries;
 use super::engine::Engine;
 use super::roots::{self, Places, Roots};
-use super::session::{Scratch, Session};
+use super::scratch::Scratch;
+use super::session::Session;
 use super::unverified::Unverified;
 use super::verifier::Verifier;
 use super::{VERSIONS, provider};

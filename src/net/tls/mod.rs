@@ -7,6 +7,7 @@ mod connector;
 mod engine;
 mod peer;
 mod roots;
+mod scratch;
 mod self_signed;
 mod session;
 mod stage;

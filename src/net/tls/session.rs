@@ -6,23 +6,16 @@
 use super::certificates::{Asked, Certificates, Place};
 use super::engine::{Engine, Out, Queue, Stop};
 use super::peer::{handshake_error, identity};
+use super::scratch::{RECORD_BYTES_MAX, Scratch};
 use super::stage::{Goodbye, Stage};
 use crate::base::buffer::LARGE_BYTES;
 use crate::base::connect_fault::HandshakeFault;
 use crate::net::{Handshake, HandshakeError, Secured};
 use rustls::Error;
-use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// A record with all that is around its content (RFC 8446 §5.2).
-const RECORD_BYTES_MAX: usize = 5 + (1 << 14) + 256;
-
-/// Ciphertext that passes through memory at once, in either direction: a buffer in records, and what
-/// was left of a record before.
-const SCRATCH_BYTES: usize = LARGE_BYTES + 3 * RECORD_BYTES_MAX;
 
 /// Bytes read beyond the room there is for content: what records add to some of it.
 const FRAMING_BYTES: usize = 512;
@@ -41,17 +34,6 @@ const HELLO_BYTES_MAX: usize = 20 * 1024;
 /// Bytes of a peer whose handshake has failed that are read and discarded: more than a flight of a
 /// client and the requests behind it.
 const DISCARDED_BYTES_MAX: usize = 256 * 1024;
-
-/// Memory for ciphertext in passing, shared by the sessions of a loop.
-#[derive(Debug)]
-pub struct Scratch(RefCell<Box<[u8]>>);
-
-impl Scratch {
-    /// Room for one read or write.
-    pub fn shared() -> Rc<Scratch> {
-        Rc::new(Scratch(RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice())))
-    }
-}
 
 /// One connection in TLS.
 #[derive(Debug)]
@@ -216,7 +198,7 @@ impl Session {
     /// One read from the socket, and what follows from it.
     fn receive(&mut self, wire: &mut (impl Read + Write), into: &mut [u8]) -> io::Result<Received> {
         let scratch = Rc::clone(&self.scratch);
-        let mut scratch = scratch.0.borrow_mut();
+        let mut scratch = scratch.borrow();
         let kept = self.received.len();
         let limit = match self.stage {
             Stage::New | Stage::Handshake if !self.expects_certificate() => HELLO_BYTES_MAX,
@@ -412,7 +394,7 @@ impl Session {
 
     fn write_new(&mut self, wire: &mut (impl Read + Write), from: &[u8]) -> io::Result<usize> {
         let scratch = Rc::clone(&self.scratch);
-        let mut scratch = scratch.0.borrow_mut();
+        let mut scratch = scratch.borrow();
         let count = self.engine.encrypt(&mut self.received, from, &mut scratch[..])?;
         let records = &scratch[..count];
         let (sent, outcome) = match wire.write(records) {
@@ -464,8 +446,7 @@ impl Session {
     ///
     /// Errors: `WouldBlock` until it is out: to be called again once the socket has room.
     pub fn end_output(&mut self, wire: &mut impl Write) -> io::Result<()> {
-        let is_open = matches!(self.stage, Stage::Open | Stage::PeerClosed);
-        if is_open && self.goodbye == Goodbye::Due && self.promised == 0 {
+        if self.stage.is_open() && self.goodbye == Goodbye::Due && self.promised == 0 {
             let mut alert = [0; 64];
             let count = self.engine.close_notify(&mut self.received, &mut alert)?;
             self.unsent.push(&alert[..count]);
@@ -494,17 +475,11 @@ impl Session {
 
     /// What the handshake came to; none before its end.
     pub fn secured(&self) -> Option<Secured<'_>> {
-        match self.stage {
-            Stage::Open | Stage::PeerClosed => {
-                let (server_name, subject) = (self.asked.as_deref(), self.subject.as_deref());
-                Some(Secured { server_name, subject, ..self.engine.secured()? })
-            }
-            Stage::New
-            | Stage::Handshake
-            | Stage::Plain
-            | Stage::Refused { .. }
-            | Stage::Failed => None,
+        if !self.stage.is_open() {
+            return None;
         }
+        let (server_name, subject) = (self.asked.as_deref(), self.subject.as_deref());
+        Some(Secured { server_name, subject, ..self.engine.secured()? })
     }
 
     /// Whether the certificate that was shown to the client is for `host`, a name or an address.

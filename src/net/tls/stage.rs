@@ -11,13 +11,27 @@ pub enum Stage {
     PeerClosed,
     /// The peer does not speak TLS: its bytes pass as they are.
     Plain,
-    /// The handshake of a client has failed. What still comes is of no use, but unread it would have the system
-    /// reset the connection, and the peer lose the alert.
+    /// The handshake of a client has failed. What still comes is of no use, but unread it would have
+    /// the system reset the connection, and the peer lose the alert.
     Refused {
         /// Bytes that may still come.
         left: usize,
     },
     Failed,
+}
+
+impl Stage {
+    /// The handshake is complete, and we may send.
+    pub fn is_open(self) -> bool {
+        match self {
+            Stage::Open | Stage::PeerClosed => true,
+            Stage::New
+            | Stage::Handshake
+            | Stage::Plain
+            | Stage::Refused { .. }
+            | Stage::Failed => false,
+        }
+    }
 }
 
 /// What of our end is due.
