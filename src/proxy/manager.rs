@@ -3,7 +3,7 @@
 
 use super::context::{LoopContext, Phase};
 use super::kinds::ManagerKind;
-use super::log::Counts;
+use super::standing::Counts;
 use super::upstream::Upstreams;
 use crate::base::table::Id;
 use crate::base::time::Instant;

@@ -47,7 +47,7 @@ use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::{
     ClientKey, OwnUpstream, PairKey, ProbeKey, ProbeKind, UpstreamKey, UpstreamKind,
 };
-use crate::proxy::log::{Counts, Standing};
+use crate::proxy::standing::{Counts, Standing};
 use cluster::Cluster;
 use probe::Probe;
 pub use recorder::Recorder;

@@ -8,7 +8,7 @@ use crate::base::backend_id::BackendId;
 use crate::base::time::Instant;
 use crate::config::BackendSpec;
 use crate::health::State;
-use crate::proxy::log::Counts;
+use crate::proxy::standing::Counts;
 use crate::wire::by_hand::ByHand;
 use std::rc::Rc;
 
