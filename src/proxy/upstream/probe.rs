@@ -155,7 +155,7 @@ impl<S: Socket> Probe<S> {
             return Some(Err(ProbeFault::Broken));
         }
         let dialogue = settings.dialogue.as_ref().filter(|_| settings.check == Check::Tcp);
-        if settings.check == Check::Tcp && dialogue.is_none() {
+        if !self.reads(settings) {
             return self.conn.buffers.outbox.is_empty().then_some(Ok(Page::Found));
         }
         for _ in 0..READS_MAX {
@@ -175,6 +175,12 @@ impl<S: Socket> Probe<S> {
             }
         }
         None
+    }
+
+    /// Whether it reads an answer, or is done once all is sent.
+    pub(super) fn reads(&self, settings: &Settings) -> bool {
+        let is_done_when_sent = settings.check == Check::Tcp && settings.dialogue.is_none();
+        self.stage == ProbeStage::Established && !is_done_when_sent
     }
 
     /// True once established, the TLS handshake included, what is to be sent then being in the

@@ -170,7 +170,7 @@ impl<N: Net> Upstreams<N> {
                 if was != probe.stage {
                     probe.moved = cx.now.instant;
                 }
-                if probe.conn.is_readable() && probe.stage == ProbeStage::Established {
+                if probe.conn.is_readable() && probe.reads(settings) {
                     cx.schedule.next_turn(key.into(), &mut probe.scheduled);
                 }
                 probe.conn.settle(&mut cx.pool);
