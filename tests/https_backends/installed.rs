@@ -69,7 +69,7 @@ fn nginx(directory: &TempDir, port: u16, version: &str, requests: u32) -> Option
     directory.file("file.txt", "content of the file");
     let root = directory.path().display();
     let config = format!(
-        "daemon off; worker_processes 1; pid {root}/nginx.pid; error_log stderr;\n\
+        "daemon off; master_process off; pid {root}/nginx.pid; error_log stderr;\n\
          events {{}}\n\
          http {{\n\
          access_log off; client_body_temp_path {root}/b; proxy_temp_path {root}/p;\n\
