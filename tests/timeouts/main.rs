@@ -5,6 +5,7 @@ mod collected;
 mod control;
 mod logged;
 mod overload;
+mod probes;
 mod slow;
 mod slow_start;
 mod stage;

@@ -14,6 +14,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// Turns without a wait that nothing takes, however much there is to do.
+const LOOKS_MAX: usize = 100_000;
+
 /// Number of a connection, of a client or to a server, in the order they were made.
 pub type Link = usize;
 
@@ -55,6 +58,10 @@ struct World {
     ready: Vec<Ready>,
     /// Servers to which connecting takes for ever.
     unreachable: Vec<u16>,
+    /// Bytes that servers take at first; all without it.
+    first_room: Option<usize>,
+    /// How often the proxy has looked without waiting.
+    looks: usize,
     /// Lines of the access log.
     logged: Vec<u8>,
     /// The access log may be handed over later.
@@ -166,6 +173,7 @@ impl Net for Wires {
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
         world.waits += 1;
+        world.looks += usize::from(timeout == Some(Duration::ZERO));
         ready.append(&mut world.ready);
         if ready.is_empty() {
             let wakes = timeout.map_or(world.until, |timeout| world.now + timeout);
@@ -197,7 +205,8 @@ impl Net for Wires {
     fn connect(&mut self, to: &Address, _: Option<&TlsServer>) -> io::Result<Wire> {
         let Address::Ip(to) = to else { panic!("only ports are listed") };
         let mut world = self.0.borrow_mut();
-        let line = Line { server: Some(to.port()), room: usize::MAX, ..Line::default() };
+        let room = world.first_room.unwrap_or(usize::MAX);
+        let line = Line { server: Some(to.port()), room, ..Line::default() };
         world.lines.push(line);
         Ok(Wire { world: self.0.clone(), link: world.lines.len() - 1 })
     }
@@ -291,8 +300,10 @@ impl Stage {
     pub fn pass(&mut self, span: Duration) {
         self.world.borrow_mut().until += span;
         self.world.borrow_mut().rests = false;
+        let looks = self.looks();
         while !self.ended && !self.world.borrow().rests {
             self.turn();
+            assert!(self.looks() - looks < LOOKS_MAX, "the loop turns without waiting");
         }
     }
 
@@ -379,6 +390,16 @@ impl Stage {
     /// Connecting to the server of this port takes for ever.
     pub fn is_unreachable(&mut self, port: u16) {
         self.world.borrow_mut().unreachable.push(port);
+    }
+
+    /// Servers take only so many bytes of what is sent to them first.
+    pub fn servers_take(&mut self, room: usize) {
+        self.world.borrow_mut().first_room = Some(room);
+    }
+
+    /// How often the proxy has looked without waiting, as there was more to do.
+    pub fn looks(&self) -> usize {
+        self.world.borrow().looks
     }
 
     /// What a peer has received, as text.
