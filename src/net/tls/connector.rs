@@ -5,12 +5,10 @@ use super::engine::Engine;
 use super::roots::{self, Places, Roots};
 use super::scratch::Scratch;
 use super::session::Session;
-use super::unverified::Unverified;
 use super::verifier::Verifier;
 use super::{VERSIONS, provider};
 use crate::config::{TlsServer, Trust, quote};
 use rustls::ClientConfig;
-use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
 use std::collections::HashMap;
@@ -67,10 +65,7 @@ impl Authorities {
 
 /// A configuration that verifies by these authorities, or not at all.
 fn config(roots: Option<&Roots>, carries: Carries) -> Result<ClientConfig, String> {
-    let verifier: Arc<dyn ServerCertVerifier> = match roots {
-        Some(roots) => Arc::new(Verifier::new(roots)?),
-        None => Arc::new(Unverified::new()),
-    };
+    let verifier = Arc::new(Verifier::new(roots)?);
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(VERSIONS)
         .map_err(|error| error.to_string())?

@@ -14,7 +14,6 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod tickets;
-mod unverified;
 mod verifier;
 mod x509;
 

@@ -1,5 +1,5 @@
-//! How the certificates of servers are verified: by authorities, or because the operator has named
-//! the very certificate.
+//! How the certificates of servers are verified: by authorities, because the operator has named the
+//! very certificate, or not at all.
 
 use super::provider;
 use super::roots::Roots;
@@ -7,29 +7,47 @@ use super::x509::Certificate;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use std::sync::Arc;
 
-/// Verifies as the library does. A certificate that is itself among the authorities is good for its
-/// names, also if it is marked as that of an authority: so are those of `openssl req -x509`, and
-/// OpenSSL takes them as well.
+/// Verifies servers. That a server has the key of its certificate is verified of all of them.
 #[derive(Debug)]
 pub struct Verifier {
-    library: Arc<WebPkiServerVerifier>,
-    named: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+    accepts: Accepts,
+}
+
+/// Whose certificates are good.
+#[derive(Debug)]
+enum Accepts {
+    /// As the library verifies. A certificate that is itself among the authorities is good for its
+    /// names, also if it is marked as that of an authority: so are those of `openssl req -x509`,
+    /// and OpenSSL takes them as well.
+    Trusted { library: Arc<WebPkiServerVerifier>, named: Vec<CertificateDer<'static>> },
+    /// Anybody's (`insecure`): anybody on the way can be the server.
+    Anybody,
 }
 
 impl Verifier {
-    /// One that trusts these authorities.
+    /// One that trusts these authorities; without any, anybody.
     ///
     /// Errors: the library cannot use them, in words.
-    pub fn new(roots: &Roots) -> Result<Verifier, String> {
-        let store = Arc::new(roots.store.clone());
-        let library = WebPkiServerVerifier::builder_with_provider(store, provider()).build();
-        let library = library.map_err(|error| error.to_string())?;
-        Ok(Verifier { library, named: roots.named.clone() })
+    pub fn new(roots: Option<&Roots>) -> Result<Verifier, String> {
+        let provider = provider();
+        let accepts = match roots {
+            None => Accepts::Anybody,
+            Some(Roots { store, named, .. }) => {
+                let store = Arc::new(store.clone());
+                let library =
+                    WebPkiServerVerifier::builder_with_provider(store, Arc::clone(&provider));
+                let library = library.build().map_err(|error| error.to_string())?;
+                Accepts::Trusted { library, named: named.clone() }
+            }
+        };
+        Ok(Verifier { provider, accepts })
     }
 }
 
@@ -61,10 +79,15 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.named.contains(certificate) {
-            return verify_named(certificate, name, now);
+        match &self.accepts {
+            Accepts::Anybody => Ok(ServerCertVerified::assertion()),
+            Accepts::Trusted { named, .. } if named.contains(certificate) => {
+                verify_named(certificate, name, now)
+            }
+            Accepts::Trusted { library, .. } => {
+                library.verify_server_cert(certificate, others, name, ocsp, now)
+            }
         }
-        self.library.verify_server_cert(certificate, others, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -73,7 +96,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.library.verify_tls12_signature(message, certificate, signed)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -82,10 +106,11 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.library.verify_tls13_signature(message, certificate, signed)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.library.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
