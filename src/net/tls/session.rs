@@ -200,15 +200,9 @@ impl Session {
         let scratch = Rc::clone(&self.scratch);
         let mut scratch = scratch.borrow();
         let kept = self.received.len();
-        let limit = match self.stage {
-            Stage::New | Stage::Handshake if !self.expects_certificate() => HELLO_BYTES_MAX,
-            Stage::New
-            | Stage::Handshake
-            | Stage::Open
-            | Stage::PeerClosed
-            | Stage::Plain
-            | Stage::Refused { .. }
-            | Stage::Failed => scratch.len(),
+        let limit = match self.stage.is_handshake() && !self.expects_certificate() {
+            true => HELLO_BYTES_MAX,
+            false => scratch.len(),
         };
         let room = limit.saturating_sub(kept);
         if room == 0 || (limit == scratch.len() && room < RECORD_BYTES_MAX) {
@@ -220,9 +214,7 @@ impl Session {
             0 if self.stage == Stage::New && self.engine.is_server() => {
                 return Err(ErrorKind::ConnectionAborted.into());
             }
-            0 if matches!(self.stage, Stage::New | Stage::Handshake)
-                && !self.engine.is_server() =>
-            {
+            0 if self.stage.is_handshake() && !self.engine.is_server() => {
                 return Err(HandshakeError::of(HandshakeFault::Closed).into());
             }
             0 => {
@@ -231,7 +223,7 @@ impl Session {
             }
             count => count,
         };
-        if matches!(self.stage, Stage::New | Stage::Handshake) {
+        if self.stage.is_handshake() {
             self.handshake_bytes += count as u64;
         }
         scratch[..kept].copy_from_slice(&self.received);
@@ -351,17 +343,9 @@ impl Session {
     }
 
     fn fail(&mut self) {
-        self.stage = match self.stage {
-            Stage::New | Stage::Handshake if self.engine.is_server() => {
-                Stage::Refused { left: DISCARDED_BYTES_MAX }
-            }
-            Stage::New
-            | Stage::Handshake
-            | Stage::Open
-            | Stage::PeerClosed
-            | Stage::Plain
-            | Stage::Refused { .. }
-            | Stage::Failed => Stage::Failed,
+        self.stage = match self.stage.is_handshake() && self.engine.is_server() {
+            true => Stage::Refused { left: DISCARDED_BYTES_MAX },
+            false => Stage::Failed,
         };
         self.goodbye = Goodbye::Withheld;
     }

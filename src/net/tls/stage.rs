@@ -21,6 +21,18 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// The handshake is not complete, and has not failed.
+    pub fn is_handshake(self) -> bool {
+        match self {
+            Stage::New | Stage::Handshake => true,
+            Stage::Open
+            | Stage::PeerClosed
+            | Stage::Plain
+            | Stage::Refused { .. }
+            | Stage::Failed => false,
+        }
+    }
+
     /// The handshake is complete, and we may send.
     pub fn is_open(self) -> bool {
         match self {
