@@ -24,7 +24,7 @@ BAR_SCRAPE_MS = 20.0
 
 
 class Scraper(threading.Thread):
-    """Asks for /metrics every second until it is told to end."""
+    """Asks for /metrics every second until it is to end."""
 
     def __init__(self, port):
         super().__init__(daemon=True)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-/// Answers with the target, so that responses can be told apart.
+/// Answers with the target, so that each response is recognised.
 fn echo() -> Backend {
     Backend::start(|request| ok(request.target()))
 }

@@ -69,7 +69,7 @@ struct Tally {
     reloads: u64,
     /// Commands for servers that were carried out.
     orders: u64,
-    /// Sessions of whose clients a PROXY header told the server.
+    /// Sessions whose client a PROXY header named.
     introduced: u64,
     /// Requests to the admin listener that were answered.
     scraped: u64,

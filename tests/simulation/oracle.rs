@@ -153,7 +153,7 @@ pub struct Oracle {
     pub is_tls: bool,
     pub answers: Vec<Answer>,
     pub sides: Vec<Side>,
-    /// Sessions whose servers were told of their client by a header.
+    /// Sessions whose client a header named.
     pub introduced: u64,
     pub beliefs: Beliefs,
     /// When a server last failed in any way, and without having read whose request it was.

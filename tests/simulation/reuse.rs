@@ -46,8 +46,8 @@ pub fn check_begin(
 
 /// The longest that a connection has been idle and open, at most.
 fn longest_pause(link: &Link, clock: u64) -> u64 {
-    let until = match (link.proxy_open, link.idling.end_told) {
-        (_, Some((_, told))) => told,
+    let until = match (link.proxy_open, link.idling.end_reported) {
+        (_, Some((_, reported))) => reported,
         (true, None) => clock,
         // The proxy closed it.
         (false, None) => link.idling.dropped_at,
@@ -58,23 +58,23 @@ fn longest_pause(link: &Link, clock: u64) -> u64 {
 
 /// What the close of an idle connection has to teach about one that was idle for so long.
 fn check_close(request: usize, idle: u64, closed: &Link, kernel: &Kernel, oracle: &Oracle) {
-    let Some((turn, told)) = closed.idling.end_told else { return };
+    let Some((turn, reported)) = closed.idling.end_reported else { return };
     let clock = kernel.clock;
     let lasted = |at: u64| match closed.idling.begun_at > at {
         true => closed.idling.begun_at - at,
-        false => told.saturating_sub(at),
+        false => reported.saturating_sub(at),
     };
     // A server that is in trouble may have been forgotten, or its connections given up.
     let is_learned = turn < kernel.turn && oracle.fault_at.is_none();
-    // Behind a client that reads slowly the rest of a response is read after the end was told.
-    let was_at_work = !closed.to_proxy.data.is_empty() || closed.idling.read_at > told;
+    // Behind a client that reads slowly the rest of a response is read after the end was reported.
+    let was_at_work = !closed.to_proxy.data.is_empty() || closed.idling.read_at > reported;
     if !is_learned || was_at_work {
         return;
     }
     if lasted(closed.idling.answer_at) < PROMPT_MICROS {
         assert!(
-            clock >= told + FRESH_MICROS,
-            "request {request} begins on a pooled connection: one was closed at {told} µs at once"
+            clock >= reported + FRESH_MICROS,
+            "request {request} begins on a pooled connection: one was closed at {reported} µs at once"
         );
     } else if lasted(closed.idling.read_at) >= 2 * PROMPT_MICROS {
         let closed_after = lasted(closed.idling.read_at);

@@ -130,7 +130,7 @@ fn waits(client: &Client, kernel: &Kernel, oracle: &Oracle) -> Option<(usize, Re
     is_untouched.then_some((request, since))
 }
 
-/// A client is about to be told that there is no server for its request.
+/// A client is about to learn that there is no server for its request.
 pub fn check_refusal(client: &Client, kernel: &Kernel, oracle: &Oracle) {
     if let Some((request, since)) = waits(client, kernel, oracle) {
         check_time(request, since.at, kernel.now, kernel, oracle);

@@ -32,7 +32,7 @@ impl ControlSocket {
     /// Opens that of the instance that listens at `listen`. Where the name is taken, this process is
     /// part of it.
     ///
-    /// Errors: the system's, such as no directory for it; other users cannot be told from this one.
+    /// Errors: the system's, such as no directory for it; other users look like this one.
     pub fn open(listen: &str, instances: Instances) -> io::Result<ControlSocket> {
         if is_ambiguous() {
             let user = user();

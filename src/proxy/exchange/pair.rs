@@ -324,7 +324,7 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// What becomes of the rest of a request that is answered: it goes to a server that reads on. A
-    /// client that was told that its connection ends may not send it any more.
+    /// client that knows that its connection ends may not send it any more.
     fn rest(&self) -> Rest {
         let goes_on = self.pair.after == After::NextRequest;
         match goes_on && self.server_reads_on() {

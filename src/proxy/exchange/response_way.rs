@@ -178,7 +178,7 @@ impl<S: Socket> Exchange<'_, S> {
         let close_delimited =
             version == Version::Http10 && matches!(body, Body::Chunked(_) | Body::UntilClose);
         // A client that waits for leave to send its content may give it up now, and what comes next
-        // from it could not be told from content (RFC 9110 §10.1.1).
+        // from it could not be distinguished from content (RFC 9110 §10.1.1).
         let stays = keep_alive && !close_delimited && !self.pair.awaits_continue();
         let stays = stays && !self.ends_connections && !self.client_info.is_used_up(self.config);
         let persistence = match (stays, version) {

@@ -138,7 +138,7 @@ pub struct Facts {
 
 impl Facts {
     /// A wait that lasted too long was for the server. A tunnel in which nothing moves waits for
-    /// neither side, and a server that has answered owes nothing.
+    /// neither side, and after its response nothing more of the server is waited for.
     pub fn is_waiting_for_server(&self) -> bool {
         match self.response {
             Phase::Head | Phase::Body => !self.waiting_on_client,

@@ -2,7 +2,7 @@
 //! what its server has done with idle connections so far. Pure.
 //!
 //! A server may close an idle connection at any time, and a request that is on its way then is lost
-//! (RFC 9112 §9.3.1). Three kinds of servers are told apart:
+//! (RFC 9112 §9.3.1). There are three kinds of servers:
 //!
 //! - It closes after a time. A connection is used for at most half of the shortest idle time after
 //!   which the server closed one, and for at most half of the longest for which it has kept one.

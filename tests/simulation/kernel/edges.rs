@@ -106,7 +106,7 @@ impl Kernel {
         it.end_reported |= report.ended;
         if report.ended {
             it.end_reported_turn.get_or_insert(turn);
-            it.idling.end_told.get_or_insert((turn, now));
+            it.idling.end_reported.get_or_insert((turn, now));
         }
         if report.broken && it.dead {
             it.reset_reported.get_or_insert(turn);

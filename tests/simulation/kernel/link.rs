@@ -61,7 +61,7 @@ pub enum Unasked {
     None,
     /// On their way: nobody can know of them.
     Sent,
-    /// The proxy was told, or has read some: it must not ask anything any more.
+    /// It was reported to the proxy, or read in part: it must not ask anything any more.
     Known,
     /// It asked before it could know: it takes them for the answer, as anybody would.
     Raced,
@@ -99,8 +99,8 @@ pub struct Idling {
     pub is_closed: bool,
     /// When the proxy closed it.
     pub dropped_at: u64,
-    /// In which turn and when the proxy was told of an end.
-    pub end_told: Option<(u64, u64)>,
+    /// In which turn and when an end was reported to the proxy.
+    pub end_reported: Option<(u64, u64)>,
 }
 
 /// What a connection carries.
@@ -137,7 +137,7 @@ pub struct Link {
     pub header_bytes: u64,
     /// The proxy has announced it as a connection of its own.
     pub(super) is_probe: bool,
-    /// The turn in which the proxy was told of the peer's end, and of its reset.
+    /// The turn in which the end of the peer was reported, and its reset.
     pub(super) end_reported_turn: Option<u64>,
     pub reset_reported: Option<u64>,
     pub idling: Idling,
@@ -157,7 +157,7 @@ pub struct Link {
     pub(super) wants_room: bool,
     /// A write of the proxy found too little room at some time.
     pub was_full: bool,
-    /// The socket's pending error: told once, to whichever call comes first.
+    /// The socket's pending error: returned once, by whichever call comes first.
     pub(super) error: Option<ErrorKind>,
     /// A reset came: shut both ways.
     pub(super) dead: bool,
@@ -175,7 +175,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// The proxy was told so many turns before this one that the peer has ended its output.
+    /// The end of the peer's output was reported so many turns before this one.
     pub fn end_reported_at_turn(&self, turn: u64, before: u64) -> bool {
         self.end_reported_turn.is_some_and(|reported| reported + before < turn)
     }
