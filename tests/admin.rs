@@ -12,13 +12,6 @@ use std::process::Command;
 /// Connections that the admin listener has at a time.
 const PLACES: usize = 16;
 
-/// Where the admin listener of `balancer` is.
-fn admin(balancer: &Balancer) -> SocketAddr {
-    let line = balancer.stderr.wait_for("admin on http://");
-    let address = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix('/'));
-    address.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no address in {line}"))
-}
-
 fn request(method: &str, target: &str, host: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")
 }
@@ -58,7 +51,7 @@ fn of(metrics: &BTreeMap<String, f64>, name: &str, backend: &Backend, label: &st
 fn each_path_answers_for_its_readers_and_no_foreign_page() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &["--admin", "0", "--admin-host", "lb.example"]);
-    let at = admin(&balancer);
+    let at = balancer.admin();
     assert!(at.ip().is_loopback(), "a port alone listens on 127.0.0.1: {at}");
     let mut peer = Peer::connect(at);
     for (target, media_type, start) in [
@@ -110,7 +103,7 @@ fn each_path_answers_for_its_readers_and_no_foreign_page() {
 fn a_report_to_http_1_0_ends_with_the_connection() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &["--admin", "0"]);
-    let mut peer = Peer::connect(admin(&balancer));
+    let mut peer = Peer::connect(balancer.admin());
     peer.send("GET /status HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     let response = peer.response();
     assert_eq!(response.field("transfer-encoding"), None);
@@ -126,7 +119,7 @@ fn what_clients_get_is_what_is_counted() {
         target => ok(target),
     });
     let balancer = Balancer::over(&[&backend], &["--admin", "0"]);
-    let at = admin(&balancer);
+    let at = balancer.admin();
     let mut peer = balancer.connect();
     for target in ["/a", "/b", "/404", "/500", "/c", "/404"] {
         peer.get(target);
@@ -168,7 +161,7 @@ fn a_server_that_refuses_is_down_with_its_reason() {
     let (refusing, good) = (Backend::refusing(), Backend::named("good"));
     let options = ["--admin", "0", "-s", "first"];
     let balancer = Balancer::over(&[&refusing, &good], &options);
-    let at = admin(&balancer);
+    let at = balancer.admin();
     assert_eq!(balancer.get("/").text(), "good");
     let found = metrics(at);
     for (name, label, expected) in [
@@ -197,7 +190,7 @@ fn a_request_that_is_sent_again_is_counted_where_it_failed() {
     let good = Backend::named("good");
     let balancer = Balancer::over(&[&closing, &good], &["--admin", "0", "-s", "first"]);
     assert_eq!(balancer.get("/").text(), "good");
-    let found = metrics(admin(&balancer));
+    let found = metrics(balancer.admin());
     for (backend, name, label, expected) in [
         (&closing, "retries_total", "reason=\"closed\"", 1.0),
         (&closing, "attempts_total", "", 1.0),
@@ -217,7 +210,7 @@ fn not_ready_without_a_server_that_is_up() {
     let refusing = Backend::refusing();
     let options = ["--admin", "0", "-c", "0.05", "--live-path", "/alive"];
     let balancer = Balancer::probing(&[&refusing], &options);
-    let at = admin(&balancer);
+    let at = balancer.admin();
     wait_until("it is not ready", || ask(at, "/ready").status() == 503);
     assert_eq!(ask(at, "/ready").text(), "none of 1 server is up\n");
     assert_eq!(ask(at, "/live").status(), 200);
@@ -228,7 +221,7 @@ fn not_ready_without_a_server_that_is_up() {
 #[test]
 fn it_answers_while_every_slot_is_taken_and_until_the_drain_is_over() {
     let mut held = InFlight::new(&["-N", "1", "--admin", "0", "--live-path", "/alive?x"]);
-    let at = admin(&held.balancer);
+    let at = held.balancer.admin();
     let mut kept = Peer::connect(at);
     let mut queued = held.balancer.ask("/queued");
     wait_until("one is queued", || ask(at, "/status").text().contains("\"queued\":1,"));
@@ -274,7 +267,7 @@ fn the_live_path_is_answered_here_and_others_are_forwarded() {
 fn a_thousand_connections_cost_the_clients_nothing() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &["--admin", "0"]);
-    let at = admin(&balancer);
+    let at = balancer.admin();
     let crowd: Vec<Peer> = (0..1000).map(|_| Peer::connect(at)).collect();
     assert_eq!(balancer.get("/").text(), "a");
     assert_eq!(ask(at, "/live").status(), 200, "the one that came last has a place");
@@ -287,7 +280,7 @@ fn a_thousand_connections_cost_the_clients_nothing() {
 fn half_requests_give_their_places_to_whole_ones() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &["--admin", "0"]);
-    let at = admin(&balancer);
+    let at = balancer.admin();
     let half: Vec<Peer> = (0..16)
         .map(|_| {
             let mut peer = Peer::connect(at);
@@ -309,7 +302,7 @@ fn it_answers_when_traffic_has_used_all_descriptors_it_may() {
     let options = "--health off --admin 0 --queue-timeout 1h --response-timeout 1h";
     let line = format!("ulimit -n 72; exec {program} 127.0.0.1:0 {own} {options}");
     let balancer = Balancer::of(Running::start(Command::new("sh").args(["-c", &line])));
-    let at = admin(&balancer);
+    let at = balancer.admin();
     let clients: Vec<Peer> = (0..72).map(|_| balancer.ask("/held")).collect();
     let value = |name: &str| metrics(at)[&format!("loadbalancer_{name}")];
     let most = value("requests_in_flight_max");
@@ -340,7 +333,7 @@ fn half_requests_and_silent_connections_are_ended_in_time() {
         let backend = Backend::named("a");
         let options = ["--admin", "0", "--head-timeout", "50ms", "--keep-alive-timeout", "1s"];
         let balancer = Balancer::over(&[&backend], &options);
-        let at = admin(&balancer);
+        let at = balancer.admin();
         let (mut half, mut silent) = (Peer::connect(at), Peer::connect(at));
         half.send("GET /live");
         assert_eq!(half.response().status(), 408);
@@ -363,7 +356,7 @@ fn a_scraper_that_stops_reading_costs_nothing() {
         vec!["127.0.0.1:0", &own, "--health", "off", "--admin", "0", "-s", "first", "-b"];
     arguments.extend(&names);
     let balancer = Balancer::start(&arguments);
-    let at = admin(&balancer);
+    let at = balancer.admin();
     let whole = ask(at, "/metrics").text();
     assert!(whole.ends_with('\n') && whole.len() > 1_000_000, "{} bytes", whole.len());
     let before = balancer.memory_kib();
@@ -390,7 +383,7 @@ fn a_scraper_that_stops_reading_costs_nothing() {
 fn pipelined_requests_are_answered_in_order() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &["--admin", "0"]);
-    let mut peer = Peer::connect(admin(&balancer));
+    let mut peer = Peer::connect(balancer.admin());
     let targets = ["/live", "/status", "/nothing", "/metrics", "/ready"];
     let requests = targets.map(|target| request("GET", target, "localhost"));
     peer.send(requests.concat());
@@ -402,7 +395,7 @@ fn pipelined_requests_are_answered_in_order() {
 fn malformed_requests_are_refused() {
     let backend = Backend::named("a");
     let balancer = Balancer::over(&[&backend], &["--admin", "0"]);
-    let at = admin(&balancer);
+    let at = balancer.admin();
     for (text, status, closes) in [
         ("bad\r\n\r\n".to_owned(), 400, true),
         ("GET /live HTTP/1.1\r\n\r\n".to_owned(), 400, false),
@@ -451,7 +444,7 @@ fn what_waits_for_a_server_at_its_limit_is_shown() {
     let list = list.to_str().expect("a name in UTF-8");
     let options = ["-f", list, "--admin", "0", "--queue-max", "2"];
     let balancer = Balancer::over(&[], &options);
-    let at = admin(&balancer);
+    let at = balancer.admin();
     let mut clients: Vec<Peer> = (0..3).map(|_| balancer.ask("/held")).collect();
     wait_until("two that wait", || of(&metrics(at), "requests_waiting", &backend, "") == 2.0);
     let refused = balancer.get("/");

@@ -312,14 +312,7 @@ fn it_is_answered_when_every_place_for_clients_is_taken() {
 fn marks_are_shown_wherever_a_server_is() {
     let (a, b) = (Backend::named("a"), Backend::named("b"));
     let balancer = Balancer::over(&[&a, &b], &["-v", "--admin", "127.0.0.1:0"]);
-    let line = balancer.stderr.wait_for("admin on http://");
-    let at = line.rsplit("http://").next().and_then(|at| at.strip_suffix('/')).expect("an address");
-    let admin = at.parse().expect("an address");
-    let shown = |path: &str| {
-        let mut peer = common::Peer::connect(admin);
-        peer.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
-        peer.response().text()
-    };
+    let shown = |path: &str| balancer.ask_admin(path).text();
     assert!(shown("/status").contains("\"by_hand\":false,\"set_by_hand\":null"));
     done(&balancer, &format!("drain {}", a.argument()));
     done(&balancer, &format!("weight {} 7", a.argument()));
@@ -329,7 +322,7 @@ fn marks_are_shown_wherever_a_server_is() {
     assert!(text.contains(" by_hand reason\n") && text.contains(" drain,weight=7 -\n"), "{text}");
     let page = shown("/");
     assert!(page.contains("<td data-label=\"Why\">by hand"), "{page}");
-    let top = run(&["top", at]);
+    let top = run(&["top", &balancer.admin().to_string()]);
     assert!(top.stdout.contains("by hand: drain weight=7"), "{top:?}");
     balancer.get("/");
     balancer.stderr.wait_for(&format!("{} (drain weight=7 by hand)", a.argument()));

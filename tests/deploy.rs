@@ -56,8 +56,7 @@ fn is_installed(program: &str) -> bool {
 
 /// The port of the admin listener.
 fn admin_port(balancer: &Balancer) -> String {
-    let line = balancer.stderr.wait_for("admin on http://127.0.0.1:");
-    line.rsplit(':').next().expect("a port").trim_end_matches('/').to_owned()
+    balancer.admin().port().to_string()
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Balancer, Gate, Peer, Running, TempDir, ok, wait_until};
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -265,13 +265,8 @@ fn come_and_go(network: &Network, balancer: &Balancer) {
         balancer.stderr.wait_for(&format!("removed 127.0.0.{number}:{port} (web.test)"));
     }
     assert_eq!(round(2), ["2", "5"]);
-    let line = balancer.stderr.wait_for("admin on http://");
-    let (_, address) = line.trim().rsplit_once("http://").expect("an address");
-    let address: SocketAddr = address.trim_end_matches('/').parse().expect("an address");
-    let mut admin = Peer::connect(address);
-    admin.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let label = format!("loadbalancer_backend_up{{backend=\"127.0.0.5:{port} (web.test)\"}} 1\n");
-    assert!(admin.response().text().contains(&label));
+    assert!(balancer.ask_admin("/metrics").text().contains(&label));
 }
 
 #[test]

@@ -99,13 +99,12 @@ fn a_line_that_is_added_later_is_skipped_and_the_others_are_used() {
     let list = directory.file("servers", first.argument());
     let options = ["127.0.0.1:0", "-f", &list, "--admin", "127.0.0.1:0", "-m", "tcp"];
     let balancer = Balancer::start(&[&options[..], &["--health", "off"]].concat());
-    let line = balancer.stderr.wait_for("admin on http://");
-    let (_, admin) = line.trim_end_matches('/').split_once("http://").expect("a URL");
+    let admin = balancer.admin();
     let own = balancer.address();
     let named = format!("{}:{}", name(loopback()), own.port());
     directory.file("servers", format!("{own}\n{admin}\n{named}\n{}\n", second.argument()));
     balancer.signal("HUP");
-    for (number, server) in [(1, own.to_string()), (2, admin.to_owned()), (3, named)] {
+    for (number, server) in [(1, own.to_string()), (2, admin.to_string()), (3, named)] {
         balancer
             .stderr
             .wait_for(&format!("{list}:{number}: {server}: the balancer itself listens"));

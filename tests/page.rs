@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, DEADLINE, Gate, Peer, Running, TempDir, timed, wait_until};
+use common::{AtMax, Balancer, DEADLINE, Peer, Running, TempDir, timed, wait_until};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -210,10 +210,7 @@ impl Stage {
         let [one, two] = [&servers[0].1, &servers[1].1];
         let options = ["127.0.0.1:0", one, two, "--admin", "127.0.0.1:0", "--health", "tcp"];
         let balancer = Balancer::start(&options);
-        let line = balancer.stderr.wait_for("admin");
-        let (_, rest) = line.split_once("http://").unwrap_or_else(|| panic!("no URL in {line}"));
-        let admin = rest.split([',', ' ', '/']).next().unwrap_or_default();
-        let admin = admin.parse().unwrap_or_else(|_| panic!("no address in {line}"));
+        let admin = balancer.admin();
         let is_over = Arc::new(AtomicBool::new(false));
         let (over, address) = (Arc::clone(&is_over), balancer.address());
         let load = std::thread::spawn(move || {
@@ -367,14 +364,8 @@ fn one_request_is_under_way_at_a_time_and_none_while_the_page_is_hidden() {
 
 #[test]
 fn requests_that_wait_for_a_server_at_its_limit_are_counted_in_its_row() {
-    let (gate, dir) = (Gate::new(), TempDir::new());
-    let backend = Backend::held(&gate);
-    let list = dir.file("servers", format!("{} max=1\n", backend.argument()));
-    let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "--admin", "0"]);
-    let line = balancer.stderr.wait_for("admin on http://");
-    let (_, admin) = line.split_once("on ").expect("a URL");
-    let Some(mut browser) = Browser::open(admin) else { return };
-    let mut clients: Vec<Peer> = (0..3).map(|_| balancer.ask("/held")).collect();
+    let AtMax { balancer, gate, clients, .. } = &mut AtMax::with_waiting(2);
+    let Some(mut browser) = Browser::open(&format!("http://{}/", balancer.admin())) else { return };
     let cell = |column: &str| format!("tbody td[data-label=\"{column}\"]");
     let waiting = format!("document.querySelector('{}')", cell("Waiting"));
     browser.wait_for("two that wait", &format!("{waiting}.textContent === '2'"));

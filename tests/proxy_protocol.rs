@@ -168,9 +168,6 @@ fn many_refused_headers_are_few_lines() {
 fn a_connection_that_closes_without_a_byte_is_counted_and_not_logged() {
     let backend = naming();
     let balancer = requiring(&backend, &["--admin", "127.0.0.1:0"]);
-    let admin = balancer.stderr.wait_for("admin on http://");
-    let (_, address) = admin.trim().rsplit_once("http://").expect("an address");
-    let address = address.trim_end_matches('/').parse().expect("an address");
     for _ in 0..3 {
         drop(balancer.connect());
     }
@@ -195,9 +192,7 @@ fn a_connection_that_closes_without_a_byte_is_counted_and_not_logged() {
         metric("malformed", 1),
     ];
     wait_until("all are counted", || {
-        let mut admin = Peer::connect(address);
-        admin.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        let text = admin.response().text();
+        let text = balancer.ask_admin("/metrics").text();
         expected.iter().all(|line| text.contains(line))
     });
     let line = balancer.stderr.wait_for("closed, as");
@@ -243,7 +238,7 @@ fn announcing(backend: &Backend, words: &str, options: &[&str]) -> (Balancer, Te
 }
 
 #[test]
-fn a_server_of_tcp_mode_is_told_the_client() {
+fn a_server_of_tcp_mode_learns_the_client() {
     let line = |client: &str| format!("PROXY TCP4 {client}");
     let backend = reflecting(20);
     let (balancer, _directory) = announcing(&backend, "send-proxy-v1", &["--health", "off"]);

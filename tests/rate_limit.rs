@@ -11,11 +11,7 @@ const ONE: &str = "1/s:1";
 
 /// `/metrics` of a balancer.
 fn metrics(balancer: &Balancer) -> String {
-    let line = balancer.stderr.wait_for("admin on http://");
-    let address = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix('/'));
-    let mut peer = Peer::connect(address.expect("an address").parse().expect("an address"));
-    peer.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    peer.response().text()
+    balancer.ask_admin("/metrics").text()
 }
 
 /// Requests of one client until one is refused; the refusal, and how many were served.

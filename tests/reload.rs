@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Peer, TempDir, ok, wait_until};
+use common::{Backend, Balancer, Gate, Peer, TempDir, wait_until};
 use std::time::{Duration, Instant};
 
 /// Balances over a list file of these servers, which is checked often.
@@ -57,13 +57,7 @@ fn a_server_removed_from_the_list_is_not_used_any_more() {
 #[test]
 fn a_request_at_a_server_removed_from_the_list_is_finished() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let first = Backend::start(move |request| {
-        if request.target() == "/held" {
-            held.pass();
-        }
-        ok("a")
-    });
+    let first = Backend::holding(&gate, "a");
     let second = Backend::named("b");
     let (balancer, directory, _list) = over(&[&first]);
     let mut client: Peer = balancer.connect();

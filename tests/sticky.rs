@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Backend, Balancer, Gate, Message, Peer, TempDir, ok, reply, run, wait_until};
+use common::{Backend, Balancer, Gate, Message, Peer, TempDir, reply, run, wait_until};
 use loadbalancer::balance::NAMES;
 
 /// All but the one that needs a field to hash.
@@ -142,13 +142,7 @@ fn a_server_that_fails_its_health_checks_loses_its_sessions() {
 /// A server that takes one request at a time and is at work on one, another one, the cookie of the
 /// first, and its client.
 fn at_its_max(queue: &str, gate: &Gate) -> (Balancer, [Backend; 2], String, Peer, TempDir) {
-    let held = gate.clone();
-    let first = Backend::start(move |request| {
-        if request.target() == "/held" {
-            held.pass();
-        }
-        ok("a")
-    });
+    let first = Backend::holding(gate, "a");
     let second = Backend::named("b");
     let directory = TempDir::new();
     let lines = format!("{} max=1\n{}\n", first.argument(), second.argument());
@@ -164,11 +158,7 @@ fn at_its_max(queue: &str, gate: &Gate) -> (Balancer, [Backend; 2], String, Peer
 
 /// `/status` of a balancer.
 fn status(balancer: &Balancer) -> String {
-    let line = balancer.stderr.wait_for("admin on http://");
-    let address = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix('/'));
-    let mut peer = Peer::connect(address.expect("an address").parse().expect("an address"));
-    peer.send("GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    peer.response().text()
+    balancer.ask_admin("/status").text()
 }
 
 #[test]

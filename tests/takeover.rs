@@ -524,13 +524,9 @@ fn every_server_is_probed_before_the_last_one_stops() {
 fn the_admin_listener_goes_over_or_is_released() {
     let a = Backend::named("a");
     let old = Balancer::over(&[&a], &["--admin", "127.0.0.1:0"]);
-    let line = old.stderr.wait_for("admin on http://");
-    let at = line.rsplit("http://").next().and_then(|at| at.strip_suffix('/')).expect("an address");
-    let admin: SocketAddr = at.parse().expect("an address");
-    let new = replaced(&old, &a, &["--admin", at]);
-    let mut peer = Peer::connect(admin);
-    peer.send("GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let live = peer.response().text();
+    let admin = old.admin();
+    let new = replaced(&old, &a, &["--admin", &admin.to_string()]);
+    let live = old.ask_admin("/status").text();
     assert!(live.contains(&format!("\"pid\":{}", new.id())), "{live}");
     let last = replaced(&new, &a, &[]);
     wait_until("the admin address to be closed", || std::net::TcpStream::connect(admin).is_err());

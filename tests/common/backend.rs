@@ -111,6 +111,17 @@ impl Backend {
         })
     }
 
+    /// Holds requests for `/held` until the gate lets them pass, and answers all with `content`.
+    pub fn holding(gate: &Gate, content: &'static str) -> Backend {
+        let gate = gate.clone();
+        Backend::start(move |request| {
+            if request.target() == "/held" {
+                gate.pass();
+            }
+            ok(content)
+        })
+    }
+
     /// Holds each request until the gate lets it pass, then answers with `content`.
     pub fn gated(gate: &Gate, content: &'static str) -> Backend {
         let gate = gate.clone();

@@ -1,6 +1,6 @@
 //! A running balancer and its address.
 
-use super::{Backend, Gate, Message, Peer, Running};
+use super::{Backend, Gate, Message, Peer, Running, TempDir};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{Deref, DerefMut};
 use std::process::Command;
@@ -12,6 +12,28 @@ pub struct Balancer {
     address: SocketAddr,
     /// The line it printed when it began to listen, without the time.
     pub start_line: String,
+}
+
+/// A balancer whose only server takes one request at a time and holds it, and requests that wait.
+pub struct AtMax {
+    pub balancer: Balancer,
+    pub backend: Backend,
+    pub gate: Gate,
+    /// One more than wait.
+    pub clients: Vec<Peer>,
+    _directory: TempDir,
+}
+
+impl AtMax {
+    /// One with `--admin`, at which so many requests wait.
+    pub fn with_waiting(count: usize) -> AtMax {
+        let (gate, directory) = (Gate::new(), TempDir::new());
+        let backend = Backend::held(&gate);
+        let list = directory.file("servers", format!("{} max=1\n", backend.argument()));
+        let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "--admin", "0"]);
+        let clients = (0..=count).map(|_| balancer.ask("/held")).collect();
+        AtMax { balancer, backend, gate, clients, _directory: directory }
+    }
 }
 
 impl Balancer {

@@ -20,7 +20,7 @@ mod terminal;
 mod timed;
 
 pub use backend::{Backend, BlackHole, Gate, ok, reply};
-pub use balancer::{Balancer, InFlight, without_time};
+pub use balancer::{AtMax, Balancer, InFlight, without_time};
 pub use message::Message;
 pub use once::{got, refused, refused_by, seen};
 pub use peer::Peer;

@@ -1,8 +1,9 @@
 //! The binary as a process: start, read its output, signal, wait.
 
-use super::{DEADLINE, wait_until};
+use super::{DEADLINE, Message, Peer, wait_until};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,20 @@ impl Running {
         let mut child = command.spawn().expect("starting a process");
         let stdout = Lines::of(child.stdout.take().expect("its standard output"));
         Running { child, stderr: Lines::of(reader), stdout }
+    }
+
+    /// Where `--admin` answers.
+    pub fn admin(&self) -> SocketAddr {
+        let line = self.stderr.wait_for("admin on http://");
+        let address = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix('/'));
+        address.and_then(|at| at.parse().ok()).unwrap_or_else(|| panic!("no address in {line}"))
+    }
+
+    /// The answer of `--admin` to a GET.
+    pub fn ask_admin(&self, target: &str) -> Message {
+        let mut peer = Peer::connect(self.admin());
+        peer.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        peer.response()
     }
 
     /// Starts the binary under test.

@@ -1,6 +1,6 @@
 //! The table of servers of a running balancer.
 
-use super::common::{Backend, Balancer, Finished, Gate, Peer, TempDir};
+use super::common::{AtMax, Backend, Balancer, Finished};
 use super::common::{ok, reply, run, wait_until};
 
 /// What an admin address says, with a server whose name and reason would change a terminal.
@@ -42,10 +42,9 @@ fn a_running_balancer_is_shown_as_it_is() {
     let (up, down) = (Backend::named("a"), Backend::refusing());
     let options = ["127.0.0.1:0", &up.argument(), &down.argument(), "--admin", "127.0.0.1:0"];
     let balancer = Balancer::start(&options);
-    let line = balancer.stderr.wait_for("admin on http://");
-    let (_, admin) = line.trim_end_matches('/').split_once("http://").expect("a URL");
+    let admin = balancer.admin().to_string();
     (0..4).for_each(|_| assert_eq!(balancer.get("/").status(), 200));
-    let finished = top(admin);
+    let finished = top(&admin);
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
     let lines: Vec<&str> = finished.stdout.lines().collect();
     assert!(lines[0].contains("   1 of 2 servers up   http, rr   on 127.0.0.1:"), "{finished:?}");
@@ -64,13 +63,8 @@ fn a_running_balancer_is_shown_as_it_is() {
 
 #[test]
 fn requests_that_wait_for_a_server_at_its_limit_are_counted_in_its_row() {
-    let (gate, dir) = (Gate::new(), TempDir::new());
-    let backend = Backend::held(&gate);
-    let list = dir.file("servers", format!("{} max=1\n", backend.argument()));
-    let balancer = Balancer::start(&["127.0.0.1:0", "-f", &list, "--admin", "0"]);
-    let line = balancer.stderr.wait_for("admin on http://");
-    let (_, admin) = line.trim_end_matches('/').split_once("http://").expect("a URL");
-    let _clients: Vec<Peer> = (0..3).map(|_| balancer.ask("/held")).collect();
+    let AtMax { balancer, backend, gate, clients: _clients, .. } = &AtMax::with_waiting(2);
+    let admin = balancer.admin().to_string();
     let words = |finished: &Finished, start: &str| -> Vec<String> {
         let line = finished.stdout.lines().find(|line| line.starts_with(start));
         line.unwrap_or_default()
@@ -80,7 +74,7 @@ fn requests_that_wait_for_a_server_at_its_limit_are_counted_in_its_row() {
             .collect()
     };
     wait_until("two that wait", || {
-        let finished = top(admin);
+        let finished = top(&admin);
         let head = words(&finished, "SERVER");
         let column = head.iter().position(|title| title == "WAITING").expect("the column");
         words(&finished, &backend.argument()).get(column).is_some_and(|count| count == "2")

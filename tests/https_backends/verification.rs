@@ -1,6 +1,6 @@
 //! Servers whose handshakes fail: a reason in words, and requests that go elsewhere.
 
-use crate::common::{Backend, Balancer, BlackHole, Message, Peer, binary, wait_until};
+use crate::common::{Backend, BlackHole, Peer, binary, wait_until};
 use crate::server::{Identity, Server, listed, trusting};
 use std::process::Output;
 
@@ -67,10 +67,9 @@ fn why_a_handshake_failed_is_said_in_the_log_and_in_the_status() {
         let said = case.expected;
         assert!(down.contains(&name) && down.contains(said), "{}: {down}", case.expected);
         assert_eq!(balancer.get("/").status(), 503, "{}", case.expected);
-        let admin = admin(&balancer);
-        let status = status(&admin, "/status");
+        let status = balancer.ask_admin("/status");
         assert!(status.text().contains(said), "{}: {}", case.expected, status.text());
-        let metrics = self::status(&admin, "/metrics");
+        let metrics = balancer.ask_admin("/metrics");
         let label = metrics.text().lines().any(|line| {
             line.starts_with("loadbalancer_backend_down_reason")
                 && line.contains("reason=\"probe_tls\"")
@@ -80,18 +79,6 @@ fn why_a_handshake_failed_is_said_in_the_log_and_in_the_status() {
         let seen = case.server.as_ref().map_or(0, |server| server.behind.connections());
         assert_eq!(seen, 0, "no byte goes to a server that is not verified");
     }
-}
-
-fn admin(balancer: &Balancer) -> String {
-    let line = balancer.stderr.wait_for("admin on http://");
-    let at = line.split_once("admin on http://").expect("an address").1;
-    at.trim_end().trim_end_matches('/').to_owned()
-}
-
-fn status(admin: &str, target: &str) -> Message {
-    let mut peer = Peer::connect(admin.parse().expect("an address"));
-    peer.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-    peer.response()
 }
 
 #[test]

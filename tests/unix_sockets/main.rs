@@ -4,7 +4,7 @@
 mod common;
 mod steering;
 
-use common::{Backend, Balancer, Message, Peer, Running, TempDir, binary, ok, wait_until};
+use common::{Backend, Balancer, Running, TempDir, binary, ok, wait_until};
 use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -362,17 +362,9 @@ fn metrics_and_status_name_sockets_as_they_are_written() {
     serve(UnixListener::bind(&app).expect("a socket"), |_| ok("x"));
     let options = [&format!("unix:{app}"), "--admin", "127.0.0.1:0"];
     let balancer = listening(&format!("unix:{front}"), &options);
-    let line = balancer.stderr.wait_for("admin on http://");
-    let (_, address) = line.trim().rsplit_once("http://").expect("an address");
-    let address: std::net::SocketAddr = address.trim_end_matches('/').parse().expect("an address");
-    let ask = |target: &str| -> Message {
-        let mut peer = Peer::connect(address);
-        peer.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
-        peer.response()
-    };
     let label = format!("loadbalancer_backend_up{{backend=\"unix:{app}\"}}");
-    assert!(ask("/metrics").text().contains(&label));
-    let status = ask("/status").text();
+    assert!(balancer.ask_admin("/metrics").text().contains(&label));
+    let status = balancer.ask_admin("/status").text();
     assert!(status.contains(&format!("\"listen\":[\"unix:{front}\"]")), "{status}");
     assert!(status.contains(&format!("\"name\":\"unix:{app}\"")), "{status}");
 }
