@@ -2,6 +2,7 @@
 //! the `net` modules write it out.
 
 pub mod access;
+pub mod causes;
 pub mod client;
 pub mod counters;
 pub mod event;

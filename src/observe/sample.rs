@@ -1,6 +1,7 @@
 //! A program and its backends for the tests of what is shown of them.
 
-use super::counters::{BackendCounters, Counters, RetryReason, Time};
+use super::causes::RetryReason;
+use super::counters::{BackendCounters, Counters, Time};
 use super::recent::Quantiles;
 use super::snapshot::{Backend, BackendState, DownKind, Process, Program, Stage};
 use super::{ProxyError, Record};

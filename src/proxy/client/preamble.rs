@@ -5,7 +5,7 @@ use super::connection::{Connection, span_of_slow};
 use super::request::RequestState;
 use crate::base::time::Instant;
 use crate::net::{Net, Socket};
-use crate::observe::counters::HeaderOutcome;
+use crate::observe::causes::HeaderOutcome;
 use crate::proxy::conn::{Filled, Input};
 use crate::proxy::context::LoopContext;
 use crate::proxy::kinds::Next;

@@ -2,7 +2,7 @@
 
 use super::{Client, Exchanges};
 use crate::net::Net;
-use crate::observe::counters::ClientLimit;
+use crate::observe::causes::ClientLimit;
 use crate::observe::{ProxyError, Record};
 use crate::proxy::client::answer::Answer;
 use crate::proxy::client::buckets::Admission;

@@ -2,7 +2,7 @@
 
 use super::{Client, Exchanges};
 use crate::net::Net;
-use crate::observe::counters::HeaderOutcome;
+use crate::observe::causes::HeaderOutcome;
 use crate::proxy::client::listener::Security;
 use crate::proxy::client::preamble::{HEADER_TIME_MAX, HeaderRead};
 use crate::proxy::kinds::{ClientKey, Next};

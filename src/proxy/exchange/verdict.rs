@@ -6,7 +6,7 @@
 //! client too, so that it shows (RFC 9112 §8).
 
 use crate::base::connect_fault::ConnectFault;
-use crate::observe::counters::RetryReason;
+use crate::observe::causes::RetryReason;
 use crate::observe::{Outcome, ProxyError};
 use crate::proxy::client::answer::Answer;
 use crate::proxy::upstream::Origin;

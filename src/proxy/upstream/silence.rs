@@ -10,7 +10,7 @@ use crate::base::connect_fault::ConnectFault;
 use crate::base::time::Instant;
 use crate::health::{Action, Check, Observation};
 use crate::net::Net;
-use crate::observe::counters::ConnectKind;
+use crate::observe::causes::ConnectKind;
 use crate::proxy::context::LoopContext;
 use crate::proxy::retry::Tried;
 use std::time::Duration;
