@@ -540,7 +540,10 @@ impl Client {
             assert_eq!(reading.trailers, kept, "trailers of answer {answer}");
         }
         self.answered += 1;
-        oracle.completed += 1;
+        // Behind an early response its exchange goes on until the server has the whole request, and
+        // it is counted when it ends.
+        let is_early = reading.answer.is_some_and(|answer| oracle.answers[answer].early);
+        oracle.completed += u64::from(!is_early);
         self.leave_given = false;
         self.answered_read = Some(Read { turn: kernel.turn, at: kernel.now });
     }
@@ -597,6 +600,8 @@ impl Client {
         let is_promised = self.promised == Some(self.answered) && !is_lost && !request.silent;
         let excused = kernel.jumped
             || kernel.shortage_at.is_some()
+            || kernel.is_header_late(link)
+            || oracle.is_ended_as_slow(request, kernel)
             || self.silent
             || self.napped
             || (oracle.stopping_at.is_some() && !is_promised)

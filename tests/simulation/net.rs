@@ -253,6 +253,7 @@ impl Net for SimNet {
         for line in text.lines() {
             let jumped = world.kernel.jumped;
             world.oracle.slow += u64::from(line.contains("--min-rate"));
+            world.oracle.note_slow(line);
             world.oracle.beliefs.logged(line, jumped);
             world.kernel.trace(format_args!("log: {line}"));
         }

@@ -176,7 +176,8 @@ pub struct Oracle {
     pub head: HeadLimits,
     /// Counted for the report: that the scripts reach what they should.
     pub served: u64,
-    /// Answers that clients have read to their ends.
+    /// Answers that clients have read to their ends, and that were not begun before the whole
+    /// request had come to the server.
     pub completed: u64,
     /// Requests to the admin listener that were answered.
     pub scraped: u64,
@@ -197,6 +198,8 @@ pub struct Oracle {
     pub stuck_micros: u64,
     /// Requests of clients that were ended because they were slow.
     pub slow: u64,
+    /// Where clients came from that were ended because of `--min-rate`.
+    slow_ips: Vec<String>,
     /// Tunnels at most.
     pub tunnels_max: usize,
     pub in_redirect_mode: bool,
@@ -216,6 +219,9 @@ pub struct Oracle {
 
 /// At capacity, a client that was idle for so long may be closed.
 const CROWDED_MICROS: u64 = 1_000_000;
+
+/// No client is ended by `--min-rate` sooner: rates are those of 10 s, in looks of 1 s.
+const SLOW_CLIENT_MICROS: u64 = 8_000_000;
 
 /// A server that has read from a request within this time still works on it.
 const SLOW_MICROS: u64 = 1_000_000;
@@ -240,6 +246,26 @@ impl Oracle {
             queue_max: config.queue_max.map(|most| most as usize),
             ..Oracle::default()
         }
+    }
+
+    /// A line of the log of events: a client that is ended by `--min-rate` moved less than that.
+    pub fn note_slow(&mut self, line: &str) {
+        let Some((head, rates)) = line.split_once(": ended, as it moved ") else { return };
+        let rates = rates.split(' ').filter_map(|word| word.parse::<u64>().ok());
+        let [moved, least] = rates.collect::<Vec<_>>()[..] else {
+            panic!("two rates in {line}");
+        };
+        assert!(moved < least, "{line}");
+        let ip = head.rsplit(' ').next().unwrap_or_default();
+        self.slow_ips.push(ip.to_string());
+    }
+
+    /// The proxy has said that `--min-rate` ends a client from there, and the one of this request
+    /// has been here for long enough.
+    pub fn is_ended_as_slow(&self, request: &Request, kernel: &Kernel) -> bool {
+        let opened = request.link.map(|link| kernel.links[link].opened_at);
+        opened.is_some_and(|at| kernel.now >= at + SLOW_CLIENT_MICROS)
+            && self.slow_ips.contains(&request.ip)
     }
 
     /// How long a client may be silent.

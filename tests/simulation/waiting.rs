@@ -111,7 +111,8 @@ fn check_order(request: usize, link: LinkId, clients: &[Client], kernel: &Kernel
         let came_first = since.turn + TURNS_TO_ACT < arrival.turn;
         assert!(
             may_be_behind || !half_closed,
-            "request {request}, whose client has ended its output, overtakes request {waits}"
+            "request {request}, whose client has ended its output, overtakes request {waits}: {:?}",
+            oracle.requests[waits]
         );
         assert!(
             may_be_behind || !came_first,

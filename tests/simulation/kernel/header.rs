@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Where the proxy listens.
 pub const LISTENER: ([u8; 4], u16) = ([127, 0, 0, 1], 80);
 
+/// How long the proxy waits for a whole header.
+const HEADER_MICROS: u64 = 3_000_000;
+
 /// A TLV of a type that says nothing, with this many bytes.
 const NOOP: u8 = 4;
 
@@ -102,6 +105,12 @@ impl Kernel {
         self.links[link].header_bytes = header.len() as u64;
         self.links[link].header = header;
         known
+    }
+
+    /// The proxy has not read the whole header in the time that it waits for one.
+    pub fn is_header_late(&self, link: LinkId) -> bool {
+        let it = &self.links[link];
+        it.read_bytes < it.header_bytes && self.now >= it.opened_at + HEADER_MICROS
     }
 
     /// Whether clients share addresses.
