@@ -81,6 +81,33 @@ fn a_request_that_every_server_is_too_full_for_needs_a_place_as_well() {
 }
 
 #[test]
+fn a_request_that_has_waited_keeps_its_place_though_the_queue_is_full_again() {
+    let mut config = config(&[1, 2], Mode::Http);
+    config.queue_max = Some(1);
+    config.backends.iter_mut().for_each(|backend| backend.pairs_max = Some(1));
+    let rest = [config.backends[0].clone()];
+    let mut stage = Stage::new(config, 10);
+    let clients = [stage.client(), stage.client()];
+    clients.iter().for_each(|&client| stage.say(client, GET));
+    let [waiting, later] = [stage.client(), stage.client()];
+    stage.say(waiting, GET);
+    stage.pass(SECOND);
+    stage.list(&rest);
+    // The end at the server that leaves lets the first look for room, of which there is none. In
+    // the same turn another request takes the place in the queue.
+    let [staying, leaving] = [1, 2].map(|port| stage.connections(port)[0]);
+    stage.begin_to_say(leaving, OK);
+    stage.say(later, GET);
+    assert_eq!(stage.received(waiting), "", "it waits on");
+    stage.say(staying, OK);
+    assert!(clients.iter().all(|&client| is_answered(&stage, client, 200)));
+    for client in [waiting, later] {
+        stage.say(staying, OK);
+        assert!(is_answered(&stage, client, 200), "{}", stage.received(client));
+    }
+}
+
+#[test]
 fn retry_after_is_the_time_that_the_queue_takes() {
     let mut stage = narrow(10, Mode::Http);
     let (_, server) = asked(&mut stage, GET);
