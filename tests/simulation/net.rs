@@ -252,7 +252,6 @@ impl Net for SimNet {
         let text = String::from_utf8_lossy(lines);
         for line in text.lines() {
             let jumped = world.kernel.jumped;
-            world.oracle.slow += u64::from(line.contains("--min-rate"));
             world.oracle.note_slow(line);
             world.oracle.beliefs.logged(line, jumped);
             world.kernel.trace(format_args!("log: {line}"));

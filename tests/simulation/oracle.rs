@@ -196,10 +196,8 @@ pub struct Oracle {
     pub lost: u64,
     /// Longest time that slow clients held every slot while others waited.
     pub stuck_micros: u64,
-    /// Requests of clients that were ended because they were slow.
-    pub slow: u64,
-    /// Where clients came from that were ended because of `--min-rate`.
-    slow_ips: Vec<String>,
+    /// Where clients came from that were ended because of `--min-rate`: one of each line about it.
+    pub slow_ips: Vec<String>,
     /// Tunnels at most.
     pub tunnels_max: usize,
     pub in_redirect_mode: bool,

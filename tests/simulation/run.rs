@@ -281,7 +281,7 @@ impl Tally {
         self.taken += oracle.taken;
         self.lost += oracle.lost;
         self.stuck += u64::from(oracle.stuck_micros > 8_000_000);
-        self.slow += oracle.slow;
+        self.slow += oracle.slow_ips.len() as u64;
         self.introduced += oracle.introduced;
         self.stayed += oracle.sessions.stayed;
         self.set += oracle.sessions.set;
