@@ -49,6 +49,14 @@ impl<K: Ord + Copy> Heap<K> {
         }
     }
 
+    /// Gives the least member another key that is no less: cheaper than [`Heap::set`].
+    pub(super) fn raise_least(&mut self, key: K) {
+        if let Some(least) = self.nodes.first_mut() {
+            least.0 = key;
+            self.sink(0);
+        }
+    }
+
     /// Takes `index` out, if it is a member.
     pub(super) fn remove(&mut self, index: usize) {
         if self.contains(index) {
@@ -68,6 +76,12 @@ impl<K: Ord + Copy> Heap<K> {
             self.swap(place, (place - 1) / 2);
             place = (place - 1) / 2;
         }
+        self.sink(place);
+    }
+
+    /// The same for one whose key is no less than before.
+    #[inline]
+    fn sink(&mut self, mut place: usize) {
         loop {
             let left = 2 * place + 1;
             if left >= self.nodes.len() {
@@ -109,7 +123,14 @@ mod tests {
         for _ in 0..20_000 {
             let index = rng.below(40) as usize;
             let key = rng.below(20);
-            match rng.below(3) {
+            match rng.below(4) {
+                3 => {
+                    let least = model.iter().map(|(&index, &key)| (key, index)).min();
+                    if let Some((least, index)) = least {
+                        heap.raise_least(least + key);
+                        model.insert(index, least + key);
+                    }
+                }
                 0 => {
                     heap.remove(index);
                     model.remove(&index);

@@ -34,7 +34,7 @@ impl Policy for RoundRobin {
     fn pick(&mut self, _candidates: &[Candidate], _hint: &Hint<'_>) -> Option<usize> {
         let index = self.visible.least()?;
         let due = self.turns.take(index);
-        self.visible.set(index, due);
+        self.visible.raise_least(due);
         Some(index)
     }
 
