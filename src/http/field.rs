@@ -44,7 +44,7 @@ pub enum Name {
 impl Name {
     /// Recognises `name` in any case. Length and first letter leave at most one candidate, so an
     /// unknown name costs no comparison.
-    #[inline]
+    #[inline(always)]
     pub fn of(name: &[u8]) -> Name {
         let first = name.first().map_or(0, u8::to_ascii_lowercase);
         let found = match (name.len(), first) {

@@ -334,8 +334,7 @@ impl<S: Socket> Connection<S> {
             scheme: self.info.settings.scheme,
             edits_fields: cx.edits.up.is_some(),
         };
-        // Built where it is returned: it is too large to be moved.
-        let intent = plan::plan(bytes, head, &context).map(Intent::Message);
+        let intent = plan::intent(bytes, head, &context);
         if self.info.settings.security == Security::Tls
             && let Ok(Intent::Message(plan)) = &intent
         {

@@ -92,7 +92,11 @@ const _: () = assert!(HeadLimits::MOST.target as usize <= head::TARGET_BYTES_MAX
 /// Reads the request's intent off its head.
 ///
 /// Errors: what the head says cannot be served, with the status for it.
-pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Result<Plan, Refusal> {
+pub fn intent(
+    bytes: &[u8],
+    head: &RequestHead,
+    context: &PlanContext<'_>,
+) -> Result<Intent, Refusal> {
     let target = target::target(bytes, head)?;
     if target.is_https && !context.is_secured() {
         let reason = "https was asked for over a connection that is not secured";
@@ -113,7 +117,8 @@ pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Resu
     }
     // The offer is looked up when the server accepts it, so it must still be held by then.
     let upgrade = can_be_held(body, head.bytes) && forward::offers_upgrade(bytes, head);
-    Ok(Plan {
+    // Built as what is returned: it is too large to be moved.
+    Ok(Intent::Message(Plan {
         head_bytes: head.bytes,
         method: head.method,
         version: head.version,
@@ -141,7 +146,7 @@ pub fn plan(bytes: &[u8], head: &RequestHead, context: &PlanContext<'_>) -> Resu
             Some(name) => cookie::value(bytes, &head.fields, name),
             None => None,
         },
-    })
+    }))
 }
 
 /// Whether a request with this `body` is sure to fit into one buffer.

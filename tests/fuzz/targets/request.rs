@@ -85,7 +85,7 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
     let scheme = Scheme::Http;
     let context =
         PlanContext { config: &config, client: Some(&client), scheme, edits_fields: false };
-    let plan = plan::plan(data, &head, &context);
+    let plan = plan::intent(data, &head, &context);
     let plan = plan.ok().filter(|plan| plan.forwards != Some(0))?;
     let mut body = plan.body;
 
