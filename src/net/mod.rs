@@ -224,8 +224,16 @@ pub trait Socket: Debug {
     fn secured(&self) -> Option<Secured<'_>> {
         None
     }
+    /// Whether what is read and written is encrypted; false before the end of the handshake.
+    fn is_encrypted(&self) -> bool {
+        self.secured().is_some()
+    }
+    /// Whose certificate the peer has shown, if it has.
+    fn subject(&self) -> Option<&str> {
+        self.secured()?.subject
+    }
     /// Whether the certificate that the peer was shown is for `host`; true in the clear.
-    fn covers(&self, _host: &str) -> bool {
+    fn covers(&self, _host: &[u8]) -> bool {
         true
     }
     /// After `writable` on a connecting socket: true once established, false when the report was

@@ -109,7 +109,15 @@ impl Socket for Stream {
         self.tls.as_ref()?.secured()
     }
 
-    fn covers(&self, host: &str) -> bool {
+    fn is_encrypted(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_open())
+    }
+
+    fn subject(&self) -> Option<&str> {
+        self.tls.as_ref()?.subject()
+    }
+
+    fn covers(&self, host: &[u8]) -> bool {
         self.tls.as_ref().is_none_or(|tls| tls.covers(host))
     }
 

@@ -280,7 +280,7 @@ impl<N: Net> Proxy<N> {
             }
             RequestState::FlushingResponse(_) => {
                 assert!(!conn.could_write(), "a response is written as it can");
-                let is_ending = conn.buffers.output == Output::Ending && conn.secured().is_some();
+                let is_ending = conn.buffers.output == Output::Ending && conn.is_encrypted();
                 assert!(
                     !conn.buffers.outbox.is_empty() || is_ending,
                     "a response that is out is over, in TLS with its end"

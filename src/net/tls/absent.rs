@@ -180,7 +180,17 @@ impl Session {
     }
 
     /// Cannot be called.
-    pub fn covers(&self, _: &str) -> bool {
+    pub fn is_open(&self) -> bool {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn subject(&self) -> Option<&str> {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
+    pub fn covers(&self, _: &[u8]) -> bool {
         match self.0 {}
     }
 }

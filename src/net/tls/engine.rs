@@ -92,8 +92,10 @@ impl Out<'_> {
 /// Why [`Engine::process`] has stopped.
 #[derive(Debug)]
 pub enum Stop {
-    /// To be called again, with the data that is left.
-    More,
+    /// Content has come. To be called again if data is left.
+    Content,
+    /// A message of the library's is under way. To be called again, with the data that is left.
+    Message,
     /// More must come from the peer, or from the caller.
     Waits,
     /// The peer sends no more content. Reported once.
@@ -209,7 +211,7 @@ fn settle<Data>(status: UnbufferedStatus<'_, '_, Data>, out: &mut Out<'_>) -> (u
                     out.content(record.payload);
                 }
                 Some(Err(error)) => break Stop::Failed(error),
-                None => break Stop::More,
+                None => break Stop::Content,
             }
         },
         Ok(ConnectionState::EncodeTlsData(mut message)) => {
@@ -223,12 +225,12 @@ fn settle<Data>(status: UnbufferedStatus<'_, '_, Data>, out: &mut Out<'_>) -> (u
                 // An empty message needs no record.
                 Err(EncodeError::AlreadyEncoded | EncodeError::InsufficientSize(_)) => {}
             }
-            Stop::More
+            Stop::Message
         }
         Ok(ConnectionState::TransmitTlsData(sent)) => {
             // It is in `unsent`, which nothing overtakes.
             sent.done();
-            Stop::More
+            Stop::Message
         }
         Ok(ConnectionState::PeerClosed) => Stop::PeerClosed,
         // There is no early data: it is not accepted, as it can be replayed.

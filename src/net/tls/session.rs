@@ -278,6 +278,7 @@ impl Session {
     /// `into`. What does not fit there is held.
     fn run(&mut self, data: &mut [u8], into: &mut [u8]) -> io::Result<(usize, usize)> {
         let (mut used, mut taken) = (0, 0);
+        let mut only_content = true;
         let was_handshaking = self.stage == Stage::Handshake;
         let mut has_closed = false;
         let mut failure: Option<Error> = None;
@@ -303,7 +304,14 @@ impl Session {
             taken += out.taken;
             used += discard;
             match stop {
-                Stop::More => {}
+                // The usual read: another call would find nothing.
+                Stop::Content
+                    if only_content && used == data.len() && !self.engine.has_output() =>
+                {
+                    break;
+                }
+                Stop::Content => {}
+                Stop::Message => only_content = false,
                 Stop::PeerClosed if self.engine.is_handshaking() => {
                     failure = Some(Error::General("it was closed during the handshake".to_owned()));
                 }
@@ -466,14 +474,24 @@ impl Session {
         Some(Secured { server_name, subject, ..self.engine.secured()? })
     }
 
+    /// The handshake is complete, and we may send.
+    pub fn is_open(&self) -> bool {
+        self.stage.is_open()
+    }
+
+    /// Whose certificate the peer has shown, if it has.
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
     /// Whether the certificate that was shown to the client is for `host`, a name or an address.
-    pub fn covers(&self, host: &str) -> bool {
+    pub fn covers(&self, host: &[u8]) -> bool {
         let asked = self.asked.as_deref();
-        if self.covers_asked && asked == Some(host) {
+        if self.covers_asked && asked.is_some_and(|asked| asked.as_bytes() == host) {
             return true;
         }
         let Some(certificates) = &self.certificates else { return true };
-        certificates.covers(self.place, asked, host)
+        str::from_utf8(host).is_ok_and(|host| certificates.covers(self.place, asked, host))
     }
 }
 

@@ -306,7 +306,7 @@ impl<S: Socket> Connection<S> {
     /// A request has come in the clear where the listener speaks TLS.
     #[inline]
     pub fn speaks_plainly_where_tls_is(&self) -> bool {
-        self.info.settings.security == Security::Tls && self.conn.secured().is_none()
+        self.info.settings.security == Security::Tls && !self.conn.is_encrypted()
     }
 
     /// Whether a byte of a request line has come.
@@ -347,8 +347,7 @@ impl<S: Socket> Connection<S> {
     /// (RFC 9110 §7.4).
     #[inline(never)]
     fn check_host(&self, authority: Option<&[u8]>) -> Result<(), Refusal> {
-        let host = authority.map(target::host_of).and_then(|host| str::from_utf8(host).ok());
-        match host {
+        match authority.map(target::host_of) {
             Some(host) if !host.is_empty() && !self.conn.covers(host) => Err(Refusal {
                 status: 421,
                 reason: "the certificate of this connection is not for the Host that was asked for",
@@ -447,7 +446,7 @@ impl<S: Socket> Connection<S> {
     /// All of the response is out. In TLS the client must be able to tell that, by a record for which
     /// there may be no room yet.
     fn end_output<N: Net>(&mut self, cx: &mut LoopContext<N>) -> Next {
-        if self.conn.secured().is_none() {
+        if !self.conn.is_encrypted() {
             return Next::Gone;
         }
         if self.conn.buffers.output == Output::Open {

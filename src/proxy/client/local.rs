@@ -45,7 +45,7 @@ impl<S: Socket> Connection<S> {
         let LocalAnswer { answer, plan, .. } = *local;
         let last = self.is_at_its_last(cx);
         // In the clear it says nothing (RFC 6797 §7.2).
-        let hsts = self.conn.secured().and_then(|_| cx.config.hsts_seconds());
+        let hsts = self.conn.is_encrypted().then(|| cx.config.hsts_seconds()).flatten();
         let buffers = &mut self.conn.buffers;
         let inbox = &mut buffers.inbox;
         if inbox.is_held() {

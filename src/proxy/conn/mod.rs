@@ -245,13 +245,18 @@ impl<S: Socket> Conn<S> {
         self.socket.secured()
     }
 
+    /// Whether what is read and written is encrypted; false before the end of the handshake.
+    pub fn is_encrypted(&self) -> bool {
+        self.socket.is_encrypted()
+    }
+
     /// The buffers, and whose certificate the peer has shown.
     pub fn buffers_and_subject(&mut self) -> (&mut Buffers, Option<&str>) {
-        (&mut self.buffers, self.socket.secured().and_then(|secured| secured.subject))
+        (&mut self.buffers, self.socket.subject())
     }
 
     /// Whether the certificate that the peer was shown is for `host`.
-    pub fn covers(&self, host: &str) -> bool {
+    pub fn covers(&self, host: &[u8]) -> bool {
         self.socket.covers(host)
     }
 

@@ -10,7 +10,7 @@ use loadbalancer::http::body::Body;
 use loadbalancer::http::forward::{self, GROWTH_BYTES_MAX, RequestContext};
 use loadbalancer::http::head::{self, Parse, RequestHead, Version};
 use loadbalancer::proxy::Scheme;
-use loadbalancer::proxy::plan::{self, Plan, PlanContext};
+use loadbalancer::proxy::plan::{self, Intent, Plan, PlanContext};
 use std::net::SocketAddr;
 
 /// Most requests read from one input.
@@ -85,8 +85,10 @@ fn forward(data: &[u8], trust_forwarded: bool, out: &mut Vec<u8>) -> Option<(Mes
     let scheme = Scheme::Http;
     let context =
         PlanContext { config: &config, client: Some(&client), scheme, edits_fields: false };
-    let plan = plan::intent(data, &head, &context);
-    let plan = plan.ok().filter(|plan| plan.forwards != Some(0))?;
+    let Ok(Intent::Message(plan)) = plan::intent(data, &head, &context) else { return None };
+    if plan.forwards == Some(0) {
+        return None;
+    }
     let mut body = plan.body;
 
     let lead = empty_lines(data);

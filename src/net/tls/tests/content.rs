@@ -137,14 +137,18 @@ fn what_the_socket_has_no_room_for_does_not_count_as_written() {
 fn keys_are_updated_while_content_goes_both_ways() {
     let identity = identity(&[&["a.example"]], None);
     let config = client_config(&identity, &[&rustls::version::TLS13], None);
-    let mut talk = Talk::new(&identity, connect(&config, "a.example"), 100);
-    talk.shake_hands().expect("a handshake");
-    for round in 0..20 {
-        talk.client.refresh_traffic_keys().expect("TLS 1.3");
-        talk.client.writer().write_all(b"up").expect("memory");
-        talk.client_sends();
-        assert_eq!(talk.server_reads().expect("content").0, b"up", "round {round}");
-        assert_eq!(talk.server_writes(b"down"), b"down", "round {round}");
+    for piece in [1, 100, usize::MAX] {
+        let mut talk = Talk::new(&identity, connect(&config, "a.example"), piece);
+        talk.shake_hands().expect("a handshake");
+        for round in 0..20 {
+            talk.client.writer().write_all(b"u").expect("memory");
+            talk.client.refresh_traffic_keys().expect("TLS 1.3");
+            talk.client.writer().write_all(b"p").expect("memory");
+            talk.client_sends();
+            let came = talk.server_reads().expect("content").0;
+            assert_eq!(came, b"up", "round {round} in pieces of {piece}");
+            assert_eq!(talk.server_writes(b"down"), b"down", "round {round}");
+        }
     }
 }
 
