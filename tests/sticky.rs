@@ -179,6 +179,36 @@ fn a_session_waits_for_a_server_at_its_max_and_holds_nobody_up() {
 }
 
 #[test]
+fn sessions_of_half_closed_clients_are_served_after_all_others() {
+    let gate = Gate::new();
+    let backend = Backend::holding(&gate, "a");
+    let directory = TempDir::new();
+    let file = directory.file("servers", format!("{} max=1\n", backend.argument()));
+    let options = ["127.0.0.1:0", "-f", &file, "--sticky", "srv", "--health", "off"];
+    let balancer = Balancer::start(&options);
+    let (value, _) = set(&ask(&balancer, "")).expect("a cookie");
+    let mut clients = vec![balancer.ask("/held")];
+    backend.wait_for_requests(2);
+    for (target, cookie) in
+        [("/half-closed", with(&value)), ("/session", with(&value)), ("/other", String::new())]
+    {
+        let mut client = balancer.connect();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n{cookie}\r\n"));
+        if target == "/half-closed" {
+            client.half_close();
+        }
+        clients.push(client);
+        // Answered only after what came before was read.
+        assert_eq!(balancer.exchange("bad\r\n\r\n").status(), 400);
+    }
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.response().status(), 200);
+    }
+    assert_eq!(backend.targets(), ["/", "/held", "/session", "/other", "/half-closed"]);
+}
+
+#[test]
 fn a_session_that_has_waited_long_enough_goes_elsewhere() {
     let gate = Gate::new();
     let (balancer, _servers, value, _held, _directory) = at_its_max("50ms", &gate);

@@ -194,8 +194,13 @@ impl<N: Net> Proxy<N> {
         assert!(admission.waits_with_reason(), "no request waits for a free slot");
         let has_slot = used < admission.slots_max();
         for backend in admission.sessions().backends().filter(|_| has_slot) {
-            let line = RequestState::WaitingForSlot(Line::Session(backend));
-            let waits = self.clients.iter().any(|(_, client)| client.request.state == line);
+            let waits = |line| {
+                let state = RequestState::WaitingForSlot(line);
+                self.clients.iter().any(|(_, client)| client.request.state == state)
+            };
+            let is_behind_others = admission.waiting_open() > 0 || waits(Line::Session(backend));
+            let waits = waits(Line::Session(backend))
+                || (waits(Line::HalfClosedSession(backend)) && !is_behind_others);
             assert!(!waits || cluster.keeps_waiting(backend), "a session waits with a reason");
         }
         let counted = self.clients.iter().filter(|(_, it)| it.quota == Quota::Taken).count();

@@ -23,8 +23,9 @@ pub struct Admission {
     open: VecDeque<ClientKey>,
     half_closed: VecDeque<ClientKey>,
     sessions: SessionLines,
-    /// Requests in the first two that still wait.
+    /// Requests in the first two that still wait, and those of them in the first.
     waiting: usize,
+    waiting_open: usize,
     /// The first of the queue could not be served though it had a slot: it waits for the end of a
     /// pair, and those behind it as well.
     blocked: bool,
@@ -48,6 +49,7 @@ impl Admission {
             half_closed: VecDeque::new(),
             sessions: SessionLines::default(),
             waiting: 0,
+            waiting_open: 0,
             blocked: false,
             granted: None,
             openings: 0,
@@ -66,28 +68,40 @@ impl Admission {
         match line {
             Line::Open => &mut self.open,
             Line::HalfClosed => &mut self.half_closed,
-            Line::Session(_) => panic!("a request with a session waits beside the queue"),
+            Line::Session(_) | Line::HalfClosedSession(_) => {
+                panic!("a request with a session waits beside the queue")
+            }
         }
+    }
+
+    fn count(&mut self, line: Line) {
+        self.waiting += 1;
+        self.waiting_open += usize::from(line == Line::Open);
+    }
+
+    fn uncount(&mut self, line: Line) {
+        self.waiting -= 1;
+        self.waiting_open -= usize::from(line == Line::Open);
     }
 
     /// Joins the end of a line.
     pub fn enqueue(&mut self, client: ClientKey, line: Line) {
         self.line(line).push_back(client);
-        self.waiting += 1;
+        self.count(line);
     }
 
-    /// A request that was `ready` at this time gives its slot back and waits for one server: another
-    /// request may have the slot.
-    pub fn wait_for_session(&mut self, backend: BackendId, ready: Instant, client: ClientKey) {
+    /// A request that was `ready` at this time gives its slot back and waits for one server, in one
+    /// of its lines: another request may have the slot.
+    pub fn wait_for_session(&mut self, line: Line, ready: Instant, client: ClientKey) {
         assert!(self.used > 0, "waits without having had a slot");
         self.used -= 1;
-        self.sessions.join(backend, ready, client);
+        self.sessions.join(line, ready, client);
         self.open_one();
     }
 
     /// Gives free slots to requests that wait for one server which `has_room` now, or cannot be
     /// waited for any more. One for each server: the next follows when it is known that there is
-    /// room for more.
+    /// room for more. Of half-closed clients only while no other client waits in the queue.
     pub fn next_sessions(
         &mut self,
         has_room: impl Fn(BackendId) -> bool,
@@ -95,11 +109,16 @@ impl Admission {
         is_admitted: impl Fn(ClientKey) -> bool,
         mut grant: impl FnMut(ClientKey),
     ) {
+        let turn_of = |line| match line {
+            Line::HalfClosedSession(_) => self.waiting_open == 0,
+            Line::Open | Line::HalfClosed | Line::Session(_) => true,
+        };
         for number in 0..self.sessions.len() {
             if self.used == self.slots_max {
                 return;
             }
-            if let Some(client) = self.sessions.next(number, &has_room, &line_of, &is_admitted) {
+            let next = self.sessions.next(number, &has_room, &line_of, &is_admitted, turn_of);
+            if let Some(client) = next {
                 self.used += 1;
                 grant(client);
             }
@@ -117,9 +136,23 @@ impl Admission {
         &self.sessions
     }
 
-    /// A waiting request goes to the end of the other line; its old entry no longer counts.
-    pub fn move_to_half_closed(&mut self, client: ClientKey) {
-        self.half_closed.push_back(client);
+    /// The client of a request that waits in this line, and was `ready` at this time, has ended its
+    /// side: the line it goes to. Its old entry no longer counts.
+    pub fn half_close(&mut self, line: Line, ready: Instant, client: ClientKey) -> Line {
+        let half_closed = line.half_closed();
+        if half_closed != line {
+            match line {
+                Line::Session(_) | Line::HalfClosedSession(_) => {
+                    self.sessions.leave();
+                    self.sessions.join(half_closed, ready, client);
+                }
+                Line::Open | Line::HalfClosed => {
+                    self.uncount(line);
+                    self.enqueue(client, half_closed);
+                }
+            }
+        }
+        half_closed
     }
 
     /// A request gives its slot back and becomes the first of its line: it could not be served now,
@@ -128,7 +161,7 @@ impl Admission {
         assert!(self.used > 0, "stepped back without a slot");
         self.used -= 1;
         self.line(line).push_front(client);
-        self.waiting += 1;
+        self.count(line);
         self.blocked = true;
         // What made room until now was not enough for the first, so that the others wait as well.
         self.openings = 0;
@@ -137,11 +170,11 @@ impl Admission {
     /// A waiting request left: time-out, or its client is gone. If it was the first, what it lacked
     /// the next may not.
     pub fn leave(&mut self, line: Line) {
-        if let Line::Session(_) = line {
+        if line.backend().is_some() {
             return self.sessions.leave();
         }
         assert!(self.waiting > 0, "left a queue in which no request waits");
-        self.waiting -= 1;
+        self.uncount(line);
         self.open_one();
     }
 
@@ -208,7 +241,7 @@ impl Admission {
             let (client, line) =
                 open.or_else(|| Some((self.half_closed.pop_front()?, Line::HalfClosed)))?;
             if line_of(client) == Some(line) {
-                self.waiting -= 1;
+                self.uncount(line);
                 self.used += 1;
                 self.blocked = false;
                 self.granted = Some(client);
@@ -244,6 +277,11 @@ impl Admission {
     /// Requests waiting.
     pub fn waiting(&self) -> usize {
         self.waiting + self.sessions.waiting()
+    }
+
+    /// Requests in the queue whose clients have not ended their side.
+    pub fn waiting_open(&self) -> usize {
+        self.waiting_open
     }
 
     /// Whether there is a reason for the requests that wait: no slot, or the end of a pair to come.
@@ -324,7 +362,8 @@ mod tests {
         admission.enqueue(keys[1], Line::HalfClosed);
         admission.enqueue(keys[2], Line::Open);
         admission.enqueue(keys[3], Line::Open);
-        admission.move_to_half_closed(keys[2]);
+        let line = admission.half_close(Line::Open, Instant::from_micros(0), keys[2]);
+        assert_eq!(line, Line::HalfClosed);
         let half_closed = [keys[1], keys[2]];
         let line_of = |key| match half_closed.contains(&key) {
             true => Some(Line::HalfClosed),

@@ -405,12 +405,10 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// The line in which its request waits, from what was reported of the client.
-    pub fn line(&self) -> Line {
-        match self.conn.has_reported_eof() {
-            true => Line::HalfClosed,
-            false => Line::Open,
-        }
+    /// The line in which its request waits in place of this one, from what was reported of the
+    /// client.
+    pub fn line(&self, line: Line) -> Line {
+        if self.conn.has_reported_eof() { line.half_closed() } else { line }
     }
 
     /// Writes out the rest of a response.

@@ -12,4 +12,26 @@ pub enum Line {
     HalfClosed,
     /// Beside the others: for the server that its cookie names.
     Session(BackendId),
+    /// For that server as well, behind all whose clients are there for certain.
+    HalfClosedSession(BackendId),
+}
+
+impl Line {
+    /// The one server that is waited for; none in the queue.
+    pub fn backend(self) -> Option<BackendId> {
+        match self {
+            Line::Open | Line::HalfClosed => None,
+            Line::Session(backend) | Line::HalfClosedSession(backend) => Some(backend),
+        }
+    }
+
+    /// Where a request waits once its client has ended its side.
+    pub fn half_closed(self) -> Line {
+        match self {
+            Line::Open | Line::HalfClosed => Line::HalfClosed,
+            Line::Session(backend) | Line::HalfClosedSession(backend) => {
+                Line::HalfClosedSession(backend)
+            }
+        }
+    }
 }

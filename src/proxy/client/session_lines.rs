@@ -17,9 +17,23 @@ struct SessionLine {
     backend: BackendId,
     /// In the order in which the requests were ready.
     entries: VecDeque<(Instant, ClientKey)>,
+    /// Those whose clients have ended their side, in the same order.
+    half_closed: VecDeque<(Instant, ClientKey)>,
     /// The last that left the line for a slot: until it is known whether there is room for it, no
     /// other one leaves.
     granted: Option<ClientKey>,
+}
+
+impl SessionLine {
+    fn new(backend: BackendId) -> SessionLine {
+        let (entries, half_closed) = (VecDeque::new(), VecDeque::new());
+        SessionLine { backend, entries, half_closed, granted: None }
+    }
+
+    /// Entries, some of which may have left.
+    fn len(&self) -> usize {
+        self.entries.len() + self.half_closed.len()
+    }
 }
 
 /// A line for each server that requests wait for.
@@ -44,7 +58,7 @@ impl SessionLines {
     /// Requests in the line of this server, some of which may have left.
     pub fn waiting_for(&self, backend: BackendId) -> usize {
         let line = self.lines.iter().find(|line| line.backend == backend);
-        line.map_or(0, |line| line.entries.len())
+        line.map_or(0, SessionLine::len)
     }
 
     /// The servers that are waited for.
@@ -52,15 +66,19 @@ impl SessionLines {
         self.lines.iter().map(|line| line.backend)
     }
 
-    /// A request that was ready at this time waits for a server.
-    pub fn join(&mut self, backend: BackendId, ready: Instant, client: ClientKey) {
+    /// A request that was ready at this time waits for a server, in one of its lines.
+    pub fn join(&mut self, line: Line, ready: Instant, client: ClientKey) {
+        let backend = line.backend().expect("a request without a session waits in the queue");
         self.waiting += 1;
         let at = self.lines.iter().position(|line| line.backend == backend);
         let at = at.unwrap_or_else(|| {
-            self.lines.push(SessionLine { backend, entries: VecDeque::new(), granted: None });
+            self.lines.push(SessionLine::new(backend));
             self.lines.len() - 1
         });
-        let entries = &mut self.lines[at].entries;
+        let entries = match line == line.half_closed() {
+            true => &mut self.lines[at].half_closed,
+            false => &mut self.lines[at].entries,
+        };
         // One that comes back is among the first, a new one the last.
         let later = entries.iter().rev().take_while(|(other, _)| *other > ready).count();
         entries.insert(entries.len() - later, (ready, client));
@@ -72,31 +90,40 @@ impl SessionLines {
         self.waiting -= 1;
     }
 
-    /// Looks at the line of this number: the first request of it, if its server `has_room` and no
-    /// other one is about to take that. `line_of` and `is_admitted`: where a request is by now.
+    /// Looks at the line of this number: the first request of it, if its server `has_room`, no other
+    /// one is about to take that, and it is the `turn_of` its kind. `line_of` and `is_admitted`: where
+    /// a request is by now.
     pub fn next(
         &mut self,
         number: usize,
         has_room: impl Fn(BackendId) -> bool,
         line_of: impl Fn(ClientKey) -> Option<Line>,
         is_admitted: impl Fn(ClientKey) -> bool,
+        turn_of: impl Fn(Line) -> bool,
     ) -> Option<ClientKey> {
         let waiting = self.waiting;
         let line = self.lines.get_mut(number)?;
-        let own = Some(Line::Session(line.backend));
         line.granted = line.granted.filter(|&granted| is_admitted(granted));
-        if line.entries.len() > waiting + DEPARTED_MAX {
-            line.entries.retain(|(_, client)| line_of(*client) == own);
-        }
-        while let Some((_, client)) = line.entries.front()
-            && line_of(*client) != own
+        let keeps_departed = line.len() <= waiting + DEPARTED_MAX;
+        let own = Line::Session(line.backend);
+        for (own, entries) in [(own, &mut line.entries), (own.half_closed(), &mut line.half_closed)]
         {
-            line.entries.pop_front();
+            let waits = |entry: &(Instant, ClientKey)| line_of(entry.1) == Some(own);
+            if !keeps_departed {
+                entries.retain(waits);
+            }
+            while entries.front().is_some_and(|entry| !waits(entry)) {
+                entries.pop_front();
+            }
         }
         if line.granted.is_some() || !has_room(line.backend) {
             return None;
         }
-        let (_, client) = line.entries.pop_front()?;
+        let own = if line.entries.is_empty() { own.half_closed() } else { own };
+        if !turn_of(own) {
+            return None;
+        }
+        let (_, client) = line.entries.pop_front().or_else(|| line.half_closed.pop_front())?;
         line.granted = Some(client);
         self.waiting -= 1;
         Some(client)
@@ -109,7 +136,7 @@ impl SessionLines {
 
     /// Drops the lines in which no request is.
     pub fn forget_empty(&mut self) {
-        self.lines.retain(|line| !line.entries.is_empty() || line.granted.is_some());
+        self.lines.retain(|line| line.len() > 0 || line.granted.is_some());
     }
 }
 
@@ -127,25 +154,29 @@ mod tests {
         Instant::from_micros(micros)
     }
 
+    fn any(_: Line) -> bool {
+        true
+    }
+
     #[test]
     fn each_server_has_its_line_and_one_place_goes_to_one_request() {
         let (keys, a, b) = (keys(4), BackendId::new(0), BackendId::new(1));
         let mut lines = SessionLines::default();
-        lines.join(a, at(1), keys[0]);
-        lines.join(b, at(2), keys[1]);
-        lines.join(a, at(3), keys[2]);
+        lines.join(Line::Session(a), at(1), keys[0]);
+        lines.join(Line::Session(b), at(2), keys[1]);
+        lines.join(Line::Session(a), at(3), keys[2]);
         let line_of = |key| Some(Line::Session(if key == keys[1] { b } else { a }));
-        assert_eq!(lines.next(0, |_| false, line_of, |_| false), None);
-        assert_eq!(lines.next(0, |_| true, line_of, |_| true), Some(keys[0]));
-        assert_eq!(lines.next(0, |_| true, line_of, |_| true), None, "it may need the room");
-        assert_eq!(lines.next(1, |_| true, line_of, |_| true), Some(keys[1]));
+        assert_eq!(lines.next(0, |_| false, line_of, |_| false, any), None);
+        assert_eq!(lines.next(0, |_| true, line_of, |_| true, any), Some(keys[0]));
+        assert_eq!(lines.next(0, |_| true, line_of, |_| true, any), None, "it may need the room");
+        assert_eq!(lines.next(1, |_| true, line_of, |_| true, any), Some(keys[1]));
         // The first is back: it stays before the others.
-        lines.join(a, at(1), keys[0]);
-        assert_eq!(lines.next(0, |_| true, line_of, |_| false), Some(keys[0]));
-        assert_eq!(lines.next(0, |_| true, line_of, |_| false), Some(keys[2]));
+        lines.join(Line::Session(a), at(1), keys[0]);
+        assert_eq!(lines.next(0, |_| true, line_of, |_| false, any), Some(keys[0]));
+        assert_eq!(lines.next(0, |_| true, line_of, |_| false, any), Some(keys[2]));
         assert_eq!(lines.waiting(), 0);
-        assert_eq!(lines.next(0, |_| true, line_of, |_| false), None);
-        lines.next(1, |_| true, line_of, |_| false);
+        assert_eq!(lines.next(0, |_| true, line_of, |_| false, any), None);
+        lines.next(1, |_| true, line_of, |_| false, any);
         lines.forget_empty();
         assert!(lines.is_empty());
     }
@@ -154,16 +185,36 @@ mod tests {
     fn those_that_left_are_passed_and_do_not_pile_up() {
         let (keys, a) = (keys(3), BackendId::new(0));
         let mut lines = SessionLines::default();
-        keys.iter().zip(1..).for_each(|(&key, time)| lines.join(a, at(time), key));
+        keys.iter().zip(1..).for_each(|(&key, time)| lines.join(Line::Session(a), at(time), key));
         lines.leave();
         let line_of = |key| (key != keys[0]).then_some(Line::Session(a));
-        assert_eq!(lines.next(0, |_| true, line_of, |_| false), Some(keys[1]));
+        assert_eq!(lines.next(0, |_| true, line_of, |_| false, any), Some(keys[1]));
         for time in 10..1_000 {
-            lines.join(a, at(time), keys[0]);
+            lines.join(Line::Session(a), at(time), keys[0]);
             lines.leave();
-            lines.next(0, |_| false, line_of, |_| false);
+            lines.next(0, |_| false, line_of, |_| false, any);
         }
         assert!(lines.waiting_for(a) <= DEPARTED_MAX + 2, "{}", lines.waiting_for(a));
-        assert_eq!(lines.next(0, |_| true, line_of, |_| false), Some(keys[2]));
+        assert_eq!(lines.next(0, |_| true, line_of, |_| false, any), Some(keys[2]));
+    }
+    #[test]
+    fn half_closed_clients_come_after_those_of_the_line_and_when_it_is_their_turn() {
+        let (keys, a) = (keys(3), BackendId::new(0));
+        let (own, half_closed) = (Line::Session(a), Line::HalfClosedSession(a));
+        let mut lines = SessionLines::default();
+        lines.join(half_closed, at(3), keys[0]);
+        lines.join(own, at(2), keys[1]);
+        lines.join(own, at(1), keys[2]);
+        lines.leave();
+        lines.join(half_closed, at(1), keys[2]);
+        assert_eq!((lines.waiting(), lines.waiting_for(a)), (3, 4));
+        let line_of = |key| Some(if key == keys[1] { own } else { half_closed });
+        let later = |line| line == own;
+        assert_eq!(lines.next(0, |_| true, line_of, |_| false, later), Some(keys[1]));
+        assert_eq!(lines.next(0, |_| true, line_of, |_| false, later), None);
+        assert_eq!(lines.next(0, |_| true, line_of, |_| false, any), Some(keys[2]));
+        lines.forget_empty();
+        assert_eq!(lines.next(0, |_| true, line_of, |_| false, any), Some(keys[0]));
+        assert_eq!(lines.waiting(), 0);
     }
 }

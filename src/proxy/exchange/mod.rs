@@ -165,7 +165,9 @@ impl<N: Net> Exchanges<N> {
             }
             RequestState::CollectingBody => self.expire_body(key, client),
             RequestState::AwaitingFile => self.expire_challenge(key, client),
-            RequestState::WaitingForSlot(Line::Session(_)) => self.end_session_wait(key, client),
+            RequestState::WaitingForSlot(Line::Session(_) | Line::HalfClosedSession(_)) => {
+                self.end_session_wait(key, client)
+            }
             RequestState::WaitingForSlot(Line::Open | Line::HalfClosed) => {
                 let RetryState { record, .. } = self.retry_state(key, client);
                 let reason = "all servers are busy; the wait for one was too long";
@@ -255,7 +257,7 @@ impl<N: Net> Exchanges<N> {
             return self.refuse_for_queue(key, client);
         }
         self.note_queue_begins();
-        let line = client.line();
+        let line = client.line(Line::Open);
         let deadline = self.context.now.instant + self.context.config.timeouts.queue;
         client.request.wait(RequestState::WaitingForSlot(line), deadline);
         self.admission.enqueue(key, line);
@@ -270,9 +272,9 @@ impl<N: Net> Exchanges<N> {
         if client.conn.has_failed() {
             return self.abandon(key, client);
         }
-        if line == Line::Open && client.line() == Line::HalfClosed {
-            client.request.state = RequestState::WaitingForSlot(Line::HalfClosed);
-            self.admission.move_to_half_closed(key);
+        if client.line(line) != line {
+            let line = self.admission.half_close(line, client.request.ready, key);
+            client.request.state = RequestState::WaitingForSlot(line);
         }
         Next::Park
     }

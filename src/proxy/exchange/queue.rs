@@ -80,14 +80,15 @@ impl<N: Net> Exchanges<N> {
         client.request.retry = Some(Box::new(state));
         let line = match lacking {
             Unavailable::SessionFull(backend) => Line::Session(backend),
-            Unavailable::NoBackend | Unavailable::AllFull | Unavailable::NoDescriptor => {
-                client.line()
-            }
+            Unavailable::NoBackend | Unavailable::AllFull | Unavailable::NoDescriptor => Line::Open,
         };
+        let line = client.line(line);
         let deadline = ready + self.context.config.timeouts.queue;
         client.request.wait(RequestState::WaitingForSlot(line), deadline);
         match line {
-            Line::Session(backend) => self.admission.wait_for_session(backend, ready, key),
+            Line::Session(_) | Line::HalfClosedSession(_) => {
+                self.admission.wait_for_session(line, ready, key);
+            }
             Line::Open | Line::HalfClosed => {
                 match has_queued {
                     true => self.queue_speed.came_back(),

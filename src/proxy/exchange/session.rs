@@ -22,7 +22,7 @@ impl<N: Net> Exchanges<N> {
     #[cold]
     pub(super) fn end_session_wait(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         let state = client.request.state;
-        if let (RequestState::WaitingForSlot(line @ Line::Session(_)), Some(retry)) =
+        if let (RequestState::WaitingForSlot(line), Some(retry)) =
             (state, &mut client.request.retry)
         {
             retry.tried.session_over = true;
