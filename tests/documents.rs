@@ -3,7 +3,9 @@
 
 mod common;
 
+use loadbalancer::observe::causes::{ConnectKind, HeaderOutcome, RetryReason};
 use loadbalancer::observe::families::FAMILIES;
+use loadbalancer::observe::snapshot::DownKind;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,6 +73,25 @@ fn the_manual_has_every_metric_with_its_kind_and_no_other() {
         if !FAMILIES.iter().any(|family| family.name == base || family.name == word) {
             complaints.push(format!("metrics.md: there is no metric {word}"));
         }
+    }
+    none(complaints);
+}
+
+#[test]
+fn the_manual_has_every_value_of_a_label() {
+    let chapter = text("src/manual/metrics.md");
+    let labels = section(&chapter, "### Labels");
+    let mut complaints = Vec::new();
+    for (label, names) in [
+        ("`reason` of a server", DownKind::ALL.map(DownKind::name).to_vec()),
+        ("`reason` of a retry", RetryReason::ALL.map(RetryReason::name).to_vec()),
+        ("`kind` of a failed connect", ConnectKind::ALL.map(ConnectKind::name).to_vec()),
+        ("`outcome` of a PROXY header", HeaderOutcome::ALL.map(HeaderOutcome::name).to_vec()),
+    ] {
+        let item = labels.split("\n- ").find(|item| item.starts_with(label));
+        let item = item.unwrap_or_else(|| panic!("metrics.md: no label {label}"));
+        let missing = names.into_iter().filter(|name| !item.contains(&format!("`{name}`")));
+        complaints.extend(missing.map(|name| format!("metrics.md: {label} has no value {name}")));
     }
     none(complaints);
 }

@@ -1,6 +1,6 @@
 //! Servers whose handshakes fail: a reason in words, and requests that go elsewhere.
 
-use crate::common::{Backend, BlackHole, Peer, binary, wait_until};
+use crate::common::{Backend, Balancer, BlackHole, Peer, binary, wait_until};
 use crate::server::{Identity, Server, listed, trusting};
 use std::process::Output;
 
@@ -127,6 +127,70 @@ fn a_handshake_that_stalls_has_the_time_of_a_connect() {
     balancer.stderr.wait_for("down: TLS handshake timed out");
     let alone = trusting(&trusted.file, &[&stalls, "--connect-timeout", "300ms"]);
     assert_eq!(alone.get("/").status(), 503);
+}
+
+/// The kinds of failed connects that this balancer has counted.
+fn connect_failures(balancer: &Balancer) -> Vec<String> {
+    let metrics = balancer.ask_admin("/metrics").text();
+    let counted = metrics.lines().filter(|line| {
+        line.starts_with("loadbalancer_backend_connect_failures_total{") && !line.ends_with(" 0")
+    });
+    let kind = |line: &str| line.split("kind=\"").nth(1)?.split('"').next().map(str::to_owned);
+    counted.filter_map(kind).collect()
+}
+
+/// Whichever deadline ends it: the short one of a connect while another server is there, or the
+/// whole time-out.
+#[test]
+fn a_handshake_that_stalls_is_counted_as_one_that_failed() {
+    let trusted = Identity::of(&["localhost"]);
+    let stalled = Backend::raw(|peer| while peer.some().is_some() {});
+    let good = Server::new(&trusted, Backend::named("good"));
+    let stalls = format!("https://localhost:{} ca={}", stalled.port(), trusted.file);
+    let good = format!("{} ca={} backup", good.at("localhost"), trusted.file);
+    let alone = [stalls.clone()];
+    let both = [stalls, good];
+    let probed = ["--check-interval", "1h", "--health-timeout", "5s"].as_slice();
+    for (name, lines, checks, timeout) in [
+        ("another server, probes", both.as_slice(), probed, "10s"),
+        ("another server, no probes", &both, &["--health", "off"], "1s"),
+        ("alone, probes", &alone, probed, "300ms"),
+        ("alone, no probes", &alone, &["--health", "off"], "300ms"),
+    ] {
+        for mode in ["http", "tcp"] {
+            let options = ["--admin", "0", "-m", mode, "--connect-timeout", timeout];
+            let mut counted = Vec::new();
+            // On a slow machine the first probe may end before the request begins.
+            wait_until("a connect that fails", || {
+                let balancer = listed(&trusted.directory, lines, &[&options, checks].concat());
+                let mut client = balancer.ask("/");
+                match lines.len() {
+                    1 if mode == "tcp" => assert!(client.rest().is_empty(), "{name}, {mode}"),
+                    1 => assert_eq!(client.response().status(), 503, "{name}, {mode}"),
+                    _ => assert_eq!(client.response().text(), "good", "{name}, {mode}"),
+                }
+                counted = connect_failures(&balancer);
+                !counted.is_empty()
+            });
+            assert_eq!(counted, ["tls"], "{name}, {mode}");
+        }
+    }
+}
+
+#[test]
+fn a_probe_whose_handshake_stalls_says_so() {
+    let trusted = Identity::of(&["localhost"]);
+    let stalled = Backend::raw(|peer| while peer.some().is_some() {});
+    let line = format!("https://localhost:{} ca={}", stalled.port(), trusted.file);
+    let options = ["--admin", "0", "--check-interval", "100ms", "--health-timeout", "100ms"];
+    let balancer = listed(&trusted.directory, &[line], &options);
+    let down = balancer.stderr.wait_for(" down: ");
+    assert!(down.contains("TLS handshake timed out"), "{down}");
+    let metrics = balancer.ask_admin("/metrics").text();
+    let reason = metrics
+        .lines()
+        .find(|line| line.starts_with("loadbalancer_backend_down_reason") && line.ends_with(" 1"));
+    assert!(reason.is_some_and(|line| line.contains("reason=\"probe_tls\"")), "{reason:?}");
 }
 
 #[test]

@@ -10,7 +10,6 @@ use crate::base::connect_fault::ConnectFault;
 use crate::base::time::Instant;
 use crate::health::{Action, Check, Observation};
 use crate::net::Net;
-use crate::observe::causes::ConnectKind;
 use crate::proxy::context::LoopContext;
 use crate::proxy::retry::Tried;
 use std::time::Duration;
@@ -131,7 +130,7 @@ impl<N: Net> Upstreams<N> {
             return self.attempt_not_connected(cx, backend, address, fault);
         }
         if let Some(counters) = self.cluster.account(backend).counters() {
-            counters.connect_failed(ConnectKind::Timeout);
+            counters.connect_failed(fault.into());
         }
         let failure = self.cluster.address_failed(backend, address, fault);
         let counts = failure != ConnectFailure::TryNextAddress;
