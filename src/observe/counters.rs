@@ -155,7 +155,7 @@ impl BackendCounters {
         self.retries[reason as usize] += 1;
     }
 
-    /// A client's request, or a probe, could not connect.
+    /// A connect for a request failed, at once or later. Probes have counters of their own.
     pub fn connect_failed(&mut self, kind: ConnectKind) {
         self.connect_failures[kind as usize] += 1;
     }

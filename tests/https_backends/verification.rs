@@ -191,6 +191,7 @@ fn a_probe_whose_handshake_stalls_says_so() {
         .lines()
         .find(|line| line.starts_with("loadbalancer_backend_down_reason") && line.ends_with(" 1"));
     assert!(reason.is_some_and(|line| line.contains("reason=\"probe_tls\"")), "{reason:?}");
+    assert!(connect_failures(&balancer).is_empty(), "those of probes are not counted there");
 }
 
 #[test]
