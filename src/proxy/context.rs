@@ -1,6 +1,7 @@
 //! What every state machine of the loop works with: the kernel, the settings, the turn's time,
 //! timers, buffers, the run queue and the logs. It owns no connection.
 
+use super::conn::handshakes::HandshakeSteps;
 use super::head_edits::HeadEdits;
 use super::log::Logs;
 use super::schedule::Schedule;
@@ -12,10 +13,6 @@ use crate::http::date::{self, DATE_BYTES};
 use crate::net::{Net, Now};
 use crate::observe::counters::{Counters, Time};
 use crate::observe::snapshot::Stage;
-
-/// Steps of handshakes per turn. One takes the time of many requests, so that a burst of them would
-/// hold up everybody else.
-const HANDSHAKE_STEPS_MAX: u32 = 8;
 
 /// How far the program is on the way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +73,7 @@ pub struct LoopContext<N: Net> {
     pub trim: Trim,
     pub schedule: Schedule,
     /// Steps of handshakes that this turn may still do.
-    handshake_steps: u32,
+    pub handshake_steps: HandshakeSteps,
     pub logs: Logs,
     /// What was counted, for `/metrics` and `/status`.
     counters: Counters,
@@ -106,7 +103,7 @@ impl<N: Net> LoopContext<N> {
             pool: Pool::new(),
             trim: Trim::default(),
             schedule: Schedule::default(),
-            handshake_steps: 0,
+            handshake_steps: HandshakeSteps::of_a_turn(),
             logs,
             counters: Counters::default(),
             started_unix_ms: now.unix_ms,
@@ -140,17 +137,7 @@ impl<N: Net> LoopContext<N> {
     /// The steps of a turn begin.
     pub fn begin_steps(&mut self) {
         self.schedule.begin_turn();
-        self.handshake_steps = HANDSHAKE_STEPS_MAX;
-    }
-
-    /// Whether this turn may do another step of a handshake.
-    pub fn has_handshake_step(&self) -> bool {
-        self.handshake_steps > 0
-    }
-
-    /// A step of a handshake was done.
-    pub fn count_handshake_step(&mut self) {
-        self.handshake_steps = self.handshake_steps.saturating_sub(1);
+        self.handshake_steps = HandshakeSteps::of_a_turn();
     }
 
     /// Gives back memory that a peak has left unused, after everybody else has.

@@ -1,6 +1,7 @@
 //! One socket and the bytes in flight through it: the same for clients, upstreams and probes.
 //! `mark` alone sets the readiness bits; `fill` and `flush` alone clear them.
 
+pub mod handshakes;
 pub mod pipes;
 
 use crate::base::buffer::{Buffer, LARGE_BYTES, Pool};
@@ -8,6 +9,7 @@ use crate::base::table::Id;
 use crate::http::forward::GROWTH_BYTES_MAX;
 use crate::net::pipe::PIPE_BYTES;
 use crate::net::{Handshake, Net, Ready, Secured, Socket};
+use handshakes::HandshakeSteps;
 use pipes::Piped;
 use std::io;
 use std::net::SocketAddr;
@@ -221,11 +223,15 @@ impl<S: Socket> Conn<S> {
         outcome
     }
 
-    /// Goes on with the handshake of a secured socket; `Complete` or `NotTls` when it is over.
+    /// Goes on with the handshake of a secured socket; `Complete` or `NotTls` when it is over. What
+    /// has read something is one of `steps`.
     ///
     /// Errors: it failed, or the peer is gone.
-    pub fn handshake(&mut self) -> io::Result<Handshake> {
-        let handshake = self.socket.handshake()?;
+    pub fn handshake(&mut self, steps: &mut HandshakeSteps) -> io::Result<Handshake> {
+        let before = self.socket.handshake_bytes();
+        let outcome = self.socket.handshake();
+        steps.count(self.socket.handshake_bytes() - before);
+        let handshake = outcome?;
         match handshake {
             Handshake::WantsRead => self.readiness.readable = false,
             Handshake::WantsWrite => self.readiness.writable = false,
@@ -233,11 +239,6 @@ impl<S: Socket> Conn<S> {
             Handshake::Complete | Handshake::NotTls => self.readiness.readable = true,
         }
         Ok(handshake)
-    }
-
-    /// Bytes that the handshake of a secured socket has read so far.
-    pub fn handshake_bytes(&self) -> u64 {
-        self.socket.handshake_bytes()
     }
 
     /// What the handshake of a secured socket came to.

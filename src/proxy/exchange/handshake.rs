@@ -19,16 +19,14 @@ impl<N: Net> Exchanges<N> {
             return Next::Park;
         }
         let now = self.context.now.instant;
-        if !self.context.has_handshake_step() {
+        if !self.context.handshake_steps.has_one() {
             // It may wait so for several turns.
             let is_late = client.request.deadline <= now;
             return if is_late { Next::Gone } else { Next::Defer };
         }
-        let bytes = client.conn.handshake_bytes();
-        let outcome = client.conn.handshake();
-        // What has read nothing has computed nothing.
-        if client.conn.handshake_bytes() != bytes {
-            self.context.count_handshake_step();
+        let before = self.context.handshake_steps;
+        let outcome = client.conn.handshake(&mut self.context.handshake_steps);
+        if self.context.handshake_steps != before {
             client.request.ready = now;
         }
         match outcome {

@@ -104,8 +104,7 @@ impl<N: Net> Exchanges<N> {
     /// client if this turn has no room for it.
     #[cold]
     fn wait_for_handshake_step(&mut self, client: Client<'_, N>) -> Option<Next> {
-        if self.context.has_handshake_step() {
-            self.context.count_handshake_step();
+        if self.context.handshake_steps.has_one() {
             return None;
         }
         // It may wait so for several turns.

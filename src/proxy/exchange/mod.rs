@@ -440,6 +440,7 @@ impl<N: Net> Exchanges<N> {
             heads: &mut self.heads,
             response_head: &mut self.response_head,
             pool: &mut context.pool,
+            handshake_steps: &mut context.handshake_steps,
             admission: &mut self.admission,
             config: &context.config,
             edits: &context.edits,

@@ -18,6 +18,7 @@ use crate::proxy::client::connection::ClientInfo;
 use crate::proxy::client::heads::Heads;
 use crate::proxy::client::plan::{Intent, Plan};
 use crate::proxy::client::request::After;
+use crate::proxy::conn::handshakes::HandshakeSteps;
 use crate::proxy::conn::pipes::Pipes;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
 use crate::proxy::head_edits::HeadEdits;
@@ -212,6 +213,7 @@ pub struct Exchange<'a, S: Socket> {
     pub heads: &'a mut Heads,
     pub response_head: &'a mut ResponseHead,
     pub pool: &'a mut Pool,
+    pub handshake_steps: &'a mut HandshakeSteps,
     pub pipes: &'a mut Pipes<S::Pipe>,
     pub admission: &'a mut Admission,
     pub config: &'a Config,

@@ -65,7 +65,7 @@ impl<S: Socket> Exchange<'_, S> {
     /// Whether the connection to the server is established by now.
     #[inline(never)]
     pub(super) fn connected(&mut self) -> Result<bool, Fault> {
-        let established = self.upstream.finish_connect(self.pool);
+        let established = self.upstream.finish_connect(self.pool, self.handshake_steps);
         let established = established.map_err(Fault::ConnectFailed)?;
         if established {
             self.pair.record.connected = Some(self.now);

@@ -11,6 +11,7 @@ use crate::base::wheel::Timer;
 use crate::config::TlsServer;
 use crate::http::keep_alive::KeepAlive;
 use crate::net::{self, Handshake, HandshakeError, Socket};
+use crate::proxy::conn::handshakes::HandshakeSteps;
 use crate::proxy::conn::pipes::Lent;
 use crate::proxy::conn::{Conn, Flushed};
 use crate::proxy::kinds::{ClientKey, PairKey};
@@ -220,7 +221,11 @@ impl<S: Socket> Upstream<S> {
     /// Whether the connection is established by now, the TLS handshake included; false: not yet.
     ///
     /// Errors: why it failed.
-    pub fn finish_connect(&mut self, pool: &mut Pool) -> Result<bool, ConnectFault> {
+    pub fn finish_connect(
+        &mut self,
+        pool: &mut Pool,
+        steps: &mut HandshakeSteps,
+    ) -> Result<bool, ConnectFault> {
         if let UpstreamState::Connecting(pair) = self.state {
             let connected = self.conn.finish_connect();
             if !connected.map_err(|error| ConnectFault::System(error.kind()))? {
@@ -239,7 +244,7 @@ impl<S: Socket> Upstream<S> {
             self.state = UpstreamState::Handshake(pair);
         }
         match self.state {
-            UpstreamState::Handshake(pair) => self.shake_hands(pair, pool),
+            UpstreamState::Handshake(pair) => self.shake_hands(pair, pool, steps),
             UpstreamState::Connecting(_)
             | UpstreamState::Busy { .. }
             | UpstreamState::Idle { .. }
@@ -248,8 +253,13 @@ impl<S: Socket> Upstream<S> {
     }
 
     /// Writes the header that goes first, and goes on with the handshake.
-    fn shake_hands(&mut self, pair: PairKey, pool: &mut Pool) -> Result<bool, ConnectFault> {
-        let outcome = secure(&mut self.conn, pool);
+    fn shake_hands(
+        &mut self,
+        pair: PairKey,
+        pool: &mut Pool,
+        steps: &mut HandshakeSteps,
+    ) -> Result<bool, ConnectFault> {
+        let outcome = secure(&mut self.conn, pool, steps);
         if let Err(error) = &outcome {
             self.failure = HandshakeError::find(error).cloned();
         }
@@ -265,7 +275,11 @@ impl<S: Socket> Upstream<S> {
 /// outbox, in the clear, and then the handshake. Whether it is complete.
 ///
 /// Errors: why it failed.
-pub(super) fn secure<S: Socket>(conn: &mut Conn<S>, pool: &mut Pool) -> io::Result<bool> {
+pub(super) fn secure<S: Socket>(
+    conn: &mut Conn<S>,
+    pool: &mut Pool,
+    steps: &mut HandshakeSteps,
+) -> io::Result<bool> {
     if conn.has_failed() || conn.flush_clear(pool) == Flushed::Failed {
         return Err(HandshakeError::of(HandshakeFault::Closed).into());
     }
@@ -273,7 +287,7 @@ pub(super) fn secure<S: Socket>(conn: &mut Conn<S>, pool: &mut Pool) -> io::Resu
     if waits || !conn.buffers.outbox.is_empty() {
         return Ok(false);
     }
-    match conn.handshake()? {
+    match conn.handshake(steps)? {
         Handshake::Complete => Ok(true),
         Handshake::WantsRead | Handshake::WantsWrite => Ok(false),
         Handshake::NotTls => Err(HandshakeError::of(HandshakeFault::NotTls).into()),

@@ -13,6 +13,7 @@ use crate::http::chunked::Piece;
 use crate::http::framing;
 use crate::http::head::{self, Method, Parse, ResponseHead};
 use crate::net::{self, HandshakeError, Socket};
+use crate::proxy::conn::handshakes::HandshakeSteps;
 use crate::proxy::conn::{Conn, Filled, Flushed, Input};
 use crate::wire::proxy_protocol::{self, Named, Version};
 use std::io;
@@ -139,10 +140,10 @@ impl<S: Socket> Probe<S> {
         settings: &Settings,
         host: &str,
         head: &mut ResponseHead,
-        pool: &mut Pool,
+        (pool, steps): (&mut Pool, &mut HandshakeSteps),
     ) -> Option<Result<Page, ProbeFault>> {
         if self.stage != ProbeStage::Established {
-            match self.connect(settings, host, pool) {
+            match self.connect(settings, host, pool, steps) {
                 Ok(false) => return None,
                 Ok(true) => {}
                 Err(error) => {
@@ -185,7 +186,13 @@ impl<S: Socket> Probe<S> {
 
     /// True once established, the TLS handshake included, what is to be sent then being in the
     /// outbox.
-    fn connect(&mut self, settings: &Settings, host: &str, pool: &mut Pool) -> io::Result<bool> {
+    fn connect(
+        &mut self,
+        settings: &Settings,
+        host: &str,
+        pool: &mut Pool,
+        steps: &mut HandshakeSteps,
+    ) -> io::Result<bool> {
         if self.stage == ProbeStage::Connecting {
             if !self.conn.finish_connect()? {
                 return Ok(false);
@@ -197,7 +204,7 @@ impl<S: Socket> Probe<S> {
             self.stage = ProbeStage::Handshake;
             self.conn.begin_handshake();
         }
-        if self.conn.is_secured() && !connection::secure(&mut self.conn, pool)? {
+        if self.conn.is_secured() && !connection::secure(&mut self.conn, pool, steps)? {
             return Ok(false);
         }
         self.stage = ProbeStage::Established;

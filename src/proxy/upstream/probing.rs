@@ -151,18 +151,14 @@ impl<N: Net> Upstreams<N> {
         let Some(probe) = self.probes.get_mut(key) else { return };
         probe.scheduled = false;
         let is_late = probe.deadline <= cx.now.instant;
-        if probe.waits_with_handshake() && !cx.has_handshake_step() && !is_late {
+        if probe.waits_with_handshake() && !cx.handshake_steps.has_one() && !is_late {
             return cx.schedule.next_turn(key.into(), &mut probe.scheduled);
         }
-        let bytes = probe.conn.handshake_bytes();
         let host = self.cluster.host(probe.backend);
         let settings = self.cluster.settings();
         let head = &mut self.probe_head;
         let was = probe.stage;
-        let advanced = probe.advance(settings, host, head, &mut cx.pool);
-        if probe.conn.handshake_bytes() != bytes {
-            cx.count_handshake_step();
-        }
+        let advanced = probe.advance(settings, host, head, (&mut cx.pool, &mut cx.handshake_steps));
         let outcome = match advanced {
             Some(outcome) => outcome,
             None if probe.deadline <= cx.now.instant => Err(ProbeFault::TimedOut),
