@@ -58,11 +58,36 @@ fn bodies_go_both_ways_whole() {
         client.send(&content);
         let response = client.response();
         assert_eq!(response.status(), 200, "{}", response.head);
-        assert_same_bytes("the response", &response.body, &content);
+        assert_same_bytes(&format!("the response {}", response.head), &response.body, &content);
     }
     for request in server.behind.requests() {
         assert_same_bytes("the request", &request.body, &content);
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn bodies_go_both_ways_whole_when_the_server_takes_them_in_parts() {
+    let identity = Identity::of(&["localhost"]);
+    // More than the systems on the way hold, so that some of it waits as ciphertext.
+    let content = pattern(12_000_000);
+    let answer = content.clone();
+    let gate = Gate::new();
+    let behind = Backend::start(move |_| ok(&answer));
+    let server = Server::reading_late(&gate, &identity, behind);
+    let balancer = trusting(&identity.file, &[&server.at("localhost")]);
+    let mut client = balancer.connect();
+    let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", content.len());
+    let (mut writer, request) = (client.writer(), [head.as_bytes(), &content].concat());
+    let writing = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &request));
+    wait_until("the handshake", || !server.seen().is_empty());
+    balancer.comes_to_rest(std::time::Duration::from_millis(20));
+    gate.open();
+    let response = client.response();
+    writing.join().expect("a thread").expect("writing");
+    assert_eq!(response.status(), 200, "{}", response.head);
+    assert_same_bytes(&format!("the response {}", response.head), &response.body, &content);
+    assert_same_bytes("the request", &server.behind.requests()[0].body, &content);
 }
 
 #[test]

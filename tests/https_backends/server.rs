@@ -1,6 +1,6 @@
 //! A server in TLS: what it is in the clear is a [`Backend`] behind it.
 
-use crate::common::{Backend, Balancer, Running, TempDir, binary};
+use crate::common::{Backend, Balancer, Gate, Running, TempDir, binary};
 use loadbalancer::net::tls::SelfSigned;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// Longer than the test.
 pub const VALID: [&str; 2] = ["20200101000000Z", "21200101000000Z"];
+
+/// Bytes that the system of a server that reads late is asked to hold: less than a record has.
+const LITTLE_ROOM: usize = 2048;
 
 /// What a server has seen of a connection whose handshake is complete.
 #[derive(Clone, Debug)]
@@ -72,6 +75,7 @@ struct Shared {
     config: Mutex<Arc<ServerConfig>>,
     seen: Mutex<Vec<Seen>>,
     ending: Ending,
+    gate: Option<Gate>,
     behind: SocketAddr,
 }
 
@@ -87,13 +91,32 @@ impl Server {
         Server::ending(Ending::Orderly, identity, behind)
     }
 
+    /// One that takes no content before it has passed `gate`, and whose system holds little of what
+    /// it has not read, so that writes to it are partial.
+    pub fn reading_late(gate: &Gate, identity: &Identity, behind: Backend) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        socket2::SockRef::from(&listener).set_recv_buffer_size(LITTLE_ROOM).expect("a buffer");
+        Server::on(listener, Ending::Orderly, Some(gate), identity, behind)
+    }
+
     pub fn ending(ending: Ending, identity: &Identity, behind: Backend) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Server::on(listener, ending, None, identity, behind)
+    }
+
+    fn on(
+        listener: TcpListener,
+        ending: Ending,
+        gate: Option<&Gate>,
+        identity: &Identity,
+        behind: Backend,
+    ) -> Server {
         let port = listener.local_addr().expect("bound").port();
         let shared = Arc::new(Shared {
             config: Mutex::new(identity.config()),
             seen: Mutex::default(),
             ending,
+            gate: gate.cloned(),
             behind: behind.address(),
         });
         let accepting = Arc::clone(&shared);
@@ -191,6 +214,9 @@ fn serve(mut stream: TcpStream, shared: &Arc<Shared>) {
             }
         }
     });
+    if let Some(gate) = &shared.gate {
+        gate.pass();
+    }
     let is_orderly = take_in(&mut stream, &tls, &behind);
     lock(&shared.seen)[at].is_orderly = is_orderly;
     let _ = behind.shutdown(if is_orderly { Shutdown::Write } else { Shutdown::Both });
