@@ -7,6 +7,7 @@ use super::log::Logs;
 use super::schedule::Schedule;
 use super::trim::Trim;
 use crate::base::buffer::Pool;
+use crate::base::table::Id;
 use crate::base::wheel::Wheel;
 use crate::config::Config;
 use crate::http::date::{self, DATE_BYTES};
@@ -103,7 +104,7 @@ impl<N: Net> LoopContext<N> {
             pool: Pool::new(),
             trim: Trim::default(),
             schedule: Schedule::default(),
-            handshake_steps: HandshakeSteps::of_a_turn(),
+            handshake_steps: HandshakeSteps::none(),
             logs,
             counters: Counters::default(),
             started_unix_ms: now.unix_ms,
@@ -137,7 +138,18 @@ impl<N: Net> LoopContext<N> {
     /// The steps of a turn begin.
     pub fn begin_steps(&mut self) {
         self.schedule.begin_turn();
-        self.handshake_steps = HandshakeSteps::of_a_turn();
+        self.handshake_steps = HandshakeSteps::none();
+    }
+
+    /// What is stepped next in this turn: handshakes after all others, as many as there is room for.
+    pub fn next_step(&mut self) -> Option<Id> {
+        if let Some(id) = self.schedule.pop() {
+            return Some(id);
+        }
+        if !self.handshake_steps.have_begun() && self.schedule.has_handshakes() {
+            self.handshake_steps = HandshakeSteps::after(self.schedule.others());
+        }
+        if self.handshake_steps.has_one() { self.schedule.pop_handshake() } else { None }
     }
 
     /// Gives back memory that a peak has left unused, after everybody else has.

@@ -78,7 +78,8 @@ pub enum Next {
     Park,
     /// More could move, but others are waiting.
     Yield,
-    /// The turn has no more room for what it would do: it comes before others of the next turn.
+    /// What it would do is a step of a handshake: it comes after everything else, in this turn if
+    /// there is room.
     Defer,
     /// The connection is over: it leaves its table.
     Gone,

@@ -55,7 +55,7 @@ impl<N: Net> Proxy<N> {
         self.accept_control();
         self.look_at_slow_clients();
         self.exchanges.context.begin_steps();
-        while let Some(id) = self.exchanges.context.schedule.pop() {
+        while let Some(id) = self.exchanges.context.next_step() {
             self.step(id);
         }
         if let Some(report) = &mut self.manager {
@@ -183,7 +183,7 @@ impl<N: Net> Proxy<N> {
         client.begin_step();
         match self.exchanges.step(key, client) {
             Next::Again | Next::Yield => client.wake_later(&mut self.exchanges.context, key),
-            Next::Defer => client.defer(&mut self.exchanges.context, key),
+            Next::Defer => client.step_last(&mut self.exchanges.context, key),
             Next::Park => {}
             Next::Gone => self.close_client(key),
         }

@@ -192,9 +192,9 @@ impl<S: Socket> Connection<S> {
         cx.schedule.next_turn(key.into(), &mut self.scheduled);
     }
 
-    /// Has it stepped at the beginning of the next turn.
-    pub fn defer<N: Net>(&mut self, cx: &mut LoopContext<N>, key: impl Into<Id>) {
-        cx.schedule.first_of_next_turn(key.into(), &mut self.scheduled);
+    /// Has it stepped once everything else is done, as what it does next takes long.
+    pub fn step_last<N: Net>(&mut self, cx: &mut LoopContext<N>, key: impl Into<Id>) {
+        cx.schedule.handshake(key.into(), &mut self.scheduled);
     }
 
     /// It is taken from the run queue and stepped now.

@@ -8,7 +8,7 @@ use crate::proxy::kinds::{ClientKey, Next};
 use std::io::ErrorKind;
 
 impl<N: Net> Exchanges<N> {
-    /// Goes on with the handshake, if this turn has room for it.
+    /// Goes on with the handshake once everything else is done, and if this turn has room for it.
     #[inline(never)]
     pub(super) fn shake_hands(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
         if client.conn.has_failed() {
@@ -20,9 +20,7 @@ impl<N: Net> Exchanges<N> {
         }
         let now = self.context.now.instant;
         if !self.context.handshake_steps.has_one() {
-            // It may wait so for several turns.
-            let is_late = client.request.deadline <= now;
-            return if is_late { Next::Gone } else { Next::Defer };
+            return Next::Defer;
         }
         let before = self.context.handshake_steps;
         let outcome = client.conn.handshake(&mut self.context.handshake_steps);

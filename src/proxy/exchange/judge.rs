@@ -51,11 +51,10 @@ impl<N: Net> Exchanges<N> {
         pair: PairKey,
     ) -> Next {
         let mut exchange = self.exchange(client, pair);
-        if exchange.upstream.is_in_handshake() && exchange.upstream.conn.is_readable() {
-            if let Some(next) = self.wait_for_handshake_step(client) {
-                return next;
-            }
-            exchange = self.exchange(client, pair);
+        let upstream = &exchange.upstream;
+        let goes_on_with_handshake = upstream.is_in_handshake() && upstream.conn.is_readable();
+        if goes_on_with_handshake && !exchange.handshake_steps.has_one() {
+            return Next::Defer;
         }
         let (mut heard, mut rounds) = (Heard::Nothing, 0);
         let bytes_before = exchange.pair.record.body_bytes();
@@ -98,18 +97,6 @@ impl<N: Net> Exchanges<N> {
         if heard == Heard::Response {
             self.upstreams.request_answered(&mut self.context, backend, origin, sent);
         }
-    }
-
-    /// A message of a handshake with a server takes the time of many requests: what becomes of the
-    /// client if this turn has no room for it.
-    #[cold]
-    fn wait_for_handshake_step(&mut self, client: Client<'_, N>) -> Option<Next> {
-        if self.context.handshake_steps.has_one() {
-            return None;
-        }
-        // It may wait so for several turns.
-        let is_late = client.request.deadline <= self.context.now.instant;
-        Some(if is_late { Next::Park } else { Next::Defer })
     }
 
     /// The deadline of a pair's wait has passed.

@@ -150,9 +150,8 @@ impl<N: Net> Upstreams<N> {
     pub fn step_probe(&mut self, cx: &mut LoopContext<N>, key: ProbeKey) {
         let Some(probe) = self.probes.get_mut(key) else { return };
         probe.scheduled = false;
-        let is_late = probe.deadline <= cx.now.instant;
-        if probe.waits_with_handshake() && !cx.handshake_steps.has_one() && !is_late {
-            return cx.schedule.next_turn(key.into(), &mut probe.scheduled);
+        if probe.waits_with_handshake() && !cx.handshake_steps.has_one() {
+            return cx.schedule.handshake(key.into(), &mut probe.scheduled);
         }
         let host = self.cluster.host(probe.backend);
         let settings = self.cluster.settings();
