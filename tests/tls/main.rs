@@ -12,3 +12,4 @@ mod installed;
 mod sessions;
 #[cfg(target_os = "linux")]
 mod takeover;
+mod turns;
