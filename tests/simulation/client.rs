@@ -46,6 +46,13 @@ pub struct Item {
     pub expects: bool,
 }
 
+impl Item {
+    /// How long the empty line before its request line is.
+    fn empty_bytes(&self) -> usize {
+        self.bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count()
+    }
+}
+
 /// The answer that is being read.
 #[derive(Debug)]
 struct Reading {
@@ -196,7 +203,8 @@ impl Client {
             request.ip = ends.map(|ends| ends.source.ip().to_string()).unwrap_or_default();
             request.link = Some(link);
         }
-        kernel.wake_at(link, kernel.now);
+        let at = kernel.now + kernel.header_pause(link);
+        kernel.wake_at(link, at);
     }
 
     pub fn step(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
@@ -211,7 +219,9 @@ impl Client {
         }
         if !self.over && self.talker.is_none() && kernel.now >= self.write_at {
             self.write(link, kernel, oracle);
-        } else if !self.over && self.stopped_reading() {
+        }
+        // One whose connection was reset under a write has nothing else to do.
+        if !self.over && self.talker.is_none() && self.stopped_reading() {
             self.fall_silent(oracle);
         }
         if self.over || self.talker.is_some() {
@@ -254,7 +264,8 @@ impl Client {
     /// The program is asked to stop. What had been sent by `before` is known to it.
     pub fn note_stop(&mut self, before: u64, oracle: &Oracle) {
         let Some(item) = self.items.get(self.answered) else { return };
-        let begun = oracle.requests[item.request].begun_at.is_some_and(|at| at < before);
+        // With an empty line only it has not begun: the connection is idle.
+        let begun = oracle.requests[item.request].line_at.is_some_and(|at| at < before);
         self.promised = (begun && !self.over && !self.closing).then_some(self.answered);
     }
 
@@ -299,6 +310,9 @@ impl Client {
                 it.begun_at.get_or_insert(now);
             }
             self.sent += count;
+            if self.sent > item.empty_bytes() {
+                it.line_at.get_or_insert(now);
+            }
             self.sent_total += count as u64;
             self.active_at = kernel.now;
             let pause = if dribbles { DRIBBLE_MICROS } else { self.pace.pause };
@@ -417,7 +431,7 @@ impl Client {
     fn digest_head(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) -> bool {
         let Some((head, used)) = wire::head(&self.input, &mut self.seen) else { return false };
         self.input.drain(..used);
-        if crowd::is_refused(link, &head, oracle.connections_per_client, kernel) {
+        if crowd::is_refused(link, &head, kernel, oracle) {
             oracle.surplus += 1;
             self.abandon(true, link, kernel, oracle);
             return false;
@@ -540,10 +554,10 @@ impl Client {
             assert_eq!(reading.trailers, kept, "trailers of answer {answer}");
         }
         self.answered += 1;
-        // Behind an early response its exchange goes on until the server has the whole request, and
-        // it is counted when it ends.
-        let is_early = reading.answer.is_some_and(|answer| oracle.answers[answer].early);
-        oracle.completed += u64::from(!is_early);
+        match reading.answer.is_some_and(|answer| oracle.answers[answer].early) {
+            true => oracle.completed_early.push(request),
+            false => oracle.completed += 1,
+        }
         self.leave_given = false;
         self.answered_read = Some(Read { turn: kernel.turn, at: kernel.now });
     }
@@ -601,7 +615,6 @@ impl Client {
         let excused = kernel.jumped
             || kernel.shortage_at.is_some()
             || kernel.is_header_late(link)
-            || oracle.is_ended_as_slow(request, kernel)
             || self.silent
             || self.napped
             || (oracle.stopping_at.is_some() && !is_promised)
@@ -609,7 +622,12 @@ impl Client {
             || upgrading;
         let between = self.reading.is_none() && (self.closing || self.may_close || idle);
         assert!(
-            truncated || reset_for_cut || between || excused || lost,
+            truncated
+                || reset_for_cut
+                || between
+                || excused
+                || lost
+                || oracle.is_ended_as_slow(link, kernel),
             "client {} was left without an answer (reset: {reset}, reading {:?}) to {}",
             self.number,
             self.reading,

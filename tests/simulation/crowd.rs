@@ -2,6 +2,7 @@
 //! (`--max-connections-per-client`): who may be refused, and how many may be served at a time.
 
 use super::kernel::{Dice, Kernel, LinkId, Peer};
+use super::oracle::Oracle;
 use super::wire::Head;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{Config, Mode};
@@ -17,6 +18,18 @@ pub fn draw(config: &mut Config, seed: u64) -> Option<u64> {
     Some(1 + rng.below(3))
 }
 
+/// What a connection must be of those that its address may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quota {
+    /// Its client is not known to the proxy, or whether others are here is not known.
+    #[default]
+    Unknown,
+    /// One of them.
+    Taken,
+    /// One too many.
+    Refused,
+}
+
 /// The connections of clients that come from the address of this one and are open.
 fn others(link: LinkId, kernel: &Kernel) -> impl Iterator<Item = LinkId> {
     let ip = |link| kernel.peer_address(link).map(|peer| peer.ip());
@@ -30,36 +43,50 @@ fn others(link: LinkId, kernel: &Kernel) -> impl Iterator<Item = LinkId> {
     (0..kernel.links.len()).filter(is_other)
 }
 
-/// A connection was accepted.
-pub fn accepted(link: LinkId, kernel: &mut Kernel) {
-    if !kernel.has_crowds() || !matches!(kernel.links[link].peer, Peer::Client(_)) {
+/// A connection in the clear was accepted. Where every place is taken it waits for one, and may be
+/// counted any time later.
+pub fn accepted(link: LinkId, kernel: &mut Kernel, oracle: &Oracle) {
+    if oracle.is_tls {
         return;
     }
-    let crowd: Vec<LinkId> = others(link, kernel).collect();
-    for one in crowd.iter().copied().chain([link]) {
-        let it = &mut kernel.links[one];
-        it.beside_max = it.beside_max.max(crowd.len());
+    let waits = kernel.open_clients() > oracle.clients_max;
+    decide(link, kernel, oracle);
+    let it = &mut kernel.links[link];
+    if waits && it.quota == Quota::Refused {
+        it.quota = Quota::Unknown;
     }
 }
 
-/// A client reads the head of a response; whether its connection was one too many.
-pub fn is_refused(link: LinkId, head: &Head, most: Option<u32>, kernel: &mut Kernel) -> bool {
-    let Some(most) = most.filter(|_| kernel.has_crowds()).map(|most| most as usize) else {
-        return false;
+/// The client of a connection is known now: it counts, if it is not one too many.
+pub fn decide(link: LinkId, kernel: &mut Kernel, oracle: &Oracle) {
+    let Some(most) = most(link, kernel, oracle) else { return };
+    let is = |quota| others(link, kernel).filter(|&it| kernel.links[it].quota == quota).count();
+    let (taken, unknown) = (is(Quota::Taken), is(Quota::Unknown));
+    kernel.links[link].quota = match (taken >= most, taken + unknown >= most) {
+        (true, _) => Quota::Refused,
+        (false, true) => Quota::Unknown,
+        (false, false) => Quota::Taken,
     };
-    if kernel.peer_address(link).is_none() {
-        return false;
-    }
+}
+
+/// How many connections the address of this client may have, if it has one and they are limited.
+fn most(link: LinkId, kernel: &Kernel, oracle: &Oracle) -> Option<usize> {
+    let most = oracle.connections_per_client.filter(|_| kernel.has_crowds())?;
+    let is_client = matches!(kernel.links[link].peer, Peer::Client(_));
+    (is_client && kernel.peer_address(link).is_some()).then_some(most as usize)
+}
+
+/// A client reads the head of a response; whether its connection was one too many.
+pub fn is_refused(link: LinkId, head: &Head, kernel: &mut Kernel, oracle: &Oracle) -> bool {
+    let Some(most) = most(link, kernel, oracle) else { return false };
+    let quota = &mut kernel.links[link].quota;
     if head.first[1] == "429" {
-        let it = &kernel.links[link];
-        assert!(!it.is_counted, "link {link} is refused after it was served");
-        assert!(it.beside_max >= most, "link {link} of {} is refused: {most}", it.beside_max + 1);
+        assert!(*quota != Quota::Taken, "link {link} is refused: {most} are allowed");
         assert_eq!((head.one("connection"), head.one("retry-after")), (Some("close"), Some("1")));
+        *quota = Quota::Refused;
         return true;
     }
-    kernel.links[link].is_counted = true;
-    let served = others(link, kernel).filter(|&other| kernel.links[other].is_counted).count();
-    let is_open = kernel.links[link].proxy_open;
-    assert!(served + usize::from(is_open) <= most, "{} connections of {link}: {most}", served + 1);
+    assert!(*quota != Quota::Refused, "link {link} is served: one more than {most}");
+    *quota = Quota::Taken;
     false
 }

@@ -1,5 +1,6 @@
 //! `Net` and `Socket` over the simulated kernel: every call may first let the world move on.
 
+use super::crowd;
 use super::kernel::{Carried, Dice, LISTENER, ListenerId};
 use super::listing::site_at;
 use super::world::World;
@@ -76,7 +77,13 @@ impl Socket for SimSocket {
     }
 
     fn handshake(&mut self) -> io::Result<Handshake> {
-        self.world.borrow_mut().interleave().handshake(self.link)
+        let mut world = self.world.borrow_mut();
+        let outcome = world.interleave().handshake(self.link)?;
+        if outcome == Handshake::Complete {
+            let World { kernel, oracle, .. } = &mut *world;
+            crowd::decide(self.link, kernel, oracle);
+        }
+        Ok(outcome)
     }
 
     fn handshake_bytes(&self) -> u64 {
@@ -216,8 +223,11 @@ impl Net for SimNet {
         &mut self,
         listener: &mut SimListener,
     ) -> io::Result<(SimSocket, Option<SocketAddr>)> {
-        let link = self.world.borrow_mut().interleave().accept(listener.at)?;
-        let peer = self.world.borrow().kernel.peer_address(link);
+        let mut world = self.world.borrow_mut();
+        let link = world.interleave().accept(listener.at)?;
+        let World { kernel, oracle, .. } = &mut *world;
+        crowd::accepted(link, kernel, oracle);
+        let peer = kernel.peer_address(link);
         Ok((SimSocket { world: Rc::clone(&self.world), link }, peer))
     }
 
@@ -252,7 +262,8 @@ impl Net for SimNet {
         let text = String::from_utf8_lossy(lines);
         for line in text.lines() {
             let jumped = world.kernel.jumped;
-            world.oracle.note_slow(line);
+            let clock = world.kernel.clock;
+            world.oracle.note_slow(line, clock);
             world.oracle.beliefs.logged(line, jumped);
             world.kernel.trace(format_args!("log: {line}"));
         }

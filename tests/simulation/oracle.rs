@@ -73,8 +73,9 @@ pub struct Request {
     pub seen: Vec<(String, String)>,
     /// The address it comes from.
     pub ip: String,
-    /// When its first and last byte were sent.
+    /// When its first byte was sent, the first one of its request line, and its last one.
     pub begun_at: Option<u64>,
+    pub line_at: Option<u64>,
     pub sent_at: Option<u64>,
     /// The connection of its client.
     pub link: Option<LinkId>,
@@ -146,6 +147,16 @@ pub struct Side {
     pub ends: Option<Ends>,
 }
 
+/// A client that was ended because of `--min-rate`, as the log says.
+#[derive(Debug)]
+pub struct SlowEnd {
+    ip: String,
+    /// When, by the clock of the proxy.
+    clock: u64,
+    /// The connection that it was about.
+    link: Option<LinkId>,
+}
+
 #[derive(Debug, Default)]
 pub struct Oracle {
     pub requests: Vec<Request>,
@@ -179,6 +190,10 @@ pub struct Oracle {
     /// Answers that clients have read to their ends, and that were not begun before the whole
     /// request had come to the server.
     pub completed: u64,
+    /// Requests whose answer was begun before the whole request had come to the server, and was read
+    /// to its end: the exchange goes on until the server has the whole request, and is counted when
+    /// it ends.
+    pub completed_early: Vec<usize>,
     /// Requests to the admin listener that were answered.
     pub scraped: u64,
     pub local: u64,
@@ -196,8 +211,8 @@ pub struct Oracle {
     pub lost: u64,
     /// Longest time that slow clients held every slot while others waited.
     pub stuck_micros: u64,
-    /// Where clients came from that were ended because of `--min-rate`: one of each line about it.
-    pub slow_ips: Vec<String>,
+    /// Clients that were ended because of `--min-rate`: one of each line about it.
+    pub slow: Vec<SlowEnd>,
     /// Tunnels at most.
     pub tunnels_max: usize,
     pub in_redirect_mode: bool,
@@ -247,7 +262,8 @@ impl Oracle {
     }
 
     /// A line of the log of events: a client that is ended by `--min-rate` moved less than that.
-    pub fn note_slow(&mut self, line: &str) {
+    /// It is written in the turn in which that happens.
+    pub fn note_slow(&mut self, line: &str, clock: u64) {
         let Some((head, rates)) = line.split_once(": ended, as it moved ") else { return };
         let rates = rates.split(' ').filter_map(|word| word.parse::<u64>().ok());
         let [moved, least] = rates.collect::<Vec<_>>()[..] else {
@@ -255,15 +271,36 @@ impl Oracle {
         };
         assert!(moved < least, "{line}");
         let ip = head.rsplit(' ').next().unwrap_or_default();
-        self.slow_ips.push(ip.to_string());
+        self.slow.push(SlowEnd { ip: ip.to_string(), clock, link: None });
     }
 
-    /// The proxy has said that `--min-rate` ends a client from there, and the one of this request
-    /// has been here for long enough.
-    pub fn is_ended_as_slow(&self, request: &Request, kernel: &Kernel) -> bool {
-        let opened = request.link.map(|link| kernel.links[link].opened_at);
-        opened.is_some_and(|at| kernel.now >= at + SLOW_CLIENT_MICROS)
-            && self.slow_ips.contains(&request.ip)
+    /// The proxy has said that `--min-rate` ends a client from the address of this one, which had
+    /// been here for long enough. What is said once goes for one connection.
+    pub fn is_ended_as_slow(&mut self, link: LinkId, kernel: &Kernel) -> bool {
+        let it = &kernel.links[link];
+        let mut requests = self.requests.iter().filter(|request| request.link == Some(link));
+        let Some(Request { ip, .. }) = requests.next() else { return false };
+        let was_here = |end: &&mut SlowEnd| {
+            let is_whole = end.clock >= it.opened_at + SLOW_CLIENT_MICROS;
+            is_whole && (it.proxy_open || it.idling.dropped_at >= end.clock)
+        };
+        let ends = self.slow.iter_mut().filter(was_here);
+        let mut ends = ends.filter(|end| end.ip == *ip && end.link.is_none_or(|of| of == link));
+        ends.next().map(|end| end.link = Some(link)).is_some()
+    }
+
+    /// Answers that were read and whose exchanges have ended.
+    pub fn ended(&self, kernel: &Kernel) -> u64 {
+        let goes_on = |&&request: &&usize| {
+            let it = &self.requests[request];
+            let client = it.link.map(|link| &kernel.links[link]);
+            let server = it.links.last().map(|&link| &kernel.links[link]);
+            client.is_none_or(|link| link.proxy_open)
+                && server.is_none_or(|link| link.has_last(request))
+        };
+        let early = self.completed_early.iter();
+        let open = early.clone().filter(goes_on).count();
+        self.completed + (early.len() - open) as u64
     }
 
     /// How long a client may be silent.

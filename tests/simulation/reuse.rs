@@ -67,7 +67,10 @@ fn check_close(request: usize, idle: u64, closed: &Link, kernel: &Kernel, oracle
     // A server that is in trouble may have been forgotten, or its connections given up.
     let is_learned = turn < kernel.turn && oracle.fault_at.is_none();
     // Behind a client that reads slowly the rest of a response is read after the end was reported.
-    let was_at_work = !closed.to_proxy.data.is_empty() || closed.idling.read_at > reported;
+    // Of one that its client has left the proxy drops the rest: it was at work to the end.
+    let was_at_work = !closed.to_proxy.data.is_empty()
+        || closed.idling.left_unread
+        || closed.idling.read_at > reported;
     if !is_learned || was_at_work {
         return;
     }

@@ -109,7 +109,9 @@ impl Run {
             let census = self.proxy.census();
             let state = self.world.borrow();
             if !state.clients_are_over() {
-                assert!(!state.sleeps_for_ever, "asleep for ever with clients there");
+                let here = state.clients.iter().filter(|client| !client.over);
+                let here: Vec<_> = here.map(|client| client.number).collect();
+                assert!(!state.sleeps_for_ever, "asleep for ever with clients {here:?} there");
                 continue;
             }
             let now = state.kernel.now;
@@ -281,7 +283,7 @@ impl Tally {
         self.taken += oracle.taken;
         self.lost += oracle.lost;
         self.stuck += u64::from(oracle.stuck_micros > 8_000_000);
-        self.slow += oracle.slow_ips.len() as u64;
+        self.slow += oracle.slow.len() as u64;
         self.introduced += oracle.introduced;
         self.stayed += oracle.sessions.stayed;
         self.set += oracle.sessions.set;

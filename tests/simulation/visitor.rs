@@ -87,7 +87,7 @@ struct Known {
 impl Known {
     fn now(kernel: &Kernel, oracle: &Oracle) -> Known {
         let accepted = kernel.listeners[ListenerId::Traffic as usize].accepted;
-        let answered = oracle.completed;
+        let answered = oracle.ended(kernel);
         Known { at: kernel.now, turn: kernel.turn, accepted, answered, local: oracle.local }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::link::{Bits, Carried, Link, LinkId, Peer, Port, Stage, Unasked};
 use super::{Dice, Event, Kernel, ListenerId};
-use crate::crowd;
 use loadbalancer::base::table::Id;
 use loadbalancer::net::{Handshake, Signal};
 use loadbalancer::wire::proxy_protocol::{self, Named, Version};
@@ -27,7 +26,6 @@ impl Kernel {
         };
         listener.accepted += 1;
         self.links[link].proxy_open = true;
-        crowd::accepted(link, self);
         self.trace(format_args!("accept link {link}"));
         Ok(link)
     }
@@ -289,6 +287,7 @@ impl Kernel {
         let it = &mut self.links[link];
         it.proxy_open = false;
         it.idling.dropped_at = self.clock;
+        it.idling.left_unread = !it.to_proxy.data.is_empty();
         if it.site.is_some() && it.requests == 0 {
             self.unused_closed_at = self.now;
         }

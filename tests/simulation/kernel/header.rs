@@ -1,6 +1,6 @@
 //! PROXY headers: which clients send one, and whom they name.
 
-use super::link::{LinkId, address};
+use super::link::{Link, LinkId, Peer, address};
 use super::{Dice, Kernel};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{Mode, TrustedProxies};
@@ -107,10 +107,26 @@ impl Kernel {
         known
     }
 
+    /// How long a client waits before it sends its header: at times almost as long as the proxy does.
+    pub fn header_pause(&mut self, link: LinkId) -> u64 {
+        // From numbers of their own, so that the others stay as they are.
+        let mut rng = Rng::new(self.headers.rng.clone().bits());
+        match !self.links[link].header.is_empty() && rng.chance(100) {
+            true => HEADER_MICROS / 3 + rng.below(HEADER_MICROS / 2),
+            false => 0,
+        }
+    }
+
     /// The proxy has not read the whole header in the time that it waits for one.
     pub fn is_header_late(&self, link: LinkId) -> bool {
         let it = &self.links[link];
         it.read_bytes < it.header_bytes && self.now >= it.opened_at + HEADER_MICROS
+    }
+
+    /// Connections of clients of the traffic that the proxy has accepted and not closed.
+    pub fn open_clients(&self) -> usize {
+        let is_client = |it: &&Link| it.proxy_open && matches!(it.peer, Peer::Client(_));
+        self.links.iter().filter(is_client).count()
     }
 
     /// Whether clients share addresses.

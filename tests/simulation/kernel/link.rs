@@ -1,5 +1,6 @@
 //! One connection between the proxy and a peer, as the simulated kernel keeps it.
 
+use crate::crowd::Quota;
 use loadbalancer::base::table::Id;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -97,8 +98,9 @@ pub struct Idling {
     pub longest: u64,
     /// The server closed it between two requests.
     pub is_closed: bool,
-    /// When the proxy closed it.
+    /// When the proxy closed it, and whether it left some of a response unread.
     pub dropped_at: u64,
+    pub left_unread: bool,
     /// In which turn and when an end was reported to the proxy.
     pub end_reported: Option<(u64, u64)>,
 }
@@ -128,10 +130,8 @@ pub struct Link {
     pub moved: u64,
     /// Bytes that the proxy has read from it while it could answer them.
     pub read_bytes: u64,
-    /// Most connections of the same address that were open beside it.
-    pub beside_max: usize,
-    /// Its client got a response of one that may be connected.
-    pub is_counted: bool,
+    /// What it is of the connections that its address may have.
+    pub quota: Quota,
     /// What is left to send of the client's PROXY header, and how long that is.
     pub(super) header: Vec<u8>,
     pub header_bytes: u64,
@@ -198,6 +198,11 @@ impl Link {
     /// The server has ended or reset the connection, or refused it.
     pub fn server_failed(&self) -> bool {
         self.dead || self.peer_shut || !self.peer_open || self.stage != Stage::Established
+    }
+
+    /// The proxy has it open, and this request is the last that was begun on it.
+    pub fn has_last(&self, request: usize) -> bool {
+        self.proxy_open && self.request == Some(request)
     }
 
     /// A request is in flight on it, as far as its server can tell.

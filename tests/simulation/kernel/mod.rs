@@ -10,6 +10,7 @@ mod peer;
 pub use header::{Headers, LISTENER};
 pub use link::{Carried, Heard, Link, LinkId, Peer, Port, Stage, Unasked};
 
+use crate::crowd::Quota;
 use link::{Bits, Idling, Pipe};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::base::table::Id;
@@ -269,8 +270,7 @@ impl Kernel {
             opened_at: self.now,
             moved: 0,
             read_bytes: 0,
-            beside_max: 0,
-            is_counted: false,
+            quota: Quota::default(),
             header: Vec::new(),
             header_bytes: 0,
             is_probe: false,
