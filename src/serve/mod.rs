@@ -18,6 +18,7 @@ mod prepare;
 mod print;
 mod start;
 mod takeover;
+mod watched;
 
 use crate::base::address::Address;
 use crate::base::reason::reason;
