@@ -2,7 +2,7 @@
 
 use super::address::{AddressError, HostPort};
 use super::endpoint::Endpoint;
-use super::server_tls::{HTTPS, HTTPS_PORT, ServerTls, TlsServer};
+use super::server_tls::{HTTPS, HTTPS_PORT, ServerTls, TlsServer, Trust};
 use crate::balance::AdminState;
 use crate::wire::proxy_protocol::Version;
 use std::fmt;
@@ -85,6 +85,11 @@ impl BackendSpec {
             false => HostPort::backend(&format!("{authority}:{HTTPS_PORT}")),
         }?;
         Ok(BackendSpec { tls: Some(ServerTls::default()), ..BackendSpec::new(endpoint) })
+    }
+
+    /// It is spoken to in TLS, and its certificate is verified by authorities.
+    pub fn is_verified(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.trust != Trust::Nobody)
     }
 
     /// How sessions with it begin; none in the clear.

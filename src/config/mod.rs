@@ -316,6 +316,12 @@ impl Config {
         Config { listen: listen.into(), backends, ..Config::default() }
     }
 
+    /// Files are looked at again and again: the list, certificates, or the authorities of servers.
+    pub fn watches_files(&self) -> bool {
+        let is_verified = || self.backends.iter().any(BackendSpec::is_verified);
+        self.list_file.is_some() || !self.certificates.is_empty() || is_verified()
+    }
+
     /// `max-age` of `Strict-Transport-Security` on connections in TLS; none without `--hsts`.
     pub fn hsts_seconds(&self) -> Option<u64> {
         let seconds = self.hsts.as_secs();

@@ -261,9 +261,7 @@ impl<N: Net> Proxy<N> {
 
     fn take_signals(&mut self) {
         let config = &self.exchanges.context.config;
-        let rereads = config.list_file.is_some()
-            || config.access_log.is_some()
-            || !config.certificates.is_empty();
+        let rereads = config.watches_files() || config.access_log.is_some();
         for signal in self.exchanges.context.net.signals() {
             match (signal, self.stop) {
                 (Signal::HangUp, _) if rereads => self.list.ask(Reload::Now),

@@ -2,9 +2,9 @@
 //! of the list.
 
 use super::failure::{Failure, say};
+use super::watched::{Stamped, stamped};
 use crate::config::list::Listed;
 use crate::config::{BackendSpec, Config, Mode, Trust};
-use crate::net::files::Stamp;
 use crate::net::tls::{Authorities, Carries, Places};
 use std::path::{Path, PathBuf};
 
@@ -76,15 +76,16 @@ pub fn insecure_lines<'a>(
     new.map(|spec| format!("backend {spec}: INSECURE, ITS CERTIFICATE IS NOT VERIFIED")).collect()
 }
 
-/// The files that a list names, each as it is now.
-pub fn stamps<'a>(specs: impl Iterator<Item = &'a BackendSpec>) -> Vec<(PathBuf, Option<Stamp>)> {
+/// The files and folders that these servers are verified by, each as it is now.
+pub fn stamps<'a>(specs: impl Iterator<Item = &'a BackendSpec>) -> Stamped {
     let trusts = specs.filter_map(|spec| spec.tls.as_ref()).map(|tls| &tls.trust);
-    let files = trusts.filter_map(|trust| match trust {
-        Trust::File(path) => Some(path.clone()),
-        Trust::System | Trust::Nobody => None,
+    let files = trusts.flat_map(|trust| match trust {
+        Trust::File(path) => vec![path.clone()],
+        Trust::System => Places::of_environment().paths(),
+        Trust::Nobody => Vec::new(),
     });
     let mut files: Vec<PathBuf> = files.collect();
     files.sort();
     files.dedup();
-    files.into_iter().map(|path| (path.clone(), Stamp::of(&path))).collect()
+    stamped(files)
 }

@@ -10,6 +10,7 @@ use super::list_file::{ListFile, Look, Verdict};
 use super::lists::Lists;
 use super::members::{self, members_of};
 use super::names::{Names, Recorded, name_of};
+use super::watched::Outcome;
 use crate::base::address::Address;
 use crate::base::reason::reason;
 use crate::config::list::Listed;
@@ -45,9 +46,6 @@ pub struct Backends {
     /// What came of the last reload, for the one who asked for it.
     outcome: Outcome,
 }
-
-/// What a reload has come to: what changed, or why nothing did.
-pub type Outcome = Result<String, String>;
 
 impl Backends {
     /// Looks every name up, waiting for [`START_WAIT`] at most.

@@ -2,9 +2,8 @@
 //! asks for it. What cannot be used changes nothing.
 
 use super::authorities::carries;
-use super::backends::Outcome;
 use super::failure::{Failure, say};
-use super::watched::{Watched, stamped};
+use super::watched::{Outcome, Watched, stamped};
 use crate::config::{CertificateFile, Config};
 use crate::net::kernel::Kernel;
 use crate::net::tls::{Acceptor, Certificates, ReadCertificates};

@@ -1,6 +1,7 @@
 //! The backend list file: when it is read again, and whether what was read is used.
 
 use super::authorities;
+use super::watched::Stamped;
 use crate::base::reason::reason;
 use crate::config::list::{FILE_BYTES_MAX, List, Listed};
 use crate::config::{BackendSpec, Mode, quote};
@@ -33,7 +34,7 @@ pub struct ListFile {
     reported: Vec<String>,
     reading: Option<Task<Reading>>,
     /// The files of authorities that the last reading has named, as they were before it.
-    authority_files: Vec<(PathBuf, Option<Stamp>)>,
+    authority_files: Stamped,
 }
 
 /// What a look at the file leads to.
@@ -59,7 +60,7 @@ pub struct Reading {
     /// Whom all backends are verified by, unless something is broken.
     authorities: Option<Authorities>,
     /// The files of authorities, as they were before they were read.
-    authority_files: Vec<(PathBuf, Option<Stamp>)>,
+    authority_files: Stamped,
 }
 
 /// What follows from a reading.

@@ -20,6 +20,11 @@ pub struct Lists {
 }
 
 impl Lists {
+    /// Every backend, those of the command line first.
+    pub fn specs(&self) -> impl Iterator<Item = &BackendSpec> {
+        self.given.iter().chain(self.listed.iter().map(|listed| &listed.spec))
+    }
+
     /// The backends of the list file, each with its line.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &BackendSpec)> {
         self.listed.iter().map(|listed| (listed.line, &listed.spec))

@@ -2,6 +2,7 @@
 //! opened, the loop run. Every failure is one sentence with the offending value and a hint.
 
 mod authorities;
+mod authority_files;
 mod backends;
 mod certificates;
 mod challenges;
@@ -27,7 +28,8 @@ use crate::net::kernel::Kernel;
 use crate::net::privileges;
 use crate::net::systemd::{self, Manager, PassedSockets};
 use crate::proxy::{FirstProbes, Member, Proxy, Reload, Status};
-use backends::{Backends, Outcome};
+use authority_files::AuthorityFiles;
+use backends::Backends;
 use certificates::CertificateFiles;
 use challenges::{ChallengeFiles, check_webroot};
 pub use check::check;
@@ -40,6 +42,7 @@ pub use print::print_config;
 use start::{Loop, Prepared, Sockets};
 use std::net::SocketAddr;
 use takeover::Predecessor;
+use watched::Outcome;
 
 /// Why nothing is opened again.
 const NO_LOG: &str = "there is no access log (-l) to open again";
@@ -92,7 +95,7 @@ fn serve(
     predecessor: Option<Predecessor>,
     listening: impl FnOnce(SocketAddr, Option<SocketAddr>),
 ) -> Result<(), RunError> {
-    let Loop { mut proxy, backends, certificates, members } = begun;
+    let Loop { mut proxy, backends, certificates, authorities, members } = begun;
     let (address, admin) = (sockets.address.clone(), sockets.admin_address());
     let redirect = sockets.redirect_address();
     sockets.attach(config, &mut proxy)?;
@@ -133,7 +136,8 @@ fn serve(
             proxy.report_to_manager(FirstProbes::Over);
         }
     }
-    let files = Files { backends, certificates, challenges: ChallengeFiles::new(config) };
+    let challenges = ChallengeFiles::new(config);
+    let files = Files { backends, certificates, authorities, challenges };
     turn_until_stopped(&mut proxy, files, config.access_log.as_ref())?;
     proxy.finish_logs();
     Ok(())
@@ -143,19 +147,56 @@ fn serve(
 struct Files {
     backends: Backends,
     certificates: CertificateFiles,
+    authorities: AuthorityFiles,
     challenges: ChallengeFiles,
+}
+
+impl Files {
+    /// SIGHUP: all are read. `has_log`: the access log was opened again.
+    fn reload(&mut self, has_log: bool, proxy: &mut Proxy<Kernel>) {
+        let has_more = has_log || !self.certificates.is_empty() || !self.authorities.is_empty();
+        self.backends.reload(has_more, proxy);
+        self.certificates.reload(proxy);
+        self.authorities.reload(proxy);
+    }
+
+    /// Has read what has changed.
+    fn look(&mut self, proxy: &mut Proxy<Kernel>) {
+        self.backends.look(proxy);
+        self.certificates.look(proxy);
+        self.authorities.look(proxy);
+    }
+
+    /// Puts to use what was read since the last turn.
+    fn advance(&mut self, proxy: &mut Proxy<Kernel>) {
+        self.backends.advance(proxy);
+        self.certificates.advance(proxy);
+        self.authorities.advance(proxy);
+        self.challenges.advance(proxy);
+    }
+
+    /// SIGHUP was not carried out yet.
+    fn is_reloading(&self) -> bool {
+        let Files { backends, certificates, authorities, challenges: _ } = self;
+        backends.is_reloading() || certificates.is_reloading() || authorities.is_reloading()
+    }
+
+    /// What a reload of all has come to.
+    fn outcome(&self) -> Outcome {
+        let others = [self.certificates.outcome(), self.authorities.outcome()];
+        joined(std::iter::once(self.backends.outcome()).chain(others.into_iter().flatten()))
+    }
 }
 
 /// Turns the loop, and does between two turns what it asks for: files are read, logs are reopened,
 /// names are looked up.
 fn turn_until_stopped(
     proxy: &mut Proxy<Kernel>,
-    files: Files,
+    mut files: Files,
     log: Option<&LogTarget>,
 ) -> Result<(), Failure> {
-    let Files { mut backends, mut certificates, mut challenges } = files;
     let mut is_reloading = false;
-    backends.begin(proxy);
+    files.backends.begin(proxy);
     while proxy.turn().map_err(system)? == Status::Running {
         match proxy.take_reload() {
             Some(Reload::Now) => {
@@ -163,8 +204,7 @@ fn turn_until_stopped(
                 // SIGHUP includes what was asked for with it.
                 proxy.answer_reopen(&reopened.unwrap_or_else(|| Err(NO_LOG.to_owned())));
                 proxy.set_reloading(true);
-                backends.reload(log.is_some() || !certificates.is_empty(), proxy);
-                certificates.reload(proxy);
+                files.reload(log.is_some(), proxy);
                 is_reloading = true;
             }
             Some(Reload::Logs) => {
@@ -177,38 +217,34 @@ fn turn_until_stopped(
                 };
                 proxy.answer_reopen(&outcome);
                 proxy.log_state();
-                backends.look(proxy);
-                certificates.look(proxy);
+                files.look(proxy);
             }
-            Some(Reload::IfChanged) => {
-                backends.look(proxy);
-                certificates.look(proxy);
-            }
+            Some(Reload::IfChanged) => files.look(proxy),
             None => {}
         }
         if proxy.take_lookup() {
-            backends.look_up_again(proxy);
+            files.backends.look_up_again(proxy);
         }
-        backends.advance(proxy);
-        certificates.advance(proxy);
-        challenges.advance(proxy);
-        if is_reloading && !backends.is_reloading() && !certificates.is_reloading() {
+        files.advance(proxy);
+        if is_reloading && !files.is_reloading() {
             is_reloading = false;
             proxy.set_reloading(false);
-            proxy.answer_reload(&joined(backends.outcome(), certificates.outcome()));
+            proxy.answer_reload(&files.outcome());
         }
     }
     Ok(())
 }
 
-/// What a reload of both has come to: what has failed, if anything has.
-fn joined(backends: &Outcome, certificates: Option<&Outcome>) -> Outcome {
-    match (backends, certificates) {
-        (outcome, None) => outcome.clone(),
-        (Ok(backends), Some(Ok(certificates))) => Ok(format!("{backends}; {certificates}")),
-        (Err(backends), Some(Err(certificates))) => Err(format!("{backends}; {certificates}")),
-        (Err(failure), Some(Ok(_))) | (Ok(_), Some(Err(failure))) => Err(failure.clone()),
+/// What several have come to: what has failed, if anything has.
+fn joined<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> Outcome {
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(line) => done.push(line.as_str()),
+            Err(line) => failed.push(line.as_str()),
+        }
     }
+    if failed.is_empty() { Ok(done.join("; ")) } else { Err(failed.join("; ")) }
 }
 
 /// Begins a new log, after the previous one was moved away; what happened, in words.

@@ -1,6 +1,8 @@
 //! The two halves of a start: files, names and the loop; and the sockets. A takeover opens its
 //! sockets last, everybody else first.
 
+use super::authorities;
+use super::authority_files::AuthorityFiles;
 use super::backends::Backends;
 use super::certificates::{CertificateFiles, read_certificates};
 use super::failure::{Failure, RunError};
@@ -30,6 +32,7 @@ pub struct Prepared {
     certificates: CertificateFiles,
     acceptor: Option<Acceptor>,
     authorities: Option<Authorities>,
+    authority_files: AuthorityFiles,
     access: Option<LogFile>,
     record: Option<LogFile>,
     limits: Limits,
@@ -41,6 +44,7 @@ pub struct Loop {
     pub proxy: Proxy<Kernel>,
     pub backends: Backends,
     pub certificates: CertificateFiles,
+    pub authorities: AuthorityFiles,
     /// The servers that take part.
     pub members: Vec<Member>,
 }
@@ -49,7 +53,9 @@ impl Prepared {
     /// Reads and opens what `config` names. It may wait for others, as signals end the program.
     pub fn of(config: &Config) -> Result<Prepared, Failure> {
         let mut lists = read_lists(config)?;
+        let authority_files = authorities::stamps(lists.specs());
         let authorities = read_authorities(&mut lists, config)?;
+        let authority_files = AuthorityFiles::new(&lists, config, authority_files);
         let error_pages = error_pages(config)?;
         let certificates = CertificateFiles::new(config);
         let acceptor = read_certificates(config)?;
@@ -67,6 +73,7 @@ impl Prepared {
             certificates,
             acceptor,
             authorities,
+            authority_files,
             access,
             record,
             limits,
@@ -77,7 +84,7 @@ impl Prepared {
     /// Looks names up and makes the loop; `own` is where this program listens, which no server is.
     pub fn start(self, mut config: Config, own: OwnAddresses) -> Result<Loop, RunError> {
         let Prepared { lists, error_pages, certificates, acceptor, authorities, .. } = self;
-        let Prepared { access, record, limits, sticky_key, .. } = self;
+        let Prepared { authority_files, access, record, limits, sticky_key, .. } = self;
         config.sticky_key = sticky_key;
         let mut kernel = Kernel::new().map_err(system)?;
         let (backends, members) = Backends::resolve(lists, kernel.waker(), own, &config)?;
@@ -98,7 +105,7 @@ impl Prepared {
         }
         let seed = listen::seed();
         let proxy = Proxy::new(kernel, config, members.clone(), limits, error_pages, seed);
-        Ok(Loop { proxy, backends, certificates, members })
+        Ok(Loop { proxy, backends, certificates, authorities: authority_files, members })
     }
 }
 

@@ -1,13 +1,15 @@
 //! Files that are read again, by a thread, when one has changed or SIGHUP asks for it. What cannot be
 //! used changes nothing and is reported once. What is in them is their owner's.
 
-use super::backends::Outcome;
 use crate::base::reason::reason;
 use crate::net::background::Task;
 use crate::net::files::Stamp;
 use crate::net::kernel::Kernel;
 use crate::proxy::Proxy;
 use std::path::PathBuf;
+
+/// What a reload has come to: what changed, or why nothing did.
+pub type Outcome = Result<String, String>;
 
 /// Files, each as it is or was at some time.
 pub type Stamped = Vec<(PathBuf, Option<Stamp>)>;

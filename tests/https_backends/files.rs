@@ -1,6 +1,6 @@
 //! The files of authorities: what is wrong with them, and what happens when they or the list change.
 
-use crate::common::{Backend, Balancer, binary, run, wait_until};
+use crate::common::{Backend, Balancer, Running, binary, run, wait_until};
 use crate::server::{Identity, Server, listed, trusting};
 
 /// A server behind which each response ends its connection, so that each request has a new one.
@@ -60,6 +60,78 @@ fn a_wrong_file_of_authorities_changes_nothing_until_it_is_right() {
 fn reload(balancer: &Balancer) -> (bool, String) {
     let done = run(&["ctl", &balancer.address().to_string(), "reload"]);
     (done.code == Some(0), format!("{}{}", done.stdout, done.stderr))
+}
+
+/// Servers of the command line, whose authorities no list names.
+#[test]
+fn authorities_of_the_command_line_are_read_again_when_they_change() {
+    let (old, new) = (Identity::of(&["localhost"]), Identity::of(&["localhost"]));
+    let server = Server::new(&old, closing());
+    let ca = old.directory.file("ca.pem", &old.made.certificate);
+    let (at, named) = (server.at("localhost"), format!("{} ca={ca}", server.at("localhost")));
+    for (name, balancer) in
+        [("ca=", trusting("/nowhere", &[&named])), ("the machine's", trusting(&ca, &[&at]))]
+    {
+        assert_eq!(balancer.get("/").text(), "one", "{name}");
+        server.show(&new);
+        wait_until("another certificate", || balancer.get("/").status() == 503);
+        std::fs::write(&ca, &new.made.certificate).expect("a file");
+        balancer.stderr.wait_for("the authorities of servers were read again");
+        wait_until("an answer", || balancer.get("/").status() == 200);
+        std::fs::write(&ca, &old.made.certificate).expect("a file");
+        balancer.stderr.wait_for_count("the authorities of servers were read again", 2);
+        server.show(&old);
+        wait_until("an answer again", || balancer.get("/").status() == 200);
+    }
+}
+
+#[test]
+fn a_reload_reads_the_authorities_of_the_command_line_and_says_what_came_of_it() {
+    let identity = Identity::of(&["localhost"]);
+    let server = Server::new(&identity, closing());
+    let ca = identity.directory.file("ca.pem", &identity.made.certificate);
+    let insecure = format!("https://127.0.0.1:{} insecure backup", server.port());
+    let at = server.at("localhost");
+    let balancer = trusting("/nowhere", &[&format!("{at} ca={ca}"), &insecure]);
+    let same = "the authorities of servers were read again: nothing has changed";
+    for _ in 0..2 {
+        let (is_done, said) = reload(&balancer);
+        assert!(is_done && said.contains(same), "{said}");
+    }
+    balancer.signal("HUP");
+    balancer.stderr.wait_for_count(same, 3);
+    std::fs::write(&ca, "nonsense").expect("a file");
+    balancer.stderr.wait_for("there is no certificate in");
+    for _ in 0..2 {
+        let (is_done, said) = reload(&balancer);
+        let why = format!("backend {at}: there is no certificate in `{ca}`; ");
+        assert!(!is_done && said.contains(&why), "{said}");
+        assert!(said.contains("still using the previous authorities of servers"), "{said}");
+    }
+    assert_eq!(balancer.get("/").text(), "one", "nothing has changed");
+    std::fs::remove_file(&ca).expect("a file");
+    let (is_done, said) = reload(&balancer);
+    assert!(!is_done && said.contains("cannot read the authorities"), "{said}");
+    std::fs::write(&ca, &identity.made.certificate).expect("a file");
+    let (is_done, said) = reload(&balancer);
+    assert!(is_done && said.contains(same), "{said}");
+    assert_eq!(balancer.get("/").text(), "one");
+}
+
+#[test]
+fn authorities_of_a_list_from_a_pipe_are_read_again_without_it() {
+    let (old, new) = (Identity::of(&["localhost"]), Identity::of(&["localhost"]));
+    let server = Server::new(&new, closing());
+    let ca = old.directory.file("ca.pem", &old.made.certificate);
+    let mut command = std::process::Command::new("/bin/sh");
+    let script = "printf '%s\\n' \"$1\" | exec \"$0\" 127.0.0.1:0 --health off -f /dev/stdin";
+    command.args(["-c", script]).arg(binary().get_program());
+    command.arg(format!("{} ca={ca}", server.at("localhost")));
+    let balancer = Balancer::of(Running::start(&mut command));
+    assert_eq!(balancer.get("/").status(), 503, "its certificate is not trusted");
+    std::fs::write(&ca, &new.made.certificate).expect("a file");
+    balancer.stderr.wait_for("the authorities of servers were read again");
+    wait_until("an answer", || balancer.get("/").status() == 200);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::net::{Handshake, Secured};
 use crate::wire::ticket_keys::TicketKeys;
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the connections carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,11 @@ impl Places {
     /// As the environment says.
     pub fn of_environment() -> Places {
         Places
+    }
+
+    /// Nothing is read.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        Vec::new()
     }
 }
 

@@ -41,6 +41,15 @@ impl Places {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         Places { file: set("SSL_CERT_FILE"), folders: set("SSL_CERT_DIR") }
     }
+
+    /// The file or the folders that are read.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        match (&self.file, &self.folders) {
+            (Some(file), _) => vec![PathBuf::from(file)],
+            (None, Some(folders)) => std::env::split_paths(folders).collect(),
+            (None, None) => usual().into_iter().collect(),
+        }
+    }
 }
 
 /// Authorities that were read.
@@ -90,8 +99,7 @@ pub fn of_system(places: &Places) -> Result<Roots, String> {
             PathBuf::from(folders)
         }
         (None, None) => {
-            let mut usual = PLACES.into_iter().map(PathBuf::from);
-            let file = usual.find(|place| place.is_file()).ok_or_else(|| {
+            let file = usual().ok_or_else(|| {
                 format!(
                     "this machine has no list of authorities; install ca-certificates, or {hint}"
                 )
@@ -105,6 +113,11 @@ pub fn of_system(places: &Places) -> Result<Roots, String> {
         true => Err(format!("there is no certificate in {}; {hint}", shown(&place))),
         false => Ok(roots),
     }
+}
+
+/// Where this machine keeps them, if it does.
+fn usual() -> Option<PathBuf> {
+    PLACES.into_iter().map(PathBuf::from).find(|place| place.is_file())
 }
 
 fn add_folder(roots: &mut Roots, folder: &Path, hint: &str) -> Result<(), String> {

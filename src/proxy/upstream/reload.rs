@@ -22,7 +22,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-/// How often to look whether the list file, or a certificate, has changed: one `stat` each.
+/// How often to look whether the list file, a certificate or an authority has changed: one `stat`
+/// each.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is to be read or opened again; each includes those before it.
@@ -133,9 +134,9 @@ impl<'a> Changes<'a> {
 }
 
 impl ListWatch {
-    /// Plans the next look at the list file and the certificates, if there are any.
+    /// Plans the next look at the list file, certificates and authorities, if there are any.
     pub fn watch<N: Net>(&mut self, cx: &mut LoopContext<N>) {
-        if cx.config.list_file.is_some() || !cx.config.certificates.is_empty() {
+        if cx.config.watches_files() {
             self.look_later(cx);
         }
     }
