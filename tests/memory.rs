@@ -3,9 +3,13 @@
 
 mod common;
 
+#[cfg(feature = "tls")]
+use common::in_process::add_tls;
 use common::in_process::{Counting, bytes_in_use, limits, proxy};
 use common::{Backend, Balancer, DEADLINE, Gate, Peer, wait_until};
 use loadbalancer::net::kernel::Kernel;
+#[cfg(feature = "tls")]
+use loadbalancer::net::tls::{KEPT_BYTES_MAX, SelfSigned};
 use loadbalancer::proxy::{Limits, Proxy};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -154,6 +158,42 @@ fn a_client_that_reads_slowly_has_one_buffer_filled() {
     assert!(most > 32 * 1024, "no response waits: {most} bytes");
     let each = most / READERS as isize;
     assert!(each <= SLOW_MAX, "{each} bytes for each reader");
+}
+
+/// What comes of handshakes is in no buffer of the pool.
+#[cfg(feature = "tls")]
+#[test]
+fn what_connections_in_tls_keep_is_in_the_accounts_of_memory() {
+    const HELLO: usize = 16_000;
+    let made = SelfSigned::new(&["a.example"], ["20200101000000Z", "21200101000000Z"]);
+    let limits = Limits { trim_bytes: CLIENTS * HELLO / 2, ..limits() };
+    let backend = Backend::named("a");
+    let (mut proxy, plain) = proxy(&backend, 1, limits, |_| {});
+    let address = add_tls(&mut proxy, &made.expect("random bytes"));
+    // A record of 16 KiB, of which more must come.
+    let hello = [&b"\x16\x03\x01\x40\x00"[..], &[1; HELLO]].concat();
+    let (kept, places) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let come_and_leave = || {
+        let peers = clients(address, &hello);
+        wait_until("all hellos to have come", || kept.load(SeqCst) >= CLIENTS * HELLO);
+        drop(peers);
+        wait_until("all to be gone", || places.load(SeqCst) == 0);
+    };
+    turn_while(&mut proxy, plain, come_and_leave, |proxy| {
+        let census = proxy.census();
+        kept.store(census.kept_bytes, SeqCst);
+        places.store(census.clients, SeqCst);
+        assert!(census.kept_bytes <= CLIENTS * KEPT_BYTES_MAX, "{census:?}");
+    });
+    let census = proxy.census();
+    assert_eq!((census.kept_bytes, census.storages_lent), (0, 0), "{census:?}");
+    let start = Instant::now();
+    // Memory goes back to the system: that is what is waited for now, and nothing else.
+    assert!(census.timers > 0, "{census:?}");
+    while proxy.census().timers > 0 {
+        proxy.turn().expect("a wait that works");
+        assert!(start.elapsed() < DEADLINE, "timers are left: {:?}", proxy.census());
+    }
 }
 
 #[test]

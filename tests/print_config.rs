@@ -74,6 +74,33 @@ fn limited(arguments: &[&str]) -> Command {
     shell
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn the_memory_of_buffers_includes_what_connections_in_tls_keep() {
+    let limit = |arguments: &[&str], name: &str| {
+        let arguments = [&["127.0.0.1:0", "--print-config", "-N", "10"], arguments].concat();
+        let printed = limited(&arguments).output().expect("a run").stdout;
+        let printed = lines(&String::from_utf8(printed).expect("text"));
+        printed[&format!("limit.{name}")].0.parse::<usize>().expect("a number")
+    };
+    let directory = common::TempDir::new();
+    let [plain, secured] = ["localhost:1", "https://localhost:1"];
+    let list = |line: &str| directory.file("list", format!("{line}\n"));
+    let (clients, pairs) = (limit(&[plain], "clients"), limit(&[plain], "requests-in-flight"));
+    let tunnels = limit(&[plain], "tunnels");
+    let servers = (pairs + tunnels).min(clients) + 1;
+    for (name, without, arguments, expected) in [
+        ("clients", &[plain][..], &[plain, "--cert", "c.pem"][..], clients),
+        ("a server", &[plain], &[secured], servers),
+        ("both", &[plain], &[secured, "--cert", "c.pem"], clients + servers),
+    ] {
+        let more = limit(arguments, "buffer-bytes") - limit(without, "buffer-bytes");
+        assert_eq!(more, expected * loadbalancer::net::tls::KEPT_BYTES_MAX, "{name}");
+    }
+    let without = limit(&["-f", &list(plain)], "buffer-bytes");
+    assert!(limit(&["-f", &list(secured)], "buffer-bytes") > without, "a server of a list");
+}
+
 #[test]
 fn the_run_that_follows_keeps_to_the_printed_limits() {
     let gate = Gate::new();

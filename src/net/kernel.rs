@@ -423,6 +423,12 @@ impl Net for Kernel {
         self.signals.take()
     }
 
+    #[inline]
+    fn kept_bytes(&self) -> usize {
+        let by_clients = self.acceptor.as_ref().map_or(0, tls::Acceptor::kept_bytes);
+        by_clients + self.connector.as_ref().map_or(0, tls::Connector::kept_bytes)
+    }
+
     fn return_free_memory(&mut self) {
         memory::return_free_pages();
     }

@@ -351,6 +351,10 @@ pub trait Net: Debug {
     }
     /// The next instance may have the name of the control socket, which gets another.
     fn step_aside(&mut self) {}
+    /// What connections in TLS keep between two steps, in bytes.
+    fn kept_bytes(&self) -> usize {
+        0
+    }
     /// Much was freed: the system gets it back.
     fn return_free_memory(&mut self) {}
     /// Whether event lines begin with the time: not where a person watches them come.

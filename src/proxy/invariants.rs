@@ -42,6 +42,8 @@ pub struct Census {
     /// Pairs that hold no slot.
     pub tunnels: usize,
     pub storages_lent: usize,
+    /// What connections in TLS keep between two steps, in bytes.
+    pub kept_bytes: usize,
     /// Size of the storages kept for reuse.
     pub spare_bytes: usize,
     pub pipes_lent: usize,
@@ -127,6 +129,7 @@ impl<N: Net> Proxy<N> {
             slots_used: exchanges.admission.used(),
             tunnels: exchanges.admission.tunnels(),
             storages_lent: context.pool.in_use(),
+            kept_bytes: context.net.kept_bytes(),
             spare_bytes: context.pool.spare_bytes(),
             pipes_lent: exchanges.upstreams.pipes_lent(),
             timers: context.wheel.len(),

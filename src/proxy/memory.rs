@@ -13,7 +13,8 @@ impl<N: Net> Proxy<N> {
     pub(super) fn note_memory(&mut self) {
         let Exchanges { context, upstreams, .. } = &mut self.exchanges;
         let connections = self.clients.len() + upstreams.len();
-        let used = context.pool.bytes_in_use() + connections * CONNECTION_BYTES;
+        let buffers = context.pool.bytes_in_use() + context.net.kept_bytes();
+        let used = buffers + connections * CONNECTION_BYTES;
         let least = context.limits.trim_bytes;
         context.trim.note(used, least, &mut context.wheel, context.now.instant);
     }

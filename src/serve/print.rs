@@ -3,11 +3,12 @@
 
 use super::failure::Failure;
 use super::limits::{FILES_UNKNOWN, limits};
-use super::lists::read_lists;
+use super::lists::{Lists, read_lists};
 use crate::base::buffer::{LARGE_BYTES, Pool};
 use crate::config::list::Line;
 use crate::config::{BACKENDS_MAX, Config};
 use crate::net::listen;
+use crate::net::tls::KEPT_BYTES_MAX;
 use crate::proxy::{ADMIN_PLACES, Limits};
 use std::io::Write;
 
@@ -31,7 +32,7 @@ pub fn print_config(
     for (line, spec) in lists.lines() {
         text.push_str(&format!("backend {} file:{line}\n", Line(spec)));
     }
-    for (name, value) in bounds(&limits(files, config), files, config) {
+    for (name, value) in bounds(&limits(files, config), files, config, &lists) {
         text.push_str(&format!("limit.{name} {value} derived\n"));
     }
     // A reader that closes it early (`| head`) has seen enough.
@@ -40,7 +41,7 @@ pub fn print_config(
 }
 
 /// The most there can be of each, and the memory that takes.
-fn bounds(limits: &Limits, files: u64, config: &Config) -> [(&'static str, u64); 7] {
+fn bounds(limits: &Limits, files: u64, config: &Config, lists: &Lists) -> [(&'static str, u64); 7] {
     let Limits { clients_max, pairs_max, tunnels_max, pipes_max, trim_bytes: _ } = *limits;
     let admin = if config.admin.is_some() { ADMIN_PLACES } else { 0 };
     // Every place may be taken, and every buffer full: of clients, of the connections to backends
@@ -51,7 +52,12 @@ fn bounds(limits: &Limits, files: u64, config: &Config) -> [(&'static str, u64);
         None => config.backends.len(),
     };
     let connections = clients_max + pairs + admin + probes;
-    let buffers = connections * BUFFERS * LARGE_BYTES + Pool::SPARE_BYTES_MAX;
+    // In TLS each keeps something beside its buffers.
+    let clients_in_tls = if config.certificates.is_empty() { 0 } else { clients_max };
+    let has_tls = lists.specs().any(|spec| spec.tls.is_some());
+    let servers_in_tls = if has_tls { pairs + probes } else { 0 };
+    let kept = (clients_in_tls + servers_in_tls) * KEPT_BYTES_MAX;
+    let buffers = connections * BUFFERS * LARGE_BYTES + kept + Pool::SPARE_BYTES_MAX;
     [
         ("descriptors", files),
         ("clients", clients_max as u64),

@@ -1,10 +1,14 @@
 //! A proxy in the process of the test, and what its thread allocates.
 
-use super::Backend;
+use super::{Backend, TempDir};
+#[cfg(feature = "tls")]
+use loadbalancer::config::CertificateFile;
 use loadbalancer::config::{BackendSpec, Config};
 use loadbalancer::health::Check;
 use loadbalancer::net::kernel::Kernel;
 use loadbalancer::net::listen::{Sharing, TcpPlace, listen};
+#[cfg(feature = "tls")]
+use loadbalancer::net::tls::{Acceptor, Carries, Certificates, SelfSigned};
 use loadbalancer::proxy::{Limits, ListenerSettings, Member, Proxy, Service};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -78,10 +82,21 @@ pub fn proxy(
     limits: Limits,
     set: impl FnOnce(&mut Config),
 ) -> (Proxy<Kernel>, SocketAddr) {
+    let spec = BackendSpec::new(backend.address());
+    proxy_over(spec, backend.address(), names, limits, set)
+}
+
+/// The same over a server as it is configured, at this address.
+pub fn proxy_over(
+    spec: BackendSpec,
+    at: SocketAddr,
+    names: usize,
+    limits: Limits,
+    set: impl FnOnce(&mut Config),
+) -> (Proxy<Kernel>, SocketAddr) {
     let listener = listen(&loopback(), Sharing::Alone).expect("a free port");
     let address = listener.local_addr().expect("bound");
-    let spec = BackendSpec::new(backend.address());
-    let member = Member { spec: spec.clone(), addresses: vec![backend.address().into()] };
+    let member = Member { spec: spec.clone(), addresses: vec![at.into()] };
     let members = vec![member; names];
     let mut config = Config::new(address, vec![spec; names]);
     config.health.check = Check::Off;
@@ -91,6 +106,25 @@ pub fn proxy(
     let mut proxy = Proxy::new(kernel, config, members, limits, HashMap::new(), 1);
     proxy.listen(listener, settings).expect("listening");
     (proxy, address)
+}
+
+/// For connections of clients in TLS, with this certificate.
+#[cfg(feature = "tls")]
+pub fn acceptor(made: &SelfSigned) -> Acceptor {
+    let directory = TempDir::new();
+    let chain = directory.file("both.pem", format!("{}{}", made.certificate, made.key)).into();
+    let read = Certificates::read(&[CertificateFile { chain, key: None }], None).expect("files");
+    Acceptor::new(read.certificates, Carries::Http).expect("random bytes")
+}
+
+/// Where `proxy` serves clients in TLS, with this certificate, from here on.
+#[cfg(feature = "tls")]
+pub fn add_tls(proxy: &mut Proxy<Kernel>, made: &SelfSigned) -> SocketAddr {
+    proxy.net_mut().secure_with(acceptor(made));
+    let listener = listen(&loopback(), Sharing::Alone).expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    proxy.listen(listener, ListenerSettings::tls(Service::Http)).expect("listening");
+    address
 }
 
 /// Where `proxy` answers requests about itself from here on.

@@ -87,6 +87,11 @@ impl Acceptor {
         Ok(Session::begin(Engine::Server(server), certificates, &self.scratch, received))
     }
 
+    /// What its sessions keep between two steps, in bytes.
+    pub fn kept_bytes(&self) -> usize {
+        self.scratch.kept_bytes()
+    }
+
     /// The keys of session tickets: for a successor.
     pub fn ticket_keys(&self) -> TicketKeys {
         TicketKeys { context: context(&self.certificates), keys: self.tickets.export() }

@@ -114,6 +114,11 @@ impl Connector {
         old.keys().any(|trust| new.contains_key(trust) && !is_kept(trust))
     }
 
+    /// What its sessions keep between two steps, in bytes.
+    pub fn kept_bytes(&self) -> usize {
+        self.scratch.kept_bytes()
+    }
+
     /// A session with this server.
     ///
     /// Errors: the authorities have nothing to verify it by.

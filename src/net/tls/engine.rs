@@ -35,6 +35,11 @@ impl Queue {
         self.bytes.is_empty()
     }
 
+    /// Memory that it holds, in bytes.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Those that wait.
     pub fn data(&self) -> &[u8] {
         &self.bytes[self.consumed..]

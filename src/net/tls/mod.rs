@@ -21,6 +21,7 @@ pub use acceptor::{Acceptor, Carries};
 pub use certificates::{Certificates, ReadCertificates};
 pub use connector::{Authorities, Connector};
 pub use roots::Places;
+pub use scratch::KEPT_BYTES_MAX;
 pub use self_signed::SelfSigned;
 pub use session::Session;
 

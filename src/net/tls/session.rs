@@ -6,7 +6,7 @@
 use super::certificates::{Asked, Certificates, Place};
 use super::engine::{Engine, Out, Queue, Stop};
 use super::peer::{handshake_error, identity};
-use super::scratch::{RECORD_BYTES_MAX, Scratch};
+use super::scratch::{Kept, RECORD_BYTES_MAX, Scratch, keep_rest};
 use super::stage::{Goodbye, Stage};
 use crate::base::buffer::LARGE_BYTES;
 use crate::base::connect_fault::HandshakeFault;
@@ -39,7 +39,7 @@ const DISCARDED_BYTES_MAX: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Session {
     engine: Engine,
-    scratch: Rc<Scratch>,
+    kept: Kept,
     stage: Stage,
     goodbye: Goodbye,
     /// The last read left nothing behind.
@@ -87,9 +87,9 @@ impl Session {
         scratch: &Rc<Scratch>,
         received: &[u8],
     ) -> Session {
-        Session {
+        let mut session = Session {
             engine,
-            scratch: Rc::clone(scratch),
+            kept: Kept::nothing(scratch),
             stage: Stage::New,
             goodbye: Goodbye::Due,
             drained: false,
@@ -104,13 +104,28 @@ impl Session {
             covers_asked: false,
             has_hello: false,
             subject: None,
-        }
+        };
+        session.count_kept(());
+        session
+    }
+
+    /// What is kept after a step, of which this is the outcome, is in the account from here on.
+    #[inline]
+    fn count_kept<T>(&mut self, outcome: T) -> T {
+        let queues = self.held.capacity() + self.unsent.capacity();
+        self.kept.set(self.received.capacity() + queues);
+        outcome
     }
 
     /// Goes on with the handshake as far as the socket allows.
     ///
     /// Errors: the peer's or ours, in words; the peer was sent an alert.
     pub fn handshake(&mut self, wire: &mut (impl Read + Write)) -> io::Result<Handshake> {
+        let outcome = self.shake_hands(wire);
+        self.count_kept(outcome)
+    }
+
+    fn shake_hands(&mut self, wire: &mut (impl Read + Write)) -> io::Result<Handshake> {
         if self.stage == Stage::New && self.received.is_empty() {
             // A client speaks first.
             self.run(&mut [], &mut [])?;
@@ -154,6 +169,15 @@ impl Session {
     ///
     /// Errors: `UnexpectedEof` if the socket ended before that, as something may be missing.
     pub fn read(&mut self, wire: &mut (impl Read + Write), into: &mut [u8]) -> io::Result<usize> {
+        let outcome = self.read_content(wire, into);
+        self.count_kept(outcome)
+    }
+
+    fn read_content(
+        &mut self,
+        wire: &mut (impl Read + Write),
+        into: &mut [u8],
+    ) -> io::Result<usize> {
         self.drained = false;
         if !self.held.is_empty() {
             return Ok(self.held.take(into));
@@ -197,7 +221,7 @@ impl Session {
 
     /// One read from the socket, and what follows from it.
     fn receive(&mut self, wire: &mut (impl Read + Write), into: &mut [u8]) -> io::Result<Received> {
-        let scratch = Rc::clone(&self.scratch);
+        let scratch = Rc::clone(self.kept.scratch());
         let mut scratch = scratch.borrow();
         let kept = self.received.len();
         let limit = match self.stage.is_handshake() && !self.expects_certificate() {
@@ -237,15 +261,7 @@ impl Session {
             let _ = self.flush(wire);
         }
         let (used, taken) = outcome?;
-        let left = &data[used..];
-        match left.is_empty() {
-            true => self.received = Vec::new(),
-            false => {
-                self.received.clear();
-                self.received.reserve_exact(left.len());
-                self.received.extend_from_slice(left);
-            }
-        }
+        keep_rest(&mut self.received, &data[used..]);
         // What a read gives rise to goes out; what finds no room goes before the next write.
         let _ = self.flush(wire);
         Ok(Received { bytes: count, taken, was_short: count < most })
@@ -361,6 +377,11 @@ impl Session {
     /// Writes some of `from`. As long as ciphertext of it is left here, at least its last byte does
     /// not count as written, and the next call must begin with the bytes that do not.
     pub fn write(&mut self, wire: &mut (impl Read + Write), from: &[u8]) -> io::Result<usize> {
+        let outcome = self.write_content(wire, from);
+        self.count_kept(outcome)
+    }
+
+    fn write_content(&mut self, wire: &mut (impl Read + Write), from: &[u8]) -> io::Result<usize> {
         if self.stage == Stage::Plain {
             return wire.write(from);
         }
@@ -385,7 +406,7 @@ impl Session {
     }
 
     fn write_new(&mut self, wire: &mut (impl Read + Write), from: &[u8]) -> io::Result<usize> {
-        let scratch = Rc::clone(&self.scratch);
+        let scratch = Rc::clone(self.kept.scratch());
         let mut scratch = scratch.borrow();
         let count = self.engine.encrypt(&mut self.received, from, &mut scratch[..])?;
         let records = &scratch[..count];
@@ -444,7 +465,8 @@ impl Session {
             self.unsent.push(&alert[..count]);
             self.goodbye = Goodbye::Said;
         }
-        self.flush(wire)
+        let outcome = self.flush(wire);
+        self.count_kept(outcome)
     }
 
     /// The connection is about to close: the peer learns whether it has got all there was.

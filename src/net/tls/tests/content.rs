@@ -1,6 +1,8 @@
 //! What is content, in which pieces, and what counts as written.
 
 use super::*;
+use crate::base::buffer::LARGE_BYTES;
+use crate::net::tls::KEPT_BYTES_MAX;
 
 #[test]
 fn content_goes_both_ways_in_pieces_of_any_size_in_both_versions() {
@@ -182,4 +184,42 @@ fn sessions_of_one_loop_share_their_memory_and_not_their_bytes() {
         talk.wire.to_server = rest;
         assert_eq!(talk.server_reads().expect("content").0, [at as u8; 100]);
     }
+}
+
+#[test]
+fn what_a_session_keeps_is_in_the_account_of_all_and_bounded() {
+    let identity = identity(&[&["a.example"]], None);
+    let config = client_config(&identity, VERSIONS, None);
+    let kept = || identity.acceptor.kept_bytes();
+    let mut talk = Talk::new(&identity, connect(&config, "a.example"), usize::MAX);
+    talk.shake_hands().expect("a handshake");
+    assert_eq!(kept(), 0, "an idle session keeps nothing");
+    // A reader that takes nothing, from the start or from the middle of a record on.
+    for (name, room) in [("no room", 0), ("some", 20_000)] {
+        talk.wire.room = room;
+        let content = [b'x'; LARGE_BYTES];
+        let count = talk.server.write(&mut talk.wire, &content).unwrap_or(0);
+        let expected = LARGE_BYTES - room..=KEPT_BYTES_MAX;
+        assert!(expected.contains(&kept()), "{name}: {} bytes", kept());
+        talk.wire.room = usize::MAX;
+        talk.server.write(&mut talk.wire, &content[count..]).expect("room");
+        assert_eq!(kept(), 0, "{name}: all is sent");
+    }
+    // Content that does not fit, beside a part of the next record.
+    talk.client.writer().write_all(&[b'x'; 20_000]).expect("memory");
+    talk.client_sends();
+    let end = talk.wire.to_server.len() - 10;
+    let rest = talk.wire.to_server.split_off(end);
+    talk.server.read(&mut talk.wire, &mut [0; 1]).expect("a byte");
+    assert!((16_000..=KEPT_BYTES_MAX).contains(&kept()), "{} bytes", kept());
+    talk.wire.to_server.extend(rest);
+    assert_eq!(talk.server_reads().expect("content").0.len(), 19_999);
+    assert_eq!(kept(), 0, "all is taken");
+    let hello = b"\x16\x03\x01\x02\x00";
+    let mut other = Talk::new(&identity, connect(&config, "a.example"), usize::MAX);
+    other.wire.to_server.extend(hello);
+    other.server.handshake(&mut other.wire).expect("a part of a hello");
+    assert!(kept() >= hello.len());
+    drop(other);
+    assert_eq!(kept(), 0, "its connection has ended");
 }
