@@ -3,24 +3,26 @@
 mod common;
 
 use common::in_process::{Counting, add_admin, allocations_so_far, limits, proxy};
+#[cfg(feature = "tls")]
+use common::in_process::{acceptor, add_tls, proxy_over};
 use common::{Backend, Peer};
 use loadbalancer::balance::{NAMES, Strategy};
 use loadbalancer::config::{AdminAddress, Config, HostPort, LogTarget, Mode};
 #[cfg(feature = "tls")]
-use loadbalancer::config::{CertificateFile, TlsServer, Trust};
+use loadbalancer::config::{BackendSpec, ServerTls, TlsServer, Trust};
 use loadbalancer::net::kernel::Kernel;
-#[cfg(feature = "tls")]
-use loadbalancer::net::listen::{Sharing, listen};
 use loadbalancer::net::log_writer::LogWriter;
 #[cfg(feature = "tls")]
-use loadbalancer::net::tls::{
-    Acceptor, Authorities, Carries, Certificates, Connector, Places, SelfSigned,
-};
+use loadbalancer::net::tls::{Authorities, Carries, Connector, Places, SelfSigned};
 use loadbalancer::proxy::Proxy;
-#[cfg(feature = "tls")]
-use loadbalancer::proxy::{ListenerSettings, Service};
 use std::io::{self, Write};
+#[cfg(feature = "tls")]
+use std::net::TcpListener;
 use std::net::{SocketAddr, TcpStream};
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
 
@@ -36,6 +38,12 @@ const PEAK_CLIENTS: usize = 8;
 /// twice for each that goes.
 #[cfg(feature = "tls")]
 const IN_TLS_MAX: usize = 4;
+
+/// What the library allocates for a request to a server in TLS and its response: once for the record
+/// that goes (`crypto/ring/tls13.rs`), and once for that which comes (`conn/unbuffered.rs`). Nothing
+/// else allocates.
+#[cfg(feature = "tls")]
+const TO_SERVER_IN_TLS: usize = 2;
 
 /// Requests of each kind, one after the other, so that the peak does not depend on chance.
 fn ask(address: SocketAddr, rounds: usize, is_forwarded: bool) {
@@ -131,15 +139,9 @@ fn allocations_in_tls(asked: &str, host: &'static str) -> usize {
     let (valid, names) = (["20200101000000Z", "21200101000000Z"], ["a.example", "b.example"]);
     let made = SelfSigned::new(&names, valid).expect("random bytes");
     let directory = common::TempDir::new();
-    let chain = directory.file("both.pem", format!("{}{}", made.certificate, made.key)).into();
-    let read = Certificates::read(&[CertificateFile { chain, key: None }], None).expect("files");
-    let acceptor = Acceptor::new(read.certificates, Carries::Http).expect("random bytes");
     let backend = Backend::named("a");
     let (mut proxy, plain) = proxy(&backend, 1, limits(), |_| {});
-    proxy.net_mut().secure_with(acceptor);
-    let listener = listen(&common::in_process::loopback(), Sharing::Alone).expect("a free port");
-    let address = listener.local_addr().expect("bound");
-    proxy.listen(listener, ListenerSettings::tls(Service::Http)).expect("listening");
+    let address = add_tls(&mut proxy, &made);
     let trusted = directory.file("certificate.pem", &made.certificate);
     let (steady, done) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -183,6 +185,64 @@ fn a_request_in_tls_costs_what_the_library_allocates_whatever_its_host() {
         // A turn more or less at the beginning and the end.
         assert!(count.abs_diff(usual) <= 2 * IN_TLS_MAX, "{host}: {count}, usual {usual}");
     }
+}
+
+/// A server in TLS that answers each request on a connection, until the test ends; where it is, and
+/// the file of whom to trust.
+#[cfg(feature = "tls")]
+fn server_in_tls(directory: &common::TempDir) -> (SocketAddr, PathBuf) {
+    let valid = ["20200101000000Z", "21200101000000Z"];
+    let made = SelfSigned::new(&["a.example"], valid).expect("random bytes");
+    let trusted = directory.file("certificate.pem", &made.certificate);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let made = Arc::new(made);
+    std::thread::spawn(move || {
+        for mut tcp in listener.incoming().flatten() {
+            let made = Arc::clone(&made);
+            std::thread::spawn(move || {
+                let mut session = acceptor(&made).accept(&[]).expect("a session");
+                session.handshake(&mut tcp).expect("a handshake");
+                let (mut got, mut into) = (Vec::new(), [0; 4096]);
+                while let Ok(count @ 1..) = session.read(&mut tcp, &mut into) {
+                    got.extend_from_slice(&into[..count]);
+                    if got.ends_with(b"\r\n\r\n") {
+                        got.clear();
+                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
+                        session.write(&mut tcp, answer).expect("writing");
+                    }
+                }
+            });
+        }
+    });
+    (address, trusted.into())
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_request_to_a_server_in_tls_costs_what_the_library_allocates() {
+    let directory = common::TempDir::new();
+    let (at, trusted) = server_in_tls(&directory);
+    let mut spec = BackendSpec::new(at);
+    let name = Some("a.example".to_owned());
+    spec.tls = Some(ServerTls { name, trust: Trust::File(trusted) });
+    let mut authorities = Authorities::new(Places::default(), Carries::Http);
+    authorities.add(&spec.tls_server().expect("in TLS")).expect("a file");
+    let (mut proxy, address) = proxy_over(spec, at, 1, limits(), |_| {});
+    proxy.net_mut().trust(authorities);
+    let (steady, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    let count = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _done = Done(&done, address);
+            let mut client = Peer::connect(address);
+            let mut ask = || (0..ROUNDS).for_each(|_| assert_eq!(client.get("/").status(), 200));
+            ask();
+            steady.store(true, SeqCst);
+            ask();
+        });
+        allocations_until(&done, &steady, &mut proxy)
+    });
+    assert!(count <= TO_SERVER_IN_TLS * ROUNDS, "{count} for {ROUNDS} requests");
 }
 
 fn set_admin(config: &mut Config) {
