@@ -79,6 +79,27 @@ fn the_choices_of_a_run_are_made_again() {
 }
 
 #[test]
+fn servers_of_every_form_have_their_places_in_the_replay() {
+    let server = Backend::named("a");
+    let mut servers = vec![server.argument().replace("127.0.0.1", "localhost") + " each"];
+    if cfg!(feature = "tls") {
+        servers.extend(["1", "2", "3"].map(|port| format!("https://127.0.0.1:{port} insecure")));
+    }
+    let directory = TempDir::new();
+    let file = directory.path().join("run.record").to_str().expect("UTF-8").to_owned();
+    let mut arguments = vec!["127.0.0.1:0", "--record", &file, "-s", "uri", "--health", "off"];
+    arguments.extend(servers.iter().map(String::as_str));
+    let balancer = Balancer::start(&arguments);
+    for number in 0..30 {
+        balancer.get(&format!("/{number}"));
+    }
+    balancer.stop();
+    let finished = run(&["replay", &file]);
+    assert_eq!((finished.code, &finished.stderr[..]), (Some(0), ""));
+    assert!(finished.stdout.lines().count() >= 30, "{}", finished.stdout);
+}
+
+#[test]
 fn a_request_that_a_server_failed_is_chosen_for_again_in_the_replay() {
     let (refusing, other) = (Backend::refusing(), Backend::named("a"));
     let (_directory, file) = record(&[&refusing, &other], &["-s", "first"], 3);

@@ -82,11 +82,11 @@ impl Backend {
             listed: member.spec.clone(),
             by_hand: ByHand::default(),
             name: match &member.spec.naming {
-                Naming::AsWritten | Naming::Each => name(&member.spec),
+                Naming::AsWritten | Naming::Each => recorded_name(&member.spec),
                 Naming::Of(_) => member.spec.to_string(),
             },
             origin: match member.spec.tls {
-                Some(_) => name(&member.spec),
+                Some(_) => recorded_name(&member.spec),
                 None => format!("http://{}", authority(&member.spec)),
             },
             host: host(&member.spec),
@@ -105,8 +105,9 @@ impl Backend {
     }
 }
 
-/// As people know it, and with its scheme if that is https.
-fn name(spec: &BackendSpec) -> String {
+/// Its address, with the scheme if that is https: one word, from which its place on the hash ring
+/// follows.
+pub fn recorded_name(spec: &BackendSpec) -> String {
     match spec.tls {
         Some(_) => format!("{HTTPS}{}", authority(spec)),
         None => authority(spec),

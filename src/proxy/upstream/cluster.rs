@@ -66,8 +66,10 @@ impl Cluster {
         let backends: Vec<Backend> =
             members.iter().map(|member| Backend::new(member, account())).collect();
         let sessions = Sessions::new(config, backends.iter().map(|it| it.name.as_str()));
-        let named: Vec<(&str, Spec)> =
-            backends.iter().map(|it| (it.name.as_str(), balance_spec(&it.spec))).collect();
+        let names: Vec<String> =
+            backends.iter().map(|it| backend::recorded_name(&it.spec)).collect();
+        let specs = backends.iter().map(|it| balance_spec(&it.spec));
+        let named: Vec<(&str, Spec)> = names.iter().map(String::as_str).zip(specs).collect();
         Cluster {
             balancer: Recorder::new(config, &named, places, seed),
             backends,
@@ -207,6 +209,11 @@ impl Cluster {
             .filter_map(|id| Some((self.backends[id.index()].health.last_resort()?, id)))
             .min()
             .map(|(_, id)| id)
+    }
+
+    /// Whether it may get a request now, suspect or not.
+    pub fn is_eligible(&self, backend: BackendId) -> bool {
+        self.balancer.candidate(backend).is_eligible()
     }
 
     /// Whether this backend is at its own limit.
@@ -499,6 +506,7 @@ pub(super) fn balance_spec(spec: &BackendSpec) -> Spec {
         backup: spec.backup,
         pairs_max: spec.pairs_max,
         admin: spec.admin,
-        id: balance::hash(backend::authority(spec).as_bytes()),
+        // The replay of a record knows nothing else.
+        id: balance::hash(backend::recorded_name(spec).as_bytes()),
     }
 }

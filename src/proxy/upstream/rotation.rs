@@ -1,7 +1,7 @@
 //! Which backends take part, and which of them take requests.
 
 use super::account::Account;
-use super::backend::{Backend, Member};
+use super::backend::{self, Backend, Member};
 use super::cluster::{Cluster, balance_spec};
 use crate::balance::{AdminState, Membership};
 use crate::base::backend_id::BackendId;
@@ -43,7 +43,8 @@ impl Cluster {
     /// Adds a backend; its id may be that of one that was removed.
     pub fn add(&mut self, member: &Member, now: Instant) -> BackendId {
         let added = Backend::new(member, Account::new(self.counting, now));
-        let backend = self.balancer.add(&added.name, balance_spec(&added.spec));
+        let name = backend::recorded_name(&added.spec);
+        let backend = self.balancer.add(&name, balance_spec(&added.spec));
         self.sessions.add(backend, &added.name);
         match self.backends.get_mut(backend.index()) {
             Some(vacant) => *vacant = added,
