@@ -229,7 +229,7 @@ impl<S: Socket> Conn<S> {
     /// Errors: it failed, or the peer is gone.
     pub fn handshake(&mut self, steps: &mut HandshakeSteps) -> io::Result<Handshake> {
         let before = self.socket.handshake_bytes();
-        let outcome = self.socket.handshake();
+        let outcome = uninterrupted(|| self.socket.handshake());
         steps.count(self.socket.handshake_bytes() - before);
         let handshake = outcome?;
         match handshake {
@@ -518,7 +518,7 @@ impl<S: Socket> Conn<S> {
 
 /// The outcome of `call`, made again while a signal interrupts it.
 #[inline]
-fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     match call() {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => repeat(call),
         outcome => outcome,
@@ -527,7 +527,7 @@ fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usiz
 
 #[cold]
 #[inline(never)]
-fn repeat(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+fn repeat<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
