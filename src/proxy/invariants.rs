@@ -21,6 +21,7 @@ use crate::config::EDIT_BYTES_MAX;
 use crate::health::Check;
 use crate::http::forward::GROWTH_BYTES_MAX;
 use crate::net::Net;
+use crate::observe::causes::ConnectKind;
 use crate::observe::counters::Counters;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct BackendCensus {
     /// It takes new requests; false for one that was removed and still has requests in flight.
     pub serving: bool,
     pub up: bool,
+    /// It may get a request now: it is up, in rotation, and below its limit.
+    pub is_eligible: bool,
     /// What is in force, by the list and by hand.
     pub admin: AdminState,
     pub weight: u32,
@@ -69,7 +72,7 @@ pub struct BackendCensus {
 }
 
 /// What was counted since the start, of the backends that are listed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Counted {
     /// Clients accepted.
     pub accepted: u64,
@@ -81,6 +84,9 @@ pub struct Counted {
     pub responses: u64,
     /// Attempts that ended.
     pub attempts: u64,
+    /// TLS handshakes for requests that failed, and health checks that did.
+    pub handshake_failures: u64,
+    pub probe_failures: u64,
 }
 
 impl<N: Net> Proxy<N> {
@@ -90,15 +96,20 @@ impl<N: Net> Proxy<N> {
         exchanges.context.config.admin.as_ref()?;
         let counters = exchanges.context.counted();
         let cluster = exchanges.upstreams.cluster();
-        let backends =
-            cluster.ids().filter_map(|id| cluster.snapshot(id, 0, exchanges.context.now));
-        let (responses, attempts) = backends.fold((0, 0), |(responses, attempts), backend| {
-            let counters = backend.counters;
-            (responses + counters.first_byte.count(), attempts + counters.attempts(0))
-        });
         let local = counters.local().map(|(_, count)| count).sum();
         let Counters { accepted, requests, .. } = *counters;
-        Some(Counted { accepted, requests, local, responses, attempts })
+        let mut counted = Counted { accepted, requests, local, ..Counted::default() };
+        let backends =
+            cluster.ids().filter_map(|id| cluster.snapshot(id, 0, exchanges.context.now));
+        for counters in backends.map(|backend| backend.counters) {
+            let failures =
+                counters.connect_failures().filter(|(kind, _)| *kind == ConnectKind::Tls.name());
+            counted.responses += counters.first_byte.count();
+            counted.attempts += counters.attempts(0);
+            counted.handshake_failures += failures.map(|(_, count)| count).sum::<u64>();
+            counted.probe_failures += counters.probes_failed;
+        }
+        Some(counted)
     }
 
     /// The backends that are listed, and those removed ones with requests in flight.
@@ -108,6 +119,7 @@ impl<N: Net> Proxy<N> {
             name: cluster.name(backend).to_string(),
             serving: cluster.is_serving(backend),
             up: cluster.is_up(backend),
+            is_eligible: cluster.is_eligible(backend),
             admin: cluster.spec(backend).admin,
             weight: cluster.spec(backend).weight,
             in_flight: cluster.in_flight(backend) as usize,
@@ -347,7 +359,8 @@ impl<N: Net> Proxy<N> {
         let (down, up) = (&client.conn, &upstream.conn);
         assert!(!down.could_write(), "what a client can take goes out");
         if upstream.is_connecting() {
-            assert!(!up.is_writable(), "a connect is followed up");
+            let waits_for_peer = upstream.is_in_handshake() && !up.is_readable();
+            assert!(waits_for_peer || !up.is_writable(), "a connect is followed up");
             return;
         }
         assert!(!up.could_write(), "what a server can take goes out");

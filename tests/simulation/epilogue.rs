@@ -55,6 +55,7 @@ impl Epilogue {
         (kernel.style.shortages, kernel.style.jumps) = (0, 0);
         kernel.style.descriptors = usize::MAX;
         kernel.ports.fill(Port::Listens);
+        kernel.handshakes.become_sound();
         for link in std::mem::take(&mut world.frozen) {
             kernel.wake_at(link, kernel.now);
         }

@@ -4,6 +4,7 @@
 use super::client::{Client, Leave};
 use super::kernel::{Event, Headers, Kernel, ListenerId, Style};
 use super::listing::{Listing, SITES_PER_NAME};
+use super::names::Names;
 use super::net::{SimListener, SimNet};
 use super::oracle::Oracle;
 use super::request::{self, Sender};
@@ -98,7 +99,7 @@ fn draw(case: &Case, seed: u64) -> Script {
         hogs: false,
         steady: true,
     };
-    let mut listing = Listing::draw(scene.names, false, &mut rng);
+    let mut listing = Listing::draw(Names::new(scene.names, false), false, &mut rng);
     let members = listing.read().members;
     let style = Style {
         buffer_min: 100_000,
@@ -116,7 +117,7 @@ fn draw(case: &Case, seed: u64) -> Script {
     let limits =
         Limits { pairs_max: 8, tunnels_max: 8, clients_max: 8, pipes_max: 4, trim_bytes: 40_000 };
     let mut kernel = Kernel::new(rng, style, SITES_PER_NAME, Headers::none());
-    let mut oracle = Oracle::new(&config, &limits, scene.names);
+    let mut oracle = Oracle::new(&config, &limits, listing.names);
     let clients =
         (0..CLIENTS).map(|number| client(number, case, &manner, &mut kernel, &mut oracle));
     let clients = clients.collect();
@@ -134,6 +135,7 @@ fn draw(case: &Case, seed: u64) -> Script {
         proxy,
         pairs_max: limits.pairs_max,
         settle_micros,
+        connect_micros: u64::MAX,
         absence_micros: None,
         epilogue: None,
     }

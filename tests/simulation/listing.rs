@@ -4,10 +4,11 @@
 use super::beliefs::Beliefs;
 use super::by_hand::{Hand, Order};
 use super::kernel::{Dice, Kernel, Link, LinkId, Port};
+use super::names::Names;
 use loadbalancer::balance::AdminState;
 use loadbalancer::base::address::{Address, UnixName};
 use loadbalancer::base::rng::Rng;
-use loadbalancer::config::{BackendSpec, HostPort};
+use loadbalancer::config::{BackendSpec, HostPort, ServerTls, TlsServer, Trust};
 use loadbalancer::proxy::Member;
 use loadbalancer::proxy::invariants::BackendCensus;
 use loadbalancer::wire::proxy_protocol::Version;
@@ -33,6 +34,8 @@ struct Line {
     backup: bool,
     pairs_max: Option<u32>,
     admin: AdminState,
+    /// None in the clear.
+    tls: Option<ServerTls>,
     sites: Vec<usize>,
 }
 
@@ -65,6 +68,8 @@ struct Given {
     sites: Vec<usize>,
     /// The limits of requests in flight, each with the turn from which on it held.
     limits: Vec<(u64, Option<u32>)>,
+    /// How it was to be spoken to in TLS, likewise.
+    servers: Vec<(u64, Option<TlsServer>)>,
 }
 
 /// A list as it was read, on its way to the proxy.
@@ -78,6 +83,7 @@ pub struct Reading {
 /// The operator's list and the proxy's.
 #[derive(Debug)]
 pub struct Listing {
+    pub names: Names,
     lines: Vec<Line>,
     given: Vec<Option<Given>>,
     /// For each name, the turn after which the proxy knows its server: one that was removed and is
@@ -110,8 +116,9 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// `names` servers, all of them listed.
-    pub fn draw(names: usize, several_addresses: bool, rng: &mut Rng) -> Listing {
+    /// All servers are listed, and of two twins one.
+    pub fn draw(all: Names, several_addresses: bool, rng: &mut Rng) -> Listing {
+        let names = all.count;
         let lines = (0..names).map(|name| {
             let mut line = Line {
                 listed: true,
@@ -120,6 +127,7 @@ impl Listing {
                 backup: rng.chance(100),
                 pairs_max: rng.chance(200).then(|| rng.between(1, 2) as u32),
                 admin: AdminState::Ready,
+                tls: all.is_secured(name).then(ServerTls::default),
                 sites: vec![name * SITES_PER_NAME],
             };
             if several_addresses {
@@ -127,8 +135,16 @@ impl Listing {
             }
             line
         });
+        let mut lines: Vec<Line> = lines.collect();
+        for name in (0..names).filter(|&name| !all.is_secured(name)) {
+            if let Some(twin) = all.twin(name) {
+                let is_secured = name == 0 || rng.chance(600);
+                lines[if is_secured { name } else { twin }].listed = false;
+            }
+        }
         let mut listing = Listing {
-            lines: lines.collect(),
+            names: all,
+            lines,
             given: vec![None; names],
             known_from: vec![0; names],
             gone: vec![None; names * SITES_PER_NAME],
@@ -159,7 +175,7 @@ impl Listing {
         let mut reading = Reading { lines: self.lines.clone(), ..Reading::default() };
         let listed = self.lines.iter().enumerate().filter(|(_, line)| line.listed);
         for (name, line) in listed {
-            let spec = BackendSpec { send_proxy: self.send_proxy, ..spec(name, line) };
+            let spec = BackendSpec { send_proxy: self.send_proxy, ..self.spec(name, line) };
             match line.known {
                 true => {
                     let addresses = line.sites.iter().map(|&site| address_of(site)).collect();
@@ -171,6 +187,16 @@ impl Listing {
         reading
     }
 
+    fn spec(&self, name: usize, line: &Line) -> BackendSpec {
+        let mut spec = BackendSpec::new(HostPort::bare(self.names.port(name)));
+        spec.weight = line.weight;
+        spec.backup = line.backup;
+        spec.pairs_max = line.pairs_max;
+        spec.admin = line.admin;
+        spec.tls = line.tls.clone();
+        spec
+    }
+
     /// The operator edits the list.
     pub fn edit(&mut self, kernel: &mut Kernel) {
         for _ in 0..kernel.rng.between(1, 3) {
@@ -178,7 +204,16 @@ impl Listing {
             let listed = self.lines.iter().filter(|line| line.listed).count();
             let several_addresses = self.several_addresses;
             let rng = &mut kernel.rng;
+            let twin = self.names.twin(name).filter(|_| rng.chance(300));
+            if let Some(twin) = twin.filter(|&twin| self.lines[twin].listed) {
+                // Spoken to in TLS from now on, or in the clear again.
+                (self.lines[name].listed, self.lines[twin].listed) = (true, false);
+            }
             let line = &mut self.lines[name];
+            if let Some(tls) = line.tls.as_mut().filter(|_| rng.chance(300)) {
+                tls.name = rng.chance(500).then(|| format!("{}.test", rng.below(2)));
+                tls.trust = [Trust::System, Trust::Nobody][rng.below(2) as usize].clone();
+            }
             match rng.below(9) {
                 _ if !line.listed => line.listed = true,
                 // An empty list is a fault of the operator.
@@ -248,7 +283,7 @@ impl Listing {
     ) {
         for (name, line) in reading.lines.iter().enumerate() {
             // One with requests in flight is still the one it was.
-            let has_left = before.iter().all(|old| name_of(&old.name) != name);
+            let has_left = before.iter().all(|old| self.names.known(&old.name) != name);
             if self.given[name].is_none() && line.listed && line.known && has_left {
                 beliefs.listed(name);
                 self.known_from[name] = turn;
@@ -268,6 +303,7 @@ impl Listing {
             }
             let (admin, weight) = self.hands[name].over(line.listed());
             let limit = (turn, line.limit(admin, self.has_sessions));
+            let server = (turn, self.spec(name, line).tls_server());
             match &mut self.given[name] {
                 // A name that cannot be resolved keeps the addresses it had. Its other settings
                 // are taken over with this list.
@@ -279,12 +315,13 @@ impl Listing {
                     (given.admin, given.weight, given.sites) = (admin, weight, sites);
                     given.line = line.clone();
                     given.limits.push(limit);
+                    given.servers.push(server);
                 }
                 None if line.known => {
                     let (line, sites) = (line.clone(), line.sites.clone());
-                    let limits = vec![limit];
+                    let (limits, servers) = (vec![limit], vec![server]);
                     self.given[name] =
-                        Some(Given { since: now, admin, weight, line, sites, limits });
+                        Some(Given { since: now, admin, weight, line, sites, limits, servers });
                 }
                 None => {}
             }
@@ -322,7 +359,7 @@ impl Listing {
     /// Each server is what the list and the operator want of it.
     pub fn check_in_force(&self, backends: &[BackendCensus]) {
         for backend in backends.iter().filter(|backend| backend.serving) {
-            let given = self.given[name_of(&backend.name)].as_ref();
+            let given = self.given[self.names.known(&backend.name)].as_ref();
             let wanted = given.map(|given| (given.admin, given.weight));
             assert_eq!(Some((backend.admin, backend.weight)), wanted, "{}", backend.name);
         }
@@ -332,7 +369,7 @@ impl Listing {
     /// flight.
     pub fn check_applied(&self, after: &[BackendCensus]) {
         for old in self.before.iter().filter(|old| old.serving) {
-            let name = name_of(&old.name);
+            let name = self.names.known(&old.name);
             let new = after.iter().find(|new| new.serving && new.name == old.name);
             match (&self.given[name], new) {
                 (None, Some(_)) => panic!("{} is still used, but not listed any more", old.name),
@@ -357,14 +394,17 @@ impl Listing {
     /// A server that has refused every connection at all its addresses for so long is down.
     pub fn check_absent(&self, kernel: &Kernel, backends: &[BackendCensus], patience: u64) {
         for backend in backends.iter().filter(|backend| backend.serving && backend.up) {
-            let Some(Given { sites, since, admin, .. }) = &self.given[name_of(&backend.name)]
-            else {
+            let name = self.names.known(&backend.name);
+            let Some(Given { sites, since, admin, .. }) = &self.given[name] else {
                 continue;
             };
             if *admin == AdminState::Down {
                 continue;
             }
             let refuses = sites.iter().all(|&site| kernel.ports[site] == Port::Refuses);
+            let is_open = |site: &usize| kernel.ports[*site] == Port::Listens;
+            let is_hopeless = kernel.handshakes.is_hopeless(name) && sites.iter().all(is_open);
+            let refuses = refuses || is_hopeless;
             let since = sites.iter().map(|&site| self.port_since[site]).max().max(Some(*since));
             let is_long = since.is_some_and(|since| since + patience < kernel.now);
             assert!(!(refuses && is_long), "{} refuses all and is up", backend.name);
@@ -373,13 +413,19 @@ impl Listing {
 
     /// A server that is listed refuses every connection.
     pub fn has_absent(&self, kernel: &Kernel) -> bool {
-        let refuses = |site: &usize| kernel.ports[*site] == Port::Refuses;
+        let refuses = |site: &usize| {
+            kernel.ports[*site] == Port::Refuses
+                || kernel.handshakes.is_hopeless(site / SITES_PER_NAME)
+        };
         self.given.iter().flatten().any(|given| given.sites.iter().all(refuses))
     }
 
     /// A connection to this site is begun, for a request or a probe.
-    pub fn check_connect(&self, site: usize) {
+    pub fn check_connect(&self, site: usize, tls: Option<&TlsServer>) {
         assert!(self.gone[site].is_none(), "a connection to an address that is gone: site {site}");
+        let given = self.given[site / SITES_PER_NAME].as_ref().expect("its name is listed");
+        let wanted = given.servers.last().and_then(|(_, server)| server.as_ref());
+        assert_eq!(tls, wanted, "a connection to site {site}");
     }
 
     /// Whether both connections led to the same server, as the proxy knows it.
@@ -395,23 +441,23 @@ impl Listing {
         let Some(site) = it.site else { return };
         let turn = kernel.turn;
         let is_first = it.requests == 1;
+        assert!(!is_first || !it.is_to_down, "a request for site {site}, whose server was down");
         if let Some(gone) = self.gone[site]
             && !is_first
         {
             assert!(turn <= gone + TURNS_TO_ACT, "a request begins at site {site}, which is gone");
         }
         let name = site / SITES_PER_NAME;
-        let Some(Given { limits, .. }) = &self.given[name] else { return };
+        let Some(Given { limits, servers, .. }) = &self.given[name] else { return };
         // Connected to before it was removed and listed again: what held then is not known any more.
         if limits.first().is_some_and(|(listed, _)| it.opened_turn < *listed) {
             return;
         }
         let from = if is_first { it.opened_turn } else { turn.saturating_sub(TURNS_TO_ACT) };
-        let in_force = limits.iter().enumerate().filter(|(at, (since, _))| {
-            let until = limits.get(at + 1).map_or(u64::MAX, |(next, _)| *next);
-            *since <= turn && from <= until
-        });
-        let most = in_force.map(|(_, (_, limit))| limit.unwrap_or(u32::MAX)).max();
+        let most = in_force(limits, from, turn).map(|limit| limit.unwrap_or(u32::MAX)).max();
+        let with = it.shaking.as_ref().map(|shaking| &shaking.with);
+        let is_wanted = in_force(servers, from, turn).any(|server| server.as_ref() == with);
+        assert!(is_wanted, "a request begins on link {link} to {with:?}: {servers:?}");
         let busy = kernel.links.iter().filter(|other| {
             other.site.is_some_and(|site| site / SITES_PER_NAME == name) && other.is_busy()
         });
@@ -430,7 +476,7 @@ impl Listing {
                 let is_its = link.site.is_some_and(|site| site / SITES_PER_NAME == name);
                 is_its && link.proxy_open
             });
-            let its = backends.iter().filter(|one| name_of(&one.name) == name);
+            let its = backends.iter().filter(|one| self.names.known(&one.name) == name);
             let in_flight: usize = its.map(|one| one.in_flight).sum();
             let open = open.count();
             assert!(
@@ -452,23 +498,13 @@ fn draw_sites(name: usize, rng: &mut Rng) -> Vec<usize> {
     sites
 }
 
-fn spec(name: usize, line: &Line) -> BackendSpec {
-    let mut spec = BackendSpec::new(HostPort::bare(name as u16 + 1));
-    spec.weight = line.weight;
-    spec.backup = line.backup;
-    spec.pairs_max = line.pairs_max;
-    spec.admin = line.admin;
-    spec
-}
-
-/// `localhost:PORT`, as the proxy calls the server that has this site.
-pub fn authority(site: usize) -> String {
-    format!("localhost:{}", site / SITES_PER_NAME + 1)
-}
-
-fn name_of(authority: &str) -> usize {
-    let port = authority.rsplit(':').next().and_then(|port| port.parse::<usize>().ok());
-    port.unwrap_or_else(|| panic!("no server is called {authority:?}")) - 1
+/// What was in force at some time from one turn to another, of what holds from each turn on.
+fn in_force<T>(all: &[(u64, T)], from: u64, to: u64) -> impl Iterator<Item = &T> {
+    let known = all.iter().enumerate().filter(move |(at, (since, _))| {
+        let until = all.get(at + 1).map_or(u64::MAX, |(next, _)| *next);
+        *since <= to && from <= until
+    });
+    known.map(|(_, (_, it))| it)
 }
 
 /// Every other site is a unix socket.

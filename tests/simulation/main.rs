@@ -16,6 +16,7 @@ mod hostile;
 mod keeping;
 mod kernel;
 mod listing;
+mod names;
 mod net;
 mod oracle;
 mod rates;
@@ -76,6 +77,9 @@ struct Tally {
     /// Choices that were recorded and made again, and servers that warmed up meanwhile.
     replayed: u64,
     warmed: u64,
+    /// Handshakes with servers that were completed, and that failed.
+    handshakes: u64,
+    failed_handshakes: u64,
     /// Requests whose cookie names the server that got them, and responses that set one.
     stayed: u64,
     /// Requests above the rates of their clients.
@@ -139,6 +143,8 @@ fn every_seed_ends_well() {
         assert!(tally.scraped > count, "the admin listener was hardly asked: {tally:?}");
         assert!(tally.slow > 0, "no slow client was ended: {tally:?}");
         assert!(tally.introduced > count / 100, "hardly any server got a header: {tally:?}");
+        assert!(tally.handshakes > count / 2, "hardly any server spoke TLS: {tally:?}");
+        assert!(tally.failed_handshakes > count / 4, "hardly any handshake failed: {tally:?}");
         assert!(tally.orders > count / 10, "hardly anything was set by hand: {tally:?}");
         assert!(tally.reloads > count / 4, "the list of servers hardly changed: {tally:?}");
     }

@@ -1,7 +1,7 @@
 //! `Net` and `Socket` over the simulated kernel: every call may first let the world move on.
 
 use super::crowd;
-use super::kernel::{Carried, Dice, LISTENER, ListenerId};
+use super::kernel::{Carried, Dice, LISTENER, Link, ListenerId};
 use super::listing::site_at;
 use super::world::World;
 use loadbalancer::base::address::Address;
@@ -76,6 +76,14 @@ impl Socket for SimSocket {
         self.world.borrow_mut().write(self.link, from)
     }
 
+    fn write_clear(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.world.borrow_mut().interleave().write_clear(self.link, from)
+    }
+
+    fn is_secured(&self) -> bool {
+        self.carried() != Carried::Content
+    }
+
     fn handshake(&mut self) -> io::Result<Handshake> {
         let mut world = self.world.borrow_mut();
         let outcome = world.interleave().handshake(self.link)?;
@@ -87,8 +95,11 @@ impl Socket for SimSocket {
     }
 
     fn handshake_bytes(&self) -> u64 {
-        // It is complete with its first ones.
-        u64::from(self.carried() != Carried::Handshake)
+        match &self.world.borrow().kernel.links[self.link] {
+            Link { shaking: Some(shaking), .. } => shaking.read_bytes,
+            // It is complete with its first ones.
+            Link { carried, .. } => u64::from(*carried != Carried::Handshake),
+        }
     }
 
     fn secured(&self) -> Option<Secured<'_>> {
@@ -239,9 +250,9 @@ impl Net for SimNet {
         Ok(())
     }
 
-    fn connect(&mut self, to: &Address, _: Option<&TlsServer>) -> io::Result<SimSocket> {
+    fn connect(&mut self, to: &Address, tls: Option<&TlsServer>) -> io::Result<SimSocket> {
         let site = site_at(to);
-        let link = self.world.borrow_mut().connect(site)?;
+        let link = self.world.borrow_mut().connect(site, tls)?;
         Ok(SimSocket { world: Rc::clone(&self.world), link })
     }
 

@@ -3,8 +3,8 @@
 
 use super::beliefs::Beliefs;
 use super::edits::Edits;
-use super::kernel::{Kernel, LinkId, Unasked};
-use super::listing;
+use super::kernel::{End, Kernel, LinkId, Unasked};
+use super::names::Names;
 use super::rates::Rates;
 use super::sessions::Sessions;
 use super::waiting::Read;
@@ -160,6 +160,9 @@ pub struct SlowEnd {
 #[derive(Debug, Default)]
 pub struct Oracle {
     pub requests: Vec<Request>,
+    pub names: Names,
+    /// Nothing fails but handshakes with one server of several.
+    pub one_fails: bool,
     /// Clients speak TLS.
     pub is_tls: bool,
     pub answers: Vec<Answer>,
@@ -240,8 +243,9 @@ const SLOW_CLIENT_MICROS: u64 = 8_000_000;
 const SLOW_MICROS: u64 = 1_000_000;
 
 impl Oracle {
-    pub fn new(config: &Config, limits: &Limits, names: usize) -> Oracle {
+    pub fn new(config: &Config, limits: &Limits, names: Names) -> Oracle {
         Oracle {
+            names,
             beliefs: Beliefs::new(names),
             queue_micros: config.timeouts.queue.as_micros() as u64,
             attempts_max: config.attempts_max.into(),
@@ -339,7 +343,7 @@ impl Oracle {
         let mut found = head.fields.clone();
         if meant.authority.is_none() && !self.edits.set_host() {
             let host = found.iter().position(|(name, _)| name == "host").expect("some Host");
-            assert_eq!(found.remove(host).1, listing::authority(site), "request {id}: {head:?}");
+            assert_eq!(found.remove(host).1, self.names.authority(site), "request {id}: {head:?}");
         }
         let mut expected = self.edits.of_request(self.expected_fields(meant));
         // Their order matters among those of one name only.
@@ -430,9 +434,11 @@ impl Oracle {
             || kernel.jumped
             || match status {
                 301 | 308 => {
-                    let path = head.one("location").and_then(|at| at.strip_prefix("http://"));
-                    let path = path.and_then(|at| at.find('/').map(|slash| &at[slash..]));
-                    assert_eq!(path, Some(it.target.as_str()), "request {request}");
+                    let location = head.one("location").unwrap_or_default();
+                    let server = location.strip_suffix(it.target.as_str()).unwrap_or_default();
+                    let server = server.strip_prefix("http://").unwrap_or(server);
+                    let is_known = self.names.find(server).is_some();
+                    assert!(is_known, "request {request} goes to {location}");
                     assert_eq!(status == 301, matches!(it.method, "GET" | "HEAD"));
                     self.in_redirect_mode && !matches!(it.fate, Fate::Refused(_))
                 }
@@ -444,8 +450,8 @@ impl Oracle {
                     is_lost || it.cut || tunnel || happened(self.nameless_cut_at)
                 }
                 503 => {
-                    self.beliefs.has_fallen
-                        || self.fault_at.is_some()
+                    let has_failed = self.beliefs.has_fallen || self.fault_at.is_some();
+                    (has_failed && !self.one_fails)
                         || kernel.shortage_at.is_some()
                         || is_surplus
                         || waited
@@ -478,6 +484,16 @@ impl Oracle {
     /// Requests that may become tunnels.
     fn upgrades(&self) -> usize {
         self.requests.iter().filter(|request| request.upgrade).count()
+    }
+
+    /// A connection to a server was begun; its handshake may be going to fail.
+    pub fn note_handshake(&mut self, link: LinkId, kernel: &Kernel) {
+        let it = &kernel.links[link];
+        let (Some(site), Some(shaking)) = (it.site, &it.shaking) else { return };
+        if shaking.end != End::Completes {
+            self.fault_at = Some(kernel.now);
+            self.beliefs.of_site(site).handshakes.note(link, shaking.end);
+        }
     }
 
     /// A server failed; `request` is the one it had read.

@@ -2,8 +2,7 @@
 //! without faults, a few more clients, which must be served.
 
 use super::epilogue::Epilogue;
-use super::kernel::ListenerId;
-use super::listing::{SITES_PER_NAME, authority};
+use super::kernel::{Handshakes, ListenerId};
 use super::net::SimNet;
 use super::record;
 use super::script::{self, Script};
@@ -36,6 +35,7 @@ pub struct Run {
     proxy: Proxy<SimNet>,
     pairs_max: usize,
     settle_micros: u64,
+    connect_micros: u64,
     absence_micros: Option<u64>,
     ends_slow: bool,
     resolve_micros: Option<u64>,
@@ -78,13 +78,15 @@ impl Run {
     /// A run at its beginning, and how it ends.
     pub fn of(script: Script) -> (Run, Option<Epilogue>) {
         let Script { world, proxy, pairs_max, resolve_micros, .. } = script;
-        let Script { settle_micros, absence_micros, ends_slow, epilogue, .. } = script;
+        let Script { settle_micros, connect_micros, .. } = script;
+        let Script { absence_micros, ends_slow, epilogue, .. } = script;
         let slow = (Vec::new(), 0);
         let run = Run {
             world,
             proxy,
             pairs_max,
             settle_micros,
+            connect_micros,
             absence_micros,
             ends_slow,
             resolve_micros,
@@ -180,6 +182,8 @@ impl Run {
         }
         let backends = self.proxy.backend_census();
         state.oracle.beliefs.check(&backends);
+        state.note_connects(&backends);
+        state.kernel.check_handshakes(self.connect_micros);
         let is_troubled = state.kernel.jumped || state.kernel.has_lacked();
         if let Some(patience) = self.absence_micros.filter(|_| !is_troubled) {
             state.listing.check_absent(&state.kernel, &backends, patience);
@@ -197,7 +201,7 @@ impl Run {
     fn give_orders(&mut self) {
         let orders = std::mem::take(&mut self.world.borrow_mut().orders);
         for order in orders {
-            let name = authority(order.name * SITES_PER_NAME);
+            let name = self.world.borrow().listing.names.text(order.name);
             let is_done = self.proxy.set_by_hand(&name, order.change).is_ok();
             let mut world = self.world.borrow_mut();
             world.order_is_given(order, is_done);
@@ -225,7 +229,7 @@ impl Run {
     fn apply_list(&mut self) {
         let Some(reading) = self.world.borrow_mut().reading.take() else { return };
         let before = self.proxy.backend_census();
-        self.world.borrow_mut().oracle.sessions.list_changed();
+        self.world.borrow_mut().oracle.sessions.become_lenient();
         self.world.borrow_mut().list_is_applied(&reading, before);
         self.proxy.apply(&reading.members, &reading.unknown);
         self.proxy.plan_lookup(self.resolve_micros.is_some());
@@ -249,6 +253,14 @@ fn check_counted(run: &Run) {
     // One may be accepted and wait for a place.
     let uncounted = accepted.checked_sub(counted.accepted);
     assert!(uncounted.is_some_and(|count| count <= 1), "{accepted} accepted: {counted:?}");
+    if world.listing.applied == 0 && !world.listing.several_addresses {
+        // A health check that has failed for this reason is one among others.
+        let Handshakes { failed, given_up, .. } = world.kernel.handshakes;
+        let least = counted.handshake_failures.saturating_sub(given_up);
+        let most = counted.handshake_failures + counted.probe_failures;
+        let is_right = (least..=most).contains(&failed);
+        assert!(is_right, "{failed} handshakes failed, {given_up} were given up: {counted:?}");
+    }
     if world.listing.applied == 0 {
         assert!(counted.responses >= served, "{counted:?}: {served} served");
         assert!(counted.responses <= counted.attempts, "{counted:?}");
@@ -288,6 +300,8 @@ impl Tally {
         self.stayed += oracle.sessions.stayed;
         self.set += oracle.sessions.set;
         self.limited += oracle.rates.refused;
+        self.handshakes += world.kernel.handshakes.completed;
+        self.failed_handshakes += world.kernel.handshakes.failed;
         self.surplus += oracle.surplus;
         self.reloads += world.listing.applied;
         self.scraped += oracle.scraped;

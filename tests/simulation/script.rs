@@ -5,8 +5,9 @@ use super::client::{Client, Leave};
 use super::crowd;
 use super::edits;
 use super::epilogue::Epilogue;
-use super::kernel::{Dice, Event, Headers, Kernel, ListenerId};
+use super::kernel::{Dice, Event, Handshakes, Headers, Kernel, ListenerId};
 use super::listing::{Listing, SITES_PER_NAME};
+use super::names::Names;
 use super::net::{SimListener, SimNet};
 use super::oracle::{Fate, Oracle};
 use super::request::{self, Sender};
@@ -32,6 +33,8 @@ pub struct Script {
     pub pairs_max: usize,
     /// After the last client: how long until nothing may be left.
     pub settle_micros: u64,
+    /// How long a connect may take, the handshake included.
+    pub connect_micros: u64,
     /// How long a server may refuse every connection before it is down, if it is checked.
     pub absence_micros: Option<u64>,
     /// The least rate is more than that of clients that hang.
@@ -48,7 +51,10 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let mut rng = Rng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let scene = Scene::draw(&mut rng);
     let mut headers = Headers::draw(seed, scene.mode);
-    let mut listing = Listing::draw(scene.names, rng.chance(300), &mut rng);
+    // From numbers of its own, so that the other seeds keep their runs.
+    let mut handshakes = Rng::new(seed ^ 0x54_4C_53);
+    let names = Names::new(scene.names, handshakes.chance(250));
+    let mut listing = Listing::draw(names, rng.chance(300), &mut rng);
     if scene.mode == Mode::Tcp {
         listing.send_proxy = headers.draw_sent();
     }
@@ -86,14 +92,29 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let resolve_micros = listing.several_addresses.then_some(resolve);
     let limits = scene.limits(&mut rng);
     let proxy_seed = rng.bits();
-    let mut kernel = Kernel::new(rng, style, scene.names * SITES_PER_NAME, headers);
-    let mut oracle = Oracle::new(&config, &limits, scene.names);
-    oracle.sessions = Sessions::new(&config, &scene);
+    let mut kernel = Kernel::new(rng, style, names.count * SITES_PER_NAME, headers);
+    let mut oracle = Oracle::new(&config, &limits, names);
+    oracle.sessions = Sessions::new(&config, &scene, names);
+    if let Some(secured) = names.twin(0) {
+        oracle.sessions.become_lenient();
+        // Of several servers the first, where nothing else goes wrong.
+        let is_calm = !scene.troubled && !scene.reloads && config.health.fall_on_5xx.is_none();
+        oracle.one_fails = is_calm && scene.names > 1;
+        kernel.handshakes = match scene.troubled {
+            true => Handshakes::any(names, handshakes),
+            false => {
+                let broken = oracle.one_fails.then_some(secured);
+                Handshakes::one(names, broken, handshakes)
+            }
+        };
+    }
     let clients = draw_clients(&scene, &manner, &mut kernel, &mut oracle);
     oracle.crowded = clients.len() > limits.clients_max;
     plan_trouble(&scene, &listing, &mut kernel);
     let late = kernel.rng.chance(if scene.reloads { 500 } else { 50 });
-    let epilogue = late.then(|| Epilogue::draw(&scene, &config, &mut kernel));
+    let at_end =
+        Scene { names: names.count, troubled: scene.troubled || names.twin(0).is_some(), ..scene };
+    let epilogue = late.then(|| Epilogue::draw(&at_end, &config, &mut kernel));
     let visitors = match config.admin {
         Some(_) => visitor::draw(&mut kernel),
         None => Vec::new(),
@@ -106,6 +127,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let listener = SimListener::new(&world, ListenerId::Traffic);
     let absence_micros = scene.absence(&config).map(|span| span.as_micros() as u64);
     let settle_micros = scene.settle(&config).as_micros() as u64;
+    let connect_micros = config.timeouts.connect.max(config.health.timeout).as_micros() as u64;
     // By the seed alone, so that the seeds keep their runs.
     let is_introduced = config.proxy_protocol != TrustedProxies::None;
     let is_tls = config.mode != Mode::Tcp && !is_introduced && seed.is_multiple_of(5);
@@ -129,6 +151,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
         proxy,
         pairs_max: limits.pairs_max,
         settle_micros,
+        connect_micros,
         absence_micros,
         ends_slow,
         epilogue,

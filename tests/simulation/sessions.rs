@@ -2,6 +2,7 @@
 
 use super::kernel::Dice;
 use super::listing;
+use super::names::Names;
 use super::scene::Scene;
 use super::wire::Head;
 use loadbalancer::base::rng::Rng;
@@ -22,7 +23,7 @@ pub struct Cookie {
 #[derive(Debug, Default)]
 pub struct Sessions {
     key: Option<StickyKey>,
-    names: usize,
+    names: Names,
     /// No server fails and none leaves: each request gets to the one that its cookie names.
     is_strict: bool,
     /// Clients come over TLS.
@@ -41,28 +42,28 @@ pub fn draw(config: &mut Config, rng: &mut Rng) {
 }
 
 impl Sessions {
-    pub fn new(config: &Config, scene: &Scene) -> Sessions {
+    pub fn new(config: &Config, scene: &Scene, names: Names) -> Sessions {
         Sessions {
             key: config.sticky.as_ref().map(|_| config.sticky_key),
-            names: scene.names,
+            names,
             is_strict: !scene.troubled && !scene.reloads && config.health.fall_on_5xx.is_none(),
             ..Sessions::default()
         }
     }
 
     fn tag(&self, site: usize) -> Option<NonZeroU64> {
-        Some(self.key?.tag(&listing::authority(site)))
+        Some(self.key?.tag(&self.names.text(site / listing::SITES_PER_NAME)))
     }
 
-    /// The list of servers has changed: some may have left.
-    pub fn list_changed(&mut self) {
+    /// The list of servers has changed, so that some may have left, or one fails.
+    pub fn become_lenient(&mut self) {
         self.is_strict = false;
     }
 
     /// A cookie for most requests: of a server, or of none.
     pub fn draw_cookie(&self, rng: &mut Rng) -> Option<Cookie> {
         self.key.filter(|_| rng.chance(700))?;
-        let name = rng.below(self.names as u64 + 1) as usize;
+        let name = rng.below(self.names.count as u64 + 1) as usize;
         let tag = self.tag(name * listing::SITES_PER_NAME).expect("there is a key");
         let (value, session) = match rng.below(8) {
             0 => ("zz".to_string(), None),
@@ -85,7 +86,7 @@ impl Sessions {
             return;
         }
         let of = |name: usize| self.tag(name * listing::SITES_PER_NAME) == Some(session);
-        let is_named = (0..self.names).any(of);
+        let is_named = (0..self.names.count).any(of);
         assert!(!(self.is_strict && is_named), "request {request} left its session for {site}");
     }
 

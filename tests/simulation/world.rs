@@ -2,13 +2,14 @@
 
 use super::by_hand::Order;
 use super::client::Client;
-use super::kernel::{Dice, Event, Kernel, LinkId, ListenerId, Peer, Port, Stage};
-use super::listing::{Listing, Reading};
+use super::kernel::{Carried, Dice, Event, Kernel, LinkId, ListenerId, Peer, Port, Stage};
+use super::listing::{Listing, Reading, SITES_PER_NAME};
 use super::oracle::Oracle;
 use super::reuse;
 use super::server::{Manner, ServerConn};
 use super::visitor::Visitor;
 use super::waiting;
+use loadbalancer::config::TlsServer;
 use loadbalancer::proxy::invariants::BackendCensus;
 use std::io;
 
@@ -39,6 +40,8 @@ pub struct World {
     /// Waits without a timeout in a row.
     pub busy: u32,
     pub sleeps_for_ever: bool,
+    /// Connections before this one were opened before this turn.
+    known_links: usize,
     /// The record of choices, if there is one.
     pub record: Vec<u8>,
 }
@@ -65,6 +68,7 @@ impl World {
             frozen: Vec::new(),
             busy: 0,
             sleeps_for_ever: false,
+            known_links: 0,
             record: Vec::new(),
         }
     }
@@ -79,9 +83,9 @@ impl World {
         &mut self.kernel
     }
 
-    pub fn connect(&mut self, site: usize) -> io::Result<LinkId> {
+    pub fn connect(&mut self, site: usize, tls: Option<&TlsServer>) -> io::Result<LinkId> {
         self.interleave();
-        self.listing.check_connect(site);
+        self.listing.check_connect(site, tls);
         if self.kernel.is_out_of_descriptors() {
             let has_idle = self.conns.iter().any(|conn| conn.is_unused(&self.kernel));
             self.kernel.trace(format_args!("no descriptor is left, idle ones: {has_idle}"));
@@ -90,7 +94,9 @@ impl World {
             }
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
-        self.kernel.connect(site)
+        let link = self.kernel.connect(site, tls)?;
+        self.oracle.note_handshake(link, &self.kernel);
+        Ok(link)
     }
 
     pub fn read(&mut self, link: LinkId, into: &mut [u8]) -> io::Result<usize> {
@@ -145,6 +151,16 @@ impl World {
         assert!(head.contains("connection: close"), "goes on though it is to stop: {head:?}");
     }
 
+    /// Between two turns: which connections were opened to servers that were down.
+    pub fn note_connects(&mut self, backends: &[BackendCensus]) {
+        let down = self.oracle.beliefs.take_down(backends);
+        for link in &mut self.kernel.links[self.known_links..] {
+            let name = link.site.map(|site| site / SITES_PER_NAME);
+            link.is_to_down = name.is_some_and(|name| down.contains(&name));
+        }
+        self.known_links = self.kernel.links.len();
+    }
+
     /// The proxy wants the list to be read: that takes a while.
     pub fn read_list(&mut self) {
         let at = self.kernel.now + self.kernel.delay();
@@ -196,7 +212,13 @@ impl World {
                 self.visitors[visitor].arrive(&mut self.kernel);
             }
             Event::Wake(link) => match self.kernel.links[link].peer {
-                Peer::Nobody => {}
+                Peer::Nobody if self.kernel.links[link].carried == Carried::Content => {}
+                Peer::Nobody if self.is_stopped(link) => self.frozen.push(link),
+                Peer::Nobody => {
+                    if self.kernel.answer_handshake(link) {
+                        self.enter_server(link);
+                    }
+                }
                 Peer::Visitor(visitor) => {
                     self.visitors[visitor].step(&mut self.kernel, &mut self.oracle);
                 }
@@ -210,13 +232,9 @@ impl World {
                 }
             },
             Event::Settle(link) => {
-                if self.kernel.settle(link) {
-                    let number = self.conns.len();
-                    let (kernel, oracle) = (&mut self.kernel, &mut self.oracle);
-                    let conn = ServerConn::new(number, link, self.manner, kernel, oracle);
-                    kernel.links[link].peer = Peer::Server(number);
-                    self.conns.push(conn);
-                    self.kernel.wake_at(link, self.kernel.now + 1);
+                // What is secured is the application's once the handshake is complete.
+                if self.kernel.settle(link) && self.kernel.links[link].carried == Carried::Content {
+                    self.enter_server(link);
                 }
             }
             Event::Room(link) => self.kernel.room_appears(link),
@@ -247,6 +265,16 @@ impl World {
                 self.kernel.stop();
             }
         }
+    }
+
+    /// A server has a new connection.
+    fn enter_server(&mut self, link: LinkId) {
+        let number = self.conns.len();
+        let (kernel, oracle) = (&mut self.kernel, &mut self.oracle);
+        let conn = ServerConn::new(number, link, self.manner, kernel, oracle);
+        kernel.links[link].peer = Peer::Server(number);
+        self.conns.push(conn);
+        self.kernel.wake_at(link, self.kernel.now + 1);
     }
 
     /// A server with an idle connection sends while a client does: the balancer is notified of both
@@ -324,6 +352,7 @@ impl World {
         let links = || self.kernel.links.iter();
         let swallowed = links().any(|link| link.stage == Stage::BlackHole && link.proxy_open);
         let hung = self.conns.iter().any(|conn| conn.is_silent());
+        let hung = hung || !self.kernel.handshakes.open.is_empty();
         let short = self.kernel.shortage_at.max(self.kernel.unaccepted_at);
         let jumped = self.kernel.jumped;
         let short = short.is_some_and(|at| jumped || self.kernel.now < at + SHORTAGE_MICROS);

@@ -3,7 +3,8 @@
 use super::link::{Bits, Carried, Link, LinkId, Peer, Port, Stage, Unasked};
 use super::{Dice, Event, Kernel, ListenerId};
 use loadbalancer::base::table::Id;
-use loadbalancer::net::{Handshake, Signal};
+use loadbalancer::config::TlsServer;
+use loadbalancer::net::Signal;
 use loadbalancer::wire::proxy_protocol::{self, Named, Version};
 use std::io::{self, ErrorKind};
 
@@ -59,7 +60,7 @@ impl Kernel {
         self.links.iter().filter(is_one).count()
     }
 
-    pub fn connect(&mut self, site: usize) -> io::Result<LinkId> {
+    pub fn connect(&mut self, site: usize, tls: Option<&TlsServer>) -> io::Result<LinkId> {
         self.shortage()?;
         let port = self.ports[site];
         if port == Port::Refuses && self.rng.chance(self.style.refuses_at_once) {
@@ -74,6 +75,9 @@ impl Kernel {
         let link = self.new_link(Peer::Nobody, stage);
         self.links[link].proxy_open = true;
         self.links[link].site = Some(site);
+        if let Some(tls) = tls {
+            self.secure_server(link, tls.clone());
+        }
         self.trace(format_args!("link {link} connects to site {site}: {stage:?}"));
         if stage != Stage::BlackHole {
             let at = self.now + self.delay();
@@ -97,7 +101,11 @@ impl Kernel {
 
     /// The pending error, which is reported once.
     pub fn fault(&mut self, link: LinkId) -> Option<ErrorKind> {
-        self.links[link].error.take()
+        let error = self.links[link].error.take();
+        if error.is_some() {
+            self.note_fault(link);
+        }
+        error
     }
 
     /// As epoll does: the readiness at hand is reported, then every edge.
@@ -169,33 +177,6 @@ impl Kernel {
         Err(ErrorKind::WouldBlock.into())
     }
 
-    /// A handshake of which the client's first bytes are the last message: it is complete with them,
-    /// and leaves them to be read.
-    pub fn handshake(&mut self, link: LinkId) -> io::Result<Handshake> {
-        let is_late = self.mischief() && !self.links[link].end_reported;
-        let it = &mut self.links[link];
-        assert!(it.carried == Carried::Handshake, "a handshake is complete once");
-        if !it.to_proxy.data.is_empty() {
-            if is_late {
-                // The rest of the message arrives later, which is a new edge.
-                it.armed = true;
-                self.edge(link, Bits { readable: true, ..Bits::default() });
-                return Ok(Handshake::WantsRead);
-            }
-            it.carried = Carried::Secured;
-            self.trace(format_args!("link {link}: the handshake is complete"));
-            return Ok(Handshake::Complete);
-        }
-        if it.to_proxy.fin || it.dead {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        if let Some(error) = it.error.take() {
-            return Err(error.into());
-        }
-        it.armed = true;
-        Ok(Handshake::WantsRead)
-    }
-
     /// Notes that these bytes, about to be written, begin a request or a TCP session with a server.
     /// Whether they do, with the number of the request.
     pub fn begins(&mut self, link: LinkId, from: &[u8], is_tcp: bool) -> Option<Option<usize>> {
@@ -203,7 +184,7 @@ impl Kernel {
         it.site?;
         let request = match is_tcp {
             true if it.requests > 0 || it.is_probe => return None,
-            true if from.starts_with(b"GET /healthcheck") || is_local(from) => {
+            true if announces_probe(from) => {
                 it.is_probe = true;
                 return None;
             }
@@ -219,7 +200,19 @@ impl Kernel {
         Some(request)
     }
 
+    /// A connection to a server begins with the header of one that is the proxy's own.
+    pub(super) fn note_header(&mut self, link: LinkId, from: &[u8]) {
+        self.links[link].is_probe |= announces_probe(from);
+    }
+
     pub fn write(&mut self, link: LinkId, from: &[u8]) -> io::Result<usize> {
+        let it = &self.links[link];
+        let is_early = it.site.is_some() && it.carried == Carried::Handshake;
+        assert!(!is_early, "link {link}: a write before the end of the handshake");
+        self.put(link, from)
+    }
+
+    pub(super) fn put(&mut self, link: LinkId, from: &[u8]) -> io::Result<usize> {
         assert!(!from.is_empty(), "a write of nothing");
         if self.mischief() {
             return Err(ErrorKind::Interrupted.into());
@@ -288,6 +281,8 @@ impl Kernel {
         it.proxy_open = false;
         it.idling.dropped_at = self.clock;
         it.idling.left_unread = !it.to_proxy.data.is_empty();
+        self.handshakes.closed(link);
+        let it = &mut self.links[link];
         if it.site.is_some() && it.requests == 0 {
             self.unused_closed_at = self.now;
         }
@@ -329,10 +324,11 @@ impl Kernel {
     }
 }
 
-/// The header of a connection that is the proxy's own.
-fn is_local(bytes: &[u8]) -> bool {
+/// The beginning of a connection that is the proxy's own.
+fn announces_probe(bytes: &[u8]) -> bool {
     let versions = [Version::V1, Version::V2];
-    versions.iter().any(|&it| bytes == proxy_protocol::write(it, Named::Proxy).bytes())
+    let is_local = |&it: &Version| bytes == proxy_protocol::write(it, Named::Proxy).bytes();
+    bytes.starts_with(b"GET /healthcheck") || versions.iter().any(is_local)
 }
 
 /// The number of the request whose head these bytes begin with: `METHOD /r/NUMBER/...`.

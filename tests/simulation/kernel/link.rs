@@ -1,5 +1,6 @@
 //! One connection between the proxy and a peer, as the simulated kernel keeps it.
 
+use super::handshake::Shaking;
 use crate::crowd::Quota;
 use loadbalancer::base::table::Id;
 use std::collections::VecDeque;
@@ -120,9 +121,13 @@ pub enum Carried {
 pub struct Link {
     pub peer: Peer,
     pub carried: Carried,
+    /// The handshake with its server, if it has one.
+    pub shaking: Option<Box<Shaking>>,
     /// The server it was to lead to.
     pub site: Option<usize>,
     pub stage: Stage,
+    /// Its server was down when it was opened.
+    pub is_to_down: bool,
     /// The turn in which it was opened.
     pub opened_turn: u64,
     pub opened_at: u64,

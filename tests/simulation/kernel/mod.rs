@@ -3,10 +3,12 @@
 
 mod calls;
 mod edges;
+mod handshake;
 mod header;
 mod link;
 mod peer;
 
+pub use handshake::{End, Handshakes, marked};
 pub use header::{Headers, LISTENER};
 pub use link::{Carried, Heard, Link, LinkId, Peer, Port, Stage, Unasked};
 
@@ -134,6 +136,7 @@ pub struct Kernel {
     pub listeners: [Listener; 2],
     pub ports: Vec<Port>,
     pub headers: Headers,
+    pub handshakes: Handshakes,
     pub jumped: bool,
     pub shortage_at: Option<u64>,
     /// When a client could not be accepted for want of a descriptor.
@@ -168,6 +171,7 @@ impl Kernel {
             listeners: [Listener::new(), Listener::new()],
             ports: vec![Port::Listens; sites],
             headers,
+            handshakes: Handshakes::none(),
             jumped: false,
             shortage_at: None,
             unaccepted_at: None,
@@ -264,8 +268,10 @@ impl Kernel {
         self.links.push(Link {
             peer,
             carried: Carried::Content,
+            shaking: None,
             site: None,
             stage,
+            is_to_down: false,
             opened_turn: self.turn,
             opened_at: self.now,
             moved: 0,

@@ -99,6 +99,10 @@ impl Kernel {
 
     pub fn peer_read(&mut self, link: LinkId, most: usize) -> Heard {
         let it = &mut self.links[link];
+        if let Some(shaking) = it.shaking.as_mut().filter(|it| !it.header.is_empty()) {
+            let count = shaking.header.len().min(most);
+            return Heard::Data(shaking.header.drain(..count).collect());
+        }
         if !it.to_peer.data.is_empty() {
             let count = it.to_peer.data.len().min(most);
             it.moved += count as u64;
@@ -118,7 +122,8 @@ impl Kernel {
     /// Whether a read would bring anything.
     pub fn peer_hears(&self, link: LinkId) -> bool {
         let it = &self.links[link];
-        !it.to_peer.data.is_empty() || it.to_peer.fin || it.peer_reset
+        let has_header = it.shaking.as_ref().is_some_and(|it| !it.header.is_empty());
+        has_header || !it.to_peer.data.is_empty() || it.to_peer.fin || it.peer_reset
     }
 
     /// How much was taken; none when the connection was reset. A header goes first.
