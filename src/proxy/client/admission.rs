@@ -149,6 +149,8 @@ impl Admission {
                 Line::Open | Line::HalfClosed => {
                     self.uncount(line);
                     self.enqueue(client, half_closed);
+                    // If it was the first, what it lacks the next may not.
+                    self.open_one();
                 }
             }
         }
@@ -401,6 +403,21 @@ mod tests {
         assert!(admission.take_opening());
         let gone = keys[0];
         assert_eq!(admission.next(|key| open(key).filter(|_| key != gone)), Some(keys[1]));
+    }
+
+    #[test]
+    fn the_next_is_looked_at_when_the_client_of_the_first_that_found_no_room_ends_its_side() {
+        let keys = keys(2);
+        let mut admission = Admission::new(2, 1);
+        assert!(admission.admit() && admission.admit());
+        admission.enqueue(keys[1], Line::Open);
+        admission.step_back(keys[0], Line::Open);
+        let line = admission.half_close(Line::Open, Instant::from_micros(0), keys[0]);
+        assert!(admission.take_opening());
+        let line_of = |key| Some(if key == keys[0] { line } else { Line::Open });
+        assert_eq!((admission.waiting_open(), admission.next(line_of)), (1, Some(keys[1])));
+        admission.release();
+        assert_eq!((admission.waiting_open(), admission.next(line_of)), (0, Some(keys[0])));
     }
 
     #[test]
