@@ -179,6 +179,24 @@ fn a_session_waits_for_a_server_at_its_max_and_holds_nobody_up() {
 }
 
 #[test]
+fn the_next_request_of_a_connection_does_not_overtake_a_session_that_waits() {
+    let gate = Gate::new();
+    let (balancer, servers, value, mut held, _directory) = at_its_max("1m", &gate);
+    let mut waiting = balancer.connect();
+    waiting.send(format!("GET /session HTTP/1.1\r\nHost: x\r\n{}\r\n", with(&value)));
+    wait_until("a session that waits", || status(&balancer).contains("\"waiting\":1,"));
+    held.send(format!("GET /next HTTP/1.1\r\nHost: x\r\n{}\r\n", with(&value)));
+    // Answered only after what came before was read.
+    assert_eq!(balancer.exchange("bad\r\n\r\n").status(), 400);
+    gate.open();
+    for client in [&mut held, &mut waiting] {
+        assert_eq!(client.response().status(), 200);
+    }
+    assert_eq!(held.response().status(), 200);
+    assert_eq!(servers[0].targets(), ["/", "/held", "/session", "/next"]);
+}
+
+#[test]
 fn sessions_of_half_closed_clients_are_served_after_all_others() {
     let gate = Gate::new();
     let backend = Backend::holding(&gate, "a");

@@ -55,6 +55,11 @@ impl Sessions {
         Some(self.key?.tag(&self.names.text(site / listing::SITES_PER_NAME)))
     }
 
+    /// Whether it is the session of a server of this address.
+    pub fn is_of(&self, site: Option<usize>, session: Option<NonZeroU64>) -> bool {
+        session.is_some() && site.and_then(|site| self.tag(site)) == session
+    }
+
     /// The list of servers has changed, so that some may have left, or one fails.
     pub fn become_lenient(&mut self) {
         self.is_strict = false;

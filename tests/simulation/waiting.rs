@@ -108,8 +108,12 @@ fn check_order(request: usize, link: LinkId, clients: &[Client], kernel: &Kernel
             continue;
         }
         let other_link = &kernel.links[other.link.expect("it has sent a request")];
-        // A request of a session may wait for its server, and the others pass it.
-        let may_be_behind = other_link.fin_sent() || oracle.requests[waits].session.is_some();
+        // A request of a session may wait for its server, and the others pass it, but for those of
+        // the same session.
+        let session = oracle.requests[waits].session;
+        let site = kernel.links[link].site;
+        let is_theirs = it.session == session && oracle.sessions.is_of(site, session);
+        let may_be_behind = other_link.fin_sent() || (session.is_some() && !is_theirs);
         let came_first = since.turn + TURNS_TO_ACT < arrival.turn;
         assert!(
             may_be_behind || !half_closed,

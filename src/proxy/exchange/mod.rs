@@ -129,7 +129,12 @@ impl<N: Net> Exchanges<N> {
                 }
                 RequestState::Paired(pair) => self.step_pair(key, client, pair),
                 RequestState::FlushingResponse(after) => {
-                    client.flush_response(&mut self.context, after)
+                    match client.flush_response(&mut self.context, after) {
+                        // What its exchange held goes to those that wait for it, not to the next
+                        // request of this client: the queue sees to that, the lines beside it do not.
+                        Next::Again if self.admission.has_sessions() => Next::Yield,
+                        next => next,
+                    }
                 }
                 RequestState::Lingering { until } => client.linger(&mut self.context, until),
             };
