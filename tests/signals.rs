@@ -144,6 +144,21 @@ fn a_closed_terminal_stops_it_as_sigterm_does() {
     balancer.stderr.wait_for("stopping: ");
 }
 
+/// The tests themselves may run under `nohup`.
+#[cfg(target_os = "linux")]
+#[test]
+#[allow(unsafe_code)]
+fn what_a_test_starts_ignores_no_signal_that_the_test_ignores() {
+    // SAFETY: the call takes no pointer, and nobody sends this process a SIGHUP that counts.
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+    let mut cat = Running::start(Command::new("cat").arg("/proc/self/status"));
+    assert!(cat.wait().success());
+    let ignored = cat.stdout.wait_for("SigIgn:");
+    let mask = ignored.rsplit('\t').next().and_then(|mask| u64::from_str_radix(mask, 16).ok());
+    let hang_up = 1 << (libc::SIGHUP - 1);
+    assert_eq!(mask.map(|mask| mask & hang_up), Some(0), "{ignored}");
+}
+
 #[test]
 fn under_nohup_a_closed_terminal_stops_nothing() {
     let backend = Backend::named("a");

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +29,7 @@ impl Running {
 
     /// Starts `command`, whose standard input is set, reading what it prints.
     pub fn start_as_is(command: &mut Command) -> Running {
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let command = usual_signals(command).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starting a process");
         let stdout = Lines::of(child.stdout.take().expect("its standard output"));
         let stderr = Lines::of(child.stderr.take().expect("its standard error"));
@@ -42,7 +43,7 @@ impl Running {
         stderr: impl Into<Stdio>,
         reader: impl Read + Send + 'static,
     ) -> Running {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        usual_signals(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().expect("starting a process");
         let stdout = Lines::of(child.stdout.take().expect("its standard output"));
         Running { child, stderr: Lines::of(reader), stdout }
@@ -170,7 +171,26 @@ impl Drop for Running {
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadbalancer"));
     command.env_remove("NO_COLOR");
+    usual_signals(&mut command);
     command
+}
+
+/// Has the process begin with the usual effects of signals: those that the test's own process
+/// ignores, as under `nohup`, would be ignored by it as well.
+#[allow(unsafe_code)]
+fn usual_signals(command: &mut Command) -> &mut Command {
+    let reset = || {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGPIPE] {
+            // SAFETY: the call takes no pointer, and may be made between fork and exec (POSIX
+            // signal-safety); the default effect needs no handler.
+            if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: what runs in the child allocates nothing and takes no lock.
+    unsafe { command.pre_exec(reset) }
 }
 
 /// Exit status and output of a process that has ended.
