@@ -43,6 +43,20 @@ fn a_list_from_a_pipe_is_read_once_and_sighup_reports_that() {
 }
 
 #[test]
+fn a_list_that_is_a_device_ends_the_start() {
+    for device in ["/dev/zero", "/dev/null"] {
+        for more in [&[][..], &["--check"], &["--print-config"]] {
+            let finished = run(&[&["127.0.0.1:0", "-f", device], more].concat());
+            let expected = format!(
+                "the list file `{device}` is a device; name a file with one HOST:PORT per line\n"
+            );
+            assert_eq!(finished.code, Some(1), "{more:?}: {}", finished.stderr);
+            assert!(finished.stderr.contains(&expected), "{more:?}: {}", finished.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_list_whose_pipe_has_no_writer_does_not_keep_sigterm_from_ending_the_start() {
     let directory = TempDir::new();
     let list = fifo(&directory, "list");

@@ -1,9 +1,9 @@
 //! Reads files up to a limit without blocking for long and detects that one has changed.
 
 use std::fs::{File, Metadata};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, IsTerminal, Read};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -57,6 +57,8 @@ pub struct Content {
     pub bytes: Vec<u8>,
     /// It can be read again; a pipe (`<(command)`, `/dev/stdin`) cannot.
     pub is_regular: bool,
+    /// It is a device, such as `/dev/zero`, and no terminal.
+    pub is_device: bool,
 }
 
 /// Up to `bytes_max` bytes of a file, pipe or device.
@@ -64,10 +66,12 @@ pub struct Content {
 /// Errors: it cannot be opened or read; nothing came for [`PIPE_SILENCE_MAX`].
 pub fn read_once(path: &Path, bytes_max: u64) -> io::Result<Content> {
     let (file, metadata) = open(path)?;
+    let kind = metadata.file_type();
+    let is_device = (kind.is_char_device() || kind.is_block_device()) && !file.is_terminal();
     let mut bytes = Vec::new();
     let mut patient = Patient { file, silence_max: PIPE_SILENCE_MAX };
     (&mut patient).take(bytes_max).read_to_end(&mut bytes)?;
-    Ok(Content { bytes, is_regular: metadata.is_file() })
+    Ok(Content { bytes, is_regular: metadata.is_file(), is_device })
 }
 
 /// Opens for reading; does not wait for the writer of a FIFO.
@@ -207,6 +211,7 @@ mod tests {
     fn a_device_is_read_up_to_the_limit() {
         let content = read_once(Path::new("/dev/zero"), 9).expect("readable");
         assert_eq!((content.bytes, content.is_regular), (vec![0; 9], false));
+        assert!(content.is_device);
     }
 
     #[test]

@@ -90,10 +90,14 @@ impl ListFile {
                 io::ErrorKind::NotFound => {
                     "check the name, or create it empty to add servers later"
                 }
-                _ => "name a file with one HOST:PORT per line",
+                _ => NAME_ONE,
             };
             format!("{}; {hint}", unreadable(path, &error))
         })?;
+        if content.is_device {
+            let name = quote(&path.display().to_string());
+            return Err(format!("the list file {name} is a device; {NAME_ONE}"));
+        }
         let reading = Reading::of(path, &content.bytes, given, mode);
         let file = ListFile {
             path: path.to_owned(),
@@ -215,6 +219,9 @@ impl ListFile {
         Verdict::Rejected(lines)
     }
 }
+
+/// What to do about a list that cannot be read.
+const NAME_ONE: &str = "name a file with one HOST:PORT per line";
 
 /// One byte more than is allowed, so that a longer file is noticed.
 const LIST_BYTES_MAX: u64 = FILE_BYTES_MAX as u64 + 1;
