@@ -63,6 +63,7 @@ impl AuthorityFiles {
     }
 
     /// Puts to use what was read since the last turn.
+    #[inline]
     pub fn advance(&mut self, proxy: &mut Proxy<Kernel>) {
         if self.watched.advance(proxy, apply) {
             self.look(proxy);

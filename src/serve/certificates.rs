@@ -78,6 +78,7 @@ impl CertificateFiles {
     }
 
     /// Puts to use what was read since the last turn.
+    #[inline]
     pub fn advance(&mut self, proxy: &mut Proxy<Kernel>) {
         if self.watched.advance(proxy, apply) {
             self.look(proxy);

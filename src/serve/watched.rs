@@ -113,7 +113,19 @@ impl<T: Send + 'static> Watched<T> {
     /// Puts to use by `apply` what was read since the last turn; it returns what has come of it, in
     /// words, or why it cannot be used. True: SIGHUP came once more meanwhile, and a look answers.
     #[must_use]
+    #[inline]
     pub fn advance(
+        &mut self,
+        proxy: &mut Proxy<Kernel>,
+        apply: impl FnOnce(T, &mut Proxy<Kernel>) -> Outcome,
+    ) -> bool {
+        // Asked after every turn.
+        self.reading.is_some() && self.finish(proxy, apply)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn finish(
         &mut self,
         proxy: &mut Proxy<Kernel>,
         apply: impl FnOnce(T, &mut Proxy<Kernel>) -> Outcome,
