@@ -3,8 +3,9 @@
 
 mod common;
 
-use common::{Backend, Balancer, TempDir, run};
+use common::{Backend, Balancer, Peer, TempDir, run};
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 
 const FOLDER: &str = ".well-known/acme-challenge";
@@ -110,6 +111,66 @@ fn many_challenges_at_once_are_answered_in_the_order_of_each_connection() {
             assert_eq!(client.response().text(), names[(at + turn) % names.len()]);
         }
     }
+}
+
+#[test]
+fn half_a_request_is_answered_408_and_holds_up_nobody() {
+    let (directory, backend) = (webroot(), Backend::named("a"));
+    let name = directory.path().to_str().expect("a path in UTF-8");
+    let options = ["--acme-webroot", name, "--head-timeout", "1s"];
+    let balancer = Balancer::over(&[&backend], &options);
+    let whole = format!("GET /{FOLDER}/token-1_A HTTP/1.1\r\nHost: x\r\n\r\n");
+    let halves = ["GET /.well-known/ac", &whole[..whole.len() - 2]];
+    let mut clients = halves.map(|half| {
+        let mut client = balancer.connect();
+        client.send(half);
+        client
+    });
+    assert_eq!(balancer.get(&format!("/{FOLDER}/token-1_A")).text(), "token-1_A.key");
+    for client in &mut clients {
+        assert_eq!(client.response().status(), 408);
+        client.half_close();
+        client.expect_end();
+    }
+    assert!(backend.requests().is_empty());
+}
+
+#[test]
+fn a_challenge_that_comes_byte_by_byte_is_answered() {
+    let (directory, backend) = (webroot(), Backend::named("a"));
+    let balancer = over(&directory, &backend);
+    let mut client = balancer.connect();
+    for _ in 0..2 {
+        for byte in format!("GET /{FOLDER}/token-1_A HTTP/1.1\r\nHost: x\r\n\r\n").bytes() {
+            client.send([byte]);
+        }
+        assert_eq!(client.response().text(), "token-1_A.key");
+    }
+    assert!(backend.requests().is_empty());
+}
+
+#[test]
+fn a_client_that_reads_late_gets_every_challenge_and_holds_up_nobody() {
+    const REQUESTS: usize = 3_000;
+    let (directory, backend) = (webroot(), Backend::named("a"));
+    let content = "x".repeat(1024);
+    directory.file(&format!("{FOLDER}/longest"), &content);
+    let balancer = over(&directory, &backend);
+    let mut slow = balancer.connect();
+    let mut writer = slow.writer();
+    let request = format!("GET /{FOLDER}/longest HTTP/1.1\r\nHost: x\r\n\r\n");
+    let sending = std::thread::spawn(move || {
+        (0..REQUESTS).for_each(|_| writer.write_all(request.as_bytes()).expect("writing"));
+    });
+    let mut others: Vec<Peer> = (0..4).map(|_| balancer.connect()).collect();
+    for other in &mut others {
+        assert_eq!(other.get(&format!("/{FOLDER}/token-1_A")).text(), "token-1_A.key");
+    }
+    for number in 0..REQUESTS {
+        assert!(slow.response().text() == content, "answer {number}");
+    }
+    sending.join().expect("all was sent");
+    assert!(backend.requests().is_empty());
 }
 
 #[test]
