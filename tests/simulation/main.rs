@@ -74,6 +74,9 @@ struct Tally {
     introduced: u64,
     /// Requests to the admin listener that were answered.
     scraped: u64,
+    /// Requests that were redirected to https, and challenges that were answered.
+    to_https: u64,
+    challenges: u64,
     /// Choices that were recorded and made again, and servers that warmed up meanwhile.
     replayed: u64,
     warmed: u64,
@@ -141,6 +144,8 @@ fn every_seed_ends_well() {
         assert!(tally.warmed > count / 100, "hardly any server warmed up: {tally:?}");
         assert!(tally.suspicions > count / 100, "no server was silent: {tally:?}");
         assert!(tally.scraped > count, "the admin listener was hardly asked: {tally:?}");
+        assert!(tally.to_https > count / 20, "hardly any client came without TLS: {tally:?}");
+        assert!(tally.challenges > count / 100, "hardly any challenge was asked for: {tally:?}");
         assert!(tally.slow > 0, "no slow client was ended: {tally:?}");
         assert!(tally.introduced > count / 100, "hardly any server got a header: {tally:?}");
         assert!(tally.handshakes > count / 2, "hardly any server spoke TLS: {tally:?}");

@@ -199,6 +199,13 @@ pub struct Oracle {
     pub completed_early: Vec<usize>,
     /// Requests to the admin listener that were answered.
     pub scraped: u64,
+    /// The port of https that clients are redirected to.
+    pub tls_port: u16,
+    /// There are files of `--acme-webroot`.
+    pub has_webroot: bool,
+    /// Requests that were redirected to https, and challenges that were answered.
+    pub to_https: u64,
+    pub challenges: u64,
     pub local: u64,
     pub retried: u64,
     pub tunnelled: u64,

@@ -2,10 +2,11 @@
 //! without faults, a few more clients, which must be served.
 
 use super::epilogue::Epilogue;
-use super::kernel::{Handshakes, ListenerId};
+use super::kernel::Handshakes;
 use super::net::SimNet;
 use super::record;
 use super::script::{self, Script};
+use super::visitor;
 use super::world::World;
 use super::{Tally, locked};
 use loadbalancer::base::rng::Rng;
@@ -192,9 +193,25 @@ impl Run {
             state.listing.check_removed(&state.kernel, &backends);
         }
         drop(state);
+        self.read_files();
         self.give_orders();
         self.apply_list();
         Phase::Running
+    }
+
+    /// What is in the files of `--acme-webroot` that were wanted.
+    fn read_files(&mut self) {
+        let wanted = self.proxy.take_challenges();
+        let mut world = self.world.borrow_mut();
+        world.read_files(wanted);
+        let now = world.kernel.now;
+        let files = std::mem::take(&mut world.files).into_iter();
+        let (read, left): (Vec<_>, Vec<_>) = files.partition(|(until, _)| *until <= now);
+        world.files = left;
+        drop(world);
+        for (_, wanted) in read {
+            self.proxy.answer_challenge(&wanted, &visitor::file(&wanted.token));
+        }
     }
 
     /// What the operator set by hand is in force at once.
@@ -249,7 +266,7 @@ fn check_counted(run: &Run) {
     assert!(counted.requests >= served + local, "{counted:?}: {served} served, {local} local");
     assert!(counted.local >= local, "{counted:?}: {local} local");
     assert!(counted.requests >= counted.local, "{counted:?}");
-    let accepted = world.kernel.listeners[ListenerId::Traffic as usize].accepted;
+    let accepted = world.kernel.accepted();
     // One may be accepted and wait for a place.
     let uncounted = accepted.checked_sub(counted.accepted);
     assert!(uncounted.is_some_and(|count| count <= 1), "{accepted} accepted: {counted:?}");
@@ -305,6 +322,8 @@ impl Tally {
         self.surplus += oracle.surplus;
         self.reloads += world.listing.applied;
         self.scraped += oracle.scraped;
+        self.to_https += oracle.to_https;
+        self.challenges += oracle.challenges;
         self.orders += world.listing.ordered;
     }
 }

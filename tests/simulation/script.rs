@@ -137,12 +137,32 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
         true => ListenerSettings::tls(config.mode.into()),
         false => ListenerSettings::plain(config.mode.into()),
     };
+    let limits_clients = config.rate.is_some() || config.connections_per_client.is_some();
+    let mut dice = Rng::new(seed ^ 0x33_30_38);
+    // Every target of theirs is within the limit.
+    let is_roomy = config.head.target as usize >= visitor::TARGET_MAX;
+    let has_callers = is_tls && is_roomy && !limits_clients && dice.chance(600);
+    if has_callers {
+        config.acme_webroot = dice.chance(800).then(|| PathBuf::from("webroot"));
+        let mut world = world.borrow_mut();
+        let callers = visitor::draw_callers(&mut world.kernel, seed);
+        world.oracle.crowded |= world.clients.len() + callers.len() > limits.clients_max;
+        world.oracle.tls_port = [443, 8443][dice.below(2) as usize];
+        world.oracle.has_webroot = config.acme_webroot.is_some();
+        world.callers = callers;
+    }
+    let port = world.borrow().oracle.tls_port;
     let ends_slow = config.mode == Mode::Http && config.rate_min >= 2_000;
     let mut proxy = Proxy::new(net, config, members, limits, HashMap::new(), proxy_seed);
     proxy.listen(listener, settings).expect("listening");
     if has_admin {
         let listener = SimListener::new(&world, ListenerId::Admin);
         let settings = ListenerSettings::plain(Service::Admin);
+        proxy.listen(listener, settings).expect("listening");
+    }
+    if has_callers {
+        let listener = SimListener::new(&world, ListenerId::Redirect);
+        let settings = ListenerSettings::plain(Service::ToHttps { port });
         proxy.listen(listener, settings).expect("listening");
     }
     proxy.plan_lookup(resolve_micros.is_some());

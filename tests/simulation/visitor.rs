@@ -1,12 +1,13 @@
 //! Clients of the admin listener, beside the traffic: what they ask, how they misbehave, and what
-//! they must get. Each whole request is answered soon, whatever the traffic has filled up.
+//! they must get. Each whole request is answered soon, whatever the traffic has filled up. And clients
+//! of the listener of `--redirect-http`, which are sent to https, or read a challenge.
 
 use super::kernel::{Dice, Event, Heard, Kernel, LinkId, ListenerId, Peer};
 use super::oracle::Oracle;
 use super::talker::Pace;
 use super::wire::{self, Body};
 use loadbalancer::base::rng::Rng;
-use loadbalancer::proxy::ADMIN_PLACES;
+use loadbalancer::proxy::{ADMIN_PLACES, ChallengeFile};
 
 /// The latest that a response begins after its request was sent: by far less than requests wait for
 /// slots. Where places are short, two stalled connections may have to be given up first.
@@ -60,6 +61,47 @@ const QUESTIONS: [Question; 14] = [
     Question { host: "evil.example", ..short("GET /metrics", 403) },
 ];
 
+/// What the clients of `--redirect-http` ask.
+const CALLS: [Question; 10] = [
+    short("GET /a/b?c=d", 308),
+    short("GET /a/b?c=d", 308),
+    short("HEAD /", 308),
+    short("POST /.well-known/acme-challenge/there", 308),
+    short("GET /.well-known/acme-challenge/there/", 308),
+    short("GET /.well-known/acme-challenge/there", 200),
+    short("HEAD /.well-known/acme-challenge/there", 200),
+    short("GET /.well-known/acme-challenge/missing", 404),
+    short("GET /.well-known/acme-challenge/broken", 500),
+    Question { line: "GET /", host: "", status: 400, is_report: false },
+];
+
+/// Longest target of theirs.
+pub const TARGET_MAX: usize = 50;
+
+/// What the challenge that is there says.
+const FILE: &str = "there.LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX";
+
+/// How long a file may take to be read, in microseconds, and what timers may be late or early by.
+const FILE_MICROS: u64 = 10_000_000;
+const FILE_LATE_MICROS: u64 = 300_000;
+
+/// The file of this name.
+pub fn file(token: &str) -> ChallengeFile {
+    match token {
+        "there" => ChallengeFile::Read(FILE.into()),
+        "missing" => ChallengeFile::Missing,
+        _ => ChallengeFile::Unreadable,
+    }
+}
+
+/// How long it takes to read one: hardly ever too long.
+pub fn draw_reading(kernel: &mut Kernel) -> u64 {
+    match kernel.rng.chance(30) {
+        true => kernel.rng.between(FILE_MICROS - 1_000_000, FILE_MICROS + 1_000_000),
+        false => kernel.delay(),
+    }
+}
+
 const fn report(line: &'static str) -> Question {
     Question { line, host: "localhost", status: 200, is_report: true }
 }
@@ -69,6 +111,10 @@ const fn short(line: &'static str, status: u64) -> Question {
 }
 
 impl Question {
+    fn target(&self) -> &'static str {
+        self.line.split_once(' ').map_or("", |(_, target)| target)
+    }
+
     fn bytes(&self) -> Vec<u8> {
         format!("{} HTTP/1.1\r\nHost: {}\r\n\r\n", self.line, self.host).into_bytes()
     }
@@ -86,7 +132,7 @@ struct Known {
 
 impl Known {
     fn now(kernel: &Kernel, oracle: &Oracle) -> Known {
-        let accepted = kernel.listeners[ListenerId::Traffic as usize].accepted;
+        let accepted = kernel.accepted();
         let answered = oracle.ended(kernel);
         Known { at: kernel.now, turn: kernel.turn, accepted, answered, local: oracle.local }
     }
@@ -103,6 +149,7 @@ struct Reading {
 #[derive(Debug)]
 pub struct Visitor {
     number: usize,
+    at: ListenerId,
     link: Option<LinkId>,
     questions: Vec<Question>,
     conduct: Conduct,
@@ -142,28 +189,34 @@ pub fn draw(kernel: &mut Kernel) -> Vec<Visitor> {
             let takes_reports = kernel.style.buffer_min >= REPORT_BUFFER && pace.read_most >= 700;
             let rng = &mut kernel.rng;
             let questions = (0..rng.between(1, 3)).map(|_| draw_question(takes_reports, rng));
+            let (questions, conduct) = (questions.collect(), draw_conduct(rng));
+            let stay_micros = rng.chance(950).then(|| rng.below(STAY_MICROS));
             Visitor {
-                number,
-                link: None,
-                questions: questions.collect(),
-                conduct: draw_conduct(rng),
-                pace,
-                leaves_at: None,
-                stay_micros: rng.chance(950).then(|| rng.below(STAY_MICROS)),
                 is_crowded: count as usize > ADMIN_PLACES,
-                unsent: Vec::new(),
-                sent_total: 0,
-                read_total: 0,
-                answered: 0,
-                asked: None,
-                input: Vec::new(),
-                seen: 0,
-                reading: None,
-                closing: false,
-                over: false,
+                ..Visitor::new(number, ListenerId::Admin, questions, conduct, pace, stay_micros)
             }
         })
         .collect()
+}
+
+/// Draws those that are redirected to https, from numbers of their own.
+pub fn draw_callers(kernel: &mut Kernel, seed: u64) -> Vec<Visitor> {
+    let mut dice = Rng::new(seed ^ 0x43_41_4C_4C);
+    std::mem::swap(&mut kernel.rng, &mut dice);
+    let spread = [1, 5_000, 40_000][kernel.rng.below(3) as usize];
+    let callers = (0..kernel.rng.between(1, 4) as usize).map(|number| {
+        let at = kernel.now + kernel.rng.below(spread);
+        kernel.schedule(at, Event::Call(number));
+        let pace = Pace::draw(kernel);
+        let rng = &mut kernel.rng;
+        let questions = (0..rng.between(1, 4)).map(|_| CALLS[rng.below(10) as usize]);
+        let (questions, conduct) = (questions.collect(), draw_conduct(rng));
+        let stay_micros = rng.chance(700).then(|| rng.below(STAY_MICROS));
+        Visitor::new(number, ListenerId::Redirect, questions, conduct, pace, stay_micros)
+    });
+    let callers = callers.collect();
+    std::mem::swap(&mut kernel.rng, &mut dice);
+    callers
 }
 
 fn draw_question(takes_reports: bool, rng: &mut Rng) -> Question {
@@ -186,6 +239,37 @@ fn draw_conduct(rng: &mut Rng) -> Conduct {
 }
 
 impl Visitor {
+    fn new(
+        number: usize,
+        at: ListenerId,
+        questions: Vec<Question>,
+        conduct: Conduct,
+        pace: Pace,
+        stay_micros: Option<u64>,
+    ) -> Visitor {
+        Visitor {
+            number,
+            at,
+            link: None,
+            questions,
+            conduct,
+            pace,
+            leaves_at: None,
+            stay_micros,
+            is_crowded: false,
+            unsent: Vec::new(),
+            sent_total: 0,
+            read_total: 0,
+            answered: 0,
+            asked: None,
+            input: Vec::new(),
+            seen: 0,
+            reading: None,
+            closing: false,
+            over: false,
+        }
+    }
+
     /// It has what it came for, or the proxy has ended the connection of one that waits for nothing.
     pub fn is_over(&self, kernel: &Kernel) -> bool {
         let is_gone = |link: LinkId| !kernel.links[link].proxy_open;
@@ -193,7 +277,10 @@ impl Visitor {
     }
 
     pub fn arrive(&mut self, kernel: &mut Kernel) {
-        self.link = kernel.arrive(Peer::Visitor(self.number));
+        self.link = kernel.arrive(match self.at {
+            ListenerId::Admin => Peer::Visitor(self.number),
+            ListenerId::Traffic | ListenerId::Redirect => Peer::Caller(self.number),
+        });
         match self.link {
             Some(link) => kernel.wake_at(link, kernel.now + 1),
             None => self.over = true,
@@ -288,7 +375,7 @@ impl Visitor {
     }
 
     fn digest(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) {
-        if self.reading.is_none() && !self.digest_head(kernel) {
+        if self.reading.is_none() && !self.digest_head(kernel, oracle) {
             return;
         }
         let Some(Reading { status, body, content }) = &mut self.reading else { return };
@@ -302,11 +389,13 @@ impl Visitor {
         // After a jump of the clock a request may be too late for what it asks: `digest_head` has
         // checked that.
         if status != 408 {
-            self.check_content(&String::from_utf8_lossy(&content), kernel, oracle);
+            self.check_content(status, &String::from_utf8_lossy(&content), kernel, oracle);
         }
         self.asked = None;
         self.answered += 1;
-        oracle.scraped += 1;
+        oracle.scraped += u64::from(self.at == ListenerId::Admin);
+        oracle.to_https += u64::from(status == 308);
+        oracle.challenges += u64::from(self.at == ListenerId::Redirect && status == 200);
         let is_last = self.answered == self.questions.len();
         if is_last && !self.closing && self.conduct == Conduct::Polite {
             self.over = true;
@@ -314,7 +403,7 @@ impl Visitor {
         }
     }
 
-    fn digest_head(&mut self, kernel: &Kernel) -> bool {
+    fn digest_head(&mut self, kernel: &Kernel, oracle: &Oracle) -> bool {
         let Some((head, bytes)) = wire::head(&self.input, &mut self.seen) else { return false };
         self.input.drain(..bytes);
         // One that has sent a part of a request only is answered when its time is over.
@@ -329,7 +418,15 @@ impl Visitor {
         let status: u64 = head.first[1].parse().expect("a status");
         let is_ready_page = question.line.ends_with("/ready");
         let stops = kernel.stopped_turn.is_some_and(|turn| turn < asked.turn);
+        let is_admin = self.at == ListenerId::Admin;
+        let waited = kernel.now - asked.at;
+        let may_be_late = kernel.jumped || waited + FILE_LATE_MICROS >= FILE_MICROS;
         let is_right = match status {
+            308 if !is_admin => {
+                self.check_location(&head, oracle);
+                question.status == 308 || !oracle.has_webroot
+            }
+            503 if !is_admin => oracle.has_webroot && may_be_late,
             503 => is_ready_page,
             // The head came in time, and the clock has jumped.
             408 => kernel.jumped,
@@ -337,10 +434,11 @@ impl Visitor {
             _ => status == question.status,
         };
         assert!(is_right, "visitor {}: {status} for {question:?}, stops: {stops}", self.number);
-        let waited = kernel.now - asked.at;
         let most = if self.is_crowded { CROWDED_MICROS } else { PATIENCE_MICROS };
         let is_troubled = kernel.jumped || kernel.shortage_at.is_some();
-        let is_late = self.conduct == Conduct::Polite && waited > most + self.slowness(kernel);
+        // The others may wait for a place, or for a file.
+        let is_late =
+            is_admin && self.conduct == Conduct::Polite && waited > most + self.slowness(kernel);
         assert!(!is_late || is_troubled, "visitor {}: {waited} µs for {question:?}", self.number);
         self.closing |= head.one("connection") == Some("close");
         // Of a HEAD that came too late not even the method was read: its answer has content.
@@ -352,23 +450,37 @@ impl Visitor {
         true
     }
 
+    /// It leads to the same in https.
+    fn check_location(&self, head: &wire::Head, oracle: &Oracle) {
+        let question = self.questions[self.answered];
+        let port = match oracle.tls_port {
+            443 => String::new(),
+            port => format!(":{port}"),
+        };
+        let expected = format!("https://{}{port}{}", question.host, question.target());
+        assert_eq!(head.one("location"), Some(expected.as_str()), "caller {}", self.number);
+    }
+
     /// What the kernel and its own pace may take of the time.
     fn slowness(&self, kernel: &Kernel) -> u64 {
         200 * (kernel.style.delay_max * 10 + self.pace.pause)
     }
 
-    fn check_content(&self, content: &str, kernel: &Kernel, oracle: &Oracle) {
+    fn check_content(&self, status: u64, content: &str, kernel: &Kernel, oracle: &Oracle) {
         let question = self.questions[self.answered.min(self.questions.len() - 1)];
         let Some(asked) = self.asked else { return };
         match question.line {
             "GET /metrics" if question.status == 200 => {
                 check_metrics(content, asked, Known::now(kernel, oracle));
             }
+            "GET /.well-known/acme-challenge/there" if status == 200 => {
+                assert_eq!(content, FILE, "caller {}", self.number);
+            }
             "GET /status" => {
                 let is_object = content.starts_with('{') && content.trim_end().ends_with('}');
                 assert!(is_object, "visitor {}: {content:?}", self.number);
             }
-            "GET /" => {
+            "GET /" if self.at == ListenerId::Admin => {
                 assert!(content.trim_end().ends_with(PAGE_END), "visitor {}", self.number);
             }
             _ => {}
@@ -388,8 +500,14 @@ impl Visitor {
         // Its request may have been on its way when the connection, idle until then, gave its place
         // to another one or was ended because the program stops.
         let was_unread = kernel.links[link].read_bytes < self.sent_total;
-        let may_end = was_unread && (self.is_crowded || oracle.stopping_at.is_some());
-        let is_troubled = kernel.jumped || kernel.shortage_at.is_some();
+        let is_crowded = match self.at {
+            ListenerId::Admin => self.is_crowded,
+            ListenerId::Traffic | ListenerId::Redirect => oracle.crowded,
+        };
+        let may_end = was_unread && (is_crowded || oracle.stopping_at.is_some());
+        let ip = kernel.peer_address(link).map(|peer| peer.ip().to_string()).unwrap_or_default();
+        let is_slow = self.at == ListenerId::Redirect && oracle.slow_ips.contains(&ip);
+        let is_troubled = kernel.jumped || kernel.shortage_at.is_some() || is_slow;
         let is_left = self.asked.is_some() && self.conduct == Conduct::Polite;
         assert!(
             !is_left || may_end || is_troubled,

@@ -7,9 +7,10 @@ use super::listing::{Listing, Reading, SITES_PER_NAME};
 use super::oracle::Oracle;
 use super::reuse;
 use super::server::{Manner, ServerConn};
-use super::visitor::Visitor;
+use super::visitor::{self, Visitor};
 use super::waiting;
 use loadbalancer::config::TlsServer;
+use loadbalancer::proxy::WantedChallenge;
 use loadbalancer::proxy::invariants::BackendCensus;
 use std::io;
 
@@ -26,6 +27,10 @@ pub struct World {
     pub clients: Vec<Client>,
     /// Clients of the admin listener.
     pub visitors: Vec<Visitor>,
+    /// Those that are redirected to https.
+    pub callers: Vec<Visitor>,
+    /// Files of `--acme-webroot` that are being read, and until when.
+    pub files: Vec<(u64, WantedChallenge)>,
     pub conns: Vec<ServerConn>,
     pub manner: Manner,
     pub listing: Listing,
@@ -59,6 +64,8 @@ impl World {
             oracle,
             clients,
             visitors: Vec::new(),
+            callers: Vec::new(),
+            files: Vec::new(),
             conns: Vec::new(),
             manner,
             listing,
@@ -161,6 +168,15 @@ impl World {
         self.known_links = self.kernel.links.len();
     }
 
+    /// Files are wanted: reading them takes a while.
+    pub fn read_files(&mut self, wanted: Vec<WantedChallenge>) {
+        for wanted in wanted {
+            let at = self.kernel.now + visitor::draw_reading(&mut self.kernel);
+            self.kernel.schedule(at, Event::FileRead);
+            self.files.push((at, wanted));
+        }
+    }
+
     /// The proxy wants the list to be read: that takes a while.
     pub fn read_list(&mut self) {
         let at = self.kernel.now + self.kernel.delay();
@@ -211,6 +227,10 @@ impl World {
             Event::Visit(visitor) => {
                 self.visitors[visitor].arrive(&mut self.kernel);
             }
+            Event::Call(caller) => {
+                self.callers[caller].arrive(&mut self.kernel);
+            }
+            Event::FileRead => self.kernel.wake_proxy(),
             Event::Wake(link) => match self.kernel.links[link].peer {
                 Peer::Nobody if self.kernel.links[link].carried == Carried::Content => {}
                 Peer::Nobody if self.is_stopped(link) => self.frozen.push(link),
@@ -221,6 +241,9 @@ impl World {
                 }
                 Peer::Visitor(visitor) => {
                     self.visitors[visitor].step(&mut self.kernel, &mut self.oracle);
+                }
+                Peer::Caller(caller) => {
+                    self.callers[caller].step(&mut self.kernel, &mut self.oracle);
                 }
                 Peer::Client(client) => {
                     self.clients[client].step(&mut self.kernel, &mut self.oracle);
@@ -341,7 +364,8 @@ impl World {
     }
 
     pub fn clients_are_over(&self) -> bool {
-        let visitors_are_over = self.visitors.iter().all(|visitor| visitor.is_over(&self.kernel));
+        let mut visitors = self.visitors.iter().chain(&self.callers);
+        let visitors_are_over = visitors.all(|visitor| visitor.is_over(&self.kernel));
         visitors_are_over && self.clients.iter().all(|client| client.over)
     }
 
@@ -357,6 +381,7 @@ impl World {
         let jumped = self.kernel.jumped;
         let short = short.is_some_and(|at| jumped || self.kernel.now < at + SHORTAGE_MICROS);
         let silent = self.clients.iter().any(|client| client.is_silent() && !client.over);
+        let silent = silent || self.callers.iter().any(|caller| !caller.is_over(&self.kernel));
         let deaf = self.clients.iter().any(|client| {
             client.over
                 && client.link.is_some_and(|link| {

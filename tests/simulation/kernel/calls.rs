@@ -12,7 +12,7 @@ impl Kernel {
     pub fn accept(&mut self, at: ListenerId) -> io::Result<LinkId> {
         if !self.listeners[at as usize].backlog.is_empty() {
             self.shortage()?;
-            if at == ListenerId::Traffic && self.is_out_of_descriptors() {
+            if at != ListenerId::Admin && self.is_out_of_descriptors() {
                 self.unaccepted_at = Some(self.now);
                 return Err(io::Error::from_raw_os_error(libc::EMFILE));
             }
@@ -54,9 +54,17 @@ impl Kernel {
         self.links.iter().filter(counts).count() >= self.style.descriptors
     }
 
+    /// Connections that were accepted, but for those of the admin listener.
+    pub fn accepted(&self) -> u64 {
+        let of = |at: ListenerId| self.listeners[at as usize].accepted;
+        of(ListenerId::Traffic) + of(ListenerId::Redirect)
+    }
+
     /// Clients whose connections were accepted and are open.
     pub fn traffic_clients(&self) -> usize {
-        let is_one = |link: &&Link| link.proxy_open && matches!(link.peer, Peer::Client(_));
+        let is_one = |link: &&Link| {
+            link.proxy_open && matches!(link.peer, Peer::Client(_) | Peer::Caller(_))
+        };
         self.links.iter().filter(is_one).count()
     }
 

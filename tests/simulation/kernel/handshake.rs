@@ -292,6 +292,7 @@ impl Kernel {
                 return Ok(Handshake::WantsRead);
             }
             it.carried = Carried::Secured;
+            self.handshakes.count_step(self.turn);
             self.trace(format_args!("link {link}: the handshake is complete"));
             return Ok(Handshake::Complete);
         }

@@ -17,6 +17,8 @@ pub enum Peer {
     Client(usize),
     /// A client of the admin listener.
     Visitor(usize),
+    /// A client of the listener of `--redirect-http`.
+    Caller(usize),
     Server(usize),
 }
 

@@ -43,6 +43,8 @@ impl Dice for Rng {
 pub enum ListenerId {
     Traffic,
     Admin,
+    /// `--redirect-http`.
+    Redirect,
 }
 
 /// A listener of the proxy.
@@ -70,8 +72,11 @@ impl Listener {
 pub enum Event {
     /// A client connects.
     Arrive(usize),
-    /// A client of the admin listener connects.
+    /// A client of the admin listener connects, or one that is redirected to https.
     Visit(usize),
+    Call(usize),
+    /// A file of `--acme-webroot` was read.
+    FileRead,
     /// The peer of a link gets to act.
     Wake(LinkId),
     /// A connect is decided.
@@ -133,7 +138,7 @@ pub struct Kernel {
     pub now: u64,
     pub links: Vec<Link>,
     /// By [`ListenerId`].
-    pub listeners: [Listener; 2],
+    pub listeners: [Listener; 3],
     pub ports: Vec<Port>,
     pub headers: Headers,
     pub handshakes: Handshakes,
@@ -168,7 +173,7 @@ impl Kernel {
             piped: 0,
             now: 1_000_000,
             links: Vec::new(),
-            listeners: [Listener::new(), Listener::new()],
+            listeners: [(); 3].map(|()| Listener::new()),
             ports: vec![Port::Listens; sites],
             headers,
             handshakes: Handshakes::none(),

@@ -76,6 +76,7 @@ impl Kernel {
     pub fn arrive(&mut self, peer: Peer) -> Option<LinkId> {
         let at = match peer {
             Peer::Visitor(_) => ListenerId::Admin,
+            Peer::Caller(_) => ListenerId::Redirect,
             Peer::Client(_) | Peer::Server(_) | Peer::Nobody => ListenerId::Traffic,
         };
         if !self.listeners[at as usize].open {
