@@ -288,15 +288,21 @@ impl Oracle {
     /// The proxy has said that `--min-rate` ends a client from the address of this one, which had
     /// been here for long enough. What is said once goes for one connection.
     pub fn is_ended_as_slow(&mut self, link: LinkId, kernel: &Kernel) -> bool {
-        let it = &kernel.links[link];
         let mut requests = self.requests.iter().filter(|request| request.link == Some(link));
         let Some(Request { ip, .. }) = requests.next() else { return false };
+        let ip = ip.clone();
+        self.is_slow_from(&ip, link, kernel)
+    }
+
+    /// The same of a connection from this address.
+    pub fn is_slow_from(&mut self, ip: &str, link: LinkId, kernel: &Kernel) -> bool {
+        let it = &kernel.links[link];
         let was_here = |end: &&mut SlowEnd| {
             let is_whole = end.clock >= it.opened_at + SLOW_CLIENT_MICROS;
             is_whole && (it.proxy_open || it.idling.dropped_at >= end.clock)
         };
         let ends = self.slow.iter_mut().filter(was_here);
-        let mut ends = ends.filter(|end| end.ip == *ip && end.link.is_none_or(|of| of == link));
+        let mut ends = ends.filter(|end| end.ip == ip && end.link.is_none_or(|of| of == link));
         ends.next().map(|end| end.link = Some(link)).is_some()
     }
 

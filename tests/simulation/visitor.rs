@@ -506,7 +506,7 @@ impl Visitor {
         };
         let may_end = was_unread && (is_crowded || oracle.stopping_at.is_some());
         let ip = kernel.peer_address(link).map(|peer| peer.ip().to_string()).unwrap_or_default();
-        let is_slow = self.at == ListenerId::Redirect && oracle.slow_ips.contains(&ip);
+        let is_slow = self.at == ListenerId::Redirect && oracle.is_slow_from(&ip, link, kernel);
         let is_troubled = kernel.jumped || kernel.shortage_at.is_some() || is_slow;
         let is_left = self.asked.is_some() && self.conduct == Conduct::Polite;
         assert!(

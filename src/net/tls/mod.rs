@@ -14,6 +14,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod unsent;
 mod verifier;
 mod x509;
 

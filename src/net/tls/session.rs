@@ -8,6 +8,7 @@ use super::engine::{Engine, Out, Queue, Stop};
 use super::peer::{handshake_error, identity};
 use super::scratch::{Kept, RECORD_BYTES_MAX, Scratch, keep_rest};
 use super::stage::{Goodbye, Stage};
+use super::unsent::Unsent;
 use crate::base::buffer::LARGE_BYTES;
 use crate::base::connect_fault::HandshakeFault;
 use crate::net::{Handshake, HandshakeError, Secured};
@@ -49,10 +50,7 @@ pub struct Session {
     /// Decrypted and not taken.
     held: Queue,
     /// Ciphertext that the socket had no room for.
-    unsent: Queue,
-    /// Bytes given to [`Session::write`] whose ciphertext is in `unsent`: not counted as written
-    /// until all of it is.
-    promised: usize,
+    unsent: Unsent,
     /// Bytes that came before the handshake was complete.
     handshake_bytes: u64,
     /// The certificates of the time when it began; none on the side that connects.
@@ -95,8 +93,7 @@ impl Session {
             drained: false,
             received: received.to_vec(),
             held: Queue::default(),
-            unsent: Queue::default(),
-            promised: 0,
+            unsent: Unsent::default(),
             handshake_bytes: received.len() as u64,
             certificates,
             asked: None,
@@ -133,7 +130,7 @@ impl Session {
             self.begin_with_received()?;
         }
         loop {
-            match self.flush(wire) {
+            match self.unsent.flush(wire) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Ok(Handshake::WantsWrite);
                 }
@@ -258,12 +255,12 @@ impl Session {
         };
         if outcome.is_err() {
             // The alert that says why.
-            let _ = self.flush(wire);
+            let _ = self.unsent.flush(wire);
         }
         let (used, taken) = outcome?;
         keep_rest(&mut self.received, &data[used..]);
         // What a read gives rise to goes out; what finds no room goes before the next write.
-        let _ = self.flush(wire);
+        let _ = self.unsent.flush(wire);
         Ok(Received { bytes: count, taken, was_short: count < most })
     }
 
@@ -304,7 +301,7 @@ impl Session {
                 into: &mut into[taken..],
                 taken: 0,
                 held: &mut self.held,
-                unsent: &mut self.unsent,
+                unsent: self.unsent.messages(),
             };
             let (discard, stop) = self.engine.process(&mut data[used..], &mut out);
             // After every call, also one that fails: the next hello may be another session's.
@@ -387,8 +384,7 @@ impl Session {
         }
         let mut done = 0;
         if !self.unsent.is_empty() {
-            let sent = wire.write(self.unsent.data())?;
-            done = self.count_sent(sent);
+            done = self.unsent.write(wire)?;
             if !self.unsent.is_empty() {
                 return written(done);
             }
@@ -415,43 +411,9 @@ impl Session {
             Ok(sent) => (sent, Ok(())),
             Err(error) => (0, Err(error)),
         };
-        // Sealed once, they must go out: the next ones have later numbers.
-        self.unsent.push(&records[sent..]);
-        self.promised = from.len();
+        let counted = self.unsent.keep(records, sent, from.len());
         outcome?;
-        written(self.count_sent_already(sent))
-    }
-
-    /// `sent` bytes of the ciphertext have gone: how many bytes of content that counts for.
-    fn count_sent(&mut self, sent: usize) -> usize {
-        self.unsent.consume(sent);
-        self.count_sent_already(sent)
-    }
-
-    fn count_sent_already(&mut self, sent: usize) -> usize {
-        let most = match self.unsent.is_empty() {
-            true => self.promised,
-            false => self.promised.saturating_sub(1).min(sent),
-        };
-        self.promised -= most;
-        most
-    }
-
-    /// Writes ciphertext that is left.
-    fn flush(&mut self, wire: &mut impl Write) -> io::Result<()> {
-        // What content it counts for is counted by the next write.
-        while !self.unsent.is_empty() && self.promised == 0 {
-            match wire.write(self.unsent.data()) {
-                Ok(0) => return Err(ErrorKind::WouldBlock.into()),
-                Ok(count) => self.unsent.consume(count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        match self.promised {
-            0 => Ok(()),
-            _ => Err(ErrorKind::WouldBlock.into()),
-        }
+        written(counted)
     }
 
     /// Says that nothing follows, unless that would not be true. After that the socket's own end may
@@ -459,13 +421,13 @@ impl Session {
     ///
     /// Errors: `WouldBlock` until it is out: to be called again once the socket has room.
     pub fn end_output(&mut self, wire: &mut impl Write) -> io::Result<()> {
-        if self.stage.is_open() && self.goodbye == Goodbye::Due && self.promised == 0 {
+        if self.stage.is_open() && self.goodbye == Goodbye::Due && !self.unsent.has_content() {
             let mut alert = [0; 64];
             let count = self.engine.close_notify(&mut self.received, &mut alert)?;
-            self.unsent.push(&alert[..count]);
+            self.unsent.messages().push(&alert[..count]);
             self.goodbye = Goodbye::Said;
         }
-        let outcome = self.flush(wire);
+        let outcome = self.unsent.flush(wire);
         self.count_kept(outcome)
     }
 
