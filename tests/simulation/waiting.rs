@@ -99,9 +99,7 @@ fn check_order(request: usize, link: LinkId, clients: &[Client], kernel: &Kernel
     if kernel.links.iter().any(|other| other.proxy_open && connecting(other)) {
         return;
     }
-    // A request of a session has a line of its own, in which the end of the output does not count.
-    let half_closed =
-        it.session.is_none() && client.end_reported_at_turn(chosen.turn, TURNS_TO_ACT);
+    let half_closed = client.end_reported_at_turn(chosen.turn, TURNS_TO_ACT);
     for other in clients {
         let Some((waits, since)) = waits(other, kernel, oracle) else { continue };
         if waits == request || since.turn + TURNS_TO_ACT >= chosen.turn {
