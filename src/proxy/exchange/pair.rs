@@ -404,10 +404,10 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// The decision about a request whose server hangs. What has come by now is a response after
-    /// all. One that has begun is not read from here: it may go through a pipe, and bytes would
-    /// overtake one another.
+    /// all, unless it belongs to a TLS handshake. One that has begun is not read from here: it may go
+    /// through a pipe, and bytes would overtake one another.
     pub fn judge_stalled(&mut self) -> Verdict {
-        if self.pair.response.is(Phase::Head) {
+        if self.pair.response.is(Phase::Head) && !self.upstream.is_in_handshake() {
             self.upstream.conn.fill(self.pool);
         }
         verdict::verdict(&self.facts(Fault::ServerHangs), Fault::ServerHangs)
