@@ -3,77 +3,50 @@
 
 use super::authorities;
 use super::lists::Lists;
-use super::watched::{Outcome, Stamped, Watched};
+use super::watched::{Outcome, Source, Stamped, Watched};
 use crate::config::{BackendSpec, Config, Mode};
 use crate::net::kernel::Kernel;
 use crate::net::tls::Authorities;
 use crate::proxy::Proxy;
 
 /// The files of the authorities that are in use.
+pub type AuthorityFiles = Watched<Verified>;
+
+/// The servers that they are for.
 #[derive(Debug)]
-pub struct AuthorityFiles {
+pub struct Verified {
     /// Those in TLS; none where none is verified, or the list's reading includes them.
     servers: Vec<BackendSpec>,
     mode: Mode,
-    watched: Watched<Authorities>,
 }
 
 impl AuthorityFiles {
     /// Those of these servers, which were read when the files were as in `files`.
-    pub fn new(lists: &Lists, config: &Config, files: Stamped) -> AuthorityFiles {
+    pub fn of(lists: &Lists, config: &Config, files: Stamped) -> AuthorityFiles {
         let is_listed = lists.file.as_ref().is_some_and(|file| file.is_regular());
         let is_needed = !is_listed && lists.specs().any(BackendSpec::is_verified);
         let in_tls = lists.specs().filter(|spec| is_needed && spec.tls.is_some());
-        let servers = in_tls.cloned().collect();
-        let watched = Watched::new("authorities of servers", files);
-        AuthorityFiles { servers, mode: config.mode, watched }
-    }
-
-    /// Whether there are none to be read here.
-    pub fn is_empty(&self) -> bool {
-        self.servers.is_empty()
-    }
-
-    /// SIGHUP: they are read, and the outcome is reported.
-    pub fn reload(&mut self, proxy: &mut Proxy<Kernel>) {
-        if !self.servers.is_empty() {
-            self.watched.request();
-            self.look(proxy);
-        }
-    }
-
-    /// SIGHUP was not carried out yet.
-    pub fn is_reloading(&self) -> bool {
-        self.watched.is_reloading()
-    }
-
-    /// What the last reload has come to; none where there are none.
-    pub fn outcome(&self) -> Option<&Outcome> {
-        (!self.servers.is_empty()).then_some(self.watched.outcome())
-    }
-
-    /// Has them read if one has changed.
-    pub fn look(&mut self, proxy: &mut Proxy<Kernel>) {
-        if !self.servers.is_empty() {
-            let (servers, mode) = (self.servers.clone(), self.mode);
-            self.watched.look(proxy, move || {
-                authorities::of_given(&servers, mode).map_err(|failure| failure.to_string())
-            });
-        }
-    }
-
-    /// Puts to use what was read since the last turn.
-    #[inline]
-    pub fn advance(&mut self, proxy: &mut Proxy<Kernel>) {
-        if self.watched.advance(proxy, apply) {
-            self.look(proxy);
-        }
+        Watched::new(Verified { servers: in_tls.cloned().collect(), mode: config.mode }, files)
     }
 }
 
-fn apply(authorities: Authorities, proxy: &mut Proxy<Kernel>) -> Outcome {
-    Ok(match proxy.net_mut().trust(authorities) {
-        true => "the authorities of servers were read again".to_owned(),
-        false => "the authorities of servers were read again: nothing has changed".to_owned(),
-    })
+impl Source for Verified {
+    const NAME: &'static str = "authorities of servers";
+    type Content = Authorities;
+
+    fn is_empty(&self) -> bool {
+        self.servers.is_empty()
+    }
+
+    fn reader(&self) -> impl FnOnce() -> Result<Authorities, String> + Send + 'static {
+        let (servers, mode) = (self.servers.clone(), self.mode);
+        move || authorities::of_given(&servers, mode).map_err(|failure| failure.to_string())
+    }
+
+    fn apply(authorities: Authorities, proxy: &mut Proxy<Kernel>) -> Outcome {
+        Ok(match proxy.net_mut().trust(authorities) {
+            true => "the authorities of servers were read again".to_owned(),
+            false => "the authorities of servers were read again: nothing has changed".to_owned(),
+        })
+    }
 }

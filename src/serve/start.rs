@@ -55,9 +55,9 @@ impl Prepared {
         let mut lists = read_lists(config)?;
         let authority_files = authorities::stamps(lists.specs());
         let authorities = read_authorities(&mut lists, config)?;
-        let authority_files = AuthorityFiles::new(&lists, config, authority_files);
+        let authority_files = AuthorityFiles::of(&lists, config, authority_files);
         let error_pages = error_pages(config)?;
-        let certificates = CertificateFiles::new(config);
+        let certificates = CertificateFiles::of(config);
         let acceptor = read_certificates(config)?;
         let sticky_key = sticky_key(config)?;
         let sticky_key = sticky_key.unwrap_or_else(|| StickyKey::from_bytes(listen::random_key()));

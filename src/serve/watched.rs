@@ -16,8 +16,30 @@ pub type Stamped = Vec<(PathBuf, Option<Stamp>)>;
 
 /// These files as they are now.
 pub fn stamped(paths: impl IntoIterator<Item = PathBuf>) -> Stamped {
-    let stamp = |path: PathBuf| (Stamp::of(&path), path);
-    paths.into_iter().map(stamp).map(|(stamp, path)| (path, stamp)).collect()
+    let stamp = |path: PathBuf| {
+        let stamp = Stamp::of(&path);
+        (path, stamp)
+    };
+    paths.into_iter().map(stamp).collect()
+}
+
+/// What is read from files.
+pub trait Source {
+    /// What they are, in messages.
+    const NAME: &'static str;
+    /// What a reading brings.
+    type Content: Send + 'static;
+
+    /// Whether there is nothing to read.
+    fn is_empty(&self) -> bool;
+
+    /// Reads all files, on a thread of its own.
+    ///
+    /// Errors: one cannot be used, in one sentence.
+    fn reader(&self) -> impl FnOnce() -> Result<Self::Content, String> + Send + 'static;
+
+    /// Puts to use what was read; what has come of it, in words, or why it cannot be used.
+    fn apply(content: Self::Content, proxy: &mut Proxy<Kernel>) -> Outcome;
 }
 
 /// A reading of all files.
@@ -30,14 +52,13 @@ struct Reading<T> {
 
 /// Files that are in use.
 #[derive(Debug)]
-pub struct Watched<T> {
-    /// What they are, in messages.
-    name: &'static str,
+pub struct Watched<S: Source> {
+    source: S,
     /// As they were when they were read last.
     files: Stamped,
     /// To be read whatever `files` says.
     is_requested: bool,
-    reading: Option<Task<Reading<T>>>,
+    reading: Option<Task<Reading<S::Content>>>,
     /// SIGHUP came, and no reading since has ended.
     is_asked: bool,
     /// What came of the last reload, for the one who asked for it.
@@ -46,11 +67,11 @@ pub struct Watched<T> {
     reported: Option<String>,
 }
 
-impl<T: Send + 'static> Watched<T> {
+impl<S: Source> Watched<S> {
     /// Files that were read, as they were right before it.
-    pub fn new(name: &'static str, files: Stamped) -> Watched<T> {
+    pub fn new(source: S, files: Stamped) -> Watched<S> {
         Watched {
-            name,
+            source,
             files,
             is_requested: false,
             reading: None,
@@ -60,9 +81,17 @@ impl<T: Send + 'static> Watched<T> {
         }
     }
 
-    /// SIGHUP: the next look has them read, and the outcome is reported.
-    pub fn request(&mut self) {
-        (self.is_requested, self.is_asked, self.reported) = (true, true, None);
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.source.is_empty()
+    }
+
+    /// SIGHUP: they are read, and the outcome is reported.
+    pub fn reload(&mut self, proxy: &mut Proxy<Kernel>) {
+        if !self.is_empty() {
+            (self.is_requested, self.is_asked, self.reported) = (true, true, None);
+            self.look(proxy);
+        }
     }
 
     /// SIGHUP was not carried out yet.
@@ -70,21 +99,17 @@ impl<T: Send + 'static> Watched<T> {
         self.is_asked
     }
 
-    /// What the last reload has come to.
-    pub fn outcome(&self) -> &Outcome {
-        &self.outcome
+    /// What the last reload has come to; none without files.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        (!self.is_empty()).then_some(&self.outcome)
     }
 
-    /// Has them read by `read` if one has changed.
-    pub fn look(
-        &mut self,
-        proxy: &mut Proxy<Kernel>,
-        read: impl FnOnce() -> Result<T, String> + Send + 'static,
-    ) {
-        if self.reading.is_some() {
+    /// Has them read if one has changed.
+    pub fn look(&mut self, proxy: &mut Proxy<Kernel>) {
+        if self.is_empty() || self.reading.is_some() {
             return;
         }
-        let files = self.now();
+        let files = stamped(self.paths());
         if !self.is_requested && files == self.files {
             return;
         }
@@ -92,50 +117,42 @@ impl<T: Send + 'static> Watched<T> {
             // One may still be being written.
             return proxy.look_at_list_soon();
         }
-        let paths: Vec<PathBuf> = files.iter().map(|(path, _)| path.clone()).collect();
-        let read = move || Reading { outcome: read(), files: stamped(paths) };
+        let (reader, paths) = (self.source.reader(), self.paths());
+        let read = move || Reading { outcome: reader(), files: stamped(paths) };
         match Task::start(proxy.net_mut().waker(), read) {
             Ok(task) => {
                 (self.reading, self.files, self.is_requested) = (Some(task), files, false);
             }
             Err(error) => {
-                let line = format!("cannot read the {} now: {}", self.name, reason(&error));
+                let line = format!("cannot read the {} now: {}", S::NAME, reason(&error));
                 proxy.log_event(format_args!("{line}"));
                 (self.is_asked, self.outcome) = (false, Err(line));
             }
         }
     }
 
-    fn now(&self) -> Stamped {
-        stamped(self.files.iter().map(|(path, _)| path.clone()))
+    fn paths(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|(path, _)| path.clone()).collect()
     }
 
-    /// Puts to use by `apply` what was read since the last turn; it returns what has come of it, in
-    /// words, or why it cannot be used. True: SIGHUP came once more meanwhile, and a look answers.
-    #[must_use]
+    /// Puts to use what was read since the last turn.
     #[inline]
-    pub fn advance(
-        &mut self,
-        proxy: &mut Proxy<Kernel>,
-        apply: impl FnOnce(T, &mut Proxy<Kernel>) -> Outcome,
-    ) -> bool {
+    pub fn advance(&mut self, proxy: &mut Proxy<Kernel>) {
         // Asked after every turn.
-        self.reading.is_some() && self.finish(proxy, apply)
+        if self.reading.is_some() {
+            self.finish(proxy);
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn finish(
-        &mut self,
-        proxy: &mut Proxy<Kernel>,
-        apply: impl FnOnce(T, &mut Proxy<Kernel>) -> Outcome,
-    ) -> bool {
-        let Some(task) = self.reading.take() else { return false };
+    fn finish(&mut self, proxy: &mut Proxy<Kernel>) {
+        let Some(task) = self.reading.take() else { return };
         let reading = match task.poll() {
             Ok(reading) => reading,
             Err(task) => {
                 self.reading = Some(task);
-                return false;
+                return;
             }
         };
         match reading {
@@ -145,12 +162,15 @@ impl<T: Send + 'static> Watched<T> {
                 proxy.look_at_list_soon();
             }
             Some(reading) => {
-                let outcome = reading.outcome.and_then(|read| apply(read, proxy));
+                let outcome = reading.outcome.and_then(|content| S::apply(content, proxy));
                 self.conclude(outcome, proxy);
             }
-            None => self.conclude(Err(format!("reading the {} was interrupted", self.name)), proxy),
+            None => self.conclude(Err(format!("reading the {} was interrupted", S::NAME)), proxy),
         }
-        self.is_asked && self.is_requested
+        if self.is_asked && self.is_requested {
+            // It was asked for again meanwhile: the next reading answers.
+            self.look(proxy);
+        }
     }
 
     fn conclude(&mut self, outcome: Outcome, proxy: &mut Proxy<Kernel>) {
@@ -162,7 +182,7 @@ impl<T: Send + 'static> Watched<T> {
                 Ok(line)
             }
             Err(why) => {
-                let line = format!("{why}; still using the previous {}", self.name);
+                let line = format!("{why}; still using the previous {}", S::NAME);
                 if self.reported.as_ref() != Some(&why) {
                     proxy.log_event(format_args!("{line}"));
                     self.reported = Some(why);
