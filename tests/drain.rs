@@ -4,6 +4,7 @@ mod common;
 
 use common::{Backend, Balancer, DEADLINE, Gate, InFlight, wait_until};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 #[test]
 fn with_nothing_in_flight_it_stops_at_once_with_status_0() {
@@ -68,6 +69,36 @@ fn idle_clients_are_closed() {
     held.gate.open();
     assert_eq!(busy.response().status(), 200);
     assert_eq!(held.balancer.wait().code(), Some(0));
+}
+
+/// Its client was connected when the program was still accepting, and no other process was offered
+/// the request.
+#[test]
+fn the_first_request_of_a_new_connection_is_served() {
+    const HEADER: &str = "PROXY TCP4 203.0.113.7 198.51.100.2 1 443\r\n";
+    let backend = Backend::named("a");
+    for (options, header) in [(&[][..], ""), (&["--proxy-protocol", "any"][..], HEADER)] {
+        let mut is_tried = false;
+        // On a machine that stalls, the time that a new connection has may be over.
+        while !is_tried {
+            let mut balancer = Balancer::over(&[&backend], options);
+            let begun = Instant::now();
+            let mut new = balancer.connect();
+            let later = balancer.exchange(format!("{header}bad\r\n\r\n"));
+            assert_eq!(later.status(), 400, "answered once the new one is accepted");
+            balancer.signal("TERM");
+            balancer.stderr.wait_for("stopping: 0 in flight");
+            let sent = new.try_send(format!("{header}GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+            is_tried = begun.elapsed() < Duration::from_millis(1_800);
+            if is_tried {
+                sent.expect("it is open");
+                let response = new.response();
+                assert_eq!((response.status(), response.text()), (200, "a".to_owned()));
+                assert!(response.closes(), "{}", response.head);
+                assert_eq!(balancer.wait().code(), Some(0));
+            }
+        }
+    }
 }
 
 #[test]
@@ -177,11 +208,11 @@ fn half_a_head_does_not_delay_the_end_for_the_whole_head_time_out() {
     slow.send("GET / HTTP/1.1\r\nHost:");
     // Answered once the bytes before it were read.
     assert_eq!(balancer.get("/").status(), 200);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     balancer.signal("TERM");
     // It may still complete its head.
     assert_eq!(slow.response().status(), 408);
-    assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "it had time");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "it had time");
     // The client keeps its connection open and silent: nothing is waited for after the answer.
     assert_eq!(balancer.wait().code(), Some(0));
     drop(slow);

@@ -35,6 +35,9 @@ pub enum Leave {
 const DRIBBLES: u64 = 12;
 const DRIBBLE_MICROS: u64 = 2_000_000;
 
+/// How long a new connection has for its first request once the balancer is to end.
+const FIRST_REQUEST_MICROS: u64 = 2_000_000;
+
 /// A request and its bytes.
 #[derive(Debug)]
 pub struct Item {
@@ -74,6 +77,8 @@ pub struct Client {
     pub pace: Pace,
     pub talker: Option<Talker>,
     pub patient: bool,
+    /// Between its connection and its first request.
+    pub first_pause_micros: u64,
     /// Shortest and longest pause between two requests, in microseconds.
     pub think_micros: (u64, u64),
     read_at: u64,
@@ -124,6 +129,7 @@ impl Client {
             pace,
             talker: None,
             patient: false,
+            first_pause_micros: 0,
             think_micros: (0, 0),
             read_at: 0,
             write_at: 0,
@@ -189,6 +195,7 @@ impl Client {
 
     pub fn arrive(&mut self, kernel: &mut Kernel, oracle: &mut Oracle) {
         self.active_at = kernel.now;
+        self.write_at = kernel.now + self.first_pause_micros;
         self.link = kernel.arrive(Peer::Client(self.number));
         let Some(link) = self.link else {
             self.over = true;
@@ -310,8 +317,13 @@ impl Client {
                 it.begun_at.get_or_insert(now);
             }
             self.sent += count;
-            if self.sent > item.empty_bytes() {
-                it.line_at.get_or_insert(now);
+            if self.sent > item.empty_bytes() && it.line_at.is_none() {
+                it.line_at = Some(now);
+                let known_at = now + kernel.latest_edge_micros();
+                let is_new = known_at < kernel.links[link].opened_at + FIRST_REQUEST_MICROS;
+                if oracle.stopping_at.is_some() && self.sending == 0 && is_new {
+                    self.promised = Some(0);
+                }
             }
             self.sent_total += count as u64;
             self.active_at = kernel.now;

@@ -47,6 +47,9 @@ pub struct Script {
 /// How long steady clients send requests.
 const STEADY_MICROS: u64 = 100_000;
 
+/// Servers fail and the program is stopped within this span.
+const TROUBLE_MICROS: u64 = 30_000;
+
 pub fn draw(seed: u64, verbose: bool) -> Script {
     let mut rng = Rng::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let scene = Scene::draw(&mut rng);
@@ -183,7 +186,7 @@ fn plan_trouble(scene: &Scene, listing: &Listing, kernel: &mut Kernel) {
     if scene.troubled && kernel.rng.chance(400) {
         for _ in 0..kernel.rng.between(1, 6) {
             let site = listing.draw_site(&mut kernel.rng);
-            let at = kernel.now + kernel.rng.below(30_000);
+            let at = kernel.now + kernel.rng.below(TROUBLE_MICROS);
             kernel.schedule(at, Event::Toggle(site));
         }
     }
@@ -192,11 +195,11 @@ fn plan_trouble(scene: &Scene, listing: &Listing, kernel: &mut Kernel) {
         kernel.schedule(at, Event::Move);
     }
     if kernel.rng.chance(80) {
-        let at = kernel.now + kernel.rng.below(30_000);
+        let at = kernel.now + kernel.rng.below(TROUBLE_MICROS);
         kernel.schedule(at, Event::Stop);
     }
     if scene.reloads {
-        let span = if scene.steady { STEADY_MICROS } else { 30_000 };
+        let span = if scene.steady { STEADY_MICROS } else { TROUBLE_MICROS };
         for _ in 0..kernel.rng.between(1, if scene.steady { 10 } else { 5 }) {
             let at = kernel.now + kernel.rng.below(span);
             kernel.schedule(at, Event::Edit);
@@ -256,6 +259,9 @@ fn draw_clients(
         let window = [1, 1, 2, 100][kernel.rng.below(4) as usize];
         let mut client = Client::new(number, items, leave, window, pace);
         client.patient = !manner.patient_server;
+        if kernel.rng.chance(100) {
+            client.first_pause_micros = kernel.rng.below(TROUBLE_MICROS);
+        }
         client.think_micros = (0, if steady { STEADY_MICROS / 5 } else { 0 });
         clients.push(client);
     }

@@ -35,9 +35,9 @@ const LINGER_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// nothing, and an alert is short.
 const REFUSED_LINGER_MAX: Duration = Duration::from_secs(2);
 
-/// How long the rest of a head or a body, or a client that still sends after its final response, may take once
-/// the program is to end: a request that has begun may be answered, but a slow client must not hold
-/// the end up.
+/// How long the first request of a new connection, the rest of a head or a body, or a client that
+/// still sends after its final response, may take once the program is to end: what has begun may be
+/// answered, but a slow client must not hold the end up.
 const DRAIN_SLOW_MAX: Duration = Duration::from_secs(2);
 
 /// What reading a head came to.
@@ -272,14 +272,18 @@ impl<S: Socket> Connection<S> {
             return HeadRead::Incomplete(Next::Gone);
         }
         if data.is_empty() {
+            let is_readable = self.conn.is_readable();
             // The admin listener is there until the end.
-            let leaves =
+            let may_leave =
                 cx.is_draining() && is_idle && self.info.settings.service != Service::Admin;
-            return HeadRead::Incomplete(match (leaves, self.conn.is_readable()) {
-                (true, _) => Next::Gone,
-                (false, true) => Next::Again,
-                (false, false) => Next::Park,
-            });
+            if may_leave {
+                let until = self.idle_until();
+                if until <= cx.now.instant {
+                    return HeadRead::Incomplete(Next::Gone);
+                }
+                self.request.deadline = self.request.deadline.min(until);
+            }
+            return HeadRead::Incomplete(if is_readable { Next::Again } else { Next::Park });
         }
         if is_idle {
             let now = cx.now.instant;
@@ -300,6 +304,16 @@ impl<S: Socket> Connection<S> {
             // More may be there, or an end that was reported already and is no new edge.
             Parse::Partial if self.conn.is_readable() => HeadRead::Incomplete(Next::Again),
             Parse::Partial => HeadRead::Incomplete(Next::Park),
+        }
+    }
+
+    /// Until when it stays without a request once the program is to end. On a new connection the
+    /// first one may be on its way: to close it then would lose a request that no other process
+    /// was offered.
+    fn idle_until(&self) -> Instant {
+        match self.info.requests {
+            0 => self.request.ready + DRAIN_SLOW_MAX,
+            _ => self.request.ready,
         }
     }
 

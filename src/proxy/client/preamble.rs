@@ -78,7 +78,6 @@ impl<S: Socket> Connection<S> {
                     (true, true, _) => HeaderRead::Silent,
                     (true, false, _) => HeaderRead::Cut,
                     (false, _, true) => HeaderRead::Incomplete(Next::Again),
-                    (false, true, false) if cx.is_draining() => HeaderRead::Silent,
                     (false, _, false) => HeaderRead::Incomplete(Next::Park),
                 }
             }

@@ -78,7 +78,8 @@ pub struct Request {
     /// When its head was complete; until it is, when its first byte came.
     pub arrived: Instant,
     /// When it sought a slot: its head was complete, and as much of its body as is collected.
-    /// Before the first one: when the handshake last read something, or began.
+    /// Before the first one: when the handshake last read something; without one, when the
+    /// connection was accepted.
     pub ready: Instant,
     /// What of its body is collected first. Beside the state, which is copied and compared often.
     pub awaited: Awaited,

@@ -4,7 +4,7 @@ use super::{Client, Exchanges};
 use crate::net::Net;
 use crate::observe::causes::HeaderOutcome;
 use crate::proxy::client::listener::Security;
-use crate::proxy::client::preamble::{HEADER_TIME_MAX, HeaderRead};
+use crate::proxy::client::preamble::HeaderRead;
 use crate::proxy::kinds::{ClientKey, Next};
 use crate::proxy::upstream::acquire::Acquired;
 use crate::wire::proxy_protocol;
@@ -49,9 +49,15 @@ impl<N: Net> Exchanges<N> {
     /// No whole header has come in time.
     #[cold]
     pub(super) fn expire_proxy_header(&mut self, client: Client<'_, N>) -> Next {
+        let waited = self.context.now.instant.since(client.request.ready).as_secs();
         let reason = match client.conn.buffers.inbox.is_empty() {
-            true => format!("nothing has come for {} s", HEADER_TIME_MAX.as_secs()),
-            false => format!("its header is not complete after {} s", HEADER_TIME_MAX.as_secs()),
+            // It was cut short by the end of the program, which is no fault of the other side.
+            true if self.context.is_draining() => {
+                self.count_proxy_header(HeaderOutcome::None);
+                return Next::Gone;
+            }
+            true => format!("nothing has come for {waited} s"),
+            false => format!("its header is not complete after {waited} s"),
         };
         self.refuse_proxy_header(client, HeaderOutcome::Late, &reason)
     }
