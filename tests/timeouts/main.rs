@@ -3,6 +3,7 @@
 
 mod collected;
 mod control;
+mod ejected;
 mod logged;
 mod overload;
 mod probes;
@@ -61,6 +62,23 @@ fn asked(stage: &mut Stage, request: &str) -> (Link, Link) {
     stage.say(client, request);
     let [server] = stage.connections(1)[..] else { panic!("one connection to the server") };
     (client, server)
+}
+
+/// Of so many requests of a client, those that the server of port 1 gets; each is answered.
+fn to_the_first(stage: &mut Stage, client: Link, count: usize) -> usize {
+    let mut to_the_first = 0;
+    for _ in 0..count {
+        stage.say(client, GET);
+        for port in [1, 2, 3] {
+            for server in stage.connections(port) {
+                if !stage.received_since(server).is_empty() {
+                    to_the_first += usize::from(port == 1);
+                    stage.say(server, "HTTP/1.1 204 No Content\r\n\r\n");
+                }
+            }
+        }
+    }
+    to_the_first
 }
 
 /// Fails unless `is_over` comes true when this much time has passed, and not before.

@@ -2,8 +2,10 @@
 //! loop for it.
 
 use super::stage::{Link, Stage};
-use super::{GET, config};
+use super::{GET, config, limits, to_the_first};
 use loadbalancer::config::{BackendSpec, HostPort, Mode};
+use loadbalancer::replay::print_choices;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const SPAN: Duration = Duration::from_secs(50);
@@ -64,4 +66,41 @@ fn nothing_wakes_an_idle_loop_for_it() {
         stage.waits() - before
     });
     assert_eq!(waits[0], waits[1]);
+}
+
+#[test]
+fn a_server_that_a_response_brings_back_warms_up_from_the_end_of_the_response() {
+    let span = limits().idle / 2;
+    let mut config = config(&[1], Mode::Http);
+    config.slow_start = span;
+    config.record = Some(PathBuf::from("record"));
+    config.health.interval = 100 * span;
+    let mut stage = Stage::new(config, 10);
+    stage.is_unreachable(1);
+    let client = stage.client();
+    stage.say(client, GET);
+    stage.pass(limits().connect);
+    stage.all_are_reachable();
+    // The last resort gets it.
+    stage.say(client, GET);
+    let server = stage.connections(1)[1];
+    stage.received_since(server);
+    stage.say(server, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n1234");
+    stage.list(&[backend(1), backend(3)]);
+    stage.pass(span);
+    let other = stage.client();
+    assert_eq!(to_the_first(&mut stage, other, 10), 0, "it is down");
+    stage.say(server, "5");
+    assert!(stage.received(client).ends_with("12345"), "{}", stage.received(client));
+    let early = to_the_first(&mut stage, other, 40);
+    assert!((1..=3).contains(&early), "{early} of 40, not a twentieth");
+    stage.pass(span);
+    let whole = to_the_first(&mut stage, other, 40);
+    assert!((19..=21).contains(&whole), "{whole} of 40, not a half");
+    let mut choices = Vec::new();
+    let end = print_choices(&stage.recorded()[..], &mut choices).expect_err("it goes on");
+    assert!(end.text.starts_with("the record ends here"), "{end}");
+    let choices = String::from_utf8(choices).expect("text");
+    let counts = [1, 3].map(|port| choices.matches(&format!(" 10.0.0.1:{port}\n")).count());
+    assert_eq!(counts, [1 + early + whole, 10 + 80 - early - whole], "{choices}");
 }

@@ -64,6 +64,8 @@ struct World {
     looks: usize,
     /// Lines of the access log.
     logged: Vec<u8>,
+    /// The record of choices.
+    recorded: Vec<u8>,
     /// The access log may be handed over later.
     collects: bool,
     /// How often the proxy has waited.
@@ -242,8 +244,11 @@ impl Net for Wires {
     }
 
     fn log(&mut self, sink: Sink, lines: &[u8]) -> io::Result<usize> {
-        if sink == Sink::Access {
-            self.0.borrow_mut().logged.extend_from_slice(lines);
+        let mut world = self.0.borrow_mut();
+        match sink {
+            Sink::Access => world.logged.extend_from_slice(lines),
+            Sink::Record => world.recorded.extend_from_slice(lines),
+            Sink::Events => {}
         }
         Ok(lines.len())
     }
@@ -392,6 +397,11 @@ impl Stage {
         self.world.borrow_mut().unreachable.push(port);
     }
 
+    /// Connecting to any server works from here on.
+    pub fn all_are_reachable(&mut self) {
+        self.world.borrow_mut().unreachable.clear();
+    }
+
     /// Servers take only so many bytes of what is sent to them first.
     pub fn servers_take(&mut self, room: usize) {
         self.world.borrow_mut().first_room = Some(room);
@@ -417,6 +427,11 @@ impl Stage {
     pub fn logged(&self) -> String {
         let logged = String::from_utf8_lossy(&self.world.borrow().logged).into_owned();
         logged.lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// The record of choices so far.
+    pub fn recorded(&self) -> Vec<u8> {
+        self.world.borrow().recorded.clone()
     }
 
     /// From here on nobody watches the access log: it may be handed over later.

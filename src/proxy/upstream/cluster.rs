@@ -313,18 +313,25 @@ impl Cluster {
         self.balancer.failed(backend, None, now);
     }
 
-    /// It answered a request of a client; the change of belief, if any, is in force when this
-    /// returns.
-    pub fn served(&mut self, backend: BackendId, served: &Served<'_>) -> Option<Transition> {
+    /// It has answered a request of a client, and the response ends `now`; the change of belief, if
+    /// any, is in force when this returns.
+    pub fn served(
+        &mut self,
+        backend: BackendId,
+        served: &Served<'_>,
+        now: Instant,
+    ) -> Option<Transition> {
         let Served { status, sent, answered, .. } = *served;
         let micros = answered.micros_since(sent);
         if outlier::is_error(status) {
-            return self.erred(backend, served, micros);
+            return self.erred(backend, served, now);
         }
         self.balancer.served(backend, micros, answered);
         match self.at(backend).health.served_while_up() {
             true => None,
-            false => self.observe(backend, Observation::Served { sent }, answered),
+            // Not since it was answered, which may be long ago: a slow start begins with the first
+            // request that it can get.
+            false => self.observe(backend, Observation::Served { sent }, now),
         }
     }
 
@@ -333,13 +340,13 @@ impl Cluster {
         &mut self,
         backend: BackendId,
         served: &Served<'_>,
-        micros: u64,
+        now: Instant,
     ) -> Option<Transition> {
         let Served { client, sent, answered, .. } = *served;
-        self.balancer.failed(backend, Some(micros), answered);
+        self.balancer.failed(backend, Some(answered.micros_since(sent)), answered);
         // The clients of unix sockets count as one.
         let client = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
-        self.observe(backend, Observation::Erred { sent, client }, answered)
+        self.observe(backend, Observation::Erred { sent, client }, now)
     }
 
     /// Whether it may work on one request at a time, see [`Silence::served_beside`].

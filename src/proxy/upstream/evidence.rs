@@ -139,7 +139,7 @@ impl<N: Net> Upstreams<N> {
         served: &Served<'_>,
     ) {
         self.cluster.address_works(backend);
-        if let Some(transition) = self.cluster.served(backend, served) {
+        if let Some(transition) = self.cluster.served(backend, served, cx.now.instant) {
             self.state_changed(cx, backend, transition);
         }
     }

@@ -18,12 +18,14 @@ pub struct Recorder {
 #[derive(Debug)]
 struct Tape {
     lines: String,
+    /// The time that the balancer was given with lines that do not say one; none before the first.
+    now: Option<Instant>,
 }
 
 impl Tape {
     /// The lines about the start.
     fn begin(setting: Setting, backends: &[(&str, Spec)]) -> Tape {
-        let mut tape = Tape { lines: format!("{VERSION_LINE}\n") };
+        let mut tape = Tape { lines: format!("{VERSION_LINE}\n"), now: None };
         setting.lines().for_each(|line| tape.note(&line));
         for (index, &(name, spec)) in backends.iter().enumerate() {
             let spec = Settings::of(spec);
@@ -37,6 +39,20 @@ impl Tape {
     #[inline(never)]
     fn note(&mut self, line: &Line<'_>) {
         writeln!(self.lines, "{line}").expect("a string takes any line");
+    }
+
+    /// A line that depends on the time, and gets that of the turn in a replay.
+    #[cold]
+    #[inline(never)]
+    fn note_at(&mut self, now: Instant, line: &Line<'_>) {
+        self.check_time(now);
+        self.now = Some(now);
+        self.note(line);
+    }
+
+    /// With another time than in the run other servers would be chosen in a replay.
+    fn check_time(&self, now: Instant) {
+        debug_assert!(self.now.is_none_or(|it| it == now), "two times in one turn");
     }
 }
 
@@ -76,6 +92,8 @@ impl Recorder {
         if tape.lines.is_empty() {
             return 0;
         }
+        tape.check_time(now);
+        tape.now = None;
         // The first line of all stays the first.
         let has_begun = !tape.lines.starts_with(VERSION_LINE);
         if has_begun {
@@ -117,7 +135,9 @@ impl Recorder {
     }
 
     pub fn warm(&mut self, id: BackendId, now: Instant) {
-        self.note(|| Line::Warmed(id));
+        if let Some(tape) = &mut self.tape {
+            tape.note_at(now, &Line::Warmed(id));
+        }
         self.balancer.warm(id, now);
     }
 
@@ -162,7 +182,10 @@ impl Recorder {
     #[inline]
     pub fn pick(&mut self, hint: &Hint<'_>) -> Option<BackendId> {
         let picked = self.balancer.pick(hint);
-        self.note(|| Line::Picked { picked, hash: hint.hash, tried: hint.tried });
+        if let Some(tape) = &mut self.tape {
+            let line = Line::Picked { picked, hash: hint.hash, tried: hint.tried };
+            tape.note_at(hint.now, &line);
+        }
         picked
     }
 
