@@ -201,3 +201,27 @@ impl Recorder {
         self.balancer.in_flight(id)
     }
 }
+
+#[cfg(test)]
+#[cfg(debug_assertions)]
+mod tests {
+    use super::*;
+    use crate::balance::AdminState;
+    use crate::config::HostPort;
+    use std::path::PathBuf;
+
+    #[test]
+    #[should_panic(expected = "two times in one turn")]
+    fn a_slow_start_at_another_time_than_that_of_its_turn_is_a_fault() {
+        let mut config = Config::new(HostPort::bare(80), Vec::new());
+        config.record = Some(PathBuf::from("record"));
+        let settings =
+            Settings { weight: 1, backup: false, pairs_max: None, admin: AdminState::Ready };
+        let specs = ["a:1", "a:2"].map(|name| (name, settings.named(name)));
+        let mut recorder = Recorder::new(&config, &specs, 1, 0);
+        let (earlier, turn) = (Instant::from_micros(1), Instant::from_micros(2));
+        recorder.take_lines(turn, &mut String::new());
+        recorder.warm(BackendId::new(0), earlier);
+        recorder.take_lines(turn, &mut String::new());
+    }
+}
