@@ -1,6 +1,7 @@
 //! Every time-out at its limit: nothing a moment before, what the manual says a moment after; and
 //! while something moves within each time-out, a transfer may take any time.
 
+mod challenges;
 mod collected;
 mod control;
 mod ejected;

@@ -223,14 +223,15 @@ impl<S: Socket> Connection<S> {
             RequestState::Preamble
             | RequestState::Handshake
             | RequestState::Head
-            | RequestState::CollectingBody
-            | RequestState::AwaitingFile => {
+            | RequestState::CollectingBody => {
                 self.request.deadline = self.request.deadline.min(latest);
             }
             RequestState::Lingering { until } => {
                 self.linger_until(cx.now.instant, until.min(latest));
             }
+            // A file is not slow because of its client.
             RequestState::Idle
+            | RequestState::AwaitingFile
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_)
