@@ -191,3 +191,27 @@ fn a_directory_that_cannot_be_used_ends_the_start() {
         }
     }
 }
+
+#[test]
+fn the_challenge_of_an_authority_is_answered_among_any_number_of_others() {
+    const OTHERS: usize = 200;
+    let (directory, backend) = (webroot(), Backend::named("a"));
+    let balancer = over(&directory, &backend);
+    let mut clients: Vec<Peer> = (0..=OTHERS).map(|_| balancer.connect()).collect();
+    // Each is accepted by now.
+    for client in &mut clients {
+        assert_eq!(client.get("/").text(), "a");
+    }
+    // The program finds the requests of all in one turn.
+    balancer.signal("STOP");
+    let (authority, others) = clients.split_last_mut().expect("there is one");
+    for (number, other) in others.iter_mut().enumerate() {
+        other.send(format!("GET /{FOLDER}/guess{number} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    }
+    authority.send(format!("GET /{FOLDER}/token-1_A HTTP/1.1\r\nHost: x\r\n\r\n"));
+    balancer.signal("CONT");
+    assert_eq!(authority.response().text(), "token-1_A.key");
+    for other in others {
+        assert_eq!(other.response().status(), 404);
+    }
+}

@@ -102,7 +102,7 @@ impl<N: Net> Proxy<N> {
             RequestState::Lingering { until } => until + GRACE <= linger_until,
             RequestState::Head
             | RequestState::CollectingBody
-            | RequestState::AwaitingFile
+            | RequestState::AwaitingFile(_)
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_)

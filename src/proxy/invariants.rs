@@ -218,6 +218,11 @@ impl<N: Net> Proxy<N> {
                 || (waits(Line::HalfClosedSession(backend)) && !is_behind_others);
             assert!(!waits || cluster.keeps_waiting(backend), "a session waits with a reason");
         }
+        let is_awaited = |ticket| {
+            let state = RequestState::AwaitingFile(ticket);
+            self.clients.iter().any(|(_, client)| client.request.state == state)
+        };
+        assert!(exchanges.challenges.tickets().all(is_awaited), "a client waits for each file");
         let counted = self.clients.iter().filter(|(_, it)| it.quota == Quota::Taken).count();
         assert_eq!(exchanges.counted_connections(), counted, "what counts for its client is here");
         let clients_max = exchanges.context.limits.clients_max;
@@ -307,7 +312,7 @@ impl<N: Net> Proxy<N> {
                 );
             }
             RequestState::Lingering { .. } => assert!(!conn.could_read(), "lingering reads on"),
-            RequestState::AwaitingFile => assert!(!is_session, "a TCP session names no file"),
+            RequestState::AwaitingFile(_) => assert!(!is_session, "a TCP session names no file"),
             RequestState::WaitingForSlot(_) | RequestState::Paired(_) => {}
         }
     }
@@ -339,7 +344,7 @@ impl<N: Net> Proxy<N> {
             RequestState::Preamble
             | RequestState::Handshake
             | RequestState::CollectingBody
-            | RequestState::AwaitingFile
+            | RequestState::AwaitingFile(_)
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_) => {

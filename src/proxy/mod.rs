@@ -230,7 +230,8 @@ impl<N: Net> Proxy<N> {
         self.lookup.take_due()
     }
 
-    /// The files of `--acme-webroot` that clients have begun to wait for.
+    /// The files of `--acme-webroot` that are to be read next, a bounded number at once; none if
+    /// clients wait for no others than those.
     pub fn take_challenges(&mut self) -> Vec<WantedChallenge> {
         self.exchanges.challenges.take()
     }

@@ -22,7 +22,7 @@ type Reading = Result<ChallengeFile, String>;
 pub struct ChallengeFiles {
     /// None without `--acme-webroot`.
     folder: Option<PathBuf>,
-    /// One at a time, for all that are wanted when it begins.
+    /// One at a time, for those that were wanted first when it began.
     task: Option<(Vec<WantedChallenge>, Task<Vec<Reading>>)>,
     /// What was logged last, so that it is logged once.
     reported: Option<String>,
@@ -40,19 +40,25 @@ impl ChallengeFiles {
         if let Some((wanted, task)) = self.task.take() {
             match task.poll() {
                 Err(task) => {
-                    // Requests of another turn wait in the loop, which holds few.
                     self.task = Some((wanted, task));
                     return;
                 }
                 Ok(readings) => self.answer(&wanted, readings.unwrap_or_default(), proxy),
             }
         }
-        let Some(folder) = &self.folder else { return };
-        let wanted = proxy.take_challenges();
-        if wanted.is_empty() {
-            return;
+        while self.task.is_none() && self.folder.is_some() {
+            let wanted = proxy.take_challenges();
+            if wanted.is_empty() {
+                return;
+            }
+            self.read(wanted, proxy);
         }
-        let (folder, tokens) = (folder.clone(), wanted.clone());
+    }
+
+    /// Has these read, or answers at once if that cannot be.
+    fn read(&mut self, wanted: Vec<WantedChallenge>, proxy: &mut Proxy<Kernel>) {
+        let Some(folder) = self.folder.clone() else { return };
+        let tokens = wanted.clone();
         let read = move || tokens.iter().map(|it| self::read(&folder, &it.token)).collect();
         match Task::start(proxy.net_mut().waker(), read) {
             Ok(task) => self.task = Some((wanted, task)),

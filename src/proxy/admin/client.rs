@@ -72,7 +72,7 @@ impl<N: Net> Step<'_, N> {
                 RequestState::Preamble
                 | RequestState::Handshake
                 | RequestState::CollectingBody
-                | RequestState::AwaitingFile
+                | RequestState::AwaitingFile(_)
                 | RequestState::WaitingForSlot(_)
                 | RequestState::Admitted
                 | RequestState::Paired(_) => {
@@ -276,7 +276,7 @@ impl<N: Net> Step<'_, N> {
             RequestState::Preamble
             | RequestState::Handshake
             | RequestState::CollectingBody
-            | RequestState::AwaitingFile
+            | RequestState::AwaitingFile(_)
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_) => {

@@ -142,7 +142,7 @@ impl<N: Net> Admin<N> {
             RequestState::Preamble
             | RequestState::Handshake
             | RequestState::CollectingBody
-            | RequestState::AwaitingFile
+            | RequestState::AwaitingFile(_)
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_) => false,

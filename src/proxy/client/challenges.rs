@@ -1,19 +1,25 @@
-//! The files of `--acme-webroot` that clients wait for.
+//! The files of `--acme-webroot` that clients wait for, first come first served. A client waits for
+//! one at most, so that there are no more of them than clients: with a smaller limit, somebody who
+//! asks for many would keep an authority from getting the one that it has asked for.
 
 use super::connection::Connection;
 use super::request::RequestState;
 use crate::net::Socket;
 use crate::proxy::kinds::ClientKey;
+use std::collections::BTreeMap;
 
-/// Files that are wanted and not being read yet. An authority asks for each from a handful of places.
-const WANTED_MAX: usize = 32;
+/// Files that are read together at most, so that the turn that answers them is short.
+const BATCH_MAX: usize = 64;
+
+/// One wait for a file; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
 
 /// A file that a client waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedChallenge {
     client: ClientKey,
-    /// Which of its requests.
-    number: u32,
+    ticket: Ticket,
     /// Its name.
     pub token: String,
 }
@@ -26,13 +32,13 @@ pub enum ChallengeFile {
     Unreadable,
 }
 
-/// The files that are wanted.
+/// The files that are wanted and not being read yet, in the order in which they were asked for.
 #[derive(Debug, Default)]
-pub struct Challenges(Vec<WantedChallenge>);
-
-/// Too many are wanted.
-#[derive(Debug)]
-pub struct TooMany;
+pub struct Challenges {
+    wanted: BTreeMap<Ticket, WantedChallenge>,
+    /// Tickets that were given out.
+    tickets: u64,
+}
 
 impl WantedChallenge {
     /// The client that has asked for it.
@@ -42,29 +48,70 @@ impl WantedChallenge {
 
     /// Whether its client still waits for it, and not for a later one.
     pub fn is_awaited<S: Socket>(&self, client: &Connection<S>) -> bool {
-        client.request.state == RequestState::AwaitingFile && client.info.requests() == self.number
+        client.request.state == RequestState::AwaitingFile(self.ticket)
     }
 }
 
 impl Challenges {
-    /// The file of this name is wanted for the last request of `client`.
-    ///
-    /// Errors: as many are that may be.
-    pub fn add<S: Socket>(
-        &mut self,
-        key: ClientKey,
-        client: &Connection<S>,
-        token: String,
-    ) -> Result<(), TooMany> {
-        if self.0.len() >= WANTED_MAX {
-            return Err(TooMany);
-        }
-        self.0.push(WantedChallenge { client: key, number: client.info.requests(), token });
-        Ok(())
+    /// `client` begins to wait for the file of this name.
+    pub fn enqueue(&mut self, client: ClientKey, token: String) -> Ticket {
+        let ticket = Ticket(self.tickets);
+        self.tickets += 1;
+        self.wanted.insert(ticket, WantedChallenge { client, ticket, token });
+        ticket
     }
 
-    /// Those that are wanted since this was called last.
+    /// A client waits no longer, with or without its file.
+    pub fn leave(&mut self, ticket: Ticket) {
+        self.wanted.remove(&ticket);
+    }
+
+    /// Those that are to be read next; they are wanted here no longer.
     pub fn take(&mut self) -> Vec<WantedChallenge> {
-        std::mem::take(&mut self.0)
+        let batch = (0..BATCH_MAX).map_while(|_| self.wanted.pop_first());
+        batch.map(|(_, wanted)| wanted).collect()
+    }
+
+    /// The waits whose files are not being read yet.
+    pub fn tickets(&self) -> impl Iterator<Item = Ticket> {
+        self.wanted.keys().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::table::Table;
+    use crate::proxy::kinds::ClientKind;
+
+    fn tokens(batch: &[WantedChallenge]) -> Vec<&str> {
+        batch.iter().map(|wanted| wanted.token.as_str()).collect()
+    }
+
+    #[test]
+    fn files_are_read_in_the_order_in_which_they_were_asked_for() {
+        let mut clients: Table<ClientKind, ()> = Table::new();
+        let mut challenges = Challenges::default();
+        let names: Vec<String> = (0..=BATCH_MAX).map(|number| number.to_string()).collect();
+        for name in &names {
+            challenges.enqueue(clients.insert(()), name.clone());
+        }
+        assert_eq!(tokens(&challenges.take()), names[..BATCH_MAX]);
+        assert_eq!(tokens(&challenges.take()), names[BATCH_MAX..]);
+        assert_eq!(challenges.take(), []);
+    }
+
+    #[test]
+    fn nothing_is_read_for_a_client_that_has_left() {
+        let mut clients: Table<ClientKind, ()> = Table::new();
+        let mut challenges = Challenges::default();
+        let first = challenges.enqueue(clients.insert(()), "first".to_owned());
+        challenges.enqueue(clients.insert(()), "second".to_owned());
+        challenges.leave(first);
+        let batch = challenges.take();
+        assert_eq!(tokens(&batch), ["second"]);
+        // It is being read by now.
+        challenges.leave(batch[0].ticket);
+        assert_eq!(challenges.take(), []);
     }
 }

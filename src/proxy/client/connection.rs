@@ -231,7 +231,7 @@ impl<S: Socket> Connection<S> {
             }
             // A file is not slow because of its client.
             RequestState::Idle
-            | RequestState::AwaitingFile
+            | RequestState::AwaitingFile(_)
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_)

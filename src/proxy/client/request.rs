@@ -3,6 +3,7 @@
 
 use super::admission::Line;
 use super::awaited::Awaited;
+use super::challenges::Ticket;
 use crate::base::time::Instant;
 use crate::proxy::kinds::PairKey;
 use crate::proxy::retry::RetryState;
@@ -33,7 +34,7 @@ pub enum RequestState {
     /// with a body of unknown length, fixed: it goes on.
     CollectingBody,
     /// The file that is asked for is being read, off the loop. Deadline, fixed → 503.
-    AwaitingFile,
+    AwaitingFile(Ticket),
     /// Waits for one of the N slots. Deadline, fixed: queue → 503.
     WaitingForSlot(Line),
     /// Was just given a slot; the next step makes its pair.
@@ -60,7 +61,7 @@ impl RequestState {
             | RequestState::Idle
             | RequestState::Head
             | RequestState::CollectingBody
-            | RequestState::AwaitingFile
+            | RequestState::AwaitingFile(_)
             | RequestState::Admitted
             | RequestState::Paired(_)
             | RequestState::FlushingResponse(_)

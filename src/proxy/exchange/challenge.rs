@@ -7,7 +7,7 @@ use crate::http::challenge;
 use crate::net::Net;
 use crate::observe::{ProxyError, Record};
 use crate::proxy::client::answer::Answer;
-use crate::proxy::client::challenges::ChallengeFile;
+use crate::proxy::client::challenges::{ChallengeFile, Ticket};
 use crate::proxy::client::listener::Security;
 use crate::proxy::client::plan::{Intent, Plan};
 use crate::proxy::client::request::RequestState;
@@ -21,8 +21,6 @@ const NOT_THERE: Answer =
     Answer::local(404, "there is no such challenge here", ProxyError::InternalResponse);
 const UNREADABLE: Answer =
     Answer::local(500, "the file of the challenge cannot be read", ProxyError::Internal);
-const TOO_MANY: Answer =
-    Answer::local(503, "too many challenges are asked for at once", ProxyError::Limit);
 const TOO_SLOW: Answer =
     Answer::local(503, "the file of the challenge could not be read in time", ProxyError::Internal);
 
@@ -48,12 +46,9 @@ impl<N: Net> Exchanges<N> {
         let bytes = client.conn.buffers.inbox.data();
         let target = self.heads.recall(key, bytes).target.of(bytes);
         let Some(token) = challenge::token(target) else { return Next::Gone };
-        let token = token.to_owned();
-        if self.challenges.add(key, client, token).is_err() {
-            return self.answer_for_challenge(key, client, TOO_MANY, None);
-        }
+        let ticket = self.challenges.enqueue(key, token.to_owned());
         let deadline = self.context.now.instant + READ_MAX;
-        client.request.wait(RequestState::AwaitingFile, deadline);
+        client.request.wait(RequestState::AwaitingFile(ticket), deadline);
         Next::Park
     }
 
@@ -82,7 +77,13 @@ impl<N: Net> Exchanges<N> {
 
     /// Reading it takes too long.
     #[cold]
-    pub(super) fn expire_challenge(&mut self, key: ClientKey, client: Client<'_, N>) -> Next {
+    pub(super) fn expire_challenge(
+        &mut self,
+        key: ClientKey,
+        client: Client<'_, N>,
+        ticket: Ticket,
+    ) -> Next {
+        self.challenges.leave(ticket);
         self.answer_for_challenge(key, client, TOO_SLOW, None)
     }
 

@@ -112,7 +112,7 @@ impl<N: Net> Exchanges<N> {
             | RequestState::Idle
             | RequestState::Head
             | RequestState::CollectingBody
-            | RequestState::AwaitingFile
+            | RequestState::AwaitingFile(_)
             | RequestState::FlushingResponse(_)
             | RequestState::Lingering { .. } => {}
         }
@@ -229,7 +229,7 @@ impl<N: Net> Exchanges<N> {
             | RequestState::Lingering { .. } => false,
             RequestState::Head
             | RequestState::CollectingBody
-            | RequestState::AwaitingFile
+            | RequestState::AwaitingFile(_)
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Paired(_)
@@ -251,7 +251,10 @@ impl<N: Net> Exchanges<N> {
             | RequestState::Head => return,
             RequestState::FlushingResponse(_) | RequestState::Lingering { .. } => return,
             RequestState::CollectingBody => self.record_of_body(key, client),
-            RequestState::AwaitingFile => self.record_of_challenge(key, client),
+            RequestState::AwaitingFile(ticket) => {
+                self.challenges.leave(ticket);
+                self.record_of_challenge(key, client)
+            }
             RequestState::WaitingForSlot(_) | RequestState::Admitted => {
                 self.retry_state(key, client).record
             }

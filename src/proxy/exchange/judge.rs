@@ -169,7 +169,7 @@ impl<N: Net> Exchanges<N> {
             | RequestState::Handshake
             | RequestState::Idle
             | RequestState::Head
-            | RequestState::AwaitingFile
+            | RequestState::AwaitingFile(_)
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::Lingering { .. } => None,
@@ -187,7 +187,7 @@ impl<N: Net> Exchanges<N> {
             | RequestState::Handshake
             | RequestState::Idle
             | RequestState::Head
-            | RequestState::AwaitingFile
+            | RequestState::AwaitingFile(_)
             | RequestState::WaitingForSlot(_)
             | RequestState::Admitted
             | RequestState::FlushingResponse(_)

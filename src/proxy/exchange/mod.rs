@@ -121,7 +121,7 @@ impl<N: Net> Exchanges<N> {
                 RequestState::Idle | RequestState::Head => self.read_head(key, client),
                 RequestState::Preamble => self.read_proxy_header(key, client),
                 RequestState::CollectingBody => self.read_body(key, client),
-                RequestState::AwaitingFile => self.await_file(key, client),
+                RequestState::AwaitingFile(_) => self.await_file(key, client),
                 RequestState::WaitingForSlot(line) => self.wait_in_queue(key, client, line),
                 RequestState::Admitted => {
                     self.admission.begins(key);
@@ -169,7 +169,7 @@ impl<N: Net> Exchanges<N> {
                 self.refuse_head(key, client, Answer::local(408, reason, ProxyError::Request))
             }
             RequestState::CollectingBody => self.expire_body(key, client),
-            RequestState::AwaitingFile => self.expire_challenge(key, client),
+            RequestState::AwaitingFile(ticket) => self.expire_challenge(key, client, ticket),
             RequestState::WaitingForSlot(Line::Session(_) | Line::HalfClosedSession(_)) => {
                 self.end_session_wait(key, client)
             }
