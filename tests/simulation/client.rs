@@ -441,6 +441,7 @@ impl Client {
     }
 
     fn digest_head(&mut self, link: LinkId, kernel: &mut Kernel, oracle: &mut Oracle) -> bool {
+        let before = self.read_total - self.input.len() as u64;
         let Some((head, used)) = wire::head(&self.input, &mut self.seen) else { return false };
         self.input.drain(..used);
         if crowd::is_refused(link, &head, kernel, oracle) {
@@ -473,6 +474,12 @@ impl Client {
         let closes = connection == Some("close")
             || body == Body::UntilClose
             || (is_old && connection != Some("keep-alive"));
+        // Once the program is to stop, each response says that its connection ends (RFC 9112 §9.6).
+        let is_stopping = kernel.links[link].is_made_while_stopping(before);
+        assert!(
+            !is_stopping || connection == Some("close"),
+            "request {request}: goes on though the program is to stop: {head:?}"
+        );
         assert!(keeps_alive || closes, "request {request} asked for the end: {head:?}");
         let most = oracle.keep_alive_requests.map_or(usize::MAX, |most| most as usize);
         let is_last = self.answered + 1 >= most;

@@ -136,26 +136,8 @@ impl World {
             if from.starts_with(b"HTTP/1.1 503 ") {
                 waiting::check_refusal(&self.clients[client], &self.kernel, &self.oracle);
             }
-            self.check_draining(link, from);
         }
         self.kernel.write(link, from)
-    }
-
-    /// Once the program is to stop, a response says that its connection ends (RFC 9112 §9.6).
-    fn check_draining(&self, link: LinkId, from: &[u8]) {
-        let Some(stopped_turn) = self.kernel.stopped_turn else { return };
-        let is_head = |start: &[u8]| from.starts_with(start);
-        let is_final = is_head(b"HTTP/1.1 ") && !is_head(b"HTTP/1.1 1");
-        let is_decoy = is_head(b"HTTP/1.1 200 Smuggled");
-        // What found no room may have been made before.
-        let is_old = self.kernel.links[link].was_full;
-        if self.kernel.turn <= stopped_turn || !is_final || is_decoy || is_old {
-            return;
-        }
-        let text = String::from_utf8_lossy(from).to_ascii_lowercase();
-        // The end of a body may look like the beginning of a head.
-        let Some((head, _)) = text.split_once("\r\n\r\n") else { return };
-        assert!(head.contains("connection: close"), "goes on though it is to stop: {head:?}");
     }
 
     /// Between two turns: which connections were opened to servers that were down.

@@ -251,7 +251,13 @@ impl Kernel {
         }
         it.to_peer.data.extend(&from[..count]);
         it.wants_room |= count < from.len();
-        it.was_full |= count < from.len();
+        if self.stopped_turn.is_some_and(|turn| turn < self.turn) {
+            it.stopped_after.get_or_insert(it.written_bytes);
+        }
+        it.written_bytes += count as u64;
+        if count < from.len() {
+            it.full_after.get_or_insert(it.written_bytes);
+        }
         if count < room && count < from.len() {
             let at = self.now + self.delay();
             self.schedule(at, Event::Room(link));

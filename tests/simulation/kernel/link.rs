@@ -162,8 +162,11 @@ pub struct Link {
     pub(super) armed: bool,
     pub(super) end_reported: bool,
     pub(super) wants_room: bool,
-    /// A write of the proxy found too little room at some time.
-    pub was_full: bool,
+    /// Bytes that the proxy has written to it. So many were written when the program was to stop,
+    /// and when a write first found too little room.
+    pub(super) written_bytes: u64,
+    pub(super) stopped_after: Option<u64>,
+    pub(super) full_after: Option<u64>,
     /// The socket's pending error: returned once, by whichever call comes first.
     pub(super) error: Option<ErrorKind>,
     /// A reset came: shut both ways.
@@ -185,6 +188,13 @@ impl Link {
     /// The end of the peer's output was reported so many turns before this one.
     pub fn end_reported_at_turn(&self, turn: u64, before: u64) -> bool {
         self.end_reported_turn.is_some_and(|reported| reported + before < turn)
+    }
+
+    /// A message whose first byte is the one after so many that were written was made when the
+    /// program was to stop: what finds no room may have been made before that.
+    pub fn is_made_while_stopping(&self, before: u64) -> bool {
+        self.stopped_after.is_some_and(|bytes| before >= bytes)
+            && self.full_after.is_none_or(|bytes| before < bytes)
     }
 
     /// The peer has ended its output or is gone.
