@@ -63,6 +63,7 @@ use crate::observe::state::ProgramState;
 use admin::Admin;
 use client::acceptor::{Acceptor, Hints};
 use client::connection::Connection;
+use client::request::RequestState;
 use client::slow_clients::SlowClients;
 use context::LoopContext;
 use control::Control;
@@ -240,7 +241,8 @@ impl<N: Net> Proxy<N> {
     pub fn answer_challenge(&mut self, wanted: &WantedChallenge, file: &ChallengeFile) {
         let key = wanted.client();
         let Some(client) = self.clients.get_mut(key) else { return };
-        if !wanted.is_awaited(client) {
+        // By now it may wait for a later one, or for none.
+        if client.request.state != RequestState::AwaitingFile(wanted.ticket()) {
             return;
         }
         match self.exchanges.answer_challenge(key, client, file) {

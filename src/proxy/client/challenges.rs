@@ -2,9 +2,6 @@
 //! one at most, so that there are no more of them than clients: with a smaller limit, somebody who
 //! asks for many would keep an authority from getting the one that it has asked for.
 
-use super::connection::Connection;
-use super::request::RequestState;
-use crate::net::Socket;
 use crate::proxy::kinds::ClientKey;
 use std::collections::BTreeMap;
 
@@ -46,9 +43,9 @@ impl WantedChallenge {
         self.client
     }
 
-    /// Whether its client still waits for it, and not for a later one.
-    pub fn is_awaited<S: Socket>(&self, client: &Connection<S>) -> bool {
-        client.request.state == RequestState::AwaitingFile(self.ticket)
+    /// The wait for it.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
     }
 }
 
