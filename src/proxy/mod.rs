@@ -21,6 +21,7 @@ mod accept;
 mod admin;
 mod admin_turn;
 mod admit;
+pub mod census;
 mod client;
 mod conn;
 mod context;

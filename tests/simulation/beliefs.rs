@@ -4,7 +4,7 @@
 use super::kernel::{End, LinkId, marked};
 use super::listing::SITES_PER_NAME;
 use super::names::Names;
-use loadbalancer::proxy::invariants::BackendCensus;
+use loadbalancer::proxy::census::BackendCensus;
 
 /// What a server has done that may take it down.
 #[derive(Clone, Debug, Default)]

@@ -10,7 +10,7 @@ use loadbalancer::base::address::{Address, UnixName};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{BackendSpec, HostPort, ServerTls, TlsServer, Trust};
 use loadbalancer::proxy::Member;
-use loadbalancer::proxy::invariants::BackendCensus;
+use loadbalancer::proxy::census::BackendCensus;
 use loadbalancer::wire::proxy_protocol::Version;
 use std::net::SocketAddr;
 

@@ -11,7 +11,7 @@ use super::world::World;
 use super::{Tally, locked};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::base::table::Id;
-use loadbalancer::proxy::invariants::Census;
+use loadbalancer::proxy::census::Census;
 use loadbalancer::proxy::{ADMIN_PLACES, Proxy, Status};
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;

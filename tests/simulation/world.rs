@@ -11,7 +11,7 @@ use super::visitor::{self, Visitor};
 use super::waiting;
 use loadbalancer::config::TlsServer;
 use loadbalancer::proxy::WantedChallenge;
-use loadbalancer::proxy::invariants::BackendCensus;
+use loadbalancer::proxy::census::BackendCensus;
 use std::io;
 
 /// Longest that a server is stopped.
