@@ -92,11 +92,6 @@ impl ClientInfo {
         self.settings
     }
 
-    /// Requests whose heads came whole.
-    pub fn requests(&self) -> u32 {
-        self.requests
-    }
-
     /// It has carried as many requests as it may.
     pub fn is_used_up(&self, config: &Config) -> bool {
         config.keep_alive_requests.is_some_and(|most| self.requests >= most)
