@@ -65,6 +65,7 @@ impl<N: Net> Proxy<N> {
         let admitted = count(|state| state == RequestState::Admitted);
         let (pairs, used) = (exchanges.pairs().len(), admission.used());
         assert!(used <= admission.slots_max(), "no more slots are used than there are");
+        assert!(admission.held() <= admission.held_max(), "no more requests are held than allowed");
         let tunnels = exchanges.pairs().iter().filter(|(_, pair)| pair.place == Place::Tunnel);
         assert_eq!(admission.tunnels(), tunnels.count(), "what is counted is a tunnel");
         assert!(admission.tunnels() <= admission.tunnels_max(), "no more tunnels than allowed");

@@ -17,6 +17,10 @@ const DEPARTED_MAX: usize = 64;
 pub struct Admission {
     slots_max: usize,
     used: usize,
+    /// Requests that may wait when another one begins to, and those that may be held, waiting or
+    /// with a slot.
+    queue_max: usize,
+    held_max: usize,
     tunnels_max: usize,
     /// Tunnels that were requests once: they hold no slot.
     tunnels: usize,
@@ -37,12 +41,15 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// No slot used, no request waiting, no tunnel. `slots_max` is at least 1.
+    /// No slot used, no request waiting, no tunnel, any number of requests may wait. `slots_max` is
+    /// at least 1.
     pub fn new(slots_max: usize, tunnels_max: usize) -> Admission {
         assert!(slots_max > 0, "with no slot no request would ever be served");
         Admission {
             slots_max,
             used: 0,
+            queue_max: usize::MAX,
+            held_max: usize::MAX,
             tunnels_max,
             tunnels: 0,
             open: VecDeque::new(),
@@ -56,10 +63,27 @@ impl Admission {
         }
     }
 
-    /// Takes a slot if one is free and no request came before.
+    /// The same, with at most `queue_max` requests waiting, if there is a limit. Those that give a
+    /// slot back wait past it: `queue_max` and `slots_max` together is the most that are held.
+    pub fn limit_queue(mut self, queue_max: Option<u32>) -> Admission {
+        if let Some(queue_max) = queue_max {
+            self.queue_max = queue_max as usize;
+            self.held_max = self.slots_max.saturating_add(self.queue_max);
+        }
+        self
+    }
+
+    /// Whether as many requests wait as may.
+    pub fn is_queue_full(&self) -> bool {
+        self.waiting() >= self.queue_max
+    }
+
+    /// Takes a slot if one is free and no request came before. Those that wait for one server did
+    /// not: where they are past the limit of the queue, so many slots are left free.
     pub fn admit(&mut self) -> bool {
         let is_first = self.waiting == 0 && self.granted.is_none();
-        let admitted = self.used < self.slots_max && is_first;
+        let has_slot = self.used < self.slots_max && self.held() < self.held_max;
+        let admitted = has_slot && is_first;
         self.used += usize::from(admitted);
         admitted
     }
@@ -281,6 +305,16 @@ impl Admission {
         self.waiting + self.sessions.waiting()
     }
 
+    /// Requests that wait or have a slot.
+    pub fn held(&self) -> usize {
+        self.waiting() + self.used
+    }
+
+    /// The most of these.
+    pub fn held_max(&self) -> usize {
+        self.held_max
+    }
+
     /// Requests in the queue whose clients have not ended their side.
     pub fn waiting_open(&self) -> usize {
         self.waiting_open
@@ -339,6 +373,28 @@ mod tests {
         assert_eq!(admission.next(|key| open(key).filter(|_| key != gone)), Some(keys[1]));
         assert_eq!(admission.next(open), None);
         assert_eq!((admission.used(), admission.waiting()), (2, 3));
+    }
+
+    #[test]
+    fn requests_that_step_back_are_past_the_limit_of_the_queue_by_no_more_than_there_are_slots() {
+        let keys = keys(4);
+        let session = Line::Session(BackendId::new(0));
+        let mut admission = Admission::new(2, 1).limit_queue(Some(1));
+        assert!(admission.admit() && admission.admit() && !admission.is_queue_full());
+        admission.enqueue(keys[2], Line::Open);
+        assert!(admission.is_queue_full() && admission.held() == admission.held_max());
+        admission.step_back(keys[1], Line::Open);
+        admission.step_back(keys[0], Line::Open);
+        assert_eq!((admission.waiting(), admission.held()), (3, 3));
+        for key in [keys[0], keys[1], keys[2]] {
+            assert_eq!(admission.next(open), Some(key));
+            admission.begins(key);
+            admission.wait_for_session(session, Instant::from_micros(0), key);
+        }
+        assert_eq!((admission.waiting(), admission.used()), (3, 0));
+        assert!(!admission.admit(), "the slots are free, and no other request may be held");
+        admission.leave(session);
+        assert!(admission.admit() && !admission.admit());
     }
 
     #[test]

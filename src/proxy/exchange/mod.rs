@@ -79,7 +79,8 @@ impl<N: Net> Exchanges<N> {
         seed: u64,
     ) -> Exchanges<N> {
         Exchanges {
-            admission: Admission::new(context.limits.pairs_max, context.limits.tunnels_max),
+            admission: Admission::new(context.limits.pairs_max, context.limits.tunnels_max)
+                .limit_queue(context.config.queue_max),
             queue_speed: QueueSpeed::default(),
             challenges: Challenges::default(),
             per_client: PerClient::new(&context.config, seed),
@@ -258,7 +259,7 @@ impl<N: Net> Exchanges<N> {
             client.request.state = RequestState::Admitted;
             return self.serve(key, client);
         }
-        if self.is_queue_full() {
+        if self.admission.is_queue_full() {
             return self.refuse_for_queue(key, client);
         }
         self.note_queue_begins();

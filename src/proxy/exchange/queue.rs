@@ -14,16 +14,11 @@ const QUEUE_FULL: Answer =
     Answer::local(503, "too many requests wait already; please try again later", ProxyError::Limit);
 
 impl<N: Net> Exchanges<N> {
-    pub(super) fn is_queue_full(&self) -> bool {
-        let most = self.context.config.queue_max;
-        most.is_some_and(|most| self.admission.waiting() >= most as usize)
-    }
-
     /// Whether a request for which there is no room may wait for it: one that has waited keeps its
     /// place.
     #[cold]
     pub(super) fn may_wait(&mut self, record: &Record) -> bool {
-        let may = record.has_queued() || !self.is_queue_full();
+        let may = record.has_queued() || !self.admission.is_queue_full();
         if !may {
             self.count_refused();
         }
