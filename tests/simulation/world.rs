@@ -132,10 +132,10 @@ impl World {
                 reuse::check_begin(request, link, listing, kernel, oracle);
             }
         }
-        if let Peer::Client(client) = self.kernel.links[link].peer {
-            if from.starts_with(b"HTTP/1.1 503 ") {
-                waiting::check_refusal(&self.clients[client], &self.kernel, &self.oracle);
-            }
+        if let Peer::Client(client) = self.kernel.links[link].peer
+            && from.starts_with(b"HTTP/1.1 503 ")
+        {
+            waiting::check_refusal(&self.clients[client], &self.kernel, &self.oracle);
         }
         self.kernel.write(link, from)
     }
