@@ -145,13 +145,14 @@ fn ambiguous_chunk_sizes_are_refused_with_400() {
 #[test]
 fn chunk_extensions_and_trailers_past_their_limits_are_refused() {
     let long = "x".repeat(5000);
-    for (name, body) in [
-        ("extension", format!("3;a={long}\r\nabc\r\n0\r\n\r\n")),
-        ("size of many zeros", format!("{}3\r\nabc\r\n0\r\n\r\n", "0".repeat(5000))),
-        ("trailers", format!("0\r\nX: {long}\r\n\r\n")),
+    for (name, body, expected) in [
+        ("extension", format!("3;a={long}\r\nabc\r\n0\r\n\r\n"), 400),
+        ("size of many zeros", format!("{}3\r\nabc\r\n0\r\n\r\n", "0".repeat(5000)), 400),
+        ("trailers", format!("0\r\nX: {long}\r\n\r\n"), 431),
+        ("many trailers", format!("0\r\n{}\r\n", "X: y\r\n".repeat(100)), 431),
     ] {
         let (status, requests) = broken_body(&body);
-        assert_eq!(status, 400, "{name}");
+        assert_eq!(status, expected, "{name}");
         assert!(requests.is_empty(), "{name}: a whole request reached the server");
     }
 }

@@ -4,6 +4,8 @@ mod common;
 
 use common::{Backend, Balancer, Message};
 
+const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+
 /// A balancer with both request logs: `-v`, and JSON on standard output.
 fn logging(backend: &Backend, options: &[&str]) -> Balancer {
     Balancer::over(&[backend], &[&["-v", "-l", "-", "--log-format", "json"], options].concat())
@@ -27,6 +29,18 @@ fn a_refused_request_is_logged_with_the_reason_on_its_page() {
             "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
             "the only supported transfer coding is chunked",
         ),
+        (
+            &format!("{CHUNKED}0\r\n{}\r\n", "X: y\r\n".repeat(100)),
+            "the request has too many trailer fields",
+        ),
+        (
+            &format!("{CHUNKED}0\r\nX: {}\r\n\r\n", "y".repeat(4_100)),
+            "the request's trailer section is too large",
+        ),
+        (
+            &format!("{CHUNKED}1;{}\r\na\r\n0\r\n\r\n", "y".repeat(4_100)),
+            "a chunk-size line of the request is too long",
+        ),
     ] {
         let balancer = logging(&backend, &[]);
         let answer = balancer.exchange(request);
@@ -38,17 +52,36 @@ fn a_refused_request_is_logged_with_the_reason_on_its_page() {
 
 #[test]
 fn a_rejected_response_is_logged_with_the_reason() {
+    let chunked = |rest: &str| {
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n{rest}")
+    };
+    let long = "x".repeat(4_100);
     for (answer, end, reason) in [
-        ("HTTP/1.1 2000 OK\r\n\r\n", "http_protocol_error", "the status line is malformed"),
         (
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nxyz\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n".to_owned(),
+            "http_protocol_error",
+            "the status line is malformed",
+        ),
+        (chunked("xyz\r\n"), "server_malformed", "the server's chunked framing is malformed"),
+        (
+            chunked(&format!("1;{long}\r\n")),
             "server_malformed",
-            "the server's chunked framing is malformed",
+            "a chunk-size line of the server is too long",
+        ),
+        (
+            chunked(&format!("0\r\nX: {long}\r\n\r\n")),
+            "server_malformed",
+            "the server's trailer section is too large",
+        ),
+        (
+            chunked(&format!("0\r\n{}\r\n", "X: y\r\n".repeat(300))),
+            "server_malformed",
+            "the server sent too many trailer fields",
         ),
     ] {
         let backend = Backend::raw(move |peer| {
             if peer.request().is_some() {
-                peer.send(answer);
+                peer.send(&answer);
             }
         });
         let balancer = logging(&backend, &[]);

@@ -9,6 +9,7 @@ mod stream;
 mod url;
 
 use crate::cli::Get;
+use crate::http::framing;
 use crate::httpserver::reader::BodyError;
 use crate::net::part::Parts;
 use crate::net::stop::clean_up_on_stop;
@@ -122,7 +123,9 @@ fn copy(
     loop {
         let count = response.content().map_err(|error| match error {
             BodyError::Truncated => Failure::Truncated(url.clone(), done),
-            BodyError::Malformed => Failure::Response(url.clone(), "the chunked body is malformed"),
+            BodyError::Malformed(fault) => {
+                Failure::Response(url.clone(), framing::response_body(fault))
+            }
             BodyError::Read(error) => Failure::lost(url, timeout, error),
         })?;
         if count == 0 {

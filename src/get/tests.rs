@@ -157,7 +157,10 @@ fn each_failure_has_its_reason_and_leaves_no_file() {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
             "the body ended early, after 3 bytes",
         ),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx", "the chunked body is malformed"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx",
+            "the server's chunked framing is malformed",
+        ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\na", "Content-Length is malformed"),
         ("HTTP/1.1 301 Moved\r\n\r\n", "the redirect has no Location field"),
         ("HTTP/1.1 301 Moved\r\nLocation: ftp://h/\r\n\r\n", "redirected, but `ftp` is not"),

@@ -1,7 +1,7 @@
 //! How many of the bytes at hand belong to a message body, and which of them are forwarded
 //! (RFC 9112 §6).
 
-use super::chunked::{Chunked, Malformed, Piece};
+use super::chunked::{Chunked, ChunkedFault, Piece};
 use super::trailer;
 
 /// The rest of a message's body.
@@ -36,7 +36,7 @@ impl Body {
     /// The prefix has 0 bytes only when `input` is empty or the body has ended.
     ///
     /// Errors: the chunked coding breaks the grammar or a limit.
-    pub fn next(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
+    pub fn next(&mut self, input: &[u8]) -> Result<Piece, ChunkedFault> {
         let piece = match self {
             Body::Empty => Piece::Framing(0),
             Body::UntilClose => Piece::Data(input.len()),
@@ -77,7 +77,7 @@ impl Body {
     ///
     /// Errors: the chunked coding breaks the grammar or a limit.
     #[inline]
-    pub fn filter(&mut self, input: &[u8], trailers: bool) -> Result<Filtered, Malformed> {
+    pub fn filter(&mut self, input: &[u8], trailers: bool) -> Result<Filtered, ChunkedFault> {
         // The usual body, of which nothing is ever dropped.
         if let Body::Length(left) = *self {
             let forwarded = input.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -87,7 +87,7 @@ impl Body {
         self.filter_pieces(input, trailers)
     }
 
-    fn filter_pieces(&mut self, input: &[u8], trailers: bool) -> Result<Filtered, Malformed> {
+    fn filter_pieces(&mut self, input: &[u8], trailers: bool) -> Result<Filtered, ChunkedFault> {
         let mut forwarded = 0;
         while !self.is_ended() && !self.is_starved(&input[forwarded..]) {
             let (bytes, is_forwarded) = self.advance(&input[forwarded..], trailers)?;
@@ -100,7 +100,7 @@ impl Body {
     }
 
     /// Length of the first piece, a trailer line counting as one, and whether it is forwarded.
-    fn advance(&mut self, input: &[u8], trailers: bool) -> Result<(usize, bool), Malformed> {
+    fn advance(&mut self, input: &[u8], trailers: bool) -> Result<(usize, bool), ChunkedFault> {
         if self.is_at_trailer()
             && let Some(bytes) = trailer::line(input)
         {

@@ -69,9 +69,18 @@ pub struct Chunked {
     trailer_fields_left: u16,
 }
 
-/// The body breaks the grammar or a limit; where it ends cannot be trusted.
+/// Why a body is not accepted. Where it ends cannot be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub enum ChunkedFault {
+    /// It breaks the grammar, or a chunk is too large.
+    Malformed,
+    /// A chunk-size line is longer than [`LINE_BYTES_MAX`].
+    LongLine,
+    /// The trailer section is longer than [`TRAILER_BYTES_MAX`].
+    LongTrailer,
+    /// The trailer section has more fields than there may be.
+    ManyTrailerFields,
+}
 
 /// A prefix of the input whose bytes are all of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +125,7 @@ impl Chunked {
     /// The first piece of `input`; it has 0 bytes only when `input` is empty or the body has ended.
     ///
     /// Errors: a byte that the grammar does not allow, or one past a limit.
-    pub fn next(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
+    pub fn next(&mut self, input: &[u8]) -> Result<Piece, ChunkedFault> {
         if let State::Data { left } = self.state {
             let taken = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
             let left = left - taken as u64;
@@ -131,8 +140,8 @@ impl Chunked {
                 break;
             }
             if self.is_at_trailer() && matches!(next, State::TrailerName { .. }) {
-                self.trailer_fields_left =
-                    self.trailer_fields_left.checked_sub(1).ok_or(Malformed)?;
+                let left = self.trailer_fields_left.checked_sub(1);
+                self.trailer_fields_left = left.ok_or(ChunkedFault::ManyTrailerFields)?;
             }
             (self.state, kind) = (next, is_extension);
             taken += 1;
@@ -142,7 +151,7 @@ impl Chunked {
 }
 
 /// The state after one framing byte.
-fn next_state(state: State, byte: u8) -> Result<State, Malformed> {
+fn next_state(state: State, byte: u8) -> Result<State, ChunkedFault> {
     Ok(match (state, byte) {
         (State::SizeStart, _) => State::Size { size: digit(0, byte)?, line_bytes: 1 },
         (
@@ -150,17 +159,16 @@ fn next_state(state: State, byte: u8) -> Result<State, Malformed> {
             b'\r',
         ) => State::SizeLf { size },
         (State::Size { size, line_bytes } | State::Space { size, line_bytes }, b';') => {
-            State::Extension { size, line_bytes: count_byte(line_bytes, LINE_BYTES_MAX)? }
+            State::Extension { size, line_bytes: line_byte(line_bytes)? }
         }
         (State::Size { size, line_bytes } | State::Space { size, line_bytes }, b' ' | b'\t') => {
-            State::Space { size, line_bytes: count_byte(line_bytes, LINE_BYTES_MAX)? }
+            State::Space { size, line_bytes: line_byte(line_bytes)? }
         }
-        (State::Size { size, line_bytes }, _) => State::Size {
-            size: digit(size, byte)?,
-            line_bytes: count_byte(line_bytes, LINE_BYTES_MAX)?,
-        },
+        (State::Size { size, line_bytes }, _) => {
+            State::Size { size: digit(size, byte)?, line_bytes: line_byte(line_bytes)? }
+        }
         (State::Extension { size, line_bytes }, _) if is_text(byte) => {
-            State::Extension { size, line_bytes: count_byte(line_bytes, LINE_BYTES_MAX)? }
+            State::Extension { size, line_bytes: line_byte(line_bytes)? }
         }
         (State::SizeLf { size: 0 }, b'\n') => State::TrailerStart { section_bytes: 0 },
         (State::SizeLf { size }, b'\n') => State::Data { left: size },
@@ -170,14 +178,14 @@ fn next_state(state: State, byte: u8) -> Result<State, Malformed> {
         (State::TrailerStart { section_bytes } | State::TrailerName { section_bytes }, _)
             if is_token_byte(byte) =>
         {
-            State::TrailerName { section_bytes: count_byte(section_bytes, TRAILER_BYTES_MAX)? }
+            State::TrailerName { section_bytes: trailer_byte(section_bytes)? }
         }
         (State::TrailerName { section_bytes }, b':') => {
-            State::TrailerValue { section_bytes: count_byte(section_bytes, TRAILER_BYTES_MAX)? }
+            State::TrailerValue { section_bytes: trailer_byte(section_bytes)? }
         }
         (State::TrailerValue { section_bytes }, b'\r') => State::TrailerLf { section_bytes },
         (State::TrailerValue { section_bytes }, _) if is_text(byte) => {
-            State::TrailerValue { section_bytes: count_byte(section_bytes, TRAILER_BYTES_MAX)? }
+            State::TrailerValue { section_bytes: trailer_byte(section_bytes)? }
         }
         (State::TrailerLf { section_bytes }, b'\n') => State::TrailerStart { section_bytes },
         (State::EndLf, b'\n') => State::Ended,
@@ -195,21 +203,26 @@ fn next_state(state: State, byte: u8) -> Result<State, Malformed> {
             | State::EndLf
             | State::Ended,
             _,
-        ) => return Err(Malformed),
+        ) => return Err(ChunkedFault::Malformed),
     })
 }
 
-fn digit(size: u64, byte: u8) -> Result<u64, Malformed> {
-    let value = char::from(byte).to_digit(16).ok_or(Malformed)?;
+fn digit(size: u64, byte: u8) -> Result<u64, ChunkedFault> {
+    let value = char::from(byte).to_digit(16).ok_or(ChunkedFault::Malformed)?;
     if size > SIZE_MAX >> 4 {
-        return Err(Malformed);
+        return Err(ChunkedFault::Malformed);
     }
     Ok(size << 4 | u64::from(value))
 }
 
-/// One byte more than `bytes`, if the limit allows it.
-fn count_byte(bytes: u16, limit: u16) -> Result<u16, Malformed> {
-    if bytes < limit { Ok(bytes + 1) } else { Err(Malformed) }
+/// One more byte of a chunk-size line that has `bytes`.
+fn line_byte(bytes: u16) -> Result<u16, ChunkedFault> {
+    if bytes < LINE_BYTES_MAX { Ok(bytes + 1) } else { Err(ChunkedFault::LongLine) }
+}
+
+/// One more byte of a trailer section that has `bytes`.
+fn trailer_byte(bytes: u16) -> Result<u16, ChunkedFault> {
+    if bytes < TRAILER_BYTES_MAX { Ok(bytes + 1) } else { Err(ChunkedFault::LongTrailer) }
 }
 
 /// Field content: visible ASCII, obs-text, space, tab (RFC 9110 §5.5).
@@ -222,7 +235,7 @@ mod tests {
     use super::*;
 
     /// Decodes `input` cut at `cut`; the content, the bytes consumed and whether it ended.
-    fn decode(input: &[u8], cut: usize) -> Result<(Vec<u8>, usize, bool), Malformed> {
+    fn decode(input: &[u8], cut: usize) -> Result<(Vec<u8>, usize, bool), ChunkedFault> {
         let mut decoder = Chunked::new();
         let (mut content, mut used) = (Vec::new(), 0);
         for end in [cut, input.len()] {
@@ -280,7 +293,11 @@ mod tests {
         ] {
             for cut in 0..=input.len() {
                 let text = String::from_utf8_lossy(input);
-                assert_eq!(decode(input, cut), Err(Malformed), "{text:?} cut at {cut}");
+                assert_eq!(
+                    decode(input, cut),
+                    Err(ChunkedFault::Malformed),
+                    "{text:?} cut at {cut}"
+                );
             }
         }
     }
@@ -294,7 +311,7 @@ mod tests {
             decode(&text, 0)
         };
         assert!(line(usize::from(LINE_BYTES_MAX)).is_ok());
-        assert_eq!(line(usize::from(LINE_BYTES_MAX) + 1), Err(Malformed));
+        assert_eq!(line(usize::from(LINE_BYTES_MAX) + 1), Err(ChunkedFault::LongLine));
         let trailer = |bytes: usize| {
             let mut text = b"0\r\nT:".to_vec();
             text.resize(3 + bytes, b'x');
@@ -302,7 +319,7 @@ mod tests {
             decode(&text, 0)
         };
         assert!(trailer(usize::from(TRAILER_BYTES_MAX)).is_ok());
-        assert_eq!(trailer(usize::from(TRAILER_BYTES_MAX) + 1), Err(Malformed));
+        assert_eq!(trailer(usize::from(TRAILER_BYTES_MAX) + 1), Err(ChunkedFault::LongTrailer));
         // The limit is for the whole section: each of these lines alone is far below it.
         let lines = |count: usize| {
             let line = format!("T:{}\r\n", "x".repeat(1022));
@@ -310,7 +327,7 @@ mod tests {
             decode(text.as_bytes(), 0)
         };
         assert!(lines(4).is_ok());
-        assert_eq!(lines(5), Err(Malformed));
+        assert_eq!(lines(5), Err(ChunkedFault::LongTrailer));
         for (fields, allowed) in [(0, 0), (1, 1), (2, 1), (3, 2), (FIELDS_MAX, FIELDS_MAX as u16)] {
             let text = format!("0\r\n{}\r\n", "T: u\r\n".repeat(fields));
             let mut decoder = Chunked::with_trailer_fields(allowed);
@@ -322,9 +339,13 @@ mod tests {
                     }
                 });
             }
-            assert_eq!(result.is_ok(), fields <= usize::from(allowed), "{fields} of {allowed}");
+            let expected = match fields <= usize::from(allowed) {
+                true => Ok(()),
+                false => Err(ChunkedFault::ManyTrailerFields),
+            };
+            assert_eq!(result, expected, "{fields} of {allowed}");
         }
         assert!(Chunked::new().next(b"fffffffffffffff\r\n").is_ok());
-        assert_eq!(Chunked::new().next(b"0fffffffffffffff0\r\n"), Err(Malformed));
+        assert_eq!(Chunked::new().next(b"0fffffffffffffff0\r\n"), Err(ChunkedFault::Malformed));
     }
 }

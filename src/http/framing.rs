@@ -2,7 +2,7 @@
 //! of request smuggling (§6.1, §11.2). Reads no body: see `body`.
 
 use super::body::Body;
-use super::chunked::Chunked;
+use super::chunked::{Chunked, ChunkedFault};
 use super::field::{Coding, Length};
 use super::head::{Method, Refusal, RequestHead, ResponseHead, Version};
 
@@ -77,6 +77,31 @@ pub fn response(head: &ResponseHead, method: Method) -> Result<Body, Refusal> {
         (Coding::Chunked | Coding::Unknown | Coding::NoFinalChunked | Coding::Invalid, _) => {
             Ok(Body::Chunked(Chunked::new()))
         }
+    }
+}
+
+/// The refusal of a request with such a body: a trailer section that is too large is answered like
+/// such a head (RFC 6585 §5).
+pub const fn request_body(fault: ChunkedFault) -> Refusal {
+    match fault {
+        ChunkedFault::Malformed => Refusal::bad("the request body's chunked framing is malformed"),
+        ChunkedFault::LongLine => Refusal::bad("a chunk-size line of the request is too long"),
+        ChunkedFault::LongTrailer => {
+            Refusal { status: 431, reason: "the request's trailer section is too large" }
+        }
+        ChunkedFault::ManyTrailerFields => {
+            Refusal { status: 431, reason: "the request has too many trailer fields" }
+        }
+    }
+}
+
+/// Why a response with such a body is refused, or cut off.
+pub const fn response_body(fault: ChunkedFault) -> &'static str {
+    match fault {
+        ChunkedFault::Malformed => "the server's chunked framing is malformed",
+        ChunkedFault::LongLine => "a chunk-size line of the server is too long",
+        ChunkedFault::LongTrailer => "the server's trailer section is too large",
+        ChunkedFault::ManyTrailerFields => "the server sent too many trailer fields",
     }
 }
 

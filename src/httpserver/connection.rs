@@ -329,7 +329,7 @@ const TRUNCATED: Refusal = Refusal { status: 400, reason: "the request head ende
 fn incomplete(error: &BodyError) -> Refusal {
     match error {
         BodyError::Truncated => Refusal { status: 400, reason: "the body ended early" },
-        BodyError::Malformed => Refusal { status: 400, reason: "the chunked body is malformed" },
+        BodyError::Malformed(fault) => framing::request_body(*fault),
         BodyError::Read(error) if is_timeout(error) => {
             Refusal { status: 408, reason: "the body did not come in time" }
         }

@@ -3,7 +3,7 @@
 
 use crate::base::buffer::{Buffer, LARGE_BYTES, Pool};
 use crate::http::body::Body;
-use crate::http::chunked::{Malformed, Piece};
+use crate::http::chunked::{ChunkedFault, Piece};
 use crate::http::head::HEAD_BYTES_MAX;
 use std::io::{self, ErrorKind, Read};
 
@@ -23,15 +23,15 @@ pub struct Reader<S> {
 pub enum BodyError {
     /// The peer closed before the end.
     Truncated,
-    /// The chunked coding is broken.
-    Malformed,
+    /// The chunked coding breaks the grammar or a limit.
+    Malformed(ChunkedFault),
     /// Reading failed; see [`is_timeout`].
     Read(io::Error),
 }
 
-impl From<Malformed> for BodyError {
-    fn from(_: Malformed) -> BodyError {
-        BodyError::Malformed
+impl From<ChunkedFault> for BodyError {
+    fn from(fault: ChunkedFault) -> BodyError {
+        BodyError::Malformed(fault)
     }
 }
 
@@ -151,6 +151,6 @@ mod tests {
         assert!(matches!(content(Body::Length(4), b"abc", 2), Err(BodyError::Truncated)));
         let chunked = Body::Chunked(Chunked::new());
         assert!(matches!(content(chunked, b"3\r\nabc\r\n0\r\n", 2), Err(BodyError::Truncated)));
-        assert!(matches!(content(chunked, b"x", 2), Err(BodyError::Malformed)));
+        assert!(matches!(content(chunked, b"x", 2), Err(BodyError::Malformed(_))));
     }
 }

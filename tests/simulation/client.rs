@@ -615,7 +615,7 @@ impl Client {
         let sent = &self.items[self.answered..self.items.len().min(self.sending + 1)];
         let mut sent = sent.iter().map(|item| &oracle.requests[item.request]);
         // The reset that shows a truncation takes away what is unread before it.
-        let cuts = |it: &Request| it.cut || it.hung || it.fate == Fate::Broken;
+        let cuts = |it: &Request| it.cut || it.hung || it.is_broken();
         let reset_for_cut = reset && sent.clone().any(cuts);
         let truncated = match &self.reading {
             Some(reading) => reading.answer.is_some_and(|answer| oracle.answers[answer].cut),
@@ -637,7 +637,7 @@ impl Client {
             || self.silent
             || self.napped
             || (oracle.stopping_at.is_some() && !is_promised)
-            || request.fate == Fate::Broken
+            || request.is_broken()
             || upgrading;
         let between = self.reading.is_none() && (self.closing || self.may_close || idle);
         assert!(

@@ -166,15 +166,15 @@ const CHUNKS: &[&str] = &[
     "0\nGET",
 ];
 
-/// What to append to some valid chunks.
-pub fn chunks(rng: &mut Rng) -> Vec<u8> {
-    let mut bad = match rng.below(CHUNKS.len() as u64 + 2) as usize {
-        at if at < CHUNKS.len() => CHUNKS[at].to_string(),
-        at if at == CHUNKS.len() => format!("5;{}\r\nhello\r\n", "x".repeat(4_100)),
-        _ => format!("0\r\nX: {}\r\n\r\n", "y".repeat(4_100)),
+/// What to append to some valid chunks, and the status for that.
+pub fn chunks(rng: &mut Rng) -> (Vec<u8>, &'static [u16]) {
+    let (mut bad, statuses): (String, &[u16]) = match rng.below(CHUNKS.len() as u64 + 2) as usize {
+        at if at < CHUNKS.len() => (CHUNKS[at].to_string(), &[400]),
+        at if at == CHUNKS.len() => (format!("5;{}\r\nhello\r\n", "x".repeat(4_100)), &[400]),
+        _ => (format!("0\r\nX: {}\r\n\r\n", "y".repeat(4_100)), &[431]),
     };
     bad += "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: here\r\n\r\n";
-    bad.into_bytes()
+    (bad.into_bytes(), statuses)
 }
 
 /// A valid response before the change: both framings mean the same body.

@@ -38,8 +38,9 @@ pub enum Fate {
     Served,
     /// No byte of it may be forwarded; its client gets one of these.
     Refused(&'static [u16]),
-    /// Its chunked framing is broken somewhere: no server may take it for complete.
-    Broken,
+    /// Its chunked framing is broken somewhere: no server may take it for complete, and its client
+    /// gets one of these if it is this program that answers.
+    Broken(&'static [u16]),
 }
 
 /// A request as its client meant it.
@@ -106,6 +107,11 @@ impl Request {
     pub fn is_lost(&self, kernel: &Kernel) -> bool {
         let last = self.links.last().map(|&link| &kernel.links[link]);
         last.is_some_and(|link| link.idling.is_closed && link.requests > 1)
+    }
+
+    /// Whether its chunked framing is broken.
+    pub fn is_broken(&self) -> bool {
+        matches!(self.fate, Fate::Broken(_))
     }
 
     /// Whether it must not be repeated, whatever its size.
@@ -442,7 +448,8 @@ impl Oracle {
         let refused = matches!(it.fate, Fate::Refused(with) if with.contains(&status));
         let is_lost = status == 502 && it.is_lost(kernel);
         self.lost += u64::from(is_lost);
-        self.refused += u64::from(refused || (status == 400 && it.fate == Fate::Broken));
+        let is_broken = matches!(it.fate, Fate::Broken(with) if with.contains(&status));
+        self.refused += u64::from(refused || is_broken);
         let justified = refused
             || kernel.jumped
             || match status {
@@ -455,7 +462,7 @@ impl Oracle {
                     assert_eq!(status == 301, matches!(it.method, "GET" | "HEAD"));
                     self.in_redirect_mode && !matches!(it.fate, Fate::Refused(_))
                 }
-                400 => it.fate == Fate::Broken,
+                400 | 431 => is_broken,
                 408 => it.silent,
                 429 => self.rates.may_refuse(self.before(request)),
                 502 => {
@@ -481,7 +488,7 @@ impl Oracle {
         } else {
             let is_late = self.epilogue_from.is_some_and(|from| request >= from);
             assert!(
-                !is_late || waited || refused || is_surplus || is_lost || it.fate == Fate::Broken,
+                !is_late || waited || refused || is_surplus || is_lost || it.is_broken(),
                 "request {request} got a {status} after all trouble: {head:?}"
             );
             self.local += 1;

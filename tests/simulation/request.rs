@@ -58,10 +58,16 @@ pub fn draw(
         meant.fate = Fate::Refused(statuses);
     }
     let content = wire::bytes(2 * id as u64, meant.body_bytes);
-    if meant.fate == Fate::Broken {
+    if meant.is_broken() {
         let right = kernel.rng.below(meant.body_bytes + 1) as usize;
         server::chunk(&content[..right], None, kernel, &mut bytes);
-        bytes.extend(hostile::chunks(&mut kernel.rng));
+        let (bad, statuses) = hostile::chunks(&mut kernel.rng);
+        bytes.extend(bad);
+        // Without room for a trailer field it may be that which is refused first.
+        meant.fate = Fate::Broken(match has_room_for_trailer(&bytes[..head_bytes], &oracle.head) {
+            true => statuses,
+            false => &[400, 431],
+        });
     } else if meant.chunked {
         server::chunk(&content, Some(sends_trailer), kernel, &mut bytes);
     } else {
@@ -69,7 +75,7 @@ pub fn draw(
     }
     let is_served = meant.fate == Fate::Served;
     if is_served && sends_trailer && !has_room_for_trailer(&bytes[..head_bytes], &oracle.head) {
-        meant.fate = Fate::Broken;
+        meant.fate = Fate::Broken(&[431]);
     }
     let expects = meant.expect;
     meant.collected = if oracle.collects { bytes.len().min(HELD_BYTES) } else { head_bytes };
@@ -130,7 +136,7 @@ fn draw_intent(
     let pad_most = if long { manner.body_max.min(9_000) } else { 60 };
     Request {
         method,
-        fate: if broken { Fate::Broken } else { Fate::Served },
+        fate: if broken { Fate::Broken(&[]) } else { Fate::Served },
         behind: sender.spoilt,
         is_old,
         keeps_alive,

@@ -59,7 +59,7 @@ fn check_collected(request: usize, kernel: &Kernel, oracle: &Oracle) {
         it.ready.is_some() || may_be_conversation,
         "a server gets request {request} after {waited} µs, and its client has not sent it: {it:?}"
     );
-    let whole = it.fate == Fate::Broken && it.collected < HELD_BYTES;
+    let whole = it.is_broken() && it.collected < HELD_BYTES;
     assert!(
         !(oracle.collects && whole) || may_be_conversation,
         "a server gets request {request}, whose broken framing is collected"

@@ -3,7 +3,7 @@
 
 use crate::base::buffer::LARGE_BYTES;
 use crate::http::body::Body;
-use crate::http::chunked::{Chunked, Malformed, Piece};
+use crate::http::chunked::{Chunked, ChunkedFault, Piece};
 
 /// What must be in the inbox first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Awaited {
     /// Looks at `inbox`, which has grown or not, and begins with the request's head.
     ///
     /// Errors: the chunked coding breaks the grammar or a limit.
-    pub fn look(self, inbox: &[u8]) -> Result<Collected, Malformed> {
+    pub fn look(self, inbox: &[u8]) -> Result<Collected, ChunkedFault> {
         match self {
             Awaited::Bytes(bytes) if inbox.len() >= bytes as usize => Ok(Collected::Enough),
             Awaited::Bytes(_) => Ok(Collected::More(self)),
@@ -66,7 +66,7 @@ mod tests {
     const HEAD: &[u8] = b"POST / HTTP/1.1\r\n\r\n";
 
     /// What `body` amounts to when so much of `content` has come, in two pieces cut at `cut`.
-    fn look(body: Body, content: &[u8], cut: usize) -> Result<bool, Malformed> {
+    fn look(body: Body, content: &[u8], cut: usize) -> Result<bool, ChunkedFault> {
         let whole = [HEAD, content].concat();
         let Some(awaited) = Awaited::of(HEAD.len(), body) else { return Ok(true) };
         let awaited = match awaited.look(&whole[..HEAD.len() + cut])? {
@@ -96,8 +96,13 @@ mod tests {
             ("half a trailer", chunked(), b"0\r\nT: v\r\n", Ok(false)),
             ("a trailer", chunked(), b"0\r\nT: v\r\n\r\nGET", Ok(true)),
             ("an extension", chunked(), b"1;a=b\r\nx\r\n0;c\r\n\r\n", Ok(true)),
-            ("no size", chunked(), b"x\r\n", Err(Malformed)),
-            ("too much in a chunk", chunked(), b"1\r\nab\r\n0\r\n\r\n", Err(Malformed)),
+            ("no size", chunked(), b"x\r\n", Err(ChunkedFault::Malformed)),
+            (
+                "too much in a chunk",
+                chunked(),
+                b"1\r\nab\r\n0\r\n\r\n",
+                Err(ChunkedFault::Malformed),
+            ),
         ] {
             for cut in 0..=content.len() {
                 assert_eq!(look(body, content, cut), expected, "{name}, cut at {cut}");

@@ -3,7 +3,7 @@
 use super::awaited::{Awaited, Collected};
 use super::connection::{Connection, span_of_slow};
 use super::request::RequestState;
-use crate::http::chunked::Malformed;
+use crate::http::chunked::ChunkedFault;
 use crate::net::{Net, Socket};
 use crate::proxy::conn::{Filled, Flushed, Input};
 use crate::proxy::context::LoopContext;
@@ -25,7 +25,7 @@ pub enum BodyRead {
     Enough,
     /// The client ended or reset its side: the request stays incomplete.
     Gone,
-    Malformed,
+    Malformed(ChunkedFault),
 }
 
 impl<S: Socket> Connection<S> {
@@ -64,7 +64,7 @@ impl<S: Socket> Connection<S> {
             Filled::Something => {}
         }
         match self.request.awaited.look(buffers.inbox.data()) {
-            Err(Malformed) => BodyRead::Malformed,
+            Err(fault) => BodyRead::Malformed(fault),
             Ok(Collected::Enough) => BodyRead::Enough,
             Ok(Collected::More(awaited)) => {
                 self.request.awaited = awaited;

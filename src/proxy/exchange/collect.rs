@@ -1,6 +1,6 @@
 //! Requests whose body is collected before they take a slot and a server.
 
-use super::verdict::{BODY_LATE, CLIENT_MALFORMED};
+use super::verdict::BODY_LATE;
 use super::{Client, Exchanges};
 use crate::http::framing;
 use crate::net::Net;
@@ -13,7 +13,6 @@ use crate::proxy::client::listener::Service;
 use crate::proxy::client::plan::{self, Intent};
 use crate::proxy::kinds::{ClientKey, Next};
 
-const MALFORMED: Answer = Answer::local(400, CLIENT_MALFORMED, ProxyError::Request);
 const LATE: Answer = Answer::local(408, BODY_LATE, ProxyError::Request);
 
 impl<N: Net> Exchanges<N> {
@@ -40,7 +39,7 @@ impl<N: Net> Exchanges<N> {
         match awaited.look(inbox) {
             Ok(Collected::Enough) => self.seek_slot(key, client),
             _ if self.needs_no_server(key, client) => self.seek_slot(key, client),
-            Err(_) => self.refuse_body(key, client, MALFORMED),
+            Err(fault) => self.refuse_body(key, client, framing::request_body(fault).into()),
             Ok(Collected::More(awaited)) => {
                 let cx = &mut self.context;
                 if expects_leave {
@@ -71,7 +70,9 @@ impl<N: Net> Exchanges<N> {
             BodyRead::Incomplete(next) => next,
             BodyRead::Enough => self.seek_slot(key, client),
             BodyRead::Gone => self.abandon(key, client),
-            BodyRead::Malformed => self.refuse_body(key, client, MALFORMED),
+            BodyRead::Malformed(fault) => {
+                self.refuse_body(key, client, framing::request_body(fault).into())
+            }
         }
     }
 

@@ -164,7 +164,7 @@ impl<N: Net> Exchanges<N> {
             let count = match fault {
                 Some(
                     Fault::ClientGone
-                    | Fault::ClientMalformed
+                    | Fault::ClientMalformed(_)
                     | Fault::ClientSlow
                     | Fault::TunnelsFull,
                 )

@@ -285,7 +285,7 @@ impl<N: Net> Exchanges<N> {
             Fault::ServerHangs => true,
             Fault::Expired
             | Fault::ClientGone
-            | Fault::ClientMalformed
+            | Fault::ClientMalformed(_)
             | Fault::ClientSlow
             | Fault::TunnelsFull => false,
         };

@@ -2,7 +2,7 @@
 
 use crate::base::buffer::{Buffer, Pool};
 use crate::http::body::Body;
-use crate::http::chunked::{Malformed, Piece};
+use crate::http::chunked::{ChunkedFault, Piece};
 use crate::http::forward::BodyTransform;
 
 /// Room a chunk needs beside its data: four digits of size, two CRLF.
@@ -23,7 +23,7 @@ pub fn pump(
     from: &mut Buffer,
     to: &mut Buffer,
     pool: &mut Pool,
-) -> Result<usize, Malformed> {
+) -> Result<usize, ChunkedFault> {
     match transform {
         BodyTransform::Keep => keep(body, true, from, to, pool),
         BodyTransform::StripTrailers => keep(body, false, from, to, pool),
@@ -38,7 +38,7 @@ fn keep(
     from: &mut Buffer,
     to: &mut Buffer,
     pool: &mut Pool,
-) -> Result<usize, Malformed> {
+) -> Result<usize, ChunkedFault> {
     // Most bodies have a length, and no framing to look for.
     if let Body::Length(left) = *body {
         let ready = from.data().len().min(to.room());
@@ -64,7 +64,7 @@ fn dechunk(
     from: &mut Buffer,
     to: &mut Buffer,
     pool: &mut Pool,
-) -> Result<usize, Malformed> {
+) -> Result<usize, ChunkedFault> {
     let mut moved = 0;
     while !from.is_empty() && !body.is_ended() && to.room() > 0 {
         let ready = from.data().len().min(to.room());
@@ -117,7 +117,7 @@ mod tests {
         transform: BodyTransform,
         input: &[u8],
         cut: usize,
-    ) -> Result<Vec<u8>, Malformed> {
+    ) -> Result<Vec<u8>, ChunkedFault> {
         run_parts(body, transform, &[&input[..cut], &input[cut..]])
     }
 
@@ -125,7 +125,7 @@ mod tests {
         mut body: Body,
         transform: BodyTransform,
         parts: &[&[u8]],
-    ) -> Result<Vec<u8>, Malformed> {
+    ) -> Result<Vec<u8>, ChunkedFault> {
         let mut pool = Pool::new();
         let (mut from, mut to) = (Buffer::new(), Buffer::new());
         let mut out = Vec::new();
@@ -188,9 +188,9 @@ mod tests {
                 Ok(&b"3\r\nabc\r\n0\r\nT: u\r\n\r\n|rest"[..]),
             ),
             (b"1\r\na\r\n1\r\nb\r\n00\r\n\r\n\r\n", Ok(b"1\r\na\r\n1\r\nb\r\n00\r\n\r\n|\r\n")),
-            (b"1\r\na\r\n0\r\nT: u\r\n v\r\n\r\n", Err(Malformed)),
-            (b"1\r\na\r\n0\r\nT: u\nV: w\r\n\r\n", Err(Malformed)),
-            (b"1\r\nab\r\n0\r\n\r\n", Err(Malformed)),
+            (b"1\r\na\r\n0\r\nT: u\r\n v\r\n\r\n", Err(ChunkedFault::Malformed)),
+            (b"1\r\na\r\n0\r\nT: u\nV: w\r\n\r\n", Err(ChunkedFault::Malformed)),
+            (b"1\r\nab\r\n0\r\n\r\n", Err(ChunkedFault::Malformed)),
         ] {
             for first in 0..=input.len() {
                 for second in first..=input.len() {
@@ -224,6 +224,6 @@ mod tests {
     #[test]
     fn a_malformed_body_is_reported() {
         let body = Body::Chunked(Chunked::new());
-        assert_eq!(run(body, BodyTransform::Keep, b"x\r\n", 1), Err(Malformed));
+        assert_eq!(run(body, BodyTransform::Keep, b"x\r\n", 1), Err(ChunkedFault::Malformed));
     }
 }

@@ -6,8 +6,10 @@ use super::verdict::{Fault, Phase};
 use crate::base::buffer::Pool;
 use crate::config::EDIT_BYTES_MAX;
 use crate::http::body::Body;
+use crate::http::chunked::ChunkedFault;
 use crate::http::cookie;
 use crate::http::forward::{self, RequestContext};
+use crate::http::framing;
 use crate::http::head;
 use crate::net::{SUBJECT_BYTES_MAX, Socket};
 use crate::proxy::client::listener::Scheme;
@@ -117,8 +119,7 @@ impl<S: Socket> Exchange<'_, S> {
         let Direction::Body(body) = &mut self.pair.request else { return Ok(false) };
         let from = &mut self.client.buffers.inbox;
         let to = &mut self.upstream.conn.buffers.outbox;
-        let count =
-            pump::pump(body, transform, from, to, self.pool).map_err(|_| Fault::ClientMalformed)?;
+        let count = pump::pump(body, transform, from, to, self.pool).map_err(malformed)?;
         if body.is_ended() {
             self.pair.request = Direction::Done;
         }
@@ -184,7 +185,7 @@ impl<S: Socket> Exchange<'_, S> {
             written = edits.apply(out, length);
         }
         // Cannot be (see the assertion below); if it were, one request would fail, not the program.
-        outbox.filled(written.map_err(|_| Fault::ClientMalformed)?);
+        outbox.filled(written.map_err(|_| malformed(ChunkedFault::Malformed))?);
         inbox.hold();
         inbox.consume(head.bytes);
         self.pair.request = Direction::after_head(plan.body);
@@ -214,3 +215,8 @@ const _: () = assert!(
         <= crate::base::buffer::LARGE_BYTES,
     "a forwarded head fits into an empty buffer"
 );
+
+/// The client's body ends the exchange.
+fn malformed(fault: ChunkedFault) -> Fault {
+    Fault::ClientMalformed(framing::request_body(fault))
+}

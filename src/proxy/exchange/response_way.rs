@@ -60,7 +60,7 @@ impl<S: Socket> Exchange<'_, S> {
         let from = &mut self.upstream.conn.buffers;
         let to = &mut self.client.buffers.outbox;
         let count = pump::pump(body, transform, &mut from.inbox, to, self.pool)
-            .map_err(|_| Fault::UpstreamMalformed("the server's chunked framing is malformed"))?;
+            .map_err(|fault| Fault::UpstreamMalformed(framing::response_body(fault)))?;
         self.pair.record.response_bytes += count as u64;
         if body.is_ended() {
             self.pair.response = Direction::Done;

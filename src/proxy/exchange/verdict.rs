@@ -6,6 +6,7 @@
 //! client too, so that it shows (RFC 9112 §8).
 
 use crate::base::connect_fault::ConnectFault;
+use crate::http::head::Refusal;
 use crate::observe::causes::RetryReason;
 use crate::observe::{Outcome, ProxyError};
 use crate::proxy::client::answer::Answer;
@@ -25,8 +26,8 @@ pub enum Phase {
 pub enum Fault {
     /// The client reset, or ended inside its message.
     ClientGone,
-    /// The client's body breaks the framing.
-    ClientMalformed,
+    /// The client's body breaks the framing or a limit.
+    ClientMalformed(Refusal),
     /// The server could not be connected to.
     ConnectFailed(ConnectFault),
     /// The server ended or reset, its response not being complete.
@@ -54,9 +55,6 @@ pub const TUNNELS_FULL: Answer = Answer::local(
 
 const CLIENT_SLOW: &str = "the client was slower than --min-rate while others waited";
 
-/// The reason of a 400.
-pub const CLIENT_MALFORMED: &str = "the request body's chunked framing is malformed";
-
 /// The reason of a 408.
 pub const BODY_LATE: &str = "the rest of the request did not come in time";
 
@@ -69,7 +67,7 @@ impl Fault {
             Fault::Expired => Outcome::TimedOut,
             Fault::ClientSlow => Outcome::ClientSlow,
             Fault::ClientGone
-            | Fault::ClientMalformed
+            | Fault::ClientMalformed(_)
             | Fault::ConnectFailed(_)
             | Fault::ServerHangs
             | Fault::TunnelsFull => Outcome::ClientGone,
@@ -93,7 +91,7 @@ impl Fault {
             Fault::UpstreamClosed | Fault::ClientGone | Fault::ClientSlow | Fault::TunnelsFull => {
                 RetryReason::Closed
             }
-            Fault::UpstreamMalformed(_) | Fault::NotHttp(_) | Fault::ClientMalformed => {
+            Fault::UpstreamMalformed(_) | Fault::NotHttp(_) | Fault::ClientMalformed(_) => {
                 RetryReason::Malformed
             }
             Fault::ServerHangs => RetryReason::Silent,
@@ -103,7 +101,7 @@ impl Fault {
     /// What was wrong with a message, for the log; empty where none was.
     pub fn reason(self) -> &'static str {
         match self {
-            Fault::ClientMalformed => CLIENT_MALFORMED,
+            Fault::ClientMalformed(refusal) => refusal.reason,
             Fault::ClientSlow => CLIENT_SLOW,
             Fault::UpstreamMalformed(reason) | Fault::NotHttp(reason) => reason,
             Fault::ClientGone
@@ -186,9 +184,7 @@ pub fn verdict(facts: &Facts, fault: Fault) -> Verdict {
             Verdict::Finish
         }
         Fault::ClientGone => Verdict::Abort,
-        Fault::ClientMalformed => {
-            answer_or_abort(facts, Answer::local(400, CLIENT_MALFORMED, ProxyError::Request))
-        }
+        Fault::ClientMalformed(refusal) => answer_or_abort(facts, refusal.into()),
         Fault::ConnectFailed(_) => Verdict::Retry,
         Fault::UpstreamClosed => {
             let reason = "the server closed without an answer";
@@ -254,6 +250,8 @@ fn expired(facts: &Facts) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::chunked::ChunkedFault;
+    use crate::http::framing;
 
     const WAITING: Facts = Facts {
         request: Phase::Done,
@@ -322,7 +320,7 @@ mod tests {
             Fault::UpstreamMalformed("x"),
             Fault::Expired,
             Fault::ClientGone,
-            Fault::ClientMalformed,
+            Fault::ClientMalformed(framing::request_body(ChunkedFault::Malformed)),
         ] {
             assert_eq!(verdict(&begun, fault), Verdict::Abort, "{fault:?}");
         }
@@ -343,7 +341,7 @@ mod tests {
             Fault::UpstreamClosed,
             Fault::UpstreamMalformed("x"),
             Fault::Expired,
-            Fault::ClientMalformed,
+            Fault::ClientMalformed(framing::request_body(ChunkedFault::Malformed)),
             Fault::ClientGone,
         ] {
             assert_eq!(verdict(&answered, fault), Verdict::FinishEarly, "{fault:?}");

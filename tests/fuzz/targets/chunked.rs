@@ -4,11 +4,13 @@
 use super::reader::{self, Read};
 use super::{pumped, splits};
 use loadbalancer::http::body::Body;
-use loadbalancer::http::chunked::{Chunked, LINE_BYTES_MAX, Malformed, Piece, TRAILER_BYTES_MAX};
+use loadbalancer::http::chunked::{
+    Chunked, ChunkedFault, LINE_BYTES_MAX, Piece, TRAILER_BYTES_MAX,
+};
 use loadbalancer::http::forward::BodyTransform;
 
 /// A decoded body: content, bytes of the input used, and whether it ended.
-type Decoded = Result<(Vec<u8>, usize, bool), Malformed>;
+type Decoded = Result<(Vec<u8>, usize, bool), ChunkedFault>;
 
 /// Decodes `data`, which comes in two parts.
 fn decode(data: &[u8], cut: usize) -> Decoded {
@@ -50,8 +52,8 @@ pub fn run(data: &[u8]) {
         }
         // Refused early, perhaps before a line is complete; or past a limit, of which the strict
         // reader has none.
-        (Err(Malformed), Read::Refused(_) | Read::Unfinished) => {}
-        (Err(Malformed), Read::Whole(..)) => assert!(is_past_a_limit(data), "refused for nothing"),
+        (Err(_), Read::Refused(_) | Read::Unfinished) => {}
+        (Err(_), Read::Whole(..)) => assert!(is_past_a_limit(data), "refused for nothing"),
     }
 }
 

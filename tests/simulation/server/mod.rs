@@ -6,7 +6,7 @@ pub use response::chunk;
 
 use super::hostile;
 use super::kernel::{Dice, Heard, Kernel, LinkId};
-use super::oracle::{Answer, Fate, Oracle};
+use super::oracle::{Answer, Oracle};
 use super::talker::{Pace, Talker};
 use super::wire::{self, Body};
 
@@ -421,7 +421,7 @@ impl ServerConn {
             return self.cut_off(Cut::Reset(0), kernel, oracle);
         }
         if self.body == Body::Done {
-            assert!(meant.fate != Fate::Broken, "request {request} cannot be complete");
+            assert!(!meant.is_broken(), "request {request} cannot be complete");
             assert_eq!(self.body_seen, meant.body_bytes, "request {request} is too short");
             let trailers: &[&str] = if meant.trailer { &["t: v"] } else { &[] };
             assert_eq!(self.trailers, trailers, "trailers of request {request}");

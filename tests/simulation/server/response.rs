@@ -140,7 +140,7 @@ impl ServerConn {
             }
             1 if lies => {
                 chunk(&content[..right], None, kernel, out);
-                out.extend(hostile::chunks(&mut kernel.rng));
+                out.extend(hostile::chunks(&mut kernel.rng).0);
                 self.end_anyhow(out.len(), kernel);
                 return true;
             }
