@@ -22,6 +22,10 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-server = ThreadingHTTPServer((host, int(port)), Handler)
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+
+server = Server((host, int(port)), Handler)
 print(f"listening on {host}:{server.server_port}", file=sys.stderr, flush=True)
 server.serve_forever()

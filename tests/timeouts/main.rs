@@ -8,6 +8,7 @@ mod ejected;
 mod logged;
 mod overload;
 mod probes;
+mod sessions;
 mod slow;
 mod slow_start;
 mod stage;

@@ -110,10 +110,10 @@ impl<N: Net> Exchanges<N> {
         let pair = self.pairs.get_mut(pair_key).expect("a paired client's pair is there");
         let connecting = self.upstreams.get(pair.upstream).is_some_and(|it| it.is_connecting());
         if connecting {
-            let (backend, begun) = (pair.backend, pair.record.begun);
-            let extended =
-                self.upstreams.extend_connect(&self.context, backend, &mut pair.tried, begun);
-            if let Some(deadline) = extended {
+            let waiting = (pair.intent.session(), pair.record.begun);
+            let (backend, tried) = (pair.backend, &mut pair.tried);
+            let cx = &mut self.context;
+            if let Some(deadline) = self.upstreams.extend_connect(cx, backend, tried, waiting) {
                 client.request.deadline = deadline;
                 return Next::Again;
             }

@@ -31,6 +31,11 @@ impl Cluster {
             && self.health(backend).state() != State::Down
     }
 
+    /// Whether a request of this session belongs to this backend and to no other.
+    pub fn keeps_session(&self, backend: BackendId, session: NonZeroU64) -> bool {
+        self.sessions.find(session) == Some(backend) && self.keeps_sessions(backend)
+    }
+
     /// Whether requests of sessions have to wait for this backend.
     pub fn keeps_waiting(&self, backend: BackendId) -> bool {
         let tag = self.sessions.tag(backend);

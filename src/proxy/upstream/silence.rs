@@ -12,6 +12,7 @@ use crate::health::{Action, Check, Observation};
 use crate::net::Net;
 use crate::proxy::context::LoopContext;
 use crate::proxy::retry::Tried;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// A request whose connect gets no answer goes elsewhere after this part of the connect time-out at
@@ -99,20 +100,32 @@ impl<N: Net> Upstreams<N> {
     }
 
     /// Until when a request that began to connect at `begun` waits on for the late connection: up
-    /// to the full time-out when no other backend is left to try, but not a second time. None when
-    /// it does not wait any longer.
+    /// to the full time-out when no other backend is left to try, but not a second time, and when
+    /// it is of a `session` that the backend keeps. None when it does not wait any longer.
     pub fn extend_connect(
-        &self,
-        cx: &LoopContext<N>,
+        &mut self,
+        cx: &mut LoopContext<N>,
         backend: BackendId,
         tried: &mut Tried,
-        begun: Instant,
+        (session, begun): (Option<NonZeroU64>, Instant),
     ) -> Option<Instant> {
-        let deadline = begun + cx.config.timeouts.connect;
-        let is_last = !self.cluster.has_other(&tried.backends, backend);
-        let extends = is_last && !tried.connect_extended && deadline > cx.now.instant;
-        tried.connect_extended |= extends;
-        extends.then_some(deadline)
+        let (now, deadline) = (cx.now.instant, begun + cx.config.timeouts.connect);
+        if deadline <= now {
+            return None;
+        }
+        if !self.cluster.has_other(&tried.backends, backend) {
+            let extends = !tried.connect_extended;
+            tried.connect_extended = true;
+            return extends.then_some(deadline);
+        }
+        if !session.is_some_and(|session| self.cluster.keeps_session(backend, session)) {
+            return None;
+        }
+        // In pieces: once the probe has shown that the backend is down, the session goes elsewhere.
+        if self.cluster.check() != Check::Off {
+            self.probe_silent(cx, backend);
+        }
+        Some(deadline.min(now + self.connect_threshold(cx, backend)))
     }
 
     /// An attempt that began to connect at `begun` does not wait for the connection any longer;
