@@ -8,6 +8,7 @@
 
 mod beliefs;
 mod by_hand;
+mod challenge;
 mod client;
 mod crowd;
 mod edits;
@@ -19,6 +20,7 @@ mod listing;
 mod names;
 mod net;
 mod oracle;
+mod question;
 mod rates;
 mod record;
 mod request;

@@ -1,12 +1,12 @@
 //! One run: turns of the proxy until its clients are done, then until its tables are empty; then,
 //! without faults, a few more clients, which must be served.
 
+use super::challenge;
 use super::epilogue::Epilogue;
 use super::kernel::Handshakes;
 use super::net::SimNet;
 use super::record;
 use super::script::{self, Script};
-use super::visitor;
 use super::world::World;
 use super::{Tally, locked};
 use loadbalancer::base::rng::Rng;
@@ -211,7 +211,7 @@ impl Run {
         world.files = left;
         drop(world);
         for (_, wanted) in read {
-            self.proxy.answer_challenge(&wanted, &visitor::file(&wanted.token));
+            self.proxy.answer_challenge(&wanted, &challenge::file(&wanted.token));
         }
     }
 

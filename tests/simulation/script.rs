@@ -10,6 +10,7 @@ use super::listing::{Listing, SITES_PER_NAME};
 use super::names::Names;
 use super::net::{SimListener, SimNet};
 use super::oracle::{Fate, Oracle};
+use super::question;
 use super::request::{self, Sender};
 use super::scene::{CLIENTS_MOST, Scene};
 use super::server::Manner;
@@ -143,7 +144,7 @@ pub fn draw(seed: u64, verbose: bool) -> Script {
     let limits_clients = config.rate.is_some() || config.connections_per_client.is_some();
     let mut dice = Rng::new(seed ^ 0x33_30_38);
     // Every target of theirs is within the limit.
-    let is_roomy = config.head.target as usize >= visitor::TARGET_MAX;
+    let is_roomy = config.head.target as usize >= question::TARGET_MAX;
     let has_callers = is_tls && is_roomy && !limits_clients && dice.chance(600);
     if has_callers {
         config.acme_webroot = dice.chance(800).then(|| PathBuf::from("webroot"));

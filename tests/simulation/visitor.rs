@@ -2,12 +2,14 @@
 //! they must get. Each whole request is answered soon, whatever the traffic has filled up. And clients
 //! of the listener of `--redirect-http`, which are sent to https, or read a challenge.
 
+use super::challenge::{FILE, FILE_LATE_MICROS, FILE_MICROS};
 use super::kernel::{Dice, Event, Heard, Kernel, LinkId, ListenerId, Peer};
 use super::oracle::Oracle;
+use super::question::Question;
 use super::talker::Pace;
 use super::wire::{self, Body};
 use loadbalancer::base::rng::Rng;
-use loadbalancer::proxy::{ADMIN_PLACES, ChallengeFile};
+use loadbalancer::proxy::ADMIN_PLACES;
 
 /// The latest that a response begins after its request was sent: by far less than requests wait for
 /// slots. Where places are short, two stalled connections may have to be given up first.
@@ -33,93 +35,6 @@ enum Conduct {
     /// Reads nothing more, or resets, having read so many.
     StopsReading(u64),
     ResetsReading(u64),
-}
-
-/// A request, and what a right answer looks like.
-#[derive(Clone, Copy, Debug)]
-struct Question {
-    line: &'static str,
-    host: &'static str,
-    status: u64,
-    is_report: bool,
-}
-
-const QUESTIONS: [Question; 14] = [
-    report("GET /metrics"),
-    report("GET /metrics"),
-    report("GET /status"),
-    report("GET /status?text"),
-    report("GET /"),
-    report("HEAD /metrics"),
-    short("GET /ready", 200),
-    short("GET /ready", 200),
-    short("HEAD /ready", 200),
-    short("GET /live", 200),
-    short("GET /nothing", 404),
-    short("GET /metrics/../r/0/", 404),
-    short("POST /status", 405),
-    Question { host: "evil.example", ..short("GET /metrics", 403) },
-];
-
-/// What the clients of `--redirect-http` ask.
-const CALLS: [Question; 10] = [
-    short("GET /a/b?c=d", 308),
-    short("GET /a/b?c=d", 308),
-    short("HEAD /", 308),
-    short("POST /.well-known/acme-challenge/there", 308),
-    short("GET /.well-known/acme-challenge/there/", 308),
-    short("GET /.well-known/acme-challenge/there", 200),
-    short("HEAD /.well-known/acme-challenge/there", 200),
-    short("GET /.well-known/acme-challenge/missing", 404),
-    short("GET /.well-known/acme-challenge/broken", 500),
-    Question { line: "GET /", host: "", status: 400, is_report: false },
-];
-
-/// Longest target of theirs.
-pub const TARGET_MAX: usize = 50;
-
-/// What the challenge that is there says.
-const FILE: &str = "there.LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX";
-
-/// How long a file may take to be read, in microseconds, and what timers may be late or early by.
-const FILE_MICROS: u64 = 10_000_000;
-const FILE_LATE_MICROS: u64 = 300_000;
-
-/// The file of this name.
-pub fn file(token: &str) -> ChallengeFile {
-    match token {
-        "there" => ChallengeFile::Read(FILE.into()),
-        "missing" => ChallengeFile::Missing,
-        _ => ChallengeFile::Unreadable,
-    }
-}
-
-/// How long it takes to read one: at times for so long that the program is asked to stop meanwhile,
-/// hardly ever too long.
-pub fn draw_reading(kernel: &mut Kernel) -> u64 {
-    match kernel.rng.below(1_000) {
-        0..30 => kernel.rng.between(FILE_MICROS - 1_000_000, FILE_MICROS + 1_000_000),
-        30..200 => kernel.rng.below(FILE_MICROS - 1_000_000),
-        _ => kernel.delay(),
-    }
-}
-
-const fn report(line: &'static str) -> Question {
-    Question { line, host: "localhost", status: 200, is_report: true }
-}
-
-const fn short(line: &'static str, status: u64) -> Question {
-    Question { line, host: "localhost", status, is_report: false }
-}
-
-impl Question {
-    fn target(&self) -> &'static str {
-        self.line.split_once(' ').map_or("", |(_, target)| target)
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        format!("{} HTTP/1.1\r\nHost: {}\r\n\r\n", self.line, self.host).into_bytes()
-    }
 }
 
 /// What the world knows of the traffic at one moment.
@@ -190,7 +105,7 @@ pub fn draw(kernel: &mut Kernel) -> Vec<Visitor> {
             let pace = Pace::draw(kernel);
             let takes_reports = kernel.style.buffer_min >= REPORT_BUFFER && pace.read_most >= 700;
             let rng = &mut kernel.rng;
-            let questions = (0..rng.between(1, 3)).map(|_| draw_question(takes_reports, rng));
+            let questions = (0..rng.between(1, 3)).map(|_| Question::draw(takes_reports, rng));
             let (questions, conduct) = (questions.collect(), draw_conduct(rng));
             let stay_micros = rng.chance(950).then(|| rng.below(STAY_MICROS));
             Visitor {
@@ -211,7 +126,7 @@ pub fn draw_callers(kernel: &mut Kernel, seed: u64) -> Vec<Visitor> {
         kernel.schedule(at, Event::Call(number));
         let pace = Pace::draw(kernel);
         let rng = &mut kernel.rng;
-        let questions = (0..rng.between(1, 4)).map(|_| CALLS[rng.below(10) as usize]);
+        let questions = (0..rng.between(1, 4)).map(|_| Question::draw_call(rng));
         let (questions, conduct) = (questions.collect(), draw_conduct(rng));
         let stay_micros = rng.chance(700).then(|| rng.below(STAY_MICROS));
         Visitor::new(number, ListenerId::Redirect, questions, conduct, pace, stay_micros)
@@ -219,15 +134,6 @@ pub fn draw_callers(kernel: &mut Kernel, seed: u64) -> Vec<Visitor> {
     let callers = callers.collect();
     std::mem::swap(&mut kernel.rng, &mut dice);
     callers
-}
-
-fn draw_question(takes_reports: bool, rng: &mut Rng) -> Question {
-    loop {
-        let question = QUESTIONS[rng.below(QUESTIONS.len() as u64) as usize];
-        if takes_reports || !question.is_report || question.line.starts_with("HEAD") {
-            return question;
-        }
-    }
 }
 
 fn draw_conduct(rng: &mut Rng) -> Conduct {

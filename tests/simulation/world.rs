@@ -1,13 +1,14 @@
 //! Everything outside the proxy: the kernel, the peers and what they know.
 
 use super::by_hand::Order;
+use super::challenge;
 use super::client::Client;
 use super::kernel::{Carried, Dice, Event, Kernel, LinkId, ListenerId, Peer, Port, Stage};
 use super::listing::{Listing, Reading, SITES_PER_NAME};
 use super::oracle::Oracle;
 use super::reuse;
 use super::server::{Manner, ServerConn};
-use super::visitor::{self, Visitor};
+use super::visitor::Visitor;
 use super::waiting;
 use loadbalancer::config::TlsServer;
 use loadbalancer::proxy::WantedChallenge;
@@ -153,7 +154,7 @@ impl World {
     /// Files are wanted: reading them takes a while.
     pub fn read_files(&mut self, wanted: Vec<WantedChallenge>) {
         for wanted in wanted {
-            let at = self.kernel.now + visitor::draw_reading(&mut self.kernel);
+            let at = self.kernel.now + challenge::draw_reading(&mut self.kernel);
             self.kernel.schedule(at, Event::FileRead);
             self.files.push((at, wanted));
         }
