@@ -2,8 +2,8 @@
 //! taken down only for what it has done itself.
 
 use super::kernel::{End, LinkId, marked};
-use super::listing::SITES_PER_NAME;
 use super::names::Names;
+use super::sites::SITES_PER_NAME;
 use loadbalancer::proxy::census::BackendCensus;
 
 /// What a server has done that may take it down.

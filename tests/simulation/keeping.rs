@@ -3,7 +3,7 @@
 
 use super::client::{Client, Leave};
 use super::kernel::{Event, Headers, Kernel, ListenerId, Style};
-use super::listing::{Listing, SITES_PER_NAME};
+use super::listing::Listing;
 use super::names::Names;
 use super::net::{SimListener, SimNet};
 use super::oracle::Oracle;
@@ -12,6 +12,7 @@ use super::run::{Phase, Run};
 use super::scene::Scene;
 use super::script::Script;
 use super::server::{Keeps, Manner};
+use super::sites::SITES_PER_NAME;
 use super::talker::Pace;
 use super::world::World;
 use loadbalancer::base::rng::Rng;

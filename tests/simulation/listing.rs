@@ -5,17 +5,13 @@ use super::beliefs::Beliefs;
 use super::by_hand::{Hand, Order};
 use super::kernel::{Dice, Kernel, Link, LinkId, Port};
 use super::names::Names;
+use super::sites::{self, SITES_PER_NAME};
 use loadbalancer::balance::AdminState;
-use loadbalancer::base::address::{Address, UnixName};
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{BackendSpec, HostPort, ServerTls, TlsServer, Trust};
 use loadbalancer::proxy::Member;
 use loadbalancer::proxy::census::BackendCensus;
 use loadbalancer::wire::proxy_protocol::Version;
-use std::net::SocketAddr;
-
-/// Addresses a name may stand for; each belongs to one name. A site is an address.
-pub const SITES_PER_NAME: usize = 3;
 
 /// Turns that a change may take to reach what is under way: one in which it is stepped.
 const TURNS_TO_ACT: u64 = 1;
@@ -131,7 +127,7 @@ impl Listing {
                 sites: vec![name * SITES_PER_NAME],
             };
             if several_addresses {
-                line.sites = draw_sites(name, rng);
+                line.sites = sites::draw(name, rng);
             }
             line
         });
@@ -178,7 +174,7 @@ impl Listing {
             let spec = BackendSpec { send_proxy: self.send_proxy, ..self.spec(name, line) };
             match line.known {
                 true => {
-                    let addresses = line.sites.iter().map(|&site| address_of(site)).collect();
+                    let addresses = line.sites.iter().map(|&site| sites::address(site)).collect();
                     reading.members.push(Member { spec, addresses });
                 }
                 false => reading.unknown.push(spec),
@@ -225,7 +221,7 @@ impl Listing {
                 7 => line.admin = AdminState::Drain,
                 8 => line.admin = AdminState::Down,
                 5 if several_addresses => line.known = !line.known,
-                5 | 6 if several_addresses => line.sites = draw_sites(name, rng),
+                5 | 6 if several_addresses => line.sites = sites::draw(name, rng),
                 _ => line.weight = rng.between(1, 3) as u32,
             }
             kernel.trace(format_args!("operator: server {name} is now {:?}", self.lines[name]));
@@ -235,7 +231,7 @@ impl Listing {
     /// A name gets other addresses, of which nobody tells the proxy.
     pub fn move_name(&mut self, kernel: &Kernel) {
         let name = self.moves.below(self.lines.len() as u64) as usize;
-        self.lines[name].sites = draw_sites(name, &mut self.moves);
+        self.lines[name].sites = sites::draw(name, &mut self.moves);
         self.moved_at.get_or_insert(kernel.now);
         kernel.trace(format_args!("server {name} has moved: {:?}", self.lines[name]));
     }
@@ -487,17 +483,6 @@ impl Listing {
     }
 }
 
-/// Some of a name's addresses, at least one, in any order.
-fn draw_sites(name: usize, rng: &mut Rng) -> Vec<usize> {
-    let mut sites: Vec<usize> = (0..SITES_PER_NAME).map(|at| name * SITES_PER_NAME + at).collect();
-    let count = rng.between(1, SITES_PER_NAME as u64) as usize;
-    for at in 0..count {
-        sites.swap(at, rng.between(at as u64, SITES_PER_NAME as u64 - 1) as usize);
-    }
-    sites.truncate(count);
-    sites
-}
-
 /// What was in force at some time from one turn to another, of what holds from each turn on.
 fn in_force<T>(all: &[(u64, T)], from: u64, to: u64) -> impl Iterator<Item = &T> {
     let known = all.iter().enumerate().filter(move |(at, (since, _))| {
@@ -505,24 +490,4 @@ fn in_force<T>(all: &[(u64, T)], from: u64, to: u64) -> impl Iterator<Item = &T>
         *since <= to && from <= until
     });
     known.map(|(_, (_, it))| it)
-}
-
-/// Every other site is a unix socket.
-fn address_of(site: usize) -> Address {
-    match site % 2 {
-        0 => SocketAddr::from(([127, 0, 0, 1], site as u16 + 1)).into(),
-        _ => UnixName::Path(format!("/{site}")).into(),
-    }
-}
-
-/// The site that has this address.
-pub fn site_at(address: &Address) -> usize {
-    match address {
-        Address::Ip(address) => usize::from(address.port()) - 1,
-        Address::Unix(name) => {
-            let text = name.to_string();
-            let number = text.strip_prefix("unix:/").and_then(|number| number.parse().ok());
-            number.unwrap_or_else(|| panic!("no site is at {text}"))
-        }
-    }
 }

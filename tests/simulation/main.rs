@@ -30,6 +30,7 @@ mod scene;
 mod script;
 mod server;
 mod sessions;
+mod sites;
 mod talker;
 mod visitor;
 mod waiting;

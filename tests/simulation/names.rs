@@ -1,7 +1,7 @@
 //! What the proxy calls the servers. In runs with TLS to servers each `localhost:N` has a twin
 //! `https://localhost:N`, which is another server; most often one of the two is listed.
 
-use super::listing::SITES_PER_NAME;
+use super::sites::SITES_PER_NAME;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Names {

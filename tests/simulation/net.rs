@@ -2,7 +2,7 @@
 
 use super::crowd;
 use super::kernel::{Carried, Dice, LISTENER, Link, ListenerId};
-use super::listing::site_at;
+use super::sites;
 use super::world::World;
 use loadbalancer::base::address::Address;
 use loadbalancer::base::table::Id;
@@ -251,7 +251,7 @@ impl Net for SimNet {
     }
 
     fn connect(&mut self, to: &Address, tls: Option<&TlsServer>) -> io::Result<SimSocket> {
-        let site = site_at(to);
+        let site = sites::at(to);
         let link = self.world.borrow_mut().connect(site, tls)?;
         Ok(SimSocket { world: Rc::clone(&self.world), link })
     }

@@ -1,9 +1,9 @@
 //! Sticky sessions: cookies that name servers, and where such requests may go.
 
 use super::kernel::Dice;
-use super::listing;
 use super::names::Names;
 use super::scene::Scene;
+use super::sites::SITES_PER_NAME;
 use super::wire::Head;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::{Config, Mode, StickyKey};
@@ -52,7 +52,7 @@ impl Sessions {
     }
 
     fn tag(&self, site: usize) -> Option<NonZeroU64> {
-        Some(self.key?.tag(&self.names.text(site / listing::SITES_PER_NAME)))
+        Some(self.key?.tag(&self.names.text(site / SITES_PER_NAME)))
     }
 
     /// Whether it is the session of a server of this address.
@@ -69,7 +69,7 @@ impl Sessions {
     pub fn draw_cookie(&self, rng: &mut Rng) -> Option<Cookie> {
         self.key.filter(|_| rng.chance(700))?;
         let name = rng.below(self.names.count as u64 + 1) as usize;
-        let tag = self.tag(name * listing::SITES_PER_NAME).expect("there is a key");
+        let tag = self.tag(name * SITES_PER_NAME).expect("there is a key");
         let (value, session) = match rng.below(8) {
             0 => ("zz".to_string(), None),
             _ => (format!("{tag:016x}"), Some(tag)),
@@ -90,7 +90,7 @@ impl Sessions {
             self.stayed += 1;
             return;
         }
-        let of = |name: usize| self.tag(name * listing::SITES_PER_NAME) == Some(session);
+        let of = |name: usize| self.tag(name * SITES_PER_NAME) == Some(session);
         let is_named = (0..self.names.count).any(of);
         assert!(!(self.is_strict && is_named), "request {request} left its session for {site}");
     }

@@ -3,8 +3,8 @@
 
 use super::link::{Bits, Carried, Link, LinkId, Stage};
 use super::{Dice, Event, Kernel};
-use crate::listing::SITES_PER_NAME;
 use crate::names::Names;
+use crate::sites::SITES_PER_NAME;
 use loadbalancer::base::connect_fault::HandshakeFault;
 use loadbalancer::base::rng::Rng;
 use loadbalancer::config::TlsServer;
