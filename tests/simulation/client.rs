@@ -3,6 +3,7 @@
 use super::crowd;
 use super::kernel::{Dice, Heard, Kernel, LinkId, Peer};
 use super::oracle::{Fate, Oracle, Request};
+use super::request::Item;
 use super::talker::{Pace, Talker};
 use super::waiting::Read;
 use super::wire::{self, Body};
@@ -37,24 +38,6 @@ const DRIBBLE_MICROS: u64 = 2_000_000;
 
 /// How long a new connection has for its first request once the balancer is to end.
 const FIRST_REQUEST_MICROS: u64 = 2_000_000;
-
-/// A request and its bytes.
-#[derive(Debug)]
-pub struct Item {
-    pub request: usize,
-    pub bytes: Vec<u8>,
-    pub head_bytes: usize,
-    /// So much is collected before a server gets any of it.
-    pub collected: usize,
-    pub expects: bool,
-}
-
-impl Item {
-    /// How long the empty line before its request line is.
-    fn empty_bytes(&self) -> usize {
-        self.bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count()
-    }
-}
 
 /// The answer that is being read.
 #[derive(Debug)]

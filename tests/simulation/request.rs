@@ -1,6 +1,5 @@
 //! Draws requests and writes them out: valid ones of all kinds, and those of hostile clients.
 
-use super::client::Item;
 use super::hostile;
 use super::kernel::{Dice, Kernel};
 use super::oracle::{Fate, Oracle, Request};
@@ -27,6 +26,24 @@ pub struct Sender {
     pub spoilt: bool,
     /// All its requests have this method, and its connection stays.
     pub method: Option<&'static str>,
+}
+
+/// A request and its bytes.
+#[derive(Debug)]
+pub struct Item {
+    pub request: usize,
+    pub bytes: Vec<u8>,
+    pub head_bytes: usize,
+    /// So much is collected before a server gets any of it.
+    pub collected: usize,
+    pub expects: bool,
+}
+
+impl Item {
+    /// How long the empty line before its request line is.
+    pub fn empty_bytes(&self) -> usize {
+        self.bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count()
+    }
 }
 
 /// Draws a request and writes it out.
