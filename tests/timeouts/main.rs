@@ -5,6 +5,7 @@ mod challenges;
 mod collected;
 mod control;
 mod ejected;
+mod last_resort;
 mod logged;
 mod overload;
 mod probes;

@@ -60,6 +60,8 @@ struct World {
     unreachable: Vec<u16>,
     /// Bytes that servers take at first; all without it.
     first_room: Option<usize>,
+    /// Servers that speak before they are asked.
+    rude: Vec<u16>,
     /// How often the proxy has looked without waiting.
     looks: usize,
     /// Lines of the access log.
@@ -208,7 +210,10 @@ impl Net for Wires {
         let Address::Ip(to) = to else { panic!("only ports are listed") };
         let mut world = self.0.borrow_mut();
         let room = world.first_room.unwrap_or(usize::MAX);
-        let line = Line { server: Some(to.port()), room, ..Line::default() };
+        let mut line = Line { server: Some(to.port()), room, ..Line::default() };
+        if world.rude.contains(&to.port()) {
+            line.sent.extend(b"what?");
+        }
         world.lines.push(line);
         Ok(Wire { world: self.0.clone(), link: world.lines.len() - 1 })
     }
@@ -400,6 +405,11 @@ impl Stage {
     /// Connecting to any server works from here on.
     pub fn all_are_reachable(&mut self) {
         self.world.borrow_mut().unreachable.clear();
+    }
+
+    /// The servers of these ports, and no others, speak before they are asked: they fail every request.
+    pub fn are_rude(&mut self, ports: &[u16]) {
+        self.world.borrow_mut().rude = ports.to_vec();
     }
 
     /// Servers take only so many bytes of what is sent to them first.

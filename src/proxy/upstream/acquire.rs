@@ -80,12 +80,7 @@ impl<N: Net> Upstreams<N> {
                 None => None,
             };
             let chosen = of_session.or_else(|| self.choose(cx, tried, wanted.hash, notes));
-            let Some(backend) = chosen else {
-                let full = self.cluster.has_full()
-                    || (tried.last_resorts < cx.config.attempts_max
-                        && self.cluster.has_full_last_resort(&tried.backends));
-                return Err(if full { Unavailable::AllFull } else { Unavailable::NoBackend });
-            };
+            let Some(backend) = chosen else { return Err(self.lacking(cx, tried)) };
             let upstream = self.checkout(cx, backend, pair, wanted.reuse);
             let connected = upstream.map_or_else(|| self.connect(cx, backend, pair), Ok);
             let upstream = match connected {
@@ -162,7 +157,7 @@ impl<N: Net> Upstreams<N> {
         notes: &mut Option<Box<RequestNotes>>,
     ) -> Result<BackendId, Unavailable> {
         let Some(backend) = self.cluster.pick(&[], hash, cx.now.instant) else {
-            let full = self.cluster.has_full();
+            let full = self.cluster.has_full(&[]);
             return Err(if full { Unavailable::AllFull } else { Unavailable::NoBackend });
         };
         if let Some(notes) = notes.as_deref_mut() {
@@ -225,17 +220,14 @@ impl<N: Net> Upstreams<N> {
             let others_failed = !avoided.is_empty();
             others_failed.then(|| self.cluster.suspect(avoided)).flatten()
         });
-        // Bounded: with backends that come and go a request would never end otherwise.
-        let tries_max = self.cluster.len() + usize::from(cx.config.attempts_max);
-        if picked.is_none() && !avoided.is_empty() && avoided.len() < tries_max {
+        if picked.is_none() && !avoided.is_empty() && self.may_try_again(cx, tried) {
             avoided = &[];
             picked = self.cluster.pick(avoided, hash, now);
         }
         if let (Some(picked), Some(notes)) = (picked, notes.as_mut()) {
             self.note_choice(cx, notes, picked, avoided, hash);
         }
-        let resorts_left = tried.last_resorts < cx.config.attempts_max;
-        if picked.is_none() && resorts_left && !self.cluster.has_full() {
+        if picked.is_none() && self.may_resort(cx, tried) {
             tried.last_resorts += 1;
             picked = self.cluster.last_resort(&tried.backends);
             if let (Some(picked), Some(notes)) = (picked, notes.as_mut()) {
@@ -247,6 +239,31 @@ impl<N: Net> Upstreams<N> {
             }
         }
         picked
+    }
+
+    /// Whether a backend that failed the request may get it again. Bounded: with backends that come
+    /// and go a request would never end otherwise.
+    fn may_try_again(&self, cx: &LoopContext<N>, tried: &Tried) -> bool {
+        tried.backends.len() < self.cluster.len() + usize::from(cx.config.attempts_max)
+    }
+
+    /// Whether the request may go to a backend that is down.
+    fn may_resort(&self, cx: &LoopContext<N>, tried: &Tried) -> bool {
+        tried.last_resorts < cx.config.attempts_max && !self.cluster.has_usable()
+    }
+
+    /// Why no backend was chosen. A request waits only for one that it may be sent to.
+    #[cold]
+    fn lacking(&self, cx: &LoopContext<N>, tried: &Tried) -> Unavailable {
+        let avoided = match self.may_try_again(cx, tried) {
+            true => &[],
+            false => &tried.backends[..],
+        };
+        let full = match self.may_resort(cx, tried) {
+            true => self.cluster.has_full_last_resort(&tried.backends),
+            false => self.cluster.has_full(avoided),
+        };
+        if full { Unavailable::AllFull } else { Unavailable::NoBackend }
     }
 
     /// Notes the backend chosen, and why: in words for `-v` alone, as that takes a look at every

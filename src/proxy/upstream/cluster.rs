@@ -221,10 +221,10 @@ impl Cluster {
         self.balancer.candidate(backend).is_full()
     }
 
-    /// Whether a backend would take the request were it not at its own limit.
-    pub fn has_full(&self) -> bool {
-        let in_rotation = self.ids().filter(|&id| self.is_in_rotation(id));
-        in_rotation.map(|id| self.balancer.candidate(id)).any(|one| one.up && one.is_full())
+    /// Whether a backend beside `avoided` would take the request were it not at its own limit.
+    pub fn has_full(&self, avoided: &[BackendId]) -> bool {
+        let others = self.ids().filter(|id| !avoided.contains(id));
+        others.map(|id| self.balancer.candidate(id)).any(|one| one.is_usable() && one.is_full())
     }
 
     /// Whether one would be tried as the last resort were it not at its own limit.

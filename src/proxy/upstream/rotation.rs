@@ -29,6 +29,11 @@ impl Cluster {
         self.up > 0
     }
 
+    /// Whether any backend may get requests when it has room: one that is up, or else a suspect.
+    pub fn has_usable(&self) -> bool {
+        self.ids().any(|id| self.candidate(id).is_usable())
+    }
+
     /// Whether this backend takes part and is to be probed.
     pub fn is_probed(&self, backend: BackendId) -> bool {
         self.is_serving(backend) && self.backends[backend.index()].spec.admin != AdminState::Down
