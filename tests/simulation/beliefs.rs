@@ -137,7 +137,7 @@ fn is_justified(evidence: &Evidence, cause: &str, one_is_left: bool) -> bool {
     } else if cause.contains("during the TLS handshake") {
         handshakes.closed + handshakes.reset + evidence.absent > 0
     } else if cause.contains("reset") || cause.contains("broken pipe") {
-        handshakes.reset + evidence.absent + evidence.probes > 0
+        evidence.absent + evidence.probes > 0
     } else if cause.contains("5xx") {
         evidence.errors >= times && one_is_left
     } else if cause.contains("health check") {

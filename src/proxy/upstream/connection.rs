@@ -274,7 +274,7 @@ impl<S: Socket> Upstream<S> {
 /// Goes on with what comes before the first byte in TLS on a connection to a server: what is in the
 /// outbox, in the clear, and then the handshake. Whether it is complete.
 ///
-/// Errors: why it failed.
+/// Errors: why it failed, a [`HandshakeError`].
 pub(super) fn secure<S: Socket>(
     conn: &mut Conn<S>,
     pool: &mut Pool,
@@ -287,7 +287,7 @@ pub(super) fn secure<S: Socket>(
     if waits || !conn.buffers.outbox.is_empty() {
         return Ok(false);
     }
-    match conn.handshake(steps)? {
+    match conn.handshake(steps).map_err(|error| HandshakeError::of_step(&error))? {
         Handshake::Complete => Ok(true),
         Handshake::WantsRead | Handshake::WantsWrite => Ok(false),
         Handshake::NotTls => Err(HandshakeError::of(HandshakeFault::NotTls).into()),
