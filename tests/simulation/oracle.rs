@@ -287,7 +287,8 @@ impl Oracle {
             panic!("two rates in {line}");
         };
         assert!(moved < least, "{line}");
-        let ip = head.rsplit(' ').next().unwrap_or_default();
+        // One of a unix socket has no address.
+        let ip = head.rsplit(' ').next().filter(|name| *name != "unix:").unwrap_or_default();
         self.slow.push(SlowEnd { ip: ip.to_string(), clock, link: None });
     }
 
