@@ -228,8 +228,8 @@ impl<N: Net> Upstreams<N> {
             self.note_choice(cx, notes, picked, avoided, hash);
         }
         if picked.is_none() && self.may_resort(cx, tried) {
-            tried.last_resorts += 1;
             picked = self.cluster.last_resort(&tried.backends);
+            tried.last_resorts += u8::from(picked.is_some());
             if let (Some(picked), Some(notes)) = (picked, notes.as_mut()) {
                 notes.backend(self.cluster.name(picked));
                 notes.why(match cx.config.verbose {
