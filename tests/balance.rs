@@ -261,47 +261,6 @@ fn least_load_counts_5xx_responses_as_errors() {
     assert_eq!(sequence(&balancer, 6), "0 1 1 0 1 0");
 }
 
-/// A server whose responses take a while.
-fn slow(name: &'static str, millis: u64) -> Backend {
-    Backend::start(move |_| {
-        std::thread::sleep(std::time::Duration::from_millis(millis));
-        ok(name)
-    })
-}
-
-#[test]
-fn equally_fast_servers_share_under_least_time_with_one_client() {
-    let backends = NAMES[..3].iter().map(|name| slow(name, 3)).collect::<Vec<_>>();
-    let balancer = by("least-time", &backends.iter().collect::<Vec<_>>());
-    let mut client = balancer.connect();
-    let mut counts = [0; 3];
-    for _ in 0..400 {
-        let name: usize = client.get("/").text().parse().expect("a number");
-        counts[name] += 1;
-    }
-    // Even is 133; a busy machine makes some of them look slow for a while.
-    assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
-}
-
-#[test]
-fn a_server_that_fails_fast_draws_no_traffic() {
-    for strategy in ["least-time", "least-conn", "p2c"] {
-        let (first, second) = (slow("good", 10), slow("good", 10));
-        let failing = Backend::start(|_| reply("500 Error", "", "failing"));
-        let balancer = by(strategy, &[&first, &failing, &second]);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    let mut client = balancer.connect();
-                    (0..60).for_each(|_| drop(client.get("/")));
-                });
-            }
-        });
-        let (failed, all) = (failing.requests().len(), 240);
-        assert!(failed < all * 45 / 100, "{strategy}: {failed} of {all} went to it");
-    }
-}
-
 #[test]
 fn bad_lines_of_a_list_are_reported_and_the_others_are_used() {
     let backends = four();

@@ -10,6 +10,7 @@ mod logged;
 mod overload;
 mod probes;
 mod sessions;
+mod shares;
 mod slow;
 mod slow_start;
 mod stage;
