@@ -41,11 +41,12 @@ attack slow-readers 8 8 one two
 attack half-heads 64 8 one two
 attack idle-tunnels 4 4 tunnels
 wait "${attacks[@]}"
-answered slow-uploads 13000
-answered stalled-uploads 1000
-answered slow-readers 13000
-answered half-heads 1000
-answered idle-tunnels 1000
+# Half of the time for which a slot may be held tells the two apart on a loaded machine as well.
+answered slow-uploads 15000
+answered stalled-uploads 5000
+answered slow-readers 15000
+answered half-heads 5000
+answered idle-tunnels 5000
 for pid in "${balancers[@]}"; do
     stop "$pid"
 done

@@ -24,11 +24,14 @@ for name in "${names[@]}"; do up "$name"; done
 start_balancer --sticky srv -c 100ms --rise 1 "${PLACE[@]}"
 spawn clients python3 "$STRESS/sticky_clients.py" "${URL#http://}" "$clients"
 load=$PID
-sleep 1
-for name in "${names[@]}"; do
+is_said() { [ "$(grep -c "$1" "$2")" -ge "$3" ]; }
+await 20 is_said answered "$WORK/clients.out" 1 || fail "not every client is answered"
+for place in "${!names[@]}"; do
+    name=${names[$place]}
     kill_hard "${SERVER[$name]}"
     sleep 0.7
     up "$name"
+    await 20 is_said " up: " "$WORK/balancer.err" $((place + 1)) || fail "$name does not come up"
     sleep 0.7
 done
 kill -TERM "$load"
@@ -39,7 +42,7 @@ python3 - "$WORK/clients.out" <<'PYTHON' || FAILURES=$((FAILURES + 1))
 import sys
 
 order = ["server1", "server2", "server3"]
-clients = [line.split() for line in open(sys.argv[1])]
+clients = [line.split() for line in open(sys.argv[1]) if line != "answered\n"]
 moves = 0
 for visits in clients:
     assert visits, "a client was never answered"

@@ -1,6 +1,6 @@
-"""Clients of sticky sessions: each keeps its cookie and asks again and again, until SIGTERM. Then
-one line for each client with the servers that answered it, in their order, and how many requests
-failed.
+"""Clients of sticky sessions: each keeps its cookie and asks again and again, until SIGTERM. Prints
+`answered` once each has been. At the end follows one line for each client with the servers that
+answered it, in their order, and which requests failed.
 
 Usage: sticky_clients.py HOST:PORT CLIENTS
 """
@@ -42,6 +42,9 @@ clients = [[] for _ in range(count)]
 threads = [threading.Thread(target=run, args=(visits,)) for visits in clients]
 for thread in threads:
     thread.start()
+while not all(clients) and not ended.wait(0.02):
+    pass
+print("answered", flush=True)
 ended.wait()
 for thread in threads:
     thread.join()
