@@ -404,10 +404,11 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// The decision about a request whose server hangs. What has come by now is a response after
-    /// all, unless it belongs to a TLS handshake. One that has begun is not read from here: it may go
-    /// through a pipe, and bytes would overtake one another.
+    /// all, unless the connection is not established yet: it may be part of a TLS handshake. One
+    /// that has begun is not read from here: it may go through a pipe, and bytes would overtake one
+    /// another.
     pub fn judge_stalled(&mut self) -> Verdict {
-        if self.pair.response.is(Phase::Head) && !self.upstream.is_in_handshake() {
+        if self.pair.response.is(Phase::Head) && !self.upstream.is_connecting() {
             self.upstream.conn.fill(self.pool);
         }
         verdict::verdict(&self.facts(Fault::ServerHangs), Fault::ServerHangs)
