@@ -250,12 +250,13 @@ impl Kernel {
             count = (cut % (count as u64 + 1)) as usize;
         }
         it.to_peer.data.extend(&from[..count]);
-        it.wants_room |= count < from.len();
+        it.was_short = count < from.len();
+        it.wants_room |= it.was_short;
         if self.stopped_turn.is_some_and(|turn| turn < self.turn) {
             it.stopped_after.get_or_insert(it.written_bytes);
         }
         it.written_bytes += count as u64;
-        if count < from.len() {
+        if it.was_short {
             it.full_after.get_or_insert(it.written_bytes);
         }
         if count < room && count < from.len() {

@@ -162,6 +162,8 @@ pub struct Link {
     pub(super) armed: bool,
     pub(super) end_reported: bool,
     pub(super) wants_room: bool,
+    /// The last write of the proxy had no room for all of its bytes.
+    pub(super) was_short: bool,
     /// Bytes that the proxy has written to it. So many were written when the program was to stop,
     /// and when a write first found too little room.
     pub(super) written_bytes: u64,
@@ -207,9 +209,10 @@ impl Link {
         self.proxy_open && self.to_proxy.data.is_empty() && !self.fin_sent()
     }
 
-    /// Nothing from the proxy is on its way to the peer, nor an end.
+    /// Nothing from the proxy is on its way to the peer or waits for room, nor does an end.
     pub fn is_untouched(&self) -> bool {
-        self.to_peer.data.is_empty() && self.proxy_open && !self.proxy_shut
+        let has_more = !self.to_peer.data.is_empty() || self.was_short;
+        !has_more && self.proxy_open && !self.proxy_shut
     }
 
     /// The server has ended or reset the connection, or refused it.

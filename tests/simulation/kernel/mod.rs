@@ -299,6 +299,7 @@ impl Kernel {
             armed: true,
             end_reported: false,
             wants_room: false,
+            was_short: false,
             written_bytes: 0,
             stopped_after: None,
             full_after: None,
