@@ -129,3 +129,20 @@ fn a_body_that_comes_in_time_while_draining_is_served() {
     stage.say(server, "HTTP/1.1 204 No Content\r\n\r\n");
     assert!(is_answered(&stage, client, 204));
 }
+
+#[test]
+fn leave_to_send_content_goes_out_while_the_server_is_connected_to() {
+    let mut stage = stage(Mode::Http, 10);
+    stage.is_unreachable(1);
+    let client = stage.client();
+    stage.take(client, 9);
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+    stage.say(client, head);
+    assert_eq!(stage.received(client), "HTTP/1.1 ");
+    // It sends content without having read all of that.
+    stage.say(client, "abc");
+    assert_eq!(stage.connections(1).len(), 1);
+    stage.take(client, usize::MAX);
+    stage.pass(MOMENT);
+    assert_eq!(stage.received(client), "HTTP/1.1 100 Continue\r\n\r\n");
+}

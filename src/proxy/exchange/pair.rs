@@ -238,7 +238,8 @@ impl<S: Socket> Exchange<'_, S> {
         let mut moved = self.read_client()?;
         if self.upstream.is_connecting() {
             if !self.connected()? {
-                return Ok(moved);
+                // The leave to send content may still be on its way to the client.
+                return Ok(moved | self.flush_client()?);
             }
             moved = true;
         }
@@ -260,12 +261,17 @@ impl<S: Socket> Exchange<'_, S> {
             return Err(Fault::UpstreamClosed);
         }
         moved |= self.send_response()?;
-        match self.client.flush(self.pool) {
-            Flushed::Failed => return Err(Fault::ClientGone),
-            flushed => moved |= flushed == Flushed::Something,
-        }
+        moved |= self.flush_client()?;
         self.end_tunnels();
         Ok(moved)
+    }
+
+    #[inline]
+    fn flush_client(&mut self) -> Result<bool, Fault> {
+        match self.client.flush(self.pool) {
+            Flushed::Failed => Err(Fault::ClientGone),
+            flushed => Ok(flushed == Flushed::Something),
+        }
     }
 
     /// Moves what can move, once in every place, and judges the outcome.
