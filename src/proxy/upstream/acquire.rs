@@ -382,6 +382,7 @@ impl<N: Net> Upstreams<N> {
             address,
             tls: self.cluster.tls(backend).cloned(),
             failure: None,
+            ended_at: None,
             served: 0,
             keep_alive: KeepAlive::default(),
             timer: Timer::new(),

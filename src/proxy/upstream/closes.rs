@@ -21,17 +21,19 @@ impl<N: Net> Upstreams<N> {
             return;
         };
         let served = upstream.served;
-        self.learn_from_end(cx, backend, (since, served));
+        self.learn_from_end(cx, backend, (since, served), cx.now.instant);
     }
 
-    /// A connection that was idle since then, after so many responses, was closed by its server.
+    /// A connection that was idle since then, after so many responses, was closed by its server
+    /// `at` this time.
     pub(super) fn learn_from_end(
         &mut self,
         cx: &mut LoopContext<N>,
         backend: BackendId,
         (since, served): (IdleSince, u32),
+        at: Instant,
     ) {
-        let lesson = self.cluster.idle(backend).reuse.closed(since, served, cx.now.instant);
+        let lesson = self.cluster.idle(backend).reuse.closed(since, served, at);
         self.log_lesson(cx, backend, lesson);
     }
 

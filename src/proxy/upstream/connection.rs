@@ -83,6 +83,8 @@ pub struct Upstream<S: Socket> {
     pub(super) tls: Option<Rc<TlsServer>>,
     /// Why the handshake has failed.
     pub(super) failure: Option<HandshakeError>,
+    /// When its server's end was reported first.
+    pub(super) ended_at: Option<Instant>,
     /// Responses that came whole.
     pub(super) served: u32,
     /// What the server said with the last one about how long it keeps the connection.

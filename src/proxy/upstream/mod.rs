@@ -249,9 +249,10 @@ impl<N: Net> Upstreams<N> {
         let has_ended =
             upstream.conn.has_reported_eof() || upstream.conn.buffers.input == Input::Eof;
         if answered.is_some() && has_ended {
-            // It came with a response that does not announce it.
-            let served = upstream.served;
-            self.learn_from_end(cx, backend, (since, served));
+            // It came with a response that does not announce it, and that a slow client may have
+            // got long after.
+            let (served, at) = (upstream.served, upstream.ended_at.unwrap_or(now));
+            self.learn_from_end(cx, backend, (since, served), at);
             self.close(cx, key);
             return None;
         }
@@ -283,6 +284,9 @@ impl<N: Net> Upstreams<N> {
     pub fn mark(&mut self, cx: &mut LoopContext<N>, key: UpstreamKey, ready: &Ready) {
         if let Some(upstream) = self.table.get_mut(key) {
             upstream.conn.mark(ready);
+            if ready.ended {
+                upstream.ended_at.get_or_insert(cx.now.instant);
+            }
             cx.schedule.this_turn(key.into(), &mut upstream.scheduled);
         }
     }
