@@ -42,7 +42,7 @@ pub struct Item {
 impl Item {
     /// How long the empty line before its request line is.
     pub fn empty_bytes(&self) -> usize {
-        self.bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count()
+        empty_bytes(&self.bytes)
     }
 }
 
@@ -69,6 +69,7 @@ pub fn draw(
     let sends_trailer = meant.trailer;
     let cookie = oracle.sessions.draw_cookie(&mut kernel.rng);
     let mut bytes = head(&mut meant, id, cookie, &mut kernel.rng).into_bytes();
+    drop_ambiguous_line(&mut bytes, &oracle.head);
     meant.trailer &= !oracle.edits.drop_trailers(Heads::Up);
     let head_bytes = bytes.len();
     if let Some(statuses) = beyond_limits(&bytes, &oracle.head) {
@@ -99,6 +100,20 @@ pub fn draw(
     let collected = meant.collected;
     oracle.requests.push(meant);
     Item { request: id, bytes, head_bytes, collected, expects }
+}
+
+/// An empty line before the request counts for the limit if its bytes come apart: a head that
+/// is within the limit without it alone has none.
+fn drop_ambiguous_line(head: &mut Vec<u8>, limits: &HeadLimits) {
+    let empty = empty_bytes(head);
+    if head.len() > limits.bytes as usize && head.len() - empty <= limits.bytes as usize {
+        head.drain(..empty);
+    }
+}
+
+/// How long the empty line before a request line is.
+fn empty_bytes(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count()
 }
 
 /// The limit on field lines is for the head and the trailer section together.
