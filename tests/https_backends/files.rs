@@ -124,7 +124,8 @@ fn authorities_of_a_list_from_a_pipe_are_read_again_without_it() {
     let server = Server::new(&new, closing());
     let ca = old.directory.file("ca.pem", &old.made.certificate);
     let mut command = std::process::Command::new("/bin/sh");
-    let script = "printf '%s\\n' \"$1\" | exec \"$0\" 127.0.0.1:0 --health off -f /dev/stdin";
+    // Not by `|`: the program is to take the place of the shell, whose end is waited for.
+    let script = "exec \"$0\" 127.0.0.1:0 --health off -f /dev/stdin <<END\n$1\nEND\n";
     command.args(["-c", script]).arg(binary().get_program());
     command.arg(format!("{} ca={ca}", server.at("localhost")));
     let balancer = Balancer::of(Running::start(&mut command));
